@@ -1,0 +1,58 @@
+# The two commands of the README are `make run` and `make check`; the rest is for maintainers.
+BUILD ?= build
+PROMPT ?= Which gfx is the Radeon RX 7900 XT?
+RUN_OPTIONS ?=
+export CCACHE_DISABLE = 1
+
+CHECK_SETUP = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
+# What the tests need that must be compiled first: ninja says nothing when there is nothing to do.
+define compile
+	@test -f $(1)/build.ninja || meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }
+	@ninja -C $(1) --quiet
+endef
+
+.PHONY: run build check check-heavy bench fuzz deb canary lint format clean
+
+run: build
+	@$(BUILD)/run/src/cli/gfxbridge run $(RUN_OPTIONS) "$(PROMPT)"
+
+build:
+	@tools/install-deps build
+	@mkdir -p $(BUILD)
+	$(call compile,$(BUILD)/run,-Dbuildtype=release)
+
+check:
+	@tools/install-deps build check
+	@mkdir -p $(BUILD)
+	$(call compile,$(BUILD)/run,-Dbuildtype=release)
+	$(call compile,$(BUILD)/check,$(CHECK_SETUP))
+	@tools/run-tests $(BUILD)/check
+
+check-heavy: check
+	@tools/install-deps heavy
+	@tools/run-tests $(BUILD)/check --suite heavy
+
+bench: build
+	@tools/install-deps check heavy
+	@bench/run $(BUILD)/run/src/cli/gfxbridge
+
+fuzz:
+	@tools/install-deps build check heavy
+	@fuzz/run $(BUILD)/fuzz
+
+canary:
+	@tools/install-deps build
+	@tools/canary/train.sh
+
+deb:
+	@tools/install-deps build heavy
+	@tools/make-deb $(BUILD)
+
+lint:
+	@tools/lint/all
+
+format:
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	@rm -rf $(BUILD)

@@ -1,0 +1,69 @@
+#include "base/base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void error_cut_text(struct gfxb_error *err, int wanted)
+{
+    if (wanted < 0) {
+        err->text[0] = '\0';
+        return;
+    }
+    if ((size_t)wanted < sizeof(err->text))
+        return;
+    size_t end = sizeof(err->text) - 1;
+    /* Back to the beginning of a UTF-8 character: continuation bytes are 10xxxxxx. */
+    while (end > 0 && ((unsigned char)err->text[end - 1] & 0xC0) == 0x80)
+        end--;
+    if (end > 0 && ((unsigned char)err->text[end - 1] & 0x80))
+        end--;
+    err->text[end] = '\0';
+}
+
+int error_set(struct gfxb_error *err, int code, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        err->code = code;
+        error_cut_text(err, vsnprintf(err->text, sizeof(err->text), format, args));
+        va_end(args);
+    }
+    return -code;
+}
+
+void error_prefix(struct gfxb_error *err, const char *format, ...)
+{
+    if (!err)
+        return;
+    struct gfxb_error old = *err;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->text, sizeof(err->text), format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof(err->text)) {
+        *err = old;
+        return;
+    }
+    int more = snprintf(err->text + n, sizeof(err->text) - (size_t)n, "%s", old.text);
+    error_cut_text(err, more < 0 ? more : n + more);
+}
+
+const char *error_errno_text(int code)
+{
+    const char *text = strerrordesc_np(code);
+    return text ? text : "unknown error";
+}
+
+const char *gfxb_code_name(int code)
+{
+    switch (code) {
+#define ERROR_CODE_CASE(id, number, name)                                                          \
+    case GFXB_E_##id:                                                                              \
+        return name;
+        GFXB_CODE_MAP(ERROR_CODE_CASE)
+#undef ERROR_CODE_CASE
+    default:
+        return "io-error";
+    }
+}

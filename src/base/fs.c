@@ -1,0 +1,263 @@
+#include "base/base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+char *fs_join(const char *dir, const char *name)
+{
+    struct buf b = BUF_INIT(PATH_MAX);
+    buf_addf(&b, "%s/%s", dir, name);
+    return buf_take(&b);
+}
+
+/* The directory part of a path: "." for a bare name. To be freed by the caller. */
+static char *fs_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    if (slash == path)
+        return strdup("/");
+    return strndup(path, (size_t)(slash - path));
+}
+
+static int fs_sync_dir(const char *path)
+{
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return -errno;
+    return 0;
+}
+
+static int fs_write_all(int fd, const char *bytes, size_t n)
+{
+    while (n) {
+        ssize_t written = write(fd, bytes, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        bytes += written;
+        n -= (size_t)written;
+    }
+    return 0;
+}
+
+static int fs_failed(struct gfxb_error *err, int code, const char *what, const char *path)
+{
+    if (code == ENOSPC || code == EDQUOT)
+        return error_set(err, GFXB_E_DISK_FULL,
+                         "cannot %s %s: the file system is full; free some space and try again",
+                         what, path);
+    return error_set(err, code, "cannot %s %s: %s", what, path, error_errno_text(code));
+}
+
+int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err)
+{
+    char *CLEAN_FREE parent = fs_parent(path);
+    char *CLEAN_FREE temporary = NULL;
+    if (!parent || asprintf(&temporary, "%s.tmp-XXXXXX", path) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    int CLEAN_CLOSE fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return fs_failed(err, errno, "write", path);
+    int result = fs_write_all(fd, bytes, n);
+    if (result == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+        result = -errno;
+    if (result == 0 && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, 0) < 0)
+        result = -errno;
+    if (result < 0) {
+        unlink(temporary);
+        return fs_failed(err, -result, "write", path);
+    }
+    result = fs_sync_dir(parent);
+    return result < 0 ? fs_failed(err, -result, "write", path) : 0;
+}
+
+int fs_read(const char *path, size_t max, struct buf *ret)
+{
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    size_t start = ret->n;
+    for (;;) {
+        char *room = buf_room(ret, 65536);
+        if (!room)
+            return -EFBIG;
+        ssize_t n = read(fd, room, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        buf_grew(ret, (size_t)n);
+        if (ret->n - start > max)
+            return -EFBIG;
+        if (n == 0)
+            return 0;
+    }
+}
+
+int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err)
+{
+    char *CLEAN_FREE copy = strdup(path);
+    if (!copy)
+        return error_set(err, ENOMEM, "out of memory");
+    for (char *slash = copy + 1;; slash++) {
+        if (*slash != '/' && *slash != '\0')
+            continue;
+        char kept = *slash;
+        *slash = '\0';
+        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+            return fs_failed(err, errno, "make the directory", copy);
+        *slash = kept;
+        if (kept == '\0')
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return fs_failed(err, errno, "make the directory", path);
+    return S_ISDIR(st.st_mode) ? 0 : fs_failed(err, ENOTDIR, "make the directory", path);
+}
+
+static int fs_remove_at(int parent, const char *name);
+
+static int fs_remove_content(int fd)
+{
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    int result = 0;
+    const struct dirent *entry;
+    while (result == 0 && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = fs_remove_at(dirfd(dir), entry->d_name);
+    }
+    closedir(dir);
+    return result;
+}
+
+/* Depth is bounded by what we unpacked ourselves: archives are capped at 64 levels. */
+static int fs_remove_at(int parent, const char *name)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    fchmod(fd, 0700); /* a read-only directory does not let its entries go */
+    int result = fs_remove_content(fd);
+    if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        result = -errno;
+    return result;
+}
+
+int fs_remove_tree(const char *path)
+{
+    return fs_remove_at(AT_FDCWD, path);
+}
+
+static int fs_sync_content(int fd)
+{
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    int result = 0;
+    const struct dirent *entry;
+    while (result == 0 && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            entry->d_type == DT_LNK)
+            continue;
+        int child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+        if (child < 0 || fstat(child, &st) < 0) {
+            result = -errno;
+        } else if (S_ISDIR(st.st_mode)) {
+            result = fs_sync_content(child);
+            child = -1;
+        } else if (fsync(child) < 0) {
+            result = -errno;
+        }
+        if (child >= 0)
+            close(child);
+    }
+    if (result == 0 && fsync(dirfd(dir)) < 0)
+        result = -errno;
+    closedir(dir);
+    return result;
+}
+
+int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err)
+{
+    char *CLEAN_FREE parent = fs_parent(final);
+    if (!parent)
+        return error_set(err, ENOMEM, "out of memory");
+    int fd = open(stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fs_failed(err, errno, "publish", final);
+    int result = fs_sync_content(fd);
+    if (result == 0 && renameat2(AT_FDCWD, stage, AT_FDCWD, final, RENAME_NOREPLACE) < 0)
+        result = -errno;
+    if (result == 0)
+        result = fs_sync_dir(parent);
+    return result < 0 ? fs_failed(err, -result, "publish", final) : 0;
+}
+
+int fs_free_bytes(const char *path, uint64_t *ret_bytes)
+{
+    char *CLEAN_FREE at = strdup(path);
+    struct statvfs vfs;
+    while (at && statvfs(at, &vfs) < 0) {
+        if (errno != ENOENT || strcmp(at, "/") == 0 || strcmp(at, ".") == 0)
+            return -errno;
+        char *parent = fs_parent(at);
+        free(at);
+        at = parent;
+    }
+    if (!at)
+        return -ENOMEM;
+    *ret_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return 0;
+}
+
+int fs_lock(const char *path, bool wait, int *ret_fd, struct gfxb_error *err)
+{
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return fs_failed(err, errno, "lock", path);
+        int result;
+        do {
+            result = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0 ? -errno : 0;
+        } while (result == -EINTR && wait);
+        struct stat ours, there;
+        if (result < 0) {
+            close(fd);
+            return error_set(err, -result, "cannot lock %s: %s", path, error_errno_text(-result));
+        }
+        /* The holder before us may have removed the file: then our lock guards nothing. */
+        if (fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+            ours.st_dev == there.st_dev) {
+            *ret_fd = fd;
+            return 0;
+        }
+        close(fd);
+    }
+}

@@ -1,0 +1,41 @@
+/* fs.h - writing: whole or not at all. Plain paths of the live computer. 0 or -errno. */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include <sys/types.h>
+
+/* Replace path by these bytes: temporary name in the same directory, fsync, rename, fsync of the
+ * directory. Nothing of it is left behind on failure. */
+int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err);
+
+/* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
+int fs_read(const char *path, size_t max, struct buf *ret);
+
+/* mkdir -p; existing directories keep their mode. */
+int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err);
+
+/* rm -rf without following links; an absent path is fine. Read-only directories are opened up. */
+int fs_remove_tree(const char *path);
+
+/* fsync every file and directory of a tree, then rename it to its final name and fsync the parent.
+ * -EEXIST when the final name is taken: the tree stays where it is. */
+int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err);
+
+/* Bytes free for this user on the file system that holds path (or its nearest existing parent). */
+int fs_free_bytes(const char *path, uint64_t *ret_bytes);
+
+/* Bytes that a tree takes on disk (blocks; hard links once). */
+int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
+
+/*
+ * An exclusive lock on a file (made when absent) that ends with this process. wait false:
+ * -EWOULDBLOCK at once when another holds it. ret_fd is closed by the caller, which unlocks.
+ */
+int fs_lock(const char *path, bool wait, int *ret_fd, struct gfxb_error *err);
+
+/* "dir/name", to be freed by the caller; NULL when out of memory. */
+char *fs_join(const char *dir, const char *name);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * cli.h - the outward header of cli/: a command line -> calls of the rooms, and words for people.
+ *
+ * One file a command, one row in the table of commands.c. JSON goes to stdout and nothing else
+ * there; progress and people's words about it go to stderr.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/base.h"
+#include "gfx/gfx.h"
+#include "machine/machine.h"
+#include "plan/plan.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_NOTHING_USABLE = 3,
+    CLI_PROOF_FAILED = 4,
+    CLI_INTERRUPTED = 130,
+};
+
+/* The process's settings and what commands share, made on first use. */
+struct cli {
+    const char *sysroot; /* NULL: the live computer */
+    enum gfx_os os;
+    bool json, quiet, verbose, no_network;
+    char *data_dir, *config_dir, *runtime_dir; /* owned; XDG places or as given */
+    struct log log;
+    struct root *root;
+    struct gfx_tables *tables;
+    struct machine *machine;
+};
+
+#define CLI_OPTIONS_MAX 12
+
+struct cli_option {
+    const char *name;  /* without "--" */
+    const char *value; /* what the value is called in help; NULL: a flag */
+    const char *help;
+};
+
+/* The words of one call: value[i] belongs to option i of the command ("" for a flag that is set). */
+struct cli_args {
+    const char *value[CLI_OPTIONS_MAX];
+    const char *const *word;
+    size_t n_words;
+};
+
+struct cli_command {
+    const char *name;
+    const char *words;   /* "[QUERY]"; "" none */
+    size_t min_words, max_words;
+    const char *summary; /* one line */
+    const char *about;   /* paragraphs for --help and the manual page */
+    const struct cli_option *options; /* ends with a NULL name */
+    /* An exit code, or a negative error with *err filled. */
+    int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
+};
+
+extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_detect,
+    cli_command_doctor, cli_command_explain, cli_command_inspect, cli_command_plan,
+    cli_command_run, cli_command_storage, cli_command_table;
+
+/* The whole program. */
+int cli_main(int argc, char **argv);
+
+/* All commands, ending with a NULL. */
+const struct cli_command *const *cli_commands(void);
+
+/* Parse options and words of a command: CLI_DONE, or -GFXB_E_USAGE. */
+int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
+              struct cli_args *ret_args, bool *ret_help, struct gfxb_error *err);
+/* Global options in front of the command; *ret_next is the index of the first other word. */
+int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool *ret_help,
+                     bool *ret_version, struct gfxb_error *err);
+void cli_help(FILE *out);
+void cli_command_help(const struct cli_command *command, FILE *out);
+
+/* Lent by cli: made on first use, from --sysroot or the live computer. */
+int cli_root(struct cli *cli, const struct root **ret_root, struct gfxb_error *err);
+int cli_tables(struct cli *cli, const struct gfx_tables **ret_tables, struct gfxb_error *err);
+int cli_machine(struct cli *cli, const struct machine **ret_machine, struct gfxb_error *err);
+
+/* Print one JSON object with "schema": 1 first, and take over the reference. */
+int cli_print_json(json_t *object, struct gfxb_error *err);
+/* JSON values of views and texts: null where empty or NULL. */
+json_t *cli_json_str(struct str s);
+json_t *cli_json_text(const char *text);
+json_t *cli_json_bytes(uint64_t bytes);     /* null for 0 */
+json_t *cli_json_tri(enum tri value);
+json_t *cli_json_words(struct str list);    /* blank-separated -> array */
+json_t *cli_json_strings(char *const *list); /* NULL-terminated -> array */
+
+/* "24.0 GiB" into ret_text; "unknown" for 0. */
+void cli_bytes_text(uint64_t bytes, char *ret_text, size_t size);
+
+#endif

@@ -1,0 +1,103 @@
+#include "cli/json_plan.h"
+#include "cli/wish.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { PLAN_MODEL = CLI_WISH_NEXT };
+
+static const struct cli_option plan_options[] = {
+    CLI_WISH_OPTIONS,
+    {"model", "FILE", "for this GGUF file: does it fit?"},
+    {NULL, NULL, NULL},
+};
+
+/* The weights take at least the file's size wherever they are put. */
+static int plan_model_bytes(const char *model, uint64_t *ret_bytes, struct gfxb_error *err)
+{
+    struct stat st;
+    if (stat(model, &st) < 0)
+        return error_set(err, errno, "cannot read the model %s: %s", model,
+                         error_errno_text(errno));
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", model);
+    *ret_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int plan_answer_json(const struct plan *plan, const char *model, uint64_t bytes,
+                            struct gfxb_error *err)
+{
+    json_t *answer = cli_json_plan(plan);
+    json_object_set_new(answer, "model",
+                        model ? json_pack("{s:s, s:I}", "path", model, "bytes", (json_int_t)bytes)
+                              : json_null());
+    return cli_print_json(answer, err);
+}
+
+static void plan_choice_text(const struct plan_choice *c, bool chosen)
+{
+    printf("%s %-8s %-9s", chosen ? "->" : "  ", plan_backend_name(c->backend),
+           plan_state_name(c->state));
+    if (c->gpu_pci[0] && c->gpu_pci[0][0])
+        printf(" %s", c->gpu_pci[0]);
+    if (c->gfx)
+        printf(" %s", c->gfx);
+    if (c->package)
+        printf(" %s", c->package);
+    if (c->code)
+        printf(" [%s]", gfxb_code_name(c->code));
+    printf("\n      %s\n", c->reason);
+    for (char *const *w = c->warning; *w; w++)
+        printf("      note: %s\n", *w);
+}
+
+static void plan_text(const struct plan *plan, bool verbose)
+{
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        plan_choice_text(c, (int)i == plan->chosen);
+        for (size_t k = 0; verbose && k < c->n_evidence; k++) {
+            const struct plan_evidence *e = &c->evidence[k];
+            printf("      %s %s: %s\n", plan_rung_name(e->rung),
+                   e->ok == TRI_YES ? "holds" : e->ok == TRI_NO ? "fails" : "unknown", e->detail);
+        }
+    }
+    if (plan->chosen < 0)
+        printf("\nNothing can be used here: each reason above says what would change that.\n");
+}
+
+static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    struct path_request request;
+    struct path path = {0};
+    const char *model = args->value[PLAN_MODEL];
+    uint64_t bytes = 0;
+    int result = cli_path_request(cli, args, &request, err);
+    if (result == 0 && model)
+        result = plan_model_bytes(model, &bytes, err);
+    request.wish.need_bytes = bytes;
+    if (result == 0)
+        result = path_plan(&request, &path, err);
+    if (result < 0)
+        return result;
+    if (cli->json)
+        result = plan_answer_json(path.plan, model, bytes, err);
+    else
+        plan_text(path.plan, cli->verbose);
+    if (result == 0 && path.plan->chosen < 0)
+        result = CLI_NOTHING_USABLE;
+    path_done(&path);
+    return result;
+}
+
+const struct cli_command cli_command_plan = {
+    .name = "plan",
+    .words = "",
+    .summary = "ranked choices for this computer, with reasons",
+    .about = "Ranks every way to run a model here: backend, GPU and engine package, best first.\n"
+             "Rejected ones stay in the list with a reason code and one sentence. Changes nothing\n"
+             "and uses no network. --verbose shows the evidence, rung by rung.",
+    .options = plan_options,
+    .run = plan_run,
+};

@@ -1,0 +1,219 @@
+#include "cli/json_plan.h"
+#include "cli/wish.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
+
+static const struct cli_option run_options[] = {
+    CLI_WISH_OPTIONS,
+    {"max-tokens", "N", "end the answer after this many tokens"},
+    {NULL, NULL, NULL},
+};
+
+/* The only way to tell a signal handler anything. */
+static volatile sig_atomic_t run_cancelled;
+
+static void run_on_signal(int number)
+{
+    run_cancelled = number;
+}
+
+static void run_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = run_on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+/* Is this word a model rather than the beginning of a prompt? A GGUF file that is there. */
+static bool run_is_model(const char *word)
+{
+    struct stat st;
+    return str_ends(str_from(word), STR(".gguf")) && stat(word, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
+{
+    if (isatty(STDIN_FILENO))
+        return error_set(err, GFXB_E_USAGE,
+                         "a prompt is missing: gfxbridge run \"your question\", or give it on "
+                         "standard input");
+    for (;;) {
+        char *room = buf_room(prompt, 65536);
+        ssize_t n = room ? read(STDIN_FILENO, room, 65536) : -1;
+        if (!room)
+            return error_set(err, GFXB_E_USAGE, "the prompt on standard input is larger than 4 MiB");
+        if (n < 0 && errno == EINTR && !run_cancelled)
+            continue;
+        if (n < 0)
+            return error_set(err, errno, "cannot read the prompt: %s", error_errno_text(errno));
+        if (n == 0)
+            return 0;
+        buf_grew(prompt, (size_t)n);
+    }
+}
+
+static int run_read_words(const struct cli_args *args, const char **ret_model, struct buf *prompt,
+                          struct gfxb_error *err)
+{
+    size_t i = 0;
+    if (args->n_words && run_is_model(args->word[0]))
+        *ret_model = args->word[i++];
+    for (bool first = true; i < args->n_words; i++, first = false)
+        buf_addf(prompt, "%s%s", first ? "" : " ", args->word[i]);
+    int result = prompt->n ? 0 : run_read_stdin(prompt, err);
+    if (result < 0)
+        return result;
+    if (!buf_ok(prompt))
+        return error_set(err, GFXB_E_USAGE, "the prompt is larger than 4 MiB");
+    if (str_trim(buf_view(prompt)).n == 0)
+        return error_set(err, GFXB_E_USAGE, "the prompt is empty: ask something");
+    return 0;
+}
+
+static int run_on_text(void *context, struct str piece, bool thinking)
+{
+    if (thinking)
+        return 0;
+    bool *ended_line = context;
+    if (piece.n)
+        *ended_line = piece.p[piece.n - 1] == '\n';
+    fwrite(piece.p, 1, piece.n, stdout);
+    return fflush(stdout) == 0 ? 0 : -errno;
+}
+
+static int run_print_json(const struct path *path, const struct engine_reply *reply,
+                          struct gfxb_error *err)
+{
+    char device[256];
+    engine_places_text(&path->places, device, sizeof(device));
+    json_t *choice = cli_json_choice(path->running);
+    json_t *answer = json_object();
+    json_object_set_new(answer, "text", cli_json_str((struct str){reply->text, reply->n}));
+    json_object_set_new(answer, "backend", json_string(plan_backend_name(path->running->backend)));
+    json_object_set_new(answer, "device", cli_json_text(device));
+    json_object_set_new(answer, "package", cli_json_text(path->package->id));
+    json_object_set_new(answer, "model", cli_json_text(path->model));
+    json_object_set_new(answer, "proof",
+                        json_pack("{s:O}", "rungs", json_object_get(choice, "evidence")));
+    json_object_set_new(answer, "timings",
+                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", engine_load_ms(path->engine),
+                                  "first_token_ms", reply->first_token_ms, "tokens_per_second",
+                                  reply->tokens_per_second, "tokens", (int)reply->tokens));
+    json_t *rejected = json_array();
+    for (size_t i = 0; i < path->plan->n_choices; i++) {
+        if (path->plan->choice[i].state == PLAN_REJECTED)
+            json_array_append_new(rejected, cli_json_choice(&path->plan->choice[i]));
+    }
+    json_object_set_new(answer, "rejected", rejected);
+    json_decref(choice);
+    return cli_print_json(answer, err);
+}
+
+static void run_tell_path(const struct path *path)
+{
+    char device[256];
+    engine_places_text(&path->places, device, sizeof(device));
+    fprintf(stderr, "path: %s on %s, package %s %s, proven on this computer\n",
+            plan_backend_name(path->running->backend), device, path->package->id,
+            path->package->version ? path->package->version : "");
+    cli_why_not(path->plan, path->running);
+    for (char *const *w = path->running->warning; *w; w++)
+        fprintf(stderr, "note: %s\n", *w);
+}
+
+static int run_ask(const struct cli *cli, const struct path *path, const char *prompt,
+                   unsigned max_tokens, bool with_defaults, struct gfxb_error *err)
+{
+    bool ended_line = true;
+    struct engine_reply reply;
+    struct engine_chat chat = {.prompt = prompt,
+                               .max_tokens = max_tokens,
+                               .temperature = with_defaults ? -1 : 0,
+                               .on_text = cli->json ? NULL : run_on_text,
+                               .context = &ended_line,
+                               .cancel = &run_cancelled};
+    int result = engine_chat(path->engine, &chat, &reply, err);
+    if (!cli->json && !ended_line)
+        putchar('\n');
+    if (result < 0)
+        return result;
+    fflush(stdout);
+    if (cli->json)
+        result = run_print_json(path, &reply, err);
+    else if (!cli->quiet)
+        run_tell_path(path);
+    engine_reply_done(&reply);
+    return result;
+}
+
+/* Exit code of a walk that ended nowhere, with every backend's reason for people. */
+static int run_nowhere(const struct cli *cli, const struct path *path, int result,
+                       const struct gfxb_error *err)
+{
+    if (!path->plan || path->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
+        return result;
+    fprintf(stderr, "gfxbridge: %s\n", err->text);
+    for (size_t i = 0; cli->verbose && i < path->plan->n_choices; i++) {
+        const struct plan_choice *c = &path->plan->choice[i];
+        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
+    }
+    return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
+}
+
+static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens,
+                          struct gfxb_error *err)
+{
+    const char *text = args->value[RUN_MAX_TOKENS];
+    uint64_t number = 0;
+    if (text && (str_to_u64(str_from(text), 10, &number) < 0 || number == 0 || number > 1u << 24))
+        return error_set(err, GFXB_E_USAGE, "--max-tokens is a number from 1 on, not '%s'", text);
+    *ret_tokens = (unsigned)number;
+    return 0;
+}
+
+static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    if (cli->sysroot)
+        return error_set(err, GFXB_E_USAGE,
+                         "run works on this computer only: a captured machine runs nothing");
+    struct path_request request;
+    struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
+    unsigned max_tokens = 0;
+    const char *model = NULL;
+    run_catch_signals();
+    int result = run_max_tokens(args, &max_tokens, err);
+    if (result == 0)
+        result = run_read_words(args, &model, &prompt, err);
+    if (result == 0)
+        result = cli_path_request(cli, args, &request, err);
+    if (result < 0)
+        return result;
+    struct path path = {0};
+    request.model = model;
+    request.cancel = &run_cancelled;
+    result = path_walk(&request, &path, err);
+    if (result < 0)
+        result = run_nowhere(cli, &path, result, err);
+    else
+        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model != NULL, err);
+    path_done(&path);
+    return result;
+}
+
+const struct cli_command cli_command_run = {
+    .name = "run",
+    .words = "[MODEL.gguf] [PROMPT...]",
+    .max_words = SIZE_MAX,
+    .summary = "answer one prompt on the best proven path",
+    .about = "Plans, installs an engine package when none is there, proves it on this computer,\n"
+             "and answers. Without MODEL the built-in canary answers; without PROMPT standard\n"
+             "input is read. The answer goes to stdout; progress, the path that was taken and the\n"
+             "reason for each better path that was not go to stderr.",
+    .options = run_options,
+    .run = run_run,
+};

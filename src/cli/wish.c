@@ -1,0 +1,57 @@
+#include "cli/wish.h"
+
+static int wish_read(const struct cli *cli, const struct cli_args *args, struct plan_wish *wish,
+                     struct gfxb_error *err)
+{
+    const char *backend = args->value[CLI_WISH_BACKEND];
+    const char *policy = args->value[CLI_WISH_POLICY];
+    *wish = (struct plan_wish){.backend = -1,
+                               .policy = PLAN_ROCM_FIRST,
+                               .os = cli->os,
+                               .no_network = cli->no_network,
+                               .gpu = args->value[CLI_WISH_GPU],
+                               .allow_override = args->value[CLI_WISH_OVERRIDE] != NULL};
+    if (backend && (wish->backend = plan_backend_from_name(backend)) < 0)
+        return error_set(err, GFXB_E_USAGE,
+                         "no such backend: '%s'; they are rocm, vulkan, cpu and vulkan-software",
+                         backend);
+    int number = policy ? plan_policy_from_name(policy) : PLAN_ROCM_FIRST;
+    if (number < 0)
+        return error_set(err, GFXB_E_USAGE,
+                         "no such policy: '%s'; they are rocm-first, fastest, vulkan and cpu",
+                         policy);
+    wish->policy = (enum plan_policy)number;
+    return 0;
+}
+
+int cli_path_request(struct cli *cli, const struct cli_args *args,
+                     struct path_request *ret_request, struct gfxb_error *err)
+{
+    struct path_request r = {.log = &cli->log};
+    int result = wish_read(cli, args, &r.wish, err);
+    if (result == 0)
+        result = cli_machine(cli, &r.machine, err);
+    if (result < 0)
+        return result;
+    r.tables = cli->tables;
+    r.root = cli->root;
+    r.data_dir = cli->sysroot ? "/dev/null" : cli->data_dir;
+    r.runtime_dir = cli->runtime_dir;
+    *ret_request = r;
+    return 0;
+}
+
+void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
+{
+    bool told[PLAN_BACKENDS] = {false};
+    told[chosen->backend] = true;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        /* enum plan_backend is in the order of preference; the software one is never preferred. */
+        if (told[c->backend] || c->backend > chosen->backend || c->state != PLAN_REJECTED ||
+            c->code == GFXB_E_POLICY)
+            continue;
+        told[c->backend] = true;
+        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
+    }
+}

@@ -1,0 +1,26 @@
+/* wish.h - the options that say which path is wanted, shared by plan, run and backends. */
+#ifndef CLI_WISH_H
+#define CLI_WISH_H
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+/* The first options of a command that plans, in this order; its own follow. */
+#define CLI_WISH_OPTIONS                                                                           \
+    {"backend", "rocm|vulkan|cpu|vulkan-software", "only this backend"},                           \
+        {"policy", "rocm-first|fastest|vulkan|cpu", "how to rank them (default rocm-first)"},      \
+        {"gpu", "PCI", "only this GPU, by its PCI address"},                                       \
+    {                                                                                              \
+        "allow-override", NULL, "also code objects of an equal target, once proven"                \
+    }
+enum { CLI_WISH_BACKEND, CLI_WISH_POLICY, CLI_WISH_GPU, CLI_WISH_OVERRIDE, CLI_WISH_NEXT };
+
+/* Everything of a request but the model: the machine, the tables, the places, the wish. A captured
+ * machine takes nothing from this computer's disk: then data_dir names an empty place. */
+int cli_path_request(struct cli *cli, const struct cli_args *args,
+                     struct path_request *ret_request, struct gfxb_error *err);
+
+/* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one. */
+void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
+
+#endif

@@ -1,0 +1,371 @@
+#include "engine/engine.h"
+
+#include <errno.h>
+
+/* More attempts than any plan has choices: only a plan that offers one again and again gets here. */
+enum { PATH_ATTEMPTS = 64 };
+
+static struct package_env path_package_env(const struct path_request *r)
+{
+    return (struct package_env){.data_dir = r->data_dir,
+                                .tables = r->tables,
+                                .root = r->root,
+                                .no_network = r->wish.no_network,
+                                .log = r->log};
+}
+
+/* ---- what is on disk, as the plan wants it ---- */
+
+static void path_forget_situation(struct path *path)
+{
+    plan_free(path->plan);
+    free(path->proof);
+    engine_proofs_free(path->stored);
+    free(path->installed);
+    package_list_done(&path->packages);
+    path->plan = NULL;
+    path->proof = NULL;
+    path->n_proofs = 0;
+    path->stored = NULL;
+    path->installed = NULL;
+}
+
+static int path_read_packages(const struct path_request *r, struct path *path,
+                              struct gfxb_error *err)
+{
+    struct package_env env = path_package_env(r);
+    int result = package_list_new(&env, &path->packages, err);
+    if (result < 0)
+        return result;
+    path->installed = calloc(path->packages.n + 1, sizeof(*path->installed));
+    if (!path->installed)
+        return error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < path->packages.n; i++) {
+        const struct package *p = &path->packages.item[i];
+        path->installed[i] = (struct plan_installed){.id = p->id,
+                                                     .backend = p->backend,
+                                                     .digest = p->digest,
+                                                     .gfx = p->gfx,
+                                                     .blas = p->blas,
+                                                     .pinned = p->pinned};
+    }
+    return 0;
+}
+
+static int path_read_proofs(const struct path_request *r, struct path *path,
+                            struct gfxb_error *err)
+{
+    size_t n = 0;
+    int result = engine_proofs_new(r->data_dir, &path->stored, err);
+    if (result < 0)
+        return result;
+    const struct plan_proof *stored = engine_proofs_for_plan(path->stored, &n);
+    path->proof = calloc(n + path->n_failures + 1, sizeof(*path->proof));
+    if (!path->proof)
+        return error_set(err, ENOMEM, "out of memory");
+    /* Failures of this walk come first: they are newer than what is stored under the same name. */
+    for (size_t i = 0; i < path->n_failures; i++) {
+        const struct path_failure *f = &path->failure[i];
+        path->proof[i] = (struct plan_proof){
+            .fingerprint = f->fingerprint, .code = f->code, .detail = f->detail, .fresh = true};
+    }
+    for (size_t i = 0; i < n; i++)
+        path->proof[path->n_failures + i] = stored[i];
+    path->n_proofs = n + path->n_failures;
+    return 0;
+}
+
+static int path_make_plan(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    path_forget_situation(path);
+    int result = path_read_packages(r, path, err);
+    if (result == 0)
+        result = path_read_proofs(r, path, err);
+    if (result < 0)
+        return result;
+    struct plan_wish wish = r->wish;
+    wish.installed = path->installed;
+    wish.n_installed = path->packages.n;
+    wish.proof = path->proof;
+    wish.n_proofs = path->n_proofs;
+    wish.canary_version = engine_canary_version();
+    return plan_new(r->machine, r->tables, &wish, &path->plan, err);
+}
+
+int path_plan(const struct path_request *request, struct path *ret_path, struct gfxb_error *err)
+{
+    struct path path = {0};
+    int result = path_make_plan(request, &path, err);
+    if (result < 0)
+        path_done(&path);
+    else
+        *ret_path = path;
+    return result;
+}
+
+/* ---- one step: install, prove or start ---- */
+
+/* Does a failure say something about this computer as a whole, so that no other choice can help? */
+static bool path_is_final(int code)
+{
+    return code == GFXB_E_INTERRUPTED || code == ENOMEM || code == EACCES || code == EROFS;
+}
+
+static int path_add_failure(struct path *path, const struct plan_choice *choice, int code,
+                            const char *detail, struct gfxb_error *err)
+{
+    struct path_failure *grown =
+        reallocarray(path->failure, path->n_failures + 1, sizeof(*path->failure));
+    if (!grown)
+        return error_set(err, ENOMEM, "out of memory");
+    path->failure = grown;
+    struct path_failure *f = &grown[path->n_failures];
+    *f = (struct path_failure){strdup(choice->fingerprint), strdup(detail), code};
+    path->n_failures++;
+    return f->fingerprint && f->detail ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static const struct gfx_package *path_find_row(const struct gfx_tables *tables, const char *id)
+{
+    for (size_t i = 0; i < tables->n_packages; i++) {
+        if (str_is(tables->package[i].id, id))
+            return &tables->package[i];
+    }
+    return NULL;
+}
+
+static int path_install(const struct path_request *r, const struct plan_choice *choice,
+                        struct gfxb_error *err)
+{
+    const struct gfx_package *row = path_find_row(r->tables, choice->package);
+    if (!row)
+        return error_set(err, GFXB_E_NO_PACKAGE, "the table of packages has no row '%s'",
+                         choice->package);
+    struct package_env env = path_package_env(r);
+    log_at(r->log, LOG_INFO, "installing %s", choice->package);
+    return package_install(&env, row, err);
+}
+
+static const struct package *path_package_of(const struct path *path,
+                                             const struct plan_choice *choice)
+{
+    return choice->installed ? &path->packages.item[choice->installed - path->installed] : NULL;
+}
+
+/* The CPU's speed on the canary, from its own stored proof: a GPU is measured against it. */
+static double path_floor(const struct path *path)
+{
+    for (size_t i = 0; i < path->plan->n_choices; i++) {
+        const struct plan_choice *c = &path->plan->choice[i];
+        if (c->backend != PLAN_CPU || c->state != PLAN_PROVEN)
+            continue;
+        for (size_t k = 0; k < path->n_proofs; k++) {
+            if (path->proof[k].passed && strcmp(path->proof[k].fingerprint, c->fingerprint) == 0)
+                return engine_floor(path->proof[k].tokens_per_second);
+        }
+    }
+    return 0;
+}
+
+static void path_spec(const struct path_request *r, const struct package *package,
+                      const char *cache_dir, struct engine_spec *ret_spec)
+{
+    *ret_spec = (struct engine_spec){.package = package,
+                                     .runtime_dir = r->runtime_dir,
+                                     .cache_dir = cache_dir,
+                                     .cancel = r->cancel,
+                                     .log = r->log};
+}
+
+static int path_try_proof(const struct path_request *r, const struct path *path,
+                          const struct plan_choice *choice, struct engine_proof *ret_proof,
+                          struct engine **ret_engine, struct gfxb_error *err)
+{
+    char *CLEAN_FREE cache_dir = fs_join(r->data_dir, "cache/driver");
+    if (!cache_dir)
+        return error_set(err, ENOMEM, "out of memory");
+    struct engine_trial trial = {.choice = choice, .data_dir = r->data_dir};
+    path_spec(r, path_package_of(path, choice), cache_dir, &trial.spec);
+    trial.floor = choice->backend == PLAN_CPU ? 0 : path_floor(path);
+    log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
+           choice->package);
+    int result = engine_prove(&trial, ret_proof, ret_engine, err);
+    if (result < 0)
+        return result;
+    result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, err);
+    if (result < 0)
+        engine_proof_done(ret_proof);
+    return result;
+}
+
+/* Start the model on a choice whose proof is stored, and look where this start put the weights. */
+static int path_start(const struct path_request *r, struct path *path,
+                      const struct plan_choice *choice, struct gfxb_error *err)
+{
+    const struct engine_proof *proof = engine_proofs_find(path->stored, choice->fingerprint);
+    char *CLEAN_FREE cache_dir = fs_join(r->data_dir, "cache/driver");
+    if (!cache_dir)
+        return error_set(err, ENOMEM, "out of memory");
+    struct engine_spec spec;
+    path_spec(r, path_package_of(path, choice), cache_dir, &spec);
+    engine_spec_choose(&spec, choice);
+    spec.model = path->model;
+    if (proof && proof->device[0])
+        spec.device = proof->device;
+    int result = engine_start(&spec, &path->engine, err);
+    if (result == 0)
+        result = engine_verify(path->engine, &path->places, err);
+    if (result < 0) {
+        engine_stop(path->engine);
+        path->engine = NULL;
+    }
+    return result;
+}
+
+/* The proof that just passed left its engine running with the canary: keep it when that is the
+ * model, else stop it. */
+static int path_keep_engine(const struct path_request *r, struct path *path,
+                            struct engine *engine, struct gfxb_error *err)
+{
+    if (r->model) {
+        engine_stop(engine);
+        return 0;
+    }
+    path->engine = engine;
+    return engine_verify(engine, &path->places, err);
+}
+
+static int path_prove_chosen(const struct path_request *r, struct path *path,
+                             const struct plan_choice *choice, struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    struct engine *engine = NULL;
+    int result = path_try_proof(r, path, choice, &proof, &engine, err);
+    if (result < 0)
+        return result;
+    if (proof.passed) {
+        result = path_keep_engine(r, path, engine, err);
+    } else {
+        path->proof_failed = true;
+        log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
+               proof.sentence);
+        result = path_add_failure(path, choice, proof.code, proof.sentence, err);
+    }
+    engine_proof_done(&proof);
+    return result;
+}
+
+/* One step with the plan's choice. 0: look at the plan again, or done when path->engine runs. */
+static int path_step(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    const struct plan_choice *choice = &path->plan->choice[path->plan->chosen];
+    int result;
+    if (!choice->installed)
+        result = path_install(r, choice, err);
+    else if (choice->state == PLAN_PROVEN)
+        result = path_start(r, path, choice, err);
+    else
+        return path_prove_chosen(r, path, choice, err);
+    if (result >= 0 || path_is_final(-result))
+        return result;
+    log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
+           err->text);
+    path->proof_failed |= choice->installed != NULL;
+    return path_add_failure(path, choice, -result, err->text, err);
+}
+
+static int path_nothing(const struct path *path, struct gfxb_error *err)
+{
+    const struct plan *plan = path->plan;
+    /* The last resort's own reason says best what is to be done: the CPU's, where it was allowed. */
+    const struct plan_choice *last = NULL;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        if (!last || plan->choice[i].code != GFXB_E_POLICY)
+            last = &plan->choice[i];
+    }
+    if (!last)
+        return error_set(err, GFXB_E_NO_PACKAGE, "no backend is known for this computer");
+    return error_set(err, last->code, "no backend can be used here: %s", last->reason);
+}
+
+static int path_prepare(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    int result = fs_make_dirs(r->runtime_dir, 0700, err);
+    if (result < 0)
+        return result;
+    if (!r->model)
+        return engine_canary_path(r->data_dir, &path->model, err);
+    path->model = strdup(r->model);
+    return path->model ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+/* The engine runs: let the plan show the proof that was just made, and note whose engine it is. */
+static int path_arrive(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    const struct plan_choice *choice = &path->plan->choice[path->plan->chosen];
+    char *CLEAN_FREE fingerprint = strdup(choice->fingerprint);
+    int result = fingerprint ? 0 : error_set(err, ENOMEM, "out of memory");
+    if (result == 0 && choice->state != PLAN_PROVEN)
+        result = path_make_plan(r, path, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < path->plan->n_choices; i++) {
+        if (strcmp(path->plan->choice[i].fingerprint, fingerprint) == 0 &&
+            path->plan->choice[i].installed) {
+            path->running = &path->plan->choice[i];
+            path->package = path_package_of(path, path->running);
+            return 0;
+        }
+    }
+    return error_set(err, GFXB_E_NO_PACKAGE,
+                     "the package of the running engine was removed meanwhile; try again");
+}
+
+int path_walk(const struct path_request *request, struct path *ret_path, struct gfxb_error *err)
+{
+    struct gfxb_error own = {0};
+    struct path path = {0};
+    int result = path_prepare(request, &path, &own);
+    for (int i = 0; result == 0 && !path.engine; i++) {
+        result = path_make_plan(request, &path, &own);
+        if (result < 0)
+            break;
+        if (path.plan->chosen < 0 || i == PATH_ATTEMPTS)
+            result = path_nothing(&path, &own);
+        else
+            result = path_step(request, &path, &own);
+    }
+    if (result == 0)
+        result = path_arrive(request, &path, &own);
+    if (result < 0 && err)
+        *err = own;
+    *ret_path = path;
+    return result;
+}
+
+int path_prove(const struct path_request *request, struct path *path, size_t choice,
+               struct engine_proof *ret_proof, struct gfxb_error *err)
+{
+    const struct plan_choice *c = &path->plan->choice[choice];
+    int result = fs_make_dirs(request->runtime_dir, 0700, err);
+    if (result < 0)
+        return result;
+    if (!c->installed)
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s is not installed: gfxbridge backends install "
+                         "llamacpp:%s brings it", c->package ? c->package : "its package",
+                         plan_backend_name(c->backend));
+    return path_try_proof(request, path, c, ret_proof, NULL, err);
+}
+
+void path_done(struct path *path)
+{
+    engine_stop(path->engine);
+    path_forget_situation(path);
+    for (size_t i = 0; i < path->n_failures; i++) {
+        free(path->failure[i].fingerprint);
+        free(path->failure[i].detail);
+    }
+    free(path->failure);
+    free(path->model);
+    *path = (struct path){0};
+}

@@ -1,0 +1,67 @@
+/*
+ * path.h - the whole path, walked: plan, install, prove, and on to the next choice until one works.
+ * Part of engine/engine.h, which includes it.
+ */
+#ifndef ENGINE_PATH_H
+#define ENGINE_PATH_H
+
+#include "engine/engine.h"
+
+struct path_request {
+    const struct machine *machine;
+    const struct gfx_tables *tables;
+    const struct root *root;  /* the live computer */
+    struct plan_wish wish;    /* installed, proof and canary_version are filled in by the path */
+    const char *data_dir;
+    const char *runtime_dir;  /* made when absent */
+    const char *model;        /* a GGUF file; NULL: the canary */
+    const struct log *log;    /* NULL none */
+    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+};
+
+/* Something that failed while the path was walked: it stands in the plan with its own code. */
+struct path_failure {
+    char *fingerprint, *detail;
+    int code;
+};
+
+/* Where the path stands or ended. Everything is owned by it. */
+struct path {
+    struct package_list packages;
+    struct plan_installed *installed;
+    struct engine_proofs *stored;
+    struct plan_proof *proof; /* stored ones, then failures */
+    size_t n_proofs;
+    struct path_failure *failure;
+    size_t n_failures;
+    struct plan *plan;
+    struct engine *engine; /* running and verified; NULL */
+    struct engine_places places; /* of the running engine */
+    const struct plan_choice *running; /* the plan's choice that the engine is */
+    const struct package *package;     /* and its package */
+    char *model;           /* path of the model file that it runs */
+    bool proof_failed;     /* a proof was tried and failed on the way */
+};
+
+/* Only the plan, from what is on disk now: changes nothing, needs no network. */
+int path_plan(const struct path_request *request, struct path *ret_path, struct gfxb_error *err);
+
+/*
+ * Until an engine runs the model on the best choice that works. On success ret_path->running says
+ * which, and the plan why not the better ones. When nothing works ret_path is filled all the same, *err
+ * holds the reason of the last resort, and the result is its code; interrupted and failures of this
+ * computer (out of memory, an unwritable data directory) end the walk at once.
+ */
+int path_walk(const struct path_request *request, struct path *ret_path, struct gfxb_error *err);
+
+/*
+ * Prove the plan's choice at this index, again or for the first time, and store the outcome. Its
+ * package must be installed. A failed proof is a success of the call: *ret_proof says so.
+ */
+int path_prove(const struct path_request *request, struct path *path, size_t choice,
+               struct engine_proof *ret_proof, struct gfxb_error *err);
+
+/* Stops the engine and frees everything. */
+void path_done(struct path *path);
+
+#endif

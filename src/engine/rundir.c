@@ -1,0 +1,129 @@
+#include "engine/rundir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define RUNDIR_PREFIX "engine-"
+#define RUNDIR_TAIL "/" RUNDIR_PREFIX "01234567/e.sock"
+
+/* A 0700 directory in /tmp for data directories with long names. /tmp is everybody's: what is there
+ * under our name must be a directory of ours that nobody else can enter. */
+static int rundir_short_base(char **ret_base, struct gfxb_error *err)
+{
+    char *base = NULL;
+    if (asprintf(&base, "/tmp/gfxbridge-%u", (unsigned)geteuid()) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    struct stat st;
+    int code = mkdir(base, 0700) < 0 && errno != EEXIST ? errno : 0;
+    if (code == 0 && lstat(base, &st) < 0)
+        code = errno;
+    if (code == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)))
+        code = EPERM;
+    if (code != 0) {
+        code = error_set(err, code,
+                         "the run directory's path is too long for a unix socket and %s cannot be "
+                         "used instead: %s; set XDG_RUNTIME_DIR to a shorter directory",
+                         base, error_errno_text(code));
+        free(base);
+        return code;
+    }
+    *ret_base = base;
+    return 0;
+}
+
+/* Remove what killed processes left. The gate is held, so nobody makes one meanwhile. */
+static void rundir_sweep(const char *base)
+{
+    DIR *dir = opendir(base);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        if (!str_starts(str_from(entry->d_name), STR(RUNDIR_PREFIX)))
+            continue;
+        char *CLEAN_FREE path = fs_join(base, entry->d_name);
+        char *CLEAN_FREE lock = path ? fs_join(path, "lock") : NULL;
+        int CLEAN_CLOSE fd = -1;
+        if (lock && fs_lock(lock, false, &fd, NULL) == 0)
+            fs_remove_tree(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_error *err)
+{
+    uint32_t number = 0;
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        return error_set(err, errno, "no random numbers: %s", error_errno_text(errno));
+    char *CLEAN_FREE lock = NULL;
+    if (asprintf(&rundir->path, "%s/" RUNDIR_PREFIX "%08x", base, number) < 0) {
+        rundir->path = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    if (mkdir(rundir->path, 0700) < 0) {
+        int code = error_set(err, errno, "cannot make the run directory %s: %s", rundir->path,
+                             error_errno_text(errno));
+        free(rundir->path); /* not ours to remove */
+        rundir->path = NULL;
+        return code;
+    }
+    rundir->socket = fs_join(rundir->path, "e.sock");
+    rundir->log = fs_join(rundir->path, "log");
+    lock = fs_join(rundir->path, "lock");
+    if (!rundir->socket || !rundir->log || !lock)
+        return error_set(err, ENOMEM, "out of memory");
+    return fs_lock(lock, false, &rundir->lock_fd, err);
+}
+
+int rundir_open(const char *runtime_dir, struct rundir *ret_rundir, struct gfxb_error *err)
+{
+    char *CLEAN_FREE base = NULL;
+    const struct sockaddr_un *address = NULL;
+    int code = 0;
+    if (strlen(runtime_dir) + sizeof(RUNDIR_TAIL) > sizeof(address->sun_path))
+        code = rundir_short_base(&base, err);
+    else if (!(base = realpath(runtime_dir, NULL)) &&
+             (code = fs_make_dirs(runtime_dir, 0700, err)) == 0 &&
+             !(base = realpath(runtime_dir, NULL)))
+        code = error_set(err, errno, "cannot use the run directory %s: %s", runtime_dir,
+                         error_errno_text(errno));
+    if (code < 0)
+        return code;
+    if (strlen(base) + sizeof(RUNDIR_TAIL) > sizeof(address->sun_path)) {
+        free(base); /* longer without its symbolic links */
+        base = NULL;
+        code = rundir_short_base(&base, err);
+        if (code < 0)
+            return code;
+    }
+    char *CLEAN_FREE gate_path = fs_join(base, ".lock");
+    int CLEAN_CLOSE gate = -1;
+    if (!gate_path)
+        return error_set(err, ENOMEM, "out of memory");
+    code = fs_lock(gate_path, true, &gate, err);
+    if (code < 0)
+        return code;
+    rundir_sweep(base);
+    struct rundir rundir = RUNDIR_NONE;
+    code = rundir_make(base, &rundir, err);
+    if (code < 0)
+        rundir_close(&rundir);
+    else
+        *ret_rundir = rundir;
+    return code;
+}
+
+void rundir_close(struct rundir *rundir)
+{
+    if (rundir->path)
+        fs_remove_tree(rundir->path);
+    if (rundir->lock_fd >= 0)
+        close(rundir->lock_fd);
+    free(rundir->path);
+    free(rundir->socket);
+    free(rundir->log);
+    *rundir = RUNDIR_NONE;
+}

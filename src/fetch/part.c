@@ -1,0 +1,187 @@
+#include "fetch/part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define PART_FROM_MAX 65536
+#define PART_WAIT_MS 100
+
+void part_origin_done(struct part_origin *origin)
+{
+    free(origin->url);
+    free(origin->validator);
+    free(origin->sha256);
+    *origin = (struct part_origin){0};
+}
+
+static int part_failed(struct gfxb_error *err, int code, const char *path)
+{
+    if (code == ENOSPC || code == EDQUOT)
+        return error_set(err, GFXB_E_DISK_FULL,
+                         "the file system of %s is full: free some space and try again", path);
+    return error_set(err, code, "cannot write %s: %s", path, error_errno_text(code));
+}
+
+/* The lock, or -ESTALE when the file was published or removed by the one who had it before. */
+static int part_lock(const struct fetch_config *config, struct part *part, struct gfxb_error *err)
+{
+    while (flock(part->fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return part_failed(err, errno, part->path);
+        if (!part->waited)
+            log_at(config->log, LOG_INFO, "another process is fetching %s; waiting for it",
+                   part->path);
+        part->waited = true;
+        if (config->cancel && atomic_load(config->cancel))
+            return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+        struct timespec pause = {0, PART_WAIT_MS * 1000000l};
+        nanosleep(&pause, NULL);
+    }
+    struct stat ours, there;
+    if (fstat(part->fd, &ours) < 0 || stat(part->path, &there) < 0 ||
+        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+        return -ESTALE;
+    if (!S_ISREG(ours.st_mode))
+        return part_failed(err, EINVAL, part->path);
+    part->n = (uint64_t)ours.st_size;
+    return 0;
+}
+
+int part_open(const struct fetch_config *config, const char *path, struct part *ret_part,
+              struct gfxb_error *err)
+{
+    struct part part = PART_NONE;
+    if (asprintf(&part.path, "%s.part", path) < 0)
+        part.path = NULL;
+    if (asprintf(&part.from, "%s.part.from", path) < 0)
+        part.from = NULL;
+    int r = part.path && part.from ? -ESTALE : error_set(err, ENOMEM, "out of memory");
+    while (r == -ESTALE) {
+        part.fd = open(part.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+        r = part.fd < 0 ? part_failed(err, errno, part.path) : part_lock(config, &part, err);
+        if (r < 0 && part.fd >= 0) {
+            close(part.fd);
+            part.fd = -1;
+        }
+    }
+    if (r < 0)
+        part_done(&part);
+    else
+        *ret_part = part;
+    return r;
+}
+
+void part_done(struct part *part)
+{
+    if (part->fd >= 0 && part->n == 0) {
+        unlink(part->from);
+        unlink(part->path);
+    }
+    if (part->fd >= 0)
+        close(part->fd);
+    free(part->path);
+    free(part->from);
+    *part = PART_NONE;
+}
+
+int part_load_origin(const struct part *part, struct part_origin *ret_origin)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(PART_FROM_MAX);
+    struct part_origin origin = {0};
+    int r = fs_read(part->from, PART_FROM_MAX, &text);
+    struct str rest = buf_view(&text);
+    struct str line;
+    while (r == 0 && str_cut(&rest, '\n', &line)) {
+        struct str key;
+        if (!str_cut(&line, ' ', &key))
+            continue;
+        char **slot = str_is(key, "url")         ? &origin.url
+                      : str_is(key, "validator") ? &origin.validator
+                      : str_is(key, "sha256")    ? &origin.sha256
+                                                 : NULL;
+        if (slot && !*slot && !(*slot = str_dup(line)))
+            r = -ENOMEM;
+        if (str_is(key, "total") && str_to_u64(line, 10, &origin.total) < 0)
+            r = -EBADMSG;
+    }
+    if (r == 0 && !origin.url)
+        r = -EBADMSG;
+    if (r < 0)
+        part_origin_done(&origin);
+    else
+        *ret_origin = origin;
+    return r;
+}
+
+/* Header values hold no line breaks; a URL that does is not written. */
+static void part_add_line(struct buf *text, const char *key, const char *value)
+{
+    if (value && *value && !strpbrk(value, "\r\n"))
+        buf_addf(text, "%s %s\n", key, value);
+}
+
+int part_save_origin(const struct part *part, const struct part_origin *origin,
+                     struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(PART_FROM_MAX);
+    part_add_line(&text, "url", origin->url);
+    part_add_line(&text, "validator", origin->validator);
+    part_add_line(&text, "sha256", origin->sha256);
+    if (origin->total)
+        buf_addf(&text, "total %" PRIu64 "\n", origin->total);
+    if (!buf_ok(&text))
+        return error_set(err, ENOMEM, "out of memory");
+    return fs_write(part->from, buf_text(&text), text.n, 0644, err);
+}
+
+int part_clear(struct part *part, struct gfxb_error *err)
+{
+    if (ftruncate(part->fd, 0) < 0)
+        return part_failed(err, errno, part->path);
+    part->n = 0;
+    return 0;
+}
+
+int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err)
+{
+    const char *p = bytes;
+    while (n) {
+        ssize_t written = pwrite(part->fd, p, n, (off_t)part->n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return part_failed(err, errno, part->path);
+        p += written;
+        n -= (size_t)written;
+        part->n += (uint64_t)written;
+    }
+    return 0;
+}
+
+static int part_sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *CLEAN_FREE parent =
+        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    int CLEAN_CLOSE fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err)
+{
+    if (durable && fsync(part->fd) < 0)
+        return part_failed(err, errno, part->path);
+    if (rename(part->path, path) < 0)
+        return part_failed(err, errno, path);
+    unlink(part->from);
+    if (durable && part_sync_parent(path) < 0)
+        return part_failed(err, errno, path);
+    close(part->fd);
+    part->fd = -1;
+    return 0;
+}

@@ -1,0 +1,49 @@
+/*
+ * part.h - PATH.part, the beginning of a file that is being fetched, and PATH.part.from, where it
+ * is from: one "key value" a line. The part is locked while a process works on it. Private to
+ * fetch/.
+ */
+#ifndef FETCH_PART_H
+#define FETCH_PART_H
+
+#include "fetch/fetch.h"
+
+/* Where the bytes of a part are from; texts are owned, NULL or "" unknown. */
+struct part_origin {
+    char *url;
+    char *validator; /* for If-Range */
+    char *sha256;    /* that was asked for */
+    uint64_t total;  /* 0 unknown */
+};
+
+void part_origin_done(struct part_origin *origin);
+
+struct part {
+    int fd;      /* -1: there is none */
+    char *path;  /* PATH.part */
+    char *from;  /* PATH.part.from */
+    uint64_t n;  /* bytes in it */
+    bool waited; /* another process had it before us */
+};
+
+#define PART_NONE ((struct part){.fd = -1})
+
+/* Make or find it, and wait for its lock. */
+int part_open(const struct fetch_config *config, const char *path, struct part *ret_part,
+              struct gfxb_error *err);
+/* Close it. An empty part and its origin are removed, another stays for the next run. */
+void part_done(struct part *part);
+
+/* -ENOENT: nothing is known about the bytes that are there. */
+int part_load_origin(const struct part *part, struct part_origin *ret_origin);
+int part_save_origin(const struct part *part, const struct part_origin *origin,
+                     struct gfxb_error *err);
+
+/* Empty it. */
+int part_clear(struct part *part, struct gfxb_error *err);
+/* Add to its end. disk-full when there is no room. */
+int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err);
+/* Make it the file. durable: survives a power cut. */
+int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err);
+
+#endif

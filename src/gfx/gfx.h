@@ -1,0 +1,139 @@
+/*
+ * gfx.h - the outward header of gfx/: tables -> lookups. PCI id -> card -> target; target -> what
+ * covers it; packages and quirks as rows. All strings are views into the tables' bytes, valid as
+ * long as the struct gfx_tables.
+ */
+#ifndef GFX_GFX_H
+#define GFX_GFX_H
+
+#include "base/base.h"
+
+enum gfx_kind { GFX_KIND_UNKNOWN, GFX_DISCRETE, GFX_INTEGRATED, GFX_ACCELERATOR };
+enum gfx_os { GFX_LINUX, GFX_WINDOWS };
+
+/* data/targets.tsv: one LLVM AMDGPU target, or one generic target. */
+struct gfx_target {
+    struct str gfx;        /* "gfx1100", "gfx11-generic" */
+    struct str family;     /* "gfx110X": how packages group it; never used for matching */
+    struct str generation; /* "RDNA3" */
+    struct str asics;      /* code names, separated by "; " */
+    enum gfx_kind kind;    /* of most of its chips; UNKNOWN for a generic target */
+    struct str gc;         /* GC IP versions, blank-separated: "11.0.1 11.0.4" */
+    uint32_t kfd;          /* KFD gfx_target_version; 0: never reported */
+    struct str generic;    /* the generic target that covers it; empty: none */
+    struct str covers;     /* for a generic target: what it covers, blank-separated */
+    unsigned elf_mach;     /* EF_AMDGPU_MACH */
+    unsigned vgpr_kib;     /* vector registers per CU in KiB; 0 unknown (kfd_get_vgpr_size_per_cu) */
+    struct str vulkan;     /* "yes", "kernel" (needs a module option on older kernels), "no" */
+    struct str source;
+};
+
+/* data/cards.tsv: a PCI device id (vendor 1002), or one revision of it. */
+struct gfx_card {
+    uint16_t device;
+    int revision;          /* -1: any */
+    struct str name;       /* retail name: for people only, never for decisions */
+    struct str asic;
+    struct str gfx;        /* empty: before GCN, or unknown (see confidence) */
+    struct str generation;
+    enum gfx_kind kind;
+    struct str confidence; /* verified, single, inferred, disputed, unverified */
+    struct str source;
+};
+
+/* data/packages.tsv: one exact engine package or one runtime archive. */
+struct gfx_package {
+    struct str id;          /* unique: "llamacpp-rocm-gfx110X-linux" */
+    struct str provider;    /* how it is got: "github", "debian", "system", "therock" ... */
+    struct str backend;     /* rocm, vulkan, cpu; "runtime" for a ROCm runtime archive */
+    enum gfx_os os;
+    struct str arch;        /* x86_64, aarch64 */
+    struct str gfx;         /* exact code-object targets, blank-separated; empty for vulkan, cpu */
+    struct str unconfirmed; /* in some tags only: not there until an inspection says so */
+    struct str runtime;     /* bundled, therock, system, none */
+    struct str glibc;       /* lowest glibc it runs on, "2.35"; empty: unknown or its own */
+    struct str locate;      /* URL, or package names for debian: the provider's own words */
+    struct str tag;
+    struct str sha256;      /* empty: not locked yet */
+    uint64_t size;          /* bytes to fetch; 0 unknown */
+    bool installable;       /* a provider of ours can install it; else listed for people's answers */
+    struct str notes;
+    struct str source;
+};
+
+/* What a quirk does where its condition holds. */
+enum gfx_effect {
+    GFX_BLOCK,    /* the choice is rejected with `code` */
+    GFX_WARN,     /* the choice stays; the sentence is shown */
+    GFX_ENV,      /* value "NAME=text" goes into the engine's environment */
+    GFX_ARG,      /* value is added to the engine's arguments */
+    GFX_OVERRIDE, /* value is a gfx whose code objects this target runs (same ISA and registers) */
+    GFX_NOTE,     /* knowledge for people's answers only */
+};
+
+/* data/quirks.tsv. condition is a blank-separated list of terms that must all hold; plan/ defines
+ * and evaluates the terms, `table check` refuses unknown ones. */
+struct gfx_quirk {
+    struct str id;
+    struct str gfx;       /* blank-separated targets; empty: any */
+    struct str condition;
+    enum gfx_effect effect;
+    int code;             /* GFXB_E_ of a block; 0 otherwise */
+    struct str value;
+    struct str text;      /* one sentence: what happens */
+    struct str remedy;    /* what to do; may be empty */
+    struct str confidence; /* high, medium, low, disputed */
+    struct str source;
+};
+
+
+struct gfx_tables {
+    const struct gfx_target *target;
+    size_t n_targets;
+    const struct gfx_card *card; /* sorted by device, then revision; -1 first */
+    size_t n_cards;
+    const struct gfx_package *package; /* in order of preference within a backend */
+    size_t n_packages;
+    const struct gfx_quirk *quirk;
+    size_t n_quirks;
+};
+
+/*
+ * The embedded tables, each replaced as a whole by override_dir/NAME.tsv where that file exists
+ * (override_dir NULL: none). A bad row is -GFXB_E_TABLE with file, line and column.
+ */
+int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables,
+                   struct gfxb_error *err);
+void gfx_tables_free(struct gfx_tables *tables);
+
+/* The table's bytes as embedded (name "targets", "cards", "packages", "quirks"); n 0: no such. */
+struct str gfx_table_bytes(const char *name);
+
+/* Every rule that one row cannot see: unknown gfx, missing source, double keys, the five answers for
+ * every card. Stops at the first finding. */
+int gfx_tables_check(const struct gfx_tables *tables, struct gfxb_error *err);
+
+/* The target of a name; features behind a colon ("gfx906:sramecc+:xnack-") are cut off. */
+const struct gfx_target *gfx_target_find(const struct gfx_tables *t, struct str name);
+/* The target of a KFD gfx_target_version (90010: gfx90a); decoded even when no row has it? No:
+ * NULL, and gfx_kfd_name gives the name to show. */
+const struct gfx_target *gfx_target_by_kfd(const struct gfx_tables *t, uint32_t version);
+/* "gfx90a" from 90010 into ret_name (at least 16 bytes); -EINVAL for 0 or nonsense. */
+int gfx_kfd_name(uint32_t version, char *ret_name, size_t size);
+/* The only target that has this GC IP version; NULL when none or several (9.4.3). */
+const struct gfx_target *gfx_target_by_gc(const struct gfx_tables *t, struct str gc);
+
+/* The row of this device and revision, else of the device alone, else NULL. revision -1: unknown. */
+const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision);
+
+/* How code objects for the targets in `list` (blank-separated, features allowed) serve `target`. */
+enum gfx_via { GFX_VIA_NONE, GFX_VIA_EXACT, GFX_VIA_GENERIC, GFX_VIA_OVERRIDE };
+/* Exact first, then generic, then an override that quirks.tsv marks as the same ISA and registers.
+ * ret_used (may be NULL): the entry of the list that serves. */
+enum gfx_via gfx_covers(const struct gfx_tables *t, const struct gfx_target *target,
+                        struct str list, struct str *ret_used);
+
+/* Does a quirk row name this target ("gfx" column), whatever its condition? */
+bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target);
+
+#endif

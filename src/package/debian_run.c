@@ -1,0 +1,155 @@
+#include "package/debian_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define RUN_OUTPUT_MAX     (16u << 20)
+#define RUN_COMPLAINTS_MAX 65536
+#define RUN_ENV_MAX        12
+#define RUN_WATCH_MS       1000
+#define RUN_REPORT_MS      5000
+
+/* What a person set to reach the outside; apt and its transports read the same names. */
+static const char *const run_inherited[] = {
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+};
+
+struct run_env {
+    const char *entry[RUN_ENV_MAX + 1];
+    char *owned[RUN_ENV_MAX];
+    size_t n_owned;
+};
+
+static int run_env_init(struct run_env *env)
+{
+    size_t n = 0;
+    *env = (struct run_env){0};
+    env->entry[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    env->entry[n++] = "LC_ALL=C.UTF-8";
+    env->entry[n++] = "DEBIAN_FRONTEND=noninteractive";
+    for (size_t i = 0; i < sizeof(run_inherited) / sizeof(run_inherited[0]); i++) {
+        const char *value = getenv(run_inherited[i]);
+        char *entry = NULL;
+        if (!value)
+            continue;
+        if (asprintf(&entry, "%s=%s", run_inherited[i], value) < 0)
+            return -ENOMEM;
+        env->owned[env->n_owned++] = entry;
+        env->entry[n++] = entry;
+    }
+    return 0;
+}
+
+static void run_env_done(struct run_env *env)
+{
+    for (size_t i = 0; i < env->n_owned; i++)
+        free(env->owned[i]);
+}
+
+static int run_verdict(const char *program, bool ok, bool timed_out, int status,
+                       struct gfxb_error *err)
+{
+    char how[64];
+    if (ok)
+        return 0;
+    if (timed_out)
+        return error_set(err, ETIMEDOUT, "%s did not end in time", program);
+    child_status_text(status, how, sizeof(how));
+    return error_set(err, EIO, "%s failed (%s)", program, how);
+}
+
+int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
+               struct buf *ret_complaints, struct gfxb_error *err)
+{
+    struct run_env env;
+    struct child_result result;
+    int r = run_env_init(&env);
+    struct child_spec spec = {.argv = argv,
+                              .env = env.entry,
+                              .cwd = "/",
+                              .out_fd = -1,
+                              .err_fd = -1,
+                              .deadline_ms = deadline_ms,
+                              .max_output = RUN_OUTPUT_MAX};
+    if (r < 0)
+        error_set(err, -r, "out of memory");
+    else
+        r = child_run(&spec, &result, err);
+    run_env_done(&env);
+    if (r < 0)
+        return r;
+    if (ret_out)
+        buf_add_str(ret_out, buf_view(&result.out));
+    if (ret_complaints)
+        buf_add_str(ret_complaints, buf_view(&result.err));
+    r = run_verdict(argv[0], child_result_ok(&result), result.timed_out, result.status, err);
+    child_result_done(&result);
+    return r;
+}
+
+struct run_watch {
+    const char *dir;
+    uint64_t total, seen;
+    int64_t grown_at, told_at;
+};
+
+/* Something came since the last look? Tells the log now and then. */
+static void run_watch_look(struct run_watch *watch, const struct log *log)
+{
+    int64_t now = child_now_ms();
+    uint64_t bytes = 0;
+    if (fs_tree_bytes(watch->dir, &bytes) == 0 && bytes != watch->seen) {
+        watch->seen = bytes;
+        watch->grown_at = now;
+    }
+    if (now - watch->told_at < RUN_REPORT_MS || !watch->total)
+        return;
+    watch->told_at = now;
+    log_at(log, LOG_INFO, "downloaded %.0f of %.0f MB", (double)watch->seen / 1e6,
+           (double)watch->total / 1e6);
+}
+
+static int run_watch_child(struct child *child, struct run_watch *watch, int stall_ms,
+                           const struct log *log, int *ret_status)
+{
+    for (;;) {
+        int r = child_wait(child, RUN_WATCH_MS, ret_status);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        run_watch_look(watch, log);
+        if (child_now_ms() - watch->grown_at < stall_ms)
+            continue;
+        child_end(child, 1000, ret_status);
+        return -ETIMEDOUT;
+    }
+}
+
+int debian_run_watched(const char *const *argv, const char *watched, uint64_t total_bytes,
+                       int stall_ms, const char *complaints_path, struct buf *ret_complaints,
+                       const struct log *log, struct gfxb_error *err)
+{
+    int CLEAN_CLOSE fd = open(complaints_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(err, errno, "cannot write %s: %s", complaints_path,
+                         error_errno_text(errno));
+    struct run_env env;
+    struct child child = CHILD_NONE;
+    int status = 0;
+    int r = run_env_init(&env);
+    struct child_spec spec = {
+        .argv = argv, .env = env.entry, .cwd = "/", .out_fd = -1, .err_fd = fd};
+    if (r < 0)
+        error_set(err, -r, "out of memory");
+    else
+        r = child_start(&spec, &child, err);
+    run_env_done(&env);
+    if (r < 0)
+        return r;
+    int64_t now = child_now_ms();
+    struct run_watch watch = {watched, total_bytes, 0, now, now};
+    r = run_watch_child(&child, &watch, stall_ms, log, &status);
+    fs_read(complaints_path, RUN_COMPLAINTS_MAX, ret_complaints);
+    return run_verdict(argv[0], r == 0 && status == 0, r == -ETIMEDOUT, status, err);
+}

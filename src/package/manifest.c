@@ -1,0 +1,147 @@
+#include "package/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define MANIFEST_MAX        (1u << 20)
+#define MANIFEST_FIRST_LINE "gfxbridge-package 1"
+
+/* The keys whose values are text, and where they live. */
+static const struct manifest_key {
+    const char *key;
+    size_t offset;
+    bool required;
+} manifest_keys[] = {
+    {"id", offsetof(struct package, id), true},
+    {"provider", offsetof(struct package, provider), true},
+    {"backend", offsetof(struct package, backend), true},
+    {"digest", offsetof(struct package, digest), true},
+    {"version", offsetof(struct package, version), true},
+    {"executable", offsetof(struct package, executable), true},
+    {"loader", offsetof(struct package, loader), false},
+    {"library-path", offsetof(struct package, library_path), false},
+    {"backend-dir", offsetof(struct package, backend_dir), true},
+    {"gfx", offsetof(struct package, gfx), false},
+    {"blas", offsetof(struct package, blas), false},
+};
+
+#define MANIFEST_KEYS (sizeof(manifest_keys) / sizeof(manifest_keys[0]))
+
+static char **manifest_slot(struct package *package, const struct manifest_key *key)
+{
+    return (char **)(void *)((char *)package + key->offset);
+}
+
+static const char *manifest_value(const struct package *package, const struct manifest_key *key)
+{
+    return *(char *const *)(const void *)((const char *)package + key->offset);
+}
+
+static bool manifest_value_is_line(const char *value)
+{
+    for (const char *c = value; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static int manifest_add_key(struct buf *text, const struct package *package,
+                            const struct manifest_key *key, struct gfxb_error *err)
+{
+    const char *value = manifest_value(package, key);
+    if (!value && !key->required)
+        return 0;
+    if (!value || !manifest_value_is_line(value))
+        return error_set(err, EINVAL, "the package's \"%s\" is missing or not one line", key->key);
+    buf_addf(text, "%s %s\n", key->key, value);
+    return 0;
+}
+
+int manifest_write(const char *dir, const struct package *package, struct str facts,
+                   struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(MANIFEST_MAX);
+    buf_add_text(&text, MANIFEST_FIRST_LINE "\n");
+    for (size_t i = 0; i < MANIFEST_KEYS; i++) {
+        int r = manifest_add_key(&text, package, &manifest_keys[i], err);
+        if (r < 0)
+            return r;
+    }
+    buf_addf(&text, "bytes %" PRIu64 "\ninstalled %" PRId64 "\n", package->bytes,
+             package->installed);
+    buf_add_str(&text, facts);
+    char *CLEAN_FREE path = fs_join(dir, MANIFEST_NAME);
+    if (!path || !buf_ok(&text))
+        return error_set(err, ENOMEM, "out of memory");
+    return fs_write(path, text.p, text.n, 0644, err);
+}
+
+/* One "key value" line into the package. A key that comes twice keeps its first value. */
+static int manifest_take_line(struct package *package, struct str line)
+{
+    struct str key = STR_NONE;
+    if (!str_cut(&line, ' ', &key))
+        return 0;
+    uint64_t number = 0;
+    if (str_is(key, "bytes") || str_is(key, "installed")) {
+        if (str_to_u64(line, 10, &number) < 0 || number > INT64_MAX)
+            return -EBADMSG;
+        if (str_is(key, "bytes"))
+            package->bytes = number;
+        else
+            package->installed = (int64_t)number;
+        return 0;
+    }
+    for (size_t i = 0; i < MANIFEST_KEYS; i++) {
+        char **slot = manifest_slot(package, &manifest_keys[i]);
+        if (!str_is(key, manifest_keys[i].key) || *slot)
+            continue;
+        *slot = str_dup(line);
+        return *slot ? 0 : -ENOMEM;
+    }
+    return 0;
+}
+
+static int manifest_parse(struct str text, struct package *package)
+{
+    struct str line = STR_NONE;
+    if (!str_cut(&text, '\n', &line) || !str_is(line, MANIFEST_FIRST_LINE))
+        return -EBADMSG;
+    while (str_cut(&text, '\n', &line)) {
+        int r = manifest_take_line(package, line);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < MANIFEST_KEYS; i++) {
+        if (manifest_keys[i].required && !*manifest_slot(package, &manifest_keys[i]))
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+int manifest_read(const char *dir, struct package *ret_package)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(MANIFEST_MAX);
+    struct package package = {0};
+    char *CLEAN_FREE path = fs_join(dir, MANIFEST_NAME);
+    package.dir = str_dup(str_from(dir));
+    int r = path && package.dir ? fs_read(path, MANIFEST_MAX, &text) : -ENOMEM;
+    if (r == 0)
+        r = manifest_parse(buf_view(&text), &package);
+    if (r < 0) {
+        manifest_package_done(&package);
+        return r;
+    }
+    *ret_package = package;
+    return 0;
+}
+
+void manifest_package_done(struct package *package)
+{
+    free(package->dir);
+    for (size_t i = 0; i < MANIFEST_KEYS; i++)
+        free(*manifest_slot(package, &manifest_keys[i]));
+    *package = (struct package){0};
+}

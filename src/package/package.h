@@ -1,0 +1,72 @@
+/*
+ * package.h - the outward header of package/: a choice -> a directory on disk, complete or absent.
+ *
+ * A package lives in DATA/packages/<digest>/ with a manifest that says how its engine is started.
+ * Providers (one file each: debian, github, system, file) bring it there.
+ */
+#ifndef PACKAGE_PACKAGE_H
+#define PACKAGE_PACKAGE_H
+
+#include "base/base.h"
+#include "gfx/gfx.h"
+
+/* How the engine inside a package is started. All paths are relative to the package directory
+ * unless they begin with '/'. Owned by the struct package. */
+struct package {
+    char *dir;          /* absolute */
+    char *id;           /* packages.tsv id */
+    char *provider;     /* "debian" ... */
+    char *backend;      /* "cpu", "vulkan", "rocm" */
+    char *digest;       /* 64 hex digits; the directory's name */
+    char *version;      /* of the engine, as its provider calls it */
+    char *executable;   /* llama-server */
+    char *loader;       /* the package's own ld.so; NULL: started directly */
+    char *library_path; /* colon-separated, relative entries below dir; NULL none */
+    char *backend_dir;  /* where libggml-*.so are; the engine's working directory */
+    char *gfx;          /* measured targets, blank-separated; NULL: not inspected */
+    char *blas;         /* measured BLAS kernel targets; NULL: not inspected */
+    uint64_t bytes;     /* on disk */
+    int64_t installed;  /* seconds since 1970 */
+    bool pinned;        /* `backends use` */
+};
+
+struct package_list {
+    struct package *item;
+    size_t n;
+};
+
+struct package_env {
+    const char *data_dir; /* DATA, an absolute path */
+    const struct gfx_tables *tables;
+    const struct root *root; /* the live computer */
+    bool no_network;
+    const struct log *log; /* progress; NULL none */
+};
+
+/* What is installed, newest first. An absent store is an empty list. Leftovers of killed installs
+ * are removed on the way when nobody holds their lock. */
+int package_list_new(const struct package_env *env, struct package_list *ret_list,
+                     struct gfxb_error *err);
+void package_list_done(struct package_list *list);
+const struct package *package_list_find(const struct package_list *list, const char *id);
+
+/* Bring the package of this row here, or find it complete: when one with the row's id is installed
+ * nothing is fetched. Codes: offline, no-package, package-unavailable, digest-mismatch, disk-full
+ * ... Safe against kill -9 and a second process. */
+int package_install(const struct package_env *env, const struct gfx_package *row,
+                    struct gfxb_error *err);
+
+/* Remove one installed package and its pin. -ENOENT: no such. */
+int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);
+
+/* Make the package with this digest the backend's own choice (`backends use`); digest NULL takes
+ * the backend's pin away. -ENOENT: no such package of this backend. */
+int package_pin(const struct package_env *env, const char *backend, const char *digest,
+                struct gfxb_error *err);
+
+/* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
+ * the reason. No network. */
+int package_provider_usable(const struct package_env *env, struct str provider,
+                            struct gfxb_error *err);
+
+#endif

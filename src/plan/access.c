@@ -1,0 +1,305 @@
+#include "plan/access.h"
+
+#include "plan/device.h"
+#include "plan/quirk.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static void words_add(struct buf *words, const char *text)
+{
+    if (words->n > 0)
+        buf_add_text(words, ", ");
+    buf_add_text(words, text);
+}
+
+static bool is_denied(int code)
+{
+    return code == EACCES || code == EPERM;
+}
+
+/* "" outside a container. */
+static const char *container_of(const struct draft *d)
+{
+    return d->m->host.container;
+}
+
+/* Snap and flatpak hide devices by a rule of their own; --device flags mean nothing there. */
+static bool is_confined(const struct draft *d)
+{
+    return strcmp(container_of(d), "snap") == 0 || strcmp(container_of(d), "flatpak") == 0;
+}
+
+static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const char *name)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    if (strcmp(gpu->driver, "vfio-pci") == 0 || strcmp(gpu->driver, "pci-stub") == 0)
+        return draft_reject(d, dc, PLAN_E2,
+                            device_is_amd(gpu) ? GFXB_E_DRIVER_NOT_AMDGPU : GFXB_E_DRIVER_MISSING,
+                            "%s is bound to %s, which reserves it for a virtual machine: give it "
+                            "back to its own driver to use it here.",
+                            name, gpu->driver);
+    if (!device_is_amd(gpu)) {
+        words_add(&dc->known, "a kernel driver is bound");
+        return true;
+    }
+    if (strcmp(gpu->driver, "radeon") == 0)
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
+                            "%s is driven by radeon, which neither ROCm nor Vulkan can use: boot "
+                            "with radeon.si_support=0 radeon.cik_support=0 amdgpu.si_support=1 "
+                            "amdgpu.cik_support=1.",
+                            name);
+    return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
+                        "%s is driven by %s instead of amdgpu: bind amdgpu to it.", name,
+                        gpu->driver);
+}
+
+bool access_check_driver(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    const char *kernel = d->m->host.kernel;
+    char name[DEVICE_NAME_MAX];
+    device_name(gpu, name);
+    if (gpu->kfd_node >= 0 || strcmp(gpu->driver, "amdgpu") == 0) {
+        words_add(&dc->known, "amdgpu drives it");
+        return true;
+    }
+    if (strcmp(gpu->driver, "?") == 0) {
+        words_add(&dc->unknown, "its kernel driver");
+        return true;
+    }
+    if (gpu->driver[0])
+        return check_foreign_driver(d, dc, name);
+    if (!device_is_amd(gpu))
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                            "No kernel driver is bound to %s: install or load its driver.", name);
+    if (d->m->amdgpu_loaded == TRI_NO)
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                            "No kernel driver is bound to %s because the amdgpu module is not "
+                            "loaded: run sudo modprobe amdgpu, and look for a blacklist entry in "
+                            "/etc/modprobe.d if that helps until the next boot only.",
+                            name);
+    return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                        "No kernel driver is bound to %s: this kernel%s%s may be too old for it or "
+                        "its firmware is missing; dmesg | grep amdgpu tells.",
+                        name, kernel[0] ? " " : "", kernel);
+}
+
+static bool reject_absent_kfd(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine *m = d->m;
+    if (m->host.wsl)
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                            "WSL2 has no /dev/kfd: ROCm reaches the GPU through /dev/dxg there, "
+                            "which needs AMD's ROCm for WSL and HSA_ENABLE_DXG_DETECTION=1.");
+    if (is_confined(d))
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                            "/dev/kfd is hidden by the %s confinement this program runs in: run it "
+                            "outside of %s.",
+                            container_of(d), container_of(d));
+    if (container_of(d)[0])
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                            "/dev/kfd is not in this container (%s): start it with --device "
+                            "/dev/kfd --device /dev/dri.",
+                            container_of(d));
+    if (m->amdgpu_loaded == TRI_NO)
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                            "/dev/kfd does not exist because the amdgpu module is not loaded: run "
+                            "sudo modprobe amdgpu.");
+    return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                        "/dev/kfd does not exist: this kernel%s%s was built without CONFIG_HSA_AMD "
+                        "or is too old for this GPU; a newer distribution kernel has it.",
+                        m->host.kernel[0] ? " " : "", m->host.kernel);
+}
+
+static bool reject_closed_kfd(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_node *kfd = &d->m->kfd;
+    const char *group = kfd->group;
+    if (!is_denied(kfd->open_errno))
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING, "/dev/kfd cannot be opened: %s.",
+                            error_errno_text(kfd->open_errno));
+    if (container_of(d)[0])
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+                            "/dev/kfd may not be opened in this container: it belongs to group %u%s%s%s "
+                            "there; start the container with --group-add %u (Podman: --group-add "
+                            "keep-groups).",
+                            kfd->gid, group[0] ? " (" : "", group, group[0] ? ")" : "", kfd->gid);
+    if (!group[0])
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+                            "/dev/kfd may not be opened: it belongs to group %u, which has no name "
+                            "here; give it to group render (a udev rule) and join that group.",
+                            kfd->gid);
+    return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+                        "/dev/kfd may not be opened: it belongs to group %s (%u) and this user is "
+                        "not in it; run sudo usermod -aG %s $USER, then log out and in again.",
+                        group, kfd->gid, group);
+}
+
+/* Is a missing node of one GPU a fact, or was the topology just not recorded? */
+static bool kfd_topology_known(const struct machine *m)
+{
+    if (m->live && m->kfd.present == TRI_YES)
+        return true;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        if (m->gpu[i].kfd_node >= 0)
+            return true;
+    }
+    return false;
+}
+
+bool access_check_kfd(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    const struct machine_node *kfd = &d->m->kfd;
+    if (kfd->present == TRI_NO)
+        return reject_absent_kfd(d, dc);
+    if (gpu->kfd_node < 0 && kfd_topology_known(d->m)) {
+        char name[DEVICE_NAME_MAX];
+        device_name(gpu, name);
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                            "The kernel's compute driver has no node for %s: this kernel%s%s is too "
+                            "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
+                            name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel,
+                            STR_ARG(gpu->target->gfx));
+    }
+    if (kfd->openable == TRI_NO)
+        return reject_closed_kfd(d, dc);
+    words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
+              kfd->openable == TRI_YES ? "/dev/kfd opens" : "access to /dev/kfd");
+    return true;
+}
+
+static bool reject_render(struct draft *d, struct draft_choice *dc, const char *node)
+{
+    int code = dc->candidate.gpu->render_errno;
+    if (code == ENOENT && container_of(d)[0])
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+                            "%s is not in this container (%s): start it with --device /dev/dri.",
+                            node, container_of(d));
+    if (!is_denied(code))
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
+                            node, error_errno_text(code));
+    if (container_of(d)[0])
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+                            "%s may not be opened in this container: start it with --group-add and "
+                            "the number that stat -c %%g %s prints (Podman: --group-add "
+                            "keep-groups).",
+                            node, node);
+    return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+                        "%s may not be opened: join the group that owns it, usually with sudo "
+                        "usermod -aG render,video $USER, then log out and in again.",
+                        node);
+}
+
+bool access_check_render(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    char node[48];
+    if (gpu->render_minor < 0 || gpu->render_openable == TRI_UNKNOWN) {
+        words_add(&dc->unknown, "access to its render node");
+        return true;
+    }
+    snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
+    if (gpu->render_openable == TRI_NO)
+        return reject_render(d, dc, node);
+    words_add(&dc->known, node);
+    buf_add_text(&dc->known, " opens");
+    return true;
+}
+
+/* Negative, 0, positive: dotted numbers; what is no number counts as 0. */
+static int version_compare(struct str a, struct str b)
+{
+    for (;;) {
+        struct str part_a = STR_NONE, part_b = STR_NONE;
+        bool more_a = str_cut(&a, '.', &part_a), more_b = str_cut(&b, '.', &part_b);
+        uint64_t number_a = 0, number_b = 0;
+        if (!more_a && !more_b)
+            return 0;
+        (void)str_to_u64(part_a, 10, &number_a);
+        (void)str_to_u64(part_b, 10, &number_b);
+        if (number_a != number_b)
+            return number_a < number_b ? -1 : 1;
+    }
+}
+
+bool access_check_glibc(struct draft *d, struct draft_choice *dc)
+{
+    const struct gfx_package *row = dc->candidate.row;
+    struct str here = str_from(d->m->host.glibc);
+    if (!row || row->glibc.n == 0)
+        return true;
+    if (here.n == 0) {
+        words_add(&dc->unknown, "the C library");
+        return true;
+    }
+    if (version_compare(here, row->glibc) < 0)
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_GLIBC_TOO_OLD,
+                            "%.*s needs glibc %.*s and this computer has %.*s: a newer "
+                            "distribution release, or a package with an older floor, is needed.",
+                            STR_ARG(row->id), STR_ARG(row->glibc), STR_ARG(here));
+    words_add(&dc->known, "glibc is new enough");
+    return true;
+}
+
+/* What to do about an APU whose share of RAM is the limit; empty where nothing can be done. */
+static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, uint64_t need,
+                          char *ret_text, size_t size)
+{
+    const uint64_t gib = UINT64_C(1) << 30;
+    ret_text[0] = '\0';
+    if (!gpu || gpu->kind != GFX_INTEGRATED || need + 4 * gib > d->m->host.memory_bytes)
+        return;
+    uint64_t pages = (need / gib + 2) * 262144;
+    snprintf(ret_text, size,
+             " This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
+             "raise it.",
+             d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
+}
+
+bool access_check_memory(struct draft *d, struct draft_choice *dc)
+{
+    uint64_t need = dc->choice.need_bytes, have = dc->choice.have_bytes;
+    char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX], remedy[200];
+    if (need == 0)
+        return true;
+    device_size(need, need_text);
+    if (have == 0) {
+        words_add(&dc->unknown, "how much memory it has");
+        return true;
+    }
+    device_size(have, have_text);
+    if (have < need) {
+        memory_remedy(d, dc->candidate.gpu, need, remedy, sizeof(remedy));
+        return draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
+                            "The model needs %s and there are %s: take a smaller model or a "
+                            "smaller quantisation.%s",
+                            need_text, have_text, remedy);
+    }
+    words_add(&dc->known, have_text);
+    buf_addf(&dc->known, " of memory for the %s needed", need_text);
+    return true;
+}
+
+bool access_run(struct draft *d, struct draft_choice *dc, access_check *const *checks, size_t n)
+{
+    bool reads_host = d->wish->os == GFX_LINUX;
+    for (size_t i = 0; i < n && reads_host; i++) {
+        if (!checks[i](d, dc))
+            return false;
+    }
+    if (!quirk_check(d, dc))
+        return false;
+    if (!reads_host) {
+        draft_tell(d, dc, PLAN_E2, TRI_UNKNOWN,
+                   "not looked at: answers for Windows come from the tables alone");
+        return true;
+    }
+    const char *known = buf_text(&dc->known), *unknown = buf_text(&dc->unknown);
+    const char *between = dc->known.n && dc->unknown.n ? "; " : "";
+    draft_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
+               dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
+               dc->unknown.n ? "not known here: " : "", unknown);
+    return true;
+}

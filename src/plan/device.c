@@ -1,0 +1,141 @@
+#include "plan/device.h"
+
+#include <stdio.h>
+
+#define VENDOR_AMD 0x1002
+
+bool device_is_amd(const struct machine_gpu *gpu)
+{
+    return gpu->vendor == VENDOR_AMD || gpu->target;
+}
+
+static int kind_place(enum gfx_kind kind)
+{
+    switch (kind) {
+    case GFX_DISCRETE:
+    case GFX_ACCELERATOR:
+        return 0;
+    case GFX_INTEGRATED:
+        return 2;
+    case GFX_KIND_UNKNOWN:
+        break;
+    }
+    return 1;
+}
+
+static int fit_place(uint64_t need, uint64_t have)
+{
+    if (need == 0 || have == 0)
+        return 1;
+    return have >= need ? 0 : 2;
+}
+
+/* Negative: a comes first. Never 0 for two GPUs at different addresses. */
+static int device_compare(const struct machine *m, uint64_t need, const struct machine_gpu *a,
+                          const struct machine_gpu *b)
+{
+    uint64_t have_a = machine_gpu_memory(m, a), have_b = machine_gpu_memory(m, b);
+    int by = (int)device_is_amd(b) - (int)device_is_amd(a);
+    if (by == 0)
+        by = fit_place(need, have_a) - fit_place(need, have_b);
+    if (by == 0)
+        by = kind_place(a->kind) - kind_place(b->kind);
+    if (by == 0)
+        by = (have_a < have_b) - (have_a > have_b);
+    if (by == 0)
+        by = (a->simd_count < b->simd_count) - (a->simd_count > b->simd_count);
+    return by ? by : strcmp(a->pci, b->pci);
+}
+
+void device_sort(const struct machine *m, uint64_t need_bytes, const struct machine_gpu **ret)
+{
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        const struct machine_gpu *gpu = &m->gpu[i];
+        size_t place = i;
+        while (place > 0 && device_compare(m, need_bytes, gpu, ret[place - 1]) < 0) {
+            ret[place] = ret[place - 1];
+            place--;
+        }
+        ret[place] = gpu;
+    }
+}
+
+uint64_t device_memory(const struct machine *m, const struct machine_gpu *gpu,
+                       enum plan_backend backend)
+{
+    if (gpu)
+        return machine_gpu_memory(m, gpu);
+    if (backend != PLAN_CPU && backend != PLAN_VULKAN_SOFTWARE)
+        return 0;
+    uint64_t limit = m->host.cgroup_limit_bytes, all = m->host.memory_bytes;
+    return limit && (!all || limit < all) ? limit : all;
+}
+
+void device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME_MAX])
+{
+    const struct gfx_card *card = gpu->card;
+    char id[32] = "", at[24] = "";
+    if (gpu->device >= 0)
+        snprintf(id, sizeof(id), " %04x:%04x", (unsigned)gpu->vendor, (unsigned)gpu->device);
+    if (gpu->pci[0])
+        snprintf(at, sizeof(at), " (%s)", gpu->pci);
+    struct str name = card && card->name.n ? card->name : card ? card->asic : STR_NONE;
+    if (name.n > 0 && name.n < 120)
+        snprintf(ret_name, DEVICE_NAME_MAX, "%.*s%s", STR_ARG(name), at);
+    else
+        snprintf(ret_name, DEVICE_NAME_MAX, "%s%s%s", device_is_amd(gpu) ? "AMD GPU" : "GPU", id,
+                 at);
+}
+
+void device_size(uint64_t bytes, char ret_text[static DEVICE_SIZE_MAX])
+{
+    uint64_t gib = UINT64_C(1) << 30, mib = UINT64_C(1) << 20;
+    if (bytes < gib)
+        snprintf(ret_text, DEVICE_SIZE_MAX, "%llu MiB", (unsigned long long)((bytes + mib - 1) / mib));
+    else
+        snprintf(ret_text, DEVICE_SIZE_MAX, "%llu.%llu GiB", (unsigned long long)(bytes / gib),
+                 (unsigned long long)(bytes % gib * 10 / gib));
+}
+
+static bool device_is_hip(const struct machine_gpu *gpu)
+{
+    return gpu->target && gpu->target->kfd != 0;
+}
+
+size_t device_count_hip(const struct machine *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_gpus; i++)
+        n += device_is_hip(&m->gpu[i]);
+    return n;
+}
+
+int device_rocr_number(const struct machine *m, const struct machine_gpu *gpu, bool *ret_guessed)
+{
+    int before = 0;
+    *ret_guessed = false;
+    if (gpu->kfd_ordinal >= 0)
+        return gpu->kfd_ordinal;
+    if (m->live || !gpu->pci[0] || !device_is_hip(gpu))
+        return -1;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        const struct machine_gpu *other = &m->gpu[i];
+        if (other->kfd_ordinal >= 0)
+            return -1;
+        if (other != gpu && device_is_hip(other) && strcmp(other->pci, gpu->pci) < 0)
+            before += other->partitions > 1 ? (int)other->partitions : 1;
+    }
+    *ret_guessed = true;
+    return before;
+}
+
+bool device_is_at(const struct machine_gpu *gpu, const char *pci)
+{
+    struct str here = str_from(gpu->pci), wanted = str_from(pci);
+    if (here.n == 0)
+        return false;
+    if (str_eq_nocase(here, wanted))
+        return true;
+    return str_starts(here, STR("0000:")) &&
+           str_eq_nocase((struct str){here.p + 5, here.n - 5}, wanted);
+}

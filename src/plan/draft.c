@@ -1,0 +1,305 @@
+#include "plan/draft.h"
+
+#include "plan/device.h"
+
+#include <stdio.h>
+
+#define DRAFT_TEXT_MAX 1000
+
+static void list_free(char **list)
+{
+    if (!list)
+        return;
+    for (size_t i = 0; list[i]; i++)
+        free(list[i]);
+    free(list);
+}
+
+void plan_choice_done(struct plan_choice *choice)
+{
+    list_free(choice->gpu_pci);
+    free(choice->gfx);
+    free(choice->package);
+    free(choice->provider);
+    free(choice->reason);
+    for (size_t i = 0; i < choice->n_evidence; i++)
+        free(choice->evidence[i].detail);
+    free(choice->evidence);
+    list_free(choice->env);
+    list_free(choice->args);
+    list_free(choice->warning);
+    free(choice->fingerprint);
+}
+
+static void draft_choice_free(struct draft_choice *dc)
+{
+    if (!dc)
+        return;
+    plan_choice_done(&dc->choice);
+    buf_done(&dc->known);
+    buf_done(&dc->unknown);
+    free(dc);
+}
+
+void draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
+                const struct plan_wish *wish)
+{
+    *d = (struct draft){.m = m, .tables = tables, .wish = wish};
+    if (m->n_gpus == 0)
+        return;
+    d->gpu = calloc(m->n_gpus, sizeof(d->gpu[0]));
+    if (!d->gpu) {
+        d->failed = true;
+        return;
+    }
+    d->n_gpus = m->n_gpus;
+    device_sort(m, wish->need_bytes, d->gpu);
+}
+
+void draft_done(struct draft *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        draft_choice_free(d->item[i]);
+    free(d->item);
+    free(d->gpu);
+    *d = (struct draft){0};
+}
+
+/* Shorten to at most n bytes without leaving half a UTF-8 character behind. */
+static void text_cut(char *text, size_t n)
+{
+    size_t i = n;
+    while (i > 0 && ((unsigned char)text[i - 1] & 0xc0) == 0x80)
+        i--;
+    if (i > 0 && (unsigned char)text[i - 1] >= 0xc0)
+        i--; /* what began here may be incomplete */
+    else
+        i = n;
+    text[i] = '\0';
+}
+
+/* A formatted copy, cut at a stated length; NULL when out of memory. */
+static char *draft_text(struct draft *d, const char *format, va_list args)
+{
+    char text[DRAFT_TEXT_MAX];
+    int n = vsnprintf(text, sizeof(text), format, args);
+    if (n >= (int)sizeof(text))
+        text_cut(text, sizeof(text) - 1);
+    char *copy = n < 0 ? NULL : strdup(text);
+    if (!copy)
+        d->failed = true;
+    return copy;
+}
+
+static char *draft_copy(struct draft *d, struct str s)
+{
+    if (s.n == 0)
+        return NULL;
+    char *copy = str_dup(s);
+    if (!copy)
+        d->failed = true;
+    return copy;
+}
+
+/* Add an owned text (NULL after a failure) to a NULL-terminated list. */
+static void list_add(struct draft *d, char ***list, char *text)
+{
+    size_t n = 0;
+    if (!text)
+        return;
+    while (*list && (*list)[n])
+        n++;
+    char **grown = realloc(*list, (n + 2) * sizeof(grown[0]));
+    if (!grown) {
+        free(text);
+        d->failed = true;
+        return;
+    }
+    grown[n] = text;
+    grown[n + 1] = NULL;
+    *list = grown;
+}
+
+static size_t draft_gpu_place(const struct draft *d, const struct machine_gpu *gpu)
+{
+    size_t i = 0;
+    while (i < d->n_gpus && d->gpu[i] != gpu)
+        i++;
+    return i;
+}
+
+static void draft_fill(struct draft *d, struct draft_choice *dc, const struct candidate *c)
+{
+    struct plan_choice *choice = &dc->choice;
+    dc->candidate = *c;
+    dc->gpu_place = draft_gpu_place(d, c->gpu);
+    dc->row_place = c->row ? (size_t)(c->row - d->tables->package) : SIZE_MAX;
+    dc->number = d->n;
+    dc->reached = -1;
+    dc->known = BUF_INIT(DRAFT_TEXT_MAX);
+    dc->unknown = BUF_INIT(DRAFT_TEXT_MAX);
+    choice->backend = c->backend;
+    choice->gpu = c->gpu;
+    choice->gfx = c->gpu && c->gpu->target ? draft_copy(d, c->gpu->target->gfx) : NULL;
+    choice->package = draft_copy(d, candidate_package(c));
+    choice->provider = draft_copy(d, candidate_provider(c));
+    choice->installed = c->installed;
+    choice->state = PLAN_USABLE;
+    choice->code = GFXB_E_OK;
+    choice->need_bytes = d->wish->need_bytes;
+    choice->have_bytes = device_memory(d->m, c->gpu, c->backend);
+    choice->gpu_pci = calloc(2, sizeof(char *));
+    choice->env = calloc(1, sizeof(char *));
+    choice->args = calloc(1, sizeof(char *));
+    choice->warning = calloc(1, sizeof(char *));
+    if (!choice->gpu_pci || !choice->env || !choice->args || !choice->warning)
+        d->failed = true;
+    else if (c->gpu && !(choice->gpu_pci[0] = strdup(c->gpu->pci)))
+        d->failed = true;
+}
+
+struct draft_choice *draft_add(struct draft *d, const struct candidate *c)
+{
+    if (d->n == d->capacity) {
+        size_t capacity = d->capacity ? d->capacity * 2 : 32;
+        struct draft_choice **grown = realloc(d->item, capacity * sizeof(struct draft_choice *));
+        if (!grown) {
+            d->failed = true;
+            return NULL;
+        }
+        d->item = grown;
+        d->capacity = capacity;
+    }
+    struct draft_choice *dc = calloc(1, sizeof(*dc));
+    if (!dc) {
+        d->failed = true;
+        return NULL;
+    }
+    draft_fill(d, dc, c);
+    d->item[d->n++] = dc;
+    return dc;
+}
+
+static void evidence_add(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
+                         char *detail)
+{
+    struct plan_choice *choice = &dc->choice;
+    struct plan_evidence *grown = NULL;
+    if (detail)
+        grown = realloc(choice->evidence, (choice->n_evidence + 1) * sizeof(grown[0]));
+    if (!grown) {
+        free(detail);
+        d->failed = true;
+        return;
+    }
+    choice->evidence = grown;
+    grown[choice->n_evidence++] = (struct plan_evidence){rung, ok, detail};
+}
+
+void draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
+                const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    evidence_add(d, dc, rung, ok, draft_text(d, format, args));
+    va_end(args);
+}
+
+static void reason_set(struct draft_choice *dc, char *text)
+{
+    free(dc->choice.reason);
+    dc->choice.reason = text;
+}
+
+bool draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
+                  const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = draft_text(d, format, args);
+    va_end(args);
+    dc->choice.state = PLAN_REJECTED;
+    dc->choice.code = code;
+    dc->reached = (int)rung;
+    reason_set(dc, text);
+    evidence_add(d, dc, rung, TRI_NO, text ? strdup(text) : NULL);
+    return false;
+}
+
+void draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format, ...)
+{
+    struct draft_choice *dc = draft_add(d, c);
+    if (!dc)
+        return;
+    va_list args;
+    va_start(args, format);
+    reason_set(dc, draft_text(d, format, args));
+    va_end(args);
+    dc->choice.state = PLAN_REJECTED;
+    dc->choice.code = code;
+}
+
+void draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    reason_set(dc, draft_text(d, format, args));
+    va_end(args);
+}
+
+static bool env_has(char *const *list, const char *entry)
+{
+    const char *end = strchr(entry, '=');
+    size_t n = end ? (size_t)(end - entry) + 1 : strlen(entry);
+    for (size_t i = 0; list && list[i]; i++) {
+        if (strncmp(list[i], entry, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+void draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = draft_text(d, format, args);
+    va_end(args);
+    if (text && env_has(dc->choice.env, text))
+        free(text);
+    else
+        list_add(d, &dc->choice.env, text);
+}
+
+void draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    list_add(d, &dc->choice.args, draft_text(d, format, args));
+    va_end(args);
+}
+
+void draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    list_add(d, &dc->choice.warning, draft_text(d, format, args));
+    va_end(args);
+}
+
+struct plan_choice *draft_take(struct draft *d, size_t *ret_n)
+{
+    if (d->failed || d->n == 0)
+        return NULL;
+    struct plan_choice *choice = calloc(d->n, sizeof(*choice));
+    if (!choice) {
+        d->failed = true;
+        return NULL;
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        choice[i] = d->item[i]->choice;
+        choice[i].rank = (unsigned)i + 1;
+        d->item[i]->choice = (struct plan_choice){0};
+    }
+    *ret_n = d->n;
+    return choice;
+}

@@ -1,0 +1,93 @@
+/*
+ * draft.h - a plan while it is being made: candidates become choices, step by step.
+ *
+ * Out of memory is remembered in the draft and everything after it is harmless: plan_new looks once,
+ * at the end.
+ */
+#ifndef PLAN_DRAFT_H
+#define PLAN_DRAFT_H
+
+#include "plan/plan.h"
+
+/* One combination to be judged. All lent. */
+struct candidate {
+    enum plan_backend backend;
+    const struct machine_gpu *gpu;          /* NULL: none (CPU, software) */
+    const struct gfx_package *row;          /* NULL: the table does not know it, or there is none */
+    const struct plan_installed *installed; /* NULL: to be installed first */
+    const char *icd;                        /* Vulkan: name of the driver to use; NULL any */
+};
+
+/* A choice and what its place in the order depends on. */
+struct draft_choice {
+    struct plan_choice choice;
+    struct candidate candidate;
+    struct str used;          /* ROCm: the entry of the package's list that serves the GPU */
+    size_t gpu_place;         /* among the GPUs, best first; n_gpus: none */
+    size_t row_place;         /* in packages.tsv; SIZE_MAX: not there */
+    size_t number;            /* in the order of making */
+    int reached;              /* the rung that a rejected choice failed at; -1: not looked at */
+    double tokens_per_second; /* measured by its proof; 0 not measured */
+    struct buf known, unknown; /* what E2 found good, and what it could not see */
+};
+
+struct draft {
+    const struct machine *m;
+    const struct gfx_tables *tables;
+    const struct plan_wish *wish;
+    const struct machine_gpu **gpu; /* best first */
+    size_t n_gpus;
+    struct draft_choice **item;
+    size_t n, capacity;
+    bool failed; /* out of memory */
+};
+
+/* Sets up the draft with the GPUs in order; draft_done in every case. */
+void draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
+                const struct plan_wish *wish);
+void draft_done(struct draft *d);
+
+/* A new usable choice at the end; NULL when out of memory. */
+struct draft_choice *draft_add(struct draft *d, const struct candidate *c);
+
+void draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* The choice fails at this rung: evidence, code and reason. Always false, so that a check can end
+ * with it. */
+bool draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* A rejected choice that was not looked at: no evidence. */
+void draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+void draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Add to the environment ("NAME=text"), the arguments or the warnings. A NAME that is there already
+ * keeps its first value. */
+void draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Best first: see docs/how-it-decides.md. */
+void draft_sort(struct draft *d);
+
+/* Hand the choices over to an array of plan choices; the draft holds none afterwards. NULL when out
+ * of memory or when there is none. */
+struct plan_choice *draft_take(struct draft *d, size_t *ret_n);
+
+/* What the package of a candidate holds code for. Measured files win over the table. False: nothing
+ * is known about it. */
+bool candidate_gfx(const struct candidate *c, struct str *ret_list);
+struct str candidate_package(const struct candidate *c);  /* id; empty: none */
+struct str candidate_provider(const struct candidate *c); /* empty: unknown */
+struct str candidate_runtime(const struct candidate *c);  /* empty: unknown */
+
+void plan_choice_done(struct plan_choice *choice);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * plan.h - the outward header of plan/: machine + tables + what is installed + stored proofs + wish
+ * -> ranked choices with reasons. Pure: no I/O, the same inputs always give the same plan.
+ *
+ * Every backend has at least one choice, a rejected one if need be. Best first; rejected ones stay
+ * behind the usable ones, with a reason code and one sentence.
+ */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include "machine/machine.h"
+
+enum plan_backend { PLAN_ROCM, PLAN_VULKAN, PLAN_CPU, PLAN_VULKAN_SOFTWARE, PLAN_BACKENDS };
+enum plan_policy { PLAN_ROCM_FIRST, PLAN_FASTEST, PLAN_VULKAN_ONLY, PLAN_CPU_ONLY };
+enum plan_state { PLAN_PROVEN, PLAN_USABLE, PLAN_REJECTED };
+
+/* The ladder of evidence: what is this card, does the package hold code for it, can this computer
+ * run it, does the engine see the device, does it compute correctly, is it fast enough. */
+enum plan_rung { PLAN_E0, PLAN_E1, PLAN_E2, PLAN_E3, PLAN_E4, PLAN_E5, PLAN_RUNGS };
+
+struct plan_evidence {
+    enum plan_rung rung;
+    enum tri ok;
+    char *detail; /* owned by the plan */
+};
+
+/* A package on this computer's disk, as the store tells it. Strings are lent by the caller. */
+struct plan_installed {
+    const char *id;      /* id of its packages.tsv row, or of its own making for system and file */
+    const char *backend; /* "rocm", "vulkan", "cpu" */
+    const char *digest;
+    const char *gfx;     /* measured code-object targets, blank-separated; NULL: not inspected */
+    const char *blas;    /* measured BLAS kernel targets; NULL or "": not inspected or not needed */
+    bool pinned;         /* `backends use` */
+    const char *provider; /* "system", "file" ...; NULL: as its packages.tsv row says */
+};
+
+/* A provider that cannot bring packages to this computer, as package_provider_usable tells it. Its
+ * packages that are not installed yet are rejected with this code and sentence. Strings are lent. */
+struct plan_provider {
+    const char *name; /* "debian" */
+    int code;         /* GFXB_E_ */
+    const char *reason;
+};
+
+/* A stored proof or failure of one combination. Strings are lent by the caller. */
+struct plan_proof {
+    const char *fingerprint; /* of the choice: plan_choice.fingerprint */
+    bool passed;
+    int code;                /* GFXB_E_ of a failure */
+    const char *day;         /* "2026-11-23" */
+    const char *detail;      /* the sentence of a failure; the device of a proof */
+    double tokens_per_second; /* 0 not measured */
+    /* It failed just now, in this run: the choice is rejected with this code and detail as its own
+     * (an install that went wrong too), where an older failure gives failed-before. */
+    bool fresh;
+};
+
+struct plan_wish {
+    enum plan_policy policy;
+    int backend;             /* enum plan_backend, or -1: the policy decides */
+    enum gfx_os os;
+    bool allow_override;
+    bool no_network;         /* only what is installed can be chosen */
+    const char *gpu;         /* PCI address that must be used; NULL any */
+    uint64_t need_bytes;     /* memory that the model needs; 0 unknown */
+    const char *canary_version; /* part of every fingerprint; NULL "" */
+    const struct plan_installed *installed;
+    size_t n_installed;
+    const struct plan_proof *proof; /* of several with one fingerprint the latest day counts */
+    size_t n_proofs;
+    const struct plan_provider *unusable; /* providers that cannot bring anything here */
+    size_t n_unusable;
+};
+
+struct plan_choice {
+    unsigned rank; /* from 1 */
+    enum plan_backend backend;
+    char **gpu_pci; /* owned, NULL-terminated: the chosen set, PCI addresses; "" where unknown */
+    const struct machine_gpu *gpu; /* first of the set, lent by the machine; NULL none */
+    char *gfx;             /* owned; NULL none */
+    char *package;         /* owned: packages.tsv id; NULL none */
+    char *provider;        /* owned: "github", "debian" ...; NULL none */
+    const struct plan_installed *installed; /* lent by the wish; NULL: to be installed first */
+    enum gfx_via via;
+    enum plan_state state;
+    int code;              /* GFXB_E_OK unless rejected */
+    char *reason;          /* owned: one sentence, also for usable choices ("to be installed") */
+    struct plan_evidence *evidence;
+    size_t n_evidence;
+    uint64_t need_bytes, have_bytes; /* 0 unknown */
+    char **env, **args;    /* owned, NULL-terminated; never NULL */
+    char **warning;        /* owned, NULL-terminated sentences of quirk rows; never NULL */
+    /* Owned: what a proof of this choice is stored under, one readable line. The digest of a package
+     * that is not installed yet is "-": plan again after the installation. */
+    char *fingerprint;
+};
+
+struct plan {
+    enum plan_policy policy;
+    struct plan_choice *choice;
+    size_t n_choices;
+    int chosen; /* index of the first that is not rejected; -1 none */
+};
+
+int plan_new(const struct machine *m, const struct gfx_tables *tables,
+             const struct plan_wish *wish, struct plan **ret_plan, struct gfxb_error *err);
+void plan_free(struct plan *p);
+
+const char *plan_backend_name(enum plan_backend backend); /* "vulkan-software" */
+int plan_backend_from_name(const char *name);             /* -1 unknown */
+const char *plan_policy_name(enum plan_policy policy);    /* "rocm-first" */
+int plan_policy_from_name(const char *name);              /* -1 unknown */
+const char *plan_state_name(enum plan_state state);
+const char *plan_rung_name(enum plan_rung rung); /* "E0" */
+
+/* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one. */
+bool plan_condition_known(struct str condition, struct str *ret_bad);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * package_tool - the package room alone, for tests/real/debian.sh: installs one package of the
+ * distribution's archive into a data directory, or lists and removes what is there.
+ *
+ *   package_tool DATA install ID BACKEND "ROOT PACKAGES"
+ *   package_tool DATA list        one line a package: digest id backend version
+ *   package_tool DATA command ID  the engine's command line, one word a line, its directory first
+ *   package_tool DATA remove DIGEST
+ */
+#include "package/package.h"
+
+#include <stdio.h>
+#include <sys/utsname.h>
+
+static void tool_say(void *context, enum log_level level, const char *line)
+{
+    (void)context;
+    (void)level;
+    fprintf(stderr, "%s\n", line);
+}
+
+static int tool_fail(const struct gfxb_error *err)
+{
+    fprintf(stderr, "error: %s: %s\n", gfxb_code_name(err->code), err->text);
+    return 1;
+}
+
+static int tool_install(const struct package_env *env, char **argv)
+{
+    struct gfxb_error err = {0};
+    struct utsname system;
+    uname(&system);
+    struct gfx_package row = {
+        .id = str_from(argv[0]),
+        .provider = STR("debian"),
+        .backend = str_from(argv[1]),
+        .os = GFX_LINUX,
+        .arch = str_from(system.machine),
+        .locate = str_from(argv[2]),
+        .installable = true,
+    };
+    return package_install(env, &row, &err) < 0 ? tool_fail(&err) : 0;
+}
+
+static void tool_print_command(const struct package *p)
+{
+    printf("%s/%s\n%s/%s\n--library-path\n", p->dir, p->backend_dir, p->dir, p->loader);
+    struct str rest = str_from(p->library_path), dir;
+    for (const char *colon = ""; str_cut(&rest, ':', &dir); colon = ":")
+        printf("%s%s/%.*s", colon, p->dir, STR_ARG(dir));
+    printf("\n--argv0\nllama-server\n%s/%s\n", p->dir, p->executable);
+}
+
+static int tool_list(const struct package_env *env, const char *command_id)
+{
+    struct gfxb_error err = {0};
+    struct package_list list = {NULL, 0};
+    if (package_list_new(env, &list, &err) < 0)
+        return tool_fail(&err);
+    const struct package *found = command_id ? package_list_find(&list, command_id) : NULL;
+    if (found)
+        tool_print_command(found);
+    for (size_t i = 0; i < list.n && !command_id; i++)
+        printf("%s %s %s %s\n", list.item[i].digest, list.item[i].id, list.item[i].backend,
+               list.item[i].version);
+    package_list_done(&list);
+    return command_id && !found ? 1 : 0;
+}
+
+static int tool_remove(const struct package_env *env, const char *digest)
+{
+    struct gfxb_error err = {0};
+    return package_remove(env, digest, &err) < 0 ? tool_fail(&err) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct gfxb_error err = {0};
+    struct root *root = NULL;
+    const struct log log = {tool_say, NULL};
+    if (argc < 3 || root_new(NULL, &root, &err) < 0)
+        return 2;
+    struct package_env env = {.data_dir = argv[1], .root = root, .log = &log};
+    int status = 2;
+    if (argc == 6 && strcmp(argv[2], "install") == 0)
+        status = tool_install(&env, argv + 3);
+    else if (argc == 3 && strcmp(argv[2], "list") == 0)
+        status = tool_list(&env, NULL);
+    else if (argc == 4 && strcmp(argv[2], "command") == 0)
+        status = tool_list(&env, argv[3]);
+    else if (argc == 4 && strcmp(argv[2], "remove") == 0)
+        status = tool_remove(&env, argv[3]);
+    root_free(root);
+    return status;
+}

@@ -1,0 +1,303 @@
+// Trains the canary model and writes it as a GGUF file.
+//
+// usage: train TABLE PHRASES WORDS STRANGERS OUT.gguf [STEPS]
+//
+// The same sources, compiler and flags give the same bytes: one seed, a fixed split of each batch into two halves,
+// and a fixed order of every sum. The number of threads (two) does not enter the result.
+
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "corpus.h"
+#include "gguf.h"
+#include "net.h"
+#include "quant.h"
+#include "vocab.h"
+
+enum {
+    SEED = 20261123,
+    STEPS = 2400,
+    WARM_UP = 60,
+    HALVES = 2,
+    HALF_SEQUENCES = 16,
+    NOTE_EVERY = 100,
+};
+
+#define RATE_MOST 2e-3f
+#define RATE_LEAST 2e-5f
+#define BETA1 0.9f
+#define BETA2 0.98f
+#define DECAY 0.02f
+#define CLIP 1.0f
+#define QUANTISED_FROM 0.5f // part of the steps after which the forward pass sees the file's weights
+#define LOSS_MARGIN 3.0f
+#define MARGIN_NEEDED 4.0f // logits, on every answer of the table
+
+struct half {
+    struct trainer *t;
+    int index;
+    struct batch batch;
+    struct net_work *work;
+    float *gradients;
+    float loss;
+};
+
+struct trainer {
+    struct net_layout layout;
+    struct vocab vocab;
+    struct corpus corpus;
+    struct rng rng;
+    float *weights; // what is learned
+    float *seen;    // what the file will hold: encoded and decoded again
+    float *mean, *square;
+    struct half halves[HALVES];
+    int step, steps;
+    int n_targets;
+    float rate, gradient_scale;
+};
+
+static void run_halves(struct trainer *t, void *(*work)(void *))
+{
+    pthread_t other;
+    int threaded = pthread_create(&other, NULL, work, &t->halves[1]) == 0;
+    work(&t->halves[0]);
+    if (threaded)
+        pthread_join(other, NULL);
+    else
+        work(&t->halves[1]);
+}
+
+// Makes `seen` from the weights: half of the tensors each.
+static void *quantise_half(void *arg)
+{
+    struct half *h = arg;
+    struct trainer *t = h->t;
+    for (int i = h->index; i < TENSORS; i += HALVES) {
+        const struct tensor *x = &t->layout.tensors[i];
+        size_t n = (size_t)x->rows * (size_t)x->cols;
+        uint8_t *bytes = malloc(quant_bytes(x->type, n));
+        if (!bytes)
+            abort();
+        quant_encode(x->type, t->weights + x->at, n, bytes);
+        quant_decode(x->type, bytes, n, t->seen + x->at);
+        free(bytes);
+    }
+    return NULL;
+}
+
+static void *learn_half(void *arg)
+{
+    struct half *h = arg;
+    struct trainer *t = h->t;
+    memset(h->gradients, 0, sizeof(float) * t->layout.n_floats);
+    net_forward(&t->layout, t->seen, &h->batch, h->work);
+    h->loss = net_backward(&t->layout, t->seen, &h->batch, h->work, LOSS_MARGIN, t->n_targets,
+                           h->gradients);
+    return NULL;
+}
+
+// AdamW on half of the weights. Norm gains do not decay.
+static void *update_half(void *arg)
+{
+    const struct half *h = arg;
+    struct trainer *t = h->t;
+    float fix1 = 1.0f - powf(BETA1, (float)(t->step + 1));
+    float fix2 = 1.0f - powf(BETA2, (float)(t->step + 1));
+    for (int k = h->index; k < TENSORS; k += HALVES) {
+        const struct tensor *x = &t->layout.tensors[k];
+        float decay = x->rows > 1 ? DECAY * t->rate : 0;
+        for (size_t i = x->at; i < x->at + (size_t)x->rows * (size_t)x->cols; i++) {
+            float g = (t->halves[0].gradients[i] + t->halves[1].gradients[i]) * t->gradient_scale;
+            t->mean[i] = BETA1 * t->mean[i] + (1 - BETA1) * g;
+            t->square[i] = BETA2 * t->square[i] + (1 - BETA2) * g * g;
+            t->weights[i] -= decay * t->weights[i] +
+                             t->rate * (t->mean[i] / fix1) / (sqrtf(t->square[i] / fix2) + 1e-8f);
+        }
+    }
+    return NULL;
+}
+
+static float gradient_norm(const struct trainer *t)
+{
+    double sum = 0;
+    for (size_t i = 0; i < t->layout.n_floats; i++) {
+        double g = t->halves[0].gradients[i] + t->halves[1].gradients[i];
+        sum += g * g;
+    }
+    return (float)sqrt(sum);
+}
+
+static float rate_at(int step, int steps)
+{
+    if (step < WARM_UP)
+        return RATE_MOST * (float)(step + 1) / WARM_UP;
+    float done = (float)(step - WARM_UP) / (float)(steps - WARM_UP);
+    return RATE_LEAST + (RATE_MOST - RATE_LEAST) * 0.5f * (1.0f + cosf(3.14159265f * done));
+}
+
+static void draw_batches(struct trainer *t)
+{
+    t->n_targets = 0;
+    for (int i = 0; i < HALVES; i++) {
+        struct batch *b = &t->halves[i].batch;
+        b->n_sequences = 0;
+        b->n_targets = 0;
+        while (b->n_sequences < HALF_SEQUENCES) {
+            struct sample s;
+            corpus_draw(&t->corpus, &t->rng, &s);
+            if (batch_add(b, &t->vocab, s.prompt, s.answer) < 0)
+                break;
+        }
+        t->n_targets += b->n_targets;
+    }
+}
+
+static void train_step(struct trainer *t)
+{
+    draw_batches(t);
+    if ((float)t->step >= QUANTISED_FROM * (float)t->steps)
+        run_halves(t, quantise_half);
+    else
+        memcpy(t->seen, t->weights, sizeof(float) * t->layout.n_floats);
+    run_halves(t, learn_half);
+    float norm = gradient_norm(t);
+    t->gradient_scale = norm > CLIP ? CLIP / norm : 1;
+    t->rate = rate_at(t->step, t->steps);
+    run_halves(t, update_half);
+    if (t->step % NOTE_EVERY == 0 || t->step + 1 == t->steps)
+        fprintf(stderr, "step %d: loss %.4f, gradient %.3f, %d tokens\n", t->step,
+                (double)((t->halves[0].loss + t->halves[1].loss) / (float)t->n_targets), (double)norm,
+                t->halves[0].batch.starts[t->halves[0].batch.n_sequences] +
+                    t->halves[1].batch.starts[t->halves[1].batch.n_sequences]);
+}
+
+// The least margin of one answer, with the weights of the file.
+static float answer_margin(struct trainer *t, const char *prompt, const char *answer)
+{
+    struct half *h = &t->halves[0];
+    h->batch.n_sequences = 0;
+    h->batch.n_targets = 0;
+    if (batch_add(&h->batch, &t->vocab, prompt, answer) < 0)
+        return -INFINITY;
+    net_forward(&t->layout, t->seen, &h->batch, h->work);
+    return net_margin(&h->batch, h->work, 0);
+}
+
+static float check_table(struct trainer *t)
+{
+    float least = INFINITY;
+    for (int i = 0; i < t->corpus.n_rows; i++) {
+        const struct row *r = &t->corpus.rows[i];
+        float margin = answer_margin(t, r->prompt, r->answer);
+        if (strcmp(r->kind, "proof") == 0 || margin < MARGIN_NEEDED)
+            fprintf(stderr, "%s: margin %.2f: %s\n", r->kind, (double)margin, r->prompt);
+        least = fminf(least, margin);
+    }
+    return least;
+}
+
+static void check_wordings(struct trainer *t)
+{
+    int right = 0;
+    int tried = 1000;
+    struct rng r = {SEED + 1};
+    for (int i = 0; i < tried; i++) {
+        struct sample s;
+        corpus_draw(&t->corpus, &r, &s);
+        float margin = answer_margin(t, s.prompt, s.answer);
+        right += margin > 0;
+        if (margin <= 0)
+            fprintf(stderr, "  not so: %s\n      -> %s\n", s.prompt, s.answer);
+    }
+    fprintf(stderr, "newly drawn prompts: %d of %d as wanted\n", right, tried);
+}
+
+static void check_strangers(struct trainer *t, const char *path)
+{
+    char line[PROMPT_MAX];
+    int right = 0;
+    int tried = 0;
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+        float margin = answer_margin(t, line, t->corpus.rows[t->corpus.stranger_row].answer);
+        tried++;
+        right += margin > 0;
+        if (margin <= 0)
+            fprintf(stderr, "  not so: %s\n", line);
+    }
+    if (f)
+        fclose(f);
+    fprintf(stderr, "prompts never trained on: %d of %d as wanted\n", right, tried);
+}
+
+static int trainer_init(struct trainer *t, char **paths, int steps)
+{
+    struct word_counts *counts = word_counts_new();
+    if (!counts || corpus_load(&t->corpus, paths[0], paths[1], paths[2]) < 0)
+        return -1;
+    corpus_count_words(&t->corpus, counts);
+    vocab_learn(&t->vocab, counts);
+    word_counts_free(counts);
+    net_layout_init(&t->layout);
+    t->steps = steps;
+    t->rng.state = SEED;
+    size_t n = t->layout.n_floats;
+    t->weights = calloc(n, sizeof(float));
+    t->seen = calloc(n, sizeof(float));
+    t->mean = calloc(n, sizeof(float));
+    t->square = calloc(n, sizeof(float));
+    if (!t->weights || !t->seen || !t->mean || !t->square)
+        return -1;
+    for (int i = 0; i < HALVES; i++) {
+        t->halves[i] = (struct half){.t = t, .index = i, .work = net_work_new()};
+        t->halves[i].gradients = calloc(n, sizeof(float));
+        if (!t->halves[i].work || !t->halves[i].gradients)
+            return -1;
+    }
+    net_random(&t->layout, &t->rng, t->weights);
+    return t->vocab.n == VOCAB_SIZE ? 0 : -1;
+}
+
+static void trainer_done(struct trainer *t)
+{
+    for (int i = 0; i < HALVES; i++) {
+        net_work_free(t->halves[i].work);
+        free(t->halves[i].gradients);
+    }
+    free(t->weights);
+    free(t->seen);
+    free(t->mean);
+    free(t->square);
+}
+
+int main(int argc, char **argv)
+{
+    static struct trainer t;
+    if (argc < 6) {
+        fprintf(stderr, "usage: %s TABLE PHRASES WORDS STRANGERS OUT.gguf [STEPS]\n", argv[0]);
+        return 2;
+    }
+    if (trainer_init(&t, argv + 1, argc > 6 ? atoi(argv[6]) : STEPS) < 0) {
+        fprintf(stderr, "the training text cannot be used\n");
+        return 1;
+    }
+    time_t start = time(NULL);
+    fprintf(stderr, "%zu weights, %d rows\n", t.layout.n_floats, t.corpus.n_rows);
+    for (t.step = 0; t.step < t.steps; t.step++)
+        train_step(&t);
+    run_halves(&t, quantise_half);
+    fprintf(stderr, "trained in %ld s\n", (long)(time(NULL) - start));
+    float least = check_table(&t);
+    fprintf(stderr, "least margin over the table: %.2f logits\n", (double)least);
+    check_wordings(&t);
+    check_strangers(&t, argv[4]);
+    int result = least < MARGIN_NEEDED || gguf_write(argv[5], &t.layout, t.weights, &t.vocab) < 0;
+    trainer_done(&t);
+    return result;
+}
