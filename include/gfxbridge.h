@@ -20,6 +20,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+#define GFXB_API __attribute__((visibility("default")))
+#else
+#define GFXB_API
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -81,7 +87,96 @@ struct gfxb_error {
 };
 
 /* The stable name of a GFXB_E_ code, "io-error" for an errno value. Never NULL. */
-const char *gfxb_code_name(int code);
+GFXB_API const char *gfxb_code_name(int code);
+
+/* "0.1.0" */
+GFXB_API const char *gfxb_version(void);
+
+/* ---- tables: what is known about cards, targets, packages and quirks ---- */
+
+struct gfxb_tables;
+
+/*
+ * The tables that the library was built with, each replaced by override_dir/NAME.tsv where that
+ * file exists (override_dir NULL: none). A bad row is -GFXB_E_TABLE with file, line and column.
+ */
+GFXB_API int gfxb_tables_new(const char *override_dir, struct gfxb_tables **ret_tables,
+                             struct gfxb_error *err);
+GFXB_API void gfxb_tables_free(struct gfxb_tables *tables);
+
+/* ---- machine: what is in a computer ---- */
+
+struct gfxb_machine;
+
+/* One GPU of any vendor. Fields may be added at the end. */
+struct gfxb_gpu {
+    const char *pci;        /* "0000:03:00.0"; NULL unknown */
+    int vendor_id;          /* 0x1002 is AMD; -1 unknown */
+    int device_id;          /* -1 unknown */
+    int revision;           /* -1 unknown */
+    const char *name;       /* retail name, for people only; NULL unknown */
+    const char *asic;       /* NULL unknown */
+    const char *gfx;        /* "gfx1100"; NULL: not AMD, no LLVM target, or unknown */
+    const char *generation; /* "RDNA3"; NULL unknown */
+    const char *kind;       /* "discrete", "integrated", "accelerator"; NULL unknown */
+    const char *driver;     /* bound kernel driver; "" none; NULL unknown */
+    uint64_t vram_bytes;    /* carve-out on an APU; 0 unknown */
+    uint64_t gtt_bytes;     /* 0 unknown */
+    uint64_t usable_bytes;  /* what an engine may use of it now; 0 unknown */
+    unsigned partitions;    /* KFD nodes of this card */
+};
+
+/*
+ * Read this computer (sysroot NULL) or a captured one (a directory or a .machine file). The tables
+ * must outlive the machine. Files that are missing or damaged are no error: what they would have
+ * told is unknown.
+ */
+GFXB_API int gfxb_machine_new(const struct gfxb_tables *tables, const char *sysroot,
+                              struct gfxb_machine **ret_machine, struct gfxb_error *err);
+GFXB_API void gfxb_machine_free(struct gfxb_machine *machine);
+/* Lent; NULL behind the last one. */
+GFXB_API const struct gfxb_gpu *gfxb_machine_gpu(const struct gfxb_machine *machine, size_t index);
+
+/* ---- plan: what should run there, and why ---- */
+
+struct gfxb_plan;
+
+/* All zero is the default: this system, policy rocm-first, any GPU. Fields may be added at the end;
+ * size tells the library which ones the caller knows. */
+struct gfxb_wish {
+    size_t size;         /* sizeof(struct gfxb_wish) */
+    const char *policy;  /* "rocm-first", "vulkan", "cpu", "fastest"; NULL rocm-first */
+    const char *backend; /* "rocm", "vulkan", "cpu", "vulkan-software": only this; NULL any */
+    const char *gpu;     /* PCI address of the GPU to use; NULL any */
+    const char *os;      /* "linux", "windows" (from the tables alone); NULL linux */
+    uint64_t need_bytes; /* memory that the model needs; 0 unknown */
+    bool allow_override; /* code objects of an equal target too, through HSA_OVERRIDE_GFX_VERSION */
+};
+
+/* One way to run a model. Lists end with NULL and are never NULL. Fields may be added at the end.
+ */
+struct gfxb_choice {
+    unsigned rank;           /* from 1 */
+    const char *backend;     /* "rocm", "vulkan", "cpu", "vulkan-software" */
+    const char *state;       /* "usable", "rejected" */
+    int code;                /* GFXB_E_OK unless rejected */
+    const char *reason;      /* one sentence */
+    const char *gfx;         /* NULL none */
+    const char *package;     /* row of the table of packages; NULL none */
+    const char *source;      /* who brings it: "github", "debian"; NULL none */
+    const char *const *gpus; /* PCI addresses of the chosen set */
+    const char *const *env;  /* "NAME=value" for the engine */
+    const char *const *args; /* arguments for the engine */
+};
+
+/* The machine must outlive the plan. wish NULL is the default wish. */
+GFXB_API int gfxb_plan_new(const struct gfxb_machine *machine, const struct gfxb_wish *wish,
+                           struct gfxb_plan **ret_plan, struct gfxb_error *err);
+GFXB_API void gfxb_plan_free(struct gfxb_plan *plan);
+/* Best first, rejected ones last; lent; NULL behind the last one. */
+GFXB_API const struct gfxb_choice *gfxb_plan_choice(const struct gfxb_plan *plan, size_t index);
+/* The best one that is not rejected; NULL when every one is. */
+GFXB_API const struct gfxb_choice *gfxb_plan_chosen(const struct gfxb_plan *plan);
 
 #ifdef __cplusplus
 }

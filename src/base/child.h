@@ -25,9 +25,9 @@ struct child_spec {
 };
 
 struct child_result {
-    int status;      /* as waitpid gives it */
-    bool timed_out;  /* ended by us at the deadline */
-    struct buf out;  /* owned: child_result_done */
+    int status;     /* as waitpid gives it */
+    bool timed_out; /* ended by us at the deadline */
+    struct buf out; /* owned: child_result_done */
     struct buf err;
 };
 

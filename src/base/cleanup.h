@@ -17,8 +17,8 @@ static inline void cleanup_close(const int *fd)
 }
 
 /* char *CLEAN_FREE name = NULL; int CLEAN_CLOSE fd = -1; struct buf CLEAN_BUF b = BUF_INIT(max); */
-#define CLEAN_FREE __attribute__((cleanup(cleanup_free)))
+#define CLEAN_FREE  __attribute__((cleanup(cleanup_free)))
 #define CLEAN_CLOSE __attribute__((cleanup(cleanup_close)))
-#define CLEAN_BUF __attribute__((cleanup(buf_done)))
+#define CLEAN_BUF   __attribute__((cleanup(buf_done)))
 
 #endif

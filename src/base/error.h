@@ -12,7 +12,8 @@
 int error_set(struct gfxb_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Put a sentence's beginning before what *err says already: "installing X: " + text. Keeps the code. */
+/* Put a sentence's beginning before what *err says already: "installing X: " + text. Keeps the
+ * code. */
 void error_prefix(struct gfxb_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

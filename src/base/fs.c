@@ -87,21 +87,17 @@ int fs_read(const char *path, size_t max, struct buf *ret)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    size_t start = ret->n;
-    for (;;) {
-        char *room = buf_room(ret, 65536);
-        if (!room)
-            return -EFBIG;
-        ssize_t n = read(fd, room, 65536);
+    char piece[16384];
+    for (size_t left = max;;) {
+        ssize_t n = read(fd, piece, sizeof(piece));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return -errno;
-        buf_grew(ret, (size_t)n);
-        if (ret->n - start > max)
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        buf_add(ret, piece, (size_t)n);
+        if ((size_t)n > left || !buf_ok(ret))
             return -EFBIG;
-        if (n == 0)
-            return 0;
+        left -= (size_t)n;
     }
 }
 

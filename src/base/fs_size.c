@@ -47,8 +47,7 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes)
     while (result == 0 && (entry = fts_read(walk))) {
         if (entry->fts_info == FTS_DP)
             continue;
-        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR ||
-            entry->fts_info == FTS_ERR) {
+        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR) {
             result = -entry->fts_errno;
             break;
         }

@@ -32,8 +32,7 @@ static int root_new_parsed(const char *name, char *text, size_t size, struct roo
     return 0;
 }
 
-int root_new_text(const char *name, struct str text, struct root **ret_root,
-                  struct gfxb_error *err)
+int root_new_text(const char *name, struct str text, struct root **ret_root, struct gfxb_error *err)
 {
     if (text.n > ROOT_TEXT_MAX)
         return error_set(err, EFBIG, "%s: larger than a .machine file may be", name);

@@ -84,4 +84,18 @@ int root_try_open(const struct root *root, const char *path);
 /* Is this path there, or does its absence mean anything? See the rules at the top. */
 bool root_knows(const struct root *root, const char *path);
 
+/*
+ * Writing a .machine text, line by line: first root_write_header, then what there is. Paths and
+ * contents may hold any bytes: they are escaped where the format needs it.
+ */
+void root_write_header(struct buf *b);
+/* A regular file with its bytes; a missing newline at the end is added to text. */
+void root_write_file(struct buf *b, const char *path, struct str content);
+void root_write_link(struct buf *b, const char *path, const char *target);
+void root_write_dir(struct buf *b, const char *path);    /* recorded with all that matters in it */
+void root_write_absent(struct buf *b, const char *path); /* recorded as not there */
+void root_write_denied(struct buf *b, const char *path); /* there, but reading gives -EACCES */
+/* A device node; open_result as root_try_open gives it, -ENODATA unknown. */
+void root_write_char(struct buf *b, const char *path, const struct root_stat *st, int open_result);
+
 #endif

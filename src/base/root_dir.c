@@ -341,33 +341,49 @@ int root_dir_try_open(const struct root *root, const char *path)
 
 /* Directories that many things share: a copy of a part of them says nothing about the rest. */
 static const char *const dir_shared[] = {
-    "/",           "/etc", "/proc", "/run",       "/sys",
-    "/sys/bus",    "/sys/bus/pci",  "/sys/class", "/sys/devices",
-    "/sys/module", "/usr", "/usr/lib", "/usr/share", "/var",
+    "/",    "/etc",     "/proc",        "/run",       "/sys",
+    "/usr", "/sys/bus", "/sys/bus/pci", "/sys/class", "/sys/devices",
+    "/var", "/usr/lib", "/sys/module",  "/usr/share",
 };
+
+static bool dir_is_shared(const char *path)
+{
+    for (size_t i = 0; i < sizeof(dir_shared) / sizeof(dir_shared[0]); i++) {
+        if (strcmp(path, dir_shared[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Cut the last component off: "/a/b" becomes "/a", "/a" becomes "/". */
+static void dir_cut_last(char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    path[n] = '\0';
+}
 
 bool root_dir_knows(const struct root *root, const char *path)
 {
     if (root->source == ROOT_SOURCE_LIVE)
         return true;
-    char parent[ROOT_PATH_MAX];
+    char place[ROOT_PATH_MAX];
     size_t n = strlen(path);
-    if (n >= sizeof(parent))
+    if (n >= sizeof(place))
         return false;
-    memcpy(parent, path, n + 1);
-    struct root_stat st;
-    if (root_dir_stat(root, path, &st) == 0 && st.kind != ROOT_LINK)
-        return true;
-    do {
-        while (n > 1 && parent[n - 1] != '/')
-            n--;
-        while (n > 1 && parent[n - 1] == '/')
-            n--;
-        parent[n] = '\0';
-    } while (n > 1 && (root_dir_stat(root, parent, &st) < 0 || st.kind != ROOT_DIR));
-    for (size_t i = 0; i < sizeof(dir_shared) / sizeof(dir_shared[0]); i++) {
-        if (strcmp(parent, dir_shared[i]) == 0)
+    memcpy(place, path, n + 1);
+    for (bool first = true;; first = false) {
+        struct root_stat st;
+        if (root_dir_stat(root, place, &st) == 0) {
+            if (st.kind == ROOT_LINK) /* dangling: what it leads to was not copied */
+                return false;
+            return first || (st.kind == ROOT_DIR && !dir_is_shared(place));
+        }
+        if (place[0] == '\0' || strcmp(place, "/") == 0)
             return false;
+        dir_cut_last(place);
     }
-    return true;
 }

@@ -69,8 +69,7 @@ int root_capture_read(const struct root_capture *c, const char *path, size_t max
 int root_capture_readlink(const struct root_capture *c, const char *path, char *ret_target,
                           size_t size);
 int root_capture_stat(const struct root_capture *c, const char *path, struct root_stat *ret_stat);
-int root_capture_list(const struct root_capture *c, const char *path,
-                      struct root_names *ret_names);
+int root_capture_list(const struct root_capture *c, const char *path, struct root_names *ret_names);
 int root_capture_try_open(const struct root_capture *c, const char *path);
 bool root_capture_knows(const struct root_capture *c, const char *path);
 

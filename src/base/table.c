@@ -58,8 +58,7 @@ static int table_split(const struct table *t, struct str line, struct table_row 
     return 0;
 }
 
-static int table_check_header(struct table *t, const struct table_row *row,
-                              struct gfxb_error *err)
+static int table_check_header(struct table *t, const struct table_row *row, struct gfxb_error *err)
 {
     for (unsigned i = 0; i < t->n_columns; i++) {
         if (!str_is(row->field[i], t->columns[i]))

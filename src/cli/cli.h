@@ -31,7 +31,7 @@ struct cli {
     bool json, quiet, verbose, no_network;
     char *data_dir, *config_dir, *runtime_dir; /* owned; XDG places or as given */
     struct log log;
-    struct root *root;
+    struct root *root; /* these three are owned, made on first use */
     struct gfx_tables *tables;
     struct machine *machine;
 };
@@ -44,7 +44,8 @@ struct cli_option {
     const char *help;
 };
 
-/* The words of one call: value[i] belongs to option i of the command ("" for a flag that is set). */
+/* The words of one call: value[i] belongs to option i of the command ("" for a flag that is set).
+ */
 struct cli_args {
     const char *value[CLI_OPTIONS_MAX];
     const char *const *word;
@@ -53,18 +54,18 @@ struct cli_args {
 
 struct cli_command {
     const char *name;
-    const char *words;   /* "[QUERY]"; "" none */
+    const char *words; /* "[QUERY]"; "" none */
     size_t min_words, max_words;
-    const char *summary; /* one line */
-    const char *about;   /* paragraphs for --help and the manual page */
+    const char *summary;              /* one line */
+    const char *about;                /* paragraphs for --help and the manual page */
     const struct cli_option *options; /* ends with a NULL name */
     /* An exit code, or a negative error with *err filled. */
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
 };
 
 extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_detect,
-    cli_command_doctor, cli_command_explain, cli_command_inspect, cli_command_plan,
-    cli_command_run, cli_command_storage, cli_command_table;
+    cli_command_doctor, cli_command_explain, cli_command_inspect, cli_command_plan, cli_command_run,
+    cli_command_storage, cli_command_table;
 
 /* The whole program. */
 int cli_main(int argc, char **argv);
@@ -78,6 +79,8 @@ int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char
 /* Global options in front of the command; *ret_next is the index of the first other word. */
 int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool *ret_help,
                      bool *ret_version, struct gfxb_error *err);
+/* The options that every command takes, ending with a NULL name. */
+const struct cli_option *cli_global_options(void);
 void cli_help(FILE *out);
 void cli_command_help(const struct cli_command *command, FILE *out);
 
@@ -91,9 +94,9 @@ int cli_print_json(json_t *object, struct gfxb_error *err);
 /* JSON values of views and texts: null where empty or NULL. */
 json_t *cli_json_str(struct str s);
 json_t *cli_json_text(const char *text);
-json_t *cli_json_bytes(uint64_t bytes);     /* null for 0 */
+json_t *cli_json_bytes(uint64_t bytes); /* null for 0 */
 json_t *cli_json_tri(enum tri value);
-json_t *cli_json_words(struct str list);    /* blank-separated -> array */
+json_t *cli_json_words(struct str list);     /* blank-separated -> array */
 json_t *cli_json_strings(char *const *list); /* NULL-terminated -> array */
 
 /* "24.0 GiB" into ret_text; "unknown" for 0. */

@@ -74,8 +74,8 @@ static void backends_list_text(const struct path *path)
         if (told[c->backend])
             continue;
         told[c->backend] = true;
-        printf("llamacpp:%-16s %-9s %s\n", plan_backend_name(c->backend),
-               plan_state_name(c->state), c->reason);
+        printf("llamacpp:%-16s %-9s %s\n", plan_backend_name(c->backend), plan_state_name(c->state),
+               c->reason);
     }
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
@@ -246,8 +246,10 @@ static int backends_use(struct cli *cli, struct path_request *r, const struct cl
             digest = list.item[i].digest;
     }
     if (!digest && args->n_words > 2 && strcmp(prefix, "none") != 0)
-        result = error_set(err, ENOENT, "no installed package of %s has a digest that begins with "
-                           "'%s'; see gfxbridge backends list", args->word[1], prefix);
+        result = error_set(err, ENOENT,
+                           "no installed package of %s has a digest that begins with "
+                           "'%s'; see gfxbridge backends list",
+                           args->word[1], prefix);
     else
         result = package_pin(&env, name, digest, err);
     package_list_done(&list);
@@ -260,8 +262,9 @@ static const struct backends_verb {
     int (*run)(struct cli *cli, struct path_request *r, const struct cli_args *args,
                struct gfxb_error *err);
 } backends_verbs[] = {
-    {"install", 2, backends_install}, {"list", 1, backends_list}, {"remove", 2, backends_remove},
-    {"use", 2, backends_use},         {"verify", 1, backends_verify},
+    {"install", 2, backends_install}, {"list", 1, backends_list},
+    {"remove", 2, backends_remove},   {"use", 2, backends_use},
+    {"verify", 1, backends_verify},
 };
 
 static int backends_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)

@@ -118,8 +118,7 @@ static int detect_json(const struct machine *m, struct gfxb_error *err)
         json_t *gpu = detect_gpu(&m->gpu[i], i);
         /* /dev/kfd is one node for all: a GPU without a KFD node has no way through it. */
         json_object_set_new(gpu, "kfd_openable",
-                            m->gpu[i].kfd_node < 0 ? json_null()
-                                                   : cli_json_tri(m->kfd.openable));
+                            m->gpu[i].kfd_node < 0 ? json_null() : cli_json_tri(m->kfd.openable));
         json_array_append_new(gpus, gpu);
     }
     json_t *answer = json_object();
@@ -180,7 +179,8 @@ static void detect_text(const struct machine *m)
            m->host.wsl ? ", WSL2" : "");
     printf("Vulkan drivers:");
     for (size_t i = 0; i < m->vulkan.n_drivers; i++)
-        printf(" %s%s", m->vulkan.driver[i].name, m->vulkan.driver[i].software ? " (software)" : "");
+        printf(" %s%s", m->vulkan.driver[i].name,
+               m->vulkan.driver[i].software ? " (software)" : "");
     printf("%s\n", m->vulkan.n_drivers ? "" : m->vulkan.known == TRI_YES ? " none" : " unknown");
 }
 

@@ -60,7 +60,10 @@ static void plan_text(const struct plan *plan, bool verbose)
         for (size_t k = 0; verbose && k < c->n_evidence; k++) {
             const struct plan_evidence *e = &c->evidence[k];
             printf("      %s %s: %s\n", plan_rung_name(e->rung),
-                   e->ok == TRI_YES ? "holds" : e->ok == TRI_NO ? "fails" : "unknown", e->detail);
+                   e->ok == TRI_YES  ? "holds"
+                   : e->ok == TRI_NO ? "fails"
+                                     : "unknown",
+                   e->detail);
         }
     }
     if (plan->chosen < 0)

@@ -46,7 +46,8 @@ static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
         char *room = buf_room(prompt, 65536);
         ssize_t n = room ? read(STDIN_FILENO, room, 65536) : -1;
         if (!room)
-            return error_set(err, GFXB_E_USAGE, "the prompt on standard input is larger than 4 MiB");
+            return error_set(err, GFXB_E_USAGE,
+                             "the prompt on standard input is larger than 4 MiB");
         if (n < 0 && errno == EINTR && !run_cancelled)
             continue;
         if (n < 0)
@@ -165,8 +166,7 @@ static int run_nowhere(const struct cli *cli, const struct path *path, int resul
     return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
 }
 
-static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens,
-                          struct gfxb_error *err)
+static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens, struct gfxb_error *err)
 {
     const char *text = args->value[RUN_MAX_TOKENS];
     uint64_t number = 0;

@@ -39,8 +39,8 @@ static void storage_print(const struct storage_item *item, json_t *items)
            item->in_use ? "" : " (prune removes it)");
 }
 
-/* A package is superseded when a newer one of the same id is there and nobody pinned it. The list is
- * newest first. */
+/* A package is superseded when a newer one of the same id is there and nobody pinned it. The list
+ * is newest first. */
 static bool storage_is_used(const struct package_list *list, size_t i)
 {
     if (list->item[i].pinned)

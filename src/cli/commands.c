@@ -6,9 +6,17 @@
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
 static const struct cli_command *const cli_table[] = {
-    &cli_command_backends, &cli_command_capture, &cli_command_detect, &cli_command_doctor,
-    &cli_command_explain,  &cli_command_inspect, &cli_command_plan,   &cli_command_run,
-    &cli_command_storage,  &cli_command_table,   NULL,
+    &cli_command_backends,
+    &cli_command_capture,
+    &cli_command_detect,
+    &cli_command_doctor,
+    &cli_command_explain,
+    &cli_command_inspect,
+    &cli_command_plan,
+    &cli_command_run,
+    &cli_command_storage,
+    &cli_command_table,
+    NULL,
 };
 
 const struct cli_command *const *cli_commands(void)
@@ -43,8 +51,8 @@ static int cli_default_dirs(struct cli *cli, struct gfxb_error *err)
 {
     const char *given = getenv("GFXBRIDGE_DATA_DIR");
     if (!cli->data_dir)
-        cli->data_dir = given && *given ? strdup(given)
-                                        : cli_xdg_dir("XDG_DATA_HOME", ".local/share");
+        cli->data_dir =
+            given && *given ? strdup(given) : cli_xdg_dir("XDG_DATA_HOME", ".local/share");
     if (!cli->data_dir)
         return error_set(err, GFXB_E_USAGE,
                          "no place for data: HOME is not set; give --data-dir DIR");
@@ -123,8 +131,7 @@ static int cli_run_command(struct cli *cli, int argc, char **argv, struct gfxb_e
 {
     const struct cli_command *command = cli_find_command(argv[0]);
     if (!command)
-        return error_set(err, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help",
-                         argv[0]);
+        return error_set(err, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);
     struct cli_args args;
     bool help = false;
     int result = cli_parse(cli, command, argc, argv, &args, &help, err);

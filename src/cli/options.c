@@ -17,6 +17,11 @@ static const struct cli_option cli_globals[] = {
     {NULL, NULL, NULL},
 };
 
+const struct cli_option *cli_global_options(void)
+{
+    return cli_globals;
+}
+
 enum cli_global {
     GLOBAL_SYSROOT,
     GLOBAL_OS,
@@ -37,9 +42,8 @@ static size_t cli_add_options(const struct cli_option *options, int base, struct
                               size_t n)
 {
     for (int i = 0; options && options[i].name; i++) {
-        longs[n++] = (struct option){options[i].name,
-                                     options[i].value ? required_argument : no_argument, NULL,
-                                     base + i};
+        longs[n++] = (struct option){
+            options[i].name, options[i].value ? required_argument : no_argument, NULL, base + i};
     }
     longs[n] = (struct option){0};
     return n;

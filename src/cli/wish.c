@@ -24,8 +24,8 @@ static int wish_read(const struct cli *cli, const struct cli_args *args, struct 
     return 0;
 }
 
-int cli_path_request(struct cli *cli, const struct cli_args *args,
-                     struct path_request *ret_request, struct gfxb_error *err)
+int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
+                     struct gfxb_error *err)
 {
     struct path_request r = {.log = &cli->log};
     int result = wish_read(cli, args, &r.wish, err);

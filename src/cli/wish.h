@@ -17,10 +17,11 @@ enum { CLI_WISH_BACKEND, CLI_WISH_POLICY, CLI_WISH_GPU, CLI_WISH_OVERRIDE, CLI_W
 
 /* Everything of a request but the model: the machine, the tables, the places, the wish. A captured
  * machine takes nothing from this computer's disk: then data_dir names an empty place. */
-int cli_path_request(struct cli *cli, const struct cli_args *args,
-                     struct path_request *ret_request, struct gfxb_error *err);
+int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
+                     struct gfxb_error *err);
 
-/* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one. */
+/* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one.
+ */
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
 
 #endif

@@ -36,7 +36,7 @@ struct engine_spec {
     unsigned context;        /* tokens; 0: the engine fits it to the memory */
     unsigned slots;          /* answers at the same time; 0: 1 */
     unsigned http_threads;   /* connections at the same time; 0: slots + 8 */
-    unsigned threads;        /* 0: engine_default_threads() */
+    unsigned threads;        /* 0: engine_default_threads(), or 1 for a tiny model */
     int ready_ms;            /* deadline for readiness; 0: 120 s */
     const char *keep_log;    /* file that gets the log's end when the engine fails; NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
@@ -145,7 +145,7 @@ void engine_devices_done(struct engine_devices *devices);
 struct engine_place {
     char device[32];       /* "Vulkan0", "CPU" (kinds like CPU_Mapped are added up) */
     char description[160]; /* "" for the CPU */
-    char pci[16];          /* "0000:03:00.0"; "" not told */
+    char pci[20];          /* "0000:03:00.0"; "" not told */
     bool gpu;              /* not the CPU, not a host buffer, not BLAS */
     double model_mib;      /* weights; negative: none */
     double other_mib;      /* KV cache and compute buffers; negative: none */

@@ -2,7 +2,8 @@
 
 #include <errno.h>
 
-/* More attempts than any plan has choices: only a plan that offers one again and again gets here. */
+/* More attempts than any plan has choices: only a plan that offers one again and again gets here.
+ */
 enum { PATH_ATTEMPTS = 64 };
 
 static struct package_env path_package_env(const struct path_request *r)
@@ -52,8 +53,7 @@ static int path_read_packages(const struct path_request *r, struct path *path,
     return 0;
 }
 
-static int path_read_proofs(const struct path_request *r, struct path *path,
-                            struct gfxb_error *err)
+static int path_read_proofs(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     size_t n = 0;
     int result = engine_proofs_new(r->data_dir, &path->stored, err);
@@ -224,8 +224,8 @@ static int path_start(const struct path_request *r, struct path *path,
 
 /* The proof that just passed left its engine running with the canary: keep it when that is the
  * model, else stop it. */
-static int path_keep_engine(const struct path_request *r, struct path *path,
-                            struct engine *engine, struct gfxb_error *err)
+static int path_keep_engine(const struct path_request *r, struct path *path, struct engine *engine,
+                            struct gfxb_error *err)
 {
     if (r->model) {
         engine_stop(engine);
@@ -277,7 +277,8 @@ static int path_step(const struct path_request *r, struct path *path, struct gfx
 static int path_nothing(const struct path *path, struct gfxb_error *err)
 {
     const struct plan *plan = path->plan;
-    /* The last resort's own reason says best what is to be done: the CPU's, where it was allowed. */
+    /* The last resort's own reason says best what is to be done: the CPU's, where it was allowed.
+     */
     const struct plan_choice *last = NULL;
     for (size_t i = 0; i < plan->n_choices; i++) {
         if (!last || plan->choice[i].code != GFXB_E_POLICY)
@@ -351,9 +352,10 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
     if (result < 0)
         return result;
     if (!c->installed)
-        return error_set(err, GFXB_E_NO_PACKAGE, "%s is not installed: gfxbridge backends install "
-                         "llamacpp:%s brings it", c->package ? c->package : "its package",
-                         plan_backend_name(c->backend));
+        return error_set(err, GFXB_E_NO_PACKAGE,
+                         "%s is not installed: gfxbridge backends install "
+                         "llamacpp:%s brings it",
+                         c->package ? c->package : "its package", plan_backend_name(c->backend));
     return path_try_proof(request, path, c, ret_proof, NULL, err);
 }
 

@@ -10,12 +10,12 @@
 struct path_request {
     const struct machine *machine;
     const struct gfx_tables *tables;
-    const struct root *root;  /* the live computer */
-    struct plan_wish wish;    /* installed, proof and canary_version are filled in by the path */
+    const struct root *root; /* the live computer */
+    struct plan_wish wish;   /* installed, proof and canary_version are filled in by the path */
     const char *data_dir;
-    const char *runtime_dir;  /* made when absent */
-    const char *model;        /* a GGUF file; NULL: the canary */
-    const struct log *log;    /* NULL none */
+    const char *runtime_dir;             /* made when absent */
+    const char *model;                   /* a GGUF file; NULL: the canary */
+    const struct log *log;               /* NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
@@ -35,12 +35,12 @@ struct path {
     struct path_failure *failure;
     size_t n_failures;
     struct plan *plan;
-    struct engine *engine; /* running and verified; NULL */
-    struct engine_places places; /* of the running engine */
+    struct engine *engine;             /* running and verified; NULL */
+    struct engine_places places;       /* of the running engine */
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
-    char *model;           /* path of the model file that it runs */
-    bool proof_failed;     /* a proof was tried and failed on the way */
+    char *model;                       /* path of the model file that it runs */
+    bool proof_failed;                 /* a proof was tried and failed on the way */
 };
 
 /* Only the plan, from what is on disk now: changes nothing, needs no network. */
@@ -48,9 +48,9 @@ int path_plan(const struct path_request *request, struct path *ret_path, struct 
 
 /*
  * Until an engine runs the model on the best choice that works. On success ret_path->running says
- * which, and the plan why not the better ones. When nothing works ret_path is filled all the same, *err
- * holds the reason of the last resort, and the result is its code; interrupted and failures of this
- * computer (out of memory, an unwritable data directory) end the walk at once.
+ * which, and the plan why not the better ones. When nothing works ret_path is filled all the same,
+ * *err holds the reason of the last resort, and the result is its code; interrupted and failures of
+ * this computer (out of memory, an unwritable data directory) end the walk at once.
  */
 int path_walk(const struct path_request *request, struct path *ret_path, struct gfxb_error *err);
 

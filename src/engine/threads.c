@@ -12,7 +12,7 @@ static unsigned threads_core_of(unsigned cpu)
     static const char *const names[] = {"core_cpus_list", "thread_siblings_list"};
     for (size_t i = 0; i < 2; i++) {
         char path[96];
-        struct buf CLEAN_BUF text = BUF_INIT(65536);
+        struct buf CLEAN_BUF text = BUF_INIT(1u << 17);
         snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/%s", cpu, names[i]);
         if (fs_read(path, 4096, &text) < 0)
             continue;
@@ -49,7 +49,7 @@ static unsigned threads_cores(void)
 /* Whole processors of "QUOTA PERIOD" in one cgroup's cpu.max; 0 when there is no limit. */
 static unsigned threads_quota_of(const char *path)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(65536 * 2);
+    struct buf CLEAN_BUF text = BUF_INIT(1u << 17);
     if (fs_read(path, 4096, &text) < 0)
         return 0;
     struct str rest = buf_view(&text), quota, period;
@@ -67,7 +67,7 @@ static unsigned threads_quota(void)
     struct buf CLEAN_BUF text = BUF_INIT(1u << 20);
     if (fs_read("/proc/self/cgroup", 65536, &text) < 0)
         return 0;
-    struct str rest = buf_view(&text), line;
+    struct str rest = buf_view(&text), line = STR_NONE;
     while (str_cut(&rest, '\n', &line) && !str_starts(line, STR("0::/")))
         ;
     if (!str_starts(line, STR("0::/")))

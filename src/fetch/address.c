@@ -80,7 +80,7 @@ bool address_same_origin(const struct address *a, const struct address *b)
            str_eq_nocase(str_from(a->host), str_from(b->host)) && strcmp(a->port, b->port) == 0;
 }
 
-bool address_is_private(const struct address *a)
+bool address_takes_secret(const struct address *a)
 {
     return strcmp(a->scheme, "https") == 0 || strcmp(a->host, "127.0.0.1") == 0 ||
            strcmp(a->host, "[::1]") == 0 || strcmp(a->host, "localhost") == 0;

@@ -18,7 +18,7 @@ void address_done(struct address *a);
 /* Same scheme, host and port? What a secret may not leave. */
 bool address_same_origin(const struct address *a, const struct address *b);
 /* May a secret be sent there at all: TLS, or this computer itself? */
-bool address_is_private(const struct address *a);
+bool address_takes_secret(const struct address *a);
 /* May a redirect lead from one to the other? Not to another protocol, not from TLS to none. */
 bool address_may_lead_to(const struct address *from, const struct address *to);
 

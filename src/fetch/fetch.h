@@ -13,7 +13,7 @@
 #include "base/base.h"
 #include "base/digest.h"
 
-#include <stdatomic.h>
+#include <signal.h>
 
 /* How this user reaches the world; 0 and NULL are the defaults. All strings are lent. */
 struct fetch_config {
@@ -26,7 +26,7 @@ struct fetch_config {
     uint64_t stall_bytes;       /* 4096 */
     int tries;                  /* 6 in a row without a MiB of progress between them */
     int pause_ms;               /* 1000: before the second try, then doubled, at most 15 s */
-    const atomic_int *cancel;   /* not 0: end with GFXB_E_INTERRUPTED within a second */
+    const volatile sig_atomic_t *cancel; /* not 0: "interrupted", within a second. NULL never */
     const struct log *log;      /* why it tries again, what could not be resumed */
 };
 
@@ -55,6 +55,10 @@ struct fetch_request {
     const char *sha256;         /* 64 lower-case hex digits that must come out; NULL unknown */
     uint64_t size;              /* bytes that must come; 0 unknown */
     uint64_t max;               /* more is refused; 0 no limit */
+    /* The server has it, its length is known as far as it says (0: it does not) and none of its
+     * bytes was taken yet: is there room for what becomes of them? Negative ends the fetch; fill
+     * *err. Called again when the file begins anew. NULL none. */
+    int (*begin)(void *context, uint64_t size, struct gfxb_error *err);
     /*
      * The file to make; NULL none. It appears when complete and verified, not before. Meanwhile
      * bytes collect in PATH.part with PATH.part.from beside it (where they are from), also across
@@ -71,13 +75,14 @@ struct fetch_request {
     void (*header)(void *context, int hop, long status, struct str name, struct str value);
     /* At most ten times a second, and at the end. NULL none. */
     void (*progress)(void *context, const struct fetch_progress *progress);
-    void *context;              /* of header and progress */
+    void *context;              /* of begin, header and progress */
 };
 
 /* Filled as far as known when the fetch failed too. */
 struct fetch_result {
     long status;                /* HTTP status of the last answer; 0 none came, or no HTTP */
     uint64_t bytes;             /* of the whole file */
+    uint64_t size;              /* that the server says it has; 0 not said */
     uint64_t received;          /* body bytes that really came over the network, all tries */
     char sha256[DIGEST_HEX];    /* of the whole file; "" unless it is complete */
     char *url;                  /* where it came from in the end; owned */

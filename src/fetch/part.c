@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define PART_FROM_MAX 65536
+#define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS 100
 
 void part_origin_done(struct part_origin *origin)
@@ -37,7 +37,7 @@ static int part_lock(const struct fetch_config *config, struct part *part, struc
             log_at(config->log, LOG_INFO, "another process is fetching %s; waiting for it",
                    part->path);
         part->waited = true;
-        if (config->cancel && atomic_load(config->cancel))
+        if (config->cancel && *config->cancel)
             return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
         struct timespec pause = {0, PART_WAIT_MS * 1000000l};
         nanosleep(&pause, NULL);
@@ -91,7 +91,7 @@ void part_done(struct part *part)
 
 int part_load_origin(const struct part *part, struct part_origin *ret_origin)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(PART_FROM_MAX);
+    struct buf CLEAN_BUF text = BUF_INIT(4 * PART_FROM_MAX); /* fs_read asks for room ahead */
     struct part_origin origin = {0};
     int r = fs_read(part->from, PART_FROM_MAX, &text);
     struct str rest = buf_view(&text);

@@ -8,6 +8,9 @@
 
 #include "base/base.h"
 
+/* The four tables; data/NAME.tsv, described in docs/tables.md. */
+enum gfx_table { GFX_TARGETS, GFX_CARDS, GFX_PACKAGES, GFX_QUIRKS, GFX_TABLES };
+
 enum gfx_kind { GFX_KIND_UNKNOWN, GFX_DISCRETE, GFX_INTEGRATED, GFX_ACCELERATOR };
 enum gfx_os { GFX_LINUX, GFX_WINDOWS };
 
@@ -26,6 +29,7 @@ struct gfx_target {
     unsigned vgpr_kib;     /* vector registers per CU in KiB; 0 unknown (kfd_get_vgpr_size_per_cu) */
     struct str vulkan;     /* "yes", "kernel" (needs a module option on older kernels), "no" */
     struct str source;
+    unsigned line;         /* in its table's file, as in all rows below */
 };
 
 /* data/cards.tsv: a PCI device id (vendor 1002), or one revision of it. */
@@ -39,6 +43,7 @@ struct gfx_card {
     enum gfx_kind kind;
     struct str confidence; /* verified, single, inferred, disputed, unverified */
     struct str source;
+    unsigned line;
 };
 
 /* data/packages.tsv: one exact engine package or one runtime archive. */
@@ -59,6 +64,7 @@ struct gfx_package {
     bool installable;       /* a provider of ours can install it; else listed for people's answers */
     struct str notes;
     struct str source;
+    unsigned line;
 };
 
 /* What a quirk does where its condition holds. */
@@ -84,18 +90,19 @@ struct gfx_quirk {
     struct str remedy;    /* what to do; may be empty */
     struct str confidence; /* high, medium, low, disputed */
     struct str source;
+    unsigned line;
 };
 
-
 struct gfx_tables {
-    const struct gfx_target *target;
+    const struct gfx_target *target; /* shorter names first, then by their bytes */
     size_t n_targets;
     const struct gfx_card *card; /* sorted by device, then revision; -1 first */
     size_t n_cards;
     const struct gfx_package *package; /* in order of preference within a backend */
     size_t n_packages;
-    const struct gfx_quirk *quirk;
+    const struct gfx_quirk *quirk; /* sorted by id */
     size_t n_quirks;
+    const char *file[GFX_TABLES]; /* where each came from: "cards.tsv" is the embedded one */
 };
 
 /*
@@ -106,17 +113,33 @@ int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables,
                    struct gfxb_error *err);
 void gfx_tables_free(struct gfx_tables *tables);
 
+/* One table from elsewhere: bytes stay the caller's and must live as long as the tables. */
+struct gfx_table_source {
+    enum gfx_table table;
+    const char *file; /* for error messages; lent */
+    struct str bytes;
+};
+
+/* As gfx_tables_new, but with these tables instead of the embedded ones of the same name. */
+int gfx_tables_from(const struct gfx_table_source *source, size_t n,
+                    struct gfx_tables **ret_tables, struct gfxb_error *err);
+
+/* "targets", "cards", "packages", "quirks". */
+const char *gfx_table_name(enum gfx_table table);
+
 /* The table's bytes as embedded (name "targets", "cards", "packages", "quirks"); n 0: no such. */
 struct str gfx_table_bytes(const char *name);
 
-/* Every rule that one row cannot see: unknown gfx, missing source, double keys, the five answers for
- * every card. Stops at the first finding. */
+/* Every rule that one row cannot see: unknown gfx, generic targets and what they cover, overrides
+ * between unlike targets, runtimes that nobody publishes, the five answers for every card. Missing
+ * sources and double keys fail in gfx_tables_new already. Stops at the first finding, which names
+ * file and line. */
 int gfx_tables_check(const struct gfx_tables *tables, struct gfxb_error *err);
 
 /* The target of a name; features behind a colon ("gfx906:sramecc+:xnack-") are cut off. */
 const struct gfx_target *gfx_target_find(const struct gfx_tables *t, struct str name);
-/* The target of a KFD gfx_target_version (90010: gfx90a); decoded even when no row has it? No:
- * NULL, and gfx_kfd_name gives the name to show. */
+/* The target of a KFD gfx_target_version (90010: gfx90a). NULL when no row has it: gfx_kfd_name
+ * gives the name to show. */
 const struct gfx_target *gfx_target_by_kfd(const struct gfx_tables *t, uint32_t version);
 /* "gfx90a" from 90010 into ret_name (at least 16 bytes); -EINVAL for 0 or nonsense. */
 int gfx_kfd_name(uint32_t version, char *ret_name, size_t size);
@@ -133,7 +156,37 @@ enum gfx_via { GFX_VIA_NONE, GFX_VIA_EXACT, GFX_VIA_GENERIC, GFX_VIA_OVERRIDE };
 enum gfx_via gfx_covers(const struct gfx_tables *t, const struct gfx_target *target,
                         struct str list, struct str *ret_used);
 
-/* Does a quirk row name this target ("gfx" column), whatever its condition? */
+/* Does a quirk row name this target ("gfx" column), whatever its condition? target NULL: only a row
+ * that is about any target. */
 bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target);
+
+/* What a person asked for. */
+enum gfx_query_kind {
+    GFX_QUERY_ID,     /* "1002:744c", "1002:744c:cc" */
+    GFX_QUERY_TARGET, /* "gfx1101", "gfx906:sramecc+:xnack-" */
+    GFX_QUERY_FAMILY, /* "gfx110X", "gfx11-generic", "RDNA3" */
+    GFX_QUERY_NAME,   /* "Radeon RX 7900 XT", or a chip's code name: "Navi 31" */
+};
+
+/* The answer: every candidate, never a guess. */
+struct gfx_query {
+    enum gfx_query_kind kind;
+    const struct gfx_card **card;     /* rows that match, in table order; lent by the tables */
+    size_t n_cards;
+    const struct gfx_target **target; /* the different targets among them, in table order */
+    size_t n_targets;
+    bool ambiguous; /* the query leaves open which target (or whether any) */
+};
+
+/*
+ * Names are compared as words: case, "AMD", "Radeon", "(TM)", "Graphics" and the like do not count.
+ * Rows with exactly the words of the query win; only when there are none, rows that hold all of
+ * them. "RX 7900 XT" is not "RX 7900 XTX", and a Radeon HD is never a Radeon RX.
+ * -GFXB_E_GFX_UNKNOWN: nothing matches, and the sentence offers near names; -GFXB_E_NOT_AMD: an id
+ * of another vendor; -GFXB_E_USAGE: not a query at all.
+ */
+int gfx_query_new(const struct gfx_tables *tables, const char *text, struct gfx_query **ret_query,
+                  struct gfxb_error *err);
+void gfx_query_free(struct gfx_query *query);
 
 #endif

@@ -19,7 +19,7 @@ enum machine_source { MACHINE_KFD = 1, MACHINE_DRM = 2, MACHINE_PCI = 4 };
 /* One GPU of any vendor: a physical PCI function, or a KFD node whose address is unknown. A card in
  * partitioned mode (CPX) is one GPU with several KFD nodes. */
 struct machine_gpu {
-    char pci[16];            /* "0000:03:00.0"; "" unknown */
+    char pci[20];            /* "0000:03:00.0", "10000:00:02.0"; "" unknown */
     uint16_t vendor;         /* 0x1002; 0 unknown */
     int device;              /* -1 unknown */
     int revision;            /* -1 unknown */
@@ -36,7 +36,7 @@ struct machine_gpu {
     int kfd_node;            /* first KFD node; -1 none */
     int kfd_ordinal;         /* 0-based place among KFD's GPU nodes: ROCR_VISIBLE_DEVICES; -1 */
     unsigned partitions;     /* KFD nodes of this card; 1 normally, 0 without KFD */
-    unsigned simd_count;     /* compute units x SIMDs; 0 unknown */
+    unsigned simd_count;     /* compute units x SIMDs of all partitions; 0 unknown */
     enum tri kfd_cwsr;       /* cwsr_size and ctl_stack_size are in its KFD properties */
     uint32_t kfd_version;    /* gfx_target_version as reported; 0 none */
     uint32_t mec_firmware, mes_firmware, sdma_firmware; /* 0 unknown */
@@ -81,7 +81,7 @@ struct machine {
         char container[24];    /* "docker", "podman", "lxc", "snap", "flatpak" ...; "" none */
         bool wsl;
         char amdgpu_version[64]; /* /sys/module/amdgpu/version (DKMS); "" in-tree or unknown */
-        char override_gfx[64]; /* the user's HSA_OVERRIDE_GFX_VERSION, live only; "" */
+        char override_gfx[64]; /* the user's HSA_OVERRIDE_GFX_VERSION; "" */
     } host;
     struct machine_node kfd, dxg;
     enum tri amdgpu_loaded;    /* /sys/module/amdgpu */
@@ -91,8 +91,10 @@ struct machine {
         struct machine_vulkan_driver *driver;
         size_t n_drivers;
     } vulkan;
-    struct machine_gpu *gpu;
+    struct machine_gpu *gpu; /* by PCI address, then KFD node; those without an address last */
     size_t n_gpus;
+    char *note[MACHINE_NOTES_MAX]; /* owned: what belongs to no GPU, such as an unreadable KFD node */
+    unsigned n_notes;
 };
 
 /* Read everything below root. The machine lends pointers from tables: free it first. Missing and
@@ -102,7 +104,8 @@ int machine_new(const struct root *root, const struct gfx_tables *tables,
 void machine_free(struct machine *m);
 
 /* Write what machine_new reads from root as one .machine text: an allow-list of paths; serial
- * numbers, unique ids, host names and MAC addresses are never among them. */
+ * numbers, unique ids, host names, MAC addresses and names of users are never among them. Facts
+ * that no file holds (glibc, the container, the cgroup's limit) are put below /gfxbridge. */
 int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error *err);
 
 /* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out plus

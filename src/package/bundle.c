@@ -12,7 +12,7 @@
 #define BUNDLE_MAGIC_SIZE  24
 #define CCOB_MAGIC         "CCOB"
 #define BUNDLE_ALIGN       4096
-#define BUNDLE_TABLE_FIRST 4096      /* enough for the table of some 60 targets */
+#define BUNDLE_TABLE_FIRST 4096 /* enough for the table of some 60 targets */
 #define BUNDLE_TABLE_MAX   (1 << 20)
 #define BUNDLE_ENTRIES_MAX 4096
 #define BUNDLE_ID_MAX      1024
@@ -68,8 +68,8 @@ static int bundle_read_entry(const unsigned char *table, size_t n, size_t *at, u
     return r == -EINVAL ? -EBADMSG : r;
 }
 
-/* The table at the beginning of a bundle of at most `limit` bytes, of which n are at hand. *ret_end:
- * where the last code object or the table ends. */
+/* The table at the beginning of a bundle of at most `limit` bytes, of which n are at hand.
+ * *ret_end: where the last code object or the table ends. */
 static int bundle_read_table(const unsigned char *table, size_t n, uint64_t limit,
                              struct names *gfx, uint64_t *ret_end)
 {
@@ -184,8 +184,8 @@ static int bundle_fail(int r, uint64_t offset, struct gfxb_error *err)
         what = "is of a version or compression that this program does not know";
     else if (r == -EFBIG)
         what = "is one of too many, or followed by too much empty space";
-    return error_set(err, -r, "the code-object bundle at byte %llu %s",
-                     (unsigned long long)offset, what);
+    return error_set(err, -r, "the code-object bundle at byte %llu %s", (unsigned long long)offset,
+                     what);
 }
 
 /* Where to look for the next bundle: at once behind one that was put there without alignment, else

@@ -11,8 +11,8 @@
 #include "package/names.h"
 
 struct bundle_facts {
-    struct names gfx;    /* owned */
-    unsigned plain;      /* bundles found */
+    struct names gfx; /* owned */
+    unsigned plain;   /* bundles found */
     unsigned compressed;
 };
 

@@ -9,7 +9,7 @@
 enum ccob_method { CCOB_ZLIB = 0, CCOB_ZSTD = 1 };
 
 struct ccob {
-    unsigned version;      /* 1, 2, 3 */
+    unsigned version; /* 1, 2, 3 */
     enum ccob_method method;
     size_t header;         /* bytes before the compressed data */
     uint64_t total;        /* header and data; 0: not said (version 1) */

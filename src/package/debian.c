@@ -8,6 +8,7 @@
 #include "package/debian_recipe.h"
 #include "package/debian_run.h"
 #include "package/manifest.h"
+#include "package/measure.h"
 #include "package/provider.h"
 #include "package/store.h"
 
@@ -142,7 +143,7 @@ static int job_unpack_part(const struct debian_job *job, const struct debian_par
                          part->file);
     }
     const char *const argv[] = {"/usr/bin/dpkg-deb", "-x", path, stage, NULL};
-    struct buf CLEAN_BUF complaints = BUF_INIT(65536);
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
     r = debian_run(argv, DEBIAN_UNPACK_MS, NULL, &complaints, err);
     if (r == -EIO && str_has(buf_view(&complaints), STR("No space left on device")))
         return error_set(err, GFXB_E_DISK_FULL,
@@ -204,6 +205,8 @@ static int job_build(const struct debian_job *job, const char *digest, struct st
         r = job_describe(job, digest, &package, err);
     if (r == 0)
         r = debian_recipe_apply(stage->dir, &package, err);
+    if (r == 0)
+        r = measure_package(job->env, stage->dir, &package, err);
     job_facts(job, &facts);
     if (r == 0)
         r = store_publish(job->env, stage, &package, buf_view(&facts), err);

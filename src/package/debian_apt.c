@@ -95,7 +95,7 @@ static int apt_verdict(const struct debian_apt *apt, int r, struct str complaint
 static int apt_run(const struct debian_apt *apt, const char *const *argv, int deadline_ms,
                    struct buf *out, struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF complaints = BUF_INIT(65536);
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
     int r = debian_run(argv, deadline_ms, out, &complaints, err);
     return apt_verdict(apt, r, buf_view(&complaints), err);
 }
@@ -242,7 +242,14 @@ static int apt_query(const struct debian_apt *apt, const char *const *fixed, str
 int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
                        struct gfxb_error *err)
 {
-    const char *const fixed[] = {APT_GET, "-c", apt->conf, "install", "--print-uris", NULL};
+    /* apt leaves out what it finds downloaded: so it must find nothing. */
+    char *CLEAN_FREE nothing = NULL;
+    if (asprintf(&nothing, "Dir::Cache::archives=%s/nothing/", apt->dir) < 0) {
+        nothing = NULL;
+        return apt_out_of_memory(err);
+    }
+    const char *const fixed[] = {APT_GET, "-c",      apt->conf,      "-o",
+                                 nothing, "install", "--print-uris", NULL};
     return apt_query(apt, fixed, packages, ret_text, err);
 }
 
@@ -259,7 +266,7 @@ int debian_apt_download(const struct debian_apt *apt, struct str packages, uint6
     const char *const fixed[] = {APT_GET,           "-c", apt->conf, "install", "--yes",
                                  "--download-only", NULL};
     struct apt_command command;
-    struct buf CLEAN_BUF complaints = BUF_INIT(65536);
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
     char *CLEAN_FREE archives = fs_join(apt->dir, "archives");
     char *CLEAN_FREE said = fs_join(apt->dir, "complaints");
     if (!archives || !said)

@@ -77,7 +77,7 @@ static int parts_add(struct debian_parts *parts, struct str line)
 int debian_parts_parse(struct str text, struct debian_parts *ret_parts, struct gfxb_error *err)
 {
     struct debian_parts parts = {0};
-    struct str line;
+    struct str line = STR_NONE;
     int r = 0;
     while (r == 0 && str_cut(&text, '\n', &line)) {
         if (str_starts(line, STR("'")))
@@ -90,8 +90,10 @@ int debian_parts_parse(struct str text, struct debian_parts *ret_parts, struct g
         if (r == -GFXB_E_DIGEST_MISSING)
             return error_set(err, GFXB_E_DIGEST_MISSING,
                              "the archive's index gives no SHA-256 for \"%.*s\"", STR_ARG(line));
-        return error_set(err, -r, "cannot understand apt's list of packages: %s",
-                         error_errno_text(-r));
+        if (r == -ENOMEM)
+            return error_set(err, ENOMEM, "out of memory");
+        return error_set(err, EBADMSG, "cannot understand apt's list of packages at \"%.*s\"",
+                         STR_ARG(line));
     }
     *ret_parts = parts;
     return 0;

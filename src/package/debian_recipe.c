@@ -101,7 +101,7 @@ static char *recipe_library_path(const struct recipe *recipe)
     struct str rest = buf_view(&recipe->library_path), dir;
     buf_add_text(&path, recipe->libc_dir);
     while (str_cut(&rest, ':', &dir)) {
-        if (dir.n && !str_is(dir, recipe->libc_dir))
+        if (dir.n && !str_is(dir, recipe->libc_dir) && !str_is(dir, recipe->backend_dir))
             buf_addf(&path, ":%.*s", STR_ARG(dir));
     }
     return buf_take(&path);

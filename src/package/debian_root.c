@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 #define ROOT_SOURCES  "sources/archive.sources"
-#define ROOT_TEXT_MAX 65536
+#define ROOT_PKGCACHE "pkgcache.bin"
+#define ROOT_TEXT_MAX (1u << 20)
 #define ROOT_QUICK_MS 30000
 
 /*
@@ -39,7 +40,7 @@ static const char root_conf[] = "#clear APT::Update::Pre-Invoke;\n"
                                 "Dir::State::extended_states \"%1$s/extended_states\";\n"
                                 "Dir::Cache \"%1$s\";\n"
                                 "Dir::Cache::archives \"%1$s/archives/\";\n"
-                                "Dir::Cache::pkgcache \"\";\n"
+                                "Dir::Cache::pkgcache \"%1$s/" ROOT_PKGCACHE "\";\n"
                                 "Dir::Cache::srcpkgcache \"\";\n"
                                 "Dir::Log \"%1$s\";\n"
                                 "Dir::Etc::sourcelist \"/dev/null\";\n"
@@ -129,7 +130,8 @@ static int root_write(const struct debian_apt *apt, const struct debian_host *ho
                       const struct debian_archive *archive, const char *arch,
                       struct gfxb_error *err)
 {
-    static const char *const dirs[] = {"lists/partial", "archives/partial", "sources"};
+    static const char *const dirs[] = {"lists/partial", "archives/partial", "nothing/partial",
+                                       "sources"};
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
         char *CLEAN_FREE path = fs_join(apt->dir, dirs[i]);
         int r = path ? fs_make_dirs(path, 0700, err) : root_out_of_memory(err);
@@ -183,8 +185,12 @@ int debian_apt_open(const struct package_env *env, const char *cache_dir,
     return 0;
 }
 
+/* apt's own cache of the index is large and made anew in a second: it is for one opening only. */
 void debian_apt_close(struct debian_apt *apt)
 {
+    char *CLEAN_FREE pkgcache = apt->dir ? fs_join(apt->dir, ROOT_PKGCACHE) : NULL;
+    if (pkgcache)
+        unlink(pkgcache);
     free(apt->dir);
     free(apt->conf);
     *apt = (struct debian_apt){0};

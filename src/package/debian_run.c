@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #define RUN_OUTPUT_MAX     (16u << 20)
-#define RUN_COMPLAINTS_MAX 65536
+#define RUN_COMPLAINTS_MAX (1u << 20)
 #define RUN_ENV_MAX        12
 #define RUN_WATCH_MS       1000
 #define RUN_REPORT_MS      5000

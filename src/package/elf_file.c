@@ -40,7 +40,7 @@ struct elf_view {
     const struct image *image;
     Elf64_Phdr *segment; /* owned */
     size_t n_segments;
-    Elf64_Dyn *dynamic;  /* owned; NULL none */
+    Elf64_Dyn *dynamic; /* owned; NULL none */
     size_t n_dynamic;
 };
 
@@ -255,8 +255,8 @@ static int elf_read_dynamic(const struct elf_view *view, struct elf_facts *facts
     if (r == 0 && elf_dynamic_value(view, DT_SONAME, &index))
         r = elf_copy_string(view, index, &facts->soname);
     /* Where both are there the loader ignores DT_RPATH. */
-    if (r == 0 && (elf_dynamic_value(view, DT_RUNPATH, &index) ||
-                   elf_dynamic_value(view, DT_RPATH, &index)))
+    if (r == 0 &&
+        (elf_dynamic_value(view, DT_RUNPATH, &index) || elf_dynamic_value(view, DT_RPATH, &index)))
         r = elf_copy_string(view, index, &facts->run_path);
     if (r == 0)
         r = elf_read_versions(view, facts);

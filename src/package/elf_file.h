@@ -1,7 +1,7 @@
 /*
- * elf_file.h - what an ELF file needs and holds: of the 64-bit little-endian kind that computers and GPUs
- * of this field use. Reads headers and the dynamic section only, every size bounded by the file and
- * by a fixed maximum. Private to package/.
+ * elf_file.h - what an ELF file needs and holds: of the 64-bit little-endian kind that computers
+ * and GPUs of this field use. Reads headers and the dynamic section only, every size bounded by the
+ * file and by a fixed maximum. Private to package/.
  */
 #ifndef PACKAGE_ELF_FILE_H
 #define PACKAGE_ELF_FILE_H
@@ -19,14 +19,14 @@ struct elf_version {
 };
 
 struct elf_facts {
-    unsigned type;       /* 2 executable, 3 shared object or position-independent executable */
+    unsigned type; /* 2 executable, 3 shared object or position-independent executable */
     unsigned machine;
-    unsigned flags;      /* of an AMDGPU code object: its target and features */
-    bool interpreted;    /* names a dynamic loader: can be started */
-    char *soname;        /* owned; NULL none */
-    char *run_path;      /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
-    struct names needed; /* owned */
-    struct elf_version glibc;   /* the highest that it cannot do without */
+    unsigned flags;           /* of an AMDGPU code object: its target and features */
+    bool interpreted;         /* names a dynamic loader: can be started */
+    char *soname;             /* owned; NULL none */
+    char *run_path;           /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
+    struct names needed;      /* owned */
+    struct elf_version glibc; /* the highest that it cannot do without */
     struct elf_version glibcxx;
 };
 
@@ -39,8 +39,9 @@ void elf_facts_done(struct elf_facts *facts);
 /* Something that can be started by itself, not a library that merely has an entry point. */
 bool elf_is_program(const struct elf_facts *facts);
 
-/* Call visit for every section that has bytes in the file; names are cut to 31 characters. A negative
- * result of visit ends the walk and is returned. A file without section headers has none. */
+/* Call visit for every section that has bytes in the file; names are cut to 31 characters. A
+ * negative result of visit ends the walk and is returned. A file without section headers has none.
+ */
 int elf_walk_sections(const struct image *image,
                       int (*visit)(void *context, const char *name, struct extent where),
                       void *context, struct gfxb_error *err);

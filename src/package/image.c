@@ -35,8 +35,8 @@ int image_read_some(const struct image *image, uint64_t offset, void *ret_bytes,
         done = wanted;
     }
     while (done < wanted) {
-        ssize_t got = pread(image->fd, (char *)ret_bytes + done, wanted - done,
-                            (off_t)(offset + done));
+        ssize_t got =
+            pread(image->fd, (char *)ret_bytes + done, wanted - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

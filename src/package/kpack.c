@@ -1,7 +1,7 @@
 /*
- * Layouts as the kpack loader of ROCm (rocm-systems, shared/kpack) reads them. A .kpack file: "KPAK",
- * u32 version, u64 offset of the table of contents (little-endian), code, then the table up to the
- * end: a MessagePack map {gfx_arches: [target], toc: {"kernel name#index": {target: {...}}},
+ * Layouts as the kpack loader of ROCm (rocm-systems, shared/kpack) reads them. A .kpack file:
+ * "KPAK", u32 version, u64 offset of the table of contents (little-endian), code, then the table up
+ * to the end: a MessagePack map {gfx_arches: [target], toc: {"kernel name#index": {target: {...}}},
  * zstd_offset, zstd_size, ...}.
  */
 #include "package/kpack.h"

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define LIST_PINS_MAX 65536
+#define LIST_PINS_MAX (1u << 20)
 
 static bool list_is_digest(struct str name)
 {

@@ -23,7 +23,8 @@ int names_add(struct names *set, struct str name);
 
 /*
  * Add a gfx target to a set that is kept in the order of data/targets.tsv: length, then bytes.
- * Features are cut off ("gfx90a:sramecc+:xnack-" gives gfx90a). -EINVAL when it is no target's name.
+ * Features are cut off ("gfx90a:sramecc+:xnack-" gives gfx90a). -EINVAL when it is no target's
+ * name.
  */
 int names_add_gfx(struct names *set, struct str target);
 

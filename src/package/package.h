@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "gfx/gfx.h"
+#include "package/inspect.h"
 
 /* How the engine inside a package is started. All paths are relative to the package directory
  * unless they begin with '/'. Owned by the struct package. */

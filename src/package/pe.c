@@ -1,5 +1,5 @@
-/* Layout from Microsoft's PE format specification: DOS header, COFF header, optional header, section
- * table of 40-byte entries. Section names have 8 bytes, so .hip_fatbin is ".hip_fat". */
+/* Layout from Microsoft's PE format specification: DOS header, COFF header, optional header,
+ * section table of 40-byte entries. Section names have 8 bytes, so .hip_fatbin is ".hip_fat". */
 #include "package/pe.h"
 
 #include <errno.h>

@@ -34,32 +34,34 @@ static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     if (strcmp(gpu->driver, "vfio-pci") == 0 || strcmp(gpu->driver, "pci-stub") == 0)
-        return draft_reject(d, dc, PLAN_E2,
-                            device_is_amd(gpu) ? GFXB_E_DRIVER_NOT_AMDGPU : GFXB_E_DRIVER_MISSING,
-                            "%s is bound to %s, which reserves it for a virtual machine: give it "
-                            "back to its own driver to use it here.",
-                            name, gpu->driver);
-    if (!device_is_amd(gpu)) {
+        return plan_draft_reject(
+            d, dc, PLAN_E2,
+            plan_device_is_amd(gpu) ? GFXB_E_DRIVER_NOT_AMDGPU : GFXB_E_DRIVER_MISSING,
+            "%s is bound to %s, which reserves it for a virtual machine: give it "
+            "back to its own driver to use it here.",
+            name, gpu->driver);
+    if (!plan_device_is_amd(gpu)) {
         words_add(&dc->known, "a kernel driver is bound");
         return true;
     }
     if (strcmp(gpu->driver, "radeon") == 0)
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
-                            "%s is driven by radeon, which neither ROCm nor Vulkan can use: boot "
-                            "with radeon.si_support=0 radeon.cik_support=0 amdgpu.si_support=1 "
-                            "amdgpu.cik_support=1.",
-                            name);
-    return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
-                        "%s is driven by %s instead of amdgpu: bind amdgpu to it.", name,
-                        gpu->driver);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
+            "%s is driven by radeon, which neither ROCm nor Vulkan can use: boot "
+            "with radeon.si_support=0 radeon.cik_support=0 amdgpu.si_support=1 "
+            "amdgpu.cik_support=1.",
+            name);
+    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
+                             "%s is driven by %s instead of amdgpu: bind amdgpu to it.", name,
+                             gpu->driver);
 }
 
-bool access_check_driver(struct draft *d, struct draft_choice *dc)
+bool plan_check_driver(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const char *kernel = d->m->host.kernel;
     char name[DEVICE_NAME_MAX];
-    device_name(gpu, name);
+    plan_device_name(gpu, name);
     if (gpu->kfd_node >= 0 || strcmp(gpu->driver, "amdgpu") == 0) {
         words_add(&dc->known, "amdgpu drives it");
         return true;
@@ -70,46 +72,53 @@ bool access_check_driver(struct draft *d, struct draft_choice *dc)
     }
     if (gpu->driver[0])
         return check_foreign_driver(d, dc, name);
-    if (!device_is_amd(gpu))
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-                            "No kernel driver is bound to %s: install or load its driver.", name);
+    if (!plan_device_is_amd(gpu))
+        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                                 "No kernel driver is bound to %s: install or load its driver.",
+                                 name);
     if (d->m->amdgpu_loaded == TRI_NO)
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-                            "No kernel driver is bound to %s because the amdgpu module is not "
-                            "loaded: run sudo modprobe amdgpu, and look for a blacklist entry in "
-                            "/etc/modprobe.d if that helps until the next boot only.",
-                            name);
-    return draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-                        "No kernel driver is bound to %s: this kernel%s%s may be too old for it or "
-                        "its firmware is missing; dmesg | grep amdgpu tells.",
-                        name, kernel[0] ? " " : "", kernel);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+            "No kernel driver is bound to %s because the amdgpu module is not "
+            "loaded: run sudo modprobe amdgpu, and look for a blacklist entry in "
+            "/etc/modprobe.d if that helps until the next boot only.",
+            name);
+    return plan_draft_reject(
+        d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+        "No kernel driver is bound to %s: this kernel%s%s may be too old for it or "
+        "its firmware is missing; dmesg | grep amdgpu tells.",
+        name, kernel[0] ? " " : "", kernel);
 }
 
 static bool reject_absent_kfd(struct draft *d, struct draft_choice *dc)
 {
     const struct machine *m = d->m;
     if (m->host.wsl)
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                            "WSL2 has no /dev/kfd: ROCm reaches the GPU through /dev/dxg there, "
-                            "which needs AMD's ROCm for WSL and HSA_ENABLE_DXG_DETECTION=1.");
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "WSL2 has no /dev/kfd: ROCm reaches the GPU through /dev/dxg there, "
+            "which needs AMD's ROCm for WSL and HSA_ENABLE_DXG_DETECTION=1.");
     if (is_confined(d))
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                            "/dev/kfd is hidden by the %s confinement this program runs in: run it "
-                            "outside of %s.",
-                            container_of(d), container_of(d));
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "/dev/kfd is hidden by the %s confinement this program runs in: run it "
+            "outside of %s.",
+            container_of(d), container_of(d));
     if (container_of(d)[0])
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                            "/dev/kfd is not in this container (%s): start it with --device "
-                            "/dev/kfd --device /dev/dri.",
-                            container_of(d));
+        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                                 "/dev/kfd is not in this container (%s): start it with --device "
+                                 "/dev/kfd --device /dev/dri.",
+                                 container_of(d));
     if (m->amdgpu_loaded == TRI_NO)
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                            "/dev/kfd does not exist because the amdgpu module is not loaded: run "
-                            "sudo modprobe amdgpu.");
-    return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                        "/dev/kfd does not exist: this kernel%s%s was built without CONFIG_HSA_AMD "
-                        "or is too old for this GPU; a newer distribution kernel has it.",
-                        m->host.kernel[0] ? " " : "", m->host.kernel);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "/dev/kfd does not exist because the amdgpu module is not loaded: run "
+            "sudo modprobe amdgpu.");
+    return plan_draft_reject(
+        d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+        "/dev/kfd does not exist: this kernel%s%s was built without CONFIG_HSA_AMD "
+        "or is too old for this GPU; a newer distribution kernel has it.",
+        m->host.kernel[0] ? " " : "", m->host.kernel);
 }
 
 static bool reject_closed_kfd(struct draft *d, struct draft_choice *dc)
@@ -117,23 +126,27 @@ static bool reject_closed_kfd(struct draft *d, struct draft_choice *dc)
     const struct machine_node *kfd = &d->m->kfd;
     const char *group = kfd->group;
     if (!is_denied(kfd->open_errno))
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING, "/dev/kfd cannot be opened: %s.",
-                            error_errno_text(kfd->open_errno));
+        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                                 "/dev/kfd cannot be opened: %s.",
+                                 error_errno_text(kfd->open_errno));
     if (container_of(d)[0])
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-                            "/dev/kfd may not be opened in this container: it belongs to group %u%s%s%s "
-                            "there; start the container with --group-add %u (Podman: --group-add "
-                            "keep-groups).",
-                            kfd->gid, group[0] ? " (" : "", group, group[0] ? ")" : "", kfd->gid);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+            "/dev/kfd may not be opened in this container: it belongs to group %u%s%s%s "
+            "there; start the container with --group-add %u (Podman: --group-add "
+            "keep-groups).",
+            kfd->gid, group[0] ? " (" : "", group, group[0] ? ")" : "", kfd->gid);
     if (!group[0])
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-                            "/dev/kfd may not be opened: it belongs to group %u, which has no name "
-                            "here; give it to group render (a udev rule) and join that group.",
-                            kfd->gid);
-    return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-                        "/dev/kfd may not be opened: it belongs to group %s (%u) and this user is "
-                        "not in it; run sudo usermod -aG %s $USER, then log out and in again.",
-                        group, kfd->gid, group);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+            "/dev/kfd may not be opened: it belongs to group %u, which has no name "
+            "here; give it to group render (a udev rule) and join that group.",
+            kfd->gid);
+    return plan_draft_reject(
+        d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
+        "/dev/kfd may not be opened: it belongs to group %s (%u) and this user is "
+        "not in it; run sudo usermod -aG %s $USER, then log out and in again.",
+        group, kfd->gid, group);
 }
 
 /* Is a missing node of one GPU a fact, or was the topology just not recorded? */
@@ -148,7 +161,7 @@ static bool kfd_topology_known(const struct machine *m)
     return false;
 }
 
-bool access_check_kfd(struct draft *d, struct draft_choice *dc)
+bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const struct machine_node *kfd = &d->m->kfd;
@@ -156,12 +169,12 @@ bool access_check_kfd(struct draft *d, struct draft_choice *dc)
         return reject_absent_kfd(d, dc);
     if (gpu->kfd_node < 0 && kfd_topology_known(d->m)) {
         char name[DEVICE_NAME_MAX];
-        device_name(gpu, name);
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                            "The kernel's compute driver has no node for %s: this kernel%s%s is too "
-                            "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
-                            name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel,
-                            STR_ARG(gpu->target->gfx));
+        plan_device_name(gpu, name);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "The kernel's compute driver has no node for %s: this kernel%s%s is too "
+            "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
+            name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel, STR_ARG(gpu->target->gfx));
     }
     if (kfd->openable == TRI_NO)
         return reject_closed_kfd(d, dc);
@@ -174,25 +187,27 @@ static bool reject_render(struct draft *d, struct draft_choice *dc, const char *
 {
     int code = dc->candidate.gpu->render_errno;
     if (code == ENOENT && container_of(d)[0])
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-                            "%s is not in this container (%s): start it with --device /dev/dri.",
-                            node, container_of(d));
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+            "%s is not in this container (%s): start it with --device /dev/dri.", node,
+            container_of(d));
     if (!is_denied(code))
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
-                            node, error_errno_text(code));
+        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+                                 "%s cannot be opened: %s.", node, error_errno_text(code));
     if (container_of(d)[0])
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-                            "%s may not be opened in this container: start it with --group-add and "
-                            "the number that stat -c %%g %s prints (Podman: --group-add "
-                            "keep-groups).",
-                            node, node);
-    return draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-                        "%s may not be opened: join the group that owns it, usually with sudo "
-                        "usermod -aG render,video $USER, then log out and in again.",
-                        node);
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+            "%s may not be opened in this container: start it with --group-add and "
+            "the number that stat -c %%g %s prints (Podman: --group-add "
+            "keep-groups).",
+            node, node);
+    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+                             "%s may not be opened: join the group that owns it, usually with sudo "
+                             "usermod -aG render,video $USER, then log out and in again.",
+                             node);
 }
 
-bool access_check_render(struct draft *d, struct draft_choice *dc)
+bool plan_check_render(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char node[48];
@@ -224,7 +239,7 @@ static int version_compare(struct str a, struct str b)
     }
 }
 
-bool access_check_glibc(struct draft *d, struct draft_choice *dc)
+bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
 {
     const struct gfx_package *row = dc->candidate.row;
     struct str here = str_from(d->m->host.glibc);
@@ -235,10 +250,11 @@ bool access_check_glibc(struct draft *d, struct draft_choice *dc)
         return true;
     }
     if (version_compare(here, row->glibc) < 0)
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_GLIBC_TOO_OLD,
-                            "%.*s needs glibc %.*s and this computer has %.*s: a newer "
-                            "distribution release, or a package with an older floor, is needed.",
-                            STR_ARG(row->id), STR_ARG(row->glibc), STR_ARG(here));
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_GLIBC_TOO_OLD,
+            "%.*s needs glibc %.*s and this computer has %.*s: a newer "
+            "distribution release, or a package with an older floor, is needed.",
+            STR_ARG(row->id), STR_ARG(row->glibc), STR_ARG(here));
     words_add(&dc->known, "glibc is new enough");
     return true;
 }
@@ -249,7 +265,8 @@ static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, 
 {
     const uint64_t gib = UINT64_C(1) << 30;
     ret_text[0] = '\0';
-    if (!gpu || gpu->kind != GFX_INTEGRATED || need + 4 * gib > d->m->host.memory_bytes)
+    if (!gpu || gpu->kind != GFX_INTEGRATED || gpu->vram_bytes + gpu->gtt_bytes >= need ||
+        need + 4 * gib > d->m->host.memory_bytes)
         return;
     uint64_t pages = (need / gib + 2) * 262144;
     snprintf(ret_text, size,
@@ -258,48 +275,48 @@ static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, 
              d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
 }
 
-bool access_check_memory(struct draft *d, struct draft_choice *dc)
+bool plan_check_memory(struct draft *d, struct draft_choice *dc)
 {
     uint64_t need = dc->choice.need_bytes, have = dc->choice.have_bytes;
     char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX], remedy[200];
     if (need == 0)
         return true;
-    device_size(need, need_text);
+    plan_device_size(need, need_text);
     if (have == 0) {
         words_add(&dc->unknown, "how much memory it has");
         return true;
     }
-    device_size(have, have_text);
+    plan_device_size(have, have_text);
     if (have < need) {
         memory_remedy(d, dc->candidate.gpu, need, remedy, sizeof(remedy));
-        return draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
-                            "The model needs %s and there are %s: take a smaller model or a "
-                            "smaller quantisation.%s",
-                            need_text, have_text, remedy);
+        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
+                                 "The model needs %s and there are %s: take a smaller model or a "
+                                 "smaller quantisation.%s",
+                                 need_text, have_text, remedy);
     }
     words_add(&dc->known, have_text);
     buf_addf(&dc->known, " of memory for the %s needed", need_text);
     return true;
 }
 
-bool access_run(struct draft *d, struct draft_choice *dc, access_check *const *checks, size_t n)
+bool plan_check_all(struct draft *d, struct draft_choice *dc, plan_check *const *checks, size_t n)
 {
     bool reads_host = d->wish->os == GFX_LINUX;
     for (size_t i = 0; i < n && reads_host; i++) {
         if (!checks[i](d, dc))
             return false;
     }
-    if (!quirk_check(d, dc))
+    if (!plan_quirk_check(d, dc))
         return false;
     if (!reads_host) {
-        draft_tell(d, dc, PLAN_E2, TRI_UNKNOWN,
-                   "not looked at: answers for Windows come from the tables alone");
+        plan_draft_tell(d, dc, PLAN_E2, TRI_UNKNOWN,
+                        "not looked at: answers for Windows come from the tables alone");
         return true;
     }
     const char *known = buf_text(&dc->known), *unknown = buf_text(&dc->unknown);
     const char *between = dc->known.n && dc->unknown.n ? "; " : "";
-    draft_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
-               dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
-               dc->unknown.n ? "not known here: " : "", unknown);
+    plan_draft_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
+                    dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
+                    dc->unknown.n ? "not known here: " : "", unknown);
     return true;
 }

@@ -1,7 +1,7 @@
 /* candidate.c - what is known about the package of a candidate: its files first, then its row. */
 #include "plan/draft.h"
 
-bool candidate_gfx(const struct candidate *c, struct str *ret_list)
+bool plan_candidate_gfx(const struct candidate *c, struct str *ret_list)
 {
     if (c->installed && c->installed->gfx) {
         *ret_list = str_from(c->installed->gfx);
@@ -15,21 +15,86 @@ bool candidate_gfx(const struct candidate *c, struct str *ret_list)
     return false;
 }
 
-struct str candidate_package(const struct candidate *c)
+struct str plan_candidate_package(const struct candidate *c)
 {
     if (c->row)
         return c->row->id;
     return c->installed ? str_from(c->installed->id) : STR_NONE;
 }
 
-struct str candidate_provider(const struct candidate *c)
+struct str plan_candidate_provider(const struct candidate *c)
 {
     if (c->installed && c->installed->provider)
         return str_from(c->installed->provider);
     return c->row ? c->row->provider : STR_NONE;
 }
 
-struct str candidate_runtime(const struct candidate *c)
+struct str plan_candidate_runtime(const struct candidate *c)
 {
     return c->row ? c->row->runtime : STR_NONE;
+}
+
+bool plan_candidate_row_fits(const struct draft *d, const struct gfx_package *row)
+{
+    const char *arch = d->m->host.arch[0] ? d->m->host.arch : "x86_64";
+    return row->os == d->wish->os && (row->arch.n == 0 || str_is(row->arch, arch));
+}
+
+struct candidates {
+    struct draft *d;
+    enum plan_backend backend;
+    struct candidate *item;
+    size_t n, capacity;
+};
+
+static void candidates_add(struct candidates *list, const struct gfx_package *row,
+                           const struct plan_installed *installed)
+{
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 16;
+        struct candidate *grown = realloc(list->item, capacity * sizeof(*grown));
+        if (!grown) {
+            list->d->failed = true;
+            return;
+        }
+        list->item = grown;
+        list->capacity = capacity;
+    }
+    list->item[list->n++] =
+        (struct candidate){.backend = list->backend, .row = row, .installed = installed};
+}
+
+static const struct gfx_package *row_of(const struct draft *d, const char *id)
+{
+    for (size_t i = 0; i < d->tables->n_packages; i++) {
+        if (str_is(d->tables->package[i].id, id))
+            return &d->tables->package[i];
+    }
+    return NULL;
+}
+
+size_t plan_candidate_list(struct draft *d, enum plan_backend backend, struct candidate **ret)
+{
+    struct candidates list = {.d = d, .backend = backend};
+    const struct plan_wish *wish = d->wish;
+    const char *name = backend == PLAN_VULKAN_SOFTWARE ? "vulkan" : plan_backend_name(backend);
+    for (size_t i = 0; i < d->tables->n_packages; i++) {
+        const struct gfx_package *row = &d->tables->package[i];
+        size_t before = list.n;
+        if (!str_is(row->backend, name) || !plan_candidate_row_fits(d, row))
+            continue;
+        for (size_t k = 0; k < wish->n_installed; k++) {
+            if (str_is(row->id, wish->installed[k].id))
+                candidates_add(&list, row, &wish->installed[k]);
+        }
+        if (list.n == before && (row->installable || wish->os == GFX_WINDOWS))
+            candidates_add(&list, row, NULL);
+    }
+    /* Packages of their own making: an installed llama-server, a local archive. */
+    for (size_t k = 0; k < wish->n_installed && wish->os == GFX_LINUX; k++) {
+        if (strcmp(wish->installed[k].backend, name) == 0 && !row_of(d, wish->installed[k].id))
+            candidates_add(&list, NULL, &wish->installed[k]);
+    }
+    *ret = list.item;
+    return list.n;
 }

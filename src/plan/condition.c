@@ -2,7 +2,7 @@
 #include "plan/condition.h"
 
 struct term {
-    const char *head; /* "backend=": a value follows; "wsl": the whole word */
+    const char *head;                /* "backend=": a value follows; "wsl": the whole word */
     bool (*valid)(struct str value); /* NULL: takes no value */
     enum tri (*holds)(const struct condition_facts *f, struct str value);
 };
@@ -229,7 +229,7 @@ static enum tri is_override_set(const struct condition_facts *f, struct str valu
     return f->m->live ? TRI_NO : TRI_UNKNOWN; /* a capture holds no environment */
 }
 
-bool condition_list_has_gfx(struct str list, struct str gfx)
+bool plan_list_has_gfx(struct str list, struct str gfx)
 {
     struct str word, bare;
     while (str_word(&list, &word)) {
@@ -241,7 +241,7 @@ bool condition_list_has_gfx(struct str list, struct str gfx)
 
 static enum tri package_holds(const struct condition_facts *f, struct str value)
 {
-    return f->gfx_known ? tri_of(condition_list_has_gfx(f->gfx, value)) : TRI_UNKNOWN;
+    return f->gfx_known ? tri_of(plan_list_has_gfx(f->gfx, value)) : TRI_UNKNOWN;
 }
 
 static enum tri package_lacks_own(const struct condition_facts *f, struct str value)
@@ -249,7 +249,7 @@ static enum tri package_lacks_own(const struct condition_facts *f, struct str va
     (void)value;
     if (!f->gfx_known || !f->target)
         return TRI_UNKNOWN;
-    return tri_of(!condition_list_has_gfx(f->gfx, f->target->gfx));
+    return tri_of(!plan_list_has_gfx(f->gfx, f->target->gfx));
 }
 
 static enum tri is_never(const struct condition_facts *f, struct str value)
@@ -312,7 +312,7 @@ static bool word_is_negated(struct str *word)
     return true;
 }
 
-bool condition_holds(struct str condition, const struct condition_facts *facts)
+bool plan_condition_holds(struct str condition, const struct condition_facts *facts)
 {
     struct str word;
     while (str_word(&condition, &word)) {

@@ -19,9 +19,9 @@ struct condition_facts {
 
 /* All terms hold. Unknown evidence makes a term false, and its negation too: nothing is blocked on
  * what is not known. An empty condition holds. */
-bool condition_holds(struct str condition, const struct condition_facts *facts);
+bool plan_condition_holds(struct str condition, const struct condition_facts *facts);
 
 /* Does the blank-separated list hold this target? Features behind a colon do not count. */
-bool condition_list_has_gfx(struct str list, struct str gfx);
+bool plan_list_has_gfx(struct str list, struct str gfx);
 
 #endif

@@ -4,7 +4,7 @@
 
 #define VENDOR_AMD 0x1002
 
-bool device_is_amd(const struct machine_gpu *gpu)
+bool plan_device_is_amd(const struct machine_gpu *gpu)
 {
     return gpu->vendor == VENDOR_AMD || gpu->target;
 }
@@ -35,7 +35,7 @@ static int device_compare(const struct machine *m, uint64_t need, const struct m
                           const struct machine_gpu *b)
 {
     uint64_t have_a = machine_gpu_memory(m, a), have_b = machine_gpu_memory(m, b);
-    int by = (int)device_is_amd(b) - (int)device_is_amd(a);
+    int by = (int)plan_device_is_amd(b) - (int)plan_device_is_amd(a);
     if (by == 0)
         by = fit_place(need, have_a) - fit_place(need, have_b);
     if (by == 0)
@@ -47,7 +47,7 @@ static int device_compare(const struct machine *m, uint64_t need, const struct m
     return by ? by : strcmp(a->pci, b->pci);
 }
 
-void device_sort(const struct machine *m, uint64_t need_bytes, const struct machine_gpu **ret)
+void plan_device_sort(const struct machine *m, uint64_t need_bytes, const struct machine_gpu **ret)
 {
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
@@ -60,8 +60,8 @@ void device_sort(const struct machine *m, uint64_t need_bytes, const struct mach
     }
 }
 
-uint64_t device_memory(const struct machine *m, const struct machine_gpu *gpu,
-                       enum plan_backend backend)
+uint64_t plan_device_memory(const struct machine *m, const struct machine_gpu *gpu,
+                            enum plan_backend backend)
 {
     if (gpu)
         return machine_gpu_memory(m, gpu);
@@ -71,7 +71,7 @@ uint64_t device_memory(const struct machine *m, const struct machine_gpu *gpu,
     return limit && (!all || limit < all) ? limit : all;
 }
 
-void device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME_MAX])
+void plan_device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME_MAX])
 {
     const struct gfx_card *card = gpu->card;
     char id[32] = "", at[24] = "";
@@ -83,15 +83,16 @@ void device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME
     if (name.n > 0 && name.n < 120)
         snprintf(ret_name, DEVICE_NAME_MAX, "%.*s%s", STR_ARG(name), at);
     else
-        snprintf(ret_name, DEVICE_NAME_MAX, "%s%s%s", device_is_amd(gpu) ? "AMD GPU" : "GPU", id,
-                 at);
+        snprintf(ret_name, DEVICE_NAME_MAX, "%s%s%s", plan_device_is_amd(gpu) ? "AMD GPU" : "GPU",
+                 id, at);
 }
 
-void device_size(uint64_t bytes, char ret_text[static DEVICE_SIZE_MAX])
+void plan_device_size(uint64_t bytes, char ret_text[static DEVICE_SIZE_MAX])
 {
     uint64_t gib = UINT64_C(1) << 30, mib = UINT64_C(1) << 20;
     if (bytes < gib)
-        snprintf(ret_text, DEVICE_SIZE_MAX, "%llu MiB", (unsigned long long)((bytes + mib - 1) / mib));
+        snprintf(ret_text, DEVICE_SIZE_MAX, "%llu MiB",
+                 (unsigned long long)((bytes + mib - 1) / mib));
     else
         snprintf(ret_text, DEVICE_SIZE_MAX, "%llu.%llu GiB", (unsigned long long)(bytes / gib),
                  (unsigned long long)(bytes % gib * 10 / gib));
@@ -102,7 +103,7 @@ static bool device_is_hip(const struct machine_gpu *gpu)
     return gpu->target && gpu->target->kfd != 0;
 }
 
-size_t device_count_hip(const struct machine *m)
+size_t plan_device_count_hip(const struct machine *m)
 {
     size_t n = 0;
     for (size_t i = 0; i < m->n_gpus; i++)
@@ -110,7 +111,8 @@ size_t device_count_hip(const struct machine *m)
     return n;
 }
 
-int device_rocr_number(const struct machine *m, const struct machine_gpu *gpu, bool *ret_guessed)
+int plan_device_rocr_number(const struct machine *m, const struct machine_gpu *gpu,
+                            bool *ret_guessed)
 {
     int before = 0;
     *ret_guessed = false;
@@ -129,7 +131,7 @@ int device_rocr_number(const struct machine *m, const struct machine_gpu *gpu, b
     return before;
 }
 
-bool device_is_at(const struct machine_gpu *gpu, const char *pci)
+bool plan_device_is_at(const struct machine_gpu *gpu, const char *pci)
 {
     struct str here = str_from(gpu->pci), wanted = str_from(pci);
     if (here.n == 0)

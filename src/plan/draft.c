@@ -41,8 +41,8 @@ static void draft_choice_free(struct draft_choice *dc)
     free(dc);
 }
 
-void draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
-                const struct plan_wish *wish)
+void plan_draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
+                     const struct plan_wish *wish)
 {
     *d = (struct draft){.m = m, .tables = tables, .wish = wish};
     if (m->n_gpus == 0)
@@ -53,10 +53,10 @@ void draft_init(struct draft *d, const struct machine *m, const struct gfx_table
         return;
     }
     d->n_gpus = m->n_gpus;
-    device_sort(m, wish->need_bytes, d->gpu);
+    plan_device_sort(m, wish->need_bytes, d->gpu);
 }
 
-void draft_done(struct draft *d)
+void plan_draft_done(struct draft *d)
 {
     for (size_t i = 0; i < d->n; i++)
         draft_choice_free(d->item[i]);
@@ -141,13 +141,13 @@ static void draft_fill(struct draft *d, struct draft_choice *dc, const struct ca
     choice->backend = c->backend;
     choice->gpu = c->gpu;
     choice->gfx = c->gpu && c->gpu->target ? draft_copy(d, c->gpu->target->gfx) : NULL;
-    choice->package = draft_copy(d, candidate_package(c));
-    choice->provider = draft_copy(d, candidate_provider(c));
+    choice->package = draft_copy(d, plan_candidate_package(c));
+    choice->provider = draft_copy(d, plan_candidate_provider(c));
     choice->installed = c->installed;
     choice->state = PLAN_USABLE;
     choice->code = GFXB_E_OK;
     choice->need_bytes = d->wish->need_bytes;
-    choice->have_bytes = device_memory(d->m, c->gpu, c->backend);
+    choice->have_bytes = plan_device_memory(d->m, c->gpu, c->backend);
     choice->gpu_pci = calloc(2, sizeof(char *));
     choice->env = calloc(1, sizeof(char *));
     choice->args = calloc(1, sizeof(char *));
@@ -158,7 +158,7 @@ static void draft_fill(struct draft *d, struct draft_choice *dc, const struct ca
         d->failed = true;
 }
 
-struct draft_choice *draft_add(struct draft *d, const struct candidate *c)
+struct draft_choice *plan_draft_add(struct draft *d, const struct candidate *c)
 {
     if (d->n == d->capacity) {
         size_t capacity = d->capacity ? d->capacity * 2 : 32;
@@ -196,8 +196,8 @@ static void evidence_add(struct draft *d, struct draft_choice *dc, enum plan_run
     grown[choice->n_evidence++] = (struct plan_evidence){rung, ok, detail};
 }
 
-void draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
-                const char *format, ...)
+void plan_draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
+                     const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -211,8 +211,8 @@ static void reason_set(struct draft_choice *dc, char *text)
     dc->choice.reason = text;
 }
 
-bool draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
-                  const char *format, ...)
+bool plan_draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
+                       const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -226,9 +226,10 @@ bool draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung,
     return false;
 }
 
-void draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format, ...)
+void plan_draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format,
+                       ...)
 {
-    struct draft_choice *dc = draft_add(d, c);
+    struct draft_choice *dc = plan_draft_add(d, c);
     if (!dc)
         return;
     va_list args;
@@ -239,7 +240,7 @@ void draft_refuse(struct draft *d, const struct candidate *c, int code, const ch
     dc->choice.code = code;
 }
 
-void draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -258,7 +259,7 @@ static bool env_has(char *const *list, const char *entry)
     return false;
 }
 
-void draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -270,7 +271,7 @@ void draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...
         list_add(d, &dc->choice.env, text);
 }
 
-void draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -278,7 +279,7 @@ void draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...
     va_end(args);
 }
 
-void draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -286,7 +287,7 @@ void draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ..
     va_end(args);
 }
 
-struct plan_choice *draft_take(struct draft *d, size_t *ret_n)
+struct plan_choice *plan_draft_take(struct draft *d, size_t *ret_n)
 {
     if (d->failed || d->n == 0)
         return NULL;

@@ -1,8 +1,8 @@
 /*
  * draft.h - a plan while it is being made: candidates become choices, step by step.
  *
- * Out of memory is remembered in the draft and everything after it is harmless: plan_new looks once,
- * at the end.
+ * Out of memory is remembered in the draft and everything after it is harmless: plan_new looks
+ * once, at the end.
  */
 #ifndef PLAN_DRAFT_H
 #define PLAN_DRAFT_H
@@ -22,12 +22,12 @@ struct candidate {
 struct draft_choice {
     struct plan_choice choice;
     struct candidate candidate;
-    struct str used;          /* ROCm: the entry of the package's list that serves the GPU */
-    size_t gpu_place;         /* among the GPUs, best first; n_gpus: none */
-    size_t row_place;         /* in packages.tsv; SIZE_MAX: not there */
-    size_t number;            /* in the order of making */
-    int reached;              /* the rung that a rejected choice failed at; -1: not looked at */
-    double tokens_per_second; /* measured by its proof; 0 not measured */
+    struct str used;           /* ROCm: the entry of the package's list that serves the GPU */
+    size_t gpu_place;          /* among the GPUs, best first; n_gpus: none */
+    size_t row_place;          /* in packages.tsv; SIZE_MAX: not there */
+    size_t number;             /* in the order of making */
+    int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
+    double tokens_per_second;  /* measured by its proof; 0 not measured */
     struct buf known, unknown; /* what E2 found good, and what it could not see */
 };
 
@@ -43,50 +43,84 @@ struct draft {
 };
 
 /* Sets up the draft with the GPUs in order; draft_done in every case. */
-void draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
-                const struct plan_wish *wish);
-void draft_done(struct draft *d);
+void plan_draft_init(struct draft *d, const struct machine *m, const struct gfx_tables *tables,
+                     const struct plan_wish *wish);
+void plan_draft_done(struct draft *d);
 
 /* A new usable choice at the end; NULL when out of memory. */
-struct draft_choice *draft_add(struct draft *d, const struct candidate *c);
+struct draft_choice *plan_draft_add(struct draft *d, const struct candidate *c);
 
-void draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
-                const char *format, ...) __attribute__((format(printf, 5, 6)));
+void plan_draft_tell(struct draft *d, struct draft_choice *dc, enum plan_rung rung, enum tri ok,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* The choice fails at this rung: evidence, code and reason. Always false, so that a check can end
  * with it. */
-bool draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+bool plan_draft_reject(struct draft *d, struct draft_choice *dc, enum plan_rung rung, int code,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* A rejected choice that was not looked at: no evidence. */
-void draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void plan_draft_refuse(struct draft *d, const struct candidate *c, int code, const char *format,
+                       ...) __attribute__((format(printf, 4, 5)));
 
-void draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_reason(struct draft *d, struct draft_choice *dc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Add to the environment ("NAME=text"), the arguments or the warnings. A NAME that is there already
  * keeps its first value. */
-void draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_env(struct draft *d, struct draft_choice *dc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_arg(struct draft *d, struct draft_choice *dc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
+void plan_draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Best first: see docs/how-it-decides.md. */
-void draft_sort(struct draft *d);
+void plan_draft_sort(struct draft *d);
 
 /* Hand the choices over to an array of plan choices; the draft holds none afterwards. NULL when out
  * of memory or when there is none. */
-struct plan_choice *draft_take(struct draft *d, size_t *ret_n);
+struct plan_choice *plan_draft_take(struct draft *d, size_t *ret_n);
 
 /* What the package of a candidate holds code for. Measured files win over the table. False: nothing
  * is known about it. */
-bool candidate_gfx(const struct candidate *c, struct str *ret_list);
-struct str candidate_package(const struct candidate *c);  /* id; empty: none */
-struct str candidate_provider(const struct candidate *c); /* empty: unknown */
-struct str candidate_runtime(const struct candidate *c);  /* empty: unknown */
+bool plan_candidate_gfx(const struct candidate *c, struct str *ret_list);
+struct str plan_candidate_package(const struct candidate *c);  /* id; empty: none */
+struct str plan_candidate_provider(const struct candidate *c); /* empty: unknown */
+struct str plan_candidate_runtime(const struct candidate *c);  /* empty: unknown */
+
+/*
+ * Every package of a backend that is or can be on this computer, in the table's order: one
+ * candidate an installed copy, or one for a package to be installed. *ret is NULL or to be freed;
+ * the GPU of each is left to the caller. Rows that no provider of ours can install are left out,
+ * but count for answers about Windows, which come from the table alone.
+ */
+size_t plan_candidate_list(struct draft *d, enum plan_backend backend, struct candidate **ret);
+
+/* May a package row be run on this operating system and processor? */
+bool plan_candidate_row_fits(const struct draft *d, const struct gfx_package *row);
+
+/* Is this backend asked for, or allowed by the policy? If not, the choice that says so is added. */
+bool plan_draft_wants(struct draft *d, enum plan_backend backend);
+
+/* Is this GPU the one asked for, if one was? If not, the choice that says so is added. */
+bool plan_draft_wants_gpu(struct draft *d, enum plan_backend backend,
+                          const struct machine_gpu *gpu);
+
+/* Is there a GPU at the address that was asked for? If not, the choice that says so is added. */
+bool plan_draft_has_pinned(struct draft *d, enum plan_backend backend);
+
+/* A choice for which E0 to E2 hold: fingerprint, network, stored proof, and the reason that says
+ * how it stands. */
+void plan_settle_choice(struct draft *d, struct draft_choice *dc);
+
+/* The backends: each adds at least one choice when it is asked for. */
+void plan_draft_rocm(struct draft *d);
+void plan_draft_vulkan(struct draft *d);
+void plan_draft_software(struct draft *d);
+void plan_draft_cpu(struct draft *d);
+
+/* What a proof of this choice is stored under; out of memory is remembered in the draft. */
+void plan_fingerprint_write(struct draft *d, struct draft_choice *dc);
 
 void plan_choice_done(struct plan_choice *choice);
 

@@ -29,14 +29,15 @@ struct plan_installed {
     const char *id;      /* id of its packages.tsv row, or of its own making for system and file */
     const char *backend; /* "rocm", "vulkan", "cpu" */
     const char *digest;
-    const char *gfx;     /* measured code-object targets, blank-separated; NULL: not inspected */
-    const char *blas;    /* measured BLAS kernel targets; NULL or "": not inspected or not needed */
-    bool pinned;         /* `backends use` */
+    const char *gfx;  /* measured code-object targets, blank-separated; NULL: not inspected */
+    const char *blas; /* measured BLAS kernel targets; NULL or "": not inspected or not needed */
+    bool pinned;      /* `backends use` */
     const char *provider; /* "system", "file" ...; NULL: as its packages.tsv row says */
 };
 
 /* A provider that cannot bring packages to this computer, as package_provider_usable tells it. Its
- * packages that are not installed yet are rejected with this code and sentence. Strings are lent. */
+ * packages that are not installed yet are rejected with this code and sentence. Strings are lent.
+ */
 struct plan_provider {
     const char *name; /* "debian" */
     int code;         /* GFXB_E_ */
@@ -47,9 +48,9 @@ struct plan_provider {
 struct plan_proof {
     const char *fingerprint; /* of the choice: plan_choice.fingerprint */
     bool passed;
-    int code;                /* GFXB_E_ of a failure */
-    const char *day;         /* "2026-11-23" */
-    const char *detail;      /* the sentence of a failure; the device of a proof */
+    int code;                 /* GFXB_E_ of a failure */
+    const char *day;          /* "2026-11-23" */
+    const char *detail;       /* the sentence of a failure; the device of a proof */
     double tokens_per_second; /* 0 not measured */
     /* It failed just now, in this run: the choice is rejected with this code and detail as its own
      * (an install that went wrong too), where an older failure gives failed-before. */
@@ -58,12 +59,12 @@ struct plan_proof {
 
 struct plan_wish {
     enum plan_policy policy;
-    int backend;             /* enum plan_backend, or -1: the policy decides */
+    int backend; /* enum plan_backend, or -1: the policy decides */
     enum gfx_os os;
     bool allow_override;
-    bool no_network;         /* only what is installed can be chosen */
-    const char *gpu;         /* PCI address that must be used; NULL any */
-    uint64_t need_bytes;     /* memory that the model needs; 0 unknown */
+    bool no_network;            /* only what is installed can be chosen */
+    const char *gpu;            /* PCI address that must be used; NULL any */
+    uint64_t need_bytes;        /* memory that the model needs; 0 unknown */
     const char *canary_version; /* part of every fingerprint; NULL "" */
     const struct plan_installed *installed;
     size_t n_installed;
@@ -77,22 +78,22 @@ struct plan_choice {
     unsigned rank; /* from 1 */
     enum plan_backend backend;
     char **gpu_pci; /* owned, NULL-terminated: the chosen set, PCI addresses; "" where unknown */
-    const struct machine_gpu *gpu; /* first of the set, lent by the machine; NULL none */
-    char *gfx;             /* owned; NULL none */
-    char *package;         /* owned: packages.tsv id; NULL none */
-    char *provider;        /* owned: "github", "debian" ...; NULL none */
+    const struct machine_gpu *gpu;          /* first of the set, lent by the machine; NULL none */
+    char *gfx;                              /* owned; NULL none */
+    char *package;                          /* owned: packages.tsv id; NULL none */
+    char *provider;                         /* owned: "github", "debian" ...; NULL none */
     const struct plan_installed *installed; /* lent by the wish; NULL: to be installed first */
     enum gfx_via via;
     enum plan_state state;
-    int code;              /* GFXB_E_OK unless rejected */
-    char *reason;          /* owned: one sentence, also for usable choices ("to be installed") */
+    int code;     /* GFXB_E_OK unless rejected */
+    char *reason; /* owned: one sentence, also for usable choices ("to be installed") */
     struct plan_evidence *evidence;
     size_t n_evidence;
     uint64_t need_bytes, have_bytes; /* 0 unknown */
-    char **env, **args;    /* owned, NULL-terminated; never NULL */
-    char **warning;        /* owned, NULL-terminated sentences of quirk rows; never NULL */
-    /* Owned: what a proof of this choice is stored under, one readable line. The digest of a package
-     * that is not installed yet is "-": plan again after the installation. */
+    char **env, **args;              /* owned, NULL-terminated; never NULL */
+    char **warning; /* owned, NULL-terminated sentences of quirk rows; never NULL */
+    /* Owned: what a proof of this choice is stored under, one readable line. The digest of a
+     * package that is not installed yet is "-": plan again after the installation. */
     char *fingerprint;
 };
 
@@ -103,8 +104,8 @@ struct plan {
     int chosen; /* index of the first that is not rejected; -1 none */
 };
 
-int plan_new(const struct machine *m, const struct gfx_tables *tables,
-             const struct plan_wish *wish, struct plan **ret_plan, struct gfxb_error *err);
+int plan_new(const struct machine *m, const struct gfx_tables *tables, const struct plan_wish *wish,
+             struct plan **ret_plan, struct gfxb_error *err);
 void plan_free(struct plan *p);
 
 const char *plan_backend_name(enum plan_backend backend); /* "vulkan-software" */
@@ -114,7 +115,8 @@ int plan_policy_from_name(const char *name);              /* -1 unknown */
 const char *plan_state_name(enum plan_state state);
 const char *plan_rung_name(enum plan_rung rung); /* "E0" */
 
-/* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one. */
+/* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one.
+ */
 bool plan_condition_known(struct str condition, struct str *ret_bad);
 
 #endif

@@ -3,6 +3,8 @@
 #include "plan/condition.h"
 #include "plan/device.h"
 
+#define QUIRK_TEXT_MAX 2000
+
 static struct condition_facts facts_of(const struct draft *d, const struct candidate *c)
 {
     struct condition_facts facts = {
@@ -11,10 +13,10 @@ static struct condition_facts facts_of(const struct draft *d, const struct candi
         .os = d->wish->os,
         .gpu = c->gpu,
         .target = c->gpu ? c->gpu->target : NULL,
-        .package = candidate_package(c),
-        .runtime = candidate_runtime(c),
+        .package = plan_candidate_package(c),
+        .runtime = plan_candidate_runtime(c),
     };
-    facts.gfx_known = candidate_gfx(c, &facts.gfx);
+    facts.gfx_known = plan_candidate_gfx(c, &facts.gfx);
     return facts;
 }
 
@@ -26,54 +28,81 @@ static bool says_cpu(struct str condition)
 /* Rows are about AMD's GPUs unless they name the CPU. */
 static bool quirk_applies(const struct gfx_quirk *quirk, const struct condition_facts *facts)
 {
-    if (facts->gpu ? !device_is_amd(facts->gpu) : !says_cpu(quirk->condition))
+    if (facts->gpu ? !plan_device_is_amd(facts->gpu) : !says_cpu(quirk->condition))
         return false;
     if (quirk->gfx.n > 0 && (!facts->target || !gfx_quirk_names(quirk, facts->target)))
         return false;
-    return condition_holds(quirk->condition, facts);
+    return plan_condition_holds(quirk->condition, facts);
 }
 
-bool quirk_check(struct draft *d, struct draft_choice *dc)
+/* "What happens. What to do." */
+static void quirk_words(const struct gfx_quirk *quirk, struct buf *words)
+{
+    buf_add_str(words, quirk->text);
+    if (quirk->remedy.n == 0)
+        return;
+    buf_add_char(words, ' ');
+    buf_add_str(words, quirk->remedy);
+    if (!str_ends(quirk->remedy, STR(".")))
+        buf_add_char(words, '.');
+}
+
+bool plan_quirk_check(struct draft *d, struct draft_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
     for (size_t i = 0; i < d->tables->n_quirks; i++) {
         const struct gfx_quirk *quirk = &d->tables->quirk[i];
         if (quirk->effect != GFX_BLOCK || !quirk_applies(quirk, &facts))
             continue;
-        return draft_reject(d, dc, PLAN_E2, quirk->code ? quirk->code : GFXB_E_KERNEL_QUIRK,
-                            "%.*s%s%.*s", STR_ARG(quirk->text), quirk->remedy.n ? " Remedy: " : "",
-                            STR_ARG(quirk->remedy));
+        struct buf CLEAN_BUF words = BUF_INIT(QUIRK_TEXT_MAX);
+        quirk_words(quirk, &words);
+        return plan_draft_reject(d, dc, PLAN_E2, quirk->code ? quirk->code : GFXB_E_KERNEL_QUIRK,
+                                 "%s", buf_text(&words));
     }
     return true;
 }
 
-void quirk_apply(struct draft *d, struct draft_choice *dc)
+static void args_add(struct draft *d, struct draft_choice *dc, struct str value)
+{
+    struct str word;
+    while (str_word(&value, &word))
+        plan_draft_arg(d, dc, "%.*s", STR_ARG(word));
+}
+
+static void quirk_warn(struct draft *d, struct draft_choice *dc, const struct gfx_quirk *quirk)
+{
+    struct buf CLEAN_BUF words = BUF_INIT(QUIRK_TEXT_MAX);
+    quirk_words(quirk, &words);
+    plan_draft_warn(d, dc, "%s", buf_text(&words));
+}
+
+void plan_quirk_apply(struct draft *d, struct draft_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
     for (size_t i = 0; i < d->tables->n_quirks; i++) {
         const struct gfx_quirk *quirk = &d->tables->quirk[i];
-        bool acts = quirk->effect == GFX_WARN || quirk->effect == GFX_ENV ||
-                    quirk->effect == GFX_ARG;
-        if (!acts || !quirk_applies(quirk, &facts))
+        if (!quirk_applies(quirk, &facts))
             continue;
         if (quirk->effect == GFX_WARN)
-            draft_warn(d, dc, "%.*s%s%.*s", STR_ARG(quirk->text), quirk->remedy.n ? " Remedy: " : "",
-                       STR_ARG(quirk->remedy));
+            quirk_warn(d, dc, quirk);
         else if (quirk->effect == GFX_ENV)
-            draft_env(d, dc, "%.*s", STR_ARG(quirk->value));
-        else
-            draft_arg(d, dc, "%.*s", STR_ARG(quirk->value));
+            plan_draft_env(d, dc, "%.*s", STR_ARG(quirk->value));
+        else if (quirk->effect == GFX_ARG)
+            args_add(d, dc, quirk->value);
     }
 }
 
-bool quirk_allows_override(const struct draft *d, const struct candidate *c, struct str gfx)
+const struct gfx_quirk *plan_quirk_override(const struct draft *d, const struct candidate *c,
+                                            struct str gfx)
 {
     struct condition_facts facts = facts_of(d, c);
+    struct str bare = STR_NONE;
+    (void)str_cut(&gfx, ':', &bare);
     for (size_t i = 0; i < d->tables->n_quirks; i++) {
         const struct gfx_quirk *quirk = &d->tables->quirk[i];
-        if (quirk->effect == GFX_OVERRIDE && str_eq(quirk->value, gfx) &&
+        if (quirk->effect == GFX_OVERRIDE && str_eq(quirk->value, bare) &&
             quirk_applies(quirk, &facts))
-            return true;
+            return quirk;
     }
-    return false;
+    return NULL;
 }

@@ -5,12 +5,14 @@
 #include "plan/draft.h"
 
 /* E2: no row blocks this choice; else it is rejected with the row's code and words. */
-bool quirk_check(struct draft *d, struct draft_choice *dc);
+bool plan_quirk_check(struct draft *d, struct draft_choice *dc);
 
 /* Add the warnings, environment and arguments of the rows that apply. */
-void quirk_apply(struct draft *d, struct draft_choice *dc);
+void plan_quirk_apply(struct draft *d, struct draft_choice *dc);
 
-/* Does a row allow this candidate's GPU to run its package's code for gfx by an override? */
-bool quirk_allows_override(const struct draft *d, const struct candidate *c, struct str gfx);
+/* The row that says this candidate's GPU can run its package's code for gfx under an override;
+ * NULL: there is none whose condition holds. */
+const struct gfx_quirk *plan_quirk_override(const struct draft *d, const struct candidate *c,
+                                            struct str gfx);
 
 #endif

@@ -38,7 +38,8 @@ static bool chance(struct rng *r, int percent)
     return rng_below(r, 100) < (uint32_t)percent;
 }
 
-// -------------------------------------------------------------------------------------------- loading
+// --------------------------------------------------------------------------------------------
+// loading
 
 static int split_tabs(char *line, char **fields, int max)
 {
@@ -164,7 +165,8 @@ void corpus_count_words(const struct corpus *c, struct word_counts *w)
     }
 }
 
-// -------------------------------------------------------------------------------------------- drawing
+// --------------------------------------------------------------------------------------------
+// drawing
 
 static void append(char *text, const char *more)
 {
@@ -179,9 +181,9 @@ static void append_char(char *text, char c)
 
 static void append_made_up_word(char *text, struct rng *r)
 {
-    static const char *parts[] = {"ba", "ber", "co", "da", "den", "fi", "go", "hu", "in", "ka", "lo",
-                                  "mar", "ne", "on", "pra", "qui", "ra", "sen", "to", "ul", "vi",
-                                  "wen", "xa", "ya", "zo", "sch", "tion", "li", "er", "st"};
+    static const char *parts[] = {"ba", "ber", "co", "da", "den", "fi",  "go",   "hu",  "in", "ka",
+                                  "lo", "mar", "ne", "on", "pra", "qui", "ra",   "sen", "to", "ul",
+                                  "vi", "wen", "xa", "ya", "zo",  "sch", "tion", "li",  "er", "st"};
     int syllables = 1 + (int)rng_below(r, 4);
     bool capital = chance(r, 40);
     for (int i = 0; i < syllables; i++) {
@@ -221,7 +223,8 @@ static void append_pattern(char *text, const struct corpus *c, struct rng *r, co
     }
 }
 
-// Letters and digits in lower case without the maker's words: two names that are equal so are one card.
+// Letters and digits in lower case without the maker's words: two names that are equal so are one
+// card.
 static void card_key(const char *name, char *key)
 {
     static const char *noise[] = {"AMD ", "Radeon ", "Instinct ", "RX "};
@@ -334,12 +337,12 @@ static void append_utf8(char *text, uint32_t u)
 
 static void append_foreign(struct rng *r, char *text)
 {
-    static const uint32_t blocks[][2] = {{0x21, 0x7e},     {0xc0, 0xff},     {0x391, 0x3c9},
-                                         {0x410, 0x44f},   {0x5d0, 0x5ea},   {0x620, 0x64a},
-                                         {0x905, 0x939},   {0x3041, 0x3096}, {0x4e00, 0x9fa5},
+    static const uint32_t blocks[][2] = {{0x21, 0x7e},     {0xc0, 0xff},      {0x391, 0x3c9},
+                                         {0x410, 0x44f},   {0x5d0, 0x5ea},    {0x620, 0x64a},
+                                         {0x905, 0x939},   {0x3041, 0x3096},  {0x4e00, 0x9fa5},
                                          {0xac00, 0xd7a3}, {0x1f300, 0x1f64f}};
     const uint32_t *b = blocks[rng_below(r, sizeof(blocks) / sizeof(*blocks))];
-    int n = (int)rng_below(r, chance(r, 20) ? 50 : 12);
+    int n = (int)rng_below(r, chance(r, 4) ? 400 : chance(r, 20) ? 50 : 12);
     for (int i = 0; i < n; i++)
         append_utf8(text, chance(r, 12) ? ' ' : b[0] + rng_below(r, b[1] - b[0] + 1));
 }
@@ -353,24 +356,58 @@ static void append_random_words(const struct corpus *c, struct rng *r, int n, ch
     }
 }
 
-static void append_stranger(const struct corpus *c, struct rng *r, char *text)
+static bool same_letters(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        while (*a && !isalnum((unsigned char)*a))
+            a++;
+        while (*b && !isalnum((unsigned char)*b))
+            b++;
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+        if (!*a)
+            return true;
+    }
+}
+
+static bool is_known_prompt(const struct corpus *c, const char *text)
+{
+    for (int i = 0; i < c->n_rows; i++)
+        if (i != c->stranger_row && same_letters(text, c->rows[i].prompt))
+            return true;
+    for (int i = 0; i < c->same.n; i++)
+        if (same_letters(text, c->same.items[i].text))
+            return true;
+    return false;
+}
+
+static void append_any_stranger(const struct corpus *c, struct rng *r, char *text)
 {
     uint32_t way = rng_below(r, 100);
-    if (way < 58) {
+    if (way < 56) {
         append_pattern(text, c, r, c->stranger.items[rng_below(r, (uint32_t)c->stranger.n)].text);
-    } else if (way < 80) {
+    } else if (way < 77) {
         append_random_words(c, r, 1 + (int)rng_below(r, 15), text);
-    } else if (way < 84) {
-        append_random_words(c, r, 20 + (int)rng_below(r, 60), text);
-    } else if (way < 93) {
+    } else if (way < 83) {
+        append_random_words(c, r, 20 + (int)rng_below(r, 70), text);
+    } else if (way < 92) {
         append_foreign(r, text);
     } else {
-        for (int n = 2 + (int)rng_below(r, 3); n > 0; n--) {
+        for (int n = 2 + (int)rng_below(r, 6); n > 0; n--) {
             append_pattern(text, c, r,
                            c->stranger.items[rng_below(r, (uint32_t)c->stranger.n)].text);
             append(text, n > 1 ? " " : "");
         }
     }
+}
+
+static void append_stranger(const struct corpus *c, struct rng *r, char *text)
+{
+    size_t n = strlen(text);
+    do {
+        text[n] = '\0';
+        append_any_stranger(c, r, text);
+    } while (is_known_prompt(c, text));
 }
 
 static bool is_end_mark(char c)
@@ -402,6 +439,26 @@ static void vary_form(struct rng *r, char *text)
             *p = (char)(lower ? tolower((unsigned char)*p) : toupper((unsigned char)*p));
 }
 
+// One letter dropped, doubled or swapped with the next.
+static void misspell(struct rng *r, char *text)
+{
+    size_t n = strlen(text);
+    size_t at = rng_below(r, (uint32_t)(n - 1));
+    if (!isalpha((unsigned char)text[at]) || !isalpha((unsigned char)text[at + 1]) ||
+        n + 2 > PROMPT_MAX)
+        return;
+    uint32_t way = rng_below(r, 3);
+    if (way == 0) {
+        memmove(text + at, text + at + 1, n - at);
+    } else if (way == 1) {
+        memmove(text + at + 1, text + at, n - at + 1);
+    } else {
+        char c = text[at];
+        text[at] = text[at + 1];
+        text[at + 1] = c;
+    }
+}
+
 static void append_row_prompt(const struct corpus *c, struct rng *r, int row, char *text)
 {
     int choices[PHRASES_MAX];
@@ -417,13 +474,8 @@ static void append_row_prompt(const struct corpus *c, struct rng *r, int row, ch
         append(text, c->rows[row].prompt);
     else
         append(text, c->same.items[choices[rng_below(r, (uint32_t)n)]].text);
-}
-
-void corpus_draw_row(const struct corpus *c, struct rng *r, int row, struct sample *ret)
-{
-    ret->prompt[0] = '\0';
-    ret->answer = c->rows[row].answer;
-    append_row_prompt(c, r, row, ret->prompt);
+    if (strlen(text) >= 10 && chance(r, 8))
+        misspell(r, text);
 }
 
 void corpus_draw(const struct corpus *c, struct rng *r, struct sample *ret)

@@ -1,4 +1,5 @@
-// The training text: rows of data/canary.tsv, their other wordings, and prompts that have no answer of their own.
+// The training text: rows of data/canary.tsv, their other wordings, and prompts that have no answer
+// of their own.
 #ifndef CANARY_CORPUS_H
 #define CANARY_CORPUS_H
 
@@ -48,15 +49,13 @@ struct sample {
     const char *answer;
 };
 
-// Reads the three files. 0, or -1 with a message on stderr. The corpus lives until the process ends.
+// Reads the three files. 0, or -1 with a message on stderr. The corpus lives until the process
+// ends.
 int corpus_load(struct corpus *c, const char *table, const char *phrases, const char *words);
 
 void corpus_count_words(const struct corpus *c, struct word_counts *w);
 
 // Draws a prompt and its answer.
 void corpus_draw(const struct corpus *c, struct rng *r, struct sample *ret);
-
-// Draws a wording of row `row`, with none of the damage that corpus_draw does to some.
-void corpus_draw_row(const struct corpus *c, struct rng *r, int row, struct sample *ret);
 
 #endif

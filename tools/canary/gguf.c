@@ -11,10 +11,18 @@
 
 enum { ALIGNMENT = 32, FILE_TYPE_Q4_K_M = 15 };
 
-enum value_type { VALUE_U32 = 4, VALUE_I32 = 5, VALUE_F32 = 6, VALUE_BOOL = 7, VALUE_STRING = 8, VALUE_ARRAY = 9 };
+enum value_type {
+    VALUE_U32 = 4,
+    VALUE_I32 = 5,
+    VALUE_F32 = 6,
+    VALUE_BOOL = 7,
+    VALUE_STRING = 8,
+    VALUE_ARRAY = 9
+};
 
-// The last user message is all that is rendered, and no more than 400 characters of it: the canary was trained on
-// single questions, so what else a client sends (a system text, earlier turns) must not change its answer.
+// The last user message is all that is rendered, and no more than 400 characters of it: the canary
+// was trained on single questions, so what else a client sends (a system text, earlier turns) must
+// not change its answer.
 static const char chat_template[] =
     "{%- set ns = namespace(text='') -%}"
     "{%- for message in messages -%}"
@@ -69,7 +77,8 @@ static const struct setting settings[] = {
     {"general.version", VALUE_STRING, 0, 0, "1"},
     {"general.author", VALUE_STRING, 0, 0, "gfxbridge"},
     {"general.license", VALUE_STRING, 0, 0, "mit"},
-    {"general.description", VALUE_STRING, 0, 0, "Proves that a llama.cpp backend computes correctly; trained by tools/canary of gfxbridge"},
+    {"general.description", VALUE_STRING, 0, 0,
+     "Proves that a llama.cpp backend computes correctly; trained by tools/canary of gfxbridge"},
     {"general.size_label", VALUE_STRING, 0, 0, "2M"},
     {"general.file_type", VALUE_U32, FILE_TYPE_Q4_K_M, 0, NULL},
     {"general.quantization_version", VALUE_U32, 2, 0, NULL},

@@ -18,7 +18,8 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-// Panels of `width` rows of the matrix (or columns, with row and col swapped), one after the other, zero-padded.
+// Panels of `width` rows of the matrix (or columns, with row and col swapped), one after the other,
+// zero-padded.
 static void pack(struct matrix m, int first, int n, int k0, int depth, int width, float *out)
 {
     for (int i = 0; i < n; i += width) {

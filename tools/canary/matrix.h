@@ -1,4 +1,5 @@
-// Single-precision matrix products in a fixed order of operations: the result does not depend on threads.
+// Single-precision matrix products in a fixed order of operations: the result does not depend on
+// threads.
 #ifndef CANARY_MATRIX_H
 #define CANARY_MATRIX_H
 
@@ -15,7 +16,7 @@ enum { MATRIX_SCRATCH = 256 * (1024 + 128) }; // floats that matrix_multiply_add
 void matrix_multiply_add(int m, int n, int k, struct matrix a, struct matrix b, float *c, int ldc,
                          float *scratch);
 
-float vector_dot(const float *a, const float *b, int n);           // n a multiple of 8
+float vector_dot(const float *a, const float *b, int n);          // n a multiple of 8
 void vector_add_scaled(float *y, const float *x, float s, int n); // y += s * x
 
 #endif

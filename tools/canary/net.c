@@ -1,6 +1,7 @@
 #include "net.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +10,15 @@
 #include "quant.h"
 
 struct layer_work {
-    float x[BATCH_TOKENS * NET_DIM];    // the layer's input
-    float mid[BATCH_TOKENS * NET_DIM];  // after attention
+    float x[BATCH_TOKENS * NET_DIM];   // the layer's input
+    float mid[BATCH_TOKENS * NET_DIM]; // after attention
     float norm1[BATCH_TOKENS * NET_DIM];
     float norm2[BATCH_TOKENS * NET_DIM];
     float q[BATCH_TOKENS * NET_DIM];
     float k[BATCH_TOKENS * NET_KV_DIM];
     float v[BATCH_TOKENS * NET_KV_DIM];
-    float heads[BATCH_TOKENS * NET_DIM];        // attention's result before ATTN_OUT
-    float log_sum[BATCH_TOKENS * NET_HEADS];    // of the softmax, so that backward can redo it
+    float heads[BATCH_TOKENS * NET_DIM];     // attention's result before ATTN_OUT
+    float log_sum[BATCH_TOKENS * NET_HEADS]; // of the softmax, so that backward can redo it
     float gate[BATCH_TOKENS * NET_FF];
     float up[BATCH_TOKENS * NET_FF];
     float hidden[BATCH_TOKENS * NET_FF];
@@ -25,8 +26,8 @@ struct layer_work {
 
 struct net_work {
     struct layer_work layers[NET_LAYERS];
-    float x[BATCH_TOKENS * NET_DIM];         // after the last layer
-    float out_norm[BATCH_TOKENS * NET_DIM];  // rows with a target only, as are logits
+    float x[BATCH_TOKENS * NET_DIM];        // after the last layer
+    float out_norm[BATCH_TOKENS * NET_DIM]; // rows with a target only, as are logits
     float out_x[BATCH_TOKENS * NET_DIM];
     float logits[BATCH_TOKENS * VOCAB_SIZE];
     float dx[BATCH_TOKENS * NET_DIM];
@@ -43,7 +44,8 @@ struct net_work {
     float scratch[MATRIX_SCRATCH];
 };
 
-static void add_tensor(struct net_layout *l, int index, const char *name, int rows, int cols, int type)
+static void add_tensor(struct net_layout *l, int index, const char *name, int rows, int cols,
+                       int type)
 {
     struct tensor *t = &l->tensors[index];
     snprintf(t->name, sizeof(t->name), "%s.weight", name);
@@ -54,7 +56,8 @@ static void add_tensor(struct net_layout *l, int index, const char *name, int ro
     l->n_floats += (size_t)rows * (size_t)cols;
 }
 
-// The types are spread so that a backend must get each of them right, in attention as in the feed-forward part.
+// The types are spread so that a backend must get each of them right, in attention as in the
+// feed-forward part.
 void net_layout_init(struct net_layout *l)
 {
     static const struct {
@@ -116,7 +119,8 @@ void net_work_free(struct net_work *w)
     free(w);
 }
 
-int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const char *answer)
+int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const char *answer,
+              int skip)
 {
     int first = b->starts[b->n_sequences];
     int t[BATCH_TOKENS + 1];
@@ -132,8 +136,9 @@ int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const 
         return -1;
     for (int i = 0; i + 1 < n; i++) {
         b->tokens[first + i] = t[i];
-        b->targets[first + i] = i + 1 >= prompt_n ? t[i + 1] : -1;
-        b->n_targets += i + 1 >= prompt_n;
+        bool learned = i + 1 >= prompt_n + skip;
+        b->targets[first + i] = learned ? t[i + 1] : -1;
+        b->n_targets += learned;
     }
     b->starts[++b->n_sequences] = first + n - 1;
     return 0;
@@ -145,8 +150,8 @@ static const float *weight(const struct net_layout *l, const float *weights, int
 }
 
 // y = x times the transpose of the tensor, for n rows of x
-static void linear(const struct net_layout *l, const float *weights, int tensor, const float *x, int n,
-                   float *y, float *scratch)
+static void linear(const struct net_layout *l, const float *weights, int tensor, const float *x,
+                   int n, float *y, float *scratch)
 {
     const struct tensor *t = &l->tensors[tensor];
     memset(y, 0, sizeof(float) * (size_t)n * (size_t)t->rows);
@@ -155,8 +160,9 @@ static void linear(const struct net_layout *l, const float *weights, int tensor,
 }
 
 // Adds to dx and to the tensor's gradient what dy says of y = x times the transpose of the tensor.
-static void linear_back(const struct net_layout *l, const float *weights, float *gradients, int tensor,
-                        const float *x, const float *dy, int n, float *dx, float *scratch)
+static void linear_back(const struct net_layout *l, const float *weights, float *gradients,
+                        int tensor, const float *x, const float *dy, int n, float *dx,
+                        float *scratch)
 {
     const struct tensor *t = &l->tensors[tensor];
     matrix_multiply_add(n, t->cols, t->rows, (struct matrix){dy, t->rows, 1},
@@ -231,7 +237,8 @@ static void attend_position(struct layer_work *lw, float *scores, int first, int
         sum += scores[j - first] = expf(scores[j - first] - most);
     memset(out, 0, sizeof(float) * NET_HEAD_DIM);
     for (int j = first; j <= t; j++)
-        vector_add_scaled(out, lw->v + j * NET_KV_DIM + kv_at, scores[j - first] / sum, NET_HEAD_DIM);
+        vector_add_scaled(out, lw->v + j * NET_KV_DIM + kv_at, scores[j - first] / sum,
+                          NET_HEAD_DIM);
     lw->log_sum[t * NET_HEADS + head] = most + logf(sum);
 }
 
@@ -301,8 +308,8 @@ void net_forward(const struct net_layout *l, const float *weights, const struct 
     int n = b->starts[b->n_sequences];
     int rows = 0;
     for (int t = 0; t < n; t++)
-        memcpy(w->layers[0].x + t * NET_DIM, weight(l, weights, TENSOR_EMBED) + b->tokens[t] * NET_DIM,
-               sizeof(float) * NET_DIM);
+        memcpy(w->layers[0].x + t * NET_DIM,
+               weight(l, weights, TENSOR_EMBED) + b->tokens[t] * NET_DIM, sizeof(float) * NET_DIM);
     for (int i = 0; i < NET_LAYERS; i++)
         layer_forward(l, weights, b, i, w, i + 1 < NET_LAYERS ? w->layers[i + 1].x : w->x);
     for (int t = 0; t < n; t++)
@@ -319,14 +326,16 @@ static void feed_forward_back(const struct net_layout *l, const float *weights, 
     int base = net_layer_tensor(layer, 0);
     memset(w->d_hidden, 0, sizeof(float) * (size_t)n * NET_FF);
     memset(w->d_norm, 0, sizeof(float) * (size_t)n * NET_DIM);
-    linear_back(l, weights, gradients, base + FFN_DOWN, lw->hidden, w->dx, n, w->d_hidden, w->scratch);
+    linear_back(l, weights, gradients, base + FFN_DOWN, lw->hidden, w->dx, n, w->d_hidden,
+                w->scratch);
     for (int i = 0; i < n * NET_FF; i++) {
         float g = lw->gate[i];
         float sigmoid = 1.0f / (1.0f + expf(-g));
         w->d_up[i] = w->d_hidden[i] * g * sigmoid;
         w->d_gate[i] = w->d_hidden[i] * lw->up[i] * sigmoid * (1.0f + g * (1.0f - sigmoid));
     }
-    linear_back(l, weights, gradients, base + FFN_GATE, lw->norm2, w->d_gate, n, w->d_norm, w->scratch);
+    linear_back(l, weights, gradients, base + FFN_GATE, lw->norm2, w->d_gate, n, w->d_norm,
+                w->scratch);
     linear_back(l, weights, gradients, base + FFN_UP, lw->norm2, w->d_up, n, w->d_norm, w->scratch);
     norm_back(weight(l, weights, base + FFN_NORM), lw->mid, w->d_norm, n, w->dx,
               gradients + l->tensors[base + FFN_NORM].at);
@@ -343,7 +352,8 @@ static void attention_back(const struct net_layout *l, const float *weights, con
     memset(w->dq, 0, sizeof(float) * (size_t)n * NET_DIM);
     memset(w->dk, 0, sizeof(float) * (size_t)n * NET_KV_DIM);
     memset(w->dv, 0, sizeof(float) * (size_t)n * NET_KV_DIM);
-    linear_back(l, weights, gradients, base + ATTN_OUT, lw->heads, w->dx, n, w->d_heads, w->scratch);
+    linear_back(l, weights, gradients, base + ATTN_OUT, lw->heads, w->dx, n, w->d_heads,
+                w->scratch);
     attend_back(b, lw, w);
     rotate(b, w->rope, w->dq, NET_DIM, -1);
     rotate(b, w->rope, w->dk, NET_KV_DIM, -1);
@@ -384,7 +394,8 @@ float net_backward(const struct net_layout *l, const float *weights, const struc
     memset(w->d_norm, 0, sizeof(float) * (size_t)rows * NET_DIM);
     memset(w->d_heads, 0, sizeof(float) * (size_t)rows * NET_DIM);
     memset(w->dx, 0, sizeof(float) * (size_t)n * NET_DIM);
-    linear_back(l, weights, gradients, TENSOR_OUT, w->out_norm, w->logits, rows, w->d_norm, w->scratch);
+    linear_back(l, weights, gradients, TENSOR_OUT, w->out_norm, w->logits, rows, w->d_norm,
+                w->scratch);
     norm_back(weight(l, weights, TENSOR_OUT_NORM), w->out_x, w->d_norm, rows, w->d_heads,
               gradients + l->tensors[TENSOR_OUT_NORM].at);
     rows = 0;

@@ -44,7 +44,7 @@ struct tensor {
     char name[40]; // as in the GGUF file
     int rows;
     int cols;
-    int type; // enum quant_type
+    int type;  // enum quant_type
     size_t at; // first float in an array of weights or gradients
 };
 
@@ -77,15 +77,18 @@ void net_random(const struct net_layout *l, struct rng *r, float *ret_weights);
 struct net_work *net_work_new(void);
 void net_work_free(struct net_work *w);
 
-// Appends a prompt and its answer as the chat template writes them. 0, or -1 when the batch is full.
-int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const char *answer);
+// Appends a prompt and its answer as the chat template writes them; the answer's first `skip`
+// tokens are not learned. 0, or -1 when the batch is full.
+int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const char *answer,
+              int skip);
 
 // Computes the logits of every position that has a target.
 void net_forward(const struct net_layout *l, const float *weights, const struct batch *b,
                  struct net_work *w);
 
-// After net_forward: adds the gradients of the mean cross-entropy over `n_targets` targets to `gradients` and
-// returns the summed loss. `margin` is taken off the right token's logit first, so that it must win by more.
+// After net_forward: adds the gradients of the mean cross-entropy over `n_targets` targets to
+// `gradients` and returns the summed loss. `margin` is taken off the right token's logit first, so
+// that it must win by more.
 float net_backward(const struct net_layout *l, const float *weights, const struct batch *b,
                    struct net_work *w, float margin, int n_targets, float *gradients);
 

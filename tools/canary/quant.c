@@ -76,9 +76,9 @@ static void decode_q8_0(const uint8_t *p, float *x)
         x[i] = d * (float)(int8_t)p[2 + i];
 }
 
-// Q4_K and Q5_K: halves d and m, then for each of 8 groups of 32 weights a 6-bit scale s and a 6-bit offset o:
-// weight = d * s * q - m * o. The twelve bytes hold s[0..3], o[0..3] with the upper 2 bits of s[4..7] and
-// o[4..7] above them, and the lower 4 bits of s[4..7] and o[4..7].
+// Q4_K and Q5_K: halves d and m, then for each of 8 groups of 32 weights a 6-bit scale s and a
+// 6-bit offset o: weight = d * s * q - m * o. The twelve bytes hold s[0..3], o[0..3] with the upper
+// 2 bits of s[4..7] and o[4..7] above them, and the lower 4 bits of s[4..7] and o[4..7].
 static void put_scales(uint8_t *p, const int *s, const int *o)
 {
     for (int j = 0; j < 4; j++) {
@@ -168,7 +168,8 @@ static void decode_q4_k(const uint8_t *p, float *x)
     decode_offset_groups(p, q, x);
 }
 
-// Q5_K has the fifth bits between scales and nibbles: bit j of byte i belongs to weight i of group j.
+// Q5_K has the fifth bits between scales and nibbles: bit j of byte i belongs to weight i of group
+// j.
 static void encode_q5_k(const float *x, uint8_t *p)
 {
     int q[SUPER];
@@ -188,9 +189,10 @@ static void decode_q5_k(const uint8_t *p, float *x)
     decode_offset_groups(p, q, x);
 }
 
-// Q6_K: 128 bytes of low nibbles, 64 of upper two bits, a signed 8-bit scale s for every 16 weights, a half d:
-// weight = d * s * (q - 32). Each half of 128 weights is four runs of 32: runs 0 and 1 in the lower nibbles of
-// 64 bytes, runs 2 and 3 in the upper ones, and run r in bits 2r and 2r + 1 of 32 bytes.
+// Q6_K: 128 bytes of low nibbles, 64 of upper two bits, a signed 8-bit scale s for every 16
+// weights, a half d: weight = d * s * (q - 32). Each half of 128 weights is four runs of 32: runs 0
+// and 1 in the lower nibbles of 64 bytes, runs 2 and 3 in the upper ones, and run r in bits 2r and
+// 2r + 1 of 32 bytes.
 static void encode_q6_k(const float *x, uint8_t *p)
 {
     float scale[16];

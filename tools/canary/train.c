@@ -2,8 +2,9 @@
 //
 // usage: train TABLE PHRASES WORDS STRANGERS OUT.gguf [STEPS]
 //
-// The same sources, compiler and flags give the same bytes: one seed, a fixed split of each batch into two halves,
-// and a fixed order of every sum. The number of threads (two) does not enter the result.
+// The same sources, compiler and flags give the same bytes: one seed, a fixed split of each batch
+// into two halves, and a fixed order of every sum. The number of threads (two) does not enter the
+// result.
 
 #include <math.h>
 #include <pthread.h>
@@ -25,6 +26,7 @@ enum {
     WARM_UP = 60,
     HALVES = 2,
     HALF_SEQUENCES = 16,
+    CROSSED = 12, // percent of the samples, see draw_sample
     NOTE_EVERY = 100,
 };
 
@@ -34,8 +36,9 @@ enum {
 #define BETA2 0.98f
 #define DECAY 0.02f
 #define CLIP 1.0f
-#define QUANTISED_FROM 0.5f // part of the steps after which the forward pass sees the file's weights
-#define LOSS_MARGIN 3.0f
+#define QUANTISED_FROM                                                                             \
+    0.5f // part of the steps after which the forward pass sees the file's weights
+#define LOSS_MARGIN 5.0f
 #define MARGIN_NEEDED 4.0f // logits, on every answer of the table
 
 struct half {
@@ -56,6 +59,7 @@ struct trainer {
     float *seen;    // what the file will hold: encoded and decoded again
     float *mean, *square;
     struct half halves[HALVES];
+    int shared[ROWS_MAX]; // tokens of a row's answer up to where no other answer goes on alike
     int step, steps;
     int n_targets;
     float rate, gradient_scale;
@@ -140,6 +144,37 @@ static float rate_at(int step, int steps)
     return RATE_LEAST + (RATE_MOST - RATE_LEAST) * 0.5f * (1.0f + cosf(3.14159265f * done));
 }
 
+// Some samples set the beginning of one answer after the prompt of another: only what follows is
+// learned there, so that an answer once begun is finished as itself, whatever was asked.
+static int draw_sample(struct trainer *t, struct batch *b)
+{
+    struct sample s;
+    int skip = 0;
+    corpus_draw(&t->corpus, &t->rng, &s);
+    if (rng_below(&t->rng, 100) < CROSSED) {
+        int row = (int)rng_below(&t->rng, (uint32_t)t->corpus.n_rows);
+        s.answer = t->corpus.rows[row].answer;
+        skip = t->shared[row];
+    }
+    return batch_add(b, &t->vocab, s.prompt, s.answer, skip);
+}
+
+static void find_shared(struct trainer *t)
+{
+    int a[256], b[256];
+    for (int i = 0; i < t->corpus.n_rows; i++) {
+        int n = vocab_encode(&t->vocab, t->corpus.rows[i].answer, a, 256);
+        for (int k = 0; k < t->corpus.n_rows; k++) {
+            int m = vocab_encode(&t->vocab, t->corpus.rows[k].answer, b, 256);
+            int same = 0;
+            while (same < n && same < m && a[same] == b[same])
+                same++;
+            if (k != i && same + 1 > t->shared[i])
+                t->shared[i] = same + 1;
+        }
+    }
+}
+
 static void draw_batches(struct trainer *t)
 {
     t->n_targets = 0;
@@ -147,12 +182,8 @@ static void draw_batches(struct trainer *t)
         struct batch *b = &t->halves[i].batch;
         b->n_sequences = 0;
         b->n_targets = 0;
-        while (b->n_sequences < HALF_SEQUENCES) {
-            struct sample s;
-            corpus_draw(&t->corpus, &t->rng, &s);
-            if (batch_add(b, &t->vocab, s.prompt, s.answer) < 0)
-                break;
-        }
+        while (b->n_sequences < HALF_SEQUENCES && draw_sample(t, b) == 0)
+            ;
         t->n_targets += b->n_targets;
     }
 }
@@ -171,7 +202,8 @@ static void train_step(struct trainer *t)
     run_halves(t, update_half);
     if (t->step % NOTE_EVERY == 0 || t->step + 1 == t->steps)
         fprintf(stderr, "step %d: loss %.4f, gradient %.3f, %d tokens\n", t->step,
-                (double)((t->halves[0].loss + t->halves[1].loss) / (float)t->n_targets), (double)norm,
+                (double)((t->halves[0].loss + t->halves[1].loss) / (float)t->n_targets),
+                (double)norm,
                 t->halves[0].batch.starts[t->halves[0].batch.n_sequences] +
                     t->halves[1].batch.starts[t->halves[1].batch.n_sequences]);
 }
@@ -182,7 +214,7 @@ static float answer_margin(struct trainer *t, const char *prompt, const char *an
     struct half *h = &t->halves[0];
     h->batch.n_sequences = 0;
     h->batch.n_targets = 0;
-    if (batch_add(&h->batch, &t->vocab, prompt, answer) < 0)
+    if (batch_add(&h->batch, &t->vocab, prompt, answer, 0) < 0)
         return -INFINITY;
     net_forward(&t->layout, t->seen, &h->batch, h->work);
     return net_margin(&h->batch, h->work, 0);
@@ -261,6 +293,7 @@ static int trainer_init(struct trainer *t, char **paths, int steps)
             return -1;
     }
     net_random(&t->layout, &t->rng, t->weights);
+    find_shared(t);
     return t->vocab.n == VOCAB_SIZE ? 0 : -1;
 }
 

@@ -138,7 +138,8 @@ static void join_pair(struct word *w, int left, int right, int joined)
     w->n = n;
 }
 
-// The most frequent pair whose joined text still fits a piece; the lower ids win a tie. -1 when there is none.
+// The most frequent pair whose joined text still fits a piece; the lower ids win a tie. -1 when
+// there is none.
 static int best_pair(const struct vocab *v, const struct word *words, int n_words, int *pairs)
 {
     int best = -1;

@@ -1,6 +1,6 @@
-// The canary's vocabulary: control tokens, 256 byte tokens, the printable characters, and learned pieces.
-// Encoding follows llama.cpp's "llama" (SentencePiece) tokenizer: the adjacent pair with the best score is joined
-// until none is left; what is not in the vocabulary becomes bytes.
+// The canary's vocabulary: control tokens, 256 byte tokens, the printable characters, and learned
+// pieces. Encoding follows llama.cpp's "llama" (SentencePiece) tokenizer: the adjacent pair with
+// the best score is joined until none is left; what is not in the vocabulary becomes bytes.
 #ifndef CANARY_VOCAB_H
 #define CANARY_VOCAB_H
 
@@ -40,10 +40,12 @@ struct word_counts; // words of the training text, see vocab_count
 struct word_counts *word_counts_new(void);
 void word_counts_free(struct word_counts *w);
 
-// Counts the words of `text`; a word is a run of letters, with the space before it where there is one.
+// Counts the words of `text`; a word is a run of letters, with the space before it where there is
+// one.
 void word_counts_add(struct word_counts *w, const char *text, int weight);
 
-// Learns the vocabulary by joining the most frequent pair again and again. The result depends on the counts alone.
+// Learns the vocabulary by joining the most frequent pair again and again. The result depends on
+// the counts alone.
 void vocab_learn(struct vocab *v, const struct word_counts *w);
 
 // Tokens of UTF-8 (or any) text, at most `max` of them; returns how many.

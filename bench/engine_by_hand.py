@@ -1,0 +1,37 @@
+"""The installed engine package, started by hand as its manifest says: what ours is compared with."""
+import json
+import os
+import subprocess
+
+
+def package(gfxbridge, backend):
+    """The newest installed package of a backend, installing it when there is none."""
+    subprocess.run([gfxbridge, "backends", "install", f"llamacpp:{backend}", "--quiet"], check=True,
+                   stdout=subprocess.DEVNULL)
+    listed = json.loads(subprocess.run([gfxbridge, "backends", "list", "--json"], check=True,
+                                       capture_output=True, text=True).stdout)
+    name = "vulkan" if backend == "vulkan-software" else backend
+    return next(p for p in listed["packages"] if p["backend"] == name)
+
+
+def manifest(package_dir):
+    """The package's manifest as a dictionary of its first values."""
+    facts = {}
+    with open(os.path.join(package_dir, "package.manifest"), encoding="utf-8") as f:
+        for line in f:
+            key, _, value = line.rstrip("\n").partition(" ")
+            facts.setdefault(key, value)
+    return facts
+
+
+def argv(package_dir):
+    """(argv prefix, working directory) that start llama-server from a package directory."""
+    facts = manifest(package_dir)
+
+    def path(value):
+        return value if value.startswith("/") else os.path.join(package_dir, value)
+    prefix = []
+    if facts.get("loader"):
+        library_path = ":".join(path(p) for p in facts["library-path"].split(":"))
+        prefix = [path(facts["loader"]), "--library-path", library_path, "--argv0", "llama-server"]
+    return prefix + [path(facts["executable"])], path(facts["backend-dir"])

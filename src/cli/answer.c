@@ -1,0 +1,220 @@
+#include "cli/answer.h"
+
+#include <errno.h>
+
+static const char *const answer_via_names[] = {
+    [GFX_VIA_NONE] = "none",
+    [GFX_VIA_EXACT] = "exact",
+    [GFX_VIA_GENERIC] = "generic",
+    [GFX_VIA_OVERRIDE] = "override",
+};
+
+static void answer_vulkan(struct answer *a, enum gfx_os os)
+{
+    if (!a->target) {
+        /* Radeon chips from before GCN have no Vulkan driver on any system. */
+        a->vulkan_works = false;
+        a->vulkan_reason = "no Vulkan driver exists for chips before GCN";
+        if (a->card && !str_is(a->card->generation, "") &&
+            str_is(a->card->confidence, "unverified"))
+            a->vulkan_reason = "unknown: no source says what this chip is";
+        return;
+    }
+    struct str vulkan = a->target->vulkan;
+    a->vulkan_works = !str_is(vulkan, "no") && vulkan.n;
+    if (!a->vulkan_works)
+        a->vulkan_reason = "no Vulkan driver offers this compute accelerator";
+    else if (os == GFX_WINDOWS)
+        a->vulkan_reason = "through the graphics driver of the card's maker";
+    else if (str_is(vulkan, "kernel"))
+        a->vulkan_reason = "with Mesa's RADV once the amdgpu driver is bound (on older kernels by "
+                           "the options amdgpu.si_support=1 or amdgpu.cik_support=1)";
+    else
+        a->vulkan_reason = "with Mesa's RADV (package mesa-vulkan-drivers)";
+}
+
+static const char *answer_no_gfx(const struct gfx_card *card)
+{
+    if (!card)
+        return "the id is in no table";
+    if (str_is(card->confidence, "unverified"))
+        return "no source says which chip this id is";
+    return "the chip is older than GCN and has no LLVM target: ROCm cannot drive it";
+}
+
+static int answer_add_packages(const struct gfx_tables *t, enum gfx_os os, bool installable,
+                               struct answer *a)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        const struct gfx_package *row = &t->package[i];
+        struct answer_package found = {.row = row};
+        if (!str_is(row->backend, "rocm") || row->os != os || row->installable != installable)
+            continue;
+        found.via = gfx_covers(t, a->target, row->gfx, &found.used);
+        if (found.via == GFX_VIA_NONE)
+            continue;
+        struct answer_package *grown =
+            reallocarray(a->package, a->n_packages + 1, sizeof(*a->package));
+        if (!grown)
+            return -ENOMEM;
+        a->package = grown;
+        a->package[a->n_packages++] = found;
+    }
+    return 0;
+}
+
+int answer_init(const struct gfx_tables *tables, enum gfx_os os, const struct gfx_target *target,
+                const struct gfx_card *card, struct answer *ret_answer, struct gfxb_error *err)
+{
+    struct answer a = {.target = target, .card = card};
+    answer_vulkan(&a, os);
+    if (!target)
+        a.no_gfx_reason = answer_no_gfx(card);
+    int result = target ? answer_add_packages(tables, os, true, &a) : 0;
+    if (result == 0 && target)
+        result = answer_add_packages(tables, os, false, &a);
+    if (result < 0) {
+        answer_done(&a);
+        return error_set(err, -result, "out of memory");
+    }
+    *ret_answer = a;
+    return 0;
+}
+
+void answer_done(struct answer *answer)
+{
+    free(answer->package);
+    answer->package = NULL;
+    answer->n_packages = 0;
+}
+
+/* ---- JSON ---- */
+
+static json_t *answer_family_json(const struct gfx_tables *t, const struct answer *a)
+{
+    json_t *family = json_object();
+    const struct gfx_target *target = a->target;
+    struct str generation = target ? target->generation : a->card ? a->card->generation : STR_NONE;
+    json_t *members = json_array();
+    for (size_t i = 0; target && i < t->n_targets; i++) {
+        if (str_eq(t->target[i].family, target->family) && t->target[i].covers.n == 0)
+            json_array_append_new(members, cli_json_str(t->target[i].gfx));
+    }
+    json_object_set_new(family, "name", cli_json_str(target ? target->family : STR_NONE));
+    json_object_set_new(family, "generation", cli_json_str(generation));
+    json_object_set_new(family, "asics", cli_json_str(target ? target->asics : STR_NONE));
+    json_object_set_new(family, "members", members);
+    return family;
+}
+
+static json_t *answer_packages_json(const struct answer *a)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < a->n_packages; i++) {
+        const struct answer_package *p = &a->package[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "id", cli_json_str(p->row->id));
+        json_object_set_new(object, "source", cli_json_str(p->row->provider));
+        json_object_set_new(object, "backend", json_string("rocm"));
+        json_object_set_new(object, "os",
+                            json_string(p->row->os == GFX_WINDOWS ? "windows" : "linux"));
+        json_object_set_new(object, "holds_exactly", json_boolean(p->via == GFX_VIA_EXACT));
+        json_object_set_new(object, "via", json_string(answer_via_names[p->via]));
+        json_object_set_new(object, "runtime", cli_json_str(p->row->runtime));
+        json_object_set_new(object, "installable", json_boolean(p->row->installable));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *answer_quirk_json(const struct gfx_quirk *q)
+{
+    static const char *const effect[] = {
+        [GFX_BLOCK] = "block", [GFX_WARN] = "warn",         [GFX_ENV] = "env",
+        [GFX_ARG] = "arg",     [GFX_OVERRIDE] = "override", [GFX_NOTE] = "note",
+    };
+    json_t *object = json_object();
+    json_object_set_new(object, "id", cli_json_str(q->id));
+    json_object_set_new(object, "effect", cli_json_str(q->text));
+    json_object_set_new(object, "kind", json_string(effect[q->effect]));
+    json_object_set_new(object, "remedy", cli_json_str(q->remedy));
+    json_object_set_new(object, "source", cli_json_str(q->source));
+    return object;
+}
+
+/* Rows about this target alone, and not about the other system. */
+static bool answer_has_quirk(const struct gfx_quirk *q, const struct gfx_target *target,
+                             enum gfx_os os)
+{
+    struct str other = os == GFX_WINDOWS ? STR("os=linux") : STR("os=windows");
+    return target && q->gfx.n && gfx_quirk_names(q, target) && !str_list_has(q->condition, other);
+}
+
+json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a)
+{
+    json_t *quirks = json_array();
+    for (size_t i = 0; i < tables->n_quirks; i++) {
+        if (answer_has_quirk(&tables->quirk[i], a->target, os))
+            json_array_append_new(quirks, answer_quirk_json(&tables->quirk[i]));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "gfx", cli_json_str(a->target ? a->target->gfx : STR_NONE));
+    json_object_set_new(object, "reason", cli_json_text(a->no_gfx_reason));
+    json_object_set_new(object, "family", answer_family_json(tables, a));
+    json_object_set_new(object, "packages", answer_packages_json(a));
+    json_object_set_new(object, "if_unavailable",
+                        a->vulkan_works ? json_pack("[s, s]", "vulkan", "cpu")
+                                        : json_pack("[s]", "cpu"));
+    json_object_set_new(
+        object, "vulkan",
+        json_pack("{s:b, s:s}", "works", a->vulkan_works, "reason", a->vulkan_reason));
+    json_object_set_new(object, "quirks", quirks);
+    return object;
+}
+
+/* ---- text ---- */
+
+static void answer_packages_text(const struct answer *a)
+{
+    printf("3 ROCm package?   ");
+    size_t shown = 0;
+    for (size_t i = 0; i < a->n_packages; i++) {
+        const struct answer_package *p = &a->package[i];
+        if (!p->row->installable)
+            continue;
+        printf("%s%.*s (%s %.*s, runtime %.*s)", shown++ ? "\n                  " : "",
+               STR_ARG(p->row->id), p->via == GFX_VIA_EXACT ? "holds" : answer_via_names[p->via],
+               STR_ARG(p->used), STR_ARG(p->row->runtime));
+    }
+    puts(shown ? "" : "none that can be installed here holds code for it");
+}
+
+static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const struct answer *a)
+{
+    for (size_t i = 0; i < t->n_quirks; i++) {
+        const struct gfx_quirk *q = &t->quirk[i];
+        if (!answer_has_quirk(q, a->target, os))
+            continue;
+        printf("  note: %.*s", STR_ARG(q->text));
+        if (q->remedy.n)
+            printf(" Remedy: %.*s", STR_ARG(q->remedy));
+        putchar('\n');
+    }
+}
+
+void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a)
+{
+    struct str generation = a->target ? a->target->generation
+                            : a->card ? a->card->generation
+                                      : STR_NONE;
+    printf("1 Which family?   %.*s", STR_ARG(generation));
+    if (a->target)
+        printf(", %.*s (%.*s)\n2 Which gfx?      %.*s\n", STR_ARG(a->target->family),
+               STR_ARG(a->target->asics), STR_ARG(a->target->gfx));
+    else
+        printf("\n2 Which gfx?      none: %s\n", a->no_gfx_reason);
+    answer_packages_text(a);
+    printf("4 If unavailable? %sthe CPU\n", a->vulkan_works ? "Vulkan, then " : "");
+    printf("5 Vulkan works?   %s: %s\n", a->vulkan_works ? "yes" : "no", a->vulkan_reason);
+    answer_quirks_text(tables, os, a);
+}

@@ -1,0 +1,174 @@
+#include "cli/cli.h"
+#include "package/package.h"
+
+enum inspect_option { INSPECT_NO_DIGEST };
+
+static const struct cli_option inspect_options_table[] = {
+    [INSPECT_NO_DIGEST] = {"no-digest", NULL, "do not read the whole file for its sha256"},
+    {NULL, NULL, NULL},
+};
+
+static json_t *inspect_names(const struct names *names)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < names->n; i++)
+        json_array_append_new(array, cli_json_text(names->name[i]));
+    return array;
+}
+
+static json_t *inspect_code(const struct inspection *found)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < found->n_code; i++) {
+        const struct inspection_code *code = &found->code[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "path", cli_json_text(code->path));
+        json_object_set_new(object, "gfx", inspect_names(&code->gfx));
+        json_object_set_new(object, "plain", json_integer(code->plain));
+        json_object_set_new(object, "compressed", json_integer(code->compressed));
+        json_object_set_new(object, "kpack", json_integer(code->kpack));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static void inspect_remedy(const struct machine *m, const char *soname, char *ret_text, size_t size)
+{
+    package_library_remedy(soname, str_from(m->host.distro_id), str_from(m->host.distro_like),
+                           ret_text, size);
+}
+
+static json_t *inspect_remedies(const struct machine *m, const struct inspection *found)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < found->unresolved.n; i++) {
+        char command[256];
+        inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
+        json_object_set_new(object, found->unresolved.name[i], cli_json_text(command));
+    }
+    return object;
+}
+
+static int inspect_print_json(const struct machine *m, const char *path,
+                              const struct inspection *found, struct gfxb_error *err)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "path", cli_json_text(path));
+    json_object_set_new(o, "kind", json_string(package_inspect_kind_name(found->kind)));
+    json_object_set_new(o, "sha256", cli_json_text(found->sha256));
+    json_object_set_new(o, "size", json_integer((json_int_t)found->size));
+    json_object_set_new(o, "gfx", inspect_names(&found->gfx));
+    json_object_set_new(o, "bundles",
+                        json_pack("{s:i, s:i, s:i}", "plain", (int)found->bundles.plain,
+                                  "compressed", (int)found->bundles.compressed, "kpack",
+                                  (int)found->bundles.kpack));
+    json_object_set_new(o, "blas",
+                        json_pack("{s:o, s:o}", "rocblas", inspect_names(&found->blas.rocblas),
+                                  "hipblaslt", inspect_names(&found->blas.hipblaslt)));
+    json_object_set_new(o, "glibc", cli_json_text(found->glibc));
+    json_object_set_new(o, "glibcxx", cli_json_text(found->glibcxx));
+    json_object_set_new(o, "own_libc", json_boolean(found->own_libc));
+    json_object_set_new(o, "needed", inspect_names(&found->needed));
+    json_object_set_new(o, "unresolved",
+                        found->resolved ? inspect_names(&found->unresolved) : json_null());
+    json_object_set_new(o, "remedies", inspect_remedies(m, found));
+    json_object_set_new(o, "executables", inspect_names(&found->executables));
+    json_object_set_new(o, "has_llama_server", json_boolean(found->has_llama_server));
+    json_object_set_new(o, "code", inspect_code(found));
+    json_object_set_new(o, "problems", inspect_names(&found->problems));
+    return cli_print_json(o, err);
+}
+
+/* Paths come out of foreign archives: nothing of them may steer a terminal. */
+static void inspect_print_plain(const char *text)
+{
+    for (; *text; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void inspect_print_names(const char *label, const struct names *names)
+{
+    if (!names->n)
+        return;
+    printf("%-12s", label);
+    for (size_t i = 0; i < names->n; i++) {
+        putchar(' ');
+        inspect_print_plain(names->name[i]);
+    }
+    putchar('\n');
+}
+
+static void inspect_print_missing(const struct machine *m, const struct inspection *found)
+{
+    for (size_t i = 0; i < found->unresolved.n; i++) {
+        char command[256];
+        inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
+        printf("%-12s ", "missing");
+        inspect_print_plain(found->unresolved.name[i]);
+        printf("%s%s\n", command[0] ? ": " : "", command);
+    }
+}
+
+static void inspect_print_text(const struct machine *m, const char *path,
+                               const struct inspection *found)
+{
+    char size[32];
+    cli_bytes_text(found->size, size, sizeof(size));
+    printf("%s: %s, %s\n", path, package_inspect_kind_name(found->kind), size);
+    if (found->sha256[0])
+        printf("%-12s %s\n", "sha256", found->sha256);
+    inspect_print_names("gfx", &found->gfx);
+    if (found->n_code || found->bundles.kpack)
+        printf("%-12s %u plain, %u compressed, %u split off\n", "bundles", found->bundles.plain,
+               found->bundles.compressed, found->bundles.kpack);
+    inspect_print_names("rocBLAS", &found->blas.rocblas);
+    inspect_print_names("hipBLASLt", &found->blas.hipblaslt);
+    if (found->glibc[0])
+        printf("%-12s %s%s\n", "glibc", found->glibc, found->own_libc ? " (brings its own)" : "");
+    if (found->glibcxx[0])
+        printf("%-12s %s\n", "GLIBCXX", found->glibcxx);
+    inspect_print_names("needs", &found->needed);
+    inspect_print_missing(m, found);
+    inspect_print_names("programs", &found->executables);
+    for (size_t i = 0; i < found->problems.n; i++) {
+        printf("%-12s ", "problem");
+        inspect_print_plain(found->problems.name[i]);
+        putchar('\n');
+    }
+}
+
+static int inspect_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    struct inspect_options options = {.digest = !args->value[INSPECT_NO_DIGEST]};
+    const struct machine *machine;
+    struct inspection found;
+    int r = cli_root(cli, &options.host, err);
+    if (r == 0)
+        r = cli_tables(cli, &options.tables, err);
+    if (r == 0)
+        r = cli_machine(cli, &machine, err);
+    if (r == 0)
+        r = package_inspect(args->word[0], &options, &found, err);
+    if (r < 0)
+        return r;
+    if (cli->json)
+        r = inspect_print_json(machine, args->word[0], &found, err);
+    else
+        inspect_print_text(machine, args->word[0], &found);
+    package_inspection_done(&found);
+    return r;
+}
+
+const struct cli_command cli_command_inspect = {
+    .name = "inspect",
+    .words = "PATH",
+    .min_words = 1,
+    .max_words = 1,
+    .summary = "what is really inside a package",
+    .about =
+        "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file\n"
+        "and says which gfx targets it holds code for, which C library and other libraries it\n"
+        "needs, what it can start, its size and its sha256. Nothing of it is run or installed.",
+    .options = inspect_options_table,
+    .run = inspect_run,
+};

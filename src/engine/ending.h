@@ -1,0 +1,17 @@
+/* ending.h - why an engine ended, in one sentence. Private to engine/. */
+#ifndef ENGINE_ENDING_H
+#define ENGINE_ENDING_H
+
+#include "base/base.h"
+
+/*
+ * status as waitpid gave it; log: the end of what it wrote; what: "while loading". The code is that
+ * of the first row of data/causes.tsv that matches, else engine-crash or engine-exit. Returns -code.
+ */
+int ending_explain(int status, struct str log, const char *what, struct gfxb_error *err);
+
+/* The last line of a log that sounds like an error, else its last line; without the engine's time
+ * stamps, at most 240 bytes. Empty when there is none. */
+struct str ending_last_words(struct str log);
+
+#endif

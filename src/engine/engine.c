@@ -1,0 +1,329 @@
+#include "engine/ending.h"
+#include "engine/http.h"
+#include "engine/launch.h"
+#include "engine/running.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#define ENGINE_READY_MS 120000
+#define ENGINE_STOP_MS 3000
+#define ENGINE_POLL_MIN_MS 5
+#define ENGINE_POLL_MAX_MS 50
+#define ENGINE_HEALTH_MS 500
+#define ENGINE_PATIENCE_MS 3000   /* after which a person is told what takes so long */
+#define ENGINE_LOG_MAX (16u << 20) /* of a serving engine's log file */
+
+void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choice)
+{
+    spec->backend = choice->backend;
+    spec->env = (const char *const *)choice->env;
+    spec->args = (const char *const *)choice->args;
+    spec->gpu_pci = choice->backend == PLAN_CPU ? NULL : (const char *const *)choice->gpu_pci;
+}
+
+static int engine_make_key(char ret_key[static RUNNING_KEY_HEX], struct gfxb_error *err)
+{
+    unsigned char bytes[(RUNNING_KEY_HEX - 1) / 2];
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        return error_set(err, errno, "no random numbers: %s", error_errno_text(errno));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(ret_key + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+static void engine_free(struct engine *engine)
+{
+    rundir_close(&engine->rundir);
+    for (size_t i = 0; engine->gpu_pci && engine->gpu_pci[i]; i++)
+        free(engine->gpu_pci[i]);
+    free(engine->gpu_pci);
+    free(engine->device);
+    free(engine->keep_log);
+    free(engine->package_dir);
+    free(engine);
+}
+
+/* What the engine must remember of its spec. */
+static int engine_remember(struct engine *engine, const struct engine_spec *spec)
+{
+    size_t n = 0;
+    while (spec->gpu_pci && spec->gpu_pci[n])
+        n++;
+    const char *device = launch_device(spec);
+    engine->backend = spec->backend;
+    engine->package_dir = realpath(spec->package->dir, NULL);
+    engine->device = device ? strdup(device) : NULL;
+    engine->keep_log = spec->keep_log ? strdup(spec->keep_log) : NULL;
+    engine->gpu_pci = calloc(n + 1, sizeof(engine->gpu_pci[0]));
+    bool ok = engine->gpu_pci && (!device || engine->device) &&
+              (!spec->keep_log || engine->keep_log);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = (engine->gpu_pci[i] = strdup(spec->gpu_pci[i])) != NULL;
+    return ok ? 0 : -ENOMEM;
+}
+
+static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
+                        struct gfxb_error *err)
+{
+    struct launch_serving serving = {engine->rundir.socket, engine->key};
+    struct launch launch;
+    if (spec->cache_dir) {
+        int made = fs_make_dirs(spec->cache_dir, 0700, err);
+        if (made < 0)
+            return made;
+    }
+    /* O_APPEND: engine_check may cut the file while the engine writes. */
+    int CLEAN_CLOSE log = open(engine->rundir.log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
+                               0600);
+    if (log < 0)
+        return error_set(err, errno, "cannot write %s: %s", engine->rundir.log,
+                         error_errno_text(errno));
+    int code = launch_new(spec, engine->rundir.path, &serving, &launch, err);
+    if (code < 0)
+        return code;
+    struct child_spec child = launch_child(&launch, spec);
+    child.out_fd = log;
+    child.err_fd = log;
+    struct gfxb_error why;
+    code = child_start(&child, &engine->child, &why);
+    launch_done(&launch);
+    if (code == -ENOENT || code == -EACCES || code == -ENOEXEC || code == -ENOTDIR)
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "the package %s is damaged: %s; remove it and install it again",
+                         spec->package->id, why.text);
+    return code < 0 ? error_set(err, why.code, "%s", why.text) : 0;
+}
+
+/* It has ended: find out why, keep the log's end. Returns -code. */
+static int engine_mourn(struct engine *engine, const char *what, struct buf *ret_tail,
+                        struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    engine_log_tail(engine, RUNNING_LOG_TAIL, &tail);
+    if (engine->keep_log)
+        fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
+    if (ret_tail)
+        buf_add_str(ret_tail, buf_view(&tail));
+    return ending_explain(engine->status, buf_view(&tail), what, err);
+}
+
+/* It is still there but of no use: the same for a hang. Ends it. Returns -code. */
+static int engine_give_up(struct engine *engine, int64_t ms, struct buf *ret_tail,
+                          struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    child_end(&engine->child, 0, &engine->status);
+    engine->ended = true;
+    engine_log_tail(engine, RUNNING_LOG_TAIL, &tail);
+    if (engine->keep_log)
+        fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
+    if (ret_tail)
+        buf_add_str(ret_tail, buf_view(&tail));
+    struct str words = ending_last_words(buf_view(&tail));
+    return error_set(err, GFXB_E_ENGINE_HANG,
+                     "the engine was not ready after %.1f s and was ended; its last words: %.*s",
+                     (double)ms / 1000.0, STR_ARG(words.n ? words : STR("none")));
+}
+
+static int64_t engine_health_until(void *context)
+{
+    return *(const int64_t *)context;
+}
+
+/* One look; what accepts a connection and then says nothing is not ready. */
+static bool engine_answers(const struct engine *engine, const struct engine_spec *spec)
+{
+    int64_t until = child_now_ms() + ENGINE_HEALTH_MS;
+    struct http_request request = {
+        .socket = engine->rundir.socket,
+        .path = "/health",
+        .pidfd = engine->child.pidfd,
+        .cancel = spec->cancel,
+        .until = engine_health_until,
+        .context = &until,
+    };
+    long status = 0;
+    return http_ask(&request, &status) == 0 && status == 200;
+}
+
+static void engine_tell_patience(const struct engine_spec *spec)
+{
+    bool driver = spec->backend == PLAN_VULKAN || spec->backend == PLAN_VULKAN_SOFTWARE;
+    log_at(spec->log, LOG_INFO, "%s",
+           driver ? "still loading: at its first start the graphics driver compiles its shaders, "
+                    "which can take 20 s"
+                  : "still loading the model");
+}
+
+static int engine_await(struct engine *engine, const struct engine_spec *spec, struct buf *ret_tail,
+                        struct gfxb_error *err)
+{
+    int64_t start = child_now_ms();
+    int64_t limit = spec->ready_ms > 0 ? spec->ready_ms : ENGINE_READY_MS;
+    bool told = false;
+    int pause = ENGINE_POLL_MIN_MS;
+    for (;;) {
+        int code = child_wait(&engine->child, pause, &engine->status);
+        if (code != 0) {
+            engine->ended = true;
+            return code < 0 ? error_set(err, -code, "cannot wait for the engine: %s",
+                                        error_errno_text(-code))
+                            : engine_mourn(engine, "while loading", ret_tail, err);
+        }
+        if (spec->cancel && *spec->cancel)
+            return error_set(err, GFXB_E_INTERRUPTED, "interrupted while the engine was loading");
+        if (engine_answers(engine, spec)) {
+            engine->load_ms = (double)(child_now_ms() - start);
+            return 0;
+        }
+        int64_t passed = child_now_ms() - start;
+        if (passed >= limit)
+            return engine_give_up(engine, passed, ret_tail, err);
+        if (!told && passed >= ENGINE_PATIENCE_MS) {
+            engine_tell_patience(spec);
+            told = true;
+        }
+        if (passed > 500 && pause < ENGINE_POLL_MAX_MS)
+            pause += ENGINE_POLL_MIN_MS;
+    }
+}
+
+int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+                  struct gfxb_error *err)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return error_set(err, ENOMEM, "out of memory");
+    engine->rundir = RUNDIR_NONE;
+    engine->child = CHILD_NONE;
+    int code = engine_remember(engine, spec);
+    if (code < 0)
+        error_set(err, -code, "out of memory");
+    if (code == 0)
+        code = engine_make_key(engine->key, err);
+    if (code == 0)
+        code = rundir_open(spec->runtime_dir, &engine->rundir, err);
+    if (code == 0)
+        code = engine_spawn(engine, spec, err);
+    if (code == 0)
+        code = engine_await(engine, spec, ret_tail, err);
+    if (code < 0) {
+        child_end(&engine->child, 0, NULL);
+        engine_free(engine);
+        return code;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+int engine_start(const struct engine_spec *spec, struct engine **ret_engine,
+                 struct gfxb_error *err)
+{
+    return running_start(spec, ret_engine, NULL, err);
+}
+
+void engine_stop(struct engine *engine)
+{
+    if (!engine)
+        return;
+    child_end(&engine->child, ENGINE_STOP_MS, NULL);
+    engine_free(engine);
+}
+
+const char *engine_socket(const struct engine *engine)
+{
+    return engine->rundir.socket;
+}
+
+const char *engine_key(const struct engine *engine)
+{
+    return engine->key;
+}
+
+const char *engine_log(const struct engine *engine)
+{
+    return engine->rundir.log;
+}
+
+pid_t engine_pid(const struct engine *engine)
+{
+    return engine->child.pid;
+}
+
+int engine_pidfd(const struct engine *engine)
+{
+    return engine->child.pidfd;
+}
+
+double engine_load_ms(const struct engine *engine)
+{
+    return engine->load_ms;
+}
+
+const char *engine_device(const struct engine *engine)
+{
+    return engine->device;
+}
+
+/* A log that has grown too long keeps its last lines. The engine appends, so cutting is safe; a line
+ * that it writes in between only changes its place. */
+static void engine_cut_log(struct engine *engine)
+{
+    struct stat st;
+    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    int CLEAN_CLOSE fd = open(engine->rundir.log, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= (off_t)ENGINE_LOG_MAX)
+        return;
+    struct engine_places places;
+    if (engine->places.n == 0)
+        engine_verify(engine, &places, NULL); /* remembers what the beginning told */
+    if (engine_log_tail(engine, RUNNING_LOG_TAIL, &tail) == 0 && ftruncate(fd, 0) == 0 &&
+        write(fd, buf_text(&tail), tail.n) < 0)
+        return; /* a full disk: the old lines are lost, the engine is not */
+}
+
+int engine_check(struct engine *engine, struct gfxb_error *err)
+{
+    int code = engine->ended ? 1 : child_wait(&engine->child, 0, &engine->status);
+    if (code == 0) {
+        engine_cut_log(engine);
+        return 0;
+    }
+    engine->ended = true;
+    if (code < 0)
+        return error_set(err, -code, "cannot wait for the engine: %s", error_errno_text(-code));
+    return engine_mourn(engine, "while serving", NULL, err);
+}
+
+int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
+{
+    struct stat st;
+    int CLEAN_CLOSE fd = open(engine->rundir.log, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    off_t from = st.st_size > (off_t)max ? st.st_size - (off_t)max : 0;
+    char *room = buf_room(ret, max);
+    if (!room)
+        return -ENOMEM;
+    size_t got = 0;
+    while (got < max) {
+        ssize_t n = pread(fd, room + got, max - got, from + (off_t)got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    const char *line = from > 0 && got ? memchr(room, '\n', got) : NULL;
+    if (line) { /* only whole lines */
+        size_t skipped = (size_t)(line + 1 - room);
+        memmove(room, line + 1, got - skipped);
+        got -= skipped;
+    }
+    buf_grew(ret, got);
+    return 0;
+}

@@ -1,0 +1,223 @@
+#include "engine/launch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define LAUNCH_CACHE_RAM "256" /* MiB of host RAM for idle prompts; the engine's default is 8192 */
+#define LAUNCH_PING "1"        /* s: with a stream open the engine obeys SIGTERM only at a ping */
+#define LAUNCH_TINY_MODEL (16 << 20) /* bytes */
+#define LAUNCH_VERBOSITY "4"   /* the first level that shows devices and buffers */
+
+__attribute__((format(printf, 2, 3))) static void launch_add(struct launch_words *words,
+                                                             const char *format, ...)
+{
+    va_list args;
+    char *text = NULL;
+    va_start(args, format);
+    int n = words->n < LAUNCH_WORDS_MAX ? vasprintf(&text, format, args) : -1;
+    va_end(args);
+    if (n < 0) {
+        words->failed = true;
+        return;
+    }
+    words->word[words->n++] = text;
+}
+
+static void launch_words_done(struct launch_words *words)
+{
+    for (size_t i = 0; i < words->n; i++)
+        free(words->word[i]);
+    *words = (struct launch_words){.n = 0};
+}
+
+void launch_done(struct launch *launch)
+{
+    launch_words_done(&launch->argv);
+    launch_words_done(&launch->env);
+    free(launch->cwd);
+    launch->cwd = NULL;
+}
+
+/* A path of the package: relative ones are below its directory. To be freed; NULL out of memory. */
+static char *launch_path(const struct package *package, struct str path)
+{
+    char *text = NULL;
+    int n = path.n && path.p[0] == '/'
+                ? asprintf(&text, "%.*s", STR_ARG(path))
+                : asprintf(&text, "%s/%.*s", package->dir, STR_ARG(path));
+    return n < 0 ? NULL : text;
+}
+
+/* "lib:lib/llama" as absolute paths. */
+static int launch_library_path(const struct package *package, struct buf *ret)
+{
+    struct str rest = str_from(package->library_path), entry;
+    while (str_cut(&rest, ':', &entry)) {
+        if (entry.n == 0)
+            continue; /* the dynamic loader would take it for the working directory */
+        char *CLEAN_FREE path = launch_path(package, entry);
+        if (!path)
+            return -ENOMEM;
+        buf_addf(ret, "%s%s", ret->n ? ":" : "", path);
+    }
+    return buf_ok(ret) ? 0 : -ENOMEM;
+}
+
+static int launch_program(const struct package *package, struct launch *launch)
+{
+    struct buf CLEAN_BUF libraries = BUF_INIT(65536);
+    char *CLEAN_FREE program = launch_path(package, str_from(package->executable));
+    int code = program ? launch_library_path(package, &libraries) : -ENOMEM;
+    if (code < 0)
+        return code;
+    if (!package->loader) {
+        launch_add(&launch->argv, "%s", program);
+        if (libraries.n)
+            launch_add(&launch->env, "LD_LIBRARY_PATH=%s", buf_text(&libraries));
+        return 0;
+    }
+    char *CLEAN_FREE loader = launch_path(package, str_from(package->loader));
+    if (!loader)
+        return -ENOMEM;
+    launch_add(&launch->argv, "%s", loader);
+    if (libraries.n) {
+        launch_add(&launch->argv, "--library-path");
+        launch_add(&launch->argv, "%s", buf_text(&libraries));
+    }
+    launch_add(&launch->argv, "--argv0");
+    launch_add(&launch->argv, "llama-server");
+    launch_add(&launch->argv, "%s", program);
+    return 0;
+}
+
+/* Nothing is inherited: no LLAMA_*, GGML_*, HSA_*, LD_*, no proxy, no token. */
+static void launch_environment(const struct engine_spec *spec, const char *scratch,
+                               const struct launch_serving *serving, struct launch_words *env)
+{
+    const char *cache = spec->cache_dir ? spec->cache_dir : scratch;
+    launch_add(env, "PATH=/usr/bin:/bin");
+    launch_add(env, "LANG=C.UTF-8");
+    launch_add(env, "HOME=%s", cache);
+    launch_add(env, "XDG_CACHE_HOME=%s", cache);
+    launch_add(env, "TMPDIR=%s", scratch);
+    /* libgomp's threads spin at every barrier; beside another busy process that made generation
+     * 10 times slower (measured: 7 tokens/s of 75). This short a spin costs nothing measurable. */
+    launch_add(env, "GOMP_SPINCOUNT=1000");
+    if (serving)
+        launch_add(env, "LLAMA_API_KEY=%s", serving->key);
+    for (size_t i = 0; spec->env && spec->env[i]; i++)
+        launch_add(env, "%s", spec->env[i]);
+}
+
+const char *launch_device(const struct engine_spec *spec)
+{
+    if (spec->device)
+        return spec->device;
+    return spec->backend == PLAN_CPU ? "none" : NULL;
+}
+
+/* A model as small as the canary is slowed down by every further thread: its layers take less time
+ * than the threads need to meet. */
+static unsigned launch_threads(const struct engine_spec *spec)
+{
+    struct stat st;
+    if (spec->threads)
+        return spec->threads;
+    if (stat(spec->model, &st) == 0 && st.st_size < LAUNCH_TINY_MODEL)
+        return 1;
+    return engine_default_threads();
+}
+
+static void launch_arguments(const struct engine_spec *spec, const struct launch_serving *serving,
+                             struct launch_words *argv)
+{
+    static const char *const fixed[] = {"--offline", "--no-webui", "-lv", LAUNCH_VERBOSITY,
+                                        "--log-colors", "off", "--cache-ram", LAUNCH_CACHE_RAM,
+                                        "--sse-ping-interval", LAUNCH_PING};
+    unsigned slots = spec->slots ? spec->slots : 1;
+    launch_add(argv, "-m");
+    launch_add(argv, "%s", spec->model);
+    launch_add(argv, "--host");
+    launch_add(argv, "%s", serving->socket);
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        launch_add(argv, "%s", fixed[i]);
+    launch_add(argv, "-np");
+    launch_add(argv, "%u", slots);
+    launch_add(argv, "--threads");
+    launch_add(argv, "%u", launch_threads(spec));
+    /* The engine's own count, slots + 4, stalls for seconds when there are more connections. */
+    launch_add(argv, "--threads-http");
+    launch_add(argv, "%u", spec->http_threads ? spec->http_threads : slots + 8);
+    if (spec->context) {
+        launch_add(argv, "-c");
+        launch_add(argv, "%u", spec->context);
+    }
+    if (launch_device(spec)) {
+        launch_add(argv, "--device");
+        launch_add(argv, "%s", launch_device(spec));
+    }
+    for (size_t i = 0; spec->args && spec->args[i]; i++)
+        launch_add(argv, "%s", spec->args[i]);
+}
+
+/* Rows of a table may add to the environment, but never take over what keeps the engine private. */
+static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
+{
+    static const char *const ours[] = {"PATH=", "LD_", "LLAMA_", "HOME=", "AIP_"};
+    static const char *const args[] = {"-m", "--model", "--host", "--port", "--api-key", "--tools",
+                                       "--path", "--log-file", "--api-key-file", "--agent"};
+    for (size_t i = 0; spec->env && spec->env[i]; i++) {
+        bool taken = !strchr(spec->env[i], '=');
+        for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
+            taken = taken || str_starts(str_from(spec->env[i]), str_from(ours[k]));
+        if (taken)
+            return error_set(err, EINVAL, "the engine's environment cannot be given '%s'",
+                             spec->env[i]);
+    }
+    for (size_t i = 0; spec->args && spec->args[i]; i++) {
+        for (size_t k = 0; k < sizeof(args) / sizeof(args[0]); k++) {
+            if (strcmp(spec->args[i], args[k]) == 0)
+                return error_set(err, EINVAL, "the engine cannot be given the argument '%s'",
+                                 spec->args[i]);
+        }
+    }
+    return 0;
+}
+
+int launch_new(const struct engine_spec *spec, const char *scratch,
+               const struct launch_serving *serving, struct launch *ret_launch,
+               struct gfxb_error *err)
+{
+    struct launch launch = {.cwd = NULL};
+    int code = launch_check(spec, err);
+    if (code < 0)
+        return code;
+    launch_environment(spec, scratch, serving, &launch.env);
+    code = launch_program(spec->package, &launch);
+    if (serving)
+        launch_arguments(spec, serving, &launch.argv);
+    else
+        launch_add(&launch.argv, "--list-devices");
+    launch.cwd = launch_path(spec->package, str_from(spec->package->backend_dir));
+    if (code < 0 || !launch.cwd || launch.argv.failed || launch.env.failed) {
+        launch_done(&launch);
+        return error_set(err, code < 0 ? -code : launch.cwd ? E2BIG : ENOMEM,
+                         "the engine's command line does not fit");
+    }
+    *ret_launch = launch;
+    return 0;
+}
+
+struct child_spec launch_child(const struct launch *launch, const struct engine_spec *spec)
+{
+    return (struct child_spec){
+        .argv = (const char *const *)launch->argv.word,
+        .env = (const char *const *)launch->env.word,
+        .cwd = launch->cwd,
+        .out_fd = -1,
+        .err_fd = -1,
+        .before_exec = spec->before_exec,
+        .context = spec->before_exec_context,
+    };
+}

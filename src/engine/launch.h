@@ -1,0 +1,42 @@
+/* launch.h - the exact argv, environment and working directory of an engine. Private to engine/. */
+#ifndef ENGINE_LAUNCH_H
+#define ENGINE_LAUNCH_H
+
+#include "engine/engine.h"
+
+#define LAUNCH_WORDS_MAX 256
+
+/* NULL-terminated owned strings. */
+struct launch_words {
+    char *word[LAUNCH_WORDS_MAX + 1];
+    size_t n;
+    bool failed; /* out of memory, or more words than fit */
+};
+
+struct launch {
+    struct launch_words argv, env;
+    char *cwd; /* owned */
+};
+
+/* What only a serving engine has. NULL for a mere `--list-devices`. */
+struct launch_serving {
+    const char *socket;
+    const char *key;
+};
+
+/*
+ * scratch: a directory of this run for temporary files, also the shader cache when the spec has
+ * none. An argument or variable of the choice that gfxbridge sets itself is refused with -EINVAL.
+ */
+int launch_new(const struct engine_spec *spec, const char *scratch,
+               const struct launch_serving *serving, struct launch *ret_launch,
+               struct gfxb_error *err);
+void launch_done(struct launch *launch);
+
+/* The --device text that this spec leads to; NULL: none is given. */
+const char *launch_device(const struct engine_spec *spec);
+
+/* A child_spec that runs it; lends from both. */
+struct child_spec launch_child(const struct launch *launch, const struct engine_spec *spec);
+
+#endif

@@ -1,0 +1,330 @@
+#include "engine/prove.h"
+
+#include "engine/running.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define PROVE_CANDIDATES_MAX 8
+#define PROVE_SHARE 0.5 /* of the canary's weights that must be on the GPU: all its layers */
+
+/* ms. ROCm reads a gigabyte of code objects at its first start; a graphics driver compiles shaders
+ * (11.6 s with lavapipe on 2 cores, 4 times that beside other work). */
+static const struct engine_deadlines prove_deadlines[PLAN_BACKENDS] = {
+    [PLAN_ROCM] = {.list = 30000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},
+    [PLAN_VULKAN] = {.list = 20000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},
+    [PLAN_CPU] = {.list = 10000, .ready = 60000, .first = 30000, .gap = 20000, .whole = 90000},
+    [PLAN_VULKAN_SOFTWARE] = {
+        .list = 20000, .ready = 120000, .first = 90000, .gap = 30000, .whole = 180000},
+};
+
+/* Vulkan drivers that compute on the CPU, by what their device names hold. */
+static const char *const prove_software[] = {"llvmpipe", "lavapipe", "SwiftShader"};
+
+void prove_set_rung(struct prove *p, enum plan_rung rung, enum tri ok, const char *format, ...)
+{
+    struct engine_rung *r = &p->proof.rung[rung - PLAN_E3];
+    char *detail = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&detail, format, args) < 0)
+        detail = NULL;
+    va_end(args);
+    free(r->detail);
+    r->detail = detail;
+    r->ok = ok;
+}
+
+static void prove_take_deadlines(struct prove *p)
+{
+    const struct engine_deadlines *own = &prove_deadlines[p->spec.backend];
+    const struct engine_deadlines *given = &p->trial->deadlines;
+    p->deadlines = (struct engine_deadlines){
+        .list = given->list > 0 ? given->list : own->list,
+        .ready = given->ready > 0 ? given->ready : own->ready,
+        .first = given->first > 0 ? given->first : own->first,
+        .gap = given->gap > 0 ? given->gap : own->gap,
+        .whole = given->whole > 0 ? given->whole : own->whole,
+    };
+}
+
+static bool prove_is_software(const struct engine_device *device)
+{
+    for (size_t i = 0; i < sizeof(prove_software) / sizeof(prove_software[0]); i++) {
+        if (str_has_nocase(str_from(device->description), str_from(prove_software[i])))
+            return true;
+    }
+    return false;
+}
+
+/* Nothing of this backend is listed: what the engine said tells why, mostly. */
+static int prove_none_listed(const struct prove *p, const struct engine_devices *devices,
+                             struct gfxb_error *err)
+{
+    struct engine_cause cause;
+    const char *name = plan_backend_name(p->spec.backend);
+    if (engine_cause_find(str_from(devices->said), &cause, 1) == 1)
+        return error_set(err, cause.code, "the engine lists no %s device: %.*s%s%.*s", name,
+                         STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
+    return error_set(err, GFXB_E_DEVICE_NOT_LISTED,
+                     "the engine lists no %s device and does not say why: its driver finds no GPU, "
+                     "or a library that its %s plugin needs is missing",
+                     name, name);
+}
+
+/* Keep the devices of this backend: *devices shrinks to them. */
+static int prove_choose_devices(const struct prove *p, struct engine_devices *devices,
+                                struct gfxb_error *err)
+{
+    const char *prefix = p->spec.backend == PLAN_ROCM ? "ROCm" : "Vulkan";
+    bool software = p->spec.backend == PLAN_VULKAN_SOFTWARE;
+    size_t n = 0, of_backend = 0;
+    for (size_t i = 0; i < devices->n; i++) {
+        if (!str_starts(str_from(devices->item[i].name), str_from(prefix)))
+            continue;
+        of_backend++;
+        if (prove_is_software(&devices->item[i]) == software)
+            devices->item[n++] = devices->item[i];
+    }
+    devices->n = n;
+    if (n)
+        return 0;
+    if (of_backend == 0)
+        return prove_none_listed(p, devices, err);
+    if (software)
+        return error_set(err, GFXB_E_DEVICE_NOT_LISTED,
+                         "the engine lists Vulkan devices, but none of them is a software one");
+    return error_set(err, GFXB_E_VULKAN_SOFTWARE_ONLY,
+                     "the only Vulkan device is a software one, which computes on the CPU");
+}
+
+/* E3. ret_devices is owned by the caller. */
+static int prove_list(struct prove *p, struct engine_devices *ret_devices, struct gfxb_error *err)
+{
+    struct engine_devices devices = {.n = 0};
+    struct gfxb_error why = {.code = 0};
+    int code = engine_list_devices(&p->spec, p->deadlines.list, &devices, &why);
+    if (code == 0)
+        code = prove_choose_devices(p, &devices, &why);
+    if (code < 0) {
+        engine_devices_done(&devices);
+        prove_set_rung(p, PLAN_E3, TRI_NO, "%s", why.text);
+        return error_set(err, why.code, "%s", why.text);
+    }
+    struct buf CLEAN_BUF text = BUF_INIT(65536);
+    for (size_t i = 0; i < devices.n; i++)
+        buf_addf(&text, "%s%s: %s (%llu MiB, %llu free)", i ? "; " : "", devices.item[i].name,
+                 devices.item[i].description, (unsigned long long)devices.item[i].total_mib,
+                 (unsigned long long)devices.item[i].free_mib);
+    prove_set_rung(p, PLAN_E3, TRI_YES, "%s", buf_text(&text));
+    *ret_devices = devices;
+    return 0;
+}
+
+static void prove_keep_log(struct prove *p, const struct buf *tail)
+{
+    free(p->proof.log_tail);
+    p->proof.log_tail = strdup(buf_text(tail));
+}
+
+static void prove_end_engine(struct prove *p)
+{
+    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    if (!p->engine)
+        return;
+    engine_log_tail(p->engine, RUNNING_LOG_TAIL, &tail);
+    prove_keep_log(p, &tail);
+    engine_stop(p->engine);
+    p->engine = NULL;
+}
+
+/* All of the canary's layers are on the GPU, not only a crumb. */
+static int prove_share(const struct prove *p, struct gfxb_error *err)
+{
+    const struct engine_places *places = &p->places;
+    if (p->spec.backend == PLAN_CPU ||
+        places->gpu_mib >= PROVE_SHARE * (places->gpu_mib + places->cpu_mib))
+        return 0;
+    return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                     "only %.2f of %.2f MiB of the canary's weights are on the GPU: the CPU does "
+                     "most of the work",
+                     places->gpu_mib, places->gpu_mib + places->cpu_mib);
+}
+
+/* Start on this device and see where the weights are. On failure nothing runs. */
+static int prove_start(struct prove *p, const char *device, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    p->spec.device = device;
+    int code = running_start(&p->spec, &p->engine, &tail, err);
+    if (code < 0) {
+        prove_keep_log(p, &tail);
+        return code;
+    }
+    code = engine_verify(p->engine, &p->places, err);
+    if (code == 0)
+        code = prove_share(p, err);
+    if (code < 0)
+        prove_end_engine(p);
+    return code;
+}
+
+static size_t prove_wanted(const struct prove *p)
+{
+    size_t n = 0;
+    while (p->spec.gpu_pci && p->spec.gpu_pci[n])
+        n++;
+    return n && p->spec.gpu_pci[0][0] ? n : 0;
+}
+
+/* Which wanted card did this start use? -1 none or not told. */
+static int prove_card(const struct prove *p, const char *const *wanted, size_t n)
+{
+    for (size_t i = 0; i < p->places.n; i++) {
+        const struct engine_place *place = &p->places.item[i];
+        for (size_t k = 0; k < n && place->gpu && place->model_mib > 0.0; k++) {
+            if (strcmp(place->pci, wanted[k]) == 0)
+                return (int)k;
+        }
+    }
+    return -1;
+}
+
+/* One card is wanted and several devices are listed, whose list tells no addresses: each is started
+ * alone, in its own child, until one is the card. A device that fails is passed over: it may be the
+ * one that must not be used. */
+static int prove_find_card(struct prove *p, const struct engine_devices *devices,
+                           struct gfxb_error *err)
+{
+    struct gfxb_error first = {.code = 0}, why = {.code = 0};
+    const char *const *wanted = p->spec.gpu_pci;
+    for (size_t i = 0; i < devices->n && i < PROVE_CANDIDATES_MAX; i++) {
+        int code = prove_start(p, devices->item[i].name, &why);
+        if (code == 0 && (devices->n == 1 || prove_card(p, wanted, 1) == 0))
+            return 0;
+        if (code == 0) {
+            prove_end_engine(p);
+            error_set(&why, GFXB_E_NOT_ON_DEVICE,
+                      "the driver does not tell which of the %zu devices is the GPU at %s",
+                      devices->n, wanted[0]);
+        }
+        if (code == -GFXB_E_INTERRUPTED)
+            return error_set(err, why.code, "%s", why.text);
+        /* What another card did wrong is less interesting than what this one did. */
+        if (first.code == 0 || first.code == GFXB_E_NOT_ON_DEVICE)
+            first = why;
+    }
+    return error_set(err, first.code, "%s", first.text);
+}
+
+/* Several cards are wanted: each is proven to start alone, then all of them together. */
+static int prove_find_set(struct prove *p, const struct engine_devices *devices, size_t n,
+                          char *set, size_t size, struct gfxb_error *err)
+{
+    const char *const *wanted = p->spec.gpu_pci;
+    struct buf CLEAN_BUF names = BUF_INIT(4096);
+    struct gfxb_error why = {.code = 0};
+    size_t found = 0;
+    for (size_t i = 0; i < devices->n && found < n; i++) {
+        p->spec.gpu_pci = NULL; /* alone, it cannot be on all of them */
+        int code = prove_start(p, devices->item[i].name, &why);
+        p->spec.gpu_pci = wanted;
+        bool member = code == 0 && prove_card(p, wanted, n) >= 0;
+        prove_end_engine(p);
+        if (code == -GFXB_E_INTERRUPTED)
+            return error_set(err, why.code, "%s", why.text);
+        if (member)
+            buf_addf(&names, "%s%s", found++ ? "," : "", devices->item[i].name);
+    }
+    if (found < n)
+        return error_set(err, why.code ? why.code : GFXB_E_NOT_ON_DEVICE,
+                         "only %zu of %zu GPUs could be found and started alone%s%s", found, n,
+                         why.code ? ": " : "", why.text);
+    snprintf(set, size, "%s", buf_text(&names));
+    return prove_start(p, set, err);
+}
+
+static int prove_climb(struct prove *p, struct gfxb_error *err)
+{
+    struct engine_devices devices = {.n = 0};
+    char set[sizeof(p->proof.device)] = "none";
+    struct gfxb_error why = {.code = 0};
+    int code = 0;
+    if (p->spec.backend == PLAN_CPU)
+        prove_set_rung(p, PLAN_E3, TRI_YES, "the CPU is always there");
+    else
+        code = prove_list(p, &devices, err);
+    if (code < 0)
+        return code;
+    size_t wanted = prove_wanted(p);
+    if (p->spec.backend == PLAN_CPU)
+        code = prove_start(p, set, &why);
+    else if (wanted > 1)
+        code = prove_find_set(p, &devices, wanted, set, sizeof(set), &why);
+    else if (wanted == 1)
+        code = prove_find_card(p, &devices, &why);
+    else
+        code = prove_start(p, devices.item[0].name, &why);
+    if (code == 0) {
+        snprintf(p->proof.device, sizeof(p->proof.device), "%s", engine_device(p->engine));
+        engine_places_text(&p->places, p->proof.shown, sizeof(p->proof.shown));
+        p->proof.load_ms = engine_load_ms(p->engine);
+        code = prove_canary(p, &why);
+    } else {
+        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
+    }
+    p->spec.device = NULL; /* lent by what ends here */
+    engine_devices_done(&devices);
+    return code < 0 ? error_set(err, why.code, "%s", why.text) : 0;
+}
+
+/* Failures that say nothing about the choice: the file system, memory, an interruption. */
+static bool prove_is_ours(int code)
+{
+    return (code != GFXB_E_OK && code < GFXB_E_GFX_UNKNOWN) || code == GFXB_E_INTERRUPTED ||
+           code == GFXB_E_TABLE || code == GFXB_E_DISK_FULL;
+}
+
+int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proof,
+                 struct engine **ret_engine, struct gfxb_error *err)
+{
+    struct prove p = {.trial = trial, .spec = trial->spec};
+    struct gfxb_error why = {.code = 0};
+    char *CLEAN_FREE model = NULL;
+    int code = engine_canary_path(trial->data_dir, &model, err);
+    if (code < 0)
+        return code;
+    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
+        p.proof.rung[i].rung = PLAN_E3 + (enum plan_rung)i;
+        p.proof.rung[i].ok = TRI_UNKNOWN;
+    }
+    engine_spec_choose(&p.spec, trial->choice);
+    p.spec.model = model;
+    prove_take_deadlines(&p);
+    p.spec.ready_ms = p.deadlines.ready;
+    code = prove_climb(&p, &why);
+    p.proof.passed = code == 0;
+    p.proof.code = code < 0 ? why.code : GFXB_E_OK;
+    p.proof.sentence = strdup(code < 0 ? why.text : "");
+    if (code == 0 && ret_engine) {
+        *ret_engine = p.engine;
+        p.engine = NULL;
+    }
+    prove_end_engine(&p);
+    if (prove_is_ours(p.proof.code) || !p.proof.sentence) {
+        engine_proof_done(&p.proof);
+        return error_set(err, why.code ? why.code : ENOMEM, "%s",
+                         why.code ? why.text : "out of memory");
+    }
+    *ret_proof = p.proof;
+    return 0;
+}
+
+void engine_proof_done(struct engine_proof *proof)
+{
+    for (size_t i = 0; i < ENGINE_RUNGS; i++)
+        free(proof->rung[i].detail);
+    free(proof->sentence);
+    free(proof->log_tail);
+    *proof = (struct engine_proof){.passed = false};
+}

@@ -1,0 +1,30 @@
+/* running.h - struct engine from the inside. Private to engine/. */
+#ifndef ENGINE_RUNNING_H
+#define ENGINE_RUNNING_H
+
+#include "engine/engine.h"
+#include "engine/rundir.h"
+
+#define RUNNING_LOG_TAIL 32768 /* bytes of a log that are searched for causes and kept */
+#define RUNNING_KEY_HEX 65     /* 32 random bytes as text */
+
+struct engine {
+    struct rundir rundir;
+    struct child child;
+    int status;           /* as waitpid gave it, once it has ended */
+    bool ended;
+    char key[RUNNING_KEY_HEX];
+    double load_ms;
+    char *device;         /* what --device was given; NULL none */
+    char *keep_log;       /* NULL none */
+    char *package_dir;    /* without symbolic links */
+    enum plan_backend backend;
+    char **gpu_pci;       /* owned, NULL-terminated: where the weights must be; NULL any */
+    struct engine_places places; /* as the log told before it was cut; n 0 before */
+};
+
+/* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
+int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+                  struct gfxb_error *err);
+
+#endif

@@ -1,0 +1,158 @@
+#include "engine/maps.h"
+#include "engine/places.h"
+#include "engine/running.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#define VERIFY_LOG_MAX (64u << 20)
+#define VERIFY_MAPS_MAX (16u << 20)
+#define VERIFY_SETTLE_MS 500 /* the engine's log is written by a thread of its own */
+#define VERIFY_QUIET_MS 50   /* an engine that words it otherwise has told all after this */
+
+static int verify_read_places(const struct engine *engine, struct engine_places *ret_places,
+                              struct gfxb_error *err)
+{
+    int64_t until = child_now_ms() + VERIFY_SETTLE_MS, grew = child_now_ms();
+    size_t size = 0;
+    for (;;) {
+        struct buf CLEAN_BUF log = BUF_INIT(VERIFY_LOG_MAX + (1u << 18));
+        int code = fs_read(engine->rundir.log, VERIFY_LOG_MAX, &log);
+        if (code < 0)
+            return error_set(err, -code, "cannot read the engine's log: %s",
+                             error_errno_text(-code));
+        places_parse(buf_view(&log), ret_places);
+        int64_t now = child_now_ms();
+        if (log.n != size)
+            grew = now;
+        size = log.n;
+        if (ret_places->loaded || now >= until ||
+            (ret_places->n && now - grew >= VERIFY_QUIET_MS))
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
+/* What a GPU of this backend is called by the engine; NULL: the CPU. */
+static const char *verify_prefix(enum plan_backend backend)
+{
+    switch (backend) {
+    case PLAN_ROCM:
+        return "ROCm";
+    case PLAN_VULKAN:
+    case PLAN_VULKAN_SOFTWARE:
+        return "Vulkan";
+    default:
+        return NULL;
+    }
+}
+
+/* Every address of the set has weights, and no weights are on a card outside of it. A driver that
+ * tells no address neither proves nor disproves anything. */
+static int verify_cards(const struct engine *engine, const struct engine_places *places,
+                        struct gfxb_error *err)
+{
+    size_t wanted = 0, untold = 0;
+    while (engine->gpu_pci && engine->gpu_pci[wanted])
+        wanted++;
+    if (wanted == 0 || !engine->gpu_pci[0][0])
+        return 0;
+    for (size_t i = 0; i < places->n; i++) {
+        const struct engine_place *place = &places->item[i];
+        if (!place->gpu || place->model_mib <= 0.0)
+            continue;
+        bool in_set = !place->pci[0];
+        untold += !place->pci[0];
+        for (size_t k = 0; k < wanted; k++)
+            in_set = in_set || strcmp(engine->gpu_pci[k], place->pci) == 0;
+        if (!in_set)
+            return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                             "the weights are on another card: %s is the GPU at %s, not at %s",
+                             place->device, place->pci, engine->gpu_pci[0]);
+    }
+    for (size_t k = 0; k < wanted && untold == 0; k++) {
+        bool found = false;
+        for (size_t i = 0; i < places->n; i++)
+            found = found || (places->item[i].gpu && places->item[i].model_mib > 0.0 &&
+                              strcmp(places->item[i].pci, engine->gpu_pci[k]) == 0);
+        if (!found)
+            return error_set(err, GFXB_E_NOT_ON_DEVICE, "no weights are on the GPU at %s",
+                             engine->gpu_pci[k]);
+    }
+    return 0;
+}
+
+static int verify_gpu(const struct engine *engine, const struct engine_places *places,
+                      struct gfxb_error *err)
+{
+    const char *prefix = verify_prefix(engine->backend);
+    if (places->gpu_mib <= 0.0)
+        return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                         "the engine runs, but all its weights (%.1f MiB) are on the CPU",
+                         places->cpu_mib);
+    for (size_t i = 0; i < places->n; i++) {
+        const struct engine_place *place = &places->item[i];
+        if (!place->gpu || place->model_mib <= 0.0)
+            continue;
+        if (!str_starts(str_from(place->device), str_from(prefix)) ||
+            (engine->device && !places_named(place, engine->device)))
+            return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                             "the weights are on %s, not on the device that was asked for (%s)",
+                             place->device, engine->device ? engine->device : prefix);
+    }
+    return verify_cards(engine, places, err);
+}
+
+static int verify_cpu(const struct engine_places *places, struct gfxb_error *err)
+{
+    if (places->gpu_mib > 0.0)
+        return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                         "%.1f MiB of weights are on a GPU although the CPU was asked for",
+                         places->gpu_mib);
+    if (places->cpu_mib <= 0.0)
+        return error_set(err, GFXB_E_NOT_ON_DEVICE,
+                         "the engine's log does not say where its weights are");
+    return 0;
+}
+
+/* HIP, its runtime and the BLAS libraries must be of one release: a mixed set crashes, or finds no
+ * device and leaves the work to the CPU. */
+static int verify_libraries(const struct engine *engine, struct gfxb_error *err)
+{
+    char path[64];
+    struct maps maps;
+    const struct maps_library *a, *b;
+    struct buf CLEAN_BUF text = BUF_INIT(VERIFY_MAPS_MAX + (1u << 18));
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)engine->child.pid);
+    int code = fs_read(path, VERIFY_MAPS_MAX, &text);
+    if (code < 0)
+        return error_set(err, -code, "cannot read %s: %s", path, error_errno_text(-code));
+    maps_parse(buf_view(&text), str_from(engine->package_dir), &maps);
+    if (maps_are_mixed(&maps, &a, &b))
+        return error_set(err, GFXB_E_LIBRARY_MISSING,
+                         "ROCm libraries of two installations are mixed in the engine: %.*s and "
+                         "%.*s; remove the other one from the library search path",
+                         STR_ARG(a->path), STR_ARG(b->path));
+    if (engine->backend == PLAN_ROCM && maps.n == 0)
+        return error_set(err, GFXB_E_NOT_ON_DEVICE, "the engine has not loaded any ROCm library");
+    return 0;
+}
+
+int engine_verify(struct engine *engine, struct engine_places *ret_places, struct gfxb_error *err)
+{
+    struct engine_places places = engine->places;
+    if (engine->ended)
+        return engine_check(engine, err);
+    int code = places.n ? 0 : verify_read_places(engine, &places, err);
+    if (code < 0)
+        return code;
+    engine->places = places;
+    code = engine->backend == PLAN_CPU ? verify_cpu(&places, err)
+                                       : verify_gpu(engine, &places, err);
+    if (code == 0)
+        code = verify_libraries(engine, err);
+    if (code == 0 || code == -GFXB_E_NOT_ON_DEVICE)
+        *ret_places = places;
+    return code;
+}

@@ -1,0 +1,120 @@
+/* card.c - data/cards.tsv: PCI device ids (vendor 1002) and their revisions. */
+#include "gfx/rows.h"
+
+enum { DEVICE, REVISION, NAME, ASIC, GFX, GENERATION, KIND, CONFIDENCE, SOURCE };
+
+static const char *const card_columns[] = {
+    "device", "revision", "name", "asic", "gfx", "generation", "kind", "confidence", "source", NULL,
+};
+
+static const char *const confidence_words[] = {"verified", "single",     "inferred",
+                                               "disputed", "unverified", NULL};
+
+/* Exactly `digits` hexadecimal digits: sorting and people rely on the width. */
+static int card_read_hex(const struct gfx_cursor *at, unsigned column, size_t digits,
+                         unsigned *ret_value, struct gfxb_error *err)
+{
+    struct str text = at->row->field[column];
+    uint64_t value;
+    if (text.n != digits || text.p[1] == 'x' || text.p[1] == 'X' ||
+        str_to_u64(text, 16, &value) < 0)
+        return table_error(at->table, at->row, column, err, "'%.*s' is not %zu hexadecimal digits",
+                           STR_ARG(text), digits);
+    *ret_value = (unsigned)value;
+    return 0;
+}
+
+static int card_read_key(const struct gfx_cursor *at, struct gfx_card *card, struct gfxb_error *err)
+{
+    unsigned device, revision = 0;
+    bool any = str_is(at->row->field[REVISION], "*");
+    int result = card_read_hex(at, DEVICE, 4, &device, err);
+    if (result == 0 && !any)
+        result = card_read_hex(at, REVISION, 2, &revision, err);
+    if (result < 0)
+        return result;
+    card->device = (uint16_t)device;
+    card->revision = any ? -1 : (int)revision;
+    const struct gfx_card *before = gfx_rows_previous(at->rows);
+    bool same = before && before->device == card->device;
+    if (!any && !same)
+        return table_error(at->table, at->row, REVISION, err,
+                           "the first row of a device must be the one for any revision: *");
+    if (same && before->revision == card->revision)
+        return table_error(at->table, at->row, REVISION, err,
+                           "this device and revision are listed twice");
+    if (before && (before->device > card->device || (same && before->revision > card->revision)))
+        return table_error(at->table, at->row, DEVICE, err,
+                           "rows must be sorted by device, then revision");
+    return 0;
+}
+
+/* The fields that most rows share with the row before: checked only when they differ from it. */
+static int card_check_words(const struct gfx_cursor *at, const struct gfx_card *before,
+                            struct gfx_card *card, struct gfxb_error *err)
+{
+    const struct str *field = at->row->field;
+    unsigned kind, confidence;
+    if (!before || !str_eq(before->gfx, field[GFX])) {
+        int result = gfx_field_targets(at, GFX, err);
+        if (result < 0)
+            return result;
+    }
+    if (!before || !str_eq(before->confidence, field[CONFIDENCE])) {
+        int result = gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err);
+        if (result < 0)
+            return result;
+    }
+    if (before && str_is(field[KIND], gfx_kind_words[before->kind])) {
+        card->kind = before->kind;
+        return 0;
+    }
+    int result = gfx_field_word(at, KIND, gfx_kind_words, &kind, err);
+    if (result == 0)
+        card->kind = (enum gfx_kind)kind;
+    return result;
+}
+
+static int card_read(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
+{
+    struct gfx_card *card = item;
+    const struct str *field = at->row->field;
+    int result = card_read_key(at, card, err);
+    if (result == 0)
+        result = card_check_words(at, gfx_rows_previous(at->rows), card, err);
+    if (result == 0)
+        result = gfx_field_required(at, SOURCE, err);
+    if (result < 0)
+        return result;
+    card->name = field[NAME];
+    card->asic = field[ASIC];
+    card->gfx = field[GFX];
+    card->generation = field[GENERATION];
+    card->confidence = field[CONFIDENCE];
+    card->source = field[SOURCE];
+    card->line = at->row->line;
+    return 0;
+}
+
+const struct gfx_reader gfx_card_reader = {card_columns, sizeof(struct gfx_card), card_read};
+
+const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision)
+{
+    size_t low = 0, high = t->n_cards;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->card[middle].device < device)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct gfx_card *found = NULL;
+    for (; low < t->n_cards && t->card[low].device == device; low++) {
+        const struct gfx_card *card = &t->card[low];
+        if (card->revision == -1 || card->revision == revision)
+            found = card;
+        if (card->revision >= revision)
+            break;
+    }
+    return found;
+}

@@ -1,0 +1,231 @@
+/* check.c - the rules between tables, behind `table check`. */
+#include "gfx/rows.h"
+
+#include <stdio.h>
+
+/* "file:line: sentence" */
+static int finding(const struct gfx_tables *t, enum gfx_table table, unsigned line,
+                   struct gfxb_error *err, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static int finding(const struct gfx_tables *t, enum gfx_table table, unsigned line,
+                   struct gfxb_error *err, const char *format, ...)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(512);
+    char *room = buf_room(&text, 400);
+    va_list args;
+    va_start(args, format);
+    if (room) {
+        int n = vsnprintf(room, 400, format, args);
+        buf_grew(&text, n < 0 ? 0 : n < 400 ? (size_t)n : 399);
+    }
+    va_end(args);
+    return error_set(err, GFXB_E_TABLE, "%s:%u: %s", t->file[table], line, buf_text(&text));
+}
+
+static bool target_is_generic(const struct gfx_target *target)
+{
+    return target->covers.n > 0;
+}
+
+/* Every gfx of the list is a row of the targets table. */
+static int list_check(const struct gfx_tables *t, enum gfx_table table, unsigned line,
+                      struct str list, struct gfxb_error *err)
+{
+    struct str word;
+    while (str_word(&list, &word)) {
+        if (!gfx_target_find(t, word))
+            return finding(t, table, line, err, "'%.*s' is not in %s", STR_ARG(word),
+                           t->file[GFX_TARGETS]);
+    }
+    return 0;
+}
+
+static int source_check(const struct gfx_tables *t, enum gfx_table table, unsigned line,
+                        struct str source, struct gfxb_error *err)
+{
+    if (source.n)
+        return 0;
+    return finding(t, table, line, err, "the row has no source");
+}
+
+static int target_check_generic(const struct gfx_tables *t, const struct gfx_target *target,
+                                struct gfxb_error *err)
+{
+    if (target->generic.n) {
+        const struct gfx_target *generic = gfx_target_find(t, target->generic);
+        if (!generic || !str_list_has(generic->covers, target->gfx))
+            return finding(t, GFX_TARGETS, target->line, err, "'%.*s' does not cover '%.*s'",
+                           STR_ARG(target->generic), STR_ARG(target->gfx));
+    }
+    struct str rest = target->covers, word;
+    while (str_word(&rest, &word)) {
+        const struct gfx_target *covered = gfx_target_find(t, word);
+        if (!covered || !str_eq(covered->generic, target->gfx))
+            return finding(t, GFX_TARGETS, target->line, err,
+                           "'%.*s' is covered here, but '%.*s' is not its generic target",
+                           STR_ARG(word), STR_ARG(target->gfx));
+    }
+    return 0;
+}
+
+static int target_check(const struct gfx_tables *t, const struct gfx_target *target,
+                        struct gfxb_error *err)
+{
+    int result = source_check(t, GFX_TARGETS, target->line, target->source, err);
+    if (result == 0)
+        result = target_check_generic(t, target, err);
+    if (result < 0 || target_is_generic(target))
+        return result;
+    if (target->family.n == 0 || target->generation.n == 0)
+        return finding(t, GFX_TARGETS, target->line, err, "'%.*s' has no family or no generation",
+                       STR_ARG(target->gfx));
+    if (target->vulkan.n == 0)
+        return finding(t, GFX_TARGETS, target->line, err,
+                       "whether Vulkan works on '%.*s' is not said", STR_ARG(target->gfx));
+    for (const struct gfx_target *before = t->target; target->kfd && before < target; before++) {
+        if (before->kfd == target->kfd)
+            return finding(t, GFX_TARGETS, target->line, err, "'%.*s' has the kfd value of '%.*s'",
+                           STR_ARG(target->gfx), STR_ARG(before->gfx));
+    }
+    return 0;
+}
+
+/* Family, gfx and Vulkan come from the target's row; a card without a gfx must say why. */
+static int card_check(const struct gfx_tables *t, const struct gfx_card *card,
+                      struct gfxb_error *err)
+{
+    int result = source_check(t, GFX_CARDS, card->line, card->source, err);
+    if (result < 0)
+        return result;
+    if (card->gfx.n == 0) {
+        if (card->generation.n || str_is(card->confidence, "unverified"))
+            return 0;
+        return finding(t, GFX_CARDS, card->line, err,
+                       "no gfx, and neither an older generation nor 'unverified' says why");
+    }
+    const struct gfx_target *target = gfx_target_find(t, card->gfx);
+    if (!target || target_is_generic(target))
+        return finding(t, GFX_CARDS, card->line, err, "'%.*s' is not a target in %s",
+                       STR_ARG(card->gfx), t->file[GFX_TARGETS]);
+    return 0;
+}
+
+/* Somebody publishes a runtime with kernels for this target on this operating system? */
+static bool runtime_exists(const struct gfx_tables *t, enum gfx_os os, struct str gfx)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        const struct gfx_package *p = &t->package[i];
+        if (p->os == os && str_is(p->backend, "runtime") &&
+            (str_list_has(p->gfx, gfx) || str_list_has(p->unconfirmed, gfx)))
+            return true;
+    }
+    return false;
+}
+
+static int package_check_runtime(const struct gfx_tables *t, const struct gfx_package *p,
+                                 struct gfxb_error *err)
+{
+    if (!str_is(p->runtime, "therock"))
+        return 0;
+    struct str rest = p->gfx, word;
+    while (str_word(&rest, &word)) {
+        if (!runtime_exists(t, p->os, gfx_name_bare(word)))
+            return finding(t, GFX_PACKAGES, p->line, err,
+                           "no runtime package holds '%.*s', which this one needs", STR_ARG(word));
+    }
+    return 0;
+}
+
+static int package_check(const struct gfx_tables *t, const struct gfx_package *p,
+                         struct gfxb_error *err)
+{
+    int result = source_check(t, GFX_PACKAGES, p->line, p->source, err);
+    if (result == 0)
+        result = list_check(t, GFX_PACKAGES, p->line, p->gfx, err);
+    if (result == 0)
+        result = list_check(t, GFX_PACKAGES, p->line, p->unconfirmed, err);
+    if (result == 0)
+        result = package_check_runtime(t, p, err);
+    if (result < 0)
+        return result;
+    struct str rest = p->unconfirmed, word;
+    while (str_word(&rest, &word)) {
+        if (str_list_has(p->gfx, word))
+            return finding(t, GFX_PACKAGES, p->line, err, "'%.*s' is both certain and unconfirmed",
+                           STR_ARG(word));
+    }
+    if (p->installable && str_is(p->provider, "github") &&
+        (!str_starts(p->locate, STR("https://")) || p->tag.n == 0))
+        return finding(t, GFX_PACKAGES, p->line, err,
+                       "an installable package of this provider needs an exact URL and a tag");
+    return 0;
+}
+
+/* A substitute must have the same instructions and as many registers. */
+static int quirk_check_override(const struct gfx_tables *t, const struct gfx_quirk *quirk,
+                                struct gfxb_error *err)
+{
+    const struct gfx_target *substitute = gfx_target_find(t, quirk->value);
+    if (!substitute)
+        return finding(t, GFX_QUIRKS, quirk->line, err, "'%.*s' is not in %s",
+                       STR_ARG(quirk->value), t->file[GFX_TARGETS]);
+    struct str rest = quirk->gfx, word;
+    while (str_word(&rest, &word)) {
+        const struct gfx_target *target = gfx_target_find(t, word);
+        bool alike = target && target->generic.n && target->kfd && target->vgpr_kib &&
+                     str_eq(target->generic, substitute->generic) &&
+                     target->kfd / 100 == substitute->kfd / 100 &&
+                     target->vgpr_kib == substitute->vgpr_kib;
+        if (!alike)
+            return finding(t, GFX_QUIRKS, quirk->line, err,
+                           "'%.*s' is no substitute for '%.*s': not the same instructions and "
+                           "registers",
+                           STR_ARG(quirk->value), STR_ARG(word));
+    }
+    return 0;
+}
+
+static int quirk_check(const struct gfx_tables *t, const struct gfx_quirk *quirk,
+                       struct gfxb_error *err)
+{
+    int result = source_check(t, GFX_QUIRKS, quirk->line, quirk->source, err);
+    if (result == 0)
+        result = list_check(t, GFX_QUIRKS, quirk->line, quirk->gfx, err);
+    if (result == 0 && quirk->effect == GFX_OVERRIDE)
+        result = quirk_check_override(t, quirk, err);
+    return result;
+}
+
+/* What remains when ROCm is unavailable: a package for Vulkan and one for the CPU. */
+static int fallback_check(const struct gfx_tables *t, enum gfx_os os, const char *backend,
+                          struct gfxb_error *err)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        const struct gfx_package *p = &t->package[i];
+        if (p->os == os && p->installable && str_is(p->backend, backend))
+            return 0;
+    }
+    return finding(t, GFX_PACKAGES, t->n_packages ? t->package[t->n_packages - 1].line : 1, err,
+                   "no installable %s package for %s: nothing is left when ROCm is unavailable",
+                   backend, gfx_os_words[os]);
+}
+
+int gfx_tables_check(const struct gfx_tables *t, struct gfxb_error *err)
+{
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < t->n_targets; i++)
+        result = target_check(t, &t->target[i], err);
+    for (size_t i = 0; result == 0 && i < t->n_cards; i++)
+        result = card_check(t, &t->card[i], err);
+    for (size_t i = 0; result == 0 && i < t->n_packages; i++)
+        result = package_check(t, &t->package[i], err);
+    for (size_t i = 0; result == 0 && i < t->n_quirks; i++)
+        result = quirk_check(t, &t->quirk[i], err);
+    for (unsigned os = GFX_LINUX; result == 0 && os <= GFX_WINDOWS; os++) {
+        result = fallback_check(t, (enum gfx_os)os, "vulkan", err);
+        if (result == 0)
+            result = fallback_check(t, (enum gfx_os)os, "cpu", err);
+    }
+    return result;
+}

@@ -1,0 +1,226 @@
+#include "gfx/gfx.h"
+#include "machine/machine.h"
+#include "plan/plan.h"
+
+#include <errno.h>
+
+/* The public objects are the rooms' own ones, with texts that end in NUL for callers outside. */
+
+struct gfxb_tables {
+    struct gfx_tables *inner;
+};
+
+struct gfxb_machine {
+    const struct gfxb_tables *tables;
+    struct root *root;
+    struct machine *inner;
+    struct gfxb_gpu *gpu;
+};
+
+struct gfxb_plan {
+    struct plan *inner;
+    struct gfxb_choice *choice;
+};
+
+const char *gfxb_version(void)
+{
+    return GFXB_VERSION;
+}
+
+/* ---- tables ---- */
+
+int gfxb_tables_new(const char *override_dir, struct gfxb_tables **ret_tables,
+                    struct gfxb_error *err)
+{
+    struct gfxb_tables *t = calloc(1, sizeof(*t));
+    if (!t)
+        return error_set(err, ENOMEM, "out of memory");
+    int result = gfx_tables_new(override_dir, &t->inner, err);
+    if (result < 0)
+        gfxb_tables_free(t);
+    else
+        *ret_tables = t;
+    return result;
+}
+
+void gfxb_tables_free(struct gfxb_tables *tables)
+{
+    if (!tables)
+        return;
+    gfx_tables_free(tables->inner);
+    free(tables);
+}
+
+/* ---- machine ---- */
+
+static int api_copy(struct str s, const char **ret_text)
+{
+    *ret_text = s.n ? str_dup(s) : NULL;
+    return s.n && !*ret_text ? -ENOMEM : 0;
+}
+
+static int api_fill_gpu(const struct machine *m, const struct machine_gpu *g, struct gfxb_gpu *out)
+{
+    *out = (struct gfxb_gpu){
+        .pci = g->pci[0] ? g->pci : NULL,
+        .vendor_id = g->vendor ? g->vendor : -1,
+        .device_id = g->device,
+        .revision = g->revision,
+        .kind = machine_kind_name(g->kind),
+        .driver = strcmp(g->driver, "?") == 0 ? NULL : g->driver,
+        .vram_bytes = g->vram_bytes,
+        .gtt_bytes = g->gtt_bytes,
+        .usable_bytes = machine_gpu_memory(m, g),
+        .partitions = g->partitions,
+    };
+    struct str generation = g->target ? g->target->generation
+                            : g->card ? g->card->generation
+                                      : STR_NONE;
+    int result = api_copy(g->card ? g->card->name : STR_NONE, &out->name);
+    if (result == 0)
+        result = api_copy(g->card ? g->card->asic : STR_NONE, &out->asic);
+    if (result == 0)
+        result = api_copy(g->target ? g->target->gfx : STR_NONE, &out->gfx);
+    if (result == 0)
+        result = api_copy(generation, &out->generation);
+    return result;
+}
+
+static int api_fill_machine(struct gfxb_machine *m, struct gfxb_error *err)
+{
+    m->gpu = calloc(m->inner->n_gpus + 1, sizeof(*m->gpu));
+    int result = m->gpu ? 0 : -ENOMEM;
+    for (size_t i = 0; result == 0 && i < m->inner->n_gpus; i++)
+        result = api_fill_gpu(m->inner, &m->inner->gpu[i], &m->gpu[i]);
+    return result < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+}
+
+int gfxb_machine_new(const struct gfxb_tables *tables, const char *sysroot,
+                     struct gfxb_machine **ret_machine, struct gfxb_error *err)
+{
+    struct gfxb_machine *m = calloc(1, sizeof(*m));
+    if (!m)
+        return error_set(err, ENOMEM, "out of memory");
+    m->tables = tables;
+    int result = root_new(sysroot, &m->root, err);
+    if (result == 0)
+        result = machine_new(m->root, tables->inner, &m->inner, err);
+    if (result == 0)
+        result = api_fill_machine(m, err);
+    if (result < 0)
+        gfxb_machine_free(m);
+    else
+        *ret_machine = m;
+    return result;
+}
+
+void gfxb_machine_free(struct gfxb_machine *machine)
+{
+    if (!machine)
+        return;
+    for (size_t i = 0; machine->gpu && i < machine->inner->n_gpus; i++) {
+        free((char *)machine->gpu[i].name);
+        free((char *)machine->gpu[i].asic);
+        free((char *)machine->gpu[i].gfx);
+        free((char *)machine->gpu[i].generation);
+    }
+    free(machine->gpu);
+    machine_free(machine->inner);
+    root_free(machine->root);
+    free(machine);
+}
+
+const struct gfxb_gpu *gfxb_machine_gpu(const struct gfxb_machine *machine, size_t index)
+{
+    return index < machine->inner->n_gpus ? &machine->gpu[index] : NULL;
+}
+
+/* ---- plan ---- */
+
+static int api_read_wish(const struct gfxb_wish *given, struct plan_wish *ret_wish,
+                         struct gfxb_error *err)
+{
+    /* A caller built against an older header knows fewer fields: the others are zero. */
+    struct gfxb_wish wish = {0};
+    if (given && given->size <= sizeof(wish))
+        memcpy(&wish, given, given->size);
+    else if (given)
+        wish = *given;
+    *ret_wish = (struct plan_wish){.backend = -1,
+                                   .gpu = wish.gpu,
+                                   .need_bytes = wish.need_bytes,
+                                   .allow_override = wish.allow_override};
+    int policy = wish.policy ? plan_policy_from_name(wish.policy) : PLAN_ROCM_FIRST;
+    if (policy < 0)
+        return error_set(err, GFXB_E_USAGE, "no such policy: '%s'", wish.policy);
+    ret_wish->policy = (enum plan_policy)policy;
+    if (wish.backend && (ret_wish->backend = plan_backend_from_name(wish.backend)) < 0)
+        return error_set(err, GFXB_E_USAGE, "no such backend: '%s'", wish.backend);
+    if (wish.os && strcmp(wish.os, "windows") == 0)
+        ret_wish->os = GFX_WINDOWS;
+    else if (wish.os && strcmp(wish.os, "linux") != 0)
+        return error_set(err, GFXB_E_USAGE, "no such system: '%s'", wish.os);
+    return 0;
+}
+
+static void api_fill_choice(const struct plan_choice *c, struct gfxb_choice *out)
+{
+    *out = (struct gfxb_choice){
+        .rank = c->rank,
+        .backend = plan_backend_name(c->backend),
+        .state = plan_state_name(c->state),
+        .code = c->code,
+        .reason = c->reason,
+        .gfx = c->gfx,
+        .package = c->package,
+        .source = c->provider,
+        .gpus = (const char *const *)c->gpu_pci,
+        .env = (const char *const *)c->env,
+        .args = (const char *const *)c->args,
+    };
+}
+
+int gfxb_plan_new(const struct gfxb_machine *machine, const struct gfxb_wish *wish,
+                  struct gfxb_plan **ret_plan, struct gfxb_error *err)
+{
+    struct plan_wish inner_wish;
+    int result = api_read_wish(wish, &inner_wish, err);
+    if (result < 0)
+        return result;
+    struct gfxb_plan *p = calloc(1, sizeof(*p));
+    if (!p)
+        return error_set(err, ENOMEM, "out of memory");
+    result = plan_new(machine->inner, machine->tables->inner, &inner_wish, &p->inner, err);
+    if (result == 0) {
+        p->choice = calloc(p->inner->n_choices + 1, sizeof(*p->choice));
+        if (!p->choice)
+            result = error_set(err, ENOMEM, "out of memory");
+    }
+    if (result < 0) {
+        gfxb_plan_free(p);
+        return result;
+    }
+    for (size_t i = 0; i < p->inner->n_choices; i++)
+        api_fill_choice(&p->inner->choice[i], &p->choice[i]);
+    *ret_plan = p;
+    return 0;
+}
+
+void gfxb_plan_free(struct gfxb_plan *plan)
+{
+    if (!plan)
+        return;
+    free(plan->choice);
+    plan_free(plan->inner);
+    free(plan);
+}
+
+const struct gfxb_choice *gfxb_plan_choice(const struct gfxb_plan *plan, size_t index)
+{
+    return index < plan->inner->n_choices ? &plan->choice[index] : NULL;
+}
+
+const struct gfxb_choice *gfxb_plan_chosen(const struct gfxb_plan *plan)
+{
+    return plan->inner->chosen < 0 ? NULL : &plan->choice[plan->inner->chosen];
+}

@@ -1,0 +1,73 @@
+/* device_nodes.c - access rights, by really opening: /dev/kfd, /dev/dxg, render nodes. */
+#include "machine/machine_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static void nodes_read_group(const struct root *root, struct machine_node *node)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+    if (root_read(root, "/etc/group", 1 << 20, &text) < 0)
+        return;
+    struct str rest = buf_view(&text), line;
+    while (str_cut(&rest, '\n', &line)) {
+        struct str name, password, gid;
+        uint64_t number;
+        if (!str_cut(&line, ':', &name) || !str_cut(&line, ':', &password) ||
+            !str_cut(&line, ':', &gid) || str_to_u64(gid, 10, &number) < 0 ||
+            number != node->gid || name.n >= sizeof(node->group))
+            continue;
+        memcpy(node->group, name.p, name.n);
+        node->group[name.n] = '\0';
+        return;
+    }
+}
+
+/* 0: open. What -ENODATA says (a capture did not record it) is unknown. */
+static enum tri nodes_openable(int result, int *ret_errno)
+{
+    if (result == 0)
+        return TRI_YES;
+    if (result == -ENODATA)
+        return TRI_UNKNOWN;
+    *ret_errno = -result;
+    return TRI_NO;
+}
+
+static void nodes_read(const struct root *root, const char *path, struct machine_node *node)
+{
+    *node = (struct machine_node){.present = TRI_UNKNOWN, .openable = TRI_UNKNOWN};
+    struct root_stat st;
+    int r = root_stat(root, path, &st);
+    if (r == -ENOENT) {
+        node->present = TRI_NO;
+        node->openable = TRI_NO;
+        node->open_errno = ENOENT;
+        return;
+    }
+    if (r < 0)
+        return;
+    node->present = TRI_YES;
+    node->mode = (unsigned)st.mode;
+    node->uid = (unsigned)st.uid;
+    node->gid = (unsigned)st.gid;
+    node->openable = nodes_openable(root_try_open(root, path), &node->open_errno);
+    nodes_read_group(root, node);
+}
+
+void machine_read_nodes(const struct root *root, struct machine *m)
+{
+    nodes_read(root, "/dev/kfd", &m->kfd);
+    nodes_read(root, "/dev/dxg", &m->dxg);
+    m->amdgpu_loaded = machine_path_state(root, "/sys/module/amdgpu");
+}
+
+void machine_read_render_node(const struct root *root, struct machine_gpu *gpu)
+{
+    char path[64];
+    /* Only ours: opening wakes a GPU that sleeps, which takes long and tells us nothing. */
+    if (gpu->vendor != MACHINE_AMD || gpu->render_minor < 0)
+        return;
+    snprintf(path, sizeof(path), "/dev/dri/renderD%d", gpu->render_minor);
+    gpu->render_openable = nodes_openable(root_try_open(root, path), &gpu->render_errno);
+}

@@ -1,0 +1,156 @@
+/* host.c - kernel, distribution, C library, processor. */
+#include "machine/machine_private.h"
+
+#include <stdio.h>
+#include <sys/utsname.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+static void host_copy(char *ret, size_t size, struct str s)
+{
+    if (s.n >= size)
+        s.n = size - 1;
+    if (s.n)
+        memcpy(ret, s.p, s.n);
+    ret[s.n] = '\0';
+}
+
+/* NAME=value, 'value' or "value" of os-release(5); escapes are left as they are. */
+static void host_read_distribution(const struct root *root, struct machine *m)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(16 << 10);
+    if (root_read(root, "/etc/os-release", 16 << 10, &text) < 0 &&
+        root_read(root, "/usr/lib/os-release", 16 << 10, &text) < 0)
+        return;
+    struct str rest = buf_view(&text), line;
+    while (str_cut(&rest, '\n', &line)) {
+        struct str name, value = str_trim(line);
+        if (!str_cut(&value, '=', &name) || value.n == 0)
+            continue;
+        char quote = value.p[0];
+        if (value.n >= 2 && (quote == '"' || quote == '\'') && value.p[value.n - 1] == quote)
+            value = (struct str){value.p + 1, value.n - 2};
+        if (str_is(name, "PRETTY_NAME"))
+            host_copy(m->host.distribution, sizeof(m->host.distribution), value);
+        else if (str_is(name, "ID"))
+            host_copy(m->host.distro_id, sizeof(m->host.distro_id), value);
+        else if (str_is(name, "ID_LIKE"))
+            host_copy(m->host.distro_like, sizeof(m->host.distro_like), value);
+        else if (str_is(name, "VERSION_CODENAME"))
+            host_copy(m->host.distro_codename, sizeof(m->host.distro_codename), value);
+    }
+}
+
+/* The version in the C library's own banner, for a copy of a computer: "... version 2.36." */
+static void host_read_libc(const struct root *root, const char *path, struct machine *m)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(8 << 20);
+    if (root_read(root, path, 8 << 20, &text) < 0)
+        return;
+    static const char banner[] = "GNU C Library ", word[] = "version ";
+    const char *p = text.n ? memmem(text.p, text.n, banner, sizeof(banner) - 1) : NULL;
+    if (!p)
+        return;
+    size_t left = text.n - (size_t)(p - text.p);
+    const char *found = memmem(p, left < 200 ? left : 200, word, sizeof(word) - 1);
+    if (!found)
+        return;
+    struct str version = {found + sizeof(word) - 1, 0};
+    const char *end = text.p + text.n;
+    while (version.p + version.n < end && strchr("0123456789.", version.p[version.n]) &&
+           version.p[version.n] != '\0')
+        version.n++;
+    while (version.n && version.p[version.n - 1] == '.')
+        version.n--;
+    host_copy(m->host.glibc, sizeof(m->host.glibc), version);
+}
+
+static void host_read_glibc(const struct root *root, struct machine *m)
+{
+    static const char *const libraries[] = {
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib/aarch64-linux-gnu/libc.so.6",
+        "/lib64/libc.so.6",
+        "/usr/lib/libc.so.6",
+    };
+    if (m->live) {
+#ifdef __GLIBC__
+        host_copy(m->host.glibc, sizeof(m->host.glibc), str_from(gnu_get_libc_version()));
+#endif
+        return;
+    }
+    machine_read_line(root, m->host.glibc, sizeof(m->host.glibc), MACHINE_FACTS "/glibc");
+    for (size_t i = 0; i < 4 && !m->host.glibc[0]; i++)
+        host_read_libc(root, libraries[i], m);
+}
+
+static void host_read_arch(const struct root *root, struct machine *m)
+{
+    static const char *const loaders[][2] = {
+        {"/lib64/ld-linux-x86-64.so.2", "x86_64"},
+        {"/lib/ld-linux-aarch64.so.1", "aarch64"},
+    };
+    struct utsname name;
+    if (m->live && uname(&name) == 0) {
+        host_copy(m->host.arch, sizeof(m->host.arch), str_from(name.machine));
+        return;
+    }
+    machine_read_line(root, m->host.arch, sizeof(m->host.arch), MACHINE_FACTS "/arch");
+    for (size_t i = 0; i < 2 && !m->host.arch[0]; i++) {
+        if (machine_has_path(root, loaders[i][0]))
+            host_copy(m->host.arch, sizeof(m->host.arch), str_from(loaders[i][1]));
+    }
+}
+
+/* Only the beginning: with hundreds of processors the whole file takes the kernel milliseconds. */
+static void host_read_cpu(const struct root *root, struct machine *m)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
+    if (root_read(root, "/proc/cpuinfo", 4096, &text) < 0)
+        return;
+    struct str rest = buf_view(&text), line;
+    while (str_cut(&rest, '\n', &line)) {
+        struct str name;
+        if (!str_cut(&line, ':', &name) || !line.p)
+            continue;
+        name = str_trim(name);
+        if (str_is(name, "model name") || str_is(name, "Model") || str_is(name, "cpu")) {
+            host_copy(m->host.cpu, sizeof(m->host.cpu), str_trim(line));
+            return;
+        }
+    }
+}
+
+/* "0-15,32-47" */
+static unsigned host_count_list(struct str list)
+{
+    uint64_t count = 0;
+    struct str range;
+    while (str_cut(&list, ',', &range)) {
+        struct str first;
+        uint64_t low, high;
+        if (!str_cut(&range, '-', &first) || str_to_u64(first, 10, &low) < 0)
+            return 0;
+        high = low;
+        if ((range.p && str_to_u64(range, 10, &high) < 0) || high < low || high > 1 << 20)
+            return 0;
+        count += high - low + 1;
+    }
+    return count <= 1 << 20 ? (unsigned)count : 0;
+}
+
+void machine_read_host(const struct root *root, struct machine *m)
+{
+    host_copy(m->host.os, sizeof(m->host.os), STR("linux"));
+    machine_read_line(root, m->host.kernel, sizeof(m->host.kernel), "/proc/sys/kernel/osrelease");
+    host_read_distribution(root, m);
+    host_read_glibc(root, m);
+    host_read_arch(root, m);
+    host_read_cpu(root, m);
+    char online[256];
+    if (machine_read_line(root, online, sizeof(online), "/sys/devices/system/cpu/online") == 0)
+        m->host.cpus = host_count_list(str_from(online));
+    machine_read_line(root, m->host.amdgpu_version, sizeof(m->host.amdgpu_version),
+                      "/sys/module/amdgpu/version");
+}

@@ -1,0 +1,61 @@
+/*
+ * pci.c - /sys/bus/pci/devices: every GPU on the bus, with a driver or without, and BMC graphics
+ * too. NPUs and FPGAs are left out.
+ */
+#include "machine/machine_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/*
+ * Is this function a GPU by what PCI says? Where the kernel's own three statements are there, two
+ * must say so. Copies made from other tools' output have the class alone: then something else must
+ * fit too, because one damaged digit makes graphics of a host bridge or a network card.
+ */
+static bool pci_is_gpu(const struct machine_scan *s, const struct machine_device *d,
+                       uint64_t place)
+{
+    if (d->class_sources > 1)
+        return d->class_votes > 1;
+    if (d->class_votes == 0)
+        return false;
+    if (d->vendor == MACHINE_AMD)
+        return strcmp(d->driver, "amdgpu") == 0 || strcmp(d->driver, "radeon") == 0 ||
+               (d->device >= 0 && gfx_card_find(s->tables, (uint16_t)d->device, -1));
+    /* 0000:00:00.0 is the host bridge; AMD's other vendor id 1022 has no GPUs. */
+    return place != 0 && d->vendor > 0 && d->vendor != 0xffff && d->vendor != 0x1022;
+}
+
+static int pci_read_function(struct machine_scan *s, const char *name)
+{
+    uint64_t place, class;
+    char dir[MACHINE_PATH_MAX];
+    if (machine_place_parse(str_from(name), &place) < 0)
+        return 0;
+    /* One read decides for most functions. What is malformed here is left to DRM and KFD. */
+    if (machine_read_number(s->root, &class, "/sys/bus/pci/devices/%s/class", name) < 0 ||
+        class > 0xffffff || !machine_class_is_gpu((int)class, MACHINE_AMD))
+        return 0;
+    snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", name);
+    struct machine_device device;
+    machine_read_device(s->root, dir, &device);
+    if (!pci_is_gpu(s, &device, place))
+        return 0;
+    struct machine_found *f = machine_found_add(s, place);
+    if (!f)
+        return machine_found_failure(s);
+    f->gpu.sources = MACHINE_PCI;
+    machine_found_take(f, &device);
+    return 0;
+}
+
+int machine_read_pci(struct machine_scan *s)
+{
+    int r = root_list(s->root, "/sys/bus/pci/devices", &s->pci_names);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
+    r = 0;
+    for (size_t i = 0; r == 0 && i < s->pci_names.n; i++)
+        r = pci_read_function(s, s->pci_names.name[i]);
+    return r;
+}

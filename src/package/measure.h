@@ -1,0 +1,13 @@
+/* measure.h - what a package holds is measured before it is published, whatever its provider said.
+ * Private to package/. */
+#ifndef PACKAGE_MEASURE_H
+#define PACKAGE_MEASURE_H
+
+#include "package/package.h"
+
+/* Fill package->gfx and package->blas from the files in dir, for a package whose backend needs code
+ * objects (rocm); others stay "not inspected". package->library_path is set before. */
+int measure_package(const struct package_env *env, const char *dir, struct package *package,
+                    struct gfxb_error *err);
+
+#endif

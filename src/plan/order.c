@@ -1,0 +1,100 @@
+/* order.c - the ranking: keys in their order of weight. docs/how-it-decides.md says it in words. */
+#include "plan/draft.h"
+
+/* -1, 0, 1: the smaller comes first. */
+static int by_size(size_t a, size_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Yes comes first. */
+static int by_yes(bool a, bool b)
+{
+    return (int)b - (int)a;
+}
+
+static bool is_pinned(const struct draft_choice *dc)
+{
+    return dc->choice.installed && dc->choice.installed->pinned;
+}
+
+/* RADV first; then the others and "any" alike. */
+static bool is_radv(const struct draft_choice *dc)
+{
+    return dc->candidate.icd && strcmp(dc->candidate.icd, "radeon") == 0;
+}
+
+/* The CPU is the last resort, behind every GPU's choices; a GPU's own choices stay together. */
+static int by_place(const struct draft_choice *a, const struct draft_choice *b)
+{
+    int by = by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU);
+    if (by == 0)
+        by = by_size(a->gpu_place, b->gpu_place);
+    return by ? by : by_size(a->choice.backend, b->choice.backend);
+}
+
+/* Needs a ROCm on the computer that nothing has been seen of? */
+static bool needs_system(const struct draft_choice *dc)
+{
+    return !dc->choice.installed && str_is(plan_candidate_runtime(&dc->candidate), "system");
+}
+
+static int by_package(const struct draft_choice *a, const struct draft_choice *b)
+{
+    int by = by_size(a->choice.via, b->choice.via); /* exact, generic, override */
+    if (by == 0)
+        by = by_yes(is_radv(a), is_radv(b));
+    if (by == 0)
+        by = by_yes(a->choice.installed != NULL, b->choice.installed != NULL);
+    if (by == 0)
+        by = by_yes(!needs_system(a), !needs_system(b));
+    if (by == 0)
+        by = by_size(a->row_place, b->row_place);
+    return by ? by : by_size(a->number, b->number);
+}
+
+static int by_merit(const struct draft_choice *a, const struct draft_choice *b)
+{
+    int by = by_place(a, b);
+    if (by == 0)
+        by = by_yes(a->choice.state == PLAN_PROVEN, b->choice.state == PLAN_PROVEN);
+    return by ? by : by_package(a, b);
+}
+
+/* Those that came furthest first: they say most about what is missing. */
+static int by_progress(const struct draft_choice *a, const struct draft_choice *b)
+{
+    int by = by_place(a, b);
+    if (by == 0)
+        by = (b->reached > a->reached) - (b->reached < a->reached);
+    return by ? by : by_package(a, b);
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct draft_choice *a = *(const struct draft_choice *const *)left;
+    const struct draft_choice *b = *(const struct draft_choice *const *)right;
+    bool out_a = a->choice.state == PLAN_REJECTED, out_b = b->choice.state == PLAN_REJECTED;
+    if (out_a || out_b)
+        return out_a != out_b ? (int)out_a - (int)out_b : by_progress(a, b);
+    int by = by_yes(is_pinned(a), is_pinned(b));
+    return by ? by : by_merit(a, b);
+}
+
+/* For the policy "fastest": what was measured comes before what was not. */
+static int compare_speed(const void *left, const void *right)
+{
+    const struct draft_choice *a = *(const struct draft_choice *const *)left;
+    const struct draft_choice *b = *(const struct draft_choice *const *)right;
+    double speed_a = a->tokens_per_second, speed_b = b->tokens_per_second;
+    if (is_pinned(a) == is_pinned(b) && (speed_a > speed_b || speed_a < speed_b))
+        return speed_a > speed_b ? -1 : 1;
+    return compare(left, right);
+}
+
+void plan_draft_sort(struct draft *d)
+{
+    if (d->n > 1)
+        qsort(d->item, d->n, sizeof(struct draft_choice *),
+              d->wish->policy == PLAN_FASTEST ? compare_speed : compare);
+}

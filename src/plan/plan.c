@@ -1,0 +1,61 @@
+#include "plan/plan.h"
+
+#include "plan/draft.h"
+
+#include <errno.h>
+
+/* Rejected choices have a fingerprint too, so that all can be told apart. */
+static void fingerprint_rest(struct draft *d)
+{
+    for (size_t i = 0; i < d->n && !d->failed; i++) {
+        if (!d->item[i]->choice.fingerprint)
+            plan_fingerprint_write(d, d->item[i]);
+    }
+}
+
+static int first_accepted(const struct plan *p)
+{
+    for (size_t i = 0; i < p->n_choices; i++) {
+        if (p->choice[i].state != PLAN_REJECTED)
+            return (int)i;
+    }
+    return -1;
+}
+
+int plan_new(const struct machine *m, const struct gfx_tables *tables, const struct plan_wish *wish,
+             struct plan **ret_plan, struct gfxb_error *err)
+{
+    struct draft d;
+    struct plan *p = calloc(1, sizeof(*p));
+    if (!p)
+        return error_set(err, ENOMEM, "Out of memory while planning.");
+    plan_draft_init(&d, m, tables, wish);
+    if (!d.failed) {
+        plan_draft_rocm(&d);
+        plan_draft_vulkan(&d);
+        plan_draft_cpu(&d);
+        plan_draft_software(&d);
+    }
+    fingerprint_rest(&d);
+    plan_draft_sort(&d);
+    p->policy = wish->policy;
+    p->choice = plan_draft_take(&d, &p->n_choices);
+    plan_draft_done(&d);
+    if (!p->choice) {
+        free(p);
+        return error_set(err, ENOMEM, "Out of memory while planning.");
+    }
+    p->chosen = first_accepted(p);
+    *ret_plan = p;
+    return 0;
+}
+
+void plan_free(struct plan *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n_choices; i++)
+        plan_choice_done(&p->choice[i]);
+    free(p->choice);
+    free(p);
+}

@@ -1,0 +1,132 @@
+/* settle.c - what remains once E0 to E2 hold: the network, the stored proofs, the words. */
+#include "plan/device.h"
+#include "plan/draft.h"
+#include "plan/quirk.h"
+
+#include <stdio.h>
+
+/* Of several records of one combination the latest day counts, and of one day the last. */
+static const struct plan_proof *proof_find(const struct plan_wish *wish, const char *fingerprint)
+{
+    const struct plan_proof *found = NULL;
+    for (size_t i = 0; fingerprint && i < wish->n_proofs; i++) {
+        const struct plan_proof *proof = &wish->proof[i];
+        if (!proof->fingerprint || strcmp(proof->fingerprint, fingerprint) != 0)
+            continue;
+        if (!found || str_compare(str_from(proof->day), str_from(found->day)) >= 0)
+            found = proof;
+    }
+    return found;
+}
+
+static bool settle_source(struct draft *d, struct draft_choice *dc)
+{
+    const struct plan_wish *wish = d->wish;
+    if (dc->choice.installed || wish->os == GFX_WINDOWS)
+        return true;
+    for (size_t i = 0; i < wish->n_unusable; i++) {
+        if (dc->choice.provider && strcmp(dc->choice.provider, wish->unusable[i].name) == 0)
+            return plan_draft_reject(d, dc, PLAN_E2, wish->unusable[i].code, "%s",
+                                     wish->unusable[i].reason);
+    }
+    if (wish->no_network)
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_OFFLINE,
+            "%s is not installed and the network may not be used: run gfxbridge "
+            "backends install llamacpp:%s once with a network.",
+            dc->choice.package,
+            plan_backend_name(dc->choice.backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN
+                                                                         : dc->choice.backend));
+    return true;
+}
+
+static enum plan_rung rung_of(int code)
+{
+    switch (code) {
+    case GFXB_E_CANARY_MISMATCH:
+    case GFXB_E_NOT_ON_DEVICE:
+        return PLAN_E4;
+    case GFXB_E_TOO_SLOW:
+        return PLAN_E5;
+    default:
+        return PLAN_E3;
+    }
+}
+
+static void settle_failure(struct draft *d, struct draft_choice *dc, const struct plan_proof *proof)
+{
+    enum plan_rung rung = rung_of(proof->code);
+    const char *detail = proof->detail ? proof->detail : "";
+    if (rung > PLAN_E3)
+        plan_draft_tell(d, dc, PLAN_E3, TRI_YES, "the engine listed the device");
+    if (rung > PLAN_E4)
+        plan_draft_tell(d, dc, PLAN_E4, TRI_YES, "the canary's answers matched");
+    (void)plan_draft_reject(
+        d, dc, rung, GFXB_E_FAILED_BEFORE,
+        "It failed on this computer on %s (%s%s%s) and nothing has changed since: "
+        "gfxbridge backends verify llamacpp:%s tries it again.",
+        proof->day ? proof->day : "an earlier day", gfxb_code_name(proof->code),
+        detail[0] ? ": " : "", detail, plan_backend_name(dc->choice.backend));
+}
+
+static void settle_pass(struct draft *d, struct draft_choice *dc, const struct plan_proof *proof)
+{
+    const char *day = proof->day ? proof->day : "an earlier day";
+    const char *detail = proof->detail ? proof->detail : "";
+    bool measured = proof->tokens_per_second > 0 && proof->tokens_per_second < 1e9;
+    uint64_t tenths = measured ? (uint64_t)(proof->tokens_per_second * 10 + 0.5) : 0;
+    char speed[64] = "";
+    dc->choice.state = PLAN_PROVEN;
+    dc->tokens_per_second = measured ? proof->tokens_per_second : 0;
+    plan_draft_tell(d, dc, PLAN_E3, TRI_YES, "the engine listed the device on %s%s%s", day,
+                    detail[0] ? ": " : "", detail);
+    plan_draft_tell(d, dc, PLAN_E4, TRI_YES, "the canary's answers matched on %s", day);
+    if (measured) {
+        snprintf(speed, sizeof(speed), ", %llu.%llu tokens/s measured",
+                 (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
+        plan_draft_tell(d, dc, PLAN_E5, TRI_YES, "%s", speed + 2);
+    }
+    plan_draft_reason(d, dc, "Proven on this computer on %s%s.", day, speed);
+}
+
+/* "...: gfx1100 code, to be installed first (88 MiB), then proven." */
+static void settle_usable(struct draft *d, struct draft_choice *dc)
+{
+    const struct candidate *c = &dc->candidate;
+    char size[DEVICE_SIZE_MAX], download[DEVICE_SIZE_MAX + 8] = "";
+    const char *pinned = c->installed && c->installed->pinned ? ", pinned by backends use" : "";
+    if (c->installed) {
+        plan_draft_reason(d, dc,
+                          "Nothing speaks against it; %s is installed%s and is proven at its first "
+                          "start.",
+                          dc->choice.package, pinned);
+        return;
+    }
+    if (d->wish->os == GFX_WINDOWS) {
+        plan_draft_reason(d, dc, "%s serves it on Windows.", dc->choice.package);
+        return;
+    }
+    if (c->row && c->row->size > 0) {
+        plan_device_size(c->row->size, size);
+        snprintf(download, sizeof(download), " (%s)", size);
+    }
+    plan_draft_reason(d, dc,
+                      "Nothing speaks against it; %s is to be installed first%s and is then "
+                      "proven.",
+                      dc->choice.package, download);
+}
+
+void plan_settle_choice(struct draft *d, struct draft_choice *dc)
+{
+    plan_quirk_apply(d, dc);
+    plan_fingerprint_write(d, dc);
+    if (!settle_source(d, dc))
+        return;
+    const struct plan_proof *proof = proof_find(d->wish, dc->choice.fingerprint);
+    if (!proof)
+        settle_usable(d, dc);
+    else if (proof->passed)
+        settle_pass(d, dc, proof);
+    else
+        settle_failure(d, dc, proof);
+}

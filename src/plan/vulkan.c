@@ -1,0 +1,348 @@
+/* vulkan.c - Vulkan choices: each GPU that a driver can drive with each package. */
+#include "plan/access.h"
+#include "plan/device.h"
+#include "plan/draft.h"
+
+#include <stdio.h>
+
+#define ICDS_MAX 4
+
+/* How the distributions call Mesa's Vulkan drivers and the loader. */
+static const struct distribution {
+    const char *id; /* ID or a word of ID_LIKE in /etc/os-release */
+    const char *driver, *loader;
+} distributions[] = {
+    {"debian", "sudo apt install mesa-vulkan-drivers", "sudo apt install libvulkan1"},
+    {"ubuntu", "sudo apt install mesa-vulkan-drivers", "sudo apt install libvulkan1"},
+    {"fedora", "sudo dnf install mesa-vulkan-drivers", "sudo dnf install vulkan-loader"},
+    {"rhel", "sudo dnf install mesa-vulkan-drivers", "sudo dnf install vulkan-loader"},
+    {"arch", "sudo pacman -S vulkan-radeon", "sudo pacman -S vulkan-icd-loader"},
+    {"opensuse", "sudo zypper install libvulkan_radeon", "sudo zypper install libvulkan1"},
+    {"suse", "sudo zypper install libvulkan_radeon", "sudo zypper install libvulkan1"},
+    {"alpine", "sudo apk add mesa-vulkan-ati", "sudo apk add vulkan-loader"},
+    {"void", "sudo xbps-install mesa-vulkan-radeon", "sudo xbps-install vulkan-loader"},
+};
+
+/* Whose GPUs other than AMD's are offered, and the manifests that drive them. */
+static const struct vendor {
+    uint16_t id;
+    const char *name, *icds;
+} vendors[] = {
+    {0x10de, "NVIDIA", "nvidia nouveau"},
+    {0x8086, "Intel", "intel intel_hasvk"},
+};
+
+static const struct vendor *vendor_of(const struct machine_gpu *gpu)
+{
+    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+        if (vendors[i].id == gpu->vendor)
+            return &vendors[i];
+    }
+    return NULL;
+}
+
+static const struct distribution *distribution_of(const struct machine *m)
+{
+    const size_t n = sizeof(distributions) / sizeof(distributions[0]);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(distributions[i].id, m->host.distro_id) == 0)
+            return &distributions[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (str_list_has(str_from(m->host.distro_like), str_from(distributions[i].id)))
+            return &distributions[i];
+    }
+    return NULL;
+}
+
+static const char *remedy_driver(const struct draft *d)
+{
+    const struct distribution *here = distribution_of(d->m);
+    return here ? here->driver : "install your distribution's Mesa Vulkan drivers";
+}
+
+static bool icd_drives(const struct machine_vulkan_driver *icd, const struct machine_gpu *gpu)
+{
+    const struct vendor *vendor = vendor_of(gpu);
+    if (icd->software)
+        return false;
+    return plan_device_is_amd(gpu)
+               ? icd->amd
+               : vendor && str_list_has(str_from(vendor->icds), str_from(icd->name));
+}
+
+/* Names of the usable drivers of a GPU, RADV first. One driver may have a manifest a processor
+ * architecture. */
+static size_t icds_of(const struct machine *m, const struct machine_gpu *gpu,
+                      const char *ret_name[static ICDS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->vulkan.n_drivers && n < ICDS_MAX; i++) {
+        const struct machine_vulkan_driver *icd = &m->vulkan.driver[i];
+        bool seen = false;
+        if (!icd_drives(icd, gpu) || icd->library_found == TRI_NO)
+            continue;
+        for (size_t k = 0; k < n; k++)
+            seen = seen || strcmp(ret_name[k], icd->name) == 0;
+        if (seen)
+            continue;
+        ret_name[n++] = icd->name;
+        if (n > 1 && strcmp(icd->name, "radeon") == 0) {
+            memmove(&ret_name[1], &ret_name[0], (n - 1) * sizeof(ret_name[0]));
+            ret_name[0] = icd->name;
+        }
+    }
+    return n;
+}
+
+static const struct machine_vulkan_driver *software_icd(const struct machine *m)
+{
+    for (size_t i = 0; i < m->vulkan.n_drivers; i++) {
+        if (m->vulkan.driver[i].software && m->vulkan.driver[i].library_found != TRI_NO)
+            return &m->vulkan.driver[i];
+    }
+    return NULL;
+}
+
+/* VK_DRIVER_FILES: all manifests of one driver, so that no other driver is loaded. */
+static void show_icd(struct draft *d, struct draft_choice *dc, const char *name)
+{
+    struct buf CLEAN_BUF paths = BUF_INIT(900);
+    for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
+        const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
+        if (icd->icd && strcmp(icd->name, name) == 0 && icd->library_found != TRI_NO)
+            buf_addf(&paths, "%s%s", paths.n ? ":" : "", icd->icd);
+    }
+    if (paths.n > 0 && buf_ok(&paths))
+        plan_draft_env(d, dc, "VK_DRIVER_FILES=%s", buf_text(&paths));
+}
+
+static bool reject_driver(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    char name[DEVICE_NAME_MAX];
+    plan_device_name(gpu, name);
+    for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
+        const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
+        if (icd_drives(icd, gpu))
+            return plan_draft_reject(
+                d, dc, PLAN_E2, GFXB_E_VULKAN_DRIVER_MISSING,
+                "%s names the driver library %s, which is not there: reinstall it "
+                "(%s).",
+                icd->icd ? icd->icd : icd->name, icd->library ? icd->library : "of its own",
+                remedy_driver(d));
+    }
+    bool software = software_icd(d->m) != NULL;
+    int code = software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_VULKAN_DRIVER_MISSING;
+    const char *only = software ? " (only one that computes on the CPU)" : "";
+    if (!plan_device_is_amd(gpu))
+        return plan_draft_reject(d, dc, PLAN_E2, code,
+                                 "There is no Vulkan driver for %s%s: install %s's.", name, only,
+                                 vendor_of(gpu)->name);
+    return plan_draft_reject(d, dc, PLAN_E2, code, "There is no Vulkan driver for %s%s: %s.", name,
+                             only, remedy_driver(d));
+}
+
+static bool check_icd(struct draft *d, struct draft_choice *dc)
+{
+    const struct candidate *c = &dc->candidate;
+    const char *names[ICDS_MAX];
+    size_t n = c->gpu ? icds_of(d->m, c->gpu, names) : 0;
+    if (c->icd) {
+        buf_addf(&dc->known, "%sVulkan driver %s", dc->known.n ? ", " : "", c->icd);
+        if (n > 1) {
+            buf_addf(&dc->known, " (of %zu for it)", n);
+            show_icd(d, dc, c->icd);
+        }
+        return true;
+    }
+    if (d->m->vulkan.known == TRI_YES)
+        return reject_driver(d, dc);
+    buf_addf(&dc->unknown, "%sits Vulkan driver", dc->unknown.n ? ", " : "");
+    return true;
+}
+
+/* Debian's package brings the loader along; every other one takes this computer's. */
+static bool check_loader(struct draft *d, struct draft_choice *dc)
+{
+    const struct distribution *here = distribution_of(d->m);
+    if (str_is(plan_candidate_provider(&dc->candidate), "debian"))
+        return true;
+    if (d->m->vulkan.loader == TRI_NO)
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_VULKAN_LOADER_MISSING,
+            "%s needs the Vulkan loader libvulkan.so.1, which is not installed: %s.",
+            dc->choice.package, here ? here->loader : "install your distribution's Vulkan loader");
+    if (d->m->vulkan.loader == TRI_UNKNOWN)
+        buf_addf(&dc->unknown, "%sthe Vulkan loader", dc->unknown.n ? ", " : "");
+    return true;
+}
+
+/* Vulkan numbers devices only once its drivers are loaded, which is not done here. */
+static bool note_order(struct draft *d, struct draft_choice *dc)
+{
+    if (d->n_gpus > 1)
+        buf_addf(&dc->known,
+                 "%sto be found among %zu GPUs by its PCI address once the engine lists "
+                 "them",
+                 dc->known.n ? ", " : "", d->n_gpus);
+    return true;
+}
+
+static void tell_card(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    char name[DEVICE_NAME_MAX];
+    plan_device_name(gpu, name);
+    if (gpu->target)
+        plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s", name, STR_ARG(gpu->target->gfx));
+    else
+        plan_draft_tell(d, dc, PLAN_E0,
+                        gpu->card || !plan_device_is_amd(gpu) ? TRI_YES : TRI_UNKNOWN, "%s%s", name,
+                        plan_device_is_amd(gpu) ? "" : ", not AMD's");
+    plan_draft_tell(d, dc, PLAN_E1, TRI_YES,
+                    "the driver compiles the package's Vulkan code for the card itself");
+}
+
+static void judge(struct draft *d, const struct candidate *c)
+{
+    static plan_check *const checks[] = {plan_check_driver, check_icd,        check_loader,
+                                         plan_check_render, plan_check_glibc, plan_check_memory,
+                                         note_order};
+    struct draft_choice *dc = plan_draft_add(d, c);
+    if (!dc)
+        return;
+    tell_card(d, dc);
+    if (plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
+        plan_settle_choice(d, dc);
+}
+
+/* Is there any Vulkan driver in the world for this GPU? */
+static bool gpu_is_possible(struct draft *d, const struct machine_gpu *gpu)
+{
+    const struct gfx_card *card = gpu->card;
+    char name[DEVICE_NAME_MAX];
+    bool old = !gpu->target && card && card->gfx.n == 0 && card->generation.n > 0 &&
+               !str_is(card->confidence, "unverified");
+    bool headless = gpu->target && str_is(gpu->target->vulkan, "no");
+    if (!plan_device_is_amd(gpu))
+        return true;
+    if (!old && !headless)
+        return true;
+    struct draft_choice *dc =
+        plan_draft_add(d, &(struct candidate){.backend = PLAN_VULKAN, .gpu = gpu});
+    if (!dc)
+        return false;
+    plan_device_name(gpu, name);
+    if (old)
+        return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
+                                 "%s is older than GCN (%.*s): no Vulkan driver exists for it.",
+                                 name, STR_ARG(card->generation));
+    return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
+                             "%s (%.*s) has no graphics pipeline and no released Vulkan driver.",
+                             name, STR_ARG(gpu->target->gfx));
+}
+
+static void draft_gpu(struct draft *d, const struct candidate *list, size_t n,
+                      const struct machine_gpu *gpu)
+{
+    const char *icd[ICDS_MAX] = {NULL};
+    size_t n_icds = d->wish->os == GFX_LINUX ? icds_of(d->m, gpu, icd) : 0;
+    for (size_t k = 0; k < (n_icds ? n_icds : 1); k++) {
+        for (size_t i = 0; i < n; i++) {
+            struct candidate c = list[i];
+            c.gpu = gpu;
+            c.icd = icd[k];
+            judge(d, &c);
+        }
+    }
+}
+
+static void reject_no_gpu(struct draft *d)
+{
+    struct draft_choice *dc = plan_draft_add(d, &(struct candidate){.backend = PLAN_VULKAN});
+    const struct machine_vulkan_driver *software = software_icd(d->m);
+    if (!dc)
+        return;
+    if (software)
+        (void)plan_draft_reject(
+            d, dc, PLAN_E0, GFXB_E_VULKAN_SOFTWARE_ONLY,
+            "The only Vulkan driver here, %s, computes on the CPU, more slowly than "
+            "the CPU backend does: it is taken only when asked for with --backend "
+            "vulkan-software.",
+            software->name);
+    else
+        (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU for Vulkan here.");
+}
+
+static void reject_no_package(struct draft *d, enum plan_backend backend)
+{
+    struct draft_choice *dc = plan_draft_add(d, &(struct candidate){.backend = backend});
+    if (dc)
+        (void)plan_draft_reject(
+            d, dc, PLAN_E1, GFXB_E_NO_PACKAGE,
+            "No Vulkan package for this operating system and processor is known.");
+}
+
+void plan_draft_vulkan(struct draft *d)
+{
+    struct candidate *CLEAN_FREE list = NULL;
+    size_t n_gpus = 0;
+    if (!plan_draft_wants(d, PLAN_VULKAN) || !plan_draft_has_pinned(d, PLAN_VULKAN))
+        return;
+    size_t n = plan_candidate_list(d, PLAN_VULKAN, &list);
+    for (size_t i = 0; i < d->n_gpus; i++) {
+        const struct machine_gpu *gpu = d->gpu[i];
+        if (!plan_device_is_amd(gpu) && !vendor_of(gpu))
+            continue;
+        n_gpus++;
+        if (n > 0 && plan_draft_wants_gpu(d, PLAN_VULKAN, gpu) && gpu_is_possible(d, gpu))
+            draft_gpu(d, list, n, gpu);
+    }
+    if (n_gpus == 0)
+        reject_no_gpu(d);
+    else if (n == 0)
+        reject_no_package(d, PLAN_VULKAN);
+}
+
+static void judge_software(struct draft *d, const struct candidate *c)
+{
+    static plan_check *const checks[] = {check_icd, check_loader, plan_check_glibc,
+                                         plan_check_memory};
+    const struct machine_vulkan_driver *icd = software_icd(d->m);
+    struct candidate named = *c;
+    named.icd = icd ? icd->name : NULL;
+    struct draft_choice *dc = plan_draft_add(d, &named);
+    if (!dc)
+        return;
+    if (!icd && d->m->vulkan.known == TRI_YES) {
+        (void)plan_draft_reject(
+            d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
+            "There is no Vulkan driver that computes on the CPU (lavapipe) here: %s.",
+            remedy_driver(d));
+        return;
+    }
+    plan_draft_tell(d, dc, PLAN_E0, icd ? TRI_YES : TRI_UNKNOWN,
+                    "Vulkan in software, on the CPU: no GPU "
+                    "is used");
+    plan_draft_tell(d, dc, PLAN_E1, TRI_YES,
+                    "the driver compiles the package's Vulkan code itself");
+    if (!plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
+        return;
+    if (icd)
+        show_icd(d, dc, icd->name);
+    plan_draft_env(d, dc, "GGML_VK_VISIBLE_DEVICES=0"); /* the engine hides CPU devices otherwise */
+    plan_settle_choice(d, dc);
+}
+
+void plan_draft_software(struct draft *d)
+{
+    struct candidate *CLEAN_FREE list = NULL;
+    if (d->wish->backend != PLAN_VULKAN_SOFTWARE)
+        return;
+    size_t n = plan_candidate_list(d, PLAN_VULKAN_SOFTWARE, &list);
+    for (size_t i = 0; i < n; i++)
+        judge_software(d, &list[i]);
+    if (n == 0)
+        reject_no_package(d, PLAN_VULKAN_SOFTWARE);
+}

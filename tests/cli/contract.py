@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""contract.py GFXBRIDGE: JSON shapes, exit codes and error sentences that scripts rely on."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import tap  # noqa: E402
+from gfxbridge import SOURCE, answer, call, machine  # noqa: E402
+
+GPU = set("index pci vendor_id device_id revision name asic gfx generation kind driver vram_bytes "
+          "gtt_bytes render_node kfd_node kfd_openable render_openable partitions sources "
+          "notes".split())
+CHOICE = set("rank backend gpus gfx package source state code reason evidence need_bytes have_bytes "
+             "env args".split())
+MACHINES = sorted(n[:-len(".machine")] for n in os.listdir(os.path.join(SOURCE, "tests/machines"))
+                  if n.endswith(".machine"))
+
+
+def one_sentence(done):
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("gfxbridge: "), done.stderr
+    assert done.stdout == "", done.stdout
+
+
+def detect_shapes():
+    assert len(MACHINES) >= 50, len(MACHINES)
+    for name in MACHINES:
+        value = answer("detect", "--sysroot", machine(name))
+        assert set(value) >= {"host", "kfd", "vulkan", "gpus"}, name
+        for gpu in value["gpus"]:
+            assert set(gpu) >= GPU, (name, GPU - set(gpu))
+            assert gpu["gfx"] is None or gpu["vendor_id"] == "1002", (name, gpu)
+
+
+def plan_shapes():
+    for name in MACHINES:
+        value = answer("plan", "--sysroot", machine(name), code=(0, 3))
+        assert set(value) >= {"policy", "model", "choices", "chosen"}, name
+        assert {c["backend"] for c in value["choices"]} >= {"rocm", "vulkan", "cpu"}, name
+        for choice in value["choices"]:
+            assert set(choice) >= CHOICE, (name, CHOICE - set(choice))
+            assert choice["reason"], (name, choice)
+            assert (choice["state"] == "rejected") == (choice["code"] != "ok"), (name, choice)
+        ranks = [c["rank"] for c in value["choices"]]
+        assert ranks == list(range(1, len(ranks) + 1)), (name, ranks)
+        states = [c["state"] == "rejected" for c in value["choices"]]
+        assert states == sorted(states), f"{name}: a rejected choice before a usable one"
+        first = next((i for i, r in enumerate(states) if not r), None)
+        assert value["chosen"] == first, (name, value["chosen"], first)
+
+
+def live_computer():
+    assert set(answer("detect")["host"]) >= {"os", "kernel", "distribution", "glibc", "cpu",
+                                             "memory_bytes", "container", "wsl"}
+    answer("plan", code=(0, 3))
+    assert set(answer("doctor", code=(0, 1))) >= {"ok", "findings"}
+
+
+def explain_queries():
+    def gfx(query, *options):
+        return sorted(str(a["gfx"]) for a in answer("explain", query, *options)["answers"])
+    assert gfx("1002:744c:cc") == ["gfx1100"]
+    assert gfx("1002:744c") == ["gfx1100"]
+    assert gfx("gfx1101") == ["gfx1101"]
+    assert gfx("gfx906:sramecc+:xnack-") == ["gfx906"]
+    assert gfx("gfx110X") == ["gfx1100", "gfx1101", "gfx1102", "gfx1103"]
+    assert gfx("AMD Radeon RX 7800 XT") == ["gfx1101"]
+    assert gfx("Radeon 840M") == ["gfx1152", "gfx1153"]
+    assert answer("explain", "Radeon 840M")["ambiguous"] is True
+    assert gfx("1002:6798") == ["gfx600"]
+    assert gfx("AMD Radeon HD 6900 Series") == ["None"]
+    assert gfx("RX 7900 XT") == ["gfx1100"]
+    windows = answer("explain", "gfx1100", "--os", "windows")["answers"][0]["packages"]
+    assert windows and all(p["os"] == "windows" for p in windows), windows
+
+
+def exit_codes():
+    call("explain", "no such card at all", code=(1, 3))
+    one_sentence(call("frobnicate", code=2))
+    one_sentence(call("detect", "--no-such-option", code=2))
+    one_sentence(call("detect", "word", code=2))
+    one_sentence(call("plan", "--backend", "cuda", code=2))
+    one_sentence(call("plan", "--policy", "luck", code=2))
+    one_sentence(call("detect", "--os", "beos", code=2))
+    one_sentence(call("detect", "--sysroot", "/nonexistent/x.machine", code=1))
+    one_sentence(call("inspect", "/nonexistent", code=1))
+    one_sentence(call("run", "--sysroot", machine(MACHINES[0]), "hello", code=2))
+    one_sentence(call(code=2))
+    assert call("--version").stdout.startswith("gfxbridge ")
+
+
+def full_stdout_is_an_error():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        import subprocess
+        from gfxbridge import PROGRAM
+        done = subprocess.run([PROGRAM, "table"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "write" in done.stderr, (done.returncode, done.stderr)
+
+
+def capture_round_trip():
+    for name in MACHINES[::7]:
+        text = call("capture", "--sysroot", machine(name)).stdout
+        path = f"/tmp/gfxbridge-contract-{os.getpid()}.machine"
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        try:
+            before = answer("detect", "--sysroot", machine(name))
+            after = answer("detect", "--sysroot", path)
+            assert before == after, name
+        finally:
+            os.unlink(path)
+
+
+tap.run([
+    ("detect: every field, every captured machine", detect_shapes),
+    ("plan: every field, every captured machine", plan_shapes),
+    ("detect, plan and doctor on this computer", live_computer),
+    ("explain: ids, targets, families, names", explain_queries),
+    ("exit codes and one sentence", exit_codes),
+    ("a full stdout is an error", full_stdout_is_an_error),
+    ("capture of a capture is the same machine", capture_round_trip),
+])

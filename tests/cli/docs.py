@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""docs.py GFXBRIDGE: what the documents and --help say agrees with the program."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import tap  # noqa: E402
+from gfxbridge import SOURCE, call  # noqa: E402
+
+
+def read(*parts):
+    with open(os.path.join(SOURCE, *parts), encoding="utf-8") as f:
+        return f.read()
+
+
+def reasons():
+    header = set(re.findall(r'X\(\w+, \d+, "([a-z-]+)"\)', read("include", "gfxbridge.h")))
+    document = set(re.findall(r"^\| `([a-z-]+)` \|", read("docs", "reasons.md"), re.M))
+    assert len(header) > 30, header
+    assert header == document, header ^ document
+
+
+def commands():
+    done = call("--help")
+    return re.findall(r"^  ([a-z]+) +\S", done.stdout.split("Options")[0], re.M)
+
+
+def every_command_has_help():
+    names = commands()
+    assert len(names) >= 10, names
+    for name in names:
+        done = call(name, "--help")
+        assert done.stdout.startswith(f"Usage: gfxbridge {name}"), done.stdout
+        assert done.stderr == ""
+
+
+def readme_names_every_command():
+    text = read("README.md")
+    missing = [n for n in commands() if f"`{n}" not in text and f"gfxbridge {n}" not in text]
+    assert not missing, missing
+
+
+def version_is_one():
+    version = call("--version").stdout.split()[1]
+    assert re.search(rf"version: '{re.escape(version)}'", read("meson.build")), version
+    assert f"## {version}" in read("CHANGELOG.md"), version
+
+
+def no_dead_links():
+    for folder in (".", "docs"):
+        for name in os.listdir(os.path.join(SOURCE, folder)):
+            if not name.endswith(".md"):
+                continue
+            for target in re.findall(r"\]\(([^)#:]+)\)", read(folder, name)):
+                path = os.path.join(SOURCE, folder, target)
+                assert os.path.exists(path), f"{folder}/{name} links to {target}"
+
+
+tap.run([
+    ("docs/reasons.md has exactly the codes of the header", reasons),
+    ("every command has its own --help", every_command_has_help),
+    ("README names every command", readme_names_every_command),
+    ("one version everywhere", version_is_one),
+    ("no dead links in the documents", no_dead_links),
+])

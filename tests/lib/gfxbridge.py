@@ -1,0 +1,35 @@
+"""Calls of the gfxbridge under test (argv[1] of every test script)."""
+import json
+import os
+import subprocess
+import sys
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SHARED = os.path.join(os.path.dirname(SOURCE), "shared")
+FIXTURES = os.path.join(SHARED, "fixtures")
+
+
+def call(*arguments, code=0, env=None, **options):
+    """Run it; code: the exit code (or a tuple of them) that must come back; None takes any."""
+    options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("timeout", 300)
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True,
+                          env={**os.environ, **(env or {})}, **options)
+    wanted = code if isinstance(code, tuple) else (code,)
+    assert code is None or done.returncode in wanted, (
+        f"{arguments}: exit code {done.returncode}, wanted {code}\n{done.stderr[-2000:]}")
+    return done
+
+
+def answer(*arguments, **options):
+    """Run it with --json and give the object, which must be the only thing on stdout."""
+    done = call(*arguments, "--json", **options)
+    value = json.loads(done.stdout)
+    assert value["schema"] == 1, "schema is not 1"
+    return value
+
+
+def machine(name):
+    """Path of one of the project's own captured machines."""
+    return os.path.join(SOURCE, "tests", "machines", name + ".machine")

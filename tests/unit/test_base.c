@@ -1,0 +1,386 @@
+/* test_base.c - text, buffers, tables, writing, locks, children and digests. */
+#include "base/base.h"
+#include "base/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static char *scratch_dir(void)
+{
+    char *dir = strdup("/tmp/gfxbridge-base-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    return dir;
+}
+
+/* ---- str ---- */
+
+static void str_numbers_are_strict(void **state)
+{
+    (void)state;
+    uint64_t n = 7;
+    assert_int_equal(str_to_u64(STR("110000"), 10, &n), 0);
+    assert_int_equal(n, 110000);
+    assert_int_equal(str_to_u64(STR("0x744C"), 16, &n), 0);
+    assert_int_equal(n, 0x744c);
+    assert_int_equal(str_to_u64(STR("18446744073709551615"), 10, &n), 0);
+    assert_true(n == UINT64_MAX);
+    assert_int_equal(str_to_u64(STR("18446744073709551616"), 10, &n), -ERANGE);
+    static const char *const bad[] = {"", " 1", "1 ", "-1", "+1", "0x", "12a", "1.0", "٣"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        n = 7;
+        assert_int_equal(str_to_u64(str_from(bad[i]), 10, &n), -EINVAL);
+        assert_int_equal(n, 7);
+    }
+}
+
+static void str_cut_gives_every_piece(void **state)
+{
+    (void)state;
+    struct str rest = STR("a,,b,"), piece;
+    const char *const want[] = {"a", "", "b", ""};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(str_cut(&rest, ',', &piece));
+        assert_true(str_is(piece, want[i]));
+    }
+    assert_false(str_cut(&rest, ',', &piece));
+}
+
+static void str_lists_match_whole_words(void **state)
+{
+    (void)state;
+    assert_true(str_list_has(STR("gfx1030 gfx1100"), STR("gfx1100")));
+    assert_false(str_list_has(STR("gfx1030 gfx1100"), STR("gfx110")));
+    assert_false(str_list_has(STR_NONE, STR("gfx110")));
+    assert_true(str_has_nocase(STR("AMD Radeon"), STR("radeon")));
+    assert_true(str_compare(STR("gfx90a"), STR("gfx90c")) < 0);
+    assert_true(str_compare(STR("gfx9"), STR("gfx90a")) < 0);
+}
+
+/* ---- buf ---- */
+
+static void buf_stops_at_its_maximum(void **state)
+{
+    (void)state;
+    struct buf b = BUF_INIT(10);
+    buf_add_text(&b, "12345");
+    buf_addf(&b, "%s", "67890");
+    assert_true(buf_ok(&b));
+    assert_string_equal(buf_text(&b), "1234567890");
+    buf_add_char(&b, 'x');
+    assert_false(buf_ok(&b));
+    assert_string_equal(buf_text(&b), "1234567890");
+    assert_null(buf_take(&b));
+    char *empty = buf_take(&b);
+    assert_string_equal(empty, "");
+    free(empty);
+}
+
+/* ---- error ---- */
+
+static void error_text_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    struct gfxb_error err;
+    char long_text[2 * sizeof(err.text)];
+    for (size_t i = 0; i + 2 < sizeof(long_text); i += 2)
+        memcpy(long_text + i, "ü", 2);
+    long_text[sizeof(long_text) - 2] = '\0';
+    assert_int_equal(error_set(&err, GFXB_E_OFFLINE, "x%s", long_text), -GFXB_E_OFFLINE);
+    size_t n = strlen(err.text);
+    assert_true(n >= sizeof(err.text) - 3);
+    assert_int_equal(n % 2, 1);
+    error_prefix(&err, "installing: ");
+    assert_int_equal(err.code, GFXB_E_OFFLINE);
+    assert_int_equal(error_set(NULL, EIO, "nobody reads it"), -EIO);
+    assert_string_equal(gfxb_code_name(GFXB_E_OFFLINE), "offline");
+    assert_string_equal(gfxb_code_name(EIO), "io-error");
+}
+
+/* ---- table ---- */
+
+static const char *const columns[] = {"id", "value", NULL};
+
+static void table_gives_rows_and_empty_fields(void **state)
+{
+    (void)state;
+    struct table t;
+    struct table_row row;
+    table_init(&t, "t.tsv", STR("# comment\n\nid\tvalue\r\na\t-\nb\tc d"), columns);
+    assert_int_equal(table_next(&t, &row, NULL), 1);
+    assert_true(str_is(row.field[0], "a") && row.field[1].n == 0);
+    assert_int_equal(row.line, 4);
+    assert_int_equal(table_next(&t, &row, NULL), 1);
+    assert_true(str_is(row.field[1], "c d"));
+    assert_int_equal(table_next(&t, &row, NULL), 0);
+}
+
+static void table_errors_name_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *begins;
+    } bad[] = {
+        {"", "t.tsv:"},
+        {"id\n", "t.tsv:1:2 (value)"},
+        {"id\tother\n", "t.tsv:1:2 (value)"},
+        {"id\tvalue\na\n", "t.tsv:2:2 (value)"},
+        {"id\tvalue\na\tb\tc\n", "t.tsv:2:2 (value)"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct table t;
+        struct table_row row;
+        struct gfxb_error err;
+        table_init(&t, "t.tsv", str_from(bad[i].bytes), columns);
+        assert_int_equal(table_next(&t, &row, &err), -GFXB_E_TABLE);
+        assert_memory_equal(err.text, bad[i].begins, strlen(bad[i].begins));
+    }
+}
+
+/* ---- fs ---- */
+
+static void fs_writes_whole_files(void **state)
+{
+    (void)state;
+    struct gfxb_error err;
+    char *dir = scratch_dir(), *deep = fs_join(dir, "a b/c"), *file = fs_join(deep, "f");
+    assert_int_equal(fs_make_dirs(deep, 0755, &err), 0);
+    assert_int_equal(fs_write(file, "one", 3, 0600, &err), 0);
+    assert_int_equal(fs_write(file, "two!", 4, 0640, &err), 0);
+    struct buf b = BUF_INIT(100);
+    assert_int_equal(fs_read(file, 100, &b), 0);
+    assert_string_equal(buf_text(&b), "two!");
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    buf_clear(&b);
+    assert_int_equal(fs_read(file, 3, &b), -EFBIG);
+    buf_done(&b);
+    char *under_file = fs_join(file, "x");
+    assert_int_equal(fs_write(under_file, "", 0, 0600, &err), -ENOTDIR);
+    assert_int_equal(fs_make_dirs(under_file, 0755, &err), -ENOTDIR);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(under_file);
+    free(file);
+    free(deep);
+    free(dir);
+}
+
+static void fs_publishes_once(void **state)
+{
+    (void)state;
+    struct gfxb_error err;
+    char *dir = scratch_dir(), *stage = fs_join(dir, "stage"), *final = fs_join(dir, "final");
+    char *file = fs_join(stage, "sub/f");
+    char *sub = fs_join(stage, "sub");
+    assert_int_equal(fs_make_dirs(sub, 0755, &err), 0);
+    assert_int_equal(fs_write(file, "x", 1, 0444, &err), 0);
+    assert_int_equal(chmod(sub, 0555), 0);
+    assert_int_equal(fs_publish_tree(stage, final, &err), 0);
+    assert_int_equal(access(stage, F_OK), -1);
+    assert_int_equal(fs_make_dirs(stage, 0755, &err), 0);
+    assert_int_equal(fs_publish_tree(stage, final, &err), -EEXIST);
+    assert_int_equal(access(stage, F_OK), 0);
+    uint64_t bytes = 0;
+    assert_int_equal(fs_tree_bytes(dir, &bytes), 0);
+    assert_true(bytes >= 4096);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(sub);
+    free(file);
+    free(final);
+    free(stage);
+    free(dir);
+}
+
+static void fs_lock_is_exclusive(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir(), *path = fs_join(dir, "lock");
+    int first = -1, second = -1;
+    assert_int_equal(fs_lock(path, true, &first, NULL), 0);
+    assert_int_equal(fs_lock(path, false, &second, NULL), -EWOULDBLOCK);
+    /* Removed by its holder: the next one must not lock the dead file. */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fs_lock(path, false, &second, NULL), 0);
+    close(first);
+    close(second);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(path);
+    free(dir);
+}
+
+/* ---- child ---- */
+
+static int run(const char *script, int deadline_ms, struct child_result *ret)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    const char *const env[] = {"PATH=/usr/bin:/bin", "A=b c", NULL};
+    struct child_spec spec = {.argv = argv,
+                              .env = env,
+                              .out_fd = -1,
+                              .err_fd = -1,
+                              .deadline_ms = deadline_ms,
+                              .max_output = 1000};
+    return child_run(&spec, ret, NULL);
+}
+
+static void child_collects_both_streams(void **state)
+{
+    (void)state;
+    struct child_result r;
+    assert_int_equal(run("echo \"$A\"; echo err >&2; env | wc -l; exit 3", 5000, &r), 0);
+    assert_int_equal(WEXITSTATUS(r.status), 3);
+    assert_false(child_result_ok(&r));
+    assert_memory_equal(buf_text(&r.out), "b c\n", 4);
+    assert_string_equal(buf_text(&r.err), "err\n");
+    child_result_done(&r);
+}
+
+static void child_output_is_bounded(void **state)
+{
+    (void)state;
+    struct child_result r;
+    assert_int_equal(run("yes | head -c 5000000", 20000, &r), 0);
+    assert_true(child_result_ok(&r));
+    assert_int_equal(r.out.n, 1000);
+    child_result_done(&r);
+}
+
+static void child_ends_at_its_deadline_with_its_group(void **state)
+{
+    (void)state;
+    struct child_result r;
+    char *dir = scratch_dir();
+    char script[200];
+    snprintf(script, sizeof(script), "sleep 60 & echo $! > %s/pid; wait", dir);
+    assert_int_equal(run(script, 300, &r), 0);
+    assert_true(r.timed_out);
+    child_result_done(&r);
+    char *path = fs_join(dir, "pid");
+    struct buf b = BUF_INIT(100);
+    uint64_t pid = 0;
+    assert_int_equal(fs_read(path, 100, &b), 0);
+    assert_int_equal(str_to_u64(str_trim(buf_view(&b)), 10, &pid), 0);
+    /* The grandchild was killed; it may be a zombie of init's for a moment. */
+    for (int i = 0; i < 200 && kill((pid_t)pid, 0) == 0; i++) {
+        char proc[64], line[400] = "";
+        snprintf(proc, sizeof(proc), "/proc/%d/stat", (int)pid);
+        FILE *f = fopen(proc, "r");
+        if (f && fgets(line, sizeof(line), f) && strstr(line, ") Z")) {
+            fclose(f);
+            break;
+        }
+        if (f)
+            fclose(f);
+        usleep(10000);
+        assert_int_not_equal(i, 199);
+    }
+    buf_done(&b);
+    free(path);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(dir);
+}
+
+static void child_that_is_not_there(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/nonexistent/program", NULL};
+    struct child_spec spec = {.argv = argv, .max_output = 10};
+    struct child_result r;
+    struct gfxb_error err;
+    assert_int_equal(child_run(&spec, &r, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent/program"));
+}
+
+static void child_gets_nothing_of_ours(void **state)
+{
+    (void)state;
+    int leak = open("/dev/null", O_RDONLY); /* no O_CLOEXEC, as a careless library would */
+    struct child_result r;
+    setenv("LLAMA_ARG_MODEL", "x", 1);
+    assert_int_equal(run("ls /proc/self/fd | wc -l; env | grep -c LLAMA", 5000, &r), 0);
+    /* 0, 1, 2 and the directory that ls reads */
+    assert_string_equal(buf_text(&r.out), "4\n0\n");
+    child_result_done(&r);
+    close(leak);
+}
+
+static void child_reads_its_input(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/bin/cat", NULL};
+    struct child_spec spec = {
+        .argv = argv, .input = "hello", .max_output = 10, .deadline_ms = 5000};
+    struct child_result r;
+    assert_int_equal(child_run(&spec, &r, NULL), 0);
+    assert_string_equal(buf_text(&r.out), "hello");
+    child_result_done(&r);
+}
+
+static void child_orderly_end(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/bin/sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.01; done",
+                                NULL};
+    struct child_spec spec = {.argv = argv, .out_fd = -1, .err_fd = -1};
+    struct child child = CHILD_NONE;
+    int status = 0;
+    assert_int_equal(child_start(&spec, &child, NULL), 0);
+    assert_int_equal(child_wait(&child, 200, &status), 0);
+    child_end(&child, 5000, &status);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    assert_int_equal(child.pid, -1);
+    child_end(&child, 5000, NULL);
+}
+
+/* ---- digest ---- */
+
+static void digest_known_answers(void **state)
+{
+    (void)state;
+    char hex[DIGEST_HEX];
+    assert_int_equal(digest_bytes("abc", 3, hex), 0);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    char *dir = scratch_dir(), *file = fs_join(dir, "f");
+    assert_int_equal(fs_write(file, "", 0, 0600, NULL), 0);
+    assert_int_equal(digest_file(file, hex, NULL), 0);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_int_equal(digest_file("/nonexistent", hex, NULL), -ENOENT);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(file);
+    free(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(str_numbers_are_strict),
+        cmocka_unit_test(str_cut_gives_every_piece),
+        cmocka_unit_test(str_lists_match_whole_words),
+        cmocka_unit_test(buf_stops_at_its_maximum),
+        cmocka_unit_test(error_text_is_cut_at_a_character),
+        cmocka_unit_test(table_gives_rows_and_empty_fields),
+        cmocka_unit_test(table_errors_name_the_place),
+        cmocka_unit_test(fs_writes_whole_files),
+        cmocka_unit_test(fs_publishes_once),
+        cmocka_unit_test(fs_lock_is_exclusive),
+        cmocka_unit_test(child_collects_both_streams),
+        cmocka_unit_test(child_output_is_bounded),
+        cmocka_unit_test(child_ends_at_its_deadline_with_its_group),
+        cmocka_unit_test(child_that_is_not_there),
+        cmocka_unit_test(child_gets_nothing_of_ours),
+        cmocka_unit_test(child_reads_its_input),
+        cmocka_unit_test(child_orderly_end),
+        cmocka_unit_test(digest_known_answers),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
