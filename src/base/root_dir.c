@@ -88,20 +88,75 @@ static int dir_read_stub(const struct root *root, const char *path, char *ret_ta
     return 0;
 }
 
+/* Is there no link (a real one) on the way to path? Then ".." can be taken off as text. */
+static bool dir_is_plain(const struct root *root, const char *path)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+    };
+    int CLEAN_CLOSE fd = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
+    return fd >= 0;
+}
+
 /* "dir of the first `end` bytes of path" + "/" + target + rest of path, into path. */
-static int dir_splice(char path[ROOT_PATH_MAX], size_t end, const char *target)
+static int dir_splice(const struct root *root, char path[ROOT_PATH_MAX], size_t end,
+                      const char *target)
 {
     size_t start = end;
     while (start > 0 && path[start - 1] != '/')
         start--;
     struct buf CLEAN_BUF text = BUF_INIT(ROOT_PATH_MAX - 1);
     buf_add(&text, path, start);
+    if (buf_ok(&text) && dir_is_plain(root, buf_text(&text))) {
+        while (strncmp(target, "../", 3) == 0) {
+            target += 3;
+            while (text.n > 1 && text.p[--text.n - 1] != '/')
+                continue;
+        }
+    }
     buf_add_text(&text, target);
     buf_add_text(&text, path + end);
     if (!buf_ok(&text))
         return -ENAMETOOLONG;
     memcpy(path, text.p, text.n + 1);
     return 0;
+}
+
+/* Does prefix lead to a directory (1), to something else (0), or further than such a thing (-1)? */
+static int dir_probe(const struct root *root, const char *prefix)
+{
+    struct stat st;
+    int CLEAN_CLOSE fd = dir_open(root, prefix, O_PATH);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    return S_ISDIR(st.st_mode);
+}
+
+/*
+ * The length of the first prefix of path that is no directory, at most n; by halving, because what
+ * lies beyond it cannot be opened either. 0 when all are directories.
+ */
+static size_t dir_find_end(const struct root *root, const char *path, size_t n)
+{
+    char prefix[ROOT_PATH_MAX];
+    size_t ends[ROOT_PATH_MAX / 2];
+    size_t count = 0;
+    for (size_t end = 1; end <= n; end++) {
+        if (end == n || path[end] == '/')
+            ends[count++] = end;
+    }
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        memcpy(prefix, path, ends[middle]);
+        prefix[ends[middle]] = '\0';
+        if (dir_probe(root, prefix) == 1)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count ? ends[low] : 0;
 }
 
 /*
@@ -113,20 +168,17 @@ static int dir_follow_stub(const struct root *root, char path[ROOT_PATH_MAX], bo
     char target[DIR_STUB_MAX];
     char prefix[ROOT_PATH_MAX];
     size_t n = strlen(path);
-    memcpy(prefix, path, n + 1);
-    for (size_t end = 1; end <= n; end++) {
-        if (path[end] != '/' && path[end] != '\0')
-            continue;
-        if (path[end] == '\0' && !last)
-            break;
-        prefix[end] = '\0';
-        if (dir_read_stub(root, prefix, target, sizeof(target)) == 0) {
-            int r = dir_splice(path, end, target);
-            return r < 0 ? r : 1;
-        }
-        prefix[end] = path[end];
-    }
-    return 0;
+    while (!last && n > 1 && path[n] != '/')
+        n--;
+    size_t end = dir_find_end(root, path, n);
+    if (end == 0)
+        return 0;
+    memcpy(prefix, path, end);
+    prefix[end] = '\0';
+    if (dir_read_stub(root, prefix, target, sizeof(target)) < 0)
+        return 0;
+    int r = dir_splice(root, path, end, target);
+    return r < 0 ? r : 1;
 }
 
 /*
@@ -248,24 +300,42 @@ static int dir_stat_once(const struct root *root, const char *path, int flags, s
     return fstat(fd, ret) < 0 ? -errno : 0;
 }
 
+/* A link that became a file at the end of path: what it leads to, or ROOT_LINK when nothing. */
+static int dir_stat_stub(const struct root *root, const char *path, struct stat *st)
+{
+    char real[ROOT_PATH_MAX];
+    if (st->st_size < 4 || st->st_size >= DIR_STUB_MAX ||
+        dir_follow_stubs(root, path, true, real) <= 0)
+        return 0;
+    int r = dir_stat_once(root, real, 0, st);
+    if (r == -ENOENT || r == -ENOTDIR) {
+        *st = (struct stat){.st_mode = S_IFLNK | 0777};
+        r = 0;
+    }
+    return r;
+}
+
+static int dir_stat(const struct root *root, const char *path, struct stat *st)
+{
+    char real[ROOT_PATH_MAX];
+    int r = dir_stat_once(root, path, 0, st);
+    if (r == -ENOTDIR && dir_follow_stubs(root, path, false, real) > 0) {
+        path = real;
+        r = dir_stat_once(root, path, 0, st);
+    }
+    if (r == 0 && root->source == ROOT_SOURCE_DIRECTORY && S_ISREG(st->st_mode))
+        return dir_stat_stub(root, path, st);
+    if (r == -ENOENT || r == -ELOOP) {
+        int seen = dir_stat_once(root, path, O_NOFOLLOW, st);
+        r = seen == 0 && S_ISLNK(st->st_mode) ? 0 : r;
+    }
+    return r;
+}
+
 int root_dir_stat(const struct root *root, const char *path, struct root_stat *ret_stat)
 {
     struct stat st;
-    int r = dir_stat_once(root, path, 0, &st);
-    bool maybe_stub = r == -ENOTDIR || (r == 0 && S_ISREG(st.st_mode) && st.st_size >= 4 &&
-                                        st.st_size < DIR_STUB_MAX);
-    char real[ROOT_PATH_MAX];
-    if (maybe_stub && dir_follow_stubs(root, path, true, real) > 0) {
-        r = dir_stat_once(root, real, 0, &st);
-        if (r == -ENOENT || r == -ENOTDIR) { /* dangling */
-            st = (struct stat){.st_mode = S_IFLNK | 0777};
-            r = 0;
-        }
-    }
-    if (r == -ENOENT || r == -ELOOP) {
-        int seen = dir_stat_once(root, path, O_NOFOLLOW, &st);
-        r = seen == 0 && S_ISLNK(st.st_mode) ? 0 : r;
-    }
+    int r = dir_stat(root, path, &st);
     if (r < 0)
         return r;
     *ret_stat = (struct root_stat){

@@ -28,7 +28,7 @@ enum cli_exit {
 struct cli {
     const char *sysroot; /* NULL: the live computer */
     enum gfx_os os;
-    bool json, quiet, verbose, no_network;
+    bool json, quiet, verbose, no_network, data_dir_given;
     char *data_dir, *config_dir, *runtime_dir; /* owned; XDG places or as given */
     struct log log;
     struct root *root; /* these three are owned, made on first use */

@@ -10,7 +10,7 @@ static const struct storage_place {
     bool prune; /* made again when it is needed */
 } storage_places[] = {
     {"cache", "caches", true},
-    {"models", "models", false},
+    {"canary", "canary", false},
     {"packages", "packages", false},
     {"proofs", "proofs", false},
 };

@@ -81,6 +81,7 @@ static int cli_set_global(struct cli *cli, enum cli_global option, const char *v
     case GLOBAL_DATA_DIR:
         free(cli->data_dir);
         cli->data_dir = strdup(value);
+        cli->data_dir_given = true;
         return cli->data_dir ? 0 : error_set(err, ENOMEM, "out of memory");
     case GLOBAL_NO_NETWORK:
         cli->no_network = true;

@@ -35,7 +35,7 @@ int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_r
         return result;
     r.tables = cli->tables;
     r.root = cli->root;
-    r.data_dir = cli->sysroot ? "/dev/null" : cli->data_dir;
+    r.data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir;
     r.runtime_dir = cli->runtime_dir;
     *ret_request = r;
     return 0;

@@ -15,8 +15,8 @@
     }
 enum { CLI_WISH_BACKEND, CLI_WISH_POLICY, CLI_WISH_GPU, CLI_WISH_OVERRIDE, CLI_WISH_NEXT };
 
-/* Everything of a request but the model: the machine, the tables, the places, the wish. A captured
- * machine takes nothing from this computer's disk: then data_dir names an empty place. */
+/* Everything of a request but the model: the machine, the tables, the places, the wish. For a
+ * captured machine nothing counts as installed or proven, unless --data-dir names what does. */
 int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
                      struct gfxb_error *err);
 

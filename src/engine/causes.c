@@ -54,8 +54,8 @@ static bool causes_match_line(struct str pattern, struct str line)
 
 static bool causes_match(struct str pattern, struct str text)
 {
-    struct str first = pattern, line;
-    str_cut(&first, '*', &first);
+    struct str rest = pattern, first = STR_NONE, line;
+    str_cut(&rest, '*', &first);
     while (text.n) { /* jump from one line that holds the first piece to the next */
         const char *at = memmem(text.p, text.n, first.p, first.n);
         if (!at)

@@ -1,11 +1,10 @@
 #include "engine/ending.h"
 
-#include "engine/engine.h"
-
 #include <stdio.h>
 #include <sys/wait.h>
 
 #define ENDING_WORDS_MAX 240
+#define ENDING_CAUSES_MAX 8
 
 /* "0.04.040.428 E slot   operator(): text": the level letter says it best. */
 static bool ending_is_error(struct str line)
@@ -54,6 +53,19 @@ struct str ending_last_words(struct str log)
     return ending_strip(error.n ? error : last);
 }
 
+bool ending_cause(struct str text, struct engine_cause *ret_cause)
+{
+    struct engine_cause found[ENDING_CAUSES_MAX];
+    size_t n = engine_cause_find(text, found, ENDING_CAUSES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (found[i].code == GFXB_E_OK || found[i].code == GFXB_E_NOT_ON_DEVICE)
+            continue;
+        *ret_cause = found[i];
+        return true;
+    }
+    return false;
+}
+
 int ending_explain(int status, struct str log, const char *what, struct gfxb_error *err)
 {
     char how[64];
@@ -62,7 +74,7 @@ int ending_explain(int status, struct str log, const char *what, struct gfxb_err
     child_status_text(status, how, sizeof(how));
     buf_addf(&text, "gfxbridge: the engine ended: %s\n", how);
     buf_add_str(&text, log);
-    if (engine_cause_find(buf_view(&text), &cause, 1) == 1)
+    if (ending_cause(buf_view(&text), &cause))
         return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s", what, how,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
     struct str words = ending_last_words(log);

@@ -15,7 +15,7 @@
 #define ENGINE_POLL_MAX_MS 50
 #define ENGINE_HEALTH_MS 500
 #define ENGINE_PATIENCE_MS 3000   /* after which a person is told what takes so long */
-#define ENGINE_LOG_MAX (16u << 20) /* of a serving engine's log file */
+#define ENGINE_LOG_MAX (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
 
 void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choice)
 {
@@ -111,7 +111,7 @@ static int engine_mourn(struct engine *engine, const char *what, struct buf *ret
     return ending_explain(engine->status, buf_view(&tail), what, err);
 }
 
-/* It is still there but of no use: the same for a hang. Ends it. Returns -code. */
+/* It is still there but of no use. Ends it. Returns -code. */
 static int engine_give_up(struct engine *engine, int64_t ms, struct buf *ret_tail,
                           struct gfxb_error *err)
 {
@@ -150,6 +150,12 @@ static bool engine_answers(const struct engine *engine, const struct engine_spec
     return http_ask(&request, &status) == 0 && status == 200;
 }
 
+static uint64_t engine_log_size(const struct engine *engine)
+{
+    struct stat st;
+    return stat(engine->rundir.log, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 static void engine_tell_patience(const struct engine_spec *spec)
 {
     bool driver = spec->backend == PLAN_VULKAN || spec->backend == PLAN_VULKAN_SOFTWARE;
@@ -181,7 +187,7 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
             return 0;
         }
         int64_t passed = child_now_ms() - start;
-        if (passed >= limit)
+        if (passed >= limit || engine_log_size(engine) > ENGINE_LOG_MAX)
             return engine_give_up(engine, passed, ret_tail, err);
         if (!told && passed >= ENGINE_PATIENCE_MS) {
             engine_tell_patience(spec);
@@ -273,10 +279,11 @@ const char *engine_device(const struct engine *engine)
  * that it writes in between only changes its place. */
 static void engine_cut_log(struct engine *engine)
 {
-    struct stat st;
     struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    if (engine_log_size(engine) <= ENGINE_LOG_MAX)
+        return;
     int CLEAN_CLOSE fd = open(engine->rundir.log, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= (off_t)ENGINE_LOG_MAX)
+    if (fd < 0)
         return;
     struct engine_places places;
     if (engine->places.n == 0)

@@ -59,6 +59,8 @@ static int launch_library_path(const struct package *package, struct buf *ret)
         char *CLEAN_FREE path = launch_path(package, entry);
         if (!path)
             return -ENOMEM;
+        if (strpbrk(path, ":;$"))
+            return -EINVAL; /* the dynamic loader gives these a meaning of their own */
         buf_addf(ret, "%s%s", ret->n ? ":" : "", path);
     }
     return buf_ok(ret) ? 0 : -ENOMEM;
@@ -202,6 +204,11 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
     launch.cwd = launch_path(spec->package, str_from(spec->package->backend_dir));
     if (code < 0 || !launch.cwd || launch.argv.failed || launch.env.failed) {
         launch_done(&launch);
+        if (code == -EINVAL)
+            return error_set(err, EINVAL,
+                             "the package's directory %s has a name that the dynamic loader cannot "
+                             "search (':', ';' or '$'); choose another --data-dir",
+                             spec->package->dir);
         return error_set(err, code < 0 ? -code : launch.cwd ? E2BIG : ENOMEM,
                          "the engine's command line does not fit");
     }

@@ -35,7 +35,7 @@ static int path_read_packages(const struct path_request *r, struct path *path,
                               struct gfxb_error *err)
 {
     struct package_env env = path_package_env(r);
-    int result = package_list_new(&env, &path->packages, err);
+    int result = r->data_dir ? package_list_new(&env, &path->packages, err) : 0;
     if (result < 0)
         return result;
     path->installed = calloc(path->packages.n + 1, sizeof(*path->installed));
@@ -56,10 +56,11 @@ static int path_read_packages(const struct path_request *r, struct path *path,
 static int path_read_proofs(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     size_t n = 0;
-    int result = engine_proofs_new(r->data_dir, &path->stored, err);
+    int result = r->data_dir ? engine_proofs_new(r->data_dir, &path->stored, err) : 0;
     if (result < 0)
         return result;
-    const struct plan_proof *stored = engine_proofs_for_plan(path->stored, &n);
+    const struct plan_proof *stored =
+        path->stored ? engine_proofs_for_plan(path->stored, &n) : NULL;
     path->proof = calloc(n + path->n_failures + 1, sizeof(*path->proof));
     if (!path->proof)
         return error_set(err, ENOMEM, "out of memory");

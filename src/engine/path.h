@@ -12,7 +12,7 @@ struct path_request {
     const struct gfx_tables *tables;
     const struct root *root; /* the live computer */
     struct plan_wish wish;   /* installed, proof and canary_version are filled in by the path */
-    const char *data_dir;
+    const char *data_dir;     /* NULL, for path_plan alone: nothing is installed or proven */
     const char *runtime_dir;             /* made when absent */
     const char *model;                   /* a GGUF file; NULL: the canary */
     const struct log *log;               /* NULL none */

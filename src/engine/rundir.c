@@ -25,8 +25,8 @@ static int rundir_short_base(char **ret_base, struct gfxb_error *err)
         code = EPERM;
     if (code != 0) {
         code = error_set(err, code,
-                         "the run directory's path is too long for a unix socket and %s cannot be "
-                         "used instead: %s; set XDG_RUNTIME_DIR to a shorter directory",
+                         "the run directory's path is too long for a unix socket, or holds a comma, "
+                         "and %s cannot be used instead: %s; set XDG_RUNTIME_DIR to a shorter one",
                          base, error_errno_text(code));
         free(base);
         return code;
@@ -78,27 +78,41 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
     return fs_lock(lock, false, &rundir->lock_fd, err);
 }
 
+/* Can a socket in a run directory below base have a name that the kernel takes, and that the engine,
+ * which splits its list of hosts at commas, understands? */
+static bool rundir_suits(const char *base)
+{
+    const struct sockaddr_un *address = NULL;
+    return strlen(base) + sizeof(RUNDIR_TAIL) <= sizeof(address->sun_path) && !strchr(base, ',');
+}
+
+/* The directory that run directories are made in, without symbolic links. To be freed. */
+static int rundir_base(const char *runtime_dir, char **ret_base, struct gfxb_error *err)
+{
+    char *base = realpath(runtime_dir, NULL);
+    if (!base) {
+        int code = fs_make_dirs(runtime_dir, 0700, err);
+        if (code < 0)
+            return code;
+        base = realpath(runtime_dir, NULL);
+    }
+    if (!base)
+        return error_set(err, errno, "cannot use the run directory %s: %s", runtime_dir,
+                         error_errno_text(errno));
+    if (!rundir_suits(base)) {
+        free(base);
+        return rundir_short_base(ret_base, err);
+    }
+    *ret_base = base;
+    return 0;
+}
+
 int rundir_open(const char *runtime_dir, struct rundir *ret_rundir, struct gfxb_error *err)
 {
     char *CLEAN_FREE base = NULL;
-    const struct sockaddr_un *address = NULL;
-    int code = 0;
-    if (strlen(runtime_dir) + sizeof(RUNDIR_TAIL) > sizeof(address->sun_path))
-        code = rundir_short_base(&base, err);
-    else if (!(base = realpath(runtime_dir, NULL)) &&
-             (code = fs_make_dirs(runtime_dir, 0700, err)) == 0 &&
-             !(base = realpath(runtime_dir, NULL)))
-        code = error_set(err, errno, "cannot use the run directory %s: %s", runtime_dir,
-                         error_errno_text(errno));
+    int code = rundir_base(runtime_dir, &base, err);
     if (code < 0)
         return code;
-    if (strlen(base) + sizeof(RUNDIR_TAIL) > sizeof(address->sun_path)) {
-        free(base); /* longer without its symbolic links */
-        base = NULL;
-        code = rundir_short_base(&base, err);
-        if (code < 0)
-            return code;
-    }
     char *CLEAN_FREE gate_path = fs_join(base, ".lock");
     int CLEAN_CLOSE gate = -1;
     if (!gate_path)

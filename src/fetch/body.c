@@ -146,7 +146,7 @@ static enum verdict body_out_of_step(struct job *job)
 /* The answer continues what is at hand. */
 static enum verdict body_accept_rest(struct job *job)
 {
-    const struct answer *a = &job->answer;
+    const struct headers *a = &job->answer;
     if (!a->has_range || a->range_start != job->offset ||
         (job->origin.total && a->range_total && a->range_total != job->origin.total))
         return body_out_of_step(job);
@@ -175,7 +175,7 @@ static enum verdict body_accept_whole(struct job *job)
         return verdict;
     job->origin.total = total;
     free(job->origin.validator);
-    job->origin.validator = strdup(answer_validator(&job->answer));
+    job->origin.validator = strdup(headers_validator(&job->answer));
     if (!job->origin.validator)
         return job_out_of_memory(job);
     if (job->part.fd >= 0 && part_save_origin(&job->part, &job->origin, job->err) < 0)

@@ -36,7 +36,7 @@ static size_t exchange_on_header(char *line, size_t size, size_t n, void *contex
 {
     struct job *job = context;
     struct str name, value;
-    answer_add_line(&job->answer, (struct str){line, size * n}, (int64_t)time(NULL), &name,
+    headers_add_line(&job->answer, (struct str){line, size * n}, (int64_t)time(NULL), &name,
                     &value);
     if (name.n && job->request->header)
         job->request->header(job->request->context, job->hop, job->answer.status, name, value);
@@ -172,7 +172,7 @@ static enum verdict exchange_one(struct job *job, const char *url, bool is_own_h
 {
     struct curl_slist *headers = NULL;
     char range[32] = "";
-    answer_init(&job->answer);
+    headers_init(&job->answer);
     job->accepted = job->stalled = false;
     job->skipped = 0;
     job->verdict = VERDICT_DONE;

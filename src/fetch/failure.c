@@ -89,7 +89,7 @@ enum verdict failure_of_curl(struct job *job, CURLcode code)
 static enum verdict failure_of_limit(struct job *job)
 {
     int64_t now = (int64_t)time(NULL);
-    int64_t until = answer_limit_until(&job->answer, now);
+    int64_t until = headers_limit_until(&job->answer, now);
     time_t when = (time_t)until;
     struct tm tm;
     char clock[32] = "";
@@ -126,7 +126,7 @@ static const char *failure_status_meaning(long status)
 enum verdict failure_of_status(struct job *job)
 {
     long status = job->answer.status;
-    if (answer_is_limit(&job->answer))
+    if (headers_is_limit(&job->answer))
         return failure_of_limit(job);
     error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE, "cannot fetch %s: %s answers %ld%s", job->what,
               job->here.host, status, failure_status_meaning(status));

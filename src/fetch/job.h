@@ -6,7 +6,7 @@
 #define FETCH_JOB_H
 
 #include "fetch/address.h"
-#include "fetch/answer.h"
+#include "fetch/headers.h"
 #include "fetch/fetch.h"
 #include "fetch/part.h"
 
@@ -37,7 +37,7 @@ struct job {
     int expired;             /* signed links that had expired when we followed them */
 
     /* This exchange. */
-    struct answer answer;
+    struct headers answer;
     struct address here;     /* whom we talk to */
     int hop;
     uint64_t offset;         /* asked for the bytes from here on */

@@ -96,7 +96,8 @@ static int card_read(const struct gfx_cursor *at, void *item, struct gfxb_error 
     return 0;
 }
 
-const struct gfx_reader gfx_card_reader = {card_columns, sizeof(struct gfx_card), card_read};
+const struct gfx_reader gfx_card_reader = {card_columns, sizeof(struct gfx_card), SIZE_MAX,
+                                           card_read};
 
 const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision)
 {

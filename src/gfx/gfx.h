@@ -26,19 +26,19 @@ struct gfx_target {
     struct str generic;    /* the generic target that covers it; empty: none */
     struct str covers;     /* for a generic target: what it covers, blank-separated */
     unsigned elf_mach;     /* EF_AMDGPU_MACH */
-    unsigned vgpr_kib;     /* vector registers per CU in KiB; 0 unknown (kfd_get_vgpr_size_per_cu) */
-    struct str vulkan;     /* "yes", "kernel" (needs a module option on older kernels), "no" */
+    unsigned vgpr_kib; /* vector registers per CU in KiB; 0 unknown (kfd_get_vgpr_size_per_cu) */
+    struct str vulkan; /* "yes", "kernel" (needs a module option on older kernels), "no" */
     struct str source;
-    unsigned line;         /* in its table's file, as in all rows below */
+    unsigned line; /* in its table's file, as in all rows below */
 };
 
 /* data/cards.tsv: a PCI device id (vendor 1002), or one revision of it. */
 struct gfx_card {
     uint16_t device;
-    int revision;          /* -1: any */
-    struct str name;       /* retail name: for people only, never for decisions */
+    int revision;    /* -1: any */
+    struct str name; /* retail name: for people only, never for decisions */
     struct str asic;
-    struct str gfx;        /* empty: before GCN, or unknown (see confidence) */
+    struct str gfx; /* empty: before GCN, or unknown (see confidence) */
     struct str generation;
     enum gfx_kind kind;
     struct str confidence; /* verified, single, inferred, disputed, unverified */
@@ -48,9 +48,9 @@ struct gfx_card {
 
 /* data/packages.tsv: one exact engine package or one runtime archive. */
 struct gfx_package {
-    struct str id;          /* unique: "llamacpp-rocm-gfx110X-linux" */
-    struct str provider;    /* how it is got: "github", "debian", "system", "therock" ... */
-    struct str backend;     /* rocm, vulkan, cpu; "runtime" for a ROCm runtime archive */
+    struct str id;       /* unique: "llamacpp-rocm-gfx110X-linux" */
+    struct str provider; /* how it is got: "github", "debian", "system", "therock" ... */
+    struct str backend;  /* rocm, vulkan, cpu; "runtime" for a ROCm runtime archive */
     enum gfx_os os;
     struct str arch;        /* x86_64, aarch64 */
     struct str gfx;         /* exact code-object targets, blank-separated; empty for vulkan, cpu */
@@ -59,9 +59,9 @@ struct gfx_package {
     struct str glibc;       /* lowest glibc it runs on, "2.35"; empty: unknown or its own */
     struct str locate;      /* URL, or package names for debian: the provider's own words */
     struct str tag;
-    struct str sha256;      /* empty: not locked yet */
-    uint64_t size;          /* bytes to fetch; 0 unknown */
-    bool installable;       /* a provider of ours can install it; else listed for people's answers */
+    struct str sha256; /* empty: not locked yet */
+    uint64_t size;     /* bytes to fetch; 0 unknown */
+    bool installable;  /* a provider of ours can install it; else listed for people's answers */
     struct str notes;
     struct str source;
     unsigned line;
@@ -81,13 +81,13 @@ enum gfx_effect {
  * and evaluates the terms, `table check` refuses unknown ones. */
 struct gfx_quirk {
     struct str id;
-    struct str gfx;       /* blank-separated targets; empty: any */
+    struct str gfx; /* blank-separated targets; empty: any */
     struct str condition;
     enum gfx_effect effect;
-    int code;             /* GFXB_E_ of a block; 0 otherwise */
+    int code; /* GFXB_E_ of a block; 0 otherwise */
     struct str value;
-    struct str text;      /* one sentence: what happens */
-    struct str remedy;    /* what to do; may be empty */
+    struct str text;       /* one sentence: what happens */
+    struct str remedy;     /* what to do; may be empty */
     struct str confidence; /* high, medium, low, disputed */
     struct str source;
     unsigned line;
@@ -121,8 +121,8 @@ struct gfx_table_source {
 };
 
 /* As gfx_tables_new, but with these tables instead of the embedded ones of the same name. */
-int gfx_tables_from(const struct gfx_table_source *source, size_t n,
-                    struct gfx_tables **ret_tables, struct gfxb_error *err);
+int gfx_tables_from(const struct gfx_table_source *source, size_t n, struct gfx_tables **ret_tables,
+                    struct gfxb_error *err);
 
 /* "targets", "cards", "packages", "quirks". */
 const char *gfx_table_name(enum gfx_table table);
@@ -146,7 +146,8 @@ int gfx_kfd_name(uint32_t version, char *ret_name, size_t size);
 /* The only target that has this GC IP version; NULL when none or several (9.4.3). */
 const struct gfx_target *gfx_target_by_gc(const struct gfx_tables *t, struct str gc);
 
-/* The row of this device and revision, else of the device alone, else NULL. revision -1: unknown. */
+/* The row of this device and revision, else of the device alone, else NULL. revision -1: unknown.
+ */
 const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision);
 
 /* How code objects for the targets in `list` (blank-separated, features allowed) serve `target`. */
@@ -171,7 +172,7 @@ enum gfx_query_kind {
 /* The answer: every candidate, never a guess. */
 struct gfx_query {
     enum gfx_query_kind kind;
-    const struct gfx_card **card;     /* rows that match, in table order; lent by the tables */
+    const struct gfx_card **card; /* rows that match, in table order; lent by the tables */
     size_t n_cards;
     const struct gfx_target **target; /* the different targets among them, in table order */
     size_t n_targets;

@@ -148,5 +148,5 @@ static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_err
     return 0;
 }
 
-const struct gfx_reader gfx_package_reader = {package_columns, sizeof(struct gfx_package),
+const struct gfx_reader gfx_package_reader = {package_columns, sizeof(struct gfx_package), 4096,
                                               package_read};

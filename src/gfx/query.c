@@ -362,10 +362,11 @@ int gfx_query_new(const struct gfx_tables *tables, const char *text, struct gfx_
 {
     struct str trimmed = str_trim(str_from(text));
     if (trimmed.n == 0 || trimmed.n > QUERY_BYTES_MAX || !text_is_printable(trimmed))
-        return error_set(err, GFXB_E_USAGE,
-                         "ask for a PCI id (1002:744c), a target (gfx1101), a family (gfx110X) or "
-                         "a name of at most %d bytes",
-                         QUERY_BYTES_MAX);
+        return error_set(
+            err, GFXB_E_USAGE,
+            "ask for a PCI id (vendor:device, in hexadecimal), a gfx target, a family of "
+            "them, or a name of at most %d bytes",
+            QUERY_BYTES_MAX);
     struct query_search search = {tables, query_new(tables)};
     if (!search.query)
         return error_set(err, ENOMEM, "out of memory");

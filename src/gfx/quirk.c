@@ -124,7 +124,8 @@ static int quirk_read(const struct gfx_cursor *at, void *item, struct gfxb_error
     return 0;
 }
 
-const struct gfx_reader gfx_quirk_reader = {quirk_columns, sizeof(struct gfx_quirk), quirk_read};
+const struct gfx_reader gfx_quirk_reader = {quirk_columns, sizeof(struct gfx_quirk), 4096,
+                                            quirk_read};
 
 bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target)
 {

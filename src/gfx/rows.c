@@ -5,10 +5,10 @@
 const char *const gfx_kind_words[] = {"unknown", "discrete", "integrated", "accelerator", NULL};
 const char *const gfx_os_words[] = {"linux", "windows", NULL};
 
-void *gfx_rows_add(struct gfx_rows *rows)
+void *gfx_rows_add(struct gfx_rows *rows, size_t expected)
 {
     if (rows->n == rows->capacity) {
-        size_t capacity = rows->capacity ? rows->capacity * 2 : 64;
+        size_t capacity = rows->capacity ? rows->capacity * 2 : expected + 1;
         char *p = reallocarray(rows->p, capacity, rows->item);
         if (!p)
             return NULL;
@@ -85,7 +85,10 @@ int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_
 {
     struct str rest = at->row->field[column];
     struct str word;
-    while (str_word(&rest, &word)) {
+    for (unsigned n = 0; str_word(&rest, &word); n++) {
+        if (n == GFX_LIST_MAX)
+            return table_error(at->table, at->row, column, err, "more than %d targets in a list",
+                               GFX_LIST_MAX);
         if (!gfx_name_is_valid(gfx_name_bare(word)))
             return table_error(at->table, at->row, column, err,
                                "'%.*s' is not the name of a gfx target", STR_ARG(word));

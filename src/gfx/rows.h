@@ -10,8 +10,9 @@ struct gfx_rows {
     size_t n, capacity, item; /* item: bytes of one row */
 };
 
-/* A zeroed row at the end; NULL when out of memory. */
-void *gfx_rows_add(struct gfx_rows *rows);
+/* A zeroed row at the end; NULL when out of memory. The first addition makes room for `expected`
+ * rows at once. */
+void *gfx_rows_add(struct gfx_rows *rows, size_t expected);
 /* The row before the one that is being read; NULL when that is the first. */
 const void *gfx_rows_previous(const struct gfx_rows *rows);
 
@@ -26,6 +27,7 @@ struct gfx_cursor {
 struct gfx_reader {
     const char *const *columns;
     size_t item;
+    size_t max; /* rows; bounds what is compared with each other */
     int (*read)(const struct gfx_cursor *at, void *item, struct gfxb_error *err);
 };
 
@@ -42,7 +44,8 @@ int gfx_field_number(const struct gfx_cursor *at, unsigned column, unsigned base
                      uint64_t *ret_value, struct gfxb_error *err);
 int gfx_field_word(const struct gfx_cursor *at, unsigned column, const char *const *words,
                    unsigned *ret_index, struct gfxb_error *err);
-/* A blank-separated list of gfx names (features allowed), none twice. */
+/* A blank-separated list of at most GFX_LIST_MAX gfx names (features allowed), none twice. */
+#define GFX_LIST_MAX 64
 int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_error *err);
 
 /* "gfx90a" of "gfx90a:xnack+". */

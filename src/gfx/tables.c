@@ -26,6 +26,8 @@ static const struct {
                     &gfx_quirk_reader},
 };
 
+#define ROW_BYTES 96 /* of an average line: one allocation is enough for our own tables */
+
 /* The public value, and what it owns. */
 struct gfx_set {
     struct gfx_tables view; /* first: gfx_tables_free gets its address */
@@ -108,7 +110,9 @@ static int rows_read(struct gfx_rows *rows, const struct gfx_reader *reader, con
     rows->item = reader->item;
     int result;
     while ((result = table_next(&table, &row, err)) > 0) {
-        void *item = gfx_rows_add(rows);
+        if (rows->n == reader->max)
+            return table_error(&table, &row, 0, err, "more than %zu rows", reader->max);
+        void *item = gfx_rows_add(rows, bytes.n / ROW_BYTES);
         if (!item)
             return error_set(err, ENOMEM, "%s: out of memory", file);
         struct gfx_cursor at = {&table, &row, rows};

@@ -104,7 +104,7 @@ static int target_read(const struct gfx_cursor *at, void *item, struct gfxb_erro
     return 0;
 }
 
-const struct gfx_reader gfx_target_reader = {target_columns, sizeof(struct gfx_target),
+const struct gfx_reader gfx_target_reader = {target_columns, sizeof(struct gfx_target), 1024,
                                              target_read};
 
 const struct gfx_target *gfx_target_find(const struct gfx_tables *t, struct str name)

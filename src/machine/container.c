@@ -43,8 +43,8 @@ static void container_from_cgroup(const struct root *root, struct machine *m)
     static const struct {
         const char *part, *name;
     } hints[] = {
-        {"kubepods", "kubernetes"}, {"/docker", "docker"}, {"/libpod", "podman"},
-        {"/lxc", "lxc"},            {"lxc.payload", "lxc"},
+        {"kubepods", "kubernetes"}, {"/docker", "docker"}, {"/libpod", "podman"}, {"/lxc", "lxc"},
+        {"lxc.payload", "lxc"},
     };
     struct buf CLEAN_BUF text = BUF_INIT(16 << 10);
     if (root_read(root, "/proc/self/cgroup", 16 << 10, &text) < 0)

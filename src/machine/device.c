@@ -170,6 +170,6 @@ void machine_found_take(struct machine_found *f, const struct machine_device *de
         gpu->device = device->device;
     if (gpu->revision < 0)
         gpu->revision = device->revision;
-    if (gpu->driver[0] == '?')
+    if (gpu->driver[0] == '?' || (gpu->driver[0] == '\0' && device->driver[0] != '?'))
         memcpy(gpu->driver, device->driver, sizeof(gpu->driver));
 }

@@ -14,8 +14,8 @@ static void nodes_read_group(const struct root *root, struct machine_node *node)
         struct str name, password, gid;
         uint64_t number;
         if (!str_cut(&line, ':', &name) || !str_cut(&line, ':', &password) ||
-            !str_cut(&line, ':', &gid) || str_to_u64(gid, 10, &number) < 0 ||
-            number != node->gid || name.n >= sizeof(node->group))
+            !str_cut(&line, ':', &gid) || str_to_u64(gid, 10, &number) < 0 || number != node->gid ||
+            name.n >= sizeof(node->group))
             continue;
         memcpy(node->group, name.p, name.n);
         node->group[name.n] = '\0';

@@ -111,16 +111,17 @@ static uint32_t drm_read_firmware(const struct root *root, const char *dir, cons
     return (uint32_t)value;
 }
 
-/* The graphics core's version from IP discovery: hardware id 11, which newer kernels link as GC. */
+/* The graphics core's version from IP discovery: hardware id 11, also linked as GC. */
 static void drm_read_gc(const struct root *root, const char *dir, char ret_gc[static 24])
 {
-    static const char *const names[] = {"GC", "11"};
+    static const char *const names[] = {"11", "GC"};
     static const char *const parts[] = {"major", "minor", "revision"};
     for (size_t i = 0; i < 2; i++) {
         uint64_t v[3];
         size_t n = 0;
-        while (n < 3 && machine_read_number(root, &v[n], "%s/ip_discovery/die/0/%s/0/%s", dir,
-                                            names[i], parts[n]) == 0 &&
+        while (n < 3 &&
+               machine_read_number(root, &v[n], "%s/ip_discovery/die/0/%s/0/%s", dir, names[i],
+                                   parts[n]) == 0 &&
                v[n] <= 255)
             n++;
         if (n == 3) {
@@ -141,7 +142,7 @@ static void drm_read_amdgpu(const struct root *root, const char *dir, struct mac
     gpu->mes_firmware = drm_read_firmware(root, dir, machine_firmware_files[1]);
     gpu->sdma_firmware = drm_read_firmware(root, dir, machine_firmware_files[2]);
     drm_read_gc(root, dir, f->gc);
-    char path[MACHINE_PATH_MAX];
+    char path[MACHINE_PATH_MAX + 16];
     snprintf(path, sizeof(path), "%s/board_info", dir);
     f->has_board_info = machine_has_path(root, path);
 }
@@ -153,11 +154,16 @@ static int drm_read_card(struct machine_scan *s, const char *name)
     struct drm_place p = drm_read_place(s->root, dir);
     if (!p.is_pci)
         return 0;
+    if (p.is_linked && machine_pci_has_name(s, p.place)) { /* the same by a shorter way */
+        char address[20];
+        machine_place_text(p.place, address);
+        snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", address);
+    }
     int r;
     struct machine_found *f = drm_find_gpu(s, dir, &p, &r);
     if (!f || f->gpu.sources & MACHINE_DRM)
         return r;
-    if (!p.is_linked || f->gpu.device < 0) {
+    if (!p.is_linked) {
         struct machine_device device;
         machine_read_device(s->root, dir, &device);
         machine_found_take(f, &device);

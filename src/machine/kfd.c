@@ -43,8 +43,8 @@ static void kfd_classify(const struct root *root, struct kfd_node *node)
     if (r == 0)
         node->is_gpu = gpu_id != 0 && (p->simd_count > 0 || amd);
     else
-        node->is_gpu = p->simd_count > 0 ? amd || p->cpu_cores_count == 0
-                                         : amd && p->gfx_target_version > 0;
+        node->is_gpu =
+            p->simd_count > 0 ? amd || p->cpu_cores_count == 0 : amd && p->gfx_target_version > 0;
 }
 
 /* 0, -ENOMEM; a node that cannot be read is no GPU node, which a note says. */
@@ -73,8 +73,7 @@ static bool kfd_fits(const struct machine_found *f, const struct kfd_node *node)
 {
     const struct machine_gpu *gpu = &f->gpu;
     return (gpu->vendor == 0 || gpu->vendor == MACHINE_AMD) &&
-           (gpu->device < 0 || node->p.device_id == 0 ||
-            gpu->device == (int)node->p.device_id);
+           (gpu->device < 0 || node->p.device_id == 0 || gpu->device == (int)node->p.device_id);
 }
 
 /*
@@ -155,6 +154,8 @@ static uint64_t kfd_read_memory(const struct root *root, const struct kfd_node *
 {
     uint64_t sum = 0;
     for (unsigned bank = 0; bank < KFD_BANKS_MAX; bank++) {
+        if (node->p.mem_banks_count && bank >= node->p.mem_banks_count)
+            break;
         char path[MACHINE_PATH_MAX];
         struct buf CLEAN_BUF text = BUF_INIT(4096);
         snprintf(path, sizeof(path), "%s/%u/mem_banks/%u/properties", KFD_NODES, node->number,
@@ -181,8 +182,8 @@ static uint64_t kfd_read_memory(const struct root *root, const struct kfd_node *
 static void kfd_note_device(struct machine_gpu *gpu, const struct kfd_node *node)
 {
     if (gpu->device >= 0 && node->p.device_id && gpu->device != (int)node->p.device_id)
-        machine_gpu_note(gpu, "KFD node %u calls this device %04x, PCI calls it %04x",
-                         node->number, (unsigned)node->p.device_id, (unsigned)gpu->device);
+        machine_gpu_note(gpu, "KFD node %u calls this device %04x, PCI calls it %04x", node->number,
+                         (unsigned)node->p.device_id, (unsigned)gpu->device);
 }
 
 static void kfd_attach(const struct root *root, struct machine_found *f,
@@ -195,7 +196,7 @@ static void kfd_attach(const struct root *root, struct machine_found *f,
     gpu->vendor = MACHINE_AMD;
     if (gpu->device < 0 && p->device_id)
         gpu->device = (int)p->device_id;
-    if (gpu->driver[0] == '?')
+    if (gpu->driver[0] == '?' || gpu->driver[0] == '\0')
         snprintf(gpu->driver, sizeof(gpu->driver), "amdgpu"); /* KFD is a part of it */
     if (gpu->kfd_node < 0) {
         gpu->kfd_node = (int)node->number;
@@ -203,8 +204,8 @@ static void kfd_attach(const struct root *root, struct machine_found *f,
         gpu->kfd_version = (uint32_t)p->gfx_target_version;
         gpu->kfd_cwsr = p->has_cwsr ? TRI_YES : p->is_whole ? TRI_NO : TRI_UNKNOWN;
     } else if (p->gfx_target_version != gpu->kfd_version) {
-        machine_gpu_note(gpu, "KFD node %u has gfx_target_version %u, node %d has %u",
-                         node->number, (unsigned)p->gfx_target_version, gpu->kfd_node,
+        machine_gpu_note(gpu, "KFD node %u has gfx_target_version %u, node %d has %u", node->number,
+                         (unsigned)p->gfx_target_version, gpu->kfd_node,
                          (unsigned)gpu->kfd_version);
     }
     gpu->partitions++;

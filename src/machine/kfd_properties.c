@@ -9,18 +9,17 @@ static const struct kfd_field {
     size_t offset;
     uint64_t max; /* what is larger is no such number */
 } kfd_fields[] = {
-#define KFD_FIELD(field, max) {STR(#field), offsetof(struct kfd_properties, field), (max)}
-    KFD_FIELD(simd_count, 1 << 20),
-    KFD_FIELD(cpu_cores_count, 1 << 20),
-    KFD_FIELD(gfx_target_version, 1000000),
-    KFD_FIELD(vendor_id, 0xffff),
-    KFD_FIELD(device_id, 0xffff),
-    KFD_FIELD(location_id, UINT32_MAX),
-    KFD_FIELD(domain, UINT32_MAX),
-    KFD_FIELD(drm_render_minor, 1 << 20),
-    KFD_FIELD(fw_version, UINT32_MAX),
-    KFD_FIELD(sdma_fw_version, UINT32_MAX),
+#define KFD_FIELD(field, max)                                                                      \
+    {                                                                                              \
+        STR(#field), offsetof(struct kfd_properties, field), (max)                                 \
+    }
+    KFD_FIELD(simd_count, 1 << 20),         KFD_FIELD(cpu_cores_count, 1 << 20),
+    KFD_FIELD(gfx_target_version, 1000000), KFD_FIELD(vendor_id, 0xffff),
+    KFD_FIELD(device_id, 0xffff),           KFD_FIELD(location_id, UINT32_MAX),
+    KFD_FIELD(domain, UINT32_MAX),          KFD_FIELD(drm_render_minor, 1 << 20),
+    KFD_FIELD(fw_version, UINT32_MAX),      KFD_FIELD(sdma_fw_version, UINT32_MAX),
     KFD_FIELD(local_mem_size, UINT64_MAX),
+    KFD_FIELD(mem_banks_count, 1 << 10),
 #undef KFD_FIELD
 };
 #define KFD_FIELDS (sizeof(kfd_fields) / sizeof(kfd_fields[0]))

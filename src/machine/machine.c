@@ -1,4 +1,5 @@
-/* machine.c - runs the sources of evidence in order and makes one plain value of what they found. */
+/* machine.c - runs the sources of evidence in order and makes one plain value of what they found.
+ */
 #include "machine/machine_private.h"
 
 #include <errno.h>

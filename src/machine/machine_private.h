@@ -52,8 +52,7 @@ int machine_found_failure(struct machine_scan *s);
 bool machine_pci_has_name(const struct machine_scan *s, uint64_t place);
 void machine_gpu_note(struct machine_gpu *gpu, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void machine_note(struct machine *m, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void machine_note(struct machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* sysfs.c: small files whose path is made from a format. 0 or -errno. */
 int machine_read_line(const struct root *root, char *ret_line, size_t size, const char *format, ...)
@@ -81,7 +80,7 @@ void machine_found_take(struct machine_found *f, const struct machine_device *de
 /* One KFD topology node's properties file. */
 struct kfd_properties {
     uint64_t simd_count, cpu_cores_count, gfx_target_version, vendor_id, device_id, location_id,
-        domain, drm_render_minor, fw_version, sdma_fw_version, local_mem_size;
+        domain, drm_render_minor, fw_version, sdma_fw_version, local_mem_size, mem_banks_count;
     bool has_location;
     bool has_cwsr;   /* both sizes of the register-save area */
     bool is_whole;   /* the line that ends every kernel's file is there */
@@ -108,9 +107,32 @@ void machine_identify(const struct machine_scan *s, struct machine_found *f);
 /* device_nodes.c */
 void machine_read_render_node(const struct root *root, struct machine_gpu *gpu);
 
-/* Tables that capture.c shares with the readers: NULL-terminated. */
+/* vulkan.c: a library present and of this computer's architecture? A 32-bit one serves 32-bit
+ * programs only. */
+enum tri machine_library_state(const struct root *root, const char *arch, const char *path);
+
+/* Tables that the capture shares with the readers: NULL-terminated. */
 extern const char *const machine_library_dirs[];
 extern const char *const machine_manifest_dirs[];
 extern const char *const machine_firmware_files[];
+
+/* capture.c: what is written, one entry a path; capture_host.c adds what is not a plain copy. */
+struct machine_capture_entry {
+    char *path;
+    char *text; /* its lines in the .machine format */
+};
+struct machine_capture {
+    const struct root *root;
+    struct machine_capture_entry *entry;
+    size_t n, capacity;
+    bool failed; /* out of memory */
+};
+/* Add what `line` holds for path and empty it. */
+void machine_capture_add(struct machine_capture *c, const char *path, struct buf *line);
+void machine_capture_add_fact(struct machine_capture *c, const char *path, const char *text);
+/* Present: an empty file; known to be absent: that; unknown: nothing. */
+void machine_capture_mark(struct machine_capture *c, const char *path, enum tri state);
+void machine_capture_host(struct machine_capture *c);
+void machine_capture_vulkan(struct machine_capture *c, const char *arch);
 
 #endif

@@ -73,8 +73,8 @@ static void memory_read_cgroup(const struct root *root, struct machine *m)
         if (str_is(id, "0") && controllers.n == 0)
             limit = memory_cgroup_limit(root, "/sys/fs/cgroup", line, "memory.max");
         else if (memory_list_has(controllers, "memory"))
-            limit = memory_cgroup_limit(root, "/sys/fs/cgroup/memory", line,
-                                        "memory.limit_in_bytes");
+            limit =
+                memory_cgroup_limit(root, "/sys/fs/cgroup/memory", line, "memory.limit_in_bytes");
         if (limit && (least == 0 || limit < least))
             least = limit;
     }
@@ -89,8 +89,8 @@ static void memory_read_ttm(const struct root *root, struct machine *m)
     uint64_t page = 4096, pages;
     if (m->live)
         page = (uint64_t)sysconf(_SC_PAGESIZE);
-    else if (machine_read_number(root, &pages, MACHINE_FACTS "/page_size") == 0 &&
-             pages >= 4096 && pages <= 1 << 20)
+    else if (machine_read_number(root, &pages, MACHINE_FACTS "/page_size") == 0 && pages >= 4096 &&
+             pages <= 1 << 20)
         page = pages;
     for (size_t i = 0; i < 2; i++) {
         if (machine_read_number(root, &pages, "/sys/module/%s/parameters/pages_limit",

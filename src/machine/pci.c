@@ -12,8 +12,7 @@
  * must say so. Copies made from other tools' output have the class alone: then something else must
  * fit too, because one damaged digit makes graphics of a host bridge or a network card.
  */
-static bool pci_is_gpu(const struct machine_scan *s, const struct machine_device *d,
-                       uint64_t place)
+static bool pci_is_gpu(const struct machine_scan *s, const struct machine_device *d, uint64_t place)
 {
     if (d->class_sources > 1)
         return d->class_votes > 1;

@@ -35,14 +35,16 @@ int machine_read_number(const struct root *root, uint64_t *ret_value, const char
 bool machine_has_path(const struct root *root, const char *path)
 {
     struct root_stat st;
-    return root_stat(root, path, &st) == 0;
+    return root_stat(root, path, &st) == 0 && st.kind != ROOT_LINK;
 }
 
 enum tri machine_path_state(const struct root *root, const char *path)
 {
     struct root_stat st;
     int r = root_stat(root, path, &st);
+    if (r == 0 && st.kind == ROOT_LINK) /* dangling: a copy may have left its target out */
+        return root_is_live(root) ? TRI_NO : TRI_UNKNOWN;
     if (r == 0)
-        return st.kind == ROOT_LINK ? TRI_NO : TRI_YES;
+        return TRI_YES;
     return r == -ENOENT ? TRI_NO : TRI_UNKNOWN;
 }

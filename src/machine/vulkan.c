@@ -62,8 +62,7 @@ static void vulkan_read_elf(const struct root *root, const char *path, unsigned 
     *ret_machine = (unsigned)(unsigned char)head.p[18] | (unsigned)(unsigned char)head.p[19] << 8;
 }
 
-/* Present and of this computer's architecture? A 32-bit library serves 32-bit programs only. */
-static enum tri vulkan_library_state(const struct root *root, const char *arch, const char *path)
+enum tri machine_library_state(const struct root *root, const char *arch, const char *path)
 {
     enum tri state = machine_path_state(root, path);
     if (state != TRI_YES)
@@ -87,7 +86,7 @@ static enum tri vulkan_find_library(const struct root *root, const char *arch, c
         int n = snprintf(path, sizeof(path), "%s/%s", machine_library_dirs[i], name);
         if (n < 0 || n >= MACHINE_PATH_MAX)
             return TRI_UNKNOWN;
-        enum tri state = vulkan_library_state(root, arch, path);
+        enum tri state = machine_library_state(root, arch, path);
         if (state == TRI_YES)
             return TRI_YES;
         if (state == TRI_NO)
@@ -101,7 +100,7 @@ static enum tri vulkan_find_driver(const struct root *root, const char *arch, co
                                    const char *library)
 {
     if (library[0] == '/')
-        return vulkan_library_state(root, arch, library);
+        return machine_library_state(root, arch, library);
     if (!strchr(library, '/')) {
         /* The system may have more library directories than we look into. */
         enum tri found = vulkan_find_library(root, arch, library);
@@ -109,7 +108,7 @@ static enum tri vulkan_find_driver(const struct root *root, const char *arch, co
     }
     char path[MACHINE_PATH_MAX];
     int n = snprintf(path, sizeof(path), "%s/%s", dir, library);
-    return n < 0 || n >= MACHINE_PATH_MAX ? TRI_UNKNOWN : vulkan_library_state(root, arch, path);
+    return n < 0 || n >= MACHINE_PATH_MAX ? TRI_UNKNOWN : machine_library_state(root, arch, path);
 }
 
 /*
@@ -139,8 +138,8 @@ static bool vulkan_split_name(struct str file, struct str *ret_name, struct str 
 /* May a driver of this architecture serve this computer? Words that are no architecture may. */
 static bool vulkan_arch_fits(struct str arch, const char *host)
 {
-    static const char *const others[] = {"i686", "i386",    "i586",  "32",    "x86", "armv7l",
-                                         "arm",  "ppc64le", "s390x", "riscv64"};
+    static const char *const others[] = {"i686",   "i386", "i586",    "32",    "x86",
+                                         "armv7l", "arm",  "ppc64le", "s390x", "riscv64"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (str_is(arch, others[i]))
             return strcmp(host, others[i]) == 0;
@@ -154,8 +153,8 @@ static void vulkan_classify(struct machine_vulkan_driver *driver, struct str nam
 {
     snprintf(driver->name, sizeof(driver->name), "%.*s", STR_ARG(name));
     /* The proprietary driver comes with AMDVLK's manifest name in its own directory. */
-    if (driver->library && (strstr(driver->library, "amdgpu-pro") ||
-                            strstr(driver->library, "amdvlkpro")))
+    if (driver->library &&
+        (strstr(driver->library, "amdgpu-pro") || strstr(driver->library, "amdvlkpro")))
         name = STR("amd_pro");
     for (size_t i = 0; i < sizeof(vulkan_kinds) / sizeof(vulkan_kinds[0]); i++) {
         if (!str_is(name, vulkan_kinds[i].file))

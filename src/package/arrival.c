@@ -93,18 +93,28 @@ static int arrival_restart(void *context, struct gfxb_error *err)
     return 0;
 }
 
+static char *arrival_path(const struct arrival *arrival, const char *ending)
+{
+    char *path = NULL;
+    int n = asprintf(&path, "%s/%s.archive%s", arrival->cache, arrival->sha256, ending);
+    return n < 0 ? NULL : path;
+}
+
 /* Is there room for what the archive holds? Its own room is looked at by fetch, on its own file
  * system; where that is the same one, both must fit. */
 static int arrival_check_room(void *context, uint64_t size, struct gfxb_error *err)
 {
     const struct arrival_job *job = context;
     const struct arrival *a = job->arrival;
-    struct stat cache, content;
-    uint64_t room = 0;
+    struct stat cache, content, part;
+    char *CLEAN_FREE path = arrival_path(a, ".part");
+    uint64_t room = 0, have = 0;
     uint64_t need = size * ARRIVAL_GROWTH;
+    if (path && stat(path, &part) == 0)
+        have = (uint64_t)part.st_size;
     if (stat(a->cache, &cache) == 0 && stat(a->directory, &content) == 0 &&
-        cache.st_dev == content.st_dev)
-        need += size;
+        cache.st_dev == content.st_dev && size > have)
+        need += size - have;
     if (fs_free_bytes(a->directory, &room) < 0 || room >= need)
         return 0;
     return error_set(err, GFXB_E_DISK_FULL,
@@ -131,15 +141,9 @@ struct fetch_config arrival_config(const struct package_env *env)
     return config;
 }
 
-static char *arrival_path(const struct arrival *arrival)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s.archive", arrival->cache, arrival->sha256) < 0 ? NULL : path;
-}
-
 void arrival_forget(const struct arrival *arrival)
 {
-    char *CLEAN_FREE path = arrival_path(arrival);
+    char *CLEAN_FREE path = arrival_path(arrival, "");
     if (!path)
         return;
     unlink(path);
@@ -153,6 +157,13 @@ static bool arrival_is_useless(int result)
            result == -GFXB_E_DISK_FULL || result == -EBADMSG;
 }
 
+static int arrival_code(struct gfxb_error *err, int code)
+{
+    if (err)
+        err->code = code;
+    return -code;
+}
+
 int arrival_run(const struct package_env *env, const struct arrival *arrival, uint64_t *ret_size,
                 struct gfxb_error *err)
 {
@@ -160,7 +171,7 @@ int arrival_run(const struct package_env *env, const struct arrival *arrival, ui
     struct fetch_config config = arrival_config(env);
     struct fetch_sink sink = {arrival_write, arrival_restart, &job};
     struct fetch_result result = FETCH_RESULT_INIT;
-    char *CLEAN_FREE path = arrival_path(arrival);
+    char *CLEAN_FREE path = arrival_path(arrival, "");
     if (!path)
         return error_set(err, ENOMEM, "out of memory");
     struct fetch_request request = {
@@ -177,15 +188,18 @@ int arrival_run(const struct package_env *env, const struct arrival *arrival, ui
     };
     int r = fetch_run(&config, &request, &result, err);
     arrival_end_unpacking(&job, r < 0 ? -ECANCELED : 0);
+    bool is_useless = arrival_is_useless(r < 0 ? r : job.result);
     if (r == 0 && job.result < 0) {
         r = job.result;
         if (err)
             *err = job.error;
         error_prefix(err, "%s: ", arrival->what);
+        if (r == -EBADMSG) /* the right file, and still no good: for good */
+            r = arrival_code(err, GFXB_E_PACKAGE_UNAVAILABLE);
     }
     if (r == 0)
         *ret_size = result.bytes;
-    if (arrival_is_useless(r))
+    if (is_useless)
         arrival_forget(arrival);
     fetch_result_done(&result);
     return r;

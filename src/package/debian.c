@@ -17,7 +17,8 @@
 #include <stdio.h>
 
 #define DEBIAN_OUTPUT_MAX (16u << 20)
-#define DEBIAN_UNPACK_MS  900000 /* one .deb; the largest takes some 20 s on a slow disk */
+#define DEBIAN_KEEP_BYTES (8u << 20) /* larger parts are of no use for another package */
+#define DEBIAN_UNPACK_MS  900000     /* one .deb; the largest takes some 20 s on a slow disk */
 
 /* One installation. Everything is owned but env and row. */
 struct debian_job {
@@ -94,44 +95,71 @@ static int job_try_suite(struct debian_job *job, const struct debian_archive *ar
     return r;
 }
 
-/* The first suite of the first archive that will do. *err keeps the first failure, which is about
- * the likeliest archive. Only "not there" is a reason to look further. */
+/* Is this a reason to look at the next suite? */
+static bool job_is_elsewhere(int code)
+{
+    return code == GFXB_E_PACKAGE_UNAVAILABLE || code == GFXB_E_GLIBC_TOO_OLD;
+}
+
+/* Which of two failures tells the user more: the first is about the likeliest archive, unless a
+ * later one has the package, or is about this computer and not about an archive. */
+static bool job_tells_more(int now, int before)
+{
+    return !before || (before == GFXB_E_PACKAGE_UNAVAILABLE && now == GFXB_E_GLIBC_TOO_OLD) ||
+           (!job_is_elsewhere(now) && now != GFXB_E_OFFLINE);
+}
+
+/* The first suite of the first archive that will do. */
 static int job_choose(struct debian_job *job, bool any_libc, struct gfxb_error *err)
 {
-    struct gfxb_error first = {0};
-    for (size_t i = 0; i < job->host.n_archives; i++) {
-        for (const char *const *suite = job->host.distribution->suite; *suite; suite++) {
+    struct gfxb_error kept = {0};
+    int r = -GFXB_E_PACKAGE_UNAVAILABLE;
+    for (size_t i = 0; i < job->host.n_archives && job_is_elsewhere(-r); i++) {
+        const char *const *suite = job->host.distribution->suite;
+        for (; *suite && job_is_elsewhere(-r); suite++) {
             struct gfxb_error now = {0};
-            int r = job_try_suite(job, &job->host.archive[i], *suite, any_libc, &now);
+            r = job_try_suite(job, &job->host.archive[i], *suite, any_libc, &now);
             if (r == 0)
                 return 0;
             log_at(job->env->log, LOG_DEBUG, "%s", now.text);
-            if (!first.code ||
-                (first.code == GFXB_E_PACKAGE_UNAVAILABLE && now.code == GFXB_E_GLIBC_TOO_OLD))
-                first = now;
-            if (r != -GFXB_E_PACKAGE_UNAVAILABLE && r != -GFXB_E_GLIBC_TOO_OLD)
-                goto failed;
+            if (job_tells_more(now.code, kept.code))
+                kept = now;
         }
     }
-failed:
-    if (first.code == GFXB_E_GLIBC_TOO_OLD && !any_libc) {
-        log_at(job->env->log, LOG_WARNING, "%s; trying all the same", first.text);
+    if (kept.code == GFXB_E_GLIBC_TOO_OLD && !any_libc) {
+        log_at(job->env->log, LOG_WARNING, "%s; trying all the same", kept.text);
         return job_choose(job, true, err);
     }
-    return error_set(err, first.code, "%s", first.text);
+    return error_set(err, kept.code, "%s", kept.text);
 }
 
 /* ---- from parts to a package ---- */
 
+/* Where apt has put a part; to be freed. */
+static char *job_part_path(const struct debian_job *job, const struct debian_part *part)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/archives/%s", job->apt.dir, part->file) < 0 ? NULL : path;
+}
+
+/* The small parts stay a day: vulkan needs nearly the same as cpu. */
+static void job_drop_large_parts(const struct debian_job *job)
+{
+    for (size_t i = 0; i < job->parts.n; i++) {
+        const struct debian_part *part = &job->parts.part[i];
+        char *CLEAN_FREE path = job_part_path(job, part);
+        if (path && part->size > DEBIAN_KEEP_BYTES)
+            unlink(path);
+    }
+}
+
 static int job_unpack_part(const struct debian_job *job, const struct debian_part *part,
                            const char *stage, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = NULL;
+    char *CLEAN_FREE path = job_part_path(job, part);
     char sha256[DIGEST_HEX];
-    if (asprintf(&path, "%s/archives/%s", job->apt.dir, part->file) < 0) {
-        path = NULL;
+    if (!path)
         return error_set(err, ENOMEM, "out of memory");
-    }
     int r = digest_file(path, sha256, err);
     if (r < 0)
         return r;
@@ -161,7 +189,9 @@ static int job_unpack(const struct debian_job *job, const char *stage, struct gf
     log_at(job->env->log, LOG_INFO, "unpacking %zu parts, %.0f MB", job->parts.n,
            (double)job->parts.installed_bytes / 1e6);
     for (size_t i = 0; i < job->parts.n; i++) {
-        int r = job_unpack_part(job, &job->parts.part[i], stage, err);
+        int r = debian_run_check_cancel(job->env, err);
+        if (r == 0)
+            r = job_unpack_part(job, &job->parts.part[i], stage, err);
         if (r < 0)
             return r;
     }
@@ -229,6 +259,8 @@ static int job_fetch_and_build(const struct debian_job *job, struct gfxb_error *
     r = debian_apt_download(&job->apt, job->row->locate, job->parts.download_bytes, err);
     if (r == 0)
         r = job_build(job, digest, &stage, err);
+    if (r == 0)
+        job_drop_large_parts(job);
     store_stage_done(&stage);
     return r;
 }
@@ -259,6 +291,8 @@ static int debian_install(const struct package_env *env, const struct gfx_packag
     /* Another process may have brought it while we waited for the cache. */
     if (r == 0 && !store_has_id(env, row->id))
         r = job_run(&job, err);
+    if (r == -GFXB_E_DISK_FULL) /* a full disk must not stay full of our cache */
+        fs_remove_tree(job.cache);
     job_done(&job);
     return r;
 }

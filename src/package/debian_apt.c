@@ -100,6 +100,25 @@ static int apt_run(const struct debian_apt *apt, const char *const *argv, int de
     return apt_verdict(apt, r, buf_view(&complaints), err);
 }
 
+/* A command that fetches into a directory of the root. */
+static int apt_fetch(const struct debian_apt *apt, const char *const *argv, const char *into,
+                     uint64_t total_bytes, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
+    char *CLEAN_FREE dir = fs_join(apt->dir, into);
+    char *CLEAN_FREE said = fs_join(apt->dir, "complaints");
+    if (!dir || !said)
+        return apt_out_of_memory(err);
+    const struct debian_watch watch = {.env = apt->env,
+                                       .what = "engine packages",
+                                       .dir = dir,
+                                       .complaints = said,
+                                       .total_bytes = total_bytes,
+                                       .stall_ms = APT_STALL_MS};
+    int r = debian_run_watched(argv, &watch, &complaints, err);
+    return apt_verdict(apt, r, buf_view(&complaints), err);
+}
+
 /* ---- the index ---- */
 
 /* The signed Release file in lists/, as apt names it: <archive>_dists_<suite>_InRelease. */
@@ -168,7 +187,7 @@ int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err)
     const char *const argv[] = {APT_GET, "-c", apt->conf, "update", NULL};
     struct buf CLEAN_BUF none = BUF_INIT(1);
     log_at(apt->env->log, LOG_INFO, "reading the package index of %s %s", apt->origin, apt->suite);
-    int r = apt_run(apt, argv, APT_UPDATE_MS, NULL, err);
+    int r = apt_fetch(apt, argv, "lists", 0, err);
     if (r == 0)
         r = apt_check_origin(apt, err);
     return r == 0 ? debian_apt_write(apt, APT_STAMP, &none, err) : r;
@@ -266,16 +285,10 @@ int debian_apt_download(const struct debian_apt *apt, struct str packages, uint6
     const char *const fixed[] = {APT_GET,           "-c", apt->conf, "install", "--yes",
                                  "--download-only", NULL};
     struct apt_command command;
-    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    char *CLEAN_FREE archives = fs_join(apt->dir, "archives");
-    char *CLEAN_FREE said = fs_join(apt->dir, "complaints");
-    if (!archives || !said)
-        return apt_out_of_memory(err);
     int r = apt_command_init(&command, fixed, packages, err);
     if (r < 0)
         return r;
-    r = debian_run_watched(command.argv, archives, total_bytes, APT_STALL_MS, said, &complaints,
-                           apt->env->log, err);
+    r = apt_fetch(apt, command.argv, "archives", total_bytes, err);
     apt_command_done(&command);
-    return apt_verdict(apt, r, buf_view(&complaints), err);
+    return r;
 }

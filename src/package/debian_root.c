@@ -126,6 +126,41 @@ static int root_write_sources(const struct debian_apt *apt, const struct buf *te
     return debian_apt_write(apt, ROOT_SOURCES, text, err);
 }
 
+/* https://HOST/PATH -> MIRROR/HOST/PATH, as fetch/ does it for every other source. */
+static void root_add_uris(struct buf *text, const char *uris, const char *mirror)
+{
+    struct str rest = str_from(uris), uri;
+    buf_add_text(text, "URIs:");
+    while (str_word(&rest, &uri)) {
+        const char *host = memmem(uri.p, uri.n, "://", 3);
+        if (mirror && host)
+            buf_addf(text, " %s/%.*s", mirror, (int)(uri.n - (size_t)(host + 3 - uri.p)), host + 3);
+        else
+            buf_addf(text, " %.*s", STR_ARG(uri));
+    }
+    buf_add_char(text, '\n');
+}
+
+static void root_add_sources(struct buf *text, const struct debian_apt *apt,
+                             const struct debian_host *host, const struct debian_archive *archive,
+                             const char *arch)
+{
+    buf_add_text(text, "Types: deb\n");
+    root_add_uris(text, archive->uris, apt->env->net ? apt->env->net->fetch.mirror : NULL);
+    buf_addf(text, "Suites: %s\nComponents: %s\nArchitectures: %s\n", apt->suite,
+             host->distribution->components, arch);
+    if (archive->signed_by[0])
+        buf_addf(text, "Signed-By: %s\n", archive->signed_by);
+}
+
+static void root_add_conf(struct buf *text, const struct debian_apt *apt, const char *arch)
+{
+    const char *ca_file = apt->env->net ? apt->env->net->fetch.ca_file : NULL;
+    buf_addf(text, root_conf, apt->dir, arch);
+    if (ca_file)
+        buf_addf(text, "Acquire::https::CaInfo \"%s\";\n", ca_file);
+}
+
 static int root_write(const struct debian_apt *apt, const struct debian_host *host,
                       const struct debian_archive *archive, const char *arch,
                       struct gfxb_error *err)
@@ -141,11 +176,8 @@ static int root_write(const struct debian_apt *apt, const struct debian_host *ho
     struct buf CLEAN_BUF none = BUF_INIT(1);
     struct buf CLEAN_BUF conf = BUF_INIT(ROOT_TEXT_MAX);
     struct buf CLEAN_BUF sources = BUF_INIT(ROOT_TEXT_MAX);
-    buf_addf(&conf, root_conf, apt->dir, arch);
-    buf_addf(&sources, "Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nArchitectures: %s\n",
-             archive->uris, apt->suite, host->distribution->components, arch);
-    if (archive->signed_by[0])
-        buf_addf(&sources, "Signed-By: %s\n", archive->signed_by);
+    root_add_conf(&conf, apt, arch);
+    root_add_sources(&sources, apt, host, archive, arch);
     int r = debian_apt_write(apt, "status", &none, err);
     if (r == 0)
         r = root_write_sources(apt, &sources, err);
@@ -175,6 +207,9 @@ int debian_apt_open(const struct package_env *env, const char *cache_dir,
                       "apt cannot work below %s, a name with quotes: choose another place with "
                       "--data-dir",
                       cache_dir);
+    else if (env->net && env->net->fetch.ca_file && !root_path_is_plain(env->net->fetch.ca_file))
+        r = error_set(err, EINVAL, "the CA file must be an absolute path without quotes, not %s",
+                      env->net->fetch.ca_file);
     else
         r = root_write(&apt, host, archive, arch, err);
     if (r < 0) {

@@ -89,50 +89,80 @@ int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
     return r;
 }
 
-struct run_watch {
-    const char *dir;
-    uint64_t total, seen;
-    int64_t grown_at, told_at;
+static bool run_is_cancelled(const struct package_env *env)
+{
+    return env->net && env->net->fetch.cancel && *env->net->fetch.cancel;
+}
+
+int debian_run_check_cancel(const struct package_env *env, struct gfxb_error *err)
+{
+    return run_is_cancelled(env) ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
+}
+
+struct run_state {
+    const struct debian_watch *watch;
+    uint64_t seen;
+    int64_t began, grown_at, told_at;
 };
 
-/* Something came since the last look? Tells the log now and then. */
-static void run_watch_look(struct run_watch *watch, const struct log *log)
+/* To the caller's progress function every time, else to the log now and then. */
+static void run_tell(struct run_state *state, int64_t now)
+{
+    const struct debian_watch *watch = state->watch;
+    const struct package_net *net = watch->env->net;
+    uint64_t bytes = state->seen < watch->total_bytes ? state->seen : watch->total_bytes;
+    if (!watch->total_bytes)
+        return;
+    if (net && net->progress) {
+        uint64_t per_second = bytes * 1000 / (uint64_t)(now - state->began + 1);
+        struct fetch_progress progress = {
+            bytes, watch->total_bytes, per_second,
+            per_second ? (int64_t)((watch->total_bytes - bytes) / per_second) : -1};
+        net->progress(net->context, watch->what, &progress);
+    } else if (now - state->told_at >= RUN_REPORT_MS) {
+        state->told_at = now;
+        log_at(watch->env->log, LOG_INFO, "%s: %.0f of %.0f MB", watch->what, (double)bytes / 1e6,
+               (double)watch->total_bytes / 1e6);
+    }
+}
+
+static void run_look(struct run_state *state)
 {
     int64_t now = child_now_ms();
     uint64_t bytes = 0;
-    if (fs_tree_bytes(watch->dir, &bytes) == 0 && bytes != watch->seen) {
-        watch->seen = bytes;
-        watch->grown_at = now;
+    if (fs_tree_bytes(state->watch->dir, &bytes) == 0 && bytes != state->seen) {
+        state->seen = bytes;
+        state->grown_at = now;
     }
-    if (now - watch->told_at < RUN_REPORT_MS || !watch->total)
-        return;
-    watch->told_at = now;
-    log_at(log, LOG_INFO, "downloaded %.0f of %.0f MB", (double)watch->seen / 1e6,
-           (double)watch->total / 1e6);
+    run_tell(state, now);
 }
 
-static int run_watch_child(struct child *child, struct run_watch *watch, int stall_ms,
-                           const struct log *log, int *ret_status)
+/* 0 it has ended, -ETIMEDOUT, -GFXB_E_INTERRUPTED, or what waiting says. */
+static int run_attend(struct child *child, const struct debian_watch *watch, int *ret_status)
 {
+    int64_t now = child_now_ms();
+    struct run_state state = {watch, 0, now, now, now};
     for (;;) {
         int r = child_wait(child, RUN_WATCH_MS, ret_status);
-        if (r != 0)
-            return r < 0 ? r : 0;
-        run_watch_look(watch, log);
-        if (child_now_ms() - watch->grown_at < stall_ms)
+        if (r < 0)
+            return r;
+        run_look(&state);
+        if (r > 0)
+            return 0;
+        bool cancelled = run_is_cancelled(watch->env);
+        if (!cancelled && child_now_ms() - state.grown_at < watch->stall_ms)
             continue;
         child_end(child, 1000, ret_status);
-        return -ETIMEDOUT;
+        return cancelled ? -GFXB_E_INTERRUPTED : -ETIMEDOUT;
     }
 }
 
-int debian_run_watched(const char *const *argv, const char *watched, uint64_t total_bytes,
-                       int stall_ms, const char *complaints_path, struct buf *ret_complaints,
-                       const struct log *log, struct gfxb_error *err)
+int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
+                       struct buf *ret_complaints, struct gfxb_error *err)
 {
-    int CLEAN_CLOSE fd = open(complaints_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int CLEAN_CLOSE fd = open(watch->complaints, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        return error_set(err, errno, "cannot write %s: %s", complaints_path,
+        return error_set(err, errno, "cannot write %s: %s", watch->complaints,
                          error_errno_text(errno));
     struct run_env env;
     struct child child = CHILD_NONE;
@@ -147,9 +177,9 @@ int debian_run_watched(const char *const *argv, const char *watched, uint64_t to
     run_env_done(&env);
     if (r < 0)
         return r;
-    int64_t now = child_now_ms();
-    struct run_watch watch = {watched, total_bytes, 0, now, now};
-    r = run_watch_child(&child, &watch, stall_ms, log, &status);
-    fs_read(complaints_path, RUN_COMPLAINTS_MAX, ret_complaints);
+    r = run_attend(&child, watch, &status);
+    if (r == -GFXB_E_INTERRUPTED)
+        return debian_run_check_cancel(watch->env, err);
+    fs_read(watch->complaints, RUN_COMPLAINTS_MAX, ret_complaints);
     return run_verdict(argv[0], r == 0 && status == 0, r == -ETIMEDOUT, status, err);
 }

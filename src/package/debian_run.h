@@ -3,7 +3,7 @@
 #ifndef PACKAGE_DEBIAN_RUN_H
 #define PACKAGE_DEBIAN_RUN_H
 
-#include "base/base.h"
+#include "package/package.h"
 
 /*
  * Run to the end. ret_out and ret_complaints (each may be NULL) get stdout and stderr. -EIO when
@@ -12,13 +12,21 @@
 int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
                struct buf *ret_complaints, struct gfxb_error *err);
 
-/*
- * The same for a program that fills the directory `watched`: logs how much of total_bytes is there
- * every few seconds, and ends it with -ETIMEDOUT when nothing came for stall_ms. What it says to
- * stderr passes through the file complaints_path.
- */
-int debian_run_watched(const char *const *argv, const char *watched, uint64_t total_bytes,
-                       int stall_ms, const char *complaints_path, struct buf *ret_complaints,
-                       const struct log *log, struct gfxb_error *err);
+/* A program that brings something from the network into a directory. */
+struct debian_watch {
+    const struct package_env *env; /* its progress, cancel and log */
+    const char *what;              /* for people: what comes */
+    const char *dir;               /* where it collects */
+    const char *complaints;        /* a file that stderr goes through */
+    uint64_t total_bytes;          /* that dir will hold; 0 not known: no progress is told */
+    int stall_ms;                  /* ended with -ETIMEDOUT when nothing came for so long */
+};
+
+/* The same for such a program. Also -GFXB_E_INTERRUPTED, within a second of *cancel. */
+int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
+                       struct buf *ret_complaints, struct gfxb_error *err);
+
+/* 0, or -GFXB_E_INTERRUPTED when the caller's *cancel is set. */
+int debian_run_check_cancel(const struct package_env *env, struct gfxb_error *err);
 
 #endif

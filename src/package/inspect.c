@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#define INSPECT_PIECE (1 << 20)
+#define INSPECT_PIECE 262144
 
 void package_inspection_done(struct inspection *inspection)
 {

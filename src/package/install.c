@@ -7,6 +7,9 @@
 
 const struct provider *const provider_table[] = {
     &provider_debian,
+    &provider_github,
+    &provider_system,
+    &provider_file,
 };
 const size_t provider_count = sizeof(provider_table) / sizeof(provider_table[0]);
 
@@ -44,11 +47,11 @@ int package_install(const struct package_env *env, const struct gfx_package *row
 {
     if (env->data_dir[0] != '/')
         return error_set(err, EINVAL, "\"%s\" is no absolute path", env->data_dir);
-    if (store_has_id(env, row->id))
-        return 0;
     const struct provider *provider = install_provider(row->provider, err);
     if (!provider)
         return -GFXB_E_NO_PACKAGE;
+    if (provider->has ? provider->has(env, row) : store_has_id(env, row->id))
+        return 0;
     int r = install_check_row(row, err);
     if (r == 0 && env->no_network && provider->needs_network)
         r = error_set(err, GFXB_E_OFFLINE,
@@ -57,5 +60,7 @@ int package_install(const struct package_env *env, const struct gfx_package *row
                       STR_ARG(row->id));
     if (r == 0)
         r = provider->usable(env, err);
+    if (r == 0)
+        r = store_check_place(env, 0, err);
     return r < 0 ? r : provider->install(env, row, err);
 }

@@ -8,6 +8,7 @@
 #define PACKAGE_PACKAGE_H
 
 #include "base/base.h"
+#include "fetch/fetch.h"
 #include "gfx/gfx.h"
 #include "package/inspect.h"
 
@@ -72,6 +73,22 @@ const struct package *package_list_find(const struct package_list *list, const c
  * ... Safe against kill -9 and a second process. */
 int package_install(const struct package_env *env, const struct gfx_package *row,
                     struct gfxb_error *err);
+
+/* A package that is on this computer's disk already. Strings are lent. */
+struct package_local {
+    const char *path;    /* an archive, a directory with a llama-server, or a llama-server */
+    const char *backend; /* "rocm" ...; NULL: the best that is in it */
+    const char *sha256;  /* that the archive must have; NULL: any */
+};
+
+/*
+ * Install it without the network. An archive is unpacked into the store; one whose sha256 a row of
+ * the tables has becomes that row's package. A directory or a llama-server stays where it is: its
+ * package refers to it, under the digest of the engine's files as they are now. Codes as with
+ * package_install, and -ENOENT.
+ */
+int package_install_local(const struct package_env *env, const struct package_local *wish,
+                          struct gfxb_error *err);
 
 /* Remove one installed package and its pin. -ENOENT: no such. */
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);

@@ -18,15 +18,20 @@ static int store_out_of_memory(struct gfxb_error *err)
     return error_set(err, ENOMEM, "out of memory");
 }
 
-static int store_check_place(const char *dir, uint64_t need_bytes, struct gfxb_error *err)
+int store_check_place(const struct package_env *env, uint64_t need_bytes, struct gfxb_error *err)
 {
+    char *CLEAN_FREE dir = fs_join(env->data_dir, "packages");
     struct statvfs vfs;
     uint64_t free_bytes = 0;
+    int r = dir ? fs_make_dirs(dir, 0755, err) : store_out_of_memory(err);
+    if (r < 0)
+        return r;
     if (statvfs(dir, &vfs) == 0 && (vfs.f_flag & ST_NOEXEC))
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
                          "no engine can be started from %s, its file system is mounted noexec: "
                          "choose another place with --data-dir",
                          dir);
+    need_bytes += need_bytes ? STORE_MARGIN : 0;
     if (fs_free_bytes(dir, &free_bytes) == 0 && free_bytes < need_bytes)
         return error_set(err, GFXB_E_DISK_FULL,
                          "the package needs %.1f MB in %s and %.1f MB are free: free some space "
@@ -75,14 +80,12 @@ static int store_make_stage(const char *packages, struct store_stage *ret_stage)
 int store_stage_new(const struct package_env *env, uint64_t need_bytes,
                     struct store_stage *ret_stage, struct gfxb_error *err)
 {
+    int r = store_check_place(env, need_bytes, err);
+    if (r < 0)
+        return r;
     char *CLEAN_FREE packages = fs_join(env->data_dir, "packages");
     if (!packages)
         return store_out_of_memory(err);
-    int r = fs_make_dirs(packages, 0755, err);
-    if (r == 0)
-        r = store_check_place(packages, need_bytes ? need_bytes + STORE_MARGIN : 0, err);
-    if (r < 0)
-        return r;
     r = store_make_stage(packages, ret_stage);
     if (r < 0)
         return error_set(err, -r, "cannot make a directory in %s: %s", packages,

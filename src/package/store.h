@@ -20,8 +20,11 @@ struct store_stage {
 
 #define STORE_STAGE_NONE ((struct store_stage){NULL, -1})
 
-/* A new empty directory in the store. disk-full when fewer than need_bytes are free there;
- * package-unavailable when programs cannot be started from it (a noexec mount). */
+/* Is DATA a place for a package of so many bytes (0: not known yet)? disk-full when fewer are free
+ * there; package-unavailable when programs cannot be started from it (a noexec mount). */
+int store_check_place(const struct package_env *env, uint64_t need_bytes, struct gfxb_error *err);
+
+/* A new empty directory in the store, after store_check_place. */
 int store_stage_new(const struct package_env *env, uint64_t need_bytes,
                     struct store_stage *ret_stage, struct gfxb_error *err);
 

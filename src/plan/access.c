@@ -266,7 +266,7 @@ static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, 
     const uint64_t gib = UINT64_C(1) << 30;
     ret_text[0] = '\0';
     if (!gpu || gpu->kind != GFX_INTEGRATED || gpu->vram_bytes + gpu->gtt_bytes >= need ||
-        need + 4 * gib > d->m->host.memory_bytes)
+        d->m->host.memory_bytes < 4 * gib || need > d->m->host.memory_bytes - 4 * gib)
         return;
     uint64_t pages = (need / gib + 2) * 262144;
     snprintf(ret_text, size,

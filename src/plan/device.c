@@ -9,9 +9,16 @@ bool plan_device_is_amd(const struct machine_gpu *gpu)
     return gpu->vendor == VENDOR_AMD || gpu->target;
 }
 
-static int kind_place(enum gfx_kind kind)
+/* On bus 0, where processors have the GPU that is part of them? Known kinds do not need this. */
+static bool is_on_root_bus(const struct machine_gpu *gpu)
 {
-    switch (kind) {
+    struct str rest = str_from(gpu->pci), domain, bus;
+    return str_cut(&rest, ':', &domain) && str_cut(&rest, ':', &bus) && str_is(bus, "00");
+}
+
+static int kind_place(const struct machine_gpu *gpu)
+{
+    switch (gpu->kind) {
     case GFX_DISCRETE:
     case GFX_ACCELERATOR:
         return 0;
@@ -20,7 +27,7 @@ static int kind_place(enum gfx_kind kind)
     case GFX_KIND_UNKNOWN:
         break;
     }
-    return 1;
+    return is_on_root_bus(gpu) ? 2 : 1;
 }
 
 static int fit_place(uint64_t need, uint64_t have)
@@ -39,7 +46,7 @@ static int device_compare(const struct machine *m, uint64_t need, const struct m
     if (by == 0)
         by = fit_place(need, have_a) - fit_place(need, have_b);
     if (by == 0)
-        by = kind_place(a->kind) - kind_place(b->kind);
+        by = kind_place(a) - kind_place(b);
     if (by == 0)
         by = (have_a < have_b) - (have_a > have_b);
     if (by == 0)

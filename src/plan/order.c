@@ -61,10 +61,15 @@ static int by_merit(const struct draft_choice *a, const struct draft_choice *b)
     return by ? by : by_package(a, b);
 }
 
-/* Those that came furthest first: they say most about what is missing. */
+/* What was looked at first, then by backend, so that "why not ROCm?" is answered in one place. Of
+ * one GPU those that came furthest first: they say most about what is missing. */
 static int by_progress(const struct draft_choice *a, const struct draft_choice *b)
 {
-    int by = by_place(a, b);
+    int by = by_yes(a->reached >= 0, b->reached >= 0);
+    if (by == 0)
+        by = by_size(a->choice.backend, b->choice.backend);
+    if (by == 0)
+        by = by_size(a->gpu_place, b->gpu_place);
     if (by == 0)
         by = (b->reached > a->reached) - (b->reached < a->reached);
     return by ? by : by_package(a, b);

@@ -131,16 +131,23 @@ static bool reject_uncovered(struct draft *d, struct draft_choice *dc)
                              dc->choice.gfx, list_text(list, text), buf_text(&hint));
 }
 
+/* The target whose kernels run: the GPU's own, or the one that an override makes it pass for. */
+static struct str target_in_use(const struct draft *d, const struct draft_choice *dc)
+{
+    const struct gfx_target *as = NULL;
+    if (dc->choice.via == GFX_VIA_OVERRIDE)
+        as = gfx_target_find(d->tables, dc->used);
+    return as ? as->gfx : dc->candidate.gpu->target->gfx;
+}
+
 /* ROCm takes BLAS kernels by the exact target's name and ends the process where there are none. */
 static bool check_blas(struct draft *d, struct draft_choice *dc)
 {
     const struct plan_installed *installed = dc->candidate.installed;
-    struct str gfx = dc->candidate.gpu->target->gfx, list;
+    struct str gfx = target_in_use(d, dc), list;
     char text[LIST_TEXT_MAX];
     if (!installed || !installed->blas || !installed->blas[0])
         return true;
-    if (dc->choice.via == GFX_VIA_OVERRIDE)
-        gfx = dc->used;
     list = str_from(installed->blas);
     if (plan_list_has_gfx(list, gfx))
         return true;
@@ -155,19 +162,19 @@ static bool check_blas(struct draft *d, struct draft_choice *dc)
 static bool check_runtime(struct draft *d, struct draft_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
+    struct str gfx = target_in_use(d, dc);
     if (c->installed || !str_is(plan_candidate_runtime(c), "therock"))
         return true;
     for (size_t i = 0; i < d->tables->n_packages; i++) {
         const struct gfx_package *row = &d->tables->package[i];
         if (str_is(row->backend, "runtime") && plan_candidate_row_fits(d, row) &&
-            (row->installable || d->wish->os == GFX_WINDOWS) &&
-            gfx_covers(d->tables, c->gpu->target, row->gfx, NULL) == GFX_VIA_EXACT)
+            (row->installable || d->wish->os == GFX_WINDOWS) && plan_list_has_gfx(row->gfx, gfx))
             return true;
     }
     return plan_draft_reject(d, dc, PLAN_E1, GFXB_E_NO_PACKAGE,
-                             "%s needs a ROCm runtime beside it, and none that holds %s can be "
+                             "%s needs a ROCm runtime beside it, and none that holds %.*s can be "
                              "installed here.",
-                             dc->choice.package, dc->choice.gfx);
+                             dc->choice.package, STR_ARG(gfx));
 }
 
 static void tell_difference(const struct candidate *c, struct buf *words)

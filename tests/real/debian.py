@@ -6,13 +6,16 @@ up for. Every case is skipped where that is out of reach.
 """
 import glob
 import hashlib
+import http.server
 import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
@@ -134,6 +137,49 @@ def unknown_package_is_a_sentence():
     assert "is no name of a package" in said, said
 
 
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """/HOST/PATH is at http://HOST/PATH."""
+    seen = []
+
+    def do_GET(self):
+        self.seen.append(self.path)
+        self.send_response(302)
+        self.send_header("Location", "http:/" + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def mirror_stands_for_every_host():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_address[1]}"
+    said = tool(at("mirrored"), "install", "x", "cpu", "no-such-package", code=1,
+                env={"TOOL_MIRROR": base})[1]
+    server.shutdown()
+    if "error: offline:" in said:
+        raise tap.Skip("the archive does not take redirected requests")
+    assert "error: package-unavailable: " in said, said
+    assert any(re.match(r"/[^/]+\.[^/]+/.*/InRelease$", path) for path in Mirror.seen), Mirror.seen
+
+
+def cancel_is_obeyed():
+    for seconds in (0.5, 1.5, 3.0):
+        process = start(at("cancelled"), "install", "cpu-id", "cpu", ROOTS["cpu"])
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        said = process.communicate()[1]
+        assert time.monotonic() - began < 3, f"{time.monotonic() - began:.1f} s after SIGINT"
+        if "error: offline:" in said:
+            raise tap.Skip("the archive is out of reach")
+        assert "error: interrupted: " in said, said
+        assert packages(at("cancelled")) == []
+        check_store(at("cancelled"))
+
+
 def two_at_once_make_one():
     both = [start(at("two"), "install", "cpu-id", "cpu", ROOTS["cpu"]) for _ in range(2)]
     said = [process.communicate(timeout=600)[1] for process in both]
@@ -179,6 +225,34 @@ def damaged_download_is_noticed():
     check_engine(data, "cpu")
 
 
+def on_a_small_disk(options, code):
+    """Install on a file system of its own, in a mount namespace of its own."""
+    where = at("mount")
+    os.makedirs(where, exist_ok=True)
+    script = 'mount -t tmpfs -o "$1" none "$2" && "$3" "$2/data" install cpu-id cpu "$4"; ' \
+             'code=$?; find "$2/data" -mindepth 2 >&2; exit $code'
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+        raise tap.Skip("no mount namespace can be made here")
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", options, where, TOOL,
+                           ROOTS["cpu"]], capture_output=True, text=True, timeout=600)
+    if "error: offline:" in done.stderr:
+        raise tap.Skip("the archive is out of reach")
+    assert f"error: {code}: " in done.stderr, done.stderr
+    return done.stderr
+
+
+def full_disk_is_a_sentence():
+    said = on_a_small_disk("size=150m", "disk-full")  # the index fits, the package does not
+    assert re.search(r"needs [0-9.]+ MB .* MB are free", said), said
+    said = on_a_small_disk("size=40m", "disk-full")   # not even the index does
+    assert "/cache/debian/" not in said, f"the disk stays full of our cache: {said}"
+
+
+def noexec_mount_is_a_sentence():
+    said = on_a_small_disk("size=150m,noexec", "package-unavailable")
+    assert "noexec" in said, said
+
+
 def ordinary_user_installs():
     if os.getuid() != 0 or not shutil.which("runuser"):
         raise tap.Skip("not root, so every other case ran as an ordinary user")
@@ -221,9 +295,13 @@ if __name__ == "__main__":
             ("what is installed needs no network", installed_needs_no_network),
             ("no network is one sentence with the code offline", no_network_is_a_sentence),
             ("an unknown package is package-unavailable", unknown_package_is_a_sentence),
+            ("a mirror stands for every host", mirror_stands_for_every_host),
+            ("a cancel is obeyed and leaves nothing", cancel_is_obeyed),
             ("two installs at once make one package", two_at_once_make_one),
             ("kill -9 at any moment leaves nothing half-done", kill_at_any_moment),
             ("a damaged download is noticed and fetched again", damaged_download_is_noticed),
+            ("a full disk is one sentence and is not left full", full_disk_is_a_sentence),
+            ("a noexec mount is one sentence", noexec_mount_is_a_sentence),
             ("an ordinary user installs without any rights", ordinary_user_installs),
             ("the system's apt and dpkg state is as it was", system_is_as_it_was),
         ])

@@ -6,11 +6,21 @@
  *   package_tool DATA list        one line a package: digest id backend version
  *   package_tool DATA command ID  the engine's command line, one word a line, its directory first
  *   package_tool DATA remove DIGEST
+ *
+ * TOOL_MIRROR in the environment is the mirror; SIGINT cancels.
  */
 #include "package/package.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/utsname.h>
+
+static volatile sig_atomic_t tool_cancelled;
+
+static void tool_cancel(int number)
+{
+    tool_cancelled = number;
+}
 
 static void tool_say(void *context, enum log_level level, const char *line)
 {
@@ -80,7 +90,11 @@ int main(int argc, char **argv)
     const struct log log = {tool_say, NULL};
     if (argc < 3 || root_new(NULL, &root, &err) < 0)
         return 2;
-    struct package_env env = {.data_dir = argv[1], .root = root, .log = &log};
+    const struct sigaction action = {.sa_handler = tool_cancel};
+    sigaction(SIGINT, &action, NULL);
+    const struct package_net net = {
+        .fetch = {.mirror = getenv("TOOL_MIRROR"), .cancel = &tool_cancelled}};
+    struct package_env env = {.data_dir = argv[1], .root = root, .log = &log, .net = &net};
     int status = 2;
     if (argc == 6 && strcmp(argv[2], "install") == 0)
         status = tool_install(&env, argv + 3);

@@ -1,5 +1,5 @@
-/* The package room's store, its manifests, and how it reads what Debian's tools write. What apt does
- * for real is in tests/real/debian.py. */
+/* The package room's store, its manifests, and how it reads what Debian's tools write. What apt
+ * does for real is in tests/real/debian.py. */
 #include "package/deb822.h"
 #include "package/debian_parts.h"
 #include "package/debian_recipe.h"
@@ -77,8 +77,12 @@ static unsigned count_stages(const struct scratch *s)
     snprintf(command, sizeof(command), "ls -A %s/packages | grep -c '^\\.stage-'", s->dir);
     const char *const argv[] = {"/bin/sh", "-c", command, NULL};
     const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
-    struct child_spec spec = {.argv = argv, .env = env, .max_output = 64, .out_fd = -1,
-                              .err_fd = -1, .deadline_ms = 10000};
+    struct child_spec spec = {.argv = argv,
+                              .env = env,
+                              .max_output = 64,
+                              .out_fd = -1,
+                              .err_fd = -1,
+                              .deadline_ms = 10000};
     assert_int_equal(child_run(&spec, &result, &err), 0);
     uint64_t n = 99;
     str_to_u64(str_trim(buf_view(&result.out)), 10, &n);
@@ -216,10 +220,12 @@ static void host_of_a_derivative(void **state)
     struct scratch *s = *state;
     struct gfxb_error err = {0};
     struct debian_host host;
-    put(s, "etc/os-release", "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_CODENAME=wilma\n"
-                             "UBUNTU_CODENAME=noble\n");
-    put(s, "etc/apt/sources.list", "deb http://packages.mint/ wilma main\n"
-                                   "deb http://archive.example/ubuntu/ noble main universe\n");
+    put(s, "etc/os-release",
+        "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_CODENAME=wilma\n"
+        "UBUNTU_CODENAME=noble\n");
+    put(s, "etc/apt/sources.list",
+        "deb http://packages.mint/ wilma main\n"
+        "deb http://archive.example/ubuntu/ noble main universe\n");
     assert_int_equal(read_host(s, &host, &err), 0);
     assert_string_equal(host.distribution->id, "ubuntu");
     assert_string_equal(host.codename, "noble");
@@ -378,12 +384,12 @@ static struct package example(char *digest, char *id)
 {
     return (struct package){
         .id = id,
-        .provider = (char *)(uintptr_t)"debian",
-        .backend = (char *)(uintptr_t)"cpu",
+        .provider = (char *)(uintptr_t) "debian",
+        .backend = (char *)(uintptr_t) "cpu",
         .digest = digest,
-        .version = (char *)(uintptr_t)"1:0.7 with blanks",
-        .executable = (char *)(uintptr_t)"usr/bin/llama-server",
-        .backend_dir = (char *)(uintptr_t)"usr/lib",
+        .version = (char *)(uintptr_t) "1:0.7 with blanks",
+        .executable = (char *)(uintptr_t) "usr/bin/llama-server",
+        .backend_dir = (char *)(uintptr_t) "usr/lib",
     };
 }
 
@@ -392,10 +398,10 @@ static void manifest_round_trip(void **state)
     struct scratch *s = *state;
     struct gfxb_error err = {0};
     struct package back = {0};
-    struct package package = example((char *)(uintptr_t)DIGEST_A, (char *)(uintptr_t)"the-id");
+    struct package package = example((char *)(uintptr_t)DIGEST_A, (char *)(uintptr_t) "the-id");
     package.bytes = 12345678901;
     package.installed = 1795457857;
-    package.gfx = (char *)(uintptr_t)"gfx1100 gfx1101";
+    package.gfx = (char *)(uintptr_t) "gfx1100 gfx1101";
     assert_int_equal(manifest_write(s->dir, &package, STR("part x 1 2\nfuture key\n"), &err), 0);
     assert_int_equal(manifest_read(s->dir, &back), 0);
     assert_string_equal(back.dir, s->dir);
@@ -413,7 +419,7 @@ static void manifest_refuses_bad_values(void **state)
     struct scratch *s = *state;
     struct gfxb_error err = {0};
     struct package back = {0};
-    struct package package = example((char *)(uintptr_t)DIGEST_A, (char *)(uintptr_t)"two\nlines");
+    struct package package = example((char *)(uintptr_t)DIGEST_A, (char *)(uintptr_t) "two\nlines");
     assert_int_equal(manifest_write(s->dir, &package, STR_NONE, &err), -EINVAL);
     package.id = NULL;
     assert_int_equal(manifest_write(s->dir, &package, STR_NONE, &err), -EINVAL);
@@ -569,8 +575,11 @@ static void install_refuses(struct package_env *env, const struct gfx_package *r
 static void install_checks_the_row(void **state)
 {
     struct scratch *s = *state;
-    struct gfx_package row = {.id = STR("x"), .provider = STR("debian"), .backend = STR("cpu"),
-                              .arch = STR("not-a-cpu"), .locate = STR("x")};
+    struct gfx_package row = {.id = STR("x"),
+                              .provider = STR("debian"),
+                              .backend = STR("cpu"),
+                              .arch = STR("not-a-cpu"),
+                              .locate = STR("x")};
     struct gfxb_error err = {0};
     struct root *root = NULL;
     put(s, "etc/os-release", "ID=fedora\n");

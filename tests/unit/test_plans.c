@@ -270,6 +270,7 @@ static void read_kfd(struct scene *s, unsigned n, char **word)
 {
     struct machine_node *kfd = &s->m.kfd;
     const char *how = n > 1 ? word[1] : "";
+    *kfd = (struct machine_node){0};
     s->live_kfd = strcmp(how, "ok") == 0 || strcmp(how, "eacces") == 0;
     kfd->present = s->live_kfd ? TRI_YES : strcmp(how, "absent") == 0 ? TRI_NO : TRI_UNKNOWN;
     kfd->openable = strcmp(how, "ok") == 0 ? TRI_YES : s->live_kfd ? TRI_NO : TRI_UNKNOWN;

@@ -87,7 +87,8 @@ def main():
         sys.exit(__doc__)
     model, table_path, strangers_path, *command = sys.argv[1:]
     with open(table_path, encoding="utf-8") as f:
-        table = [line.rstrip("\n").split("\t") for line in f if not line.startswith("#")]
+        rows = [line.rstrip("\n").split("\t") for line in f if not line.startswith("#")]
+    table = rows[1:]  # the first is the header
     with open(strangers_path, encoding="utf-8") as f:
         strangers = f.read().splitlines()
     port = free_port()

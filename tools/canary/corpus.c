@@ -68,6 +68,8 @@ static int add_row(struct corpus *c, char *line)
     char *f[4];
     if (split_tabs(line, f, 4) != 4 || c->n_rows == ROWS_MAX)
         return -1;
+    if (strcmp(f[0], "kind") == 0)
+        return 0; /* the header row */
     c->rows[c->n_rows++] = (struct row){.kind = strdup(f[0]),
                                         .prompt = strdup(f[1]),
                                         .answer = strdup(f[2]),
@@ -483,16 +485,18 @@ void corpus_draw(const struct corpus *c, struct rng *r, struct sample *ret)
     uint32_t way = rng_below(r, 100);
     int row = (int)rng_below(r, (uint32_t)c->n_rows);
     ret->prompt[0] = '\0';
-    if (way < 38) {
+    if (way < 14) {
+        append(ret->prompt, c->rows[row].prompt);
+    } else if (way < 48) {
         append_stranger(c, r, ret->prompt);
         row = c->stranger_row;
-    } else if (way < 52) {
+    } else if (way < 62) {
         append_unknown_card(c, r, ret->prompt);
         row = c->unknown_row;
     } else {
         append_row_prompt(c, r, row, ret->prompt);
     }
     ret->answer = c->rows[row].answer;
-    if (chance(r, 65))
+    if (way >= 14 && chance(r, 65))
         vary_form(r, ret->prompt);
 }

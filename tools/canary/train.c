@@ -22,15 +22,15 @@
 
 enum {
     SEED = 20261123,
-    STEPS = 2400,
+    STEPS = 2600,
     WARM_UP = 60,
     HALVES = 2,
-    HALF_SEQUENCES = 16,
+    HALF_SEQUENCES = 20,
     CROSSED = 12, // percent of the samples, see draw_sample
     NOTE_EVERY = 100,
 };
 
-#define RATE_MOST 2e-3f
+#define RATE_MOST 1.5e-3f
 #define RATE_LEAST 2e-5f
 #define BETA1 0.9f
 #define BETA2 0.98f

@@ -1,0 +1,159 @@
+/*
+ * capture_host.c - the parts of a capture that are not copies: facts that no file holds, and files
+ * that hold more than others should see, written anew from what we understood of them.
+ */
+#include "machine/machine_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static void capture_facts(struct machine_capture *c, const struct machine *m)
+{
+    char text[160];
+    machine_capture_add_fact(c, MACHINE_FACTS "/glibc", m->host.glibc);
+    machine_capture_add_fact(c, MACHINE_FACTS "/arch", m->host.arch);
+    machine_capture_add_fact(c, MACHINE_FACTS "/container", m->host.container);
+    machine_capture_add_fact(c, MACHINE_FACTS "/override_gfx", m->host.override_gfx);
+    uint64_t page = 4096;
+    if (m->live)
+        page = (uint64_t)sysconf(_SC_PAGESIZE);
+    else
+        machine_read_number(c->root, &page, MACHINE_FACTS "/page_size");
+    if (page != 4096) {
+        snprintf(text, sizeof(text), "%" PRIu64, page);
+        machine_capture_add_fact(c, MACHINE_FACTS "/page_size", text);
+    }
+    if (m->host.cpu[0]) { /* the file itself holds serial numbers on some boards */
+        snprintf(text, sizeof(text), "model name\t: %s", m->host.cpu);
+        machine_capture_add_fact(c, "/proc/cpuinfo", text);
+    }
+    if (m->host.cgroup_limit_bytes) { /* a cgroup's path holds names of users and services */
+        machine_capture_add_fact(c, "/proc/self/cgroup", "0::/");
+        snprintf(text, sizeof(text), "%" PRIu64, m->host.cgroup_limit_bytes);
+        machine_capture_add_fact(c, "/sys/fs/cgroup/memory.max", text);
+    }
+}
+
+/* Of /etc/group only the names of the groups that own our device nodes, without their members. */
+static void capture_groups(struct machine_capture *c, const struct machine *m)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(1024);
+    struct buf line = BUF_INIT(8192);
+    if (m->kfd.group[0])
+        buf_addf(&text, "%s:x:%u:\n", m->kfd.group, m->kfd.gid);
+    if (m->dxg.group[0] && (!m->kfd.group[0] || m->dxg.gid != m->kfd.gid))
+        buf_addf(&text, "%s:x:%u:\n", m->dxg.group, m->dxg.gid);
+    if (text.n)
+        root_write_file(&line, "/etc/group", buf_view(&text));
+    machine_capture_add(c, "/etc/group", &line);
+}
+
+/* "/home/NAME/lib.so" -> "/home/user/lib.so" */
+static void capture_hide_home(char *path, size_t size)
+{
+    char hidden[MACHINE_PATH_MAX];
+    if (strncmp(path, "/home/", 6) != 0)
+        return;
+    const char *rest = strchr(path + 6, '/');
+    snprintf(hidden, sizeof(hidden), "/home/user%s", rest ? rest : "");
+    snprintf(path, size, "%s", hidden);
+}
+
+static void capture_library(struct machine_capture *c, const char *arch, const char *dir,
+                            char *library, size_t size)
+{
+    char path[MACHINE_PATH_MAX];
+    if (library[0] == '/') {
+        enum tri state = machine_library_state(c->root, arch, library);
+        capture_hide_home(library, size);
+        machine_capture_mark(c, library, state);
+        return;
+    }
+    if (strchr(library, '/')) {
+        int n = snprintf(path, sizeof(path), "%s/%s", dir, library);
+        /* A path with ".." cannot be written down; made absolute it could. */
+        if (n > 0 && n < MACHINE_PATH_MAX && !strstr(path, "/../") && !strstr(path, "/./"))
+            machine_capture_mark(c, path, machine_library_state(c->root, arch, path));
+        return;
+    }
+    for (size_t i = 0; machine_library_dirs[i]; i++) {
+        int n = snprintf(path, sizeof(path), "%s/%s", machine_library_dirs[i], library);
+        if (n > 0 && n < MACHINE_PATH_MAX && machine_library_state(c->root, arch, path) == TRI_YES)
+            machine_capture_mark(c, path, TRI_YES);
+    }
+}
+
+static void capture_manifest(struct machine_capture *c, const char *arch, const char *dir,
+                             const char *name)
+{
+    char path[MACHINE_PATH_MAX], library[MACHINE_PATH_MAX], library_arch[16];
+    struct buf CLEAN_BUF json = BUF_INIT(64 << 10);
+    struct buf line = BUF_INIT(8192);
+    int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (n < 0 || n >= MACHINE_PATH_MAX || !str_ends(str_from(name), STR(".json")) ||
+        root_read(c->root, path, 64 << 10, &json) < 0)
+        return;
+    if (machine_parse_manifest(buf_view(&json), library, sizeof(library), library_arch,
+                               sizeof(library_arch)) < 0 ||
+        strpbrk(library, "\"\\") || strpbrk(library_arch, "\"\\")) {
+        root_write_file(&line, path, STR_NONE);
+        machine_capture_add(c, path, &line);
+        return;
+    }
+    capture_library(c, arch, dir, library, sizeof(library));
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
+    buf_addf(&text, "{\"ICD\": {\"library_path\": \"%s\"", library);
+    if (library_arch[0])
+        buf_addf(&text, ", \"library_arch\": \"%s\"", library_arch);
+    buf_add_text(&text, "}}");
+    root_write_file(&line, path, buf_view(&text));
+    machine_capture_add(c, path, &line);
+}
+
+/* Where the loader was found, or that it was not. */
+static void capture_loader(struct machine_capture *c, const char *arch)
+{
+    char path[MACHINE_PATH_MAX];
+    bool found = false;
+    for (int pass = 0; pass < 2 && !found; pass++) {
+        for (size_t i = 0; machine_library_dirs[i] && !found; i++) {
+            snprintf(path, sizeof(path), "%s/libvulkan.so.1", machine_library_dirs[i]);
+            enum tri state = machine_library_state(c->root, arch, path);
+            found = state == TRI_YES;
+            if (found || pass == 1)
+                machine_capture_mark(c, path, state);
+        }
+    }
+}
+
+void machine_capture_vulkan(struct machine_capture *c, const char *arch)
+{
+    capture_loader(c, arch);
+    for (size_t i = 0; machine_manifest_dirs[i]; i++) {
+        const char *dir = machine_manifest_dirs[i];
+        struct root_names names = {NULL, 0};
+        struct buf line = BUF_INIT(MACHINE_PATH_MAX);
+        int r = root_list(c->root, dir, &names);
+        if (r == 0)
+            root_write_dir(&line, dir);
+        else if (r == -ENOENT)
+            root_write_absent(&line, dir);
+        machine_capture_add(c, dir, &line);
+        for (size_t k = 0; k < names.n; k++)
+            capture_manifest(c, arch, dir, names.name[k]);
+        root_names_done(&names);
+    }
+}
+
+void machine_capture_host(struct machine_capture *c)
+{
+    struct machine m = {.live = root_is_live(c->root)};
+    machine_read_host(c->root, &m);
+    machine_read_memory(c->root, &m);
+    machine_read_container(c->root, &m);
+    machine_read_nodes(c->root, &m);
+    capture_facts(c, &m);
+    capture_groups(c, &m);
+    machine_capture_vulkan(c, m.host.arch);
+}
