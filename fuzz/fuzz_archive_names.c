@@ -1,5 +1,6 @@
-/* Any bytes as an archive entry's name and, behind the first NUL, as the target of a link there. What
- * is let through must stay inside: checked here in another way than the code under test does it. */
+/* Any bytes as an archive entry's name and, behind the first NUL, as the target of a link there.
+ * What is let through must stay inside: checked here in another way than the code under test does
+ * it. */
 #include "package/entry_path.h"
 #include "package/entry_set.h"
 
@@ -16,7 +17,7 @@ static void check_clean(struct str path)
         if ((unsigned char)path.p[i] < 0x20 || path.p[i] == 0x7f)
             __builtin_trap();
     }
-    while (str_cut(&rest, '/', &part)) {
+    while (path.n && str_cut(&rest, '/', &part)) {
         if (!part.n || part.n > ENTRY_NAME_MAX || str_is(part, ".") || str_is(part, ".."))
             __builtin_trap();
     }

@@ -1,26 +1,25 @@
 /*
- * fake_engine.c - a llama-server double that fails on demand. It stands in for faults only: what can
- * run for real is tested with the real engine.
+ * fake_engine.c - a llama-server double that fails on demand. It stands in for faults only: what
+ * can run for real is tested with the real engine.
  *
  * It reads the file "behaviour" in its working directory, one "key value" a line; without a line it
- * behaves well. Messages and device lists come from files beside it, so that a case can use the very
- * words of a real log.
+ * behaves well. Messages and device lists come from files beside it, so that a case can use the
+ * very words of a real log.
  *
  *   list       ok | hang | abort | exit       what --list-devices does
  *   devices    FILE                           what it prints there on stdout
  *   said       FILE                           what it prints on stderr, there and at the start
  *   start      ok | hang | exit | abort | kill | mute | unready | flood
  *   only       NAME                           start fails as said above only on this --device
- *   log        FILE                           stderr of a load; %D is the --device
+ *   log        FILE                           stderr of a load; lines with %D once a device
  *   map        FILE                           maps this file, as a library would be; may come twice
  *   answers    FILE                           prompt, answer as in data/canary.tsv
- *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt | status
- *   at         N                              which token the next acts at; default 0
- *   then       hang | die | abort | close     what happens at that token
- *   rate       N                              tokens/s that it claims; default 5000
- *   pause      MS                             between two tokens
- *   stop       stubborn                       SIGTERM is ignored
- *   orphan     FILE                           leaves a child, whose pid it writes there
+ *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
+ * status at         N                              which token the next acts at; default 0 then
+ * hang | die | abort | close     what happens at that token rate       N tokens/s that it claims;
+ * default 5000 pause      MS                             between two tokens stop       stubborn
+ * SIGTERM is ignored orphan     FILE                           leaves a child, whose pid it writes
+ * there
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,20 +84,28 @@ static void hang(void)
         pause_ms(1000);
 }
 
-/* Print a file; %D stands for the device that was asked for. */
+/* A line for one device: %D is its name, %N its number. */
+static void print_line(const char *line, const char *name, FILE *to)
+{
+    const char *number = name + strcspn(name, "0123456789");
+    for (; *line; line++) {
+        if (line[0] == '%' && (line[1] == 'D' || line[1] == 'N'))
+            fputs(*++line == 'D' ? name : number, to);
+        else
+            putc(*line, to);
+    }
+}
+
+/* Print a file; lines with %D are printed once for each device that was asked for. */
 static void print_file(const char *name, FILE *to)
 {
+    char line[4096], names[256];
     FILE *file = *name ? fopen(name, "re") : NULL;
-    int c;
-    while (file && (c = getc(file)) != EOF) {
-        int next = c == '%' ? getc(file) : 0;
-        if (next == 'D') {
-            fputs(device, to);
-        } else {
-            putc(c, to);
-            if (c == '%' && next != EOF)
-                putc(next, to);
-        }
+    while (file && fgets(line, sizeof(line), file)) {
+        char *rest = names, *one;
+        snprintf(names, sizeof(names), "%s", strstr(line, "%D") ? device : "");
+        while ((one = strsep(&rest, ",")))
+            print_line(line, one, to);
     }
     if (file)
         fclose(file);
@@ -237,10 +244,11 @@ static void send_piece(int fd, const char *piece, size_t n)
         text[k++] = piece[i];
     }
     text[k] = '\0';
-    snprintf(event, sizeof(event),
-             "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\"%s\"},"
-             "\"logprobs\":{\"content\":[{\"token\":\"x\",\"logprob\":%s}]}}]}\n\n",
-             text, is("say", "doubt") ? "-1.9" : "-0.001");
+    snprintf(
+        event, sizeof(event),
+        "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\"%s\"},"
+        "\"logprobs\":{\"content\":[{\"token\":\"x\",\"logprob\":%s}]}}]}\n\n",
+        text, is("say", "doubt") ? "-1.9" : "-0.001");
     send_chunk(fd, event);
 }
 

@@ -44,13 +44,14 @@ static int table_split(const struct table *t, struct str line, struct table_row 
     row->n = 0;
     row->line = t->line;
     struct str piece;
+    if (memchr(line.p, '\0', line.n))
+        return table_error(t, row, 0, err, "a NUL byte in a text table");
     while (str_cut(&line, '\t', &piece)) {
         if (row->n == t->n_columns)
             return table_error(t, row, row->n - 1, err, "more than the %u fields of the header",
                                t->n_columns);
-        if (memchr(piece.p, '\0', piece.n))
-            return table_error(t, row, row->n, err, "a NUL byte in a text table");
-        row->field[row->n++] = str_is(piece, "-") ? (struct str){piece.p, 0} : piece;
+        bool empty = piece.n == 1 && piece.p[0] == '-';
+        row->field[row->n++] = empty ? (struct str){piece.p, 0} : piece;
     }
     if (row->n < t->n_columns)
         return table_error(t, row, row->n, err, "the field is missing: %u of %u fields are there",

@@ -2,7 +2,7 @@
 
 extern const char engine_data_causes_tsv[], engine_data_causes_tsv_end[];
 
-static const char *const causes_columns[] = {"pattern", "code", "text", "remedy",
+static const char *const causes_columns[] = {"pattern", "code",   "text", "remedy",
                                              "program", "source", NULL};
 
 static void causes_open(struct table *table)

@@ -7,21 +7,21 @@
 #include <math.h>
 #include <stdio.h>
 
-#define CHAT_TEXT_MAX (16u << 20)
+#define CHAT_TEXT_MAX    (16u << 20)
 #define CHAT_REFUSAL_MAX 65536 /* bytes of an error body that are read */
-#define CHAT_END_MS 1000       /* for an engine that was cut off to be seen as ended */
+#define CHAT_END_MS      1000  /* for an engine that was cut off to be seen as ended */
 
 /* One answer on its way. */
 struct chat_progress {
     const struct engine_chat *chat;
     struct sse sse;
     struct buf text;
-    struct buf raw;      /* the beginning of the body, for an answer that is no stream */
+    struct buf raw; /* the beginning of the body, for an answer that is no stream */
     struct engine_reply reply;
     int64_t start, last; /* ms; last: of the latest piece, 0 before the first */
     bool finished;       /* the engine said that the answer is whole */
     bool sent_done;
-    char refusal[400];   /* an error in the stream */
+    char refusal[400]; /* an error in the stream */
 };
 
 static int chat_give(struct chat_progress *p, const json_t *content, bool thinking)

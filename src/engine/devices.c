@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define DEVICES_DEADLINE_MS 30000
-#define DEVICES_OUTPUT_MAX (1u << 20)
+#define DEVICES_OUTPUT_MAX  (1u << 20)
 
 static void devices_copy(char *to, size_t size, struct str from)
 {
@@ -26,8 +26,9 @@ static bool devices_mib(struct str text, struct str unit, uint64_t *ret_mib)
     return str_to_u64(str_trim(text), 10, ret_mib) == 0;
 }
 
-/* "  Vulkan0: llvmpipe (LLVM 22.1.8, 256 bits) (24105 MiB, 23347 MiB free)": the description may hold
- * parentheses and colons, so the name ends at the first colon and the sizes are in the last pair. */
+/* "  Vulkan0: llvmpipe (LLVM 22.1.8, 256 bits) (24105 MiB, 23347 MiB free)": the description may
+ * hold parentheses and colons, so the name ends at the first colon and the sizes are in the last
+ * pair. */
 static bool devices_parse_line(struct str line, struct engine_device *ret_device)
 {
     struct str name, rest = line, total, spare;

@@ -6,7 +6,8 @@
 
 #define DEVICES_MAX 64
 
-/* Lines that are no device are passed over. Fills item and n; item is owned by the caller. -ENOMEM. */
+/* Lines that are no device are passed over. Fills item and n; item is owned by the caller. -ENOMEM.
+ */
 int devices_parse(struct str text, struct engine_devices *ret_devices);
 
 #endif

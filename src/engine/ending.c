@@ -3,14 +3,14 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#define ENDING_WORDS_MAX 240
+#define ENDING_WORDS_MAX  240
 #define ENDING_CAUSES_MAX 8
 
 /* "0.04.040.428 E slot   operator(): text": the level letter says it best. */
 static bool ending_is_error(struct str line)
 {
-    static const char *const marks[] = {"error", "failed", "abort", "cannot", "not found",
-                                        "terminate called", "fatal"};
+    static const char *const marks[] = {"error",     "failed",           "abort", "cannot",
+                                        "not found", "terminate called", "fatal"};
     struct str rest = line, word;
     if (str_word(&rest, &word) && word.n && word.p[0] >= '0' && word.p[0] <= '9' &&
         str_word(&rest, &word) && word.n == 1)

@@ -9,13 +9,14 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define ENGINE_READY_MS 120000
-#define ENGINE_STOP_MS 3000
+#define ENGINE_READY_MS    120000
+#define ENGINE_STOP_MS     3000
 #define ENGINE_POLL_MIN_MS 5
 #define ENGINE_POLL_MAX_MS 50
-#define ENGINE_HEALTH_MS 500
-#define ENGINE_PATIENCE_MS 3000   /* after which a person is told what takes so long */
-#define ENGINE_LOG_MAX (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
+#define ENGINE_HEALTH_MS   500
+#define ENGINE_PATIENCE_MS 3000 /* after which a person is told what takes so long */
+#define ENGINE_LOG_MAX                                                                             \
+    (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
 
 void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choice)
 {
@@ -59,8 +60,8 @@ static int engine_remember(struct engine *engine, const struct engine_spec *spec
     engine->device = device ? strdup(device) : NULL;
     engine->keep_log = spec->keep_log ? strdup(spec->keep_log) : NULL;
     engine->gpu_pci = calloc(n + 1, sizeof(engine->gpu_pci[0]));
-    bool ok = engine->gpu_pci && (!device || engine->device) &&
-              (!spec->keep_log || engine->keep_log);
+    bool ok =
+        engine->gpu_pci && (!device || engine->device) && (!spec->keep_log || engine->keep_log);
     for (size_t i = 0; ok && i < n; i++)
         ok = (engine->gpu_pci[i] = strdup(spec->gpu_pci[i])) != NULL;
     return ok ? 0 : -ENOMEM;
@@ -77,8 +78,8 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
             return made;
     }
     /* O_APPEND: engine_check may cut the file while the engine writes. */
-    int CLEAN_CLOSE log = open(engine->rundir.log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
-                               0600);
+    int CLEAN_CLOSE log =
+        open(engine->rundir.log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0)
         return error_set(err, errno, "cannot write %s: %s", engine->rundir.log,
                          error_errno_text(errno));
@@ -226,8 +227,7 @@ int running_start(const struct engine_spec *spec, struct engine **ret_engine, st
     return 0;
 }
 
-int engine_start(const struct engine_spec *spec, struct engine **ret_engine,
-                 struct gfxb_error *err)
+int engine_start(const struct engine_spec *spec, struct engine **ret_engine, struct gfxb_error *err)
 {
     return running_start(spec, ret_engine, NULL, err);
 }
@@ -275,8 +275,8 @@ const char *engine_device(const struct engine *engine)
     return engine->device;
 }
 
-/* A log that has grown too long keeps its last lines. The engine appends, so cutting is safe; a line
- * that it writes in between only changes its place. */
+/* A log that has grown too long keeps its last lines. The engine appends, so cutting is safe; a
+ * line that it writes in between only changes its place. */
 static void engine_cut_log(struct engine *engine)
 {
     struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);

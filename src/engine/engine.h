@@ -2,8 +2,8 @@
  * engine.h - the outward header of engine/: package + model -> a running, proven llama-server.
  *
  * engine_start runs one; engine_chat asks it; engine_verify says from its own log where the weights
- * of this very start are; engine_prove climbs the rungs E3 to E5 with the canary model; proofs keeps
- * the outcome; causes turns what engines say when they fail into a sentence and a remedy.
+ * of this very start are; engine_prove climbs the rungs E3 to E5 with the canary model; proofs
+ * keeps the outcome; causes turns what engines say when they fail into a sentence and a remedy.
  *
  * A thread may use one engine at a time. Nothing here prints.
  */
@@ -18,14 +18,14 @@
 
 /* ---- start and stop ---- */
 
-/* What to start. Strings and arrays are lent until engine_start returns. Zero is a valid default for
- * every field but package, model and runtime_dir. */
+/* What to start. Strings and arrays are lent until engine_start returns. Zero is a valid default
+ * for every field but package, model and runtime_dir. */
 struct engine_spec {
     const struct package *package;
     const char *model;       /* path of a GGUF file */
     const char *runtime_dir; /* 0700 directory below which a run directory is made */
-    const char *cache_dir;   /* where the GPU driver may keep compiled shaders; made when absent. NULL:
-                                nowhere, every start compiles them again */
+    const char *cache_dir;   /* where the GPU driver may keep compiled shaders; made when absent.
+                                NULL:   nowhere, every start compiles them again */
     const char *const *env;  /* the choice's additions, NULL-terminated; NULL none */
     const char *const *args; /* the choice's additions, NULL-terminated; NULL none */
     const char *device;      /* "Vulkan0", "ROCm0", "none"; NULL: by backend: the CPU gets "none",
@@ -33,16 +33,16 @@ struct engine_spec {
     const char *const *gpu_pci; /* NULL-terminated PCI addresses that the weights must be on; "" and
                                    NULL: any */
     enum plan_backend backend;
-    unsigned context;        /* tokens; 0: the engine fits it to the memory */
-    unsigned slots;          /* answers at the same time; 0: 1 */
-    unsigned http_threads;   /* connections at the same time; 0: slots + 8 */
-    unsigned threads;        /* 0: engine_default_threads(), or 1 for a tiny model */
-    int ready_ms;            /* deadline for readiness; 0: 120 s */
-    const char *keep_log;    /* file that gets the log's end when the engine fails; NULL none */
+    unsigned context;      /* tokens; 0: the engine fits it to the memory */
+    unsigned slots;        /* answers at the same time; 0: 1 */
+    unsigned http_threads; /* connections at the same time; 0: slots + 8 */
+    unsigned threads;      /* 0: engine_default_threads(), or 1 for a tiny model */
+    int ready_ms;          /* deadline for readiness; 0: 120 s */
+    const char *keep_log;  /* file that gets the log's end when the engine fails; NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
     int (*before_exec)(void *context);   /* see child.h: for sandboxing; NULL none */
     void *before_exec_context;
-    const struct log *log;   /* progress; NULL none */
+    const struct log *log; /* progress; NULL none */
 };
 
 struct engine; /* a running llama-server; ends with this process, even when that is killed */
@@ -92,24 +92,24 @@ struct engine_chat {
     int gap_ms;           /* deadline between two pieces; 0 none */
     int whole_ms;         /* deadline for the answer; 0 none */
     size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
-    /* Every piece of text as it comes; thinking: reasoning, which is not part of the text. Negative:
-     * stop there with "interrupted". NULL none. */
+    /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
+     * Negative: stop there with "interrupted". NULL none. */
     int (*on_text)(void *context, struct str piece, bool thinking);
     void *context;
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
 struct engine_reply {
-    char *text;                /* owned */
-    size_t n;                  /* bytes of text, which may hold NUL */
-    unsigned tokens;           /* generated */
-    unsigned prompt_tokens;    /* 0 unknown */
-    double first_token_ms;     /* from the request to the first piece, on our clock */
+    char *text;             /* owned */
+    size_t n;               /* bytes of text, which may hold NUL */
+    unsigned tokens;        /* generated */
+    unsigned prompt_tokens; /* 0 unknown */
+    double first_token_ms;  /* from the request to the first piece, on our clock */
     double whole_ms;
-    double tokens_per_second;  /* generation, the engine's own figure; 0 unknown */
-    double prompt_per_second;  /* 0 unknown */
-    double least_probability;  /* of the tokens chosen; -1 not asked or not told */
-    bool cut;                  /* ended at max_tokens */
+    double tokens_per_second; /* generation, the engine's own figure; 0 unknown */
+    double prompt_per_second; /* 0 unknown */
+    double least_probability; /* of the tokens chosen; -1 not asked or not told */
+    bool cut;                 /* ended at max_tokens */
 };
 
 /* One answer over the unix socket, streamed. Codes: engine-crash and engine-exit (it ended while
@@ -130,11 +130,11 @@ struct engine_device {
 struct engine_devices {
     struct engine_device *item; /* owned */
     size_t n;
-    char *said;                 /* owned: what the engine wrote to stderr */
+    char *said; /* owned: what the engine wrote to stderr */
 };
 
-/* What `llama-server --list-devices` says in a child with this deadline, in the environment in which
- * the spec's engine will serve. An empty list is a success: see said. */
+/* What `llama-server --list-devices` says in a child with this deadline, in the environment in
+ * which the spec's engine will serve. An empty list is a success: see said. */
 int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
                         struct engine_devices *ret_devices, struct gfxb_error *err);
 void engine_devices_done(struct engine_devices *devices);
@@ -163,8 +163,7 @@ struct engine_places {
  * every ROCm library come from one tree? Milliseconds: for every start, proven or not. Codes:
  * not-on-device, library-missing. ret_places is filled on success and on not-on-device.
  */
-int engine_verify(struct engine *engine, struct engine_places *ret_places,
-                  struct gfxb_error *err);
+int engine_verify(struct engine *engine, struct engine_places *ret_places, struct gfxb_error *err);
 
 /* "ROCm0, ROCm1" and their descriptions, or "CPU": for people and for JSON. */
 void engine_places_text(const struct engine_places *places, char *ret_text, size_t size);
@@ -184,43 +183,45 @@ struct engine_deadlines {
 };
 
 struct engine_rung {
-    enum plan_rung rung;  /* E3, E4, E5 */
-    enum tri ok;          /* unknown: not reached, or nothing to compare with */
-    char *detail;         /* owned: what was seen */
+    enum plan_rung rung; /* E3, E4, E5 */
+    enum tri ok;         /* unknown: not reached, or nothing to compare with */
+    char *detail;        /* owned: what was seen */
 };
 
 #define ENGINE_RUNGS 3
 
 struct engine_proof {
     bool passed;
-    int code;             /* GFXB_E_OK, or why not */
-    char *sentence;       /* owned: why not; "" when it passed */
+    int code;       /* GFXB_E_OK, or why not */
+    char *sentence; /* owned: why not; "" when it passed */
     struct engine_rung rung[ENGINE_RUNGS];
-    char device[96];      /* for --device next time: "Vulkan0", "ROCm0,ROCm1", "none" */
-    char shown[256];      /* for people: "Vulkan0: AMD Radeon ..." or "CPU" */
+    char device[96]; /* for --device next time: "Vulkan0", "ROCm0,ROCm1", "none" */
+    char shown[256]; /* for people: "Vulkan0: AMD Radeon ..." or "CPU" */
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
-    char *log_tail;       /* owned: end of the engine's log; "" none */
+    char *log_tail;           /* owned: end of the engine's log; "" none */
 };
 
 struct engine_trial {
-    struct engine_spec spec;    /* package, runtime_dir, cache_dir, threads, log, cancel ...; its model,
-                                   env, args, backend, device and gpu_pci are set by engine_prove */
+    struct engine_spec
+        spec; /* package, runtime_dir, cache_dir, threads, log, cancel ...; its model,
+                 env, args, backend, device and gpu_pci are set by engine_prove */
     const struct plan_choice *choice;
-    const char *data_dir;       /* for the canary model */
-    double floor;               /* tokens/s on the canary below which a GPU is too slow; 0 none.
-                                   engine_floor() gives it from the CPU's figure */
+    const char *data_dir; /* for the canary model */
+    double floor;         /* tokens/s on the canary below which a GPU is too slow; 0 none.
+                             engine_floor() gives it from the CPU's figure */
     struct engine_deadlines deadlines;
 };
 
-/* A GPU's tokens/s on the canary that would be absurd beside this CPU's. The canary is so small that
- * a healthy GPU may well be slower than the CPU on it: only a small part of its figure is asked. */
+/* A GPU's tokens/s on the canary that would be absurd beside this CPU's. The canary is so small
+ * that a healthy GPU may well be slower than the CPU on it: only a small part of its figure is
+ * asked. */
 double engine_floor(double cpu_tokens_per_second);
 
 /*
  * Prove a choice: device list, canary answers, speed; each step with a deadline, in the environment
- * that will serve. 0 whenever there is an outcome, also a failed one: read ret_proof->passed. Negative
- * only when nothing could be found out (out of memory, interrupted, no canary file).
+ * that will serve. 0 whenever there is an outcome, also a failed one: read ret_proof->passed.
+ * Negative only when nothing could be found out (out of memory, interrupted, no canary file).
  * ret_engine (may be NULL): on a passed proof the engine that passed, still running with the canary
  * loaded; otherwise untouched.
  */

@@ -5,8 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 
-#define HTTP_TICK_MS 100  /* how late a cancel flag may be seen */
-#define HTTP_LAST_MS 500  /* for what is still in the socket of an engine that has ended */
+#define HTTP_TICK_MS 100 /* how late a cancel flag may be seen */
+#define HTTP_LAST_MS 500 /* for what is still in the socket of an engine that has ended */
 
 struct http_transfer {
     const struct http_request *request;
@@ -47,9 +47,10 @@ static bool http_set_up(struct http_transfer *t)
     const struct http_request *r = t->request;
     char *CLEAN_FREE url = NULL;
     if (!t->easy || !t->multi || !http_add_headers(t) ||
-        asprintf(&url, "http://engine%s", r->path) < 0)
+        asprintf(&url, "engine%s", r->path) < 0)
         return false;
     CURLcode c = curl_easy_setopt(t->easy, CURLOPT_URL, url);
+    c |= curl_easy_setopt(t->easy, CURLOPT_DEFAULT_PROTOCOL, "http");
     c |= curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, r->socket);
     c |= curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
     c |= curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);

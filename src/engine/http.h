@@ -12,7 +12,7 @@ struct http_request {
     const char *key;  /* bearer key; NULL none */
     const char *body; /* JSON to POST; NULL: GET */
     size_t body_n;
-    int pidfd;        /* of the engine: when it has ended the answer is not waited for; -1 none */
+    int pidfd; /* of the engine: when it has ended the answer is not waited for; -1 none */
     const volatile sig_atomic_t *cancel; /* NULL never */
     /* Bytes of the answer's body as they come. Negative: stop and return that. */
     int (*on_bytes)(void *context, struct str bytes);

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define LAUNCH_CACHE_RAM "256" /* MiB of host RAM for idle prompts; the engine's default is 8192 */
-#define LAUNCH_PING "1"        /* s: with a stream open the engine obeys SIGTERM only at a ping */
+#define LAUNCH_CACHE_RAM "256" /* MiB of host RAM for idle prompts; the engine's default is 8192   \
+                                */
+#define LAUNCH_PING       "1"  /* s: with a stream open the engine obeys SIGTERM only at a ping */
 #define LAUNCH_TINY_MODEL (16 << 20) /* bytes */
-#define LAUNCH_VERBOSITY "4"   /* the first level that shows devices and buffers */
+#define LAUNCH_VERBOSITY  "4"        /* the first level that shows devices and buffers */
 
 __attribute__((format(printf, 2, 3))) static void launch_add(struct launch_words *words,
                                                              const char *format, ...)
@@ -43,9 +44,8 @@ void launch_done(struct launch *launch)
 static char *launch_path(const struct package *package, struct str path)
 {
     char *text = NULL;
-    int n = path.n && path.p[0] == '/'
-                ? asprintf(&text, "%.*s", STR_ARG(path))
-                : asprintf(&text, "%s/%.*s", package->dir, STR_ARG(path));
+    int n = path.n && path.p[0] == '/' ? asprintf(&text, "%.*s", STR_ARG(path))
+                                       : asprintf(&text, "%s/%.*s", package->dir, STR_ARG(path));
     return n < 0 ? NULL : text;
 }
 
@@ -134,9 +134,10 @@ static unsigned launch_threads(const struct engine_spec *spec)
 static void launch_arguments(const struct engine_spec *spec, const struct launch_serving *serving,
                              struct launch_words *argv)
 {
-    static const char *const fixed[] = {"--offline", "--no-webui", "-lv", LAUNCH_VERBOSITY,
-                                        "--log-colors", "off", "--cache-ram", LAUNCH_CACHE_RAM,
-                                        "--sse-ping-interval", LAUNCH_PING};
+    static const char *const fixed[] = {"--offline",      "--no-webui",     "-lv",
+                                        LAUNCH_VERBOSITY, "--log-colors",   "off",
+                                        "--cache-ram",    LAUNCH_CACHE_RAM, "--sse-ping-interval",
+                                        LAUNCH_PING};
     unsigned slots = spec->slots ? spec->slots : 1;
     launch_add(argv, "-m");
     launch_add(argv, "%s", spec->model);
@@ -167,8 +168,9 @@ static void launch_arguments(const struct engine_spec *spec, const struct launch
 static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
 {
     static const char *const ours[] = {"PATH=", "LD_", "LLAMA_", "HOME=", "AIP_"};
-    static const char *const args[] = {"-m", "--model", "--host", "--port", "--api-key", "--tools",
-                                       "--path", "--log-file", "--api-key-file", "--agent"};
+    static const char *const args[] = {
+        "-m",      "--model", "--host",     "--port",         "--api-key",
+        "--tools", "--path",  "--log-file", "--api-key-file", "--agent"};
     for (size_t i = 0; spec->env && spec->env[i]; i++) {
         bool taken = !strchr(spec->env[i], '=');
         for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
@@ -209,7 +211,10 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
                              "the package's directory %s has a name that the dynamic loader cannot "
                              "search (':', ';' or '$'); choose another --data-dir",
                              spec->package->dir);
-        return error_set(err, code < 0 ? -code : launch.cwd ? E2BIG : ENOMEM,
+        return error_set(err,
+                         code < 0     ? -code
+                         : launch.cwd ? E2BIG
+                                      : ENOMEM,
                          "the engine's command line does not fit");
     }
     *ret_launch = launch;

@@ -3,10 +3,14 @@
 /* The user-space libraries of ROCm that must be of one release: HIP and what it loads, and what
  * libggml-hip.so needs (the NEEDED entries of Debian's and of TheRock's libraries). */
 static const char *const maps_rocm_names[] = {
-    "libamdhip64.so",    "libhiprtc.so",   "libhsa-runtime64.so", "libamd_comgr.so",
-    "libhsakmt.so",      "librocblas.so",  "libhipblas.so",       "libhipblaslt.so",
-    "librocsolver.so",   "librocsparse.so", "libhipsparse.so",    "librocroller.so",
-    "librocm_kpack.so",  "librocprofiler-register.so",            "libhipblas-common.so",
+    "libamdhip64.so",       "libhiprtc.so",
+    "libhsa-runtime64.so",  "libamd_comgr.so",
+    "libhsakmt.so",         "librocblas.so",
+    "libhipblas.so",        "libhipblaslt.so",
+    "librocsolver.so",      "librocsparse.so",
+    "libhipsparse.so",      "librocroller.so",
+    "librocm_kpack.so",     "librocprofiler-register.so",
+    "libhipblas-common.so",
 };
 
 static bool maps_is_rocm(struct str name)
@@ -63,8 +67,7 @@ void maps_parse(struct str text, struct str package_dir, struct maps *ret_maps)
         struct str name = {base + 1, path.n - (size_t)(base + 1 - path.p)};
         if (!maps_is_rocm(name) || maps_has(&maps, path))
             continue;
-        maps.item[maps.n++] =
-            (struct maps_library){path, name, maps_tree_of(path, package_dir)};
+        maps.item[maps.n++] = (struct maps_library){path, name, maps_tree_of(path, package_dir)};
     }
     *ret_maps = maps;
 }

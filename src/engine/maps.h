@@ -1,4 +1,5 @@
-/* maps.h - which ROCm libraries a process has mapped, and from where. Private to engine/; fuzzed. */
+/* maps.h - which ROCm libraries a process has mapped, and from where. Private to engine/; fuzzed.
+ */
 #ifndef ENGINE_MAPS_H
 #define ENGINE_MAPS_H
 

@@ -76,15 +76,55 @@ static int path_read_proofs(const struct path_request *r, struct path *path, str
     return 0;
 }
 
+/* Is this the first installable row of its provider, so that the provider is to be asked? */
+static bool path_is_first_row(const struct gfx_tables *t, size_t i)
+{
+    if (!t->package[i].installable)
+        return false;
+    for (size_t k = 0; k < i; k++) {
+        if (t->package[k].installable && str_eq(t->package[k].provider, t->package[i].provider))
+            return false;
+    }
+    return true;
+}
+
+/* Which providers can bring nothing to this computer at all (no apt, say), and why. */
+static int path_ask_providers(const struct path_request *r, struct path *path,
+                              struct gfxb_error *err)
+{
+    struct package_env env = path_package_env(r);
+    const struct gfx_tables *t = r->tables;
+    if (path->providers_asked || !r->data_dir || !r->machine->live)
+        return 0;
+    path->providers_asked = true;
+    for (size_t i = 0; i < t->n_packages && path->n_unusable < PATH_PROVIDERS_MAX; i++) {
+        struct gfxb_error why;
+        int code = path_is_first_row(t, i)
+                       ? package_provider_usable(&env, t->package[i].provider, &why)
+                       : 0;
+        if (code == 0)
+            continue;
+        struct plan_provider *p = &path->unusable[path->n_unusable++];
+        *p = (struct plan_provider){str_dup(t->package[i].provider), -code, strdup(why.text)};
+        if (!p->name || !p->reason)
+            return error_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
 static int path_make_plan(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     path_forget_situation(path);
     int result = path_read_packages(r, path, err);
     if (result == 0)
         result = path_read_proofs(r, path, err);
+    if (result == 0)
+        result = path_ask_providers(r, path, err);
     if (result < 0)
         return result;
     struct plan_wish wish = r->wish;
+    wish.unusable = path->unusable;
+    wish.n_unusable = path->n_unusable;
     wish.installed = path->installed;
     wish.n_installed = path->packages.n;
     wish.proof = path->proof;
@@ -367,6 +407,10 @@ void path_done(struct path *path)
     for (size_t i = 0; i < path->n_failures; i++) {
         free(path->failure[i].fingerprint);
         free(path->failure[i].detail);
+    }
+    for (size_t i = 0; i < path->n_unusable; i++) {
+        free((char *)path->unusable[i].name);
+        free((char *)path->unusable[i].reason);
     }
     free(path->failure);
     free(path->model);

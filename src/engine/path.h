@@ -12,10 +12,10 @@ struct path_request {
     const struct gfx_tables *tables;
     const struct root *root; /* the live computer */
     struct plan_wish wish;   /* installed, proof and canary_version are filled in by the path */
-    const char *data_dir;     /* NULL, for path_plan alone: nothing is installed or proven */
-    const char *runtime_dir;             /* made when absent */
-    const char *model;                   /* a GGUF file; NULL: the canary */
-    const struct log *log;               /* NULL none */
+    const char *data_dir;    /* NULL, for path_plan alone: nothing is installed or proven */
+    const char *runtime_dir; /* made when absent */
+    const char *model;       /* a GGUF file; NULL: the canary */
+    const struct log *log;   /* NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
@@ -25,6 +25,8 @@ struct path_failure {
     int code;
 };
 
+enum { PATH_PROVIDERS_MAX = 8 };
+
 /* Where the path stands or ended. Everything is owned by it. */
 struct path {
     struct package_list packages;
@@ -32,6 +34,9 @@ struct path {
     struct engine_proofs *stored;
     struct plan_proof *proof; /* stored ones, then failures */
     size_t n_proofs;
+    struct plan_provider unusable[PATH_PROVIDERS_MAX]; /* strings owned by the path */
+    size_t n_unusable;
+    bool providers_asked;
     struct path_failure *failure;
     size_t n_failures;
     struct plan *plan;

@@ -45,8 +45,8 @@ static struct engine_place *places_at(struct engine_places *places, struct str d
         device.n >= sizeof(places->item[0].device))
         return NULL;
     struct engine_place *place = &places->item[places->n++];
-    *place = (struct engine_place){
-        .gpu = places_is_gpu(device), .model_mib = -1.0, .other_mib = -1.0};
+    *place =
+        (struct engine_place){.gpu = places_is_gpu(device), .model_mib = -1.0, .other_mib = -1.0};
     places_copy(place->device, sizeof(place->device), device);
     return place;
 }
@@ -120,9 +120,9 @@ static bool places_is_hex(struct str text, size_t least, size_t most)
 static bool places_is_pci(struct str text)
 {
     struct str domain, bus, slot;
-    return str_cut(&text, ':', &domain) && str_cut(&text, ':', &bus) && str_cut(&text, '.', &slot) &&
-           places_is_hex(domain, 4, 8) && places_is_hex(bus, 2, 2) && places_is_hex(slot, 2, 2) &&
-           places_is_hex(text, 1, 1);
+    return str_cut(&text, ':', &domain) && str_cut(&text, ':', &bus) &&
+           str_cut(&text, '.', &slot) && places_is_hex(domain, 4, 8) && places_is_hex(bus, 2, 2) &&
+           places_is_hex(slot, 2, 2) && places_is_hex(text, 1, 1);
 }
 
 static void places_set_pci(char *to, size_t size, struct str pci)

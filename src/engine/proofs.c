@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#define PROOFS_DIR "proofs"
-#define PROOFS_SUFFIX ".proof"
+#define PROOFS_DIR      "proofs"
+#define PROOFS_SUFFIX   ".proof"
 #define PROOFS_TEXT_MAX (1u << 20)
-#define PROOFS_MAX 10000
+#define PROOFS_MAX      10000
 
 struct engine_proofs {
     struct proofs_item *item;

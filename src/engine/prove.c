@@ -7,17 +7,17 @@
 #include <stdio.h>
 
 #define PROVE_CANDIDATES_MAX 8
-#define PROVE_SHARE 0.5 /* of the canary's weights that must be on the GPU: all its layers */
+#define PROVE_SHARE          0.5 /* of the canary's weights that must be on the GPU: all its layers */
 
 /* ms. ROCm reads a gigabyte of code objects at its first start; a graphics driver compiles shaders,
- * and lavapipe does that with LLVM: 15 s on two idle cores, 200 s when six other processes want them
- * (measured). */
+ * and lavapipe does that with LLVM: 15 s on two idle cores, 200 s when six other processes want
+ * them (measured). */
 static const struct engine_deadlines prove_deadlines[PLAN_BACKENDS] = {
     [PLAN_ROCM] = {.list = 30000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},
     [PLAN_VULKAN] = {.list = 20000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},
     [PLAN_CPU] = {.list = 10000, .ready = 60000, .first = 30000, .gap = 20000, .whole = 90000},
-    [PLAN_VULKAN_SOFTWARE] = {
-        .list = 30000, .ready = 240000, .first = 240000, .gap = 60000, .whole = 400000},
+    [PLAN_VULKAN_SOFTWARE] =
+        {.list = 30000, .ready = 240000, .first = 240000, .gap = 60000, .whole = 400000},
 };
 
 /* Vulkan drivers that compute on the CPU, by what their device names hold. */

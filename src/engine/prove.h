@@ -6,10 +6,10 @@
 
 struct prove {
     const struct engine_trial *trial;
-    struct engine_spec spec;          /* the trial's, with what the choice adds */
+    struct engine_spec spec;           /* the trial's, with what the choice adds */
     struct engine_deadlines deadlines; /* complete */
-    struct engine_proof proof;        /* being filled in */
-    struct engine *engine;            /* running; NULL none */
+    struct engine_proof proof;         /* being filled in */
+    struct engine *engine;             /* running; NULL none */
     struct engine_places places;
 };
 

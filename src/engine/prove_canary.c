@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #define PROVE_TOKENS_MAX 256
-#define PROVE_TEXT_MAX 16384
+#define PROVE_TEXT_MAX   16384
 /* Of the token that was chosen. A backend that computes right gives far more: the model is trained
  * until its answers are certain. One that comes out right by luck does not. */
 #define PROVE_PROBABILITY 0.5
@@ -64,7 +64,8 @@ static int prove_ask(struct prove *p, const struct canary_proof *wanted, double 
     if (p->proof.first_token_ms <= 0.0)
         p->proof.first_token_ms = reply.first_token_ms;
     if (reply.tokens_per_second > p->proof.tokens_per_second)
-        p->proof.tokens_per_second = reply.tokens_per_second; /* the first ones are still warming up */
+        p->proof.tokens_per_second =
+            reply.tokens_per_second; /* the first ones are still warming up */
     if (reply.least_probability >= 0.0 && reply.least_probability < *least)
         *least = reply.least_probability;
     engine_reply_done(&reply);
@@ -80,9 +81,8 @@ static int prove_speed(struct prove *p, struct gfxb_error *err)
         return 0;
     }
     if (!gpu || floor <= 0.0) {
-        prove_set_rung(p, PLAN_E5, gpu ? TRI_UNKNOWN : TRI_YES,
-                       "%.0f tokens/s on the canary%s", rate,
-                       gpu ? "; the CPU's figure is not known yet" : "");
+        prove_set_rung(p, PLAN_E5, gpu ? TRI_UNKNOWN : TRI_YES, "%.0f tokens/s on the canary%s",
+                       rate, gpu ? "; the CPU's figure is not known yet" : "");
         return 0;
     }
     prove_set_rung(p, PLAN_E5, rate >= floor ? TRI_YES : TRI_NO,
@@ -113,6 +113,7 @@ int prove_canary(struct prove *p, struct gfxb_error *err)
     prove_set_rung(p, PLAN_E4, TRI_YES,
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
                    "weights on %s",
-                   n, least, p->places.gpu_mib > 0.0 ? p->places.gpu_mib : p->places.cpu_mib, places);
+                   n, least, p->places.gpu_mib > 0.0 ? p->places.gpu_mib : p->places.cpu_mib,
+                   places);
     return prove_speed(p, err);
 }

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #define RUNDIR_PREFIX "engine-"
-#define RUNDIR_TAIL "/" RUNDIR_PREFIX "01234567/e.sock"
+#define RUNDIR_TAIL   "/" RUNDIR_PREFIX "01234567/e.sock"
 
 /* A 0700 directory in /tmp for data directories with long names. /tmp is everybody's: what is there
  * under our name must be a directory of ours that nobody else can enter. */
@@ -24,10 +24,11 @@ static int rundir_short_base(char **ret_base, struct gfxb_error *err)
     if (code == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)))
         code = EPERM;
     if (code != 0) {
-        code = error_set(err, code,
-                         "the run directory's path is too long for a unix socket, or holds a comma, "
-                         "and %s cannot be used instead: %s; set XDG_RUNTIME_DIR to a shorter one",
-                         base, error_errno_text(code));
+        code =
+            error_set(err, code,
+                      "the run directory's path is too long for a unix socket, or holds a comma, "
+                      "and %s cannot be used instead: %s; set XDG_RUNTIME_DIR to a shorter one",
+                      base, error_errno_text(code));
         free(base);
         return code;
     }
@@ -78,8 +79,8 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
     return fs_lock(lock, false, &rundir->lock_fd, err);
 }
 
-/* Can a socket in a run directory below base have a name that the kernel takes, and that the engine,
- * which splits its list of hosts at commas, understands? */
+/* Can a socket in a run directory below base have a name that the kernel takes, and that the
+ * engine, which splits its list of hosts at commas, understands? */
 static bool rundir_suits(const char *base)
 {
     const struct sockaddr_un *address = NULL;

@@ -6,20 +6,20 @@
 #include "engine/rundir.h"
 
 #define RUNNING_LOG_TAIL 32768 /* bytes of a log that are searched for causes and kept */
-#define RUNNING_KEY_HEX 65     /* 32 random bytes as text */
+#define RUNNING_KEY_HEX  65    /* 32 random bytes as text */
 
 struct engine {
     struct rundir rundir;
     struct child child;
-    int status;           /* as waitpid gave it, once it has ended */
+    int status; /* as waitpid gave it, once it has ended */
     bool ended;
     char key[RUNNING_KEY_HEX];
     double load_ms;
-    char *device;         /* what --device was given; NULL none */
-    char *keep_log;       /* NULL none */
-    char *package_dir;    /* without symbolic links */
+    char *device;      /* what --device was given; NULL none */
+    char *keep_log;    /* NULL none */
+    char *package_dir; /* without symbolic links */
     enum plan_backend backend;
-    char **gpu_pci;       /* owned, NULL-terminated: where the weights must be; NULL any */
+    char **gpu_pci;              /* owned, NULL-terminated: where the weights must be; NULL any */
     struct engine_places places; /* as the log told before it was cut; n 0 before */
 };
 

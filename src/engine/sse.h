@@ -18,7 +18,8 @@ struct sse {
 
 void sse_init(struct sse *sse, sse_take *take, void *context);
 void sse_done(struct sse *sse);
-/* 0, take's negative value, or -EMSGSIZE for a line without end. Comments are pings: passed over. */
+/* 0, take's negative value, or -EMSGSIZE for a line without end. Comments are pings: passed over.
+ */
 int sse_feed(struct sse *sse, struct str bytes);
 
 #endif

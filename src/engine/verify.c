@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#define VERIFY_LOG_MAX (64u << 20)
-#define VERIFY_MAPS_MAX (16u << 20)
+#define VERIFY_LOG_MAX   (64u << 20)
+#define VERIFY_MAPS_MAX  (16u << 20)
 #define VERIFY_SETTLE_MS 500 /* the engine's log is written by a thread of its own */
-#define VERIFY_QUIET_MS 50   /* an engine that words it otherwise has told all after this */
+#define VERIFY_QUIET_MS  50  /* an engine that words it otherwise has told all after this */
 
 static int verify_read_places(const struct engine *engine, struct engine_places *ret_places,
                               struct gfxb_error *err)
@@ -27,8 +27,7 @@ static int verify_read_places(const struct engine *engine, struct engine_places 
         if (log.n != size)
             grew = now;
         size = log.n;
-        if (ret_places->loaded || now >= until ||
-            (ret_places->n && now - grew >= VERIFY_QUIET_MS))
+        if (ret_places->loaded || now >= until || (ret_places->n && now - grew >= VERIFY_QUIET_MS))
             return 0;
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
@@ -148,8 +147,8 @@ int engine_verify(struct engine *engine, struct engine_places *ret_places, struc
     if (code < 0)
         return code;
     engine->places = places;
-    code = engine->backend == PLAN_CPU ? verify_cpu(&places, err)
-                                       : verify_gpu(engine, &places, err);
+    code =
+        engine->backend == PLAN_CPU ? verify_cpu(&places, err) : verify_gpu(engine, &places, err);
     if (code == 0)
         code = verify_libraries(engine, err);
     if (code == 0 || code == -GFXB_E_NOT_ON_DEVICE)

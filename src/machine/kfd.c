@@ -238,8 +238,9 @@ static int kfd_join(struct machine_scan *s, const struct kfd_node *node)
     }
     if (!f) {
         machine_note(s->m, "KFD node %u is left out: %s", node->number,
-                     node->p.is_damaged ? "its properties are damaged"
-                                        : "it names a GPU that PCI does not show");
+                     node->p.is_damaged  ? "its properties are damaged"
+                     : node->p.device_id ? "it names a GPU that PCI does not show"
+                                         : "it has no ids");
         return 0;
     }
     if (moved && node->place != MACHINE_NO_PLACE)

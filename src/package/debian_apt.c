@@ -106,13 +106,11 @@ static int apt_fetch(const struct debian_apt *apt, const char *const *argv, cons
 {
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
     char *CLEAN_FREE dir = fs_join(apt->dir, into);
-    char *CLEAN_FREE said = fs_join(apt->dir, "complaints");
-    if (!dir || !said)
+    if (!dir)
         return apt_out_of_memory(err);
     const struct debian_watch watch = {.env = apt->env,
                                        .what = "engine packages",
                                        .dir = dir,
-                                       .complaints = said,
                                        .total_bytes = total_bytes,
                                        .stall_ms = APT_STALL_MS};
     int r = debian_run_watched(argv, &watch, &complaints, err);

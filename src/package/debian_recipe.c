@@ -59,7 +59,7 @@ static int recipe_take_file(struct recipe *recipe, const char *rel, const char *
 
 static int recipe_walk(struct recipe *recipe, const char *rel, int depth);
 
-/* gconv holds glibc's character set converters: libraries by name, but nobody links to them. */
+/* What is in gconv is named like a library, but nobody links to it. */
 static int recipe_take_entry(struct recipe *recipe, const char *rel, const char *name, int depth,
                              bool *holds_libraries)
 {
@@ -128,6 +128,29 @@ static void recipe_blind(struct buf *library, const char *libc_dir, unsigned *re
     }
 }
 
+/*
+ * What no engine opens: two files in three, each of which would have to be forced to disk. Licences
+ * (usr/share/doc) stay. gconv are glibc's character set converters.
+ */
+static int recipe_prune(const struct recipe *recipe, struct gfxb_error *err)
+{
+    static const char *const parts[] = {
+        "usr/share/locale",  "usr/share/man",     "usr/share/info",
+        "usr/share/perl5",   "usr/share/debconf", "usr/share/bash-completion",
+        "usr/share/pixmaps", "usr/share/lintian", "usr/sbin",
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        char *CLEAN_FREE path = fs_join(recipe->root, parts[i]);
+        r = path ? fs_remove_tree(path) : -ENOMEM;
+    }
+    char *CLEAN_FREE libc_dir = fs_join(recipe->root, recipe->libc_dir);
+    char *CLEAN_FREE gconv = libc_dir ? fs_join(libc_dir, "gconv") : NULL;
+    if (r == 0)
+        r = gconv ? fs_remove_tree(gconv) : -ENOMEM;
+    return r < 0 ? error_set(err, -r, "cannot tidy %s: %s", recipe->root, error_errno_text(-r)) : 0;
+}
+
 static int recipe_relocate(const struct recipe *recipe, struct gfxb_error *err)
 {
     char *CLEAN_FREE link = NULL;
@@ -175,6 +198,8 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
         r = recipe_check(&recipe, err);
     if (r == 0)
         r = recipe_relocate(&recipe, err);
+    if (r == 0)
+        r = recipe_prune(&recipe, err);
     if (r == 0) {
         package->library_path = recipe_library_path(&recipe);
         package->executable = strdup(RECIPE_EXECUTABLE);

@@ -1,14 +1,13 @@
 #include "package/debian_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
-#define RUN_OUTPUT_MAX     (16u << 20)
-#define RUN_COMPLAINTS_MAX (1u << 20)
-#define RUN_ENV_MAX        12
-#define RUN_WATCH_MS       1000
-#define RUN_REPORT_MS      5000
+#define RUN_OUTPUT_MAX (16u << 20)
+#define RUN_ENV_MAX    12
+#define RUN_WATCH_MS   1000
+#define RUN_REPORT_MS  5000
 
 /* What a person set to reach the outside; apt and its transports read the same names. */
 static const char *const run_inherited[] = {
@@ -157,13 +156,21 @@ static int run_attend(struct child *child, const struct debian_watch *watch, int
     }
 }
 
+static void run_read_complaints(int fd, struct buf *ret)
+{
+    char text[65536]; /* the beginning is what counts */
+    ssize_t n = pread(fd, text, sizeof(text), 0);
+    if (n > 0)
+        buf_add(ret, text, (size_t)n);
+}
+
 int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
                        struct buf *ret_complaints, struct gfxb_error *err)
 {
-    int CLEAN_CLOSE fd = open(watch->complaints, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    /* Not a file on the disk: that may be full, which is what will be complained of. */
+    int CLEAN_CLOSE fd = memfd_create("complaints", MFD_CLOEXEC);
     if (fd < 0)
-        return error_set(err, errno, "cannot write %s: %s", watch->complaints,
-                         error_errno_text(errno));
+        return error_set(err, errno, "cannot make a memory file: %s", error_errno_text(errno));
     struct run_env env;
     struct child child = CHILD_NONE;
     int status = 0;
@@ -180,6 +187,6 @@ int debian_run_watched(const char *const *argv, const struct debian_watch *watch
     r = run_attend(&child, watch, &status);
     if (r == -GFXB_E_INTERRUPTED)
         return debian_run_check_cancel(watch->env, err);
-    fs_read(watch->complaints, RUN_COMPLAINTS_MAX, ret_complaints);
+    run_read_complaints(fd, ret_complaints);
     return run_verdict(argv[0], r == 0 && status == 0, r == -ETIMEDOUT, status, err);
 }

@@ -17,7 +17,6 @@ struct debian_watch {
     const struct package_env *env; /* its progress, cancel and log */
     const char *what;              /* for people: what comes */
     const char *dir;               /* where it collects */
-    const char *complaints;        /* a file that stderr goes through */
     uint64_t total_bytes;          /* that dir will hold; 0 not known: no progress is told */
     int stall_ms;                  /* ended with -ETIMEDOUT when nothing came for so long */
 };

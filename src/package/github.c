@@ -175,7 +175,7 @@ static struct arrival github_arrival(const struct github_job *job, const struct 
         .size = part->size,
         .cache = job->cache,
         .directory = part->directory,
-        .strip_top = true,
+        .strip_top = !str_is(part->row->backend, "runtime"), /* TheRock's have no top directory */
     };
 }
 
@@ -287,9 +287,10 @@ static int github_publish(struct github_job *job, struct gfxb_error *err)
 static void github_forget_archives(const struct github_job *job)
 {
     for (int i = 0; i < GITHUB_PARTS; i++) {
+        if (!job->part[i].arrived)
+            continue;
         struct arrival arrival = github_arrival(job, &job->part[i]);
-        if (job->part[i].arrived)
-            arrival_forget(&arrival);
+        arrival_forget(&arrival);
     }
 }
 

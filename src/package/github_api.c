@@ -60,7 +60,7 @@ int github_asset_find(struct str json, const struct github_asset *asset,
     const json_t *files = json_object_get(release, "assets");
     if (!json_is_array(files)) {
         json_decref(release);
-        return error_set(err, EBADMSG, "the answer about %.*s %.*s is not that of GitHub's API",
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "the answer about %.*s %.*s is not that of GitHub's API",
                          STR_ARG(asset->repository), STR_ARG(asset->tag));
     }
     int r = error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,

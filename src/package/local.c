@@ -167,7 +167,8 @@ static int local_install_archive(struct local_job *job, uint64_t size, struct gf
     if (r < 0)
         return r;
     local_find_runtime(job, engine);
-    buf_addf(&text, LOCAL_RECIPE "\narchive %s\nruntime %s\n", job->sha256,
+    buf_addf(&text, LOCAL_RECIPE "\narchive %s\nbackend %s\nruntime %s\n", job->sha256,
+             job->wish->backend ? job->wish->backend : "-",
              job->library_path ? job->library_path : "-");
     if (!buf_ok(&text) || digest_bytes(text.p, text.n, digest) < 0)
         return local_no_memory(err);
@@ -278,11 +279,11 @@ static int local_find_files(const struct package_env *env, const char *program,
     return r;
 }
 
-static int local_digest_files(const struct names *files, char ret_digest[static DIGEST_HEX],
-                              struct gfxb_error *err)
+static int local_digest_files(const struct names *files, const char *backend,
+                              char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
 {
     struct buf CLEAN_BUF text = BUF_INIT(LOCAL_TEXT_MAX);
-    buf_add_text(&text, LOCAL_RECIPE "\n");
+    buf_addf(&text, LOCAL_RECIPE "\nbackend %s\n", backend);
     for (size_t i = 0; i < files->n; i++) {
         char hex[DIGEST_HEX];
         int r = digest_file(files->name[i], hex, err);
@@ -379,9 +380,9 @@ static int local_install_engine(struct local_job *job, const char *program, stru
     if (r == 0)
         r = local_check_engine(job, program, err);
     if (r == 0)
-        r = local_digest_files(&files, digest, err);
-    if (r == 0)
         r = local_describe_engine(job, program, &files, &package, err);
+    if (r == 0)
+        r = local_digest_files(&files, package.backend, digest, err);
     if (r == 0)
         r = local_name(job, "system", digest, &package, err);
     if (r == 0)

@@ -129,7 +129,7 @@ int plan_device_rocr_number(const struct machine *m, const struct machine_gpu *g
         return -1;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *other = &m->gpu[i];
-        if (other->kfd_ordinal >= 0)
+        if (other->kfd_ordinal >= 0 || (device_is_hip(other) && !other->pci[0]))
             return -1;
         if (other != gpu && device_is_hip(other) && strcmp(other->pci, gpu->pci) < 0)
             before += other->partitions > 1 ? (int)other->partitions : 1;

@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* Of several records of one combination the latest day counts, and of one day the last. */
+/* Of several records of one combination what failed just now counts, else the latest day, and of
+ * one day the last. */
 static const struct plan_proof *proof_find(const struct plan_wish *wish, const char *fingerprint)
 {
     const struct plan_proof *found = NULL;
@@ -13,6 +14,8 @@ static const struct plan_proof *proof_find(const struct plan_wish *wish, const c
         const struct plan_proof *proof = &wish->proof[i];
         if (!proof->fingerprint || strcmp(proof->fingerprint, fingerprint) != 0)
             continue;
+        if (proof->fresh)
+            return proof;
         if (!found || str_compare(str_from(proof->day), str_from(found->day)) >= 0)
             found = proof;
     }
@@ -61,6 +64,10 @@ static void settle_failure(struct draft *d, struct draft_choice *dc, const struc
         plan_draft_tell(d, dc, PLAN_E3, TRI_YES, "the engine listed the device");
     if (rung > PLAN_E4)
         plan_draft_tell(d, dc, PLAN_E4, TRI_YES, "the canary's answers matched");
+    if (proof->fresh) {
+        (void)plan_draft_reject(d, dc, rung, proof->code, "%s", detail);
+        return;
+    }
     (void)plan_draft_reject(
         d, dc, rung, GFXB_E_FAILED_BEFORE,
         "It failed on this computer on %s (%s%s%s) and nothing has changed since: "
@@ -80,7 +87,9 @@ static void settle_pass(struct draft *d, struct draft_choice *dc, const struct p
     dc->tokens_per_second = measured ? proof->tokens_per_second : 0;
     plan_draft_tell(d, dc, PLAN_E3, TRI_YES, "the engine listed the device on %s%s%s", day,
                     detail[0] ? ": " : "", detail);
-    plan_draft_tell(d, dc, PLAN_E4, TRI_YES, "the canary's answers matched on %s", day);
+    plan_draft_tell(d, dc, PLAN_E4, TRI_YES,
+                    "the canary's answers matched to the byte on %s, with the weights on %s", day,
+                    detail[0] ? detail : "the device");
     if (measured) {
         snprintf(speed, sizeof(speed), ", %llu.%llu tokens/s measured",
                  (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));

@@ -57,10 +57,18 @@ def no_dead_links():
                 assert os.path.exists(path), f"{folder}/{name} links to {target}"
 
 
+def support_table_is_current():
+    import subprocess
+    done = subprocess.run([os.path.join(SOURCE, "tools", "support-table"), "--check"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 tap.run([
     ("docs/reasons.md has exactly the codes of the header", reasons),
     ("every command has its own --help", every_command_has_help),
     ("README names every command", readme_names_every_command),
     ("one version everywhere", version_is_one),
+    ("README's support table is the one of data/", support_table_is_current),
     ("no dead links in the documents", no_dead_links),
 ])

@@ -259,6 +259,8 @@ class Faulty(http.server.BaseHTTPRequestHandler):
                    [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", str(int(time.time()) + 1800))])
 
     def fault_badtoken(self, count):
+        if not self.path.startswith("/api/"):
+            return self.send_file()
         if self.headers.get("Authorization"):
             return self.reply(401, b'{"message": "Bad credentials"}')
         asset = self.world.api_asset(self.world.faulty_archive, "x.tar.gz")
@@ -302,6 +304,7 @@ class World:
         for directory in (self.files, self.therock_files, self.mirror_files, self.api_files,
                           os.path.join(top, "nginx")):
             os.makedirs(directory)
+        os.chmod(top, 0o755)  # nginx serves as another user
         ports = [free_port() for _ in range(4)]
         self.github_port, self.storage_port, self.plain_port, self.faulty_port = ports
         self.github = f"https://localhost:{self.github_port}"

@@ -74,9 +74,12 @@ static void decimals_are_read_whole_or_not_at_all(void **state)
         int code;
         double value;
     } cases[] = {
-        {"0", 0, 0.0},         {"12", 0, 12.0},       {"0.53", 0, 0.53},     {"1713.977", 0, 1713.977},
-        {"", -EINVAL, 0.0},    {".5", -EINVAL, 0.0},  {"5.", -EINVAL, 0.0},  {"1,5", -EINVAL, 0.0},
-        {"-1", -EINVAL, 0.0},  {"1e3", -EINVAL, 0.0}, {"1.2.3", -EINVAL, 0}, {"nan", -EINVAL, 0.0},
+        {"0", 0, 0.0},         {"12", 0, 12.0},
+        {"0.53", 0, 0.53},     {"1713.977", 0, 1713.977},
+        {"", -EINVAL, 0.0},    {".5", -EINVAL, 0.0},
+        {"5.", -EINVAL, 0.0},  {"1,5", -EINVAL, 0.0},
+        {"-1", -EINVAL, 0.0},  {"1e3", -EINVAL, 0.0},
+        {"1.2.3", -EINVAL, 0}, {"nan", -EINVAL, 0.0},
         {"1 ", -EINVAL, 0.0},  {"99999999999999999", -ERANGE, 0.0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -199,9 +202,10 @@ static void weights_are_counted_by_device(void **state)
 static void offloaded_layers_alone_prove_nothing(void **state)
 {
     (void)state;
-    struct engine_places p = parse_places("load_tensors: offloading 3 repeating layers to GPU\n"
-                                          "load_tensors: offloaded 5/5 layers to GPU\n"
-                                          "load_tensors:   CPU_Mapped model buffer size = 4.52 MiB\n");
+    struct engine_places p =
+        parse_places("load_tensors: offloading 3 repeating layers to GPU\n"
+                     "load_tensors: offloaded 5/5 layers to GPU\n"
+                     "load_tensors:   CPU_Mapped model buffer size = 4.52 MiB\n");
     char text[64];
     assert_true(p.gpu_mib <= 0.0 && p.cpu_mib > 4.5);
     engine_places_text(&p, text, sizeof(text));
@@ -212,7 +216,8 @@ static void device_lines_come_in_many_shapes(void **state)
 {
     (void)state;
     struct engine_places p = parse_places(
-        "f: using device Vulkan0 (AMD Radeon RX 7900 XTX (RADV NAVI31)) (0000:0A:00.0) - 1 MiB free\n"
+        "f: using device Vulkan0 (AMD Radeon RX 7900 XTX (RADV NAVI31)) (0000:0A:00.0) - 1 MiB "
+        "free\n"
         "f: using device Vulkan1 (llvmpipe (LLVM 22.1.8, 256 bits)) (unknown id) - 23258 MiB free\n"
         "f: using device Vulkan2 (Radeon - a dash) (10000:02:00.1) - 5 MiB free\n"
         "f: using device Vulkan3 (no id) - 5 MiB free\n"
@@ -236,10 +241,11 @@ static void device_lines_come_in_many_shapes(void **state)
 static void a_second_load_replaces_the_first(void **state)
 {
     (void)state;
-    struct engine_places p = parse_places("llama_model_loader: loaded meta data\n"
-                                          "load_tensors: Vulkan0 model buffer size = 9.00 MiB\n"
-                                          "llama_model_loader: loaded meta data\n"
-                                          "load_tensors: CPU_Mapped model buffer size = 9.00 MiB\n");
+    struct engine_places p =
+        parse_places("llama_model_loader: loaded meta data\n"
+                     "load_tensors: Vulkan0 model buffer size = 9.00 MiB\n"
+                     "llama_model_loader: loaded meta data\n"
+                     "load_tensors: CPU_Mapped model buffer size = 9.00 MiB\n");
     assert_true(p.gpu_mib <= 0.0 && p.cpu_mib > 8.9);
 }
 
@@ -333,8 +339,9 @@ static int collect(void *context, struct str field, struct str value)
 static void a_stream_reads_the_same_in_any_pieces(void **state)
 {
     (void)state;
-    static const char stream[] = ":\n\n: ping\ndata: {\"a\":1}\r\n\r\ndata:no blank\nid: 7\nerror: bad\n"
-                                 "data: [DONE]\n\ndata: never ended";
+    static const char stream[] =
+        ":\n\n: ping\ndata: {\"a\":1}\r\n\r\ndata:no blank\nid: 7\nerror: bad\n"
+        "data: [DONE]\n\ndata: never ended";
     for (size_t size = 1; size < sizeof(stream); size++) {
         struct sse sse;
         struct buf CLEAN_BUF seen = BUF_INIT(4096);
@@ -345,8 +352,7 @@ static void a_stream_reads_the_same_in_any_pieces(void **state)
                              0);
         }
         sse_done(&sse);
-        assert_string_equal(buf_text(&seen),
-                            "data={\"a\":1}|data=no blank|error=bad|data=[DONE]|");
+        assert_string_equal(buf_text(&seen), "data={\"a\":1}|data=no blank|error=bad|data=[DONE]|");
     }
 }
 
@@ -425,8 +431,8 @@ static void a_launch_is_exact(void **state)
     spec.cache_dir = "/cache";
     assert_int_equal(launch_new(&spec, "/scratch", &serving, &launch, NULL), 0);
     assert_string_equal(launch.argv.word[0], "/data/p/abc/lib/ld.so");
-    assert_true(words_have_pair(&launch.argv, "--library-path",
-                                "/data/p/abc/lib:/data/p/abc/lib/llama"));
+    assert_true(
+        words_have_pair(&launch.argv, "--library-path", "/data/p/abc/lib:/data/p/abc/lib/llama"));
     assert_true(words_have_pair(&launch.argv, "llama-server", "/data/p/abc/usr/bin/llama-server"));
     assert_true(words_have_pair(&launch.argv, "-m", "/m/x.gguf"));
     assert_true(words_have_pair(&launch.argv, "--host", "/run/e.sock"));
@@ -467,8 +473,7 @@ static void nothing_of_our_environment_reaches_an_engine(void **state)
         assert_null(strstr(launch.env.word[i], "LLAMA_ARG"));
         assert_null(strstr(launch.env.word[i], "HSA_"));
     }
-    assert_true(words_have(&launch.env,
-                           "LD_LIBRARY_PATH=/data/p/abc/lib:/data/p/abc/lib/llama"));
+    assert_true(words_have(&launch.env, "LD_LIBRARY_PATH=/data/p/abc/lib:/data/p/abc/lib/llama"));
     launch_done(&launch);
     unsetenv("LLAMA_ARG_PORT");
     unsetenv("LD_LIBRARY_PATH");
@@ -543,8 +548,7 @@ static void leftovers_of_the_dead_go_and_those_of_the_living_stay(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         struct rundir dead;
-        if (rundir_open(base, &dead, NULL) < 0 ||
-            fs_write(dead.log, "x", 1, 0600, NULL) < 0)
+        if (rundir_open(base, &dead, NULL) < 0 || fs_write(dead.log, "x", 1, 0600, NULL) < 0)
             _exit(1);
         kill(getpid(), SIGKILL);
     }
@@ -564,10 +568,10 @@ static void leftovers_of_the_dead_go_and_those_of_the_living_stay(void **state)
 static void a_long_or_odd_path_gets_a_short_socket(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "a-very-long-name-that-nobody-would-choose-but-somebody-has/and-another-one-below-it-that-is-"
-        "long",
-        "with,comma"};
+    static const char *const names[] = {"a-very-long-name-that-nobody-would-choose-but-somebody-"
+                                        "has/and-another-one-below-it-that-is-"
+                                        "long",
+                                        "with,comma"};
     for (size_t i = 0; i < 2; i++) {
         struct rundir rundir;
         char *base = below_top(names[i]);
@@ -779,28 +783,34 @@ static void real_messages_find_their_cause(void **state)
         const char *message;
         int code;
     } cases[] = {
-        {"rocBLAS error: Cannot read /opt/rocm-5.7.0/lib/rocblas/library/TensileLibrary.dat: Illegal "
+        {"rocBLAS error: Cannot read /opt/rocm-5.7.0/lib/rocblas/library/TensileLibrary.dat: "
+         "Illegal "
          "seek for GPU arch : gfx1103\n List of available TensileLibrary Files :",
          GFXB_E_BLAS_KERNELS_MISSING},
-        {"llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by "
+        {"llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required "
+         "by "
          "llama-server)",
          GFXB_E_GLIBC_TOO_OLD},
-        {"./llama-server: error while loading shared libraries: libhipblas.so.3: cannot open shared "
+        {"./llama-server: error while loading shared libraries: libhipblas.so.3: cannot open "
+         "shared "
          "object file: No such file or directory",
          GFXB_E_LIBRARY_MISSING},
         {"ggml_cuda_compute_forward: SCALE failed\nROCm error: device kernel image is invalid\n",
          GFXB_E_GFX_NOT_IN_PACKAGE},
         {"E ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected",
          GFXB_E_DEVICE_NOT_LISTED},
-        {"level=ERROR source=amd_linux.go:364 msg=\"amdgpu devices detected but permission problems "
+        {"level=ERROR source=amd_linux.go:364 msg=\"amdgpu devices detected but permission "
+         "problems "
          "block access\" error=\"kfd driver not loaded\"",
          GFXB_E_KFD_MISSING},
-        {"ggml_backend_cuda_buffer_type_alloc_buffer: allocating 27846.97 MiB on device 0: cudaMalloc "
+        {"ggml_backend_cuda_buffer_type_alloc_buffer: allocating 27846.97 MiB on device 0: "
+         "cudaMalloc "
          "failed: out of memory",
          GFXB_E_MEMORY_TOO_SMALL},
         {"ggml_gallocr_reserve_n: failed to allocate ROCm0 buffer of size 14822711296",
          GFXB_E_MEMORY_TOO_SMALL},
-        {"terminate called after throwing an instance of 'vk::DeviceLostError'", GFXB_E_ENGINE_CRASH},
+        {"terminate called after throwing an instance of 'vk::DeviceLostError'",
+         GFXB_E_ENGINE_CRASH},
         {"vk::createInstanceUnique: ErrorIncompatibleDriver", GFXB_E_VULKAN_DRIVER_MISSING},
         {"[127033.27] amdgpu 0000:c5:00.0: amdgpu: ring gfx_0.0.0 timeout, signaled seq=2662395",
          GFXB_E_ENGINE_HANG},
@@ -845,10 +855,11 @@ static void an_end_is_explained_by_its_cause_or_its_last_words(void **state)
     struct gfxb_error err;
     int abort_status = SIGABRT, exit_status = 1 << 8, kill_status = SIGKILL;
     assert_int_equal(
-        ending_explain(abort_status,
-                       STR("0.1 I x\nrocBLAS error: Cannot read /l/TensileLibrary.dat: No such file "
-                           "for GPU arch : gfx1036\n"),
-                       "while loading", &err),
+        ending_explain(
+            abort_status,
+            STR("0.1 I x\nrocBLAS error: Cannot read /l/TensileLibrary.dat: No such file "
+                "for GPU arch : gfx1036\n"),
+            "while loading", &err),
         -GFXB_E_BLAS_KERNELS_MISSING);
     assert_non_null(strstr(err.text, "while loading (signal 6 (SIGABRT))"));
     assert_int_equal(ending_explain(exit_status,

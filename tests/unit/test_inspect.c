@@ -185,10 +185,12 @@ static void test_gfx_names(void **state)
 {
     (void)state;
     struct names set = {0};
-    static const char *const good[] = {"gfx1100", "gfx90a:sramecc+:xnack-", "gfx803", "gfx90a",
-                                       "gfx9-4-generic", "gfx11-generic", "gfx906:xnack+"};
-    static const char *const bad[] = {"", "gfx", "gfx1100-", "gfx11", "gfx1100 ", "sm_90",
-                                      "gfx11-genericx", "gfxzz", "gfx1100\n"};
+    static const char *const good[] = {"gfx1100",      "gfx90a:sramecc+:xnack-", "gfx803",
+                                       "gfx90a",       "gfx9-4-generic",         "gfx11-generic",
+                                       "gfx906:xnack+"};
+    static const char *const bad[] = {"",         "gfx",   "gfx1100-",       "gfx11",
+                                      "gfx1100 ", "sm_90", "gfx11-genericx", "gfxzz",
+                                      "gfx1100\n"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_int_equal(names_add_gfx(&set, str_from(good[i])), 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -250,7 +252,8 @@ static void test_long_table(void **state)
     buf_done(&packed);
 }
 
-/* All versions and methods; version 1 does not say how long it is, and still what follows is found. */
+/* All versions and methods; version 1 does not say how long it is, and still what follows is found.
+ */
 static void test_compressed_bundles(void **state)
 {
     (void)state;
@@ -283,13 +286,13 @@ static void test_damaged_bundles(void **state)
         size_t at, n;
         uint64_t value;
     } change[] = {
-        {24, 8, UINT64_MAX},        /* number of entries */
+        {24, 8, UINT64_MAX}, /* number of entries */
         {24, 8, 5000},
-        {32 + 16, 8, UINT64_MAX},   /* an id's length */
+        {32 + 16, 8, UINT64_MAX}, /* an id's length */
         {32 + 16, 8, 0},
-        {32 + 8, 8, UINT64_MAX},    /* a size */
-        {32, 8, UINT64_MAX - 5},    /* an offset */
-        {24, 8, 4},                 /* more entries than there are: the padding is none */
+        {32 + 8, 8, UINT64_MAX}, /* a size */
+        {32, 8, UINT64_MAX - 5}, /* an offset */
+        {24, 8, 4},              /* more entries than there are: the padding is none */
     };
     for (size_t i = 0; i < sizeof(change) / sizeof(change[0]); i++) {
         struct buf b = bytes_new();
@@ -318,14 +321,12 @@ static void test_damaged_compressed_bundles(void **state)
         uint64_t value;
         int code;
     } change[] = {
-        {4, 2, 4, ENOTSUP},           /* version */
-        {4, 2, 0, ENOTSUP},
-        {6, 2, 2, ENOTSUP},           /* method */
-        {6, 2, 0, EBADMSG},           /* zlib, and it is zstd */
-        {8, 8, UINT64_MAX, EBADMSG},  /* total size */
-        {8, 8, 32, EBADMSG},
-        {16, 8, 5, EBADMSG},          /* uncompressed size: not the frame's */
-        {32, 4, 0, EBADMSG},          /* the frame's magic */
+        {4, 2, 4, ENOTSUP},                               /* version */
+        {4, 2, 0, ENOTSUP},          {6, 2, 2, ENOTSUP},  /* method */
+        {6, 2, 0, EBADMSG},                               /* zlib, and it is zstd */
+        {8, 8, UINT64_MAX, EBADMSG},                      /* total size */
+        {8, 8, 32, EBADMSG},         {16, 8, 5, EBADMSG}, /* uncompressed size: not the frame's */
+        {32, 4, 0, EBADMSG},                              /* the frame's magic */
     };
     for (size_t i = 0; i < sizeof(change) / sizeof(change[0]); i++) {
         struct buf b = bytes_new();
@@ -425,7 +426,7 @@ static struct inspection inspect_ok(const struct place *p, const char *name)
 
 struct elf_spec {
     unsigned type, machine, flags;
-    const char *needed;   /* blank-separated */
+    const char *needed; /* blank-separated */
     const char *soname;
     const char *run_path;
     const char *versions; /* blank-separated; one that ends with '?' is weak */
@@ -521,7 +522,10 @@ static void build_elf(struct buf *b, const struct elf_spec *spec)
         add_dynamic(&dynamic, DT_VERNEEDNUM, 1);
     }
     add_dynamic(&dynamic, DT_NULL, 0);
-    buf_add(b, "\x7f" "ELF\2\1\1\0\0\0\0\0\0\0\0\0", 16);
+    buf_add(b,
+            "\x7f"
+            "ELF\2\1\1\0\0\0\0\0\0\0\0\0",
+            16);
     add_number(b, spec->type, 2);
     add_number(b, spec->machine, 2);
     add_number(b, 1, 4);
@@ -628,9 +632,8 @@ static void highest_version(struct str text, const char *prefix, struct elf_vers
     struct str line;
     *ret = (struct elf_version){{0}};
     while (str_cut(&text, '\n', &line)) {
-        const char *at = str_has(line, STR("*UND*")) ? memmem(line.p, line.n, prefix,
-                                                              strlen(prefix))
-                                                     : NULL;
+        const char *at =
+            str_has(line, STR("*UND*")) ? memmem(line.p, line.n, prefix, strlen(prefix)) : NULL;
         struct elf_version v = {{0}};
         if (at && sscanf(at + strlen(prefix), "%u.%u.%u", &v.part[0], &v.part[1], &v.part[2]) >= 2)
             elf_version_raise(ret, &v);
@@ -641,8 +644,7 @@ static void highest_version(struct str text, const char *prefix, struct elf_vers
 static void test_floor_like_objdump(void **state)
 {
     (void)state;
-    static const char *const path[] = {"/proc/self/exe",
-                                       "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+    static const char *const path[] = {"/proc/self/exe", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
                                        "/usr/lib64/libstdc++.so.6"};
     unsigned compared = 0;
     for (size_t i = 0; i < 3; i++) {
@@ -651,8 +653,8 @@ static void test_floor_like_objdump(void **state)
             continue;
         const char *const argv[] = {"objdump", "-T", real, NULL};
         const char *const env[] = {"LC_ALL=C", NULL};
-        struct child_spec spec = {.argv = argv, .env = env, .max_output = 16 << 20,
-                                  .out_fd = -1, .err_fd = -1};
+        struct child_spec spec = {
+            .argv = argv, .env = env, .max_output = 16 << 20, .out_fd = -1, .err_fd = -1};
         struct child_result result;
         if (child_run(&spec, &result, NULL) == 0) {
             int fd = open(real, O_RDONLY | O_CLOEXEC);
@@ -688,8 +690,8 @@ static void test_code_objects(void **state)
         const struct gfx_target *target = &p->tables->target[i];
         if (!target->elf_mach)
             continue;
-        struct elf_spec spec = {.type = ET_DYN, .machine = ELF_MACHINE_AMDGPU,
-                                .flags = target->elf_mach | 0x500};
+        struct elf_spec spec = {
+            .type = ET_DYN, .machine = ELF_MACHINE_AMDGPU, .flags = target->elf_mach | 0x500};
         put_elf(p, "k.co", &spec);
         struct inspection found = inspect_ok(p, "k.co");
         assert_int_equal(found.kind, INSPECT_ELF);
@@ -717,8 +719,12 @@ static void test_hostile_elf(void **state)
     spec.versions = "GLIBC_2.2.5 GLIBC_2.3";
     spec.fatbin = &fatbin;
     build_elf(&good, &spec);
-    static const uint64_t extreme[] = {0, 1, 0x7f, 0xff, 0xffff, 0x7fffffff, 0xffffffff,
-                                       UINT64_C(1) << 40, INT64_MAX, UINT64_MAX - 63, UINT64_MAX};
+    static const uint64_t extreme[] = {0,          1,
+                                       0x7f,       0xff,
+                                       0xffff,     0x7fffffff,
+                                       0xffffffff, UINT64_C(1) << 40,
+                                       INT64_MAX,  UINT64_MAX - 63,
+                                       UINT64_MAX};
     size_t head = 64 + 4 * 56 + 200, answers = 0, errors = 0;
     for (size_t at = 16; at < good.n; at = at + 4 == head ? good.n - 4 * 64 : at + 4) {
         for (size_t i = 0; i < sizeof(extreme) / sizeof(extreme[0]); i++) {
@@ -773,7 +779,9 @@ static void test_other_elf(void **state)
     struct place *p = *state;
     struct inspection found;
     struct gfxb_error err = {0};
-    put_text(p, "e32", "\x7f" "ELF\1\1\1 and so on: 32-bit, which no engine is");
+    put_text(p, "e32",
+             "\x7f"
+             "ELF\1\1\1 and so on: 32-bit, which no engine is");
     assert_int_equal(inspect(p, "e32", &found, &err), -ENOTSUP);
     assert_non_null(strstr(err.text, "64-bit"));
     put_text(p, "text", "neither a program nor an archive");
@@ -947,15 +955,63 @@ static void test_msgpack_forms(void **state)
         const char *bytes;
         size_t n;
     } form[] = {
-        {"\0", 1}, {"\x7f", 1}, {"\xff", 1}, {"\xc0", 1}, {"\xc2", 1}, {"\xc3", 1},
-        {"\xc4\1x", 3}, {"\xc5\0\1x", 4}, {"\xc6\0\0\0\1x", 6}, {"\xc7\1tx", 4},
-        {"\xc8\0\1tx", 5}, {"\xc9\0\0\0\1tx", 7}, {"\xca" "1234", 5}, {"\xcb" "12345678", 9},
-        {"\xcc" "1", 2}, {"\xcd" "12", 3}, {"\xce" "1234", 5}, {"\xcf" "12345678", 9},
-        {"\xd0" "1", 2}, {"\xd1" "12", 3}, {"\xd2" "1234", 5}, {"\xd3" "12345678", 9},
-        {"\xd4t1", 3}, {"\xd5t12", 4}, {"\xd6t1234", 6}, {"\xd7t12345678", 10},
-        {"\xd8t1234567890123456", 18}, {"\xd9\1x", 3}, {"\xda\0\1x", 4}, {"\xdb\0\0\0\1x", 6},
-        {"\xdc\0\1\1", 4}, {"\xdd\0\0\0\1\1", 6}, {"\xde\0\1\1\2", 5}, {"\xdf\0\0\0\1\1\2", 7},
-        {"\x81\1\2", 3}, {"\x92\1\2", 3}, {"\xa2xy", 3},
+        {"\0", 1},
+        {"\x7f", 1},
+        {"\xff", 1},
+        {"\xc0", 1},
+        {"\xc2", 1},
+        {"\xc3", 1},
+        {"\xc4\1x", 3},
+        {"\xc5\0\1x", 4},
+        {"\xc6\0\0\0\1x", 6},
+        {"\xc7\1tx", 4},
+        {"\xc8\0\1tx", 5},
+        {"\xc9\0\0\0\1tx", 7},
+        {"\xca"
+         "1234",
+         5},
+        {"\xcb"
+         "12345678",
+         9},
+        {"\xcc"
+         "1",
+         2},
+        {"\xcd"
+         "12",
+         3},
+        {"\xce"
+         "1234",
+         5},
+        {"\xcf"
+         "12345678",
+         9},
+        {"\xd0"
+         "1",
+         2},
+        {"\xd1"
+         "12",
+         3},
+        {"\xd2"
+         "1234",
+         5},
+        {"\xd3"
+         "12345678",
+         9},
+        {"\xd4t1", 3},
+        {"\xd5t12", 4},
+        {"\xd6t1234", 6},
+        {"\xd7t12345678", 10},
+        {"\xd8t1234567890123456", 18},
+        {"\xd9\1x", 3},
+        {"\xda\0\1x", 4},
+        {"\xdb\0\0\0\1x", 6},
+        {"\xdc\0\1\1", 4},
+        {"\xdd\0\0\0\1\1", 6},
+        {"\xde\0\1\1\2", 5},
+        {"\xdf\0\0\0\1\1\2", 7},
+        {"\x81\1\2", 3},
+        {"\x92\1\2", 3},
+        {"\xa2xy", 3},
     };
     for (size_t i = 0; i < sizeof(form) / sizeof(form[0]); i++) {
         struct msgpack m = {(const unsigned char *)form[i].bytes, form[i].n};
@@ -991,19 +1047,17 @@ static void test_blas_names(void **state)
         bool index;
     } row[] = {
         {"lib/rocblas/library/TensileLibrary_lazy_gfx1100.dat", BLAS_ROCBLAS, "gfx1100", true},
-        {"rocblas/4.4.1/library/Kernels.so-000-gfx90a-xnack-.hsaco", BLAS_ROCBLAS, "gfx90a",
-         false},
+        {"rocblas/4.4.1/library/Kernels.so-000-gfx90a-xnack-.hsaco", BLAS_ROCBLAS, "gfx90a", false},
         {"lib/rocblas/library/TensileLibrary_Type_HH_Contraction_l_Alik_Bljk_gfx1030.co",
          BLAS_ROCBLAS, "gfx1030", false},
-        {"lib/rocblas/library/TensileLibrary_Type_HH_Contraction_l_Alik_fallback.dat",
-         BLAS_ROCBLAS, "", false},
+        {"lib/rocblas/library/TensileLibrary_Type_HH_Contraction_l_Alik_fallback.dat", BLAS_ROCBLAS,
+         "", false},
         {"lib/rocblas/library/gfx942-xnack+/TensileManifest.txt", BLAS_ROCBLAS, "gfx942", true},
         {"lib/rocblas/library/gfx942/TensileLibrary_Type_x.co", BLAS_ROCBLAS, "gfx942", false},
-        {"hipblaslt/library/TensileLibrary_lazy_gfx1201.dat.zlib", BLAS_HIPBLASLT, "gfx1201",
-         true},
+        {"hipblaslt/library/TensileLibrary_lazy_gfx1201.dat.zlib", BLAS_HIPBLASLT, "gfx1201", true},
         {"lib/hipblaslt/library/extop_gfx1151.co", BLAS_HIPBLASLT, "gfx1151", false},
-        {"lib/rocblas/library/TensileLibrary_lazy_gfx11-generic.dat", BLAS_ROCBLAS,
-         "gfx11-generic", true},
+        {"lib/rocblas/library/TensileLibrary_lazy_gfx11-generic.dat", BLAS_ROCBLAS, "gfx11-generic",
+         true},
         {"lib/rocblas/library", BLAS_NONE, "", false},
         {"lib/librocblas.so.5", BLAS_NONE, "", false},
         {"library/rocblas_gfx1100.dat", BLAS_NONE, "", false},
@@ -1042,8 +1096,11 @@ static void put_package(const struct place *p)
     struct buf engine = bytes_new(), blas = bytes_new();
     add_bundle(&engine, HOST " " DEVICE "gfx1100 " DEVICE "gfx1030");
     add_bundle(&blas, HOST " " DEVICE "gfx1100 " DEVICE "gfx1201");
-    struct elf_spec spec = {.type = ET_DYN, .machine = EM_X86_64, .interpreted = true,
-                            .needed = "libggml.so.0 libc.so.6", .run_path = "$ORIGIN",
+    struct elf_spec spec = {.type = ET_DYN,
+                            .machine = EM_X86_64,
+                            .interpreted = true,
+                            .needed = "libggml.so.0 libc.so.6",
+                            .run_path = "$ORIGIN",
                             .versions = "GLIBC_2.34"};
     put_elf(p, "pkg/bin/llama-server", &spec);
     spec = library;
@@ -1177,9 +1234,13 @@ static void test_damaged_file(void **state)
 static void archive_package(const struct place *p, const char *name, bool zip)
 {
     static const char *const file[] = {
-        "bin/llama-server", "bin/libggml.so.0", "bin/hip/libggml-hip.so",
-        "lib/librocblas.so.5", "lib/rocblas/library/TensileLibrary_lazy_gfx1100.dat",
-        "lib/rocblas/library/TensileLibrary_lazy_gfx1201.dat", "README",
+        "bin/llama-server",
+        "bin/libggml.so.0",
+        "bin/hip/libggml-hip.so",
+        "lib/librocblas.so.5",
+        "lib/rocblas/library/TensileLibrary_lazy_gfx1100.dat",
+        "lib/rocblas/library/TensileLibrary_lazy_gfx1201.dat",
+        "README",
     };
     char *path = fs_join(p->dir, name);
     struct archive *a = archive_write_new();
@@ -1363,7 +1424,7 @@ static void test_remedies(void **state)
 /* A clang-offload-bundler that can compress: NULL when there is none here. */
 static const char *find_bundler(void)
 {
-    static const char *const name[] = {"clang-offload-bundler", "clang-offload-bundler-23",
+    static const char *const name[] = {"clang-offload-bundler",    "clang-offload-bundler-23",
                                        "clang-offload-bundler-22", "clang-offload-bundler-21",
                                        "clang-offload-bundler-20", "clang-offload-bundler-19",
                                        "clang-offload-bundler-18"};
@@ -1372,8 +1433,8 @@ static const char *find_bundler(void)
         const char *tool = i ? name[i - 1] : given;
         const char *const argv[] = {tool, "--help", NULL};
         const char *const env[] = {NULL};
-        struct child_spec spec = {.argv = argv, .env = env, .max_output = 1 << 20,
-                                  .out_fd = -1, .err_fd = -1};
+        struct child_spec spec = {
+            .argv = argv, .env = env, .max_output = 1 << 20, .out_fd = -1, .err_fd = -1};
         struct child_result result;
         if (!tool || child_run(&spec, &result, NULL) < 0)
             continue;
@@ -1406,14 +1467,22 @@ static void test_real_bundler(void **state)
         snprintf(host, sizeof(host), "-input=%s/host.o", p->dir);
         snprintf(output, sizeof(output), "-output=%s/out.hipfb", p->dir);
         const char *const argv[] = {
-            tool, "-type=o", "-bundle-align=4096",
+            tool,
+            "-type=o",
+            "-bundle-align=4096",
             "-targets=host-x86_64-unknown-linux-gnu-,hipv4-amdgcn-amd-amdhsa--gfx1100,"
             "hip-amdgcn-amd-amdhsa-unknown-gfx90a:sramecc+:xnack-,"
             "hipv4-amdgcn-amd-amdhsa--gfx11-generic",
-            host, input, input, input, output, version[i] ? "-compress" : NULL, NULL};
+            host,
+            input,
+            input,
+            input,
+            output,
+            version[i] ? "-compress" : NULL,
+            NULL};
         const char *const env[] = {env_text, "PATH=/usr/bin:/bin", NULL};
-        struct child_spec spec = {.argv = argv, .env = env, .max_output = 65536, .out_fd = -1,
-                                  .err_fd = -1};
+        struct child_spec spec = {
+            .argv = argv, .env = env, .max_output = 65536, .out_fd = -1, .err_fd = -1};
         struct child_result result;
         assert_int_equal(child_run(&spec, &result, NULL), 0);
         assert_true(child_result_ok(&result));

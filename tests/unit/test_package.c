@@ -337,6 +337,8 @@ static void put_engine(const struct scratch *s)
     put(s, LIB "/ld-linux-x86-64.so.2", "x");
     put(s, LIB "/llama/libllama-server-impl.so", "x");
     put(s, LIB "/gconv/libGB.so", "x");
+    put(s, "usr/share/man/man1/x.1", "x");
+    put(s, "usr/share/doc/x/copyright", "x");
     put(s, LIB "/ggml/backends0/libggml-cpu-x64.so", "x");
     put(s, LIB "/libggml.so.0.27.0", "head /usr/lib/x86_64-linux-gnu/ggml/b tail");
     char *link = fs_join(s->dir, LIB "/libggml.so.0");
@@ -356,6 +358,8 @@ static void recipe_finds_its_way(void **state)
     assert_string_equal(package.loader, LIB "/ld-linux-x86-64.so.2");
     assert_string_equal(package.library_path, LIB ":" LIB "/llama");
     assert_string_equal(package.backend_dir, LIB "/ggml/backends0");
+    assert_false(there(s, LIB "/gconv") || there(s, "usr/share/man"));
+    assert_true(there(s, "usr/share/doc/x/copyright"));
     char *path = fs_join(s->dir, LIB "/libggml.so.0");
     assert_int_equal(fs_read(path, 1000, &library), 0);
     assert_string_equal(buf_text(&library), "head /dev/null/86_64-linux-gnu/ggml/b tail");
@@ -595,6 +599,7 @@ static void install_checks_the_row(void **state)
     install_refuses(&s->env, &row, GFXB_E_OFFLINE);
     row.provider = STR("nobody");
     install_refuses(&s->env, &row, GFXB_E_NO_PACKAGE);
+    row.provider = STR("debian");
     install_example(s, DIGEST_A, "x"); /* what is installed needs no network */
     assert_int_equal(package_install(&s->env, &row, &err), 0);
     root_free(root);

@@ -114,7 +114,7 @@ static void terms_are_known(void **state)
         "backend=rocm os=linux kind=integrated driver=amdgpu kernel<6.18.4 kfd-lacks=cwsr",
         "mec-firmware<509 mec-firmware<0x1fd mes-firmware=131 dkms wsl container gpus>1",
         "beside-discrete package=ggml runtime=therock override-set holds=gfx1030 lacks-own never",
-        "!wsl !kernel<6.18 !backend=cpu",
+        "!wsl !kernel<6.10.90 !backend=cpu",
     };
     static const char *const bad[] = {
         "backend=cuda",
@@ -319,7 +319,9 @@ static void gpus_have_an_order(void **state)
     snprintf(gpu[3].pci, sizeof(gpu[3].pci), "same");
     gpu[2].simd_count = 80;
     order_is(&m, 0, "small same halo nvidia"); /* compute units */
-    gpu[2].simd_count = 0;
+    gpu[3].simd_count = 160;
+    order_is(&m, 0, "same small halo nvidia");
+    gpu[2].simd_count = gpu[3].simd_count = 0;
     order_is(&m, 0, "same small halo nvidia"); /* at last the address */
     /* Of unknown kinds, one on the root bus is taken for the processor's own. */
     m.n_gpus = 2;
@@ -340,6 +342,58 @@ static void gpus_are_found_by_address(void **state)
     gpu.pci[0] = '\0';
     assert_false(plan_device_is_at(&gpu, ""));
     assert_false(plan_device_is_at(&gpu, "0000:0f:00.0"));
+}
+
+static void sizes_are_readable(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {
+        {0, "0 MiB"},
+        {1, "1 MiB"},
+        {GIB / 1024, "1 MiB"},
+        {GIB / 1024 + 1, "2 MiB"},
+        {GIB - 1, "1024 MiB"},
+        {GIB, "1.0 GiB"},
+        {GIB + GIB / 2, "1.5 GiB"},
+        {24 * GIB - 1, "23.9 GiB"},
+        {UINT64_MAX, "17179869183.9 GiB"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[DEVICE_SIZE_MAX];
+        plan_device_size(cases[i].bytes, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+/* Numbers for ROCR_VISIBLE_DEVICES: KFD's own, else guessed for a capture, else none. */
+static void numbers_are_guessed_for_captures_only(void **state)
+{
+    const struct gfx_tables *t = *state;
+    struct machine_gpu gpu[4] = {gpu_make(t, "0000:07:00.0", 0x744c),
+                                 gpu_make(t, "0000:03:00.0", 0x74a1),
+                                 gpu_make(t, "0000:01:00.0", 0x6798), gpu_make(t, "", 0x744c)};
+    struct machine m = machine_make(gpu, 4);
+    bool guessed = false;
+    gpu[1].partitions = 8;
+    assert_int_equal(plan_device_count_hip(&m), 3); /* KFD knows no gfx600 */
+    for (size_t i = 0; i < 4; i++)                  /* one GPU's place is not known */
+        assert_int_equal(plan_device_rocr_number(&m, &gpu[i], &guessed), -1);
+    m.n_gpus = 3;
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[1], &guessed), 0);
+    assert_true(guessed);
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[2], &guessed), -1);
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[0], &guessed), 8);
+    m.live = true;
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[0], &guessed), -1);
+    m.live = false;
+    gpu[1].kfd_ordinal = 5;
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[1], &guessed), 5);
+    assert_false(guessed);
+    assert_int_equal(plan_device_rocr_number(&m, &gpu[0], &guessed), -1);
+    assert_false(guessed);
 }
 
 /* ---- fingerprints ---- */
@@ -747,6 +801,8 @@ int main(void)
         cmocka_unit_test(terms_see_their_evidence),
         cmocka_unit_test(gpus_have_an_order),
         cmocka_unit_test(gpus_are_found_by_address),
+        cmocka_unit_test(sizes_are_readable),
+        cmocka_unit_test(numbers_are_guessed_for_captures_only),
         cmocka_unit_test(fingerprint_is_readable),
         cmocka_unit_test(fingerprint_changes_with_what_matters),
         cmocka_unit_test(fingerprint_cannot_be_forged),

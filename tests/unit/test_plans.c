@@ -532,8 +532,8 @@ static bool read_wish(struct scene *s, unsigned n, char **word)
 
 static bool is_check(const char *word)
 {
-    static const char *const words[] = {"chosen", "reason",  "evidence", "env",
-                                        "noenv",  "warning", "args",     "count"};
+    static const char *const words[] = {"chosen",  "reason", "evidence", "env",      "noenv",
+                                        "warning", "args",   "count",    "noreason", "nowarning"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i], word) == 0)
             return true;
@@ -756,6 +756,28 @@ static void refuse(const struct scene *s, const struct plan *p, unsigned line, c
 
 /* ---- what must hold for every plan ---- */
 
+/* The first and the last rung that a code may be the answer to. */
+static bool rung_fits(int code, enum plan_rung rung)
+{
+    switch (code) {
+    case GFXB_E_NO_GPU:
+    case GFXB_E_NOT_AMD:
+    case GFXB_E_GFX_UNKNOWN:
+        return rung == PLAN_E0;
+    case GFXB_E_GFX_NOT_IN_PACKAGE:
+    case GFXB_E_NO_PACKAGE:
+    case GFXB_E_BLAS_KERNELS_MISSING:
+        return rung == PLAN_E1;
+    case GFXB_E_VULKAN_DRIVER_MISSING:
+    case GFXB_E_VULKAN_SOFTWARE_ONLY:
+        return rung == PLAN_E0 || rung == PLAN_E2;
+    case GFXB_E_FAILED_BEFORE:
+        return rung >= PLAN_E3;
+    default:
+        return rung == PLAN_E2;
+    }
+}
+
 static void check_choice(const struct scene *s, const struct plan *p, size_t i)
 {
     const struct plan_choice *c = &p->choice[i];
@@ -776,6 +798,14 @@ static void check_choice(const struct scene *s, const struct plan *p, size_t i)
     }
     if (rejected && c->n_evidence > 0 && c->evidence[c->n_evidence - 1].ok != TRI_NO)
         refuse(s, p, 0, "a rejected choice whose last evidence is good");
+    if (rejected && c->n_evidence > 0 && !rung_fits(c->code, c->evidence[c->n_evidence - 1].rung))
+        refuse(s, p, 0, "a code that is no answer to its rung's question");
+    if (!rejected && (c->n_evidence < 3 || c->evidence[2].rung != PLAN_E2))
+        refuse(s, p, 0, "a choice without evidence of E0 to E2");
+    for (size_t k = 0; !rejected && k < c->n_evidence; k++) {
+        if (c->evidence[k].ok == TRI_NO)
+            refuse(s, p, 0, "a choice with bad evidence that is not rejected");
+    }
     if (i > 0 && p->choice[i - 1].state == PLAN_REJECTED && !rejected)
         refuse(s, p, 0, "a rejected choice before one that is not");
 }
@@ -890,6 +920,10 @@ static bool check_one(const struct plan_choice *c, const struct check *check)
         return false;
     if (strcmp(what, "reason") == 0)
         return strstr(c->reason, check->word[4]) != NULL;
+    if (strcmp(what, "noreason") == 0)
+        return strstr(c->reason, check->word[4]) == NULL;
+    if (strcmp(what, "nowarning") == 0)
+        return !list_has(c->warning, check->word[4]);
     if (strcmp(what, "env") == 0)
         return list_has(c->env, check->word[4]);
     if (strcmp(what, "noenv") == 0)
