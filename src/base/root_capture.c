@@ -52,10 +52,11 @@ struct capture_place {
     bool is_dir;                    /* recorded so, or something below it was recorded */
 };
 
-static struct capture_place capture_find(const struct root_capture *c, struct str path)
+/* At path, whose lower bound is i. */
+static struct capture_place capture_place_at(const struct root_capture *c, size_t i,
+                                             struct str path)
 {
     struct capture_place place = {NULL, path.n == 0};
-    size_t i = capture_lower_bound(c, path);
     if (i < c->n && str_eq(c->entry[i].path, path)) {
         place.entry = &c->entry[i];
         place.is_dir |= place.entry->kind == ROOT_ENTRY_DIR;
@@ -63,6 +64,11 @@ static struct capture_place capture_find(const struct root_capture *c, struct st
     }
     place.is_dir |= i < c->n && root_path_is_below(c->entry[i].path, path);
     return place;
+}
+
+static struct capture_place capture_find(const struct root_capture *c, struct str path)
+{
+    return capture_place_at(c, capture_lower_bound(c, path), path);
 }
 
 /* A path being resolved: what is done (without links) and what is left to do. */
@@ -133,6 +139,38 @@ static int walk_step(const struct root_capture *c, struct capture_walk *w, bool 
     return w->place.is_dir ? 1 : -ENOENT;
 }
 
+/* "/a/b", with nothing in it that resolving would take out? */
+static bool walk_is_plain(const char *path, size_t n)
+{
+    if (n == 0 || path[0] != '/' || path[n - 1] == '/')
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (path[i] == '/' && (path[i + 1] == '/' || path[i + 1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The short way for most paths: true when no link, and no other entry that ends a path, stands
+ * above this one. Such an entry has nothing below it, so it would stand right before path.
+ */
+static bool walk_at_once(const struct root_capture *c, const char *path, size_t n, bool follow,
+                         struct capture_walk *w)
+{
+    struct str text = {path, n};
+    size_t i = capture_lower_bound(c, text);
+    if (i > 0 && c->entry[i - 1].kind != ROOT_ENTRY_DIR &&
+        root_path_is_below(text, c->entry[i - 1].path))
+        return false;
+    w->place = capture_place_at(c, i, text);
+    if (follow && w->place.entry && w->place.entry->kind == ROOT_ENTRY_LINK)
+        return false;
+    memcpy(w->done, path, n);
+    w->n = n;
+    return true;
+}
+
 /*
  * Resolve path; w->place says what is there. 0; -ENOENT when nothing was recorded there (w->done is
  * then the place where it stopped); or -errno.
@@ -143,14 +181,18 @@ static int capture_walk(const struct root_capture *c, const char *path, bool fol
     size_t n = strlen(path);
     if (n >= sizeof(w->rest))
         return -ENAMETOOLONG;
-    memcpy(w->rest, path, n + 1);
-    w->n = 0;
-    w->links = 0;
-    w->place = capture_find(c, STR_NONE);
-    int r;
-    do
-        r = walk_step(c, w, follow);
-    while (r > 0);
+    int r = 0;
+    if (walk_is_plain(path, n) && walk_at_once(c, path, n, follow, w)) {
+        r = w->place.entry || w->place.is_dir ? 0 : -ENOENT;
+    } else {
+        memcpy(w->rest, path, n + 1);
+        w->n = 0;
+        w->links = 0;
+        w->place = capture_find(c, STR_NONE);
+        do
+            r = walk_step(c, w, follow);
+        while (r > 0);
+    }
     if (r < 0)
         return r;
     return w->place.entry && w->place.entry->kind == ROOT_ENTRY_ABSENT ? -ENOENT : 0;

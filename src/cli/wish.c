@@ -1,5 +1,7 @@
 #include "cli/wish.h"
 
+#include "cli/net.h"
+
 static int wish_read(const struct cli *cli, const struct cli_args *args, struct plan_wish *wish,
                      struct gfxb_error *err)
 {
@@ -27,7 +29,7 @@ static int wish_read(const struct cli *cli, const struct cli_args *args, struct 
 int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
                      struct gfxb_error *err)
 {
-    struct path_request r = {.log = &cli->log};
+    struct path_request r = {.log = &cli->log, .net = cli_package_net(cli)};
     int result = wish_read(cli, args, &r.wish, err);
     if (result == 0)
         result = cli_machine(cli, &r.machine, err);

@@ -24,8 +24,8 @@ struct engine_spec {
     const struct package *package;
     const char *model;       /* path of a GGUF file */
     const char *runtime_dir; /* 0700 directory below which a run directory is made */
-    const char *cache_dir;   /* where the GPU driver may keep compiled shaders; made when absent.
-                                NULL:   nowhere, every start compiles them again */
+    const char *cache_dir;   /* where the GPU driver keeps compiled shaders; made when absent. NULL:
+                                nowhere, every start compiles them again */
     const char *const *env;  /* the choice's additions, NULL-terminated; NULL none */
     const char *const *args; /* the choice's additions, NULL-terminated; NULL none */
     const char *device;      /* "Vulkan0", "ROCm0", "none"; NULL: by backend: the CPU gets "none",
@@ -202,10 +202,10 @@ struct engine_proof {
     char *log_tail;           /* owned: end of the engine's log; "" none */
 };
 
+/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, before_exec. Its model, env,
+ * args, backend, device, gpu_pci and ready_ms are set by engine_prove. */
 struct engine_trial {
-    struct engine_spec
-        spec; /* package, runtime_dir, cache_dir, threads, log, cancel ...; its model,
-                 env, args, backend, device and gpu_pci are set by engine_prove */
+    struct engine_spec spec;
     const struct plan_choice *choice;
     const char *data_dir; /* for the canary model */
     double floor;         /* tokens/s on the canary below which a GPU is too slow; 0 none.

@@ -46,8 +46,7 @@ static bool http_set_up(struct http_transfer *t)
 {
     const struct http_request *r = t->request;
     char *CLEAN_FREE url = NULL;
-    if (!t->easy || !t->multi || !http_add_headers(t) ||
-        asprintf(&url, "engine%s", r->path) < 0)
+    if (!t->easy || !t->multi || !http_add_headers(t) || asprintf(&url, "engine%s", r->path) < 0)
         return false;
     CURLcode c = curl_easy_setopt(t->easy, CURLOPT_URL, url);
     c |= curl_easy_setopt(t->easy, CURLOPT_DEFAULT_PROTOCOL, "http");

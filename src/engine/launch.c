@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define LAUNCH_CACHE_RAM "256" /* MiB of host RAM for idle prompts; the engine's default is 8192   \
-                                */
-#define LAUNCH_PING       "1"  /* s: with a stream open the engine obeys SIGTERM only at a ping */
+#define LAUNCH_CACHE_RAM  "256"      /* MiB for prompts of idle slots; the engine's own is 8192 */
+#define LAUNCH_PING       "1"        /* s: with a stream open SIGTERM is obeyed only at a ping */
 #define LAUNCH_TINY_MODEL (16 << 20) /* bytes */
 #define LAUNCH_VERBOSITY  "4"        /* the first level that shows devices and buffers */
 

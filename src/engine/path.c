@@ -183,6 +183,10 @@ static int path_install(const struct path_request *r, const struct plan_choice *
         return error_set(err, GFXB_E_NO_PACKAGE, "the table of packages has no row '%s'",
                          choice->package);
     struct package_env env = path_package_env(r);
+    struct package_net net = r->net;
+    net.fetch.cancel = r->cancel;
+    env.net = &net;
+    env.gfx = choice->gfx;
     log_at(r->log, LOG_INFO, "installing %s", choice->package);
     return package_install(&env, row, err);
 }

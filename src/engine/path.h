@@ -16,6 +16,7 @@ struct path_request {
     const char *runtime_dir; /* made when absent */
     const char *model;       /* a GGUF file; NULL: the canary */
     const struct log *log;   /* NULL none */
+    struct package_net net;  /* how packages are fetched; its cancel is the next field */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 

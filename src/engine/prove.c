@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define PROVE_CANDIDATES_MAX 8
-#define PROVE_SHARE          0.5 /* of the canary's weights that must be on the GPU: all its layers */
+#define PROVE_SHARE          0.5 /* of the canary's weights: all its layers are on the GPU */
 
 /* ms. ROCm reads a gigabyte of code objects at its first start; a graphics driver compiles shaders,
  * and lavapipe does that with LLVM: 15 s on two idle cores, 200 s when six other processes want

@@ -5,9 +5,9 @@
 #include <inttypes.h>
 #include <time.h>
 
-#define BODY_PIECE 262144
+#define BODY_PIECE       262144
 #define BODY_PROGRESS_MS 100
-#define BODY_RATE_MS 500
+#define BODY_RATE_MS     500
 
 static void *body_context(const struct job *job)
 {
@@ -60,13 +60,12 @@ enum verdict body_replay(struct job *job, int fd, uint64_t end)
     enum verdict verdict = piece ? VERDICT_DONE : job_out_of_memory(job);
     while (verdict == VERDICT_DONE && job->at < end) {
         uint64_t left = end - job->at;
-        ssize_t n = pread(fd, piece, left < BODY_PIECE ? (size_t)left : BODY_PIECE,
-                          (off_t)job->at);
+        ssize_t n = pread(fd, piece, left < BODY_PIECE ? (size_t)left : BODY_PIECE, (off_t)job->at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            error_set(job->err, n < 0 ? errno : EIO, "cannot read %s again: %s",
-                      job->request->path, error_errno_text(n < 0 ? errno : EIO));
+            error_set(job->err, n < 0 ? errno : EIO, "cannot read %s again: %s", job->request->path,
+                      error_errno_text(n < 0 ? errno : EIO));
             return VERDICT_FINAL;
         }
         verdict = body_deliver(job, piece, (size_t)n);
@@ -97,8 +96,7 @@ static bool body_is_html(struct str first)
     first = str_trim(first);
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
         struct str beginning = str_from(beginnings[i]);
-        if (first.n >= beginning.n &&
-            str_eq_nocase((struct str){first.p, beginning.n}, beginning))
+        if (first.n >= beginning.n && str_eq_nocase((struct str){first.p, beginning.n}, beginning))
             return true;
     }
     return false;
@@ -138,8 +136,8 @@ static enum verdict body_check_size(struct job *job, uint64_t total)
 
 static enum verdict body_out_of_step(struct job *job)
 {
-    error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-              "%s sent another part of %s than was asked for", job->here.host, job->what);
+    error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE, "%s sent another part of %s than was asked for",
+              job->here.host, job->what);
     return VERDICT_RESTART;
 }
 
@@ -204,8 +202,7 @@ enum verdict body_add(struct job *job, const char *bytes, size_t n)
     const struct fetch_request *request = job->request;
     uint64_t limit = request->size ? request->size : request->max;
     if (limit && job->at + n > limit) {
-        error_set(job->err,
-                  request->size ? GFXB_E_DIGEST_MISMATCH : GFXB_E_PACKAGE_UNAVAILABLE,
+        error_set(job->err, request->size ? GFXB_E_DIGEST_MISMATCH : GFXB_E_PACKAGE_UNAVAILABLE,
                   "%s sent more than the %" PRIu64 " bytes of %s", job->here.host, limit,
                   job->what);
         return VERDICT_FINAL;

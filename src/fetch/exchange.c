@@ -9,12 +9,14 @@
 
 #define EXCHANGE_HOPS_MAX 10
 #define EXCHANGE_SKIP_MAX 65536 /* of a body that says why not */
-#define EXCHANGE_BUFFER 524288l
+#define EXCHANGE_BUFFER   524288l
 
 /* Where distributions keep their trusted certificates, for a libcurl that was built for another. */
 static const char *const exchange_ca_files[] = {
-    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 };
 
@@ -37,7 +39,7 @@ static size_t exchange_on_header(char *line, size_t size, size_t n, void *contex
     struct job *job = context;
     struct str name, value;
     headers_add_line(&job->answer, (struct str){line, size * n}, (int64_t)time(NULL), &name,
-                    &value);
+                     &value);
     if (name.n && job->request->header)
         job->request->header(job->request->context, job->hop, job->answer.status, name, value);
     return size * n;
@@ -47,8 +49,7 @@ static size_t exchange_on_header(char *line, size_t size, size_t n, void *contex
 static bool exchange_has_file(const struct job *job)
 {
     long status = job->answer.status;
-    return status == 200 || status == 206 ||
-           (status == 0 && strcmp(job->here.scheme, "file") == 0);
+    return status == 200 || status == 206 || (status == 0 && strcmp(job->here.scheme, "file") == 0);
 }
 
 static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context)
@@ -71,8 +72,8 @@ static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context
     return job->verdict == VERDICT_DONE ? n : 0;
 }
 
-static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
-                                curl_off_t up_now)
+static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now,
+                                curl_off_t up_total, curl_off_t up_now)
 {
     struct job *job = context;
     const struct fetch_config *config = job->config;

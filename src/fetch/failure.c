@@ -6,7 +6,7 @@
 #include <time.h>
 
 #define FAILURE_EXPIRED_MAX 2
-#define FAILURE_WAIT_MAX 60 /* seconds of Retry-After that we wait ourselves */
+#define FAILURE_WAIT_MAX    60 /* seconds of Retry-After that we wait ourselves */
 
 /* Curl's codes that mean more than "the connection broke". */
 static const struct failure {

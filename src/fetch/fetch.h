@@ -20,21 +20,21 @@ struct fetch_config {
     /* Base URL (https, http or file) that stands for every host: https://HOST/PATH is fetched as
      * MIRROR/HOST/PATH. A token is never sent to a mirror. */
     const char *mirror;
-    const char *ca_file;        /* PEM file of trusted certificates instead of the system's */
-    int connect_seconds;        /* 20 */
-    int stall_seconds;          /* 30: that long with fewer than stall_bytes is a stall ... */
-    uint64_t stall_bytes;       /* 4096 */
-    int tries;                  /* 6 in a row without a MiB of progress between them */
-    int pause_ms;               /* 1000: before the second try, then doubled, at most 15 s */
+    const char *ca_file;  /* PEM file of trusted certificates instead of the system's */
+    int connect_seconds;  /* 20 */
+    int stall_seconds;    /* 30: that long with fewer than stall_bytes is a stall ... */
+    uint64_t stall_bytes; /* 4096 */
+    int tries;            /* 6 in a row without a MiB of progress between them */
+    int pause_ms;         /* 1000: before the second try, then doubled, at most 15 s */
     const volatile sig_atomic_t *cancel; /* not 0: "interrupted", within a second. NULL never */
-    const struct log *log;      /* why it tries again, what could not be resumed */
+    const struct log *log;               /* why it tries again, what could not be resumed */
 };
 
 struct fetch_progress {
-    uint64_t bytes;             /* of the file, at hand (with what an earlier run brought) */
-    uint64_t total;             /* 0 unknown */
-    uint64_t bytes_per_second;  /* of late; 0 not known yet */
-    int64_t remaining_seconds;  /* -1 unknown */
+    uint64_t bytes;            /* of the file, at hand (with what an earlier run brought) */
+    uint64_t total;            /* 0 unknown */
+    uint64_t bytes_per_second; /* of late; 0 not known yet */
+    int64_t remaining_seconds; /* -1 unknown */
 };
 
 /* Where the bytes go as they arrive, beside or instead of the file. */
@@ -67,27 +67,27 @@ struct fetch_request {
      * it one after the other.
      */
     const char *path;
-    bool scratch;               /* path is a cache that a power cut may damage: not forced to disk */
+    bool scratch; /* path is a cache that a power cut may damage: not forced to disk */
     const struct fetch_sink *sink; /* NULL none */
-    bool head;                  /* headers only */
-    bool html;                  /* a web page is what is wanted; else it is refused */
+    bool head;                     /* headers only */
+    bool html;                     /* a web page is what is wanted; else it is refused */
     /* Every header of every answer as it comes; hop counts redirects from 0. NULL none. */
     void (*header)(void *context, int hop, long status, struct str name, struct str value);
     /* At most ten times a second, and at the end. NULL none. */
     void (*progress)(void *context, const struct fetch_progress *progress);
-    void *context;              /* of begin, header and progress */
+    void *context; /* of begin, header and progress */
 };
 
 /* Filled as far as known when the fetch failed too. */
 struct fetch_result {
-    long status;                /* HTTP status of the last answer; 0 none came, or no HTTP */
-    uint64_t bytes;             /* of the whole file */
-    uint64_t size;              /* that the server says it has; 0 not said */
-    uint64_t received;          /* body bytes that really came over the network, all tries */
-    char sha256[DIGEST_HEX];    /* of the whole file; "" unless it is complete */
-    char *url;                  /* where it came from in the end; owned */
-    char *etag;                 /* as sent, with its quotes; owned; NULL none */
-    int64_t retry_at;           /* seconds since 1970 when a used-up limit is lifted; 0 none */
+    long status;             /* HTTP status of the last answer; 0 none came, or no HTTP */
+    uint64_t bytes;          /* of the whole file */
+    uint64_t size;           /* that the server says it has; 0 not said */
+    uint64_t received;       /* body bytes that really came over the network, all tries */
+    char sha256[DIGEST_HEX]; /* of the whole file; "" unless it is complete */
+    char *url;               /* where it came from in the end; owned */
+    char *etag;              /* as sent, with its quotes; owned; NULL none */
+    int64_t retry_at;        /* seconds since 1970 when a used-up limit is lifted; 0 none */
 };
 
 #define FETCH_RESULT_INIT ((struct fetch_result){0})

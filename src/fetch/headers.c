@@ -78,7 +78,7 @@ static void headers_take(struct headers *a, struct str name, struct str value, i
 }
 
 void headers_add_line(struct headers *a, struct str line, int64_t now, struct str *ret_name,
-                     struct str *ret_value)
+                      struct str *ret_value)
 {
     *ret_name = STR_NONE;
     *ret_value = STR_NONE;
@@ -109,8 +109,7 @@ const char *headers_validator(const struct headers *a)
 
 bool headers_is_limit(const struct headers *a)
 {
-    return a->status == 429 ||
-           (a->status == 403 && (a->limit_used_up || a->retry_after >= 0));
+    return a->status == 429 || (a->status == 403 && (a->limit_used_up || a->retry_after >= 0));
 }
 
 int64_t headers_limit_until(const struct headers *a, int64_t now)

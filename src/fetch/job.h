@@ -1,13 +1,14 @@
 /*
- * job.h - one fetch under way. run.c repeats exchanges until the file is whole; exchange.c does one,
- * redirects included; body.c takes what arrives; failure.c says what went wrong. Private to fetch/.
+ * job.h - one fetch under way. run.c repeats exchanges until the file is whole; exchange.c does
+ * one, redirects included; body.c takes what arrives; failure.c says what went wrong. Private to
+ * fetch/.
  */
 #ifndef FETCH_JOB_H
 #define FETCH_JOB_H
 
 #include "fetch/address.h"
-#include "fetch/headers.h"
 #include "fetch/fetch.h"
+#include "fetch/headers.h"
 #include "fetch/part.h"
 
 #include <curl/curl.h>
@@ -26,33 +27,33 @@ struct job {
     struct fetch_result *result;
     struct gfxb_error *err;
     CURL *curl;
-    char *url;               /* owned; after rewriting */
-    char *what;              /* owned; its name in sentences */
+    char *url;  /* owned; after rewriting */
+    char *what; /* owned; its name in sentences */
     bool is_mirrored;
     struct part part;
     struct part_origin origin; /* what is known about the file; kept beside the part */
     struct digest *digest;
-    uint64_t at;             /* bytes given to the digest and the sink */
-    bool resumed;            /* a piece was continued: a wrong digest may be the piece's fault */
-    int expired;             /* signed links that had expired when we followed them */
+    uint64_t at;  /* bytes given to the digest and the sink */
+    bool resumed; /* a piece was continued: a wrong digest may be the piece's fault */
+    int expired;  /* signed links that had expired when we followed them */
 
     /* This exchange. */
     struct headers answer;
-    struct address here;     /* whom we talk to */
+    struct address here; /* whom we talk to */
     int hop;
-    uint64_t offset;         /* asked for the bytes from here on */
-    bool accepted;           /* the answer's body is the file */
-    uint64_t skipped;        /* bytes of a body that is not */
-    enum verdict verdict;    /* of the body so far */
+    uint64_t offset;      /* asked for the bytes from here on */
+    bool accepted;        /* the answer's body is the file */
+    uint64_t skipped;     /* bytes of a body that is not */
+    enum verdict verdict; /* of the body so far */
     bool cancelled, stalled;
 
     /* Clocks, in milliseconds of the monotonic clock. */
-    int64_t window_start;    /* of stall detection */
+    int64_t window_start; /* of stall detection */
     uint64_t window_bytes;
-    int64_t shown;           /* last progress report */
+    int64_t shown; /* last progress report */
     int64_t rate_start;
     uint64_t rate_at;
-    uint64_t rate;           /* bytes a second; 0 not known yet */
+    uint64_t rate; /* bytes a second; 0 not known yet */
 };
 
 /* How much of the file is at hand: where the next exchange goes on. */

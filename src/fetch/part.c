@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
-#define PART_WAIT_MS 100
+#define PART_WAIT_MS  100
 
 void part_origin_done(struct part_origin *origin)
 {
@@ -43,8 +43,8 @@ static int part_lock(const struct fetch_config *config, struct part *part, struc
         nanosleep(&pause, NULL);
     }
     struct stat ours, there;
-    if (fstat(part->fd, &ours) < 0 || stat(part->path, &there) < 0 ||
-        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+    if (fstat(part->fd, &ours) < 0 || stat(part->path, &there) < 0 || ours.st_ino != there.st_ino ||
+        ours.st_dev != there.st_dev)
         return -ESTALE;
     if (!S_ISREG(ours.st_mode))
         return part_failed(err, EINVAL, part->path);

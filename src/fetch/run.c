@@ -7,13 +7,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define RUN_TRIES 6
-#define RUN_TRIES_OFFLINE 2 /* when nobody ever answered */
-#define RUN_TRIES_ALL 200   /* however much progress is between them */
-#define RUN_RESTARTS 2
-#define RUN_PROGRESS (1u << 20) /* bytes that make a try worth its while */
-#define RUN_PAUSE_MS 1000
-#define RUN_PAUSE_MAX_MS 15000
+#define RUN_TRIES         6
+#define RUN_TRIES_OFFLINE 2   /* when nobody ever answered */
+#define RUN_TRIES_ALL     200 /* however much progress is between them */
+#define RUN_RESTARTS      2
+#define RUN_PROGRESS      (1u << 20) /* bytes that make a try worth its while */
+#define RUN_PAUSE_MS      1000
+#define RUN_PAUSE_MAX_MS  15000
 
 uint64_t job_offset(const struct job *job)
 {
@@ -177,8 +177,7 @@ static enum verdict run_wait_and_retry(struct job *job, struct run_tries *tries)
         ms = RUN_PAUSE_MAX_MS;
     if (job->answer.retry_after * 1000 > ms && job->answer.retry_after <= 60)
         ms = job->answer.retry_after * 1000;
-    log_at(config->log, LOG_INFO, "%s; trying again in %.1f s", job->err->text,
-           (double)ms / 1000);
+    log_at(config->log, LOG_INFO, "%s; trying again in %.1f s", job->err->text, (double)ms / 1000);
     return run_pause(job, ms);
 }
 
@@ -239,8 +238,7 @@ static enum verdict run_to_file(struct job *job)
         part_publish(&job->part, request->path, !request->scratch, job->err) < 0)
         verdict = VERDICT_FINAL;
     /* What is wrong as a whole is worth nothing to the next run. */
-    if (verdict != VERDICT_DONE && job->err->code == GFXB_E_DIGEST_MISMATCH &&
-        job->part.fd >= 0)
+    if (verdict != VERDICT_DONE && job->err->code == GFXB_E_DIGEST_MISMATCH && job->part.fd >= 0)
         part_clear(&job->part, NULL);
     return verdict;
 }

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define CAPTURE_FILE_MAX  256        /* bytes of a file that holds one value */
-#define CAPTURE_LINES_MAX (64 << 10) /* bytes read of a file with many lines */
-#define CAPTURE_TEXT_MAX  (16 << 20) /* the whole text */
+#define CAPTURE_FILE_MAX  256                      /* bytes of a file that holds one value */
+#define CAPTURE_LINES_MAX (KFD_PROPERTIES_MAX + 1) /* bytes read of a file with many lines */
+#define CAPTURE_TEXT_MAX  (16 << 20)               /* the whole text */
 
 enum capture_how {
     CAPTURE_LIST,        /* a directory: recorded as complete, or as absent */
@@ -197,9 +197,8 @@ static bool capture_matches(const struct root *root, struct str part, const char
  * that the copy counts as damaged like the original. */
 static void capture_filter(struct str text, const char *const *names, struct buf *out)
 {
-    struct str line;
-    struct kfd_properties whole;
-    bool damaged = false;
+    struct str line, all = text;
+    struct kfd_properties whole = {.is_damaged = false};
     while (text.n && str_cut(&text, '\n', &line)) {
         size_t n = 0;
         while (n < line.n && !strchr("=: ", line.p[n]))
@@ -208,12 +207,10 @@ static void capture_filter(struct str text, const char *const *names, struct buf
             if (str_is((struct str){line.p, n}, names[i]))
                 buf_addf(out, "%.*s\n", STR_ARG(line));
         }
-        if (names == capture_kfd_names && line.n) {
-            machine_parse_kfd(line, &whole);
-            damaged |= whole.is_damaged;
-        }
     }
-    if (damaged)
+    if (names == capture_kfd_names)
+        machine_parse_kfd(all, &whole);
+    if (whole.is_damaged)
         buf_add_text(out, "(damaged)\n");
 }
 
@@ -392,14 +389,31 @@ static void capture_expand(struct machine_capture *c, const struct capture_rule 
     root_names_done(&names);
 }
 
+/* A directory's tree follows it without a gap; of two entries for one path, what is there first. */
 static int capture_compare(const void *a, const void *b)
 {
     const struct machine_capture_entry *x = a, *y = b;
-    return strcmp(x->path, y->path);
+    size_t i = 0;
+    while (x->path[i] && x->path[i] == y->path[i])
+        i++;
+    int left = x->path[i] == '/' ? 1 : (unsigned char)x->path[i] * 2;
+    int right = y->path[i] == '/' ? 1 : (unsigned char)y->path[i] * 2;
+    return left != right ? left - right : strcmp(y->text, x->text);
+}
+
+/* May nothing be written below `above` (the last entry that was), at path itself or further down?
+ */
+static bool capture_is_covered(const struct machine_capture_entry *above, const char *path)
+{
+    size_t n = strlen(above->path);
+    if (strncmp(path, above->path, n) != 0)
+        return false;
+    return path[n] == '\0' || (path[n] == '/' && strncmp(above->text, "dir ", 4) != 0);
 }
 
 static void capture_write(struct machine_capture *c, struct buf *out)
 {
+    const struct machine_capture_entry *last = NULL;
     root_write_header(out);
     buf_add_text(out, "# Written by `gfxbridge capture`. No serial numbers, names or addresses of "
                       "people or networks.\n");
@@ -407,8 +421,10 @@ static void capture_write(struct machine_capture *c, struct buf *out)
         qsort(c->entry, c->n, sizeof(*c->entry), capture_compare);
     for (size_t i = 0; i < c->n; i++) {
         /* A PCI function is reached through PCI and through DRM. */
-        if (i == 0 || strcmp(c->entry[i].path, c->entry[i - 1].path) != 0)
-            buf_add_text(out, c->entry[i].text);
+        if (last && capture_is_covered(last, c->entry[i].path))
+            continue;
+        last = &c->entry[i];
+        buf_add_text(out, last->text);
     }
 }
 

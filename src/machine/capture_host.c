@@ -60,27 +60,56 @@ static void capture_hide_home(char *path, size_t size)
     snprintf(path, size, "%s", hidden);
 }
 
+/* Without "//", "/./" and "/../", as text. */
+static void capture_simplify(char *path)
+{
+    size_t n = 0;
+    struct str rest = str_from(path), part;
+    while (str_cut(&rest, '/', &part)) {
+        if (part.n == 0 || str_is(part, "."))
+            continue;
+        if (str_is(part, "..")) {
+            while (n > 0 && path[--n] != '/')
+                continue;
+            continue;
+        }
+        path[n] = '/';
+        memmove(path + n + 1, part.p, part.n);
+        n += 1 + part.n;
+    }
+    path[n] = '\0';
+}
+
+static void capture_mark_library(struct machine_capture *c, const char *path, enum tri state)
+{
+    char simple[MACHINE_PATH_MAX + 1];
+    snprintf(simple, sizeof(simple), "%s", path);
+    capture_simplify(simple);
+    capture_hide_home(simple, sizeof(simple));
+    if (simple[0])
+        machine_capture_mark(c, simple, state);
+}
+
 static void capture_library(struct machine_capture *c, const char *arch, const char *dir,
                             char *library, size_t size)
 {
     char path[MACHINE_PATH_MAX];
     if (library[0] == '/') {
-        enum tri state = machine_library_state(c->root, arch, library);
+        capture_mark_library(c, library, machine_library_state(c->root, arch, library));
+        capture_simplify(library);
         capture_hide_home(library, size);
-        machine_capture_mark(c, library, state);
         return;
     }
     if (strchr(library, '/')) {
         int n = snprintf(path, sizeof(path), "%s/%s", dir, library);
-        /* A path with ".." cannot be written down; made absolute it could. */
-        if (n > 0 && n < MACHINE_PATH_MAX && !strstr(path, "/../") && !strstr(path, "/./"))
-            machine_capture_mark(c, path, machine_library_state(c->root, arch, path));
+        if (n > 0 && n < MACHINE_PATH_MAX)
+            capture_mark_library(c, path, machine_library_state(c->root, arch, path));
         return;
     }
     for (size_t i = 0; machine_library_dirs[i]; i++) {
         int n = snprintf(path, sizeof(path), "%s/%s", machine_library_dirs[i], library);
         if (n > 0 && n < MACHINE_PATH_MAX && machine_library_state(c->root, arch, path) == TRI_YES)
-            machine_capture_mark(c, path, TRI_YES);
+            capture_mark_library(c, path, TRI_YES);
     }
 }
 

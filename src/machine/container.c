@@ -81,7 +81,7 @@ static void container_find(const struct root *root, struct machine *m)
     }
     if (machine_read_line(root, text, sizeof(text), "/run/systemd/container") == 0 && text[0])
         container_set(m, text);
-    else if (!m->live || !container_from_init(root, m))
+    else if (!container_from_init(root, m))
         container_from_cgroup(root, m);
 }
 

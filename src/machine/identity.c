@@ -56,7 +56,7 @@ static void identity_find_target(const struct gfx_tables *tables, struct machine
  * shows. amdgpu has board_info on discrete cards only (newer kernels), and an APU has a small
  * carve-out beside a large GTT.
  */
-static enum gfx_kind identity_kind(const struct machine_found *f)
+static enum gfx_kind identity_kind(const struct machine_scan *s, const struct machine_found *f)
 {
     const struct machine_gpu *gpu = &f->gpu;
     if (gpu->card && gpu->card->kind != GFX_KIND_UNKNOWN)
@@ -70,7 +70,8 @@ static enum gfx_kind identity_kind(const struct machine_found *f)
     if (gpu->vram_bytes && gpu->vram_bytes <= 4 * GIB && gpu->gtt_bytes >= 8 * GIB &&
         gpu->gtt_bytes / 4 >= gpu->vram_bytes)
         return GFX_INTEGRATED;
-    return GFX_KIND_UNKNOWN;
+    /* Where APUs share their processor's KFD node, a node of its own is a card's. */
+    return s->kfd_is_joint && gpu->kfd_node >= 0 ? GFX_DISCRETE : GFX_KIND_UNKNOWN;
 }
 
 void machine_identify(const struct machine_scan *s, struct machine_found *f)
@@ -81,7 +82,7 @@ void machine_identify(const struct machine_scan *s, struct machine_found *f)
     if (gpu->device >= 0)
         gpu->card = gfx_card_find(s->tables, (uint16_t)gpu->device, gpu->revision);
     identity_find_target(s->tables, f);
-    gpu->kind = identity_kind(f);
+    gpu->kind = identity_kind(s, f);
     /* On an APU KFD counts system memory as the GPU's. */
     bool own_memory = gpu->kind == GFX_DISCRETE || gpu->kind == GFX_ACCELERATOR;
     if (!gpu->vram_bytes && own_memory)

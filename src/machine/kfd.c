@@ -11,9 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define KFD_NODES          "/sys/class/kfd/kfd/topology/nodes"
-#define KFD_PROPERTIES_MAX (64 << 10)
-#define KFD_BANKS_MAX      64
+#define KFD_NODES     "/sys/class/kfd/kfd/topology/nodes"
+#define KFD_BANKS_MAX 64
 
 struct kfd_node {
     unsigned number;
@@ -63,9 +62,9 @@ static int kfd_read_node(struct machine_scan *s, struct kfd_node *node)
         return 0;
     }
     machine_parse_kfd(buf_view(&text), &node->p);
-    node->p.is_damaged |= text.n > KFD_PROPERTIES_MAX;
     node->place = kfd_place(&node->p);
     kfd_classify(s->root, node);
+    s->kfd_is_joint |= node->is_gpu && node->p.cpu_cores_count > 0;
     return 0;
 }
 
@@ -132,7 +131,10 @@ static bool kfd_may_add(struct machine_scan *s, const struct kfd_node *node)
 
 static struct machine_found *kfd_add(struct machine_scan *s, const struct kfd_node *node)
 {
-    struct machine_found *f = machine_found_add(s, node->place);
+    /* Without a PCI tree, a function other than 0 is a partition whose first node is missing. */
+    bool partition = s->pci_names.n == 0 && node->place != MACHINE_NO_PLACE;
+    struct machine_found *f =
+        machine_found_add(s, partition ? node->place & ~UINT64_C(7) : node->place);
     if (!f)
         return NULL;
     if (machine_pci_has_name(s, node->place)) {

@@ -19,47 +19,47 @@ enum machine_source { MACHINE_KFD = 1, MACHINE_DRM = 2, MACHINE_PCI = 4 };
 /* One GPU of any vendor: a physical PCI function, or a KFD node whose address is unknown. A card in
  * partitioned mode (CPX) is one GPU with several KFD nodes. */
 struct machine_gpu {
-    char pci[20];            /* "0000:03:00.0", "10000:00:02.0"; "" unknown */
-    uint16_t vendor;         /* 0x1002; 0 unknown */
-    int device;              /* -1 unknown */
-    int revision;            /* -1 unknown */
+    char pci[20];                    /* "0000:03:00.0", "10000:00:02.0"; "" unknown */
+    uint16_t vendor;                 /* 0x1002; 0 unknown */
+    int device;                      /* -1 unknown */
+    int revision;                    /* -1 unknown */
     const struct gfx_card *card;     /* lent by the tables; NULL unknown */
     const struct gfx_target *target; /* NULL: not AMD, no LLVM target, or unknown */
     enum gfx_kind kind;
-    char driver[32];         /* bound kernel driver; "" none; "?" unknown */
-    uint64_t vram_bytes;     /* carve-out on an APU; 0 unknown */
-    uint64_t gtt_bytes;      /* 0 unknown */
+    char driver[32];                          /* bound kernel driver; "" none; "?" unknown */
+    uint64_t vram_bytes;                      /* carve-out on an APU; 0 unknown */
+    uint64_t gtt_bytes;                       /* 0 unknown */
     uint64_t vram_used_bytes, gtt_used_bytes; /* 0 unknown or none */
-    int render_minor;        /* 128 for /dev/dri/renderD128; -1 none or unknown */
+    int render_minor;                         /* 128 for /dev/dri/renderD128; -1 none or unknown */
     enum tri render_openable;
-    int render_errno;        /* why not; 0 */
-    int kfd_node;            /* first KFD node; -1 none */
-    int kfd_ordinal;         /* 0-based place among KFD's GPU nodes: ROCR_VISIBLE_DEVICES; -1 */
-    unsigned partitions;     /* KFD nodes of this card; 1 normally, 0 without KFD */
-    unsigned simd_count;     /* compute units x SIMDs of all partitions; 0 unknown */
-    enum tri kfd_cwsr;       /* cwsr_size and ctl_stack_size are in its KFD properties */
-    uint32_t kfd_version;    /* gfx_target_version as reported; 0 none */
+    int render_errno;     /* why not; 0 */
+    int kfd_node;         /* first KFD node; -1 none */
+    int kfd_ordinal;      /* 0-based place among KFD's GPU nodes: ROCR_VISIBLE_DEVICES; -1 */
+    unsigned partitions;  /* KFD nodes of this card; 1 normally, 0 without KFD */
+    unsigned simd_count;  /* compute units x SIMDs of all partitions; 0 unknown */
+    enum tri kfd_cwsr;    /* cwsr_size and ctl_stack_size are in its KFD properties */
+    uint32_t kfd_version; /* gfx_target_version as reported; 0 none */
     uint32_t mec_firmware, mes_firmware, sdma_firmware; /* 0 unknown */
-    unsigned sources;        /* enum machine_source bits */
+    unsigned sources;                                   /* enum machine_source bits */
     char *note[MACHINE_NOTES_MAX]; /* owned; disagreements and oddities, one sentence each */
     unsigned n_notes;
 };
 
 struct machine_vulkan_driver {
-    char name[64];     /* "radeon", "lvp", "amdvlk": from the manifest's file name */
-    char *icd;         /* owned: path of the manifest */
-    char *library;     /* owned: library_path of the manifest as written; NULL unknown */
-    bool software;     /* lavapipe, SwiftShader */
-    bool amd;          /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
+    char name[64]; /* "radeon", "lvp", "amdvlk": from the manifest's file name */
+    char *icd;     /* owned: path of the manifest */
+    char *library; /* owned: library_path of the manifest as written; NULL unknown */
+    bool software; /* lavapipe, SwiftShader */
+    bool amd;      /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
     enum tri library_found;
 };
 
-struct machine_node {     /* a device node: /dev/kfd, /dev/dxg */
+struct machine_node { /* a device node: /dev/kfd, /dev/dxg */
     enum tri present;
     enum tri openable;
-    int open_errno;       /* why not; 0 */
+    int open_errno; /* why not; 0 */
     unsigned mode, uid, gid;
-    char group[32];       /* name of gid in this root's /etc/group; "" none */
+    char group[32]; /* name of gid in this root's /etc/group; "" none */
 };
 
 struct machine {
@@ -71,29 +71,29 @@ struct machine {
         char distro_id[32];    /* ID: "debian" */
         char distro_like[64];  /* ID_LIKE */
         char distro_codename[32];
-        char glibc[16];        /* "2.36"; "" unknown */
+        char glibc[16]; /* "2.36"; "" unknown */
         char cpu[96];
-        unsigned cpus;         /* 0 unknown */
-        char arch[16];         /* "x86_64" */
+        unsigned cpus;                            /* 0 unknown */
+        char arch[16];                            /* "x86_64" */
         uint64_t memory_bytes, memory_free_bytes; /* MemTotal, MemAvailable; 0 unknown */
-        uint64_t cgroup_limit_bytes; /* 0 none or unknown */
-        uint64_t ttm_limit_bytes;    /* ttm.pages_limit; 0 unknown */
-        char container[24];    /* "docker", "podman", "lxc", "snap", "flatpak" ...; "" none */
+        uint64_t cgroup_limit_bytes;              /* 0 none or unknown */
+        uint64_t ttm_limit_bytes;                 /* ttm.pages_limit; 0 unknown */
+        char container[24]; /* "docker", "podman", "lxc", "snap", "flatpak" ...; "" none */
         bool wsl;
         char amdgpu_version[64]; /* /sys/module/amdgpu/version (DKMS); "" in-tree or unknown */
-        char override_gfx[64]; /* the user's HSA_OVERRIDE_GFX_VERSION; "" */
+        char override_gfx[64];   /* the user's HSA_OVERRIDE_GFX_VERSION; "" */
     } host;
     struct machine_node kfd, dxg;
-    enum tri amdgpu_loaded;    /* /sys/module/amdgpu */
+    enum tri amdgpu_loaded; /* /sys/module/amdgpu */
     struct {
-        enum tri loader;       /* libvulkan.so.1 found */
-        enum tri known;        /* were manifest directories recorded at all? */
+        enum tri loader; /* libvulkan.so.1 found */
+        enum tri known;  /* were manifest directories recorded at all? */
         struct machine_vulkan_driver *driver;
         size_t n_drivers;
     } vulkan;
     struct machine_gpu *gpu; /* by PCI address, then KFD node; those without an address last */
     size_t n_gpus;
-    char *note[MACHINE_NOTES_MAX]; /* owned: what belongs to no GPU, such as an unreadable KFD node */
+    char *note[MACHINE_NOTES_MAX]; /* owned: what belongs to no GPU (an unreadable KFD node) */
     unsigned n_notes;
 };
 
@@ -108,8 +108,8 @@ void machine_free(struct machine *m);
  * that no file holds (glibc, the container, the cgroup's limit) are put below /gfxbridge. */
 int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error *err);
 
-/* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out plus
- * GTT, bounded by free RAM and cgroup, on an APU. 0 unknown. */
+/* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out
+ * plus GTT, bounded by free RAM and cgroup, on an APU. 0 unknown. */
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu);
 
 const char *machine_kind_name(enum gfx_kind kind); /* "discrete" ...; NULL for unknown */

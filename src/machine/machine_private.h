@@ -32,6 +32,7 @@ struct machine_scan {
     const struct gfx_tables *tables;
     struct machine *m;
     struct root_names pci_names; /* of all PCI functions */
+    bool kfd_is_joint;           /* a KFD node has CPU cores and compute units: an old kernel */
     struct machine_found *found;
     size_t n, capacity;
 };
@@ -77,7 +78,8 @@ void machine_read_device(const struct root *root, const char *dir, struct machin
 /* Put what a device directory says into a GPU where it knows nothing yet. */
 void machine_found_take(struct machine_found *f, const struct machine_device *device);
 
-/* One KFD topology node's properties file. */
+/* One KFD topology node's properties file; a longer one is damaged. */
+#define KFD_PROPERTIES_MAX (64 << 10)
 struct kfd_properties {
     uint64_t simd_count, cpu_cores_count, gfx_target_version, vendor_id, device_id, location_id,
         domain, drm_render_minor, fw_version, sdma_fw_version, local_mem_size, mem_banks_count;

@@ -59,8 +59,8 @@ static void arrival_end_unpacking(struct arrival_job *job, int result)
 }
 
 /*
- * A reader that left early has failed. When the archive is damaged the rest is fetched all the same:
- * its digest tells whether it is the right archive that is damaged, or a wrong one.
+ * A reader that left early has failed. When the archive is damaged the rest is fetched all the
+ * same: its digest tells whether it is the right archive that is damaged, or a wrong one.
  */
 static int arrival_write(void *context, const void *bytes, size_t n, struct gfxb_error *err)
 {

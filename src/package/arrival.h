@@ -13,12 +13,12 @@
 
 struct arrival {
     const char *url;
-    const char *what;         /* its name in sentences and in progress */
-    const char *sha256;       /* 64 lower-case hex digits */
-    uint64_t size;            /* 0 unknown */
-    const char *cache;        /* an own directory where it collects, so that a later run goes on */
-    const char *directory;    /* existing, empty: the content comes here */
-    bool strip_top;           /* leave out the one directory that everything is below */
+    const char *what;      /* its name in sentences and in progress */
+    const char *sha256;    /* 64 lower-case hex digits */
+    uint64_t size;         /* 0 unknown */
+    const char *cache;     /* an own directory where it collects, so that a later run goes on */
+    const char *directory; /* existing, empty: the content comes here */
+    bool strip_top;        /* leave out the one directory that everything is below */
 };
 
 /*

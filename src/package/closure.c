@@ -17,8 +17,8 @@ struct closure {
     const struct package_env *env;
     const char *dir;
     struct str library_path;
-    struct names seen;  /* paths that were looked at or wait to be */
-    char **waiting;     /* a stack; owned */
+    struct names seen; /* paths that were looked at or wait to be */
+    char **waiting;    /* a stack; owned */
     size_t n_waiting;
     struct names *missing;
 };
@@ -132,12 +132,10 @@ static int closure_look_at(struct closure *c, const char *path, struct gfxb_erro
 }
 
 int closure_find_missing(const struct package_env *env, const char *dir, const struct names *roots,
-                         struct str library_path, struct names *ret_missing,
-                         struct gfxb_error *err)
+                         struct str library_path, struct names *ret_missing, struct gfxb_error *err)
 {
     struct names missing = {0};
-    struct closure c = {
-        .env = env, .dir = dir, .library_path = library_path, .missing = &missing};
+    struct closure c = {.env = env, .dir = dir, .library_path = library_path, .missing = &missing};
     int r = 0;
     for (size_t i = 0; r == 0 && i < roots->n; i++)
         r = closure_push(&c, roots->name[i]);

@@ -1,5 +1,6 @@
 #include "package/contents.h"
 #include "package/closure.h"
+#include "package/measure.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define CONTENTS_DEPTH 6
+#define CONTENTS_DEPTH    6
 #define CONTENTS_LIST_MAX (1u << 20)
 
 /* Which file makes a package one of a backend, best backend first. */
@@ -46,8 +47,8 @@ static bool contents_is_file(const char *dir, const char *below, const char *nam
     return n > 0 && (size_t)n < sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* The directory, relative to dir, that holds a file of this name; nearest to the top first. -ENOENT:
- * none does. */
+/* The directory, relative to dir, that holds a file of this name; nearest to the top first.
+ * -ENOENT: none does. */
 static int contents_find(const char *dir, const char *below, const char *name, int depth,
                          char **ret_below)
 {
@@ -116,8 +117,8 @@ static int contents_find_backend(const struct contents *contents, struct content
  * look in, and its runtime's. Others do without: what stands in the library path is also found by
  * the GPU driver that Vulkan loads into the process.
  */
-static int contents_make_library_path(const struct contents *contents,
-                                      struct contents_found *found, struct gfxb_error *err)
+static int contents_make_library_path(const struct contents *contents, struct contents_found *found,
+                                      struct gfxb_error *err)
 {
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
     if (strcmp(found->backend->backend, "rocm") != 0)
@@ -202,18 +203,6 @@ static int contents_check_glibc(const struct package_env *env, const struct cont
                      STR_ARG(contents->what), seen->glibc, have);
 }
 
-static int contents_check_gfx(const struct package_env *env, const struct contents *contents,
-                              struct str gfx, struct gfxb_error *err)
-{
-    const struct gfx_target *target =
-        env->gfx && env->tables ? gfx_target_find(env->tables, str_from(env->gfx)) : NULL;
-    if (!target || gfx_covers(env->tables, target, gfx, NULL) != GFX_VIA_NONE)
-        return 0;
-    return error_set(err, GFXB_E_GFX_NOT_IN_PACKAGE,
-                     "%.*s holds code for %.*s and none that serves %s, whatever its name says",
-                     STR_ARG(contents->what), STR_ARG(gfx), env->gfx);
-}
-
 static int contents_check_blas(const struct package_env *env, const struct contents *contents,
                                const struct inspection *seen, struct str blas,
                                struct gfxb_error *err)
@@ -243,22 +232,22 @@ static int contents_inspect(const struct package_env *env, const struct contents
                             struct gfxb_error *err)
 {
     struct inspection seen = {0};
-    struct inspect_options options = {.tables = env->tables,
-                                      .library_path = found->library_path};
+    struct inspect_options options = {.tables = env->tables, .library_path = found->library_path};
     bool is_rocm = strcmp(found->backend->backend, "rocm") == 0;
     int r = package_inspect(contents->dir, &options, &seen, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < seen.problems.n; i++)
         log_at(env->log, LOG_WARNING, "%.*s: %s", STR_ARG(contents->what), seen.problems.name[i]);
+    char *CLEAN_FREE what = str_dup(contents->what);
     char *gfx = contents_join(&seen.gfx);
     char *blas = contents_join(&seen.blas.rocblas);
-    if (!gfx || !blas)
+    if (!gfx || !blas || !what)
         r = error_set(err, ENOMEM, "out of memory");
     if (r == 0)
         r = contents_check_glibc(env, contents, &seen, err);
     if (r == 0 && is_rocm)
-        r = contents_check_gfx(env, contents, str_from(gfx), err);
+        r = measure_check_gfx(env, what, str_from(gfx), err);
     if (r == 0 && is_rocm)
         r = contents_check_blas(env, contents, &seen, str_from(blas), err);
     if (r == 0 && is_rocm) {
@@ -285,9 +274,9 @@ int contents_describe(const struct package_env *env, const struct contents *cont
     if (r == 0)
         r = contents_make_library_path(contents, &found, err);
     if (r == 0)
-        r = contents_check_libraries(env, contents, &found, err);
-    if (r == 0)
         r = contents_inspect(env, contents, &found, package, err);
+    if (r == 0)
+        r = contents_check_libraries(env, contents, &found, err);
     if (r == 0 && !(package->backend = strdup(found.backend->backend)))
         r = error_set(err, ENOMEM, "out of memory");
     if (r == 0) {

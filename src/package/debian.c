@@ -60,8 +60,8 @@ static int job_read_parts(struct debian_job *job, struct gfxb_error *err)
         return r;
     debian_parts_names(&job->parts, &names);
     r = debian_apt_show(&job->apt, buf_view(&names), &stanzas, err);
-    if (r == 0)
-        debian_parts_add_sizes(&job->parts, buf_view(&stanzas));
+    if (r == 0 && debian_parts_add_facts(&job->parts, buf_view(&stanzas)) < 0)
+        r = error_set(err, ENOMEM, "out of memory");
     return r;
 }
 
@@ -85,6 +85,9 @@ static int job_try_suite(struct debian_job *job, const struct debian_archive *ar
         r = debian_apt_update(&job->apt, err);
     if (r == 0)
         r = job_read_parts(job, err);
+    if (r == 0 && job->parts.gfx) /* said before half a gigabyte is fetched; measured afterwards */
+        r = measure_check_gfx(job->env, "the distribution's package", str_from(job->parts.gfx),
+                              err);
     if (r == 0 && !any_libc && job_libc_too_old(job))
         r = error_set(err, GFXB_E_GLIBC_TOO_OLD,
                       "the packages of %s %s have an older glibc than this computer, so that its "
@@ -98,14 +101,16 @@ static int job_try_suite(struct debian_job *job, const struct debian_archive *ar
 /* Is this a reason to look at the next suite? */
 static bool job_is_elsewhere(int code)
 {
-    return code == GFXB_E_PACKAGE_UNAVAILABLE || code == GFXB_E_GLIBC_TOO_OLD;
+    return code == GFXB_E_PACKAGE_UNAVAILABLE || code == GFXB_E_GLIBC_TOO_OLD ||
+           code == GFXB_E_GFX_NOT_IN_PACKAGE;
 }
 
 /* Which of two failures tells the user more: the first is about the likeliest archive, unless a
  * later one has the package, or is about this computer and not about an archive. */
 static bool job_tells_more(int now, int before)
 {
-    return !before || (before == GFXB_E_PACKAGE_UNAVAILABLE && now == GFXB_E_GLIBC_TOO_OLD) ||
+    return !before ||
+           (before == GFXB_E_PACKAGE_UNAVAILABLE && now != before && now != GFXB_E_OFFLINE) ||
            (!job_is_elsewhere(now) && now != GFXB_E_OFFLINE);
 }
 

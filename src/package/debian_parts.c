@@ -104,18 +104,27 @@ void debian_parts_done(struct debian_parts *parts)
     for (size_t i = 0; i < parts->n; i++)
         parts_part_done(&parts->part[i]);
     free(parts->part);
+    free(parts->gfx);
     *parts = (struct debian_parts){0};
 }
 
-void debian_parts_add_sizes(struct debian_parts *parts, struct str stanzas)
+int debian_parts_add_facts(struct debian_parts *parts, struct str stanzas)
 {
     struct str stanza;
     while (deb822_stanza(&stanzas, &stanza)) {
         uint64_t kib = 0;
-        if (debian_parts_find(parts, deb822_field(stanza, "Package")) &&
-            str_to_u64(deb822_field(stanza, "Installed-Size"), 10, &kib) == 0 && kib < 1u << 31)
+        if (!debian_parts_find(parts, deb822_field(stanza, "Package")))
+            continue;
+        if (str_to_u64(deb822_field(stanza, "Installed-Size"), 10, &kib) == 0 && kib < 1u << 31)
             parts->installed_bytes += kib * 1024;
+        struct str gfx = deb822_field(stanza, "X-Rocm-Gpu-Architecture");
+        if (gfx.n && !parts->gfx) {
+            parts->gfx = str_dup(gfx);
+            if (!parts->gfx)
+                return -ENOMEM;
+        }
     }
+    return 0;
 }
 
 void debian_parts_names(const struct debian_parts *parts, struct buf *ret)

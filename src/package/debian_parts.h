@@ -18,7 +18,10 @@ struct debian_parts {
     struct debian_part *part; /* in apt's order */
     size_t n;
     uint64_t download_bytes;
-    uint64_t installed_bytes; /* 0 until debian_parts_add_sizes */
+    /* Of debian_parts_add_facts: */
+    uint64_t installed_bytes;
+    char
+        *gfx; /* targets that the parts are said to hold code for, blank-separated; NULL not said */
 };
 
 /* The output of "apt-get install --print-uris" with SHA256 digests. -EBADMSG: a line that is not
@@ -26,8 +29,9 @@ struct debian_parts {
 int debian_parts_parse(struct str text, struct debian_parts *ret_parts, struct gfxb_error *err);
 void debian_parts_done(struct debian_parts *parts);
 
-/* Add up Installed-Size of the stanzas that "apt-cache show" gives for the parts. */
-void debian_parts_add_sizes(struct debian_parts *parts, struct str stanzas);
+/* What the stanzas that "apt-cache show" gives for the parts say: the sum of Installed-Size, and
+ * X-Rocm-Gpu-Architecture of the first that has it. -ENOMEM. */
+int debian_parts_add_facts(struct debian_parts *parts, struct str stanzas);
 
 /* Their names, blank-separated. */
 void debian_parts_names(const struct debian_parts *parts, struct buf *ret);

@@ -17,6 +17,12 @@ bool elf_begins(const unsigned char *bytes, size_t n)
     return n >= SELFMAG && memcmp(bytes, ELFMAG, SELFMAG) == 0;
 }
 
+bool elf_is_known(const unsigned char *bytes, size_t n)
+{
+    return elf_begins(bytes, n) && n > EI_DATA && bytes[EI_CLASS] == ELFCLASS64 &&
+           bytes[EI_DATA] == ELFDATA2LSB;
+}
+
 static int elf_fail(struct gfxb_error *err, int code, const char *what)
 {
     return error_set(err, code, "this ELF file's %s", what);
@@ -28,7 +34,7 @@ static int elf_read_header(const struct image *image, Elf64_Ehdr *ret_header,
     unsigned char ident[EI_NIDENT];
     if (image_read(image, 0, ident, sizeof(ident)) < 0 || !elf_begins(ident, sizeof(ident)))
         return elf_fail(err, EBADMSG, "header is cut off");
-    if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_DATA] != ELFDATA2LSB)
+    if (!elf_is_known(ident, sizeof(ident)))
         return elf_fail(err, ENOTSUP, "kind is not 64-bit little-endian");
     if (image_read(image, 0, ret_header, sizeof(*ret_header)) < 0)
         return elf_fail(err, EBADMSG, "header is cut off");
@@ -250,8 +256,9 @@ static int elf_read_needed(const struct elf_view *view, struct elf_facts *facts)
 static int elf_read_dynamic(const struct elf_view *view, struct elf_facts *facts,
                             struct gfxb_error *err)
 {
-    uint64_t index;
+    uint64_t index, flags;
     int r = elf_read_needed(view, facts);
+    facts->pie = elf_dynamic_value(view, DT_FLAGS_1, &flags) && (flags & DF_1_PIE);
     if (r == 0 && elf_dynamic_value(view, DT_SONAME, &index))
         r = elf_copy_string(view, index, &facts->soname);
     /* Where both are there the loader ignores DT_RPATH. */
@@ -302,7 +309,7 @@ void elf_facts_done(struct elf_facts *facts)
 bool elf_is_program(const struct elf_facts *facts)
 {
     return facts->machine != ELF_MACHINE_AMDGPU &&
-           (facts->type == ET_EXEC || (facts->interpreted && !facts->soname));
+           (facts->type == ET_EXEC || facts->pie || (facts->interpreted && !facts->soname));
 }
 
 static int elf_read_section(const struct image *image, const Elf64_Ehdr *header, size_t i,

@@ -22,7 +22,8 @@ struct elf_facts {
     unsigned type; /* 2 executable, 3 shared object or position-independent executable */
     unsigned machine;
     unsigned flags;           /* of an AMDGPU code object: its target and features */
-    bool interpreted;         /* names a dynamic loader: can be started */
+    bool interpreted;         /* names a dynamic loader */
+    bool pie;                 /* marked as a position-independent executable */
     char *soname;             /* owned; NULL none */
     char *run_path;           /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
     struct names needed;      /* owned */
@@ -31,6 +32,8 @@ struct elf_facts {
 };
 
 bool elf_begins(const unsigned char *bytes, size_t n);
+/* And is it of the kind that elf_read reads? */
+bool elf_is_known(const unsigned char *bytes, size_t n);
 
 /* -ENOTSUP: an ELF file, but 32-bit or big-endian. -EBADMSG: sizes or offsets that cannot be. */
 int elf_read(const struct image *image, struct elf_facts *ret_facts, struct gfxb_error *err);

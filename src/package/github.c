@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 
 /* How a package is laid out. A change of it changes every package's digest. */
-#define GITHUB_RECIPE "gfxbridge archives 1"
+#define GITHUB_RECIPE    "gfxbridge archives 1"
 #define GITHUB_FACTS_MAX (1u << 16)
 
 /* One archive. Owned but for row. */
@@ -28,9 +28,9 @@ struct github_part {
     char *url;
     char *name;
     char sha256[DIGEST_HEX];
-    uint64_t size;      /* 0 unknown */
-    const char *trust;  /* where its sha256 is from */
-    char *directory;    /* in the stage */
+    uint64_t size;     /* 0 unknown */
+    const char *trust; /* where its sha256 is from */
+    char *directory;   /* in the stage */
     bool arrived;
 };
 
@@ -116,13 +116,13 @@ static int github_set_part(struct github_job *job, struct github_part *part,
         return error_set(err, GFXB_E_NO_PACKAGE, "where to get %.*s is not known",
                          STR_ARG(row->id));
     part->row = row;
-    part->name = str_dup((struct str){slash + 1, row->locate.n -
-                                                     (size_t)(slash + 1 - row->locate.p)});
+    part->name =
+        str_dup((struct str){slash + 1, row->locate.n - (size_t)(slash + 1 - row->locate.p)});
     if (!part->name)
         return github_no_memory(err);
-    int r = str_is(row->backend, "runtime") ? runtime_url(job->env, row, &part->url, err)
-                                            : github_engine_url(job->env, row->locate, &part->url,
-                                                                err);
+    int r = str_is(row->backend, "runtime")
+                ? runtime_url(job->env, row, &part->url, err)
+                : github_engine_url(job->env, row->locate, &part->url, err);
     return r < 0 ? r : github_find_digest(job, part, err);
 }
 
@@ -337,8 +337,7 @@ static bool github_has(const struct package_env *env, const struct gfx_package *
 static int github_install(const struct package_env *env, const struct gfx_package *row,
                           struct gfxb_error *err)
 {
-    struct github_job job = {
-        .env = env, .row = row, .cache_lock = -1, .stage = STORE_STAGE_NONE};
+    struct github_job job = {.env = env, .row = row, .cache_lock = -1, .stage = STORE_STAGE_NONE};
     int r = store_cache_open(env, provider_github.name, &job.cache, &job.cache_lock, err);
     /* Another process may have brought it while we waited for the cache. */
     if (r == 0 && !github_has(env, row))

@@ -10,15 +10,15 @@
 int github_asset_parse(struct str url, struct github_asset *ret_asset)
 {
     struct github_asset a = {0};
-    struct str scheme, empty, releases, download;
-    struct str *const pieces[] = {&scheme,   &empty,    &a.host, &a.owner, &a.repository,
+    struct str empty, releases, download;
+    struct str *const pieces[] = {&a.scheme, &empty,    &a.host, &a.owner, &a.repository,
                                   &releases, &download, &a.tag,  &a.name};
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         if (!str_cut(&url, '/', pieces[i]) || (pieces[i]->n == 0) != (i == 1))
             return -EINVAL;
     }
     if (url.n || !str_is(releases, "releases") || !str_is(download, "download") ||
-        (!str_is(scheme, "https:") && !str_is(scheme, "http:")))
+        (!str_is(a.scheme, "https:") && !str_is(a.scheme, "http:")))
         return -EINVAL;
     *ret_asset = a;
     return 0;
@@ -60,7 +60,8 @@ int github_asset_find(struct str json, const struct github_asset *asset,
     const json_t *files = json_object_get(release, "assets");
     if (!json_is_array(files)) {
         json_decref(release);
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "the answer about %.*s %.*s is not that of GitHub's API",
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "the answer about %.*s %.*s is not that of GitHub's API",
                          STR_ARG(asset->repository), STR_ARG(asset->tag));
     }
     int r = error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
@@ -89,7 +90,7 @@ static int github_api_url(const struct package_env *env, const struct github_ass
     if (base.n)
         buf_add_str(&url, base);
     else
-        buf_addf(&url, "https://api.%.*s", STR_ARG(asset->host));
+        buf_addf(&url, "%.*s//api.%.*s", STR_ARG(asset->scheme), STR_ARG(asset->host));
     buf_addf(&url, "/repos/%.*s/%.*s/releases/tags/%.*s", STR_ARG(asset->owner),
              STR_ARG(asset->repository), STR_ARG(asset->tag));
     char *text = buf_take(&url);

@@ -6,6 +6,7 @@
 
 /* https://HOST/OWNER/REPO/releases/download/TAG/NAME, taken apart: views into the URL. */
 struct github_asset {
+    struct str scheme; /* "https:" */
     struct str host;
     struct str owner;
     struct str repository;
@@ -16,8 +17,9 @@ struct github_asset {
 /* -EINVAL: not of this form. */
 int github_asset_parse(struct str url, struct github_asset *ret_asset);
 
-/* The digest and size (0 unknown) of exactly this file in a release's JSON. package-unavailable: the
- * release does not list it, or this is no such JSON; digest-missing: listed without a sha256. */
+/* The digest and size (0 unknown) of exactly this file in a release's JSON. package-unavailable:
+ * the release does not list it, or this is no such JSON; digest-missing: listed without a sha256.
+ */
 int github_asset_find(struct str json, const struct github_asset *asset,
                       char ret_sha256[static DIGEST_HEX], uint64_t *ret_size,
                       struct gfxb_error *err);

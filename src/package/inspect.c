@@ -106,7 +106,7 @@ static int inspect_file(struct inspector *in, const char *path, int fd,
     }
     if (bundle_begins(head, n) || kpack_begins(head, n))
         return inspect_single(in, path, &image, INSPECT_BUNDLE, ret_inspection, err);
-    if (inspector_wants(head, n))
+    if (elf_begins(head, n) || inspector_wants(head, n))
         return inspect_single(in, path, &image, INSPECT_ELF, ret_inspection, err);
     in->found.kind = INSPECT_ARCHIVE;
     r = inspect_archive(in, fd, err);

@@ -37,7 +37,7 @@ static struct str inspector_base_name(const char *path)
 
 bool inspector_wants(const unsigned char *bytes, size_t n)
 {
-    return elf_begins(bytes, n) || kpack_begins(bytes, n) || bundle_begins(bytes, n) ||
+    return elf_is_known(bytes, n) || kpack_begins(bytes, n) || bundle_begins(bytes, n) ||
            pe_begins(bytes, n);
 }
 

@@ -10,6 +10,7 @@
 #include "package/contents.h"
 #include "package/ldcache.h"
 #include "package/manifest.h"
+#include "package/measure.h"
 #include "package/provider.h"
 #include "package/runtime.h"
 #include "package/store.h"
@@ -21,8 +22,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define LOCAL_RECIPE "gfxbridge local 1"
-#define LOCAL_TEXT_MAX (1u << 20)
+#define LOCAL_RECIPE    "gfxbridge local 1"
+#define LOCAL_TEXT_MAX  (1u << 20)
 #define LOCAL_CACHE_MAX (8u << 20)
 
 /* What to install. Owned but for env, wish and row. */
@@ -138,9 +139,9 @@ static int local_unpack(struct local_job *job, char **ret_engine, struct gfxb_er
     char *engine = fs_join(job->stage.dir, "engine");
     if (!engine)
         return local_no_memory(err);
-    int r = mkdir(engine, 0755) < 0 ? error_set(err, errno, "cannot make %s: %s", engine,
-                                                error_errno_text(errno))
-                                    : unpack_file(job->path, engine, &options, NULL, err);
+    int r = mkdir(engine, 0755) < 0
+                ? error_set(err, errno, "cannot make %s: %s", engine, error_errno_text(errno))
+                : unpack_file(job->path, engine, &options, NULL, err);
     if (r == -EBADMSG) { /* the file is at fault, not the computer */
         error_prefix(err, "%s: ", job->name);
         if (err)
@@ -198,8 +199,7 @@ static int local_add_files(struct names *files, const char *dir)
         struct stat st;
         if (!path)
             r = -ENOMEM;
-        else if (local_is_engine_file(entry->d_name) && stat(path, &st) == 0 &&
-                 S_ISREG(st.st_mode))
+        else if (local_is_engine_file(entry->d_name) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
             r = names_add(files, str_from(path));
     }
     if (entries)
@@ -231,7 +231,7 @@ static int local_add_backend_dirs(struct names *dirs, const char *dir)
 static int local_add_library_dir(const struct package_env *env, struct names *dirs)
 {
     static const char *const sonames[] = {"libggml-base.so.0", "libggml.so.0", "libllama.so.0",
-                                          "libggml-base.so", "libggml.so", "libllama.so"};
+                                          "libggml-base.so",   "libggml.so",   "libllama.so"};
     struct buf CLEAN_BUF cache = BUF_INIT(LOCAL_CACHE_MAX);
     int r = 0;
     if (root_read(env->root, "/etc/ld.so.cache", LOCAL_CACHE_MAX - 1, &cache) < 0)
@@ -317,7 +317,9 @@ static int local_measure(const struct package_env *env, const char *file, struct
         return r;
     package->gfx = contents_join(&seen.gfx);
     package_inspection_done(&seen);
-    return package->gfx ? 0 : local_no_memory(err);
+    if (!package->gfx)
+        return local_no_memory(err);
+    return measure_check_gfx(env, file, str_from(package->gfx), err);
 }
 
 static int local_describe_engine(const struct local_job *job, const char *program,
@@ -355,11 +357,10 @@ static int local_check_engine(const struct local_job *job, const char *program,
     if (r < 0)
         error_set(err, ENOMEM, "out of memory");
     if (r == 0)
-        r = closure_find_missing(job->env, dir, &roots, str_from(job->library_path), &missing,
-                                 err);
+        r = closure_find_missing(job->env, dir, &roots, str_from(job->library_path), &missing, err);
     if (r == 0 && missing.n)
-        r = closure_explain(job->env, dir, str_from(job->library_path), &missing,
-                            str_from(program), err);
+        r = closure_explain(job->env, dir, str_from(job->library_path), &missing, str_from(program),
+                            err);
     names_done(&roots);
     names_done(&missing);
     return r;

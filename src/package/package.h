@@ -39,11 +39,12 @@ struct package_list {
 
 /* How this user's packages are fetched. 0 and NULL are the defaults; strings are lent. */
 struct package_net {
-    struct fetch_config fetch; /* mirror, CA file, tries, cancel; its log is env's where it has none */
-    const char *github;        /* base URL instead of the rows' https://HOST */
-    const char *github_api;    /* base URL instead of https://api.HOST */
-    const char *github_token;  /* sent to the API alone */
-    const char *therock;       /* base URL of the directory with TheRock's archives */
+    /* mirror, CA file, tries, cancel; its log is env's where it has none */
+    struct fetch_config fetch;
+    const char *github;       /* base URL instead of the rows' https://HOST */
+    const char *github_api;   /* base URL instead of https://api.HOST */
+    const char *github_token; /* sent to the API alone */
+    const char *therock;      /* base URL of the directory with TheRock's archives */
     /* what: the file's name. NULL none. */
     void (*progress)(void *context, const char *what, const struct fetch_progress *progress);
     void *context;
@@ -54,7 +55,7 @@ struct package_env {
     const struct gfx_tables *tables;
     const struct root *root; /* the live computer */
     bool no_network;
-    const struct log *log; /* progress; NULL none */
+    const struct log *log;         /* progress; NULL none */
     const struct package_net *net; /* NULL: all defaults */
     const char *gfx; /* exact target that it is for: decides which ROCm runtime is installed with an
                         engine that needs one, and refuses a package whose measured code does not

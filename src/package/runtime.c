@@ -10,7 +10,7 @@
 static const char *const runtime_library_dirs[] = {"lib", "lib/llvm/lib", "lib/rocm_sysdeps/lib"};
 
 /* What no engine asks for while it runs. lib and .kpack must stay beside each other. */
-static const char *const runtime_left_out[] = {"clients",   "include",        "share/doc",
+static const char *const runtime_left_out[] = {"clients",   "include",          "share/doc",
                                                "share/man", "lib/llvm/include", "lib/cmake"};
 
 #define RUNTIME_COUNT(array) (sizeof(array) / sizeof((array)[0]))

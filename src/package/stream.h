@@ -18,7 +18,8 @@ int stream_write(struct stream *stream, const void *bytes, size_t n);
  * failure does not wait for what is there. */
 void stream_end(struct stream *stream, int result);
 
-/* The reading side. Lends the next bytes until the next call: their number, 0 at the end, -errno. */
+/* The reading side. Lends the next bytes until the next call: their number, 0 at the end, -errno.
+ */
 ssize_t stream_read(struct stream *stream, const void **ret_bytes);
 /* The reader needs nothing more: the writer no longer waits. */
 void stream_leave(struct stream *stream);

@@ -16,7 +16,8 @@ plan_check plan_check_render; /* the card's render node can be opened */
 plan_check plan_check_glibc;  /* this computer's C library is new enough for the package */
 plan_check plan_check_memory; /* the model fits */
 
-/* Run checks up to the first that rejects, then write the E2 evidence. False when one rejected. */
+/* Run checks up to the first that rejects, then write the E2 evidence. False when one rejected. For
+ * answers about Windows only the check of the quirks is run: this computer says nothing there. */
 bool plan_check_all(struct draft *d, struct draft_choice *dc, plan_check *const *checks, size_t n);
 
 #endif

@@ -1,10 +1,11 @@
 /* cpu.c - the last resort: every package that computes on the processor. */
 #include "plan/access.h"
 #include "plan/draft.h"
+#include "plan/quirk.h"
 
 static void judge(struct draft *d, const struct candidate *c)
 {
-    static plan_check *const checks[] = {plan_check_glibc, plan_check_memory};
+    static plan_check *const checks[] = {plan_quirk_check, plan_check_glibc, plan_check_memory};
     const char *name = d->m->host.cpu;
     struct draft_choice *dc = plan_draft_add(d, c);
     if (!dc)

@@ -62,6 +62,7 @@ void plan_draft_done(struct draft *d)
         draft_choice_free(d->item[i]);
     free(d->item);
     free(d->gpu);
+    free(d->acting.row);
     *d = (struct draft){0};
 }
 

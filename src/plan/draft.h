@@ -16,13 +16,14 @@ struct candidate {
     const struct gfx_package *row;          /* NULL: the table does not know it, or there is none */
     const struct plan_installed *installed; /* NULL: to be installed first */
     const char *icd;                        /* Vulkan: name of the driver to use; NULL any */
+    enum gfx_via via; /* ROCm: how the package serves the GPU, whatever the user allows */
+    struct str used;  /* ROCm: the entry of the package's list that does */
 };
 
 /* A choice and what its place in the order depends on. */
 struct draft_choice {
     struct plan_choice choice;
     struct candidate candidate;
-    struct str used;           /* ROCm: the entry of the package's list that serves the GPU */
     size_t gpu_place;          /* among the GPUs, best first; n_gpus: none */
     size_t row_place;          /* in packages.tsv; SIZE_MAX: not there */
     size_t number;             /* in the order of making */
@@ -39,6 +40,11 @@ struct draft {
     size_t n_gpus;
     struct draft_choice **item;
     size_t n, capacity;
+    struct {
+        const struct gfx_target *target; /* that the rows are about */
+        const struct gfx_quirk **row;    /* NULL: not looked for yet */
+        size_t n;
+    } acting;    /* quirks that do something for one target: kept, for many choices have the same */
     bool failed; /* out of memory */
 };
 

@@ -8,11 +8,12 @@ static void field_add(struct buf *b, struct str text)
 {
     if (b->n > 0)
         buf_add_char(b, '|');
-    if (text.n == 0)
-        buf_add_char(b, '-');
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        buf_add_char(b, c == '|' || c < 0x20 || c == 0x7f ? '_' : (char)c);
+    size_t start = b->n;
+    buf_add_str(b, text.n ? text : STR("-"));
+    for (size_t i = start; i < b->n; i++) {
+        unsigned char c = (unsigned char)b->p[i];
+        if (c == '|' || c < 0x20 || c == 0x7f)
+            b->p[i] = '_';
     }
 }
 

@@ -25,14 +25,30 @@ static bool says_cpu(struct str condition)
     return str_list_has(condition, STR("backend=cpu"));
 }
 
-/* Rows are about AMD's GPUs unless they name the CPU. */
+/* Rows are about AMD's GPUs unless they name the CPU. The row names the target already. */
 static bool quirk_applies(const struct gfx_quirk *quirk, const struct condition_facts *facts)
 {
     if (facts->gpu ? !plan_device_is_amd(facts->gpu) : !says_cpu(quirk->condition))
         return false;
-    if (quirk->gfx.n > 0 && (!facts->target || !gfx_quirk_names(quirk, facts->target)))
-        return false;
     return plan_condition_holds(quirk->condition, facts);
+}
+
+/* Find the rows that do something for this target. */
+static void acting_find(struct draft *d, const struct gfx_target *target)
+{
+    if (d->acting.row && d->acting.target == target)
+        return;
+    if (!d->acting.row)
+        d->acting.row = calloc(d->tables->n_quirks + 1, sizeof(d->acting.row[0]));
+    d->failed = d->failed || !d->acting.row;
+    d->acting.target = target;
+    d->acting.n = 0;
+    for (size_t i = 0; d->acting.row && i < d->tables->n_quirks; i++) {
+        const struct gfx_quirk *quirk = &d->tables->quirk[i];
+        if (quirk->effect != GFX_NOTE && quirk->effect != GFX_OVERRIDE &&
+            gfx_quirk_names(quirk, target))
+            d->acting.row[d->acting.n++] = quirk;
+    }
 }
 
 /* "What happens. What to do." */
@@ -50,8 +66,9 @@ static void quirk_words(const struct gfx_quirk *quirk, struct buf *words)
 bool plan_quirk_check(struct draft *d, struct draft_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
-    for (size_t i = 0; i < d->tables->n_quirks; i++) {
-        const struct gfx_quirk *quirk = &d->tables->quirk[i];
+    acting_find(d, facts.target);
+    for (size_t i = 0; i < d->acting.n; i++) {
+        const struct gfx_quirk *quirk = d->acting.row[i];
         if (quirk->effect != GFX_BLOCK || !quirk_applies(quirk, &facts))
             continue;
         struct buf CLEAN_BUF words = BUF_INIT(QUIRK_TEXT_MAX);
@@ -79,15 +96,16 @@ static void quirk_warn(struct draft *d, struct draft_choice *dc, const struct gf
 void plan_quirk_apply(struct draft *d, struct draft_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
-    for (size_t i = 0; i < d->tables->n_quirks; i++) {
-        const struct gfx_quirk *quirk = &d->tables->quirk[i];
-        if (!quirk_applies(quirk, &facts))
+    acting_find(d, facts.target);
+    for (size_t i = 0; i < d->acting.n; i++) {
+        const struct gfx_quirk *quirk = d->acting.row[i];
+        if (quirk->effect == GFX_BLOCK || !quirk_applies(quirk, &facts))
             continue;
         if (quirk->effect == GFX_WARN)
             quirk_warn(d, dc, quirk);
         else if (quirk->effect == GFX_ENV)
             plan_draft_env(d, dc, "%.*s", STR_ARG(quirk->value));
-        else if (quirk->effect == GFX_ARG)
+        else
             args_add(d, dc, quirk->value);
     }
 }
@@ -101,7 +119,7 @@ const struct gfx_quirk *plan_quirk_override(const struct draft *d, const struct 
     for (size_t i = 0; i < d->tables->n_quirks; i++) {
         const struct gfx_quirk *quirk = &d->tables->quirk[i];
         if (quirk->effect == GFX_OVERRIDE && str_eq(quirk->value, bare) &&
-            quirk_applies(quirk, &facts))
+            gfx_quirk_names(quirk, facts.target) && quirk_applies(quirk, &facts))
             return quirk;
     }
     return NULL;

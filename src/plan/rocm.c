@@ -35,28 +35,28 @@ static void version_text(const struct gfx_target *target, char *ret_text, size_t
              target->kfd % 100);
 }
 
-/* How the candidate's package serves its GPU, whatever the user allows. */
-static enum gfx_via candidate_via(const struct draft *d, const struct candidate *c,
-                                  struct str *ret_used)
+/* Find out how the candidate's package serves its GPU. */
+static void candidate_look(const struct draft *d, struct candidate *c)
 {
     struct str list;
-    if (!plan_candidate_gfx(c, &list))
-        return GFX_VIA_NONE;
-    enum gfx_via via = gfx_covers(d->tables, c->gpu->target, list, ret_used);
-    if (via == GFX_VIA_OVERRIDE &&
-        (d->wish->os != GFX_LINUX || !plan_quirk_override(d, c, *ret_used)))
-        return GFX_VIA_NONE;
-    return via;
+    c->via = GFX_VIA_NONE;
+    if (plan_candidate_gfx(c, &list))
+        c->via = gfx_covers(d->tables, c->gpu->target, list, &c->used);
+    if (c->via == GFX_VIA_OVERRIDE &&
+        (d->wish->os != GFX_LINUX || !plan_quirk_override(d, c, c->used)))
+        c->via = GFX_VIA_NONE;
+}
+
+static bool via_is_allowed(const struct draft *d, enum gfx_via via)
+{
+    return via != GFX_VIA_NONE && (via != GFX_VIA_OVERRIDE || d->wish->allow_override);
 }
 
 /* May it be tried? An unread package may: nothing speaks against it. */
 static bool candidate_serves(const struct draft *d, const struct candidate *c)
 {
-    struct str list, used;
-    if (!plan_candidate_gfx(c, &list))
-        return true;
-    enum gfx_via via = candidate_via(d, c, &used);
-    return via != GFX_VIA_NONE && (via != GFX_VIA_OVERRIDE || d->wish->allow_override);
+    struct str list;
+    return via_is_allowed(d, c->via) || !plan_candidate_gfx(c, &list);
 }
 
 static void tell_card(struct draft *d, struct draft_choice *dc)
@@ -101,12 +101,11 @@ static bool reject_unknown_card(struct draft *d, struct draft_choice *dc)
 }
 
 /* The words that follow "it holds ...": what a reader would wonder about. */
-static void rejection_hints(const struct draft *d, const struct draft_choice *dc, struct buf *hint)
+static void rejection_hints(const struct draft_choice *dc, struct buf *hint)
 {
     const struct candidate *c = &dc->candidate;
     const struct gfx_target *target = c->gpu->target;
     const struct gfx_package *row = c->row;
-    struct str used;
     if (row && target->family.n > 0 && str_has(row->id, target->family))
         buf_addf(hint, ", although its name says %.*s", STR_ARG(target->family));
     if (row && c->installed && c->installed->gfx && plan_list_has_gfx(row->gfx, target->gfx))
@@ -115,8 +114,8 @@ static void rejection_hints(const struct draft *d, const struct draft_choice *dc
         plan_list_has_gfx(row->unconfirmed, target->gfx))
         buf_add_text(hint,
                      "; some builds of it may hold it, which counts only once seen in the files");
-    if (candidate_via(d, c, &used) == GFX_VIA_OVERRIDE)
-        buf_addf(hint, "; its %.*s code can be tried with --allow-override", STR_ARG(used));
+    if (c->via == GFX_VIA_OVERRIDE)
+        buf_addf(hint, "; its %.*s code can be tried with --allow-override", STR_ARG(c->used));
 }
 
 static bool reject_uncovered(struct draft *d, struct draft_choice *dc)
@@ -125,7 +124,7 @@ static bool reject_uncovered(struct draft *d, struct draft_choice *dc)
     char text[LIST_TEXT_MAX];
     struct str list = STR_NONE;
     (void)plan_candidate_gfx(&dc->candidate, &list);
-    rejection_hints(d, dc, &hint);
+    rejection_hints(dc, &hint);
     return plan_draft_reject(d, dc, PLAN_E1, GFXB_E_GFX_NOT_IN_PACKAGE,
                              "%s holds no code for %s: it holds %s%s.", dc->choice.package,
                              dc->choice.gfx, list_text(list, text), buf_text(&hint));
@@ -136,7 +135,7 @@ static struct str target_in_use(const struct draft *d, const struct draft_choice
 {
     const struct gfx_target *as = NULL;
     if (dc->choice.via == GFX_VIA_OVERRIDE)
-        as = gfx_target_find(d->tables, dc->used);
+        as = gfx_target_find(d->tables, dc->candidate.used);
     return as ? as->gfx : dc->candidate.gpu->target->gfx;
 }
 
@@ -204,8 +203,8 @@ static bool check_code(struct draft *d, struct draft_choice *dc)
                         dc->choice.package);
         return true;
     }
-    enum gfx_via via = candidate_via(d, c, &dc->used);
-    if (via == GFX_VIA_NONE || (via == GFX_VIA_OVERRIDE && !d->wish->allow_override))
+    enum gfx_via via = c->via;
+    if (!via_is_allowed(d, via))
         return reject_uncovered(d, dc);
     dc->choice.via = via;
     if (via == GFX_VIA_OVERRIDE && c->gpu->kfd_node < 0)
@@ -213,10 +212,10 @@ static bool check_code(struct draft *d, struct draft_choice *dc)
             d, dc, PLAN_E1, GFXB_E_GFX_NOT_IN_PACKAGE,
             "%s holds no code for %s, and its %.*s code cannot be used without "
             "knowing the GPU's KFD node.",
-            dc->choice.package, dc->choice.gfx, STR_ARG(dc->used));
+            dc->choice.package, dc->choice.gfx, STR_ARG(dc->candidate.used));
     if (!check_blas(d, dc) || !check_runtime(d, dc))
         return false;
-    buf_addf(&words, "%s holds %.*s code", dc->choice.package, STR_ARG(dc->used));
+    buf_addf(&words, "%s holds %.*s code", dc->choice.package, STR_ARG(dc->candidate.used));
     if (via == GFX_VIA_GENERIC)
         buf_addf(&words, ", which %s runs with a ROCm 6.4 runtime or later", dc->choice.gfx);
     if (via == GFX_VIA_OVERRIDE)
@@ -264,11 +263,11 @@ static void set_override(struct draft *d, struct draft_choice *dc)
             "the engine, because code for another GPU can hang it or compute wrongly.",
             users);
     const struct gfx_target *as =
-        dc->choice.via == GFX_VIA_OVERRIDE ? gfx_target_find(d->tables, dc->used) : NULL;
+        dc->choice.via == GFX_VIA_OVERRIDE ? gfx_target_find(d->tables, dc->candidate.used) : NULL;
     if (!as)
         return;
     char version[40];
-    const struct gfx_quirk *row = plan_quirk_override(d, &dc->candidate, dc->used);
+    const struct gfx_quirk *row = plan_quirk_override(d, &dc->candidate, dc->candidate.used);
     version_text(as, version, sizeof(version));
     plan_draft_env(d, dc, "HSA_OVERRIDE_GFX_VERSION_%d=%s", dc->candidate.gpu->kfd_node, version);
     plan_draft_warn(d, dc, "%s runs %.*s code here, as --allow-override permits: %.*s",
@@ -288,8 +287,8 @@ static bool check_system_runtime(struct draft *d, struct draft_choice *dc)
 static void judge(struct draft *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {
-        plan_check_driver, plan_check_kfd,    plan_check_render, check_system_runtime,
-        plan_check_glibc,  plan_check_memory, show_gpu,
+        plan_check_driver,    plan_check_kfd,   plan_check_render, plan_quirk_check,
+        check_system_runtime, plan_check_glibc, plan_check_memory, show_gpu,
     };
     struct draft_choice *dc = plan_draft_add(d, c);
     if (!dc)
@@ -305,14 +304,11 @@ static void judge(struct draft *d, const struct candidate *c)
 static void summary_hints(struct draft *d, const struct candidate *list, size_t n,
                           const struct machine_gpu *gpu, struct buf *hint)
 {
-    struct str used;
     for (size_t i = 0; i < n; i++) {
-        struct candidate c = list[i];
-        c.gpu = gpu;
-        if (candidate_via(d, &c, &used) != GFX_VIA_OVERRIDE)
+        if (list[i].via != GFX_VIA_OVERRIDE)
             continue;
-        buf_addf(hint, " The %.*s code of %.*s can be tried with --allow-override.", STR_ARG(used),
-                 STR_ARG(plan_candidate_package(&c)));
+        buf_addf(hint, " The %.*s code of %.*s can be tried with --allow-override.",
+                 STR_ARG(list[i].used), STR_ARG(plan_candidate_package(&list[i])));
         break;
     }
     for (size_t i = 0; i < n; i++) {
@@ -341,7 +337,7 @@ static void draft_summary(struct draft *d, const struct candidate *list, size_t 
     struct buf CLEAN_BUF hint = BUF_INIT(600);
     char text[LIST_TEXT_MAX];
     struct draft_choice *dc =
-        plan_draft_add(d, &(struct candidate){PLAN_ROCM, gpu, NULL, NULL, NULL});
+        plan_draft_add(d, &(struct candidate){.backend = PLAN_ROCM, .gpu = gpu});
     if (!dc)
         return;
     tell_card(d, dc);
@@ -365,24 +361,20 @@ static void draft_summary(struct draft *d, const struct candidate *list, size_t 
 
 /* Packages without code for it are listed for the best GPU only: for the others they say nothing
  * new. */
-static void draft_gpu(struct draft *d, const struct candidate *list, size_t n,
+static void draft_gpu(struct draft *d, struct candidate *list, size_t n,
                       const struct machine_gpu *gpu, bool best)
 {
     size_t serving = 0;
     for (size_t i = 0; i < n; i++) {
-        struct candidate c = list[i];
-        c.gpu = gpu;
-        serving += candidate_serves(d, &c);
+        list[i].gpu = gpu;
+        candidate_look(d, &list[i]);
+        serving += candidate_serves(d, &list[i]);
     }
-    if (serving == 0) {
+    if (serving == 0)
         draft_summary(d, list, n, gpu);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct candidate c = list[i];
-        c.gpu = gpu;
-        if (best || candidate_serves(d, &c))
-            judge(d, &c);
+    for (size_t i = 0; i < n && serving > 0; i++) {
+        if (best || candidate_serves(d, &list[i]))
+            judge(d, &list[i]);
     }
 }
 

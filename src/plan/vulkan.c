@@ -2,6 +2,7 @@
 #include "plan/access.h"
 #include "plan/device.h"
 #include "plan/draft.h"
+#include "plan/quirk.h"
 
 #include <stdio.h>
 
@@ -207,8 +208,8 @@ static void tell_card(struct draft *d, struct draft_choice *dc)
 static void judge(struct draft *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {plan_check_driver, check_icd,        check_loader,
-                                         plan_check_render, plan_check_glibc, plan_check_memory,
-                                         note_order};
+                                         plan_check_render, plan_quirk_check, plan_check_glibc,
+                                         plan_check_memory, note_order};
     struct draft_choice *dc = plan_draft_add(d, c);
     if (!dc)
         return;
@@ -307,8 +308,8 @@ void plan_draft_vulkan(struct draft *d)
 
 static void judge_software(struct draft *d, const struct candidate *c)
 {
-    static plan_check *const checks[] = {check_icd, check_loader, plan_check_glibc,
-                                         plan_check_memory};
+    static plan_check *const checks[] = {check_icd, check_loader, plan_quirk_check,
+                                         plan_check_glibc, plan_check_memory};
     const struct machine_vulkan_driver *icd = software_icd(d->m);
     struct candidate named = *c;
     named.icd = icd ? icd->name : NULL;

@@ -132,9 +132,20 @@ def no_network_is_a_sentence():
 
 def unknown_package_is_a_sentence():
     said = tool(at("data"), "install", "x", "cpu", "no-such-package-anywhere", code=1)[1]
+    if "error: offline:" in said:
+        raise tap.Skip("the archive is out of reach")
     assert "error: package-unavailable: " in said, said
     said = tool(at("data"), "install", "x", "cpu", "--allow-unauthenticated", code=1)[1]
     assert "is no name of a package" in said, said
+
+
+def wrong_gpu_is_refused_before_the_download():
+    said = tool(at("data"), "install", "rocm-id", "rocm", "llama.cpp-tools libggml0-backend-hip",
+                code=1, env={"TOOL_GFX": "gfx1201"})[1]
+    if "error: offline:" in said:
+        raise tap.Skip("the archive is out of reach")
+    assert "error: gfx-not-in-package: " in said and "gfx1201" in said, said
+    assert "fetching" not in said, said
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
@@ -295,6 +306,8 @@ if __name__ == "__main__":
             ("what is installed needs no network", installed_needs_no_network),
             ("no network is one sentence with the code offline", no_network_is_a_sentence),
             ("an unknown package is package-unavailable", unknown_package_is_a_sentence),
+            ("a package for other GPUs is refused before it is fetched",
+             wrong_gpu_is_refused_before_the_download),
             ("a mirror stands for every host", mirror_stands_for_every_host),
             ("a cancel is obeyed and leaves nothing", cancel_is_obeyed),
             ("two installs at once make one package", two_at_once_make_one),

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tap  # noqa: E402
 import mirror_world as mw  # noqa: E402
-from gfxbridge import SOURCE, answer  # noqa: E402
+from gfxbridge import SOURCE, answer, call  # noqa: E402
 
 TOOL = os.path.abspath(sys.argv[2])
 TOP = tempfile.mkdtemp(prefix="gfxbridge mirror ")  # with a blank, as users have them
@@ -335,6 +335,26 @@ def bad_token_is_left_out():
     assert "without it" in said, said
 
 
+def maintainer_locks_the_table():
+    """tools/lock-packages fills what is missing, and notices a file that was replaced."""
+    good, replaced = "llamacpp-rocm-gfx110X-linux", "llamacpp-rocm-gfx1151-linux"
+    table = os.path.join(TOP, "to-lock.tsv")
+    with open(os.path.join(TABLES, "packages.tsv"), encoding="utf-8") as f:
+        text = "# a comment stays\n" + f.read()
+    wanted = text.replace(ROWS[replaced]["sha256"], "f" * 64)
+    open_row = wanted.replace(f"{ROWS[good]['sha256']}\t{ROWS[good]['size']}", "-\t-")
+    assert open_row != wanted != text
+    with open(table, "w", encoding="utf-8") as f:
+        f.write(open_row)
+    done = subprocess.run([os.path.join(SOURCE, "tools", "lock-packages"), "--table", table,
+                           "--api", WORLD.api, good, replaced], capture_output=True, text=True,
+                          env={**os.environ, "SSL_CERT_FILE": WORLD.ca}, timeout=60)
+    assert done.returncode == 1 and f"{replaced}: its sha256 was ffff" in done.stderr, done.stderr
+    assert done.stdout == f"{good}: sha256, size\n", done.stdout
+    with open(table, encoding="utf-8") as f:
+        assert f.read() == wanted
+
+
 # ---- faults ----
 
 def ends_well(kind, extra=None):
@@ -443,6 +463,41 @@ def library_that_nobody_has():
     write_rows()
     WORLD.publish(url, path)
     refuses("lacking", "library-missing", "libnowhere.so.3")
+
+
+def real_engine():
+    """Real binaries: the distribution's newer llama.cpp as a release archive. This computer's C
+    library decides whether it can run here, and nothing else."""
+    data = fresh()
+    done = call("backends", "install", "llamacpp:cpu", "--data-dir", data, code=None, timeout=600)
+    if not packages(data):
+        raise tap.Skip("the distribution's engine is out of reach: " +
+                       (done.stderr.strip().splitlines() or ["?"])[-1])
+    tree = os.path.join(TOP, "trees", "real")
+    os.makedirs(tree)
+    wanted = re.compile(r"llama-server$|lib(llama|ggml|mtmd)[^/]*\.so[.0-9]*$")
+    for where, _, names in os.walk(os.path.join(data, "packages")):
+        for name in names:
+            if wanted.match(name) and "/share/" not in where:
+                shutil.copy(os.path.join(where, name), tree, follow_symlinks=True)
+    assert os.path.exists(os.path.join(tree, "llama-server")), os.listdir(tree)
+    path = os.path.join(TOP, "archives", "real.tar.gz")
+    mw.tar_gz(path, tree, "llama-t1")
+    url = "https://github.com/o/real/releases/download/t1/real.tar.gz"
+    add_row("real", url, path=path)
+    write_rows()
+    WORLD.publish(url, path)
+    seen = answer("inspect", path)
+    assert seen["has_llama_server"], seen
+    have = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+    newer = [int(n) for n in seen["glibc"].split(".")] > [int(n) for n in have.split(".")]
+    data = fresh()
+    code, _, said = tool(data, "install", "real")
+    if newer:
+        assert code == 1 and f"error: glibc-too-old: real.tar.gz needs glibc {seen['glibc']}" in said
+        assert leftovers(data) == [] and packages(data) == []
+    else:
+        assert code == 0 or "error: library-missing: " in said, said
 
 
 # ---- disk, kills, company ----
@@ -659,8 +714,10 @@ CASES = [
     ("another card gets another runtime", another_card_gets_another_runtime),
     ("the digest comes from the release", digest_from_the_release),
     ("a refused token is left out", bad_token_is_left_out),
+    ("a maintainer locks the table", maintainer_locks_the_table),
     *API_FAULTS,
     *FAULTS,
+    ("the distribution's engine in a release's layout", real_engine),
     ("runtime that is not at the index", runtime_missing_at_the_index),
     ("runtime of another version", runtime_of_another_version),
     ("name that promises too much", name_that_promises_too_much),

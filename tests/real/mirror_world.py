@@ -23,8 +23,11 @@ RUNTIME_LIBRARIES = ["libamdhip64.so.7", "librocblas.so.5", "libhipblas.so.3"]
 
 
 def sha256(path):
+    digest = hashlib.sha256()
     with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
+        while piece := f.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 # ---- engines ----

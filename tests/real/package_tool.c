@@ -7,7 +7,7 @@
  *   package_tool DATA command ID  the engine's command line, one word a line, its directory first
  *   package_tool DATA remove DIGEST
  *
- * TOOL_MIRROR in the environment is the mirror; SIGINT cancels.
+ * TOOL_MIRROR in the environment is the mirror, TOOL_GFX the target that it is for; SIGINT cancels.
  */
 #include "package/package.h"
 
@@ -88,13 +88,19 @@ int main(int argc, char **argv)
     struct gfxb_error err = {0};
     struct root *root = NULL;
     const struct log log = {tool_say, NULL};
-    if (argc < 3 || root_new(NULL, &root, &err) < 0)
+    struct gfx_tables *tables = NULL;
+    if (argc < 3 || root_new(NULL, &root, &err) < 0 || gfx_tables_new(NULL, &tables, &err) < 0)
         return 2;
     const struct sigaction action = {.sa_handler = tool_cancel};
     sigaction(SIGINT, &action, NULL);
     const struct package_net net = {
         .fetch = {.mirror = getenv("TOOL_MIRROR"), .cancel = &tool_cancelled}};
-    struct package_env env = {.data_dir = argv[1], .root = root, .log = &log, .net = &net};
+    struct package_env env = {.data_dir = argv[1],
+                              .tables = tables,
+                              .root = root,
+                              .log = &log,
+                              .net = &net,
+                              .gfx = getenv("TOOL_GFX")};
     int status = 2;
     if (argc == 6 && strcmp(argv[2], "install") == 0)
         status = tool_install(&env, argv + 3);
@@ -104,6 +110,7 @@ int main(int argc, char **argv)
         status = tool_list(&env, argv[3]);
     else if (argc == 4 && strcmp(argv[2], "remove") == 0)
         status = tool_remove(&env, argv[3]);
+    gfx_tables_free(tables);
     root_free(root);
     return status;
 }

@@ -2,15 +2,15 @@
  * flip_machines ROUNDS [SEED]: damage. In each round, of every captured machine (tests/machines,
  * and the dumps beside the project where they are) a random 1 % of the bytes that its files hold is
  * changed, and the machine is read. Proven: no crash, no hang, no error, and no GPU that was not
- * there before.
+ * there before. GFXB_FINDING=FILE keeps the last text that went wrong.
  *
  * Names are left alone: a changed name of a directory is another machine, not a damaged one. "Not
- * there before" means: where addresses are names of directories or texts of links, no GPU stands at
- * an address that had none. Where an address is the contents of one file and of nothing else (KFD
- * or DRM alone, as some dumps are), it may move, but there are no more GPUs than before and none on
- * another KFD node.
+ * there before" means: where addresses are names of directories or texts of links (as on every live
+ * computer), no GPU stands at an address that had none. Some dumps have KFD or DRM alone, where the
+ * address is nothing but a number in one file: it may move there, and a partition may seem a card,
+ * but every GPU stands on a KFD node or card of its own that was a GPU's before.
  */
-#include "machine/machine.h"
+#include "machine/machine_private.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -30,6 +30,9 @@ struct specimen {
     size_t n_files;
     struct machine *before;
     bool has_addresses; /* in names or links */
+    uint64_t *kfd_node; /* numbers of the GPU nodes */
+    size_t n_kfd_nodes;
+    size_t n_cards; /* DRM cards */
 };
 
 struct herd {
@@ -162,6 +165,34 @@ static bool has_addresses(const struct root *root)
     return found;
 }
 
+/* What was a GPU's before: KFD nodes with compute units, cards with a device. */
+static void count_evidence(struct specimen *s, const struct root *root)
+{
+    struct root_names names = {NULL, 0};
+    char path[512];
+    if (root_list(root, "/sys/class/kfd/kfd/topology/nodes", &names) == 0) {
+        s->kfd_node = grow(NULL, names.n + 1, sizeof(*s->kfd_node));
+        for (size_t i = 0; i < names.n; i++) {
+            struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+            struct kfd_properties p;
+            snprintf(path, sizeof(path), "/sys/class/kfd/kfd/topology/nodes/%s/properties",
+                     names.name[i]);
+            if (root_read(root, path, 1 << 20, &text) < 0)
+                continue;
+            machine_parse_kfd(buf_view(&text), &p);
+            if (p.simd_count > 0 &&
+                str_to_u64(str_from(names.name[i]), 10, &s->kfd_node[s->n_kfd_nodes]) == 0)
+                s->n_kfd_nodes++;
+        }
+        root_names_done(&names);
+    }
+    if (root_list(root, "/sys/class/drm", &names) == 0) {
+        for (size_t i = 0; i < names.n; i++)
+            s->n_cards += str_starts(str_from(names.name[i]), STR("card"));
+        root_names_done(&names);
+    }
+}
+
 static void add_specimen(struct herd *h, const char *dir, const char *name)
 {
     char path[1024];
@@ -187,6 +218,7 @@ static void add_specimen(struct herd *h, const char *dir, const char *name)
         machine_new(copy, h->tables, &s->before, &err) < 0)
         die(name, err.text);
     s->has_addresses = has_addresses(copy);
+    count_evidence(s, copy);
     root_free(copy);
     root_free(root);
 }
@@ -208,35 +240,51 @@ static void add_folder(struct herd *h, const char *dir, const char *ending)
         free(entry);
 }
 
-static const struct machine_gpu *find_before(const struct specimen *s,
-                                             const struct machine_gpu *gpu)
+static bool is_gpu_node(const struct specimen *s, int node)
 {
-    for (size_t i = 0; i < s->before->n_gpus; i++) {
-        const struct machine_gpu *old = &s->before->gpu[i];
-        if (s->has_addresses ? strcmp(old->pci, gpu->pci) == 0
-                             : gpu->kfd_node < 0 || old->kfd_node == gpu->kfd_node)
-            return old;
+    for (size_t i = 0; i < s->n_kfd_nodes; i++) {
+        if (s->kfd_node[i] == (uint64_t)node)
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+static bool was_there(const struct specimen *s, const struct machine_gpu *gpu)
+{
+    if (!s->has_addresses)
+        return gpu->kfd_node < 0 || is_gpu_node(s, gpu->kfd_node);
+    for (size_t i = 0; i < s->before->n_gpus; i++) {
+        if (strcmp(s->before->gpu[i].pci, gpu->pci) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool is_sane(const struct specimen *s, const struct machine *m)
 {
-    if (m->n_gpus > s->before->n_gpus) {
-        printf("%s: %zu GPUs, %zu before\n", s->name, m->n_gpus, s->before->n_gpus);
-        return false;
-    }
+    size_t cards = 0;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
-        if (!find_before(s, gpu)) {
+        cards += gpu->kfd_node < 0;
+        if (!was_there(s, gpu)) {
             printf("%s: a GPU at '%s' (%04x:%04x, KFD node %d) that was not there\n", s->name,
                    gpu->pci, gpu->vendor, (unsigned)gpu->device & 0xffff, gpu->kfd_node);
             return false;
         }
-        if (gpu->target && gpu->vendor != 0x1002) {
+        if (gpu->target && gpu->vendor != MACHINE_AMD) {
             printf("%s: a gfx target on vendor %04x\n", s->name, gpu->vendor);
             return false;
         }
+        for (size_t k = 0; k < i; k++) {
+            if (gpu->kfd_node >= 0 && m->gpu[k].kfd_node == gpu->kfd_node) {
+                printf("%s: KFD node %d twice\n", s->name, gpu->kfd_node);
+                return false;
+            }
+        }
+    }
+    if (s->has_addresses ? m->n_gpus > s->before->n_gpus : cards > s->n_cards) {
+        printf("%s: %zu GPUs, %zu before\n", s->name, m->n_gpus, s->before->n_gpus);
+        return false;
     }
     return true;
 }
@@ -255,7 +303,8 @@ static bool try_specimen(struct herd *h, const struct specimen *s)
     else
         sane = is_sane(s, m);
     if (!sane) {
-        FILE *f = fopen("flip_machines.finding", "w");
+        const char *path = getenv("GFXB_FINDING");
+        FILE *f = path ? fopen(path, "w") : NULL;
         if (f) {
             fwrite(text.p, 1, text.n, f);
             fclose(f);
@@ -300,6 +349,7 @@ int main(int argc, char **argv)
             buf_done(&s->file[k].bytes);
         }
         free(s->file);
+        free(s->kfd_node);
         buf_done(&s->rest);
         machine_free(s->before);
     }

@@ -1,4 +1,5 @@
-/* machine_text.h - a struct machine as text to compare: every field that is known, a line a thing. */
+/* machine_text.h - a struct machine as text to compare: every field that is known, a line a thing.
+ */
 #ifndef TESTS_MACHINE_TEXT_H
 #define TESTS_MACHINE_TEXT_H
 

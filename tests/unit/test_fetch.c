@@ -45,7 +45,7 @@ struct server {
     struct server *other; /* a second origin */
 };
 
-static unsigned char *content;      /* FILE_BYTES, and as many other ones behind them */
+static unsigned char *content; /* FILE_BYTES, and as many other ones behind them */
 static char content_sha256[DIGEST_HEX];
 static char *dir;
 
@@ -177,8 +177,10 @@ static void send_file(int fd, const char *request, const char *etag, uint64_t mo
     if (if_range[0] && strcmp(if_range, etag) != 0)
         start = 0;
     if (start >= FILE_BYTES) {
-        send_text(fd, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%u\r\n"
-                      "Content-Length: 0\r\nConnection: close\r\n\r\n", FILE_BYTES);
+        send_text(fd,
+                  "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%u\r\n"
+                  "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                  FILE_BYTES);
         return;
     }
     if (start)
@@ -211,8 +213,9 @@ static void answer_404(struct server *server, int fd, const char *request, int i
 static void answer_limit(struct server *server, int fd, const char *request, int index)
 {
     char headers[128];
-    snprintf(headers, sizeof(headers), "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: %" PRId64
-             "\r\n", (int64_t)4102444800); /* 2100-01-01 00:00 UTC */
+    snprintf(headers, sizeof(headers),
+             "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: %" PRId64 "\r\n",
+             (int64_t)4102444800); /* 2100-01-01 00:00 UTC */
     send_status(fd, 403, headers);
 }
 
@@ -266,8 +269,9 @@ static void answer_wrong_part(struct server *server, int fd, const char *request
         send_file(fd, request, "\"one\"", index ? UINT64_MAX : 1000000);
         return;
     }
-    send_text(fd, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-%u/%u\r\n"
-                  "Content-Length: %u\r\nConnection: close\r\n\r\n",
+    send_text(fd,
+              "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-%u/%u\r\n"
+              "Content-Length: %u\r\nConnection: close\r\n\r\n",
               FILE_BYTES - 1, FILE_BYTES, FILE_BYTES);
     send_all(fd, content, FILE_BYTES);
 }
@@ -294,8 +298,10 @@ static void answer_html(struct server *server, int fd, const char *request, int 
 
 static void answer_chunked_cut(struct server *server, int fd, const char *request, int index)
 {
-    send_text(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-                  "%x\r\n", FILE_BYTES);
+    send_text(fd,
+              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+              "%x\r\n",
+              FILE_BYTES);
     send_all(fd, content, index ? FILE_BYTES : 1000000);
     if (index)
         send_text(fd, "\r\n0\r\n\r\n");
@@ -521,8 +527,8 @@ static void token_and_headers_stay_with_their_host(void **state)
     struct gfxb_error err = {0};
     char *path = target("file");
     origin->other = storage;
-    struct fetch_request request = {.url = server_url(origin, "/file"), .path = path,
-                                    .token = "s3cret", .headers = headers};
+    struct fetch_request request = {
+        .url = server_url(origin, "/file"), .path = path, .token = "s3cret", .headers = headers};
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
     assert_non_null(strstr(origin->request[0], "Authorization: Bearer s3cret"));
     assert_non_null(strstr(origin->request[0], "X-Secret: mine"));
@@ -810,8 +816,8 @@ static void nobody_there_is_offline(void **state)
 
 static void nonsense_is_no_url(void **state)
 {
-    static const char *const urls[] = {"", "x", "ftp://h/f", "https://", "http://[::1/", "gopher://a/b",
-                                       "https://a b/"};
+    static const char *const urls[] = {
+        "", "x", "ftp://h/f", "https://", "http://[::1/", "gopher://a/b", "https://a b/"};
     struct buf CLEAN_BUF text = BUF_INIT(1000);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
         struct fetch_result result = FETCH_RESULT_INIT;
@@ -888,6 +894,51 @@ static void two_at_once_fetch_it_once(void **state)
     assert_is_content(path);
     server_end(server);
     free(path);
+}
+
+static int no_room(void *context, uint64_t size, struct gfxb_error *err)
+{
+    *(uint64_t *)context = size;
+    return error_set(err, GFXB_E_DISK_FULL, "no room for it");
+}
+
+/* The caller hears the length before the first byte is taken, and can refuse. */
+static void room_is_asked_for_first(void **state)
+{
+    uint64_t size = 0;
+    struct collector c = {.buf = BUF_INIT(2 * FILE_BYTES)};
+    struct fetch_sink sink = {collector_write, collector_restart, &c};
+    struct fetch_request request = {.begin = no_room, .context = &size, .sink = &sink};
+    expect(answer_good, &request, GFXB_E_DISK_FULL, "no room for it", NULL);
+    assert_int_equal(size, FILE_BYTES);
+    assert_int_equal(c.buf.n, 0);
+    buf_done(&c.buf);
+}
+
+static void see_header(void *context, int hop, long status, struct str name, struct str value)
+{
+    if (hop == 1 && status == 200 && str_eq_nocase(name, STR("etag")))
+        snprintf(context, 64, "%.*s", STR_ARG(value));
+}
+
+static void headers_alone_can_be_asked_for(void **state)
+{
+    char etag[64] = "";
+    struct server *storage = server_start(answer_good);
+    struct server *origin = server_start(answer_elsewhere);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    struct gfxb_error err = {0};
+    origin->other = storage;
+    struct fetch_request request = {
+        .url = server_url(origin, "/file"), .head = true, .header = see_header, .context = etag};
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
+    assert_int_equal(strncmp(storage->request[0], "HEAD ", 5), 0);
+    assert_int_equal(result.size, FILE_BYTES);
+    assert_int_equal(result.received, 0);
+    assert_string_equal(etag, "\"one\"");
+    fetch_result_done(&result);
+    server_end(origin);
+    server_end(storage);
 }
 
 static void unwritable_place_is_said(void **state)
@@ -981,6 +1032,8 @@ int main(void)
         cmocka_unit_test(nonsense_is_no_url),
         cmocka_unit_test(cancel_ends_it_and_keeps_the_part),
         cmocka_unit_test(two_at_once_fetch_it_once),
+        cmocka_unit_test(room_is_asked_for_first),
+        cmocka_unit_test(headers_alone_can_be_asked_for),
         cmocka_unit_test(unwritable_place_is_said),
         cmocka_unit_test(progress_ends_at_the_total),
     };

@@ -5,6 +5,7 @@
 #include "package/debian_recipe.h"
 #include "package/debian_sources.h"
 #include "package/manifest.h"
+#include "package/measure.h"
 #include "package/provider.h"
 #include "package/store.h"
 
@@ -268,8 +269,11 @@ static void parts_are_read(void **state)
     assert_string_equal(parts.part[0].file, "x_1%3a2.0+b~1-2_amd64.deb");
     assert_string_equal(parts.part[1].sha256, SHA_1);
     assert_int_equal(parts.download_bytes, 120);
-    debian_parts_add_sizes(&parts, STR("Package: x\nInstalled-Size: 3\n\nPackage: other\n"
-                                       "Installed-Size: 9\n\nPackage: libc6\nInstalled-Size: 1\n"));
+    struct str stanzas = STR("Package: x\nInstalled-Size: 3\n\nPackage: other\n"
+                             "Installed-Size: 9\nX-Rocm-Gpu-Architecture: gfx1\n\nPackage: libc6\n"
+                             "Installed-Size: 1\nX-Rocm-Gpu-Architecture: gfx900 gfx1100\n");
+    assert_int_equal(debian_parts_add_facts(&parts, stanzas), 0);
+    assert_string_equal(parts.gfx, "gfx900 gfx1100");
     assert_int_equal(parts.installed_bytes, 4096);
     debian_parts_done(&parts);
 }
@@ -324,6 +328,24 @@ static void versions_compare(void **state)
     assert_false(debian_version_below("3.0-1", "2.43"));
     assert_false(debian_version_below("what", "2.43"));
     assert_false(debian_version_below("2.43-7", ""));
+}
+
+/* ---- what a package serves ---- */
+
+static void packages_for_another_gpu_are_refused(void **state)
+{
+    (void)state;
+    struct gfxb_error err = {0};
+    struct gfx_tables *tables = NULL;
+    assert_int_equal(gfx_tables_new(NULL, &tables, &err), 0);
+    struct package_env env = {.tables = tables, .gfx = "gfx1101"};
+    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1030 gfx1101"), &err), 0);
+    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1200"), &err),
+                     -GFXB_E_GFX_NOT_IN_PACKAGE);
+    assert_string_equal(err.text, "it holds code for gfx1200 and none that serves gfx1101");
+    env.gfx = NULL;
+    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1200"), &err), 0);
+    gfx_tables_free(tables);
 }
 
 /* ---- recipe ---- */
@@ -619,6 +641,7 @@ int main(void)
         cmocka_unit_test(parts_that_are_wrong),
         cmocka_unit_test(digest_names_the_content),
         cmocka_unit_test(versions_compare),
+        cmocka_unit_test(packages_for_another_gpu_are_refused),
         SCRATCH_TEST(recipe_finds_its_way),
         SCRATCH_TEST(recipe_says_what_is_missing),
         SCRATCH_TEST(manifest_round_trip),

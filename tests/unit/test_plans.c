@@ -265,16 +265,16 @@ static void read_gpu(struct scene *s, unsigned n, char **word)
         gpu_set(s, gpu, word[i]);
 }
 
-/* kfd ok|absent|eacces|unknown [group=NAME] [gid=N] */
+/* kfd ok|absent|eacces|eio|unknown [group=NAME] [gid=N] */
 static void read_kfd(struct scene *s, unsigned n, char **word)
 {
     struct machine_node *kfd = &s->m.kfd;
     const char *how = n > 1 ? word[1] : "";
     *kfd = (struct machine_node){0};
-    s->live_kfd = strcmp(how, "ok") == 0 || strcmp(how, "eacces") == 0;
+    s->live_kfd = strcmp(how, "ok") == 0 || how[0] == 'e';
     kfd->present = s->live_kfd ? TRI_YES : strcmp(how, "absent") == 0 ? TRI_NO : TRI_UNKNOWN;
     kfd->openable = strcmp(how, "ok") == 0 ? TRI_YES : s->live_kfd ? TRI_NO : TRI_UNKNOWN;
-    kfd->open_errno = strcmp(how, "eacces") == 0 ? EACCES : 0;
+    kfd->open_errno = strcmp(how, "eacces") == 0 ? EACCES : strcmp(how, "eio") == 0 ? EIO : 0;
     for (unsigned i = 2; i < n; i++) {
         char *v;
         if ((v = value_of(word[i], "group")))
@@ -532,8 +532,9 @@ static bool read_wish(struct scene *s, unsigned n, char **word)
 
 static bool is_check(const char *word)
 {
-    static const char *const words[] = {"chosen",  "reason", "evidence", "env",      "noenv",
-                                        "warning", "args",   "count",    "noreason", "nowarning"};
+    static const char *const words[] = {"chosen",   "reason",    "evidence", "env",
+                                        "noenv",    "warning",   "args",     "count",
+                                        "noreason", "nowarning", "have"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i], word) == 0)
             return true;
@@ -911,7 +912,7 @@ static bool args_are(char **args, const char *wanted)
 }
 
 /* evidence BACKEND PCI PACKAGE RUNG yes|no|unknown TEXT, and the like with one word behind */
-static bool check_one(const struct plan_choice *c, const struct check *check)
+static bool check_one(struct scene *s, const struct plan_choice *c, const struct check *check)
 {
     const char *what = check->word[0];
     if (strcmp(what, "evidence") == 0)
@@ -920,6 +921,8 @@ static bool check_one(const struct plan_choice *c, const struct check *check)
         return false;
     if (strcmp(what, "reason") == 0)
         return strstr(c->reason, check->word[4]) != NULL;
+    if (strcmp(what, "have") == 0)
+        return c->have_bytes == bytes(s, check->word[4]) && c->need_bytes == s->wish.need_bytes;
     if (strcmp(what, "noreason") == 0)
         return strstr(c->reason, check->word[4]) == NULL;
     if (strcmp(what, "nowarning") == 0)
@@ -954,7 +957,7 @@ static void check_rest(struct scene *s, const struct plan *p)
             const struct plan_choice *c = find(p, check->word[1], check->word[2], check->word[3]);
             if (!c)
                 refuse(s, p, check->line, "there is no such choice");
-            else if (!check_one(c, check))
+            else if (!check_one(s, c, check))
                 refuse(s, p, check->line, "does not hold");
         }
     }

@@ -1,6 +1,7 @@
 /*
- * base/root: the three kinds of roots. That nothing outside a root is ever read, that nothing blocks,
- * that absence is told from ignorance, and that a .machine text says what it was written from.
+ * base/root: the three kinds of roots. That nothing outside a root is ever read, that nothing
+ * blocks, that absence is told from ignorance, and that a .machine text says what it was written
+ * from.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,7 +103,8 @@ static void malformed_text_is_refused_with_its_line(void **state)
         {"gfxbridge machine 1\nfile /a/ c\n", "test:2: a path may not hold"},
         {"gfxbridge machine 1\nfile /a%0 c\n", "test:2: '%' must be followed"},
         {"gfxbridge machine 1\nfile /a%00 c\n", "test:2: '%' must be followed"},
-        {"gfxbridge machine 1\nfile /a b\nfile /a c\n", "test:3: /a was recorded before, in line 2"},
+        {"gfxbridge machine 1\nfile /a b\nfile /a c\n",
+         "test:3: /a was recorded before, in line 2"},
         {"gfxbridge machine 1\nfile /a b\nfile /a/b c\n", "test:3: /a/b lies below line 2"},
         {"gfxbridge machine 1\nabsent /a\nfile /a/b c\n", "lies below line 2"},
         {"gfxbridge machine 1\n    stray\n", "test:2: an indented line"},
@@ -275,18 +277,12 @@ static void what_is_written_is_read_back(void **state)
         const char *path;
         struct str bytes;
     } files[] = {
-        {"/plain", STR("0x1002\n")},
-        {"/lines", STR("a\nb\n")},
-        {"/inner", STR("a\n\nb\n")},
-        {"/leading", STR("\n\na\n")},
-        {"/trailing", STR("a\n\n")},
-        {"/newline", STR("\n")},
-        {"/blanks", STR("  a  \n")},
-        {"/indented", STR("\tx\n    y\n")},
-        {"/empty", STR("")},
-        {"/binary", STR("a\0b\377\r\n")},
-        {"/utf8", STR("\303\251\n")},
-        {"/na me%/with\tall", STR("x\n")},
+        {"/plain", STR("0x1002\n")},  {"/lines", STR("a\nb\n")},
+        {"/inner", STR("a\n\nb\n")},  {"/leading", STR("\n\na\n")},
+        {"/trailing", STR("a\n\n")},  {"/newline", STR("\n")},
+        {"/blanks", STR("  a  \n")},  {"/indented", STR("\tx\n    y\n")},
+        {"/empty", STR("")},          {"/binary", STR("a\0b\377\r\n")},
+        {"/utf8", STR("\303\251\n")}, {"/na me%/with\tall", STR("x\n")},
     };
     struct buf CLEAN_BUF text = BUF_INIT(1 << 16);
     struct root_stat node = {ROOT_CHAR, 0640, 3, 44};
@@ -431,7 +427,8 @@ static void links_that_became_files_are_followed(void **state)
     assert_true(root_stat(p->root, "/sys/class/drm/card0/nothing/more", &st) < 0);
     assert_int_equal(root_stat(p->root, "/sys/class/drm/text", &st), 0);
     assert_int_equal(st.kind, ROOT_FILE);
-    assert_int_equal(root_readlink(p->root, "/sys/class/drm/text", target, sizeof(target)), -EINVAL);
+    assert_int_equal(root_readlink(p->root, "/sys/class/drm/text", target, sizeof(target)),
+                     -EINVAL);
     assert_true(read_result(p->root, "/sys/class/drm/ring") < 0);
 }
 
