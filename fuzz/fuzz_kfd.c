@@ -1,8 +1,8 @@
 /*
- * fuzz_kfd.c - foreign bytes in one file of an otherwise sound machine. The first byte chooses the
- * file: KFD properties (with a PCI tree to compare with, or without), a KFD memory bank, uevent, a
- * class file, a Vulkan manifest, os-release, meminfo, cgroup. On a machine with a PCI tree no GPU
- * may appear that is not one of its own.
+ * fuzz_kfd.c - the sysfs readers. From 128 on, the first byte gives the rest to the parsers alone
+ * (KFD properties, Vulkan manifest, PCI address). Below, it chooses one file of an otherwise sound
+ * machine that the rest becomes, with a PCI tree to compare with or without, and the whole
+ * detection runs: with the tree, no GPU may appear that is not its own.
  */
 #include "machine/machine_private.h"
 
@@ -72,6 +72,21 @@ static void put_machine(struct buf *text, const char *changed, bool pci)
                     "../../../bus/pci/devices/0000:03:00.0");
 }
 
+static void parse_alone(struct str bytes)
+{
+    struct kfd_properties p;
+    char library[128], arch[16], text[20];
+    uint64_t place;
+    machine_parse_kfd(bytes, &p);
+    require(p.vendor_id <= 0xffff && p.device_id <= 0xffff && p.location_id <= UINT32_MAX);
+    if (machine_parse_manifest(bytes, library, sizeof(library), arch, sizeof(arch)) == 0)
+        require(library[0] && strlen(library) < sizeof(library) && strlen(arch) < sizeof(arch));
+    if (machine_place_parse(bytes, &place) == 0) {
+        machine_place_text(place, text);
+        require(str_eq_nocase(str_from(text), bytes) || bytes.n > strlen(text));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -83,6 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str bytes = {(const char *)data + 1, size - 1};
+    if (data[0] & 0x80) {
+        parse_alone(size > 1 ? bytes : STR_NONE);
+        return 0;
+    }
     const char *changed = fuzz_paths[(data[0] >> 1) % FUZZ_PATHS];
     bool pci = data[0] & 1;
     struct buf text = BUF_INIT(4 << 20);

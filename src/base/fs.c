@@ -200,6 +200,19 @@ static int fs_sync_content(int fd)
     return result;
 }
 
+/* Rename a directory to a name that must be free. Network file systems do not know the flag: there
+ * rename's own refusal to replace a directory that holds something has to do. */
+static int fs_rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -errno;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, 0) == 0)
+        return 0;
+    return errno == ENOTEMPTY ? -EEXIST : -errno;
+}
+
 int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err)
 {
     char *CLEAN_FREE parent = fs_parent(final);
@@ -209,8 +222,8 @@ int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err
     if (fd < 0)
         return fs_failed(err, errno, "publish", final);
     int result = fs_sync_content(fd);
-    if (result == 0 && renameat2(AT_FDCWD, stage, AT_FDCWD, final, RENAME_NOREPLACE) < 0)
-        result = -errno;
+    if (result == 0)
+        result = fs_rename_new(stage, final);
     if (result == 0)
         result = fs_sync_dir(parent);
     return result < 0 ? fs_failed(err, -result, "publish", final) : 0;

@@ -86,9 +86,10 @@ static int explain_machine(struct cli *cli, struct explain *e, struct gfxb_error
             result = explain_add_answer(cli, e, gpu->target, gpu->card, err);
     }
     if (result == 0 && !any)
-        result = error_set(err, GFXB_E_NO_GPU,
-                           "no AMD GPU was found in this computer; ask about a card by name: "
-                           "gfxbridge explain \"RX 7900 XT\"");
+        result =
+            error_set(err, GFXB_E_NO_GPU,
+                      "no AMD GPU was found in this computer: gfxbridge explain NAME answers for a "
+                      "card by its name");
     return result;
 }
 
@@ -183,10 +184,10 @@ const struct cli_command cli_command_explain = {
     .words = "[QUERY]",
     .max_words = 1,
     .summary = "the five questions for a card, a gfx target or this computer",
-    .about =
-        "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan\n"
-        "still work. QUERY is a PCI id (1002:744c, 1002:744c:cc), a target (gfx1101), a family\n"
-        "(gfx110X, RDNA3) or a retail name (\"RX 7900 XT\"); without it, this computer. A name\n"
-        "that several chips share gives all of them. --os windows answers from those rows.",
+    .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan\n"
+             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an\n"
+             "LLVM target, a family with its last digit an X, a generation, or a retail name in\n"
+             "quotes; without it, this computer. A name that several chips share gives all of\n"
+             "them. --os windows answers from those rows.",
     .run = explain_run,
 };

@@ -44,6 +44,7 @@ static int path_read_packages(const struct path_request *r, struct path *path,
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
         path->installed[i] = (struct plan_installed){.id = p->id,
+                                                     .provider = p->provider,
                                                      .backend = p->backend,
                                                      .digest = p->digest,
                                                      .gfx = p->gfx,

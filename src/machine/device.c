@@ -128,8 +128,7 @@ static int device_read_id(const struct root *root, const char *dir, const char *
 }
 
 /* The link wins over uevent; no link and a uevent or driver directory without it: none is bound. */
-static void device_read_driver(const struct root *root, const char *dir, bool has_uevent,
-                               struct machine_device *d)
+static void device_read_driver(const struct root *root, const char *dir, struct machine_device *d)
 {
     char path[MACHINE_PATH_MAX], target[MACHINE_PATH_MAX];
     snprintf(path, sizeof(path), "%s/driver", dir);
@@ -138,7 +137,7 @@ static void device_read_driver(const struct root *root, const char *dir, bool ha
         device_set_driver(d, str_from(slash ? slash + 1 : target));
         return;
     }
-    if (d->driver[0] == '?' && (has_uevent || machine_has_path(root, "/sys/bus/pci/drivers")))
+    if (d->driver[0] == '?' && (d->has_uevent || machine_has_path(root, "/sys/bus/pci/drivers")))
         d->driver[0] = '\0';
 }
 
@@ -146,7 +145,7 @@ void machine_read_device(const struct root *root, const char *dir, struct machin
 {
     *ret = (struct machine_device){.driver = "?", .slot = MACHINE_NO_PLACE};
     struct device_claims said[2] = {{-1, -1, -1}, {-1, -1, -1}};
-    bool has_uevent = device_read_uevent(root, dir, ret, said);
+    ret->has_uevent = device_read_uevent(root, dir, ret, said);
     int vendor = device_read_id(root, dir, "vendor", 0xffff);
     int device = device_read_id(root, dir, "device", 0xffff);
     ret->class = device_read_id(root, dir, "class", 0xffffff);
@@ -158,7 +157,7 @@ void machine_read_device(const struct root *root, const char *dir, struct machin
         ret->class_sources += classes[i] >= 0;
         ret->class_votes += classes[i] >= 0 && machine_class_is_gpu(classes[i], ret->vendor);
     }
-    device_read_driver(root, dir, has_uevent, ret);
+    device_read_driver(root, dir, ret);
 }
 
 void machine_found_take(struct machine_found *f, const struct machine_device *device)

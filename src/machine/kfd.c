@@ -38,12 +38,11 @@ static void kfd_classify(const struct root *root, struct kfd_node *node)
     uint64_t gpu_id;
     const struct kfd_properties *p = &node->p;
     int r = machine_read_number(root, &gpu_id, "%s/%u/gpu_id", KFD_NODES, node->number);
-    bool amd = p->vendor_id == MACHINE_AMD;
-    if (r == 0)
-        node->is_gpu = gpu_id != 0 && (p->simd_count > 0 || amd);
-    else
-        node->is_gpu =
-            p->simd_count > 0 ? amd || p->cpu_cores_count == 0 : amd && p->gfx_target_version > 0;
+    bool has_units = p->simd_count > 0;
+    /* A node without AMD's id is a GPU that is not set up, or a processor with a damaged count. */
+    node->is_gpu = (r < 0 || gpu_id != 0) &&
+                   (p->vendor_id == MACHINE_AMD ? has_units || p->gfx_target_version > 0
+                                                : has_units && p->cpu_cores_count == 0);
 }
 
 /* 0, -ENOMEM; a node that cannot be read is no GPU node, which a note says. */

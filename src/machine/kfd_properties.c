@@ -29,7 +29,7 @@ static const struct str kfd_essential[] = {
     STR("simd_count"), STR("cpu_cores_count"), STR("vendor_id"),
     STR("device_id"),  STR("location_id"),
 };
-#define KFD_MANY_LINES 12
+#define KFD_MANY_LINES 8
 
 static bool kfd_is_name(struct str s)
 {

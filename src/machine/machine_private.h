@@ -70,8 +70,9 @@ struct machine_device {
     int class;                    /* as the `class` file says; -1 unknown */
     unsigned class_votes;         /* how many sources call it a GPU ... */
     unsigned class_sources;       /* ... of how many that say anything */
-    char driver[32];              /* "" none; "?" unknown */
-    uint64_t slot;                /* place in uevent's PCI_SLOT_NAME; MACHINE_NO_PLACE */
+    bool has_uevent;
+    char driver[32]; /* "" none; "?" unknown */
+    uint64_t slot;   /* place in uevent's PCI_SLOT_NAME; MACHINE_NO_PLACE */
 };
 bool machine_class_is_gpu(int class, int vendor);
 void machine_read_device(const struct root *root, const char *dir, struct machine_device *ret);

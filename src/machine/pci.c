@@ -8,21 +8,22 @@
 #include <stdio.h>
 
 /*
- * Is this function a GPU by what PCI says? Where the kernel's own three statements are there, two
- * must say so. Copies made from other tools' output have the class alone: then something else must
- * fit too, because one damaged digit makes graphics of a host bridge or a network card.
+ * Is this function a GPU by what PCI says? The kernel states the class three times. Where the
+ * statements disagree, and where a copy made from another tool's output has one alone, something
+ * else must fit too: one damaged digit makes graphics of a host bridge or a network card.
  */
 static bool pci_is_gpu(const struct machine_scan *s, const struct machine_device *d, uint64_t place)
 {
-    if (d->class_sources > 1)
-        return d->class_votes > 1;
-    if (d->class_votes == 0)
-        return false;
+    bool all = d->class_votes == d->class_sources;
+    if (all && d->class_votes > 1)
+        return true;
     if (d->vendor == MACHINE_AMD)
-        return strcmp(d->driver, "amdgpu") == 0 || strcmp(d->driver, "radeon") == 0 ||
-               (d->device >= 0 && gfx_card_find(s->tables, (uint16_t)d->device, -1));
+        return (all ? d->class_votes > 0 : d->class_votes > 1) &&
+               (strcmp(d->driver, "amdgpu") == 0 || strcmp(d->driver, "radeon") == 0 ||
+                (d->device >= 0 && gfx_card_find(s->tables, (uint16_t)d->device, -1)));
     /* 0000:00:00.0 is the host bridge; AMD's other vendor id 1022 has no GPUs. */
-    return place != 0 && d->vendor > 0 && d->vendor != 0xffff && d->vendor != 0x1022;
+    return all && d->class_votes == 1 && !d->has_uevent && place != 0 && d->vendor > 0 &&
+           d->vendor != 0xffff && d->vendor != 0x1022;
 }
 
 static int pci_read_function(struct machine_scan *s, const char *name)

@@ -736,7 +736,7 @@ CASES = [
 
 def main():
     for program in ("nginx", "openssl", "cc", "objcopy"):
-        if not shutil.which(program):
+        if not (shutil.which(program) or (program == "nginx" and mw.NGINX)):
             print(f"1..0 # SKIP {program} is not here")
             return
     try:

@@ -19,6 +19,7 @@ import threading
 import time
 import zipfile
 
+NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 RUNTIME_LIBRARIES = ["libamdhip64.so.7", "librocblas.so.5", "libhipblas.so.3"]
 
 
@@ -383,7 +384,7 @@ http {{
         path = os.path.join(self.top, "nginx", "conf")
         with open(path, "w") as f:
             f.write(self.configuration())
-        self.nginx = subprocess.Popen(["nginx", "-c", path, "-p", self.top, "-e",
+        self.nginx = subprocess.Popen([NGINX, "-c", path, "-p", self.top, "-e",
                                        f"{self.top}/nginx/error.log"],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for _ in range(100):

@@ -86,10 +86,11 @@ static void addresses_survive_both_ways(void **state)
 static void kfd_properties_are_read_and_damage_is_noticed(void **state)
 {
     struct kfd_properties p;
-    machine_parse_kfd(STR("simd_count 192\ngfx_target_version 110000\nvendor_id 4098\n"
-                          "device_id 29772\nlocation_id 768\ndomain 0\ncwsr_size 1\n"
-                          "ctl_stack_size 2\nmax_engine_clk_ccompute 5083\n"),
-                      &p);
+    machine_parse_kfd(
+        STR("cpu_cores_count 0\nsimd_count 192\ngfx_target_version 110000\nvendor_id 4098\n"
+            "device_id 29772\nlocation_id 768\ndomain 0\ncwsr_size 1\n"
+            "ctl_stack_size 2\nmax_engine_clk_ccompute 5083\n"),
+        &p);
     assert_int_equal(p.simd_count, 192);
     assert_int_equal(p.gfx_target_version, 110000);
     assert_int_equal(p.device_id, 0x744c);
