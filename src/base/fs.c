@@ -125,7 +125,8 @@ int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err)
 
 static int fs_remove_at(int parent, const char *name);
 
-static int fs_remove_content(int fd)
+/* Call visit for every entry of a directory, until it fails. Takes the descriptor over. */
+static int fs_each_entry(int fd, int (*visit)(int dir, const char *name))
 {
     DIR *dir = fdopendir(fd);
     if (!dir) {
@@ -137,7 +138,7 @@ static int fs_remove_content(int fd)
     const struct dirent *entry;
     while (result == 0 && (entry = readdir(dir))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            result = fs_remove_at(dirfd(dir), entry->d_name);
+            result = visit(dirfd(dir), entry->d_name);
     }
     closedir(dir);
     return result;
@@ -156,7 +157,7 @@ static int fs_remove_at(int parent, const char *name)
     if (fd < 0)
         return -errno;
     fchmod(fd, 0700); /* a read-only directory does not let its entries go */
-    int result = fs_remove_content(fd);
+    int result = fs_each_entry(fd, fs_remove_at);
     if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         result = -errno;
     return result;
@@ -167,37 +168,24 @@ int fs_remove_tree(const char *path)
     return fs_remove_at(AT_FDCWD, path);
 }
 
-static int fs_sync_content(int fd)
+/* fsync one entry, with everything below it; links have nothing of their own to be synced. */
+static int fs_sync_at(int parent, const char *name)
 {
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        int result = -errno;
-        close(fd);
-        return result;
+    struct stat st;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return 0;
+    int CLEAN_CLOSE fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (S_ISDIR(st.st_mode)) {
+        int walk = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        int result = walk < 0 ? -errno : fs_each_entry(walk, fs_sync_at);
+        if (result < 0)
+            return result;
     }
-    int result = 0;
-    const struct dirent *entry;
-    while (result == 0 && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            entry->d_type == DT_LNK)
-            continue;
-        int child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        struct stat st;
-        if (child < 0 || fstat(child, &st) < 0) {
-            result = -errno;
-        } else if (S_ISDIR(st.st_mode)) {
-            result = fs_sync_content(child);
-            child = -1;
-        } else if (fsync(child) < 0) {
-            result = -errno;
-        }
-        if (child >= 0)
-            close(child);
-    }
-    if (result == 0 && fsync(dirfd(dir)) < 0)
-        result = -errno;
-    closedir(dir);
-    return result;
+    return fsync(fd) < 0 ? -errno : 0;
 }
 
 /* Rename a directory to a name that must be free. Network file systems do not know the flag: there
@@ -218,10 +206,7 @@ int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err
     char *CLEAN_FREE parent = fs_parent(final);
     if (!parent)
         return error_set(err, ENOMEM, "out of memory");
-    int fd = open(stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return fs_failed(err, errno, "publish", final);
-    int result = fs_sync_content(fd);
+    int result = fs_sync_at(AT_FDCWD, stage);
     if (result == 0)
         result = fs_rename_new(stage, final);
     if (result == 0)

@@ -200,15 +200,23 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
 
 /* ---- remove and use ---- */
 
+/* The backend of the second word, and what is installed. */
+static int backends_read_list(const struct path_request *r, const struct cli_args *args,
+                              enum plan_backend *ret_backend, struct package_list *ret_list,
+                              struct gfxb_error *err)
+{
+    struct package_env env = backends_env(r);
+    int result = backends_read_name(args->word[1], ret_backend, err);
+    return result < 0 ? result : package_list_new(&env, ret_list, err);
+}
+
 static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend backend;
     struct package_env env = backends_env(r);
     struct package_list list;
-    int result = backends_read_name(args->word[1], &backend, err);
-    if (result == 0)
-        result = package_list_new(&env, &list, err);
+    int result = backends_read_list(r, args, &backend, &list, err);
     if (result < 0)
         return result;
     size_t removed = 0;
@@ -226,29 +234,36 @@ static int backends_remove(struct cli *cli, struct path_request *r, const struct
     return result;
 }
 
-/* With a digest (its beginning is enough) that package, else the newest: named so by the list. */
+/* The newest package of a backend whose digest begins so; NULL none. */
+static const char *backends_find_digest(const struct package_list *list, const char *backend,
+                                        const char *prefix)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->item[i].backend, backend) == 0 &&
+            str_starts(str_from(list->item[i].digest), str_from(prefix)))
+            return list->item[i].digest;
+    }
+    return NULL;
+}
+
+/* With a digest (its beginning is enough) that package, else the newest; "none" ends it. */
 static int backends_use(struct cli *cli, struct path_request *r, const struct cli_args *args,
                         struct gfxb_error *err)
 {
     enum plan_backend backend;
     struct package_env env = backends_env(r);
     struct package_list list;
-    int result = backends_read_name(args->word[1], &backend, err);
-    if (result == 0)
-        result = package_list_new(&env, &list, err);
+    int result = backends_read_list(r, args, &backend, &list, err);
     if (result < 0)
         return result;
     const char *name = backends_package_name(backend);
-    const char *digest = NULL, *prefix = args->n_words > 2 ? args->word[2] : "";
-    for (size_t i = 0; i < list.n && !digest; i++) {
-        if (strcmp(list.item[i].backend, name) == 0 &&
-            str_starts(str_from(list.item[i].digest), str_from(prefix)))
-            digest = list.item[i].digest;
-    }
-    if (!digest && args->n_words > 2 && strcmp(prefix, "none") != 0)
+    const char *prefix = args->n_words > 2 ? args->word[2] : "";
+    bool none = strcmp(prefix, "none") == 0;
+    const char *digest = none ? NULL : backends_find_digest(&list, name, prefix);
+    if (!digest && !none)
         result = error_set(err, ENOENT,
-                           "no installed package of %s has a digest that begins with "
-                           "'%s'; see gfxbridge backends list",
+                           "no installed package of %s has a digest that begins with '%s'; see "
+                           "gfxbridge backends list",
                            args->word[1], prefix);
     else
         result = package_pin(&env, name, digest, err);

@@ -126,7 +126,6 @@ static void exchange_set_up(struct job *job, const char *url, struct curl_slist 
     long connect = job->config->connect_seconds ? job->config->connect_seconds : 20;
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, job->here.scheme);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "gfxbridge/" GFXB_VERSION);

@@ -60,11 +60,11 @@ struct fetch_request {
      * *err. Called again when the file begins anew. NULL none. */
     int (*begin)(void *context, uint64_t size, struct gfxb_error *err);
     /*
-     * The file to make; NULL none. It appears when complete and verified, not before. Meanwhile
-     * bytes collect in PATH.part with PATH.part.from beside it (where they are from), also across
-     * runs: the next run asks for the rest with If-Range. A file that is there already and has the
-     * right sha256 is taken as it is, without the network. Two processes that fetch to one path do
-     * it one after the other.
+     * The file to make in an existing directory; NULL none. It appears when complete and verified,
+     * not before. Meanwhile bytes collect in PATH.part with PATH.part.from beside it (where they
+     * are from), also across runs: the next run asks for the rest with If-Range. A file that is
+     * there already and has the right sha256 is taken as it is, without the network. Two processes
+     * that fetch to one path do it one after the other.
      */
     const char *path;
     bool scratch; /* path is a cache that a power cut may damage: not forced to disk */

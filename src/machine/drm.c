@@ -79,6 +79,8 @@ static struct machine_found *drm_find_gpu(struct machine_scan *s, const char *di
     bool listed = p->is_linked && machine_pci_has_name(s, p->place);
     if (s->pci_names.n && !listed)
         return drm_find_by_device(s, device.device);
+    if (device.class_sources > 0 && device.class_votes == 0)
+        return NULL; /* the link leads to a function that is no GPU */
     /* A card whose vendor nobody knows is a GPU when a driver of AMD's runs it. */
     if (device.vendor <= 0 && strcmp(device.driver, "amdgpu") != 0)
         return NULL;

@@ -124,7 +124,8 @@ static bool kfd_may_add(struct machine_scan *s, const struct kfd_node *node)
     snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", text);
     struct machine_device device;
     machine_read_device(s->root, dir, &device);
-    return (device.vendor < 0 || device.vendor == MACHINE_AMD) &&
+    return (device.class_sources == 0 || device.class_votes > 0) &&
+           (device.vendor < 0 || device.vendor == MACHINE_AMD) &&
            (device.device < 0 || device.device == (int)node->p.device_id);
 }
 

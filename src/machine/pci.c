@@ -26,6 +26,15 @@ static bool pci_is_gpu(const struct machine_scan *s, const struct machine_device
            d->vendor != 0xffff && d->vendor != 0x1022;
 }
 
+/* In sysfs a function's entry is a link to a directory of the same name; in copies it may be that
+ * directory itself. A link to another function is damage. */
+static bool pci_is_itself(const struct root *root, const char *dir, uint64_t place)
+{
+    char target[MACHINE_PATH_MAX];
+    return root_readlink(root, dir, target, sizeof(target)) < 0 ||
+           machine_place_of_link(target) == place;
+}
+
 static int pci_read_function(struct machine_scan *s, const char *name)
 {
     uint64_t place, class;
@@ -39,7 +48,7 @@ static int pci_read_function(struct machine_scan *s, const char *name)
     snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", name);
     struct machine_device device;
     machine_read_device(s->root, dir, &device);
-    if (!pci_is_gpu(s, &device, place))
+    if (!pci_is_gpu(s, &device, place) || !pci_is_itself(s->root, dir, place))
         return 0;
     struct machine_found *f = machine_found_add(s, place);
     if (!f)

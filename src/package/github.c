@@ -294,6 +294,13 @@ static void github_forget_archives(const struct github_job *job)
     }
 }
 
+/* A missing library can be installed, and what is here need not come again. Else the archives are
+ * of no use to a later try, or stand in the way of others on a full disk. */
+static bool github_keeps_archives(int result)
+{
+    return result == -GFXB_E_LIBRARY_MISSING || result == -GFXB_E_INTERRUPTED;
+}
+
 static int github_run(struct github_job *job, struct gfxb_error *err)
 {
     int r = github_set_part(job, &job->part[GITHUB_ENGINE], job->row, err);
@@ -305,9 +312,11 @@ static int github_run(struct github_job *job, struct gfxb_error *err)
         r = github_bring(job, &job->part[GITHUB_ENGINE], "engine", err);
     if (r == 0)
         r = github_bring_runtime(job, err);
+    if (r < 0 && r != -GFXB_E_DISK_FULL)
+        return r;
     if (r == 0)
         r = github_publish(job, err);
-    if (r == 0)
+    if (!github_keeps_archives(r))
         github_forget_archives(job);
     return r;
 }

@@ -446,7 +446,9 @@ def name_that_promises_too_much():
     add_row("promising", url, backend="rocm", gfx="gfx1200 gfx1201", runtime="bundled", path=path)
     write_rows()
     WORLD.publish(url, path)
-    refuses("promising", "gfx-not-in-package", "gfx1201", "gfx1201")
+    data = fresh()
+    refuses("promising", "gfx-not-in-package", "gfx1201", "gfx1201", data=data)
+    assert cached(data) == [], cached(data)
     package, said = installs("promising", "gfx1200")
     assert package["gfx"] == "gfx1200" and "not for gfx1201 as its table row says" in said, said
 
@@ -462,7 +464,11 @@ def library_that_nobody_has():
     add_row("lacking", url, path=path)
     write_rows()
     WORLD.publish(url, path)
-    refuses("lacking", "library-missing", "libnowhere.so.3")
+    data = fresh()
+    refuses("lacking", "library-missing", "libnowhere.so.3", data=data)
+    before = len(WORLD.requests())
+    refuses("lacking", "library-missing", "libnowhere.so.3", data=data)  # now from the cache
+    assert not WORLD.requests()[before:], "it was fetched again"
 
 
 def real_engine():

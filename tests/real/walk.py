@@ -44,8 +44,9 @@ def half_done(data):
     return [n for n in names if n.startswith(".stage-")]
 
 
-def ask(*options, data=DATA, code=0, env=None):
-    return answer("run", "--data-dir", data, *options, QUESTION, code=code, env=env)
+def ask(*options, data=DATA, code=0, env=None, timeout=300):
+    return answer("run", "--data-dir", data, *options, QUESTION, code=code, env=env,
+                  timeout=timeout)
 
 
 def first_run_without_anything():
@@ -153,7 +154,8 @@ def cpu_by_name():
 
 
 def software_vulkan_by_name():
-    value = ask("--backend", "vulkan-software")
+    # The first start compiles every shader with LLVM: minutes on a loaded machine.
+    value = ask("--backend", "vulkan-software", timeout=900)
     assert value["backend"] == "vulkan-software" and "Vulkan0" in value["device"], value
     assert value["text"] == ask("--backend", "cpu")["text"]
     detail = " ".join(r["detail"] for r in value["proof"]["rungs"] if r["rung"] == "E4")

@@ -4,11 +4,12 @@
  * changed, and the machine is read. Proven: no crash, no hang, no error, and no GPU that was not
  * there before. GFXB_FINDING=FILE keeps the last text that went wrong.
  *
- * Names are left alone: a changed name of a directory is another machine, not a damaged one. "Not
- * there before" means: where addresses are names of directories or texts of links (as on every live
- * computer), no GPU stands at an address that had none. Some dumps have KFD or DRM alone, where the
- * address is nothing but a number in one file: it may move there, and a partition may seem a card,
- * but every GPU stands on a KFD node or card of its own that was a GPU's before.
+ * Names are left alone: a changed name of a directory is another machine, not a damaged one; links'
+ * targets are changed where there is a PCI tree to compare with. "Not there before" means: where
+ * addresses are names of directories or texts of links (as on every live computer), no GPU stands
+ * at an address that had none. Some dumps have KFD or DRM alone, where the address is nothing but a
+ * number in one file: it may move there, and a partition may seem a card, but every GPU stands on a
+ * KFD node or card of its own that was a GPU's before.
  */
 #include "machine/machine_private.h"
 
@@ -25,10 +26,11 @@ struct file {
 
 struct specimen {
     char name[256];
-    struct buf rest; /* the lines that are no files */
-    struct file *file;
-    size_t n_files;
+    struct buf rest; /* the lines that are no files and no links */
+    struct file *file, *link;
+    size_t n_files, n_links;
     struct machine *before;
+    bool has_pci;       /* a PCI tree */
     bool has_addresses; /* in names or links */
     uint64_t *kfd_node; /* numbers of the GPU nodes */
     size_t n_kfd_nodes;
@@ -89,6 +91,13 @@ static void put_together(struct herd *h, const struct specimen *s, struct buf *t
     buf_clear(text);
     root_write_header(text);
     buf_add_str(text, buf_view(&s->rest));
+    for (size_t i = 0; i < s->n_links; i++) {
+        const struct buf *target = &s->link[i].bytes;
+        if (h && s->has_pci)
+            flip(h, buf_view(target), &bytes);
+        bool whole = h && s->has_pci && bytes.n && !memchr(bytes.p, '\0', bytes.n);
+        root_write_link(text, s->link[i].path, whole ? buf_text(&bytes) : buf_text(target));
+    }
     for (size_t i = 0; i < s->n_files; i++) {
         if (h)
             flip(h, buf_view(&s->file[i].bytes), &bytes);
@@ -105,11 +114,21 @@ static void add_file(struct specimen *s, const struct root *root, const char *pa
         die(s->name, path);
 }
 
+static void add_link(struct specimen *s, const char *path, const char *target)
+{
+    s->link = grow(s->link, s->n_links + 1, sizeof(*s->link));
+    struct file *f = &s->link[s->n_links++];
+    *f = (struct file){str_dup(str_from(path)), BUF_INIT(1 << 16)};
+    buf_add_text(&f->bytes, target);
+    if (!f->path || !buf_ok(&f->bytes))
+        die(s->name, path);
+}
+
 /* Take a .machine text apart: files with their bytes as `root` reads them, and everything else. */
 static void take_apart(struct specimen *s, const struct root *root, struct str text)
 {
     struct str line;
-    char path[512];
+    char path[512], target[512];
     while (str_cut(&text, '\n', &line)) {
         bool is_file = str_starts(line, STR("file ")) || str_starts(line, STR("hex "));
         if (line.n == 0 || line.p[0] == ' ' || line.p[0] == '#' ||
@@ -121,6 +140,8 @@ static void take_apart(struct specimen *s, const struct root *root, struct str t
         snprintf(path, sizeof(path), "%.*s", STR_ARG(name));
         if (is_file)
             add_file(s, root, path);
+        else if (str_is(word, "link") && root_readlink(root, path, target, sizeof(target)) == 0)
+            add_link(s, path, target);
         else
             buf_addf(&s->rest, "%.*s\n", STR_ARG(all));
     }
@@ -137,7 +158,7 @@ static void walk(struct specimen *s, const struct root *root, const char *dir, i
         struct root_stat st;
         snprintf(path, sizeof(path), "%s/%s", dir, names.name[i]);
         if (root_readlink(root, path, target, sizeof(target)) == 0)
-            root_write_link(&s->rest, path, target);
+            add_link(s, path, target);
         else if (root_stat(root, path, &st) == 0 && st.kind == ROOT_DIR)
             walk(s, root, path, depth + 1);
         else if (st.kind == ROOT_FILE)
@@ -146,23 +167,21 @@ static void walk(struct specimen *s, const struct root *root, const char *dir, i
     root_names_done(&names);
 }
 
-static bool has_addresses(const struct root *root)
+static void find_addresses(struct specimen *s, const struct root *root)
 {
-    static const char *const dirs[] = {"/sys/bus/pci/devices", "/sys/class/drm"};
-    bool found = false;
-    for (size_t i = 0; i < 2; i++) {
-        struct root_names names = {NULL, 0};
-        char path[512], target[512];
-        if (root_list(root, dirs[i], &names) < 0)
-            continue;
-        found |= i == 0 && names.n > 0;
-        for (size_t k = 0; k < names.n; k++) {
-            snprintf(path, sizeof(path), "%s/%s/device", dirs[i], names.name[k]);
-            found |= i == 1 && root_readlink(root, path, target, sizeof(target)) == 0;
-        }
+    struct root_names names = {NULL, 0};
+    if (root_list(root, "/sys/bus/pci/devices", &names) == 0) {
+        s->has_pci = s->has_addresses = names.n > 0;
         root_names_done(&names);
     }
-    return found;
+    if (root_list(root, "/sys/class/drm", &names) < 0)
+        return;
+    for (size_t i = 0; i < names.n; i++) {
+        char path[512], target[512];
+        snprintf(path, sizeof(path), "/sys/class/drm/%s/device", names.name[i]);
+        s->has_addresses |= root_readlink(root, path, target, sizeof(target)) == 0;
+    }
+    root_names_done(&names);
 }
 
 /* What was a GPU's before: KFD nodes with compute units, cards with a device. */
@@ -217,7 +236,7 @@ static void add_specimen(struct herd *h, const char *dir, const char *name)
     if (root_new_text(name, buf_view(&text), &copy, &err) < 0 ||
         machine_new(copy, h->tables, &s->before, &err) < 0)
         die(name, err.text);
-    s->has_addresses = has_addresses(copy);
+    find_addresses(s, copy);
     count_evidence(s, copy);
     root_free(copy);
     root_free(root);
@@ -348,7 +367,12 @@ int main(int argc, char **argv)
             free(s->file[k].path);
             buf_done(&s->file[k].bytes);
         }
+        for (size_t k = 0; k < s->n_links; k++) {
+            free(s->link[k].path);
+            buf_done(&s->link[k].bytes);
+        }
         free(s->file);
+        free(s->link);
         free(s->kfd_node);
         buf_done(&s->rest);
         machine_free(s->before);
