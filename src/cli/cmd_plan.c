@@ -52,10 +52,27 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
         printf("      note: %s\n", *w);
 }
 
+/* Is this the first choice of its backend on its GPU? The others differ in the package alone. */
+static bool plan_is_first(const struct plan *plan, size_t i)
+{
+    const struct plan_choice *c = &plan->choice[i];
+    for (size_t k = 0; k < i; k++) {
+        const struct plan_choice *o = &plan->choice[k];
+        if (o->backend == c->backend && (o->gpu == c->gpu || c->state == PLAN_REJECTED))
+            return false;
+    }
+    return true;
+}
+
 static void plan_text(const struct plan *plan, bool verbose)
 {
+    size_t hidden = 0;
     for (size_t i = 0; i < plan->n_choices; i++) {
         const struct plan_choice *c = &plan->choice[i];
+        if (!verbose && !plan_is_first(plan, i)) {
+            hidden++;
+            continue;
+        }
         plan_choice_text(c, (int)i == plan->chosen);
         for (size_t k = 0; verbose && k < c->n_evidence; k++) {
             const struct plan_evidence *e = &c->evidence[k];
@@ -66,6 +83,9 @@ static void plan_text(const struct plan *plan, bool verbose)
                    e->detail);
         }
     }
+    if (hidden)
+        printf("\n%zu more with other packages or GPUs: --verbose shows them, with the evidence.\n",
+               hidden);
     if (plan->chosen < 0)
         printf("\nNothing can be used here: each reason above says what would change that.\n");
 }
