@@ -189,20 +189,29 @@ static void answer_packages_text(const struct answer *a)
     puts(shown ? "" : "none that can be installed here holds code for it");
 }
 
-static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const struct answer *a)
+static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const struct answer *a,
+                               bool verbose)
 {
+    size_t hidden = 0;
     for (size_t i = 0; i < t->n_quirks; i++) {
         const struct gfx_quirk *q = &t->quirk[i];
         if (!answer_has_quirk(q, a->target, os))
             continue;
+        if (q->effect == GFX_NOTE && !verbose) {
+            hidden++;
+            continue;
+        }
         printf("  note: %.*s", STR_ARG(q->text));
         if (q->remedy.n)
             printf(" Remedy: %.*s", STR_ARG(q->remedy));
         putchar('\n');
     }
+    if (hidden)
+        printf("  %zu note%s on this target with --verbose\n", hidden, hidden == 1 ? "" : "s");
 }
 
-void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a)
+void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a,
+                 bool verbose)
 {
     struct str generation = a->target ? a->target->generation
                             : a->card ? a->card->generation
@@ -216,5 +225,5 @@ void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct a
     answer_packages_text(a);
     printf("4 If unavailable? %sthe CPU\n", a->vulkan_works ? "Vulkan, then " : "");
     printf("5 Vulkan works?   %s: %s\n", a->vulkan_works ? "yes" : "no", a->vulkan_reason);
-    answer_quirks_text(tables, os, a);
+    answer_quirks_text(tables, os, a, verbose);
 }

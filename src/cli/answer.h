@@ -26,6 +26,8 @@ int answer_init(const struct gfx_tables *tables, enum gfx_os os, const struct gf
 void answer_done(struct answer *answer);
 
 json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, const struct answer *answer);
-void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *answer);
+/* verbose: also the quirks that are knowledge only and change nothing. */
+void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *answer,
+                 bool verbose);
 
 #endif

@@ -155,7 +155,7 @@ static void explain_text(const struct cli *cli, const struct explain *e)
         if (i)
             putchar('\n');
         explain_cards_text(e, &e->answer[i]);
-        answer_text(cli->tables, cli->os, &e->answer[i]);
+        answer_text(cli->tables, cli->os, &e->answer[i], cli->verbose);
     }
 }
 

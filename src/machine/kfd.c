@@ -114,8 +114,8 @@ static bool kfd_may_add(struct machine_scan *s, const struct kfd_node *node)
 {
     if (node->p.is_damaged)
         return false;
-    if (s->pci_names.n == 0)
-        return true;
+    if (s->pci_names.n == 0) /* unless it claims to be a partition of another kind of card */
+        return node->place == MACHINE_NO_PLACE || !machine_found_at(s, node->place & ~UINT64_C(7));
     if (node->place == MACHINE_NO_PLACE || !machine_pci_has_name(s, node->place))
         return false;
     /* PCI has a function there that it did not call a GPU: only where it says nothing at all. */
@@ -241,7 +241,7 @@ static int kfd_join(struct machine_scan *s, const struct kfd_node *node)
     if (!f) {
         machine_note(s->m, "KFD node %u is left out: %s", node->number,
                      node->p.is_damaged  ? "its properties are damaged"
-                     : node->p.device_id ? "it names a GPU that PCI does not show"
+                     : node->p.device_id ? "it names a GPU that nothing else shows"
                                          : "it has no ids");
         return 0;
     }
