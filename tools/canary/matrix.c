@@ -54,6 +54,14 @@ static void multiply_tile(int depth, const float *a, const float *b, float *tile
     }
 }
 
+static void add_tile(const float *tile, int rows, int columns, float *out, int ldc)
+{
+    for (int r = 0; r < rows; r++) {
+        for (int x = 0; x < columns; x++)
+            out[(long)r * ldc + x] += tile[r * COLS + x];
+    }
+}
+
 void matrix_multiply_add(int m, int n, int k, struct matrix a, struct matrix b, float *c, int ldc,
                          float *scratch)
 {
@@ -71,11 +79,7 @@ void matrix_multiply_add(int m, int n, int k, struct matrix a, struct matrix b, 
                 int w = min_int(COLS, n - j);
                 for (int i = 0; i < rows; i += ROWS) {
                     multiply_tile(depth, packed_a + i * depth, packed_b + j * depth, tile);
-                    for (int r = 0; r < min_int(ROWS, rows - i); r++) {
-                        float *out = c + (long)(i0 + i + r) * ldc + j;
-                        for (int x = 0; x < w; x++)
-                            out[x] += tile[r * COLS + x];
-                    }
+                    add_tile(tile, min_int(ROWS, rows - i), w, c + (long)(i0 + i) * ldc + j, ldc);
                 }
             }
         }

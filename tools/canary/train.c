@@ -30,15 +30,15 @@ enum {
     NOTE_EVERY = 100,
 };
 
-#define RATE_MOST 1.5e-3f
+#define RATE_MOST  1.5e-3f
 #define RATE_LEAST 2e-5f
-#define BETA1 0.9f
-#define BETA2 0.98f
-#define DECAY 0.02f
-#define CLIP 1.0f
+#define BETA1      0.9f
+#define BETA2      0.98f
+#define DECAY      0.02f
+#define CLIP       1.0f
 #define QUANTISED_FROM                                                                             \
     0.5f // part of the steps after which the forward pass sees the file's weights
-#define LOSS_MARGIN 5.0f
+#define LOSS_MARGIN   5.0f
 #define MARGIN_NEEDED 4.0f // logits, on every answer of the table
 
 struct half {
