@@ -1,8 +1,9 @@
 /*
- * fuzz_engine.c - what an engine says: device lists, logs, memory maps, event streams, last words;
- * and the text of a stored proof. The first byte chooses the reader. Anything goes but a crash, a
- * hang, or a result outside of its limits.
+ * fuzz_engine.c - what an engine says: device lists, logs, memory maps, event streams and their
+ * JSON, last words; and the text of a stored proof. The first byte chooses the reader. Anything
+ * goes but a crash, a hang, or a result outside of its limits.
  */
+#include "engine/chunk.h"
 #include "engine/devices.h"
 #include "engine/ending.h"
 #include "engine/maps.h"
@@ -82,6 +83,16 @@ static void read_last_words(struct str bytes)
     require(ending_last_words(bytes).n <= 240);
 }
 
+static void read_chunk(struct str bytes)
+{
+    struct chunk chunk;
+    if (chunk_parse(STR("data"), bytes, &chunk) < 0)
+        return;
+    require(chunk.tokens >= -1 && chunk.tokens_per_second >= 0.0);
+    require(memchr(chunk.refusal, '\0', sizeof(chunk.refusal)) != NULL);
+    chunk_done(&chunk);
+}
+
 /* What is read is written the same way again. */
 static void read_proof(struct str bytes)
 {
@@ -102,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(struct str) = {
-        read_devices, read_places, read_maps, read_events, read_last_words, read_proof,
+        read_devices, read_places, read_maps, read_events, read_last_words, read_proof, read_chunk,
     };
     if (size == 0)
         return 0;

@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 
 enum cli_exit {
@@ -29,7 +30,8 @@ struct cli {
     const char *sysroot; /* NULL: the live computer */
     enum gfx_os os;
     bool json, quiet, verbose, no_network, data_dir_given;
-    char *data_dir, *config_dir, *runtime_dir; /* owned; XDG places or as given */
+    /* Owned; XDG places or as given; NULL where this user has no home. */
+    char *data_dir, *config_dir, *runtime_dir;
     struct log log;
     struct root *root; /* these three are owned, made on first use */
     struct gfx_tables *tables;
@@ -66,6 +68,11 @@ struct cli_command {
 extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_detect,
     cli_command_doctor, cli_command_explain, cli_command_inspect, cli_command_plan, cli_command_run,
     cli_command_storage, cli_command_table;
+
+/* Not 0 once the user wants us to end: the number of the signal. Written by the handler alone. */
+extern volatile sig_atomic_t cli_cancelled;
+/* From here on SIGINT, SIGTERM and SIGHUP only set cli_cancelled: for commands that look at it. */
+void cli_catch_signals(void);
 
 /* The whole program. */
 int cli_main(int argc, char **argv);

@@ -113,9 +113,11 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
         return result;
     r->wish.backend = (int)backend;
     result = path_walk(r, &path, err);
-    if (result == 0 && cli->json)
+    if (result < 0)
+        result = cli_nowhere(cli, &path, result, err);
+    else if (cli->json)
         result = cli_print_json(cli_json_choice(path.running), err);
-    else if (result == 0)
+    else
         printf("%s is installed and proven: %s\n", path.package->id, path.running->reason);
     path_done(&path);
     return result;
@@ -286,6 +288,7 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
 {
     const char *verb = args->n_words ? args->word[0] : "list";
     struct path_request request;
+    cli_catch_signals();
     int result = cli_path_request(cli, args, &request, err);
     if (result < 0)
         return result;

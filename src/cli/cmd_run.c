@@ -2,7 +2,7 @@
 #include "cli/wish.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
@@ -13,27 +13,28 @@ static const struct cli_option run_options[] = {
     {NULL, NULL, NULL},
 };
 
-/* The only way to tell a signal handler anything. */
-static volatile sig_atomic_t run_cancelled;
-
-static void run_on_signal(int number)
-{
-    run_cancelled = number;
-}
-
-static void run_catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = run_on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
-/* Is this word a model rather than the beginning of a prompt? A GGUF file that is there. */
+/* A first word that ends so is a model, also when it is misspelt. */
 static bool run_is_model(const char *word)
 {
+    return str_ends(str_from(word), STR(".gguf"));
+}
+
+/* Is it a GGUF file at all? Everything else about it the engine says. */
+static int run_check_model(const char *model, struct gfxb_error *err)
+{
+    char magic[4] = "";
     struct stat st;
-    return str_ends(str_from(word), STR(".gguf")) && stat(word, &st) == 0 && S_ISREG(st.st_mode);
+    int CLEAN_CLOSE fd = open(model, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, errno, "cannot read the model %s: %s", model,
+                         error_errno_text(errno));
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", model);
+    if (read(fd, magic, sizeof(magic)) != sizeof(magic) || memcmp(magic, "GGUF", 4) != 0)
+        return error_set(
+            err, EINVAL,
+            "the model %s is no GGUF file: it does not begin with GGUF; fetch it again", model);
+    return 0;
 }
 
 static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
@@ -48,8 +49,10 @@ static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
         if (!room)
             return error_set(err, GFXB_E_USAGE,
                              "the prompt on standard input is larger than 4 MiB");
-        if (n < 0 && errno == EINTR && !run_cancelled)
+        if (n < 0 && errno == EINTR && !cli_cancelled)
             continue;
+        if (n < 0 && errno == EINTR)
+            return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
         if (n < 0)
             return error_set(err, errno, "cannot read the prompt: %s", error_errno_text(errno));
         if (n == 0)
@@ -62,8 +65,12 @@ static int run_read_words(const struct cli_args *args, const char **ret_model, s
                           struct gfxb_error *err)
 {
     size_t i = 0;
-    if (args->n_words && run_is_model(args->word[0]))
+    if (args->n_words && run_is_model(args->word[0])) {
+        int result = run_check_model(args->word[0], err);
+        if (result < 0)
+            return result;
         *ret_model = args->word[i++];
+    }
     for (bool first = true; i < args->n_words; i++, first = false)
         buf_addf(prompt, "%s%s", first ? "" : " ", args->word[i]);
     int result = prompt->n ? 0 : run_read_stdin(prompt, err);
@@ -71,6 +78,8 @@ static int run_read_words(const struct cli_args *args, const char **ret_model, s
         return result;
     if (!buf_ok(prompt))
         return error_set(err, GFXB_E_USAGE, "the prompt is larger than 4 MiB");
+    if (prompt->n && memchr(prompt->p, '\0', prompt->n))
+        return error_set(err, GFXB_E_USAGE, "the prompt holds a NUL byte: give text");
     if (str_trim(buf_view(prompt)).n == 0)
         return error_set(err, GFXB_E_USAGE, "the prompt is empty: ask something");
     return 0;
@@ -137,7 +146,7 @@ static int run_ask(const struct cli *cli, const struct path *path, const char *p
                                .temperature = with_defaults ? -1 : 0,
                                .on_text = cli->json ? NULL : run_on_text,
                                .context = &ended_line,
-                               .cancel = &run_cancelled};
+                               .cancel = &cli_cancelled};
     int result = engine_chat(path->engine, &chat, &reply, err);
     if (!cli->json && !ended_line)
         putchar('\n');
@@ -150,20 +159,6 @@ static int run_ask(const struct cli *cli, const struct path *path, const char *p
         run_tell_path(path);
     engine_reply_done(&reply);
     return result;
-}
-
-/* Exit code of a walk that ended nowhere, with every backend's reason for people. */
-static int run_nowhere(const struct cli *cli, const struct path *path, int result,
-                       const struct gfxb_error *err)
-{
-    if (!path->plan || path->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
-        return result;
-    fprintf(stderr, "gfxbridge: %s\n", err->text);
-    for (size_t i = 0; cli->verbose && i < path->plan->n_choices; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
-        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
-    }
-    return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
 }
 
 static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens, struct gfxb_error *err)
@@ -185,7 +180,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
     const char *model = NULL;
-    run_catch_signals();
+    cli_catch_signals();
     int result = run_max_tokens(args, &max_tokens, err);
     if (result == 0)
         result = run_read_words(args, &model, &prompt, err);
@@ -195,10 +190,9 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         return result;
     struct path path = {0};
     request.model = model;
-    request.cancel = &run_cancelled;
     result = path_walk(&request, &path, err);
     if (result < 0)
-        result = run_nowhere(cli, &path, result, err);
+        result = cli_nowhere(cli, &path, result, err);
     else
         result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model != NULL, err);
     path_done(&path);

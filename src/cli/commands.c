@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <pwd.h>
 #include <sys/stat.h>
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
@@ -34,17 +34,36 @@ static void cli_write_log(void *context, enum log_level level, const char *line)
     fprintf(stderr, "%s%s\n", level == LOG_WARNING ? "warning: " : "", line);
 }
 
-/* $variable/gfxbridge, else $HOME/fallback/gfxbridge. NULL when neither is set. */
+/* $HOME, or what the user database says; NULL when neither is an absolute path. */
+static const char *cli_home(void)
+{
+    const char *home = getenv("HOME");
+    if (home && home[0] == '/')
+        return home;
+    const struct passwd *user = getpwuid(getuid());
+    return user && user->pw_dir && user->pw_dir[0] == '/' ? user->pw_dir : NULL;
+}
+
+/* $variable/gfxbridge, else HOME/fallback/gfxbridge; NULL when there is neither. */
 static char *cli_xdg_dir(const char *variable, const char *fallback)
 {
-    const char *base = getenv(variable);
+    const char *base = getenv(variable), *home = cli_home();
     char *dir = NULL;
     if (base && base[0] == '/')
         return asprintf(&dir, "%s/gfxbridge", base) < 0 ? NULL : dir;
-    const char *home = getenv("HOME");
-    if (!fallback || !home || home[0] != '/')
+    return !home || asprintf(&dir, "%s/%s/gfxbridge", home, fallback) < 0 ? NULL : dir;
+}
+
+/* The session's runtime directory, unless it is another user's or gone (as after su). */
+static char *cli_session_dir(void)
+{
+    const char *dir = getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+    char *own = NULL;
+    if (!dir || dir[0] != '/' || stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) ||
+        st.st_uid != getuid() || access(dir, W_OK | X_OK) < 0)
         return NULL;
-    return asprintf(&dir, "%s/%s/gfxbridge", home, fallback) < 0 ? NULL : dir;
+    return asprintf(&own, "%s/gfxbridge", dir) < 0 ? NULL : own;
 }
 
 static int cli_default_dirs(struct cli *cli, struct gfxb_error *err)
@@ -53,12 +72,10 @@ static int cli_default_dirs(struct cli *cli, struct gfxb_error *err)
     if (!cli->data_dir)
         cli->data_dir =
             given && *given ? strdup(given) : cli_xdg_dir("XDG_DATA_HOME", ".local/share");
-    if (!cli->data_dir)
-        return error_set(err, GFXB_E_USAGE,
-                         "no place for data: HOME is not set; give --data-dir DIR");
     cli->config_dir = cli_xdg_dir("XDG_CONFIG_HOME", ".config");
-    cli->runtime_dir = cli_xdg_dir("XDG_RUNTIME_DIR", NULL);
-    if (!cli->runtime_dir && asprintf(&cli->runtime_dir, "%s/run", cli->data_dir) < 0)
+    cli->runtime_dir = cli_session_dir();
+    if (!cli->runtime_dir && cli->data_dir &&
+        asprintf(&cli->runtime_dir, "%s/run", cli->data_dir) < 0)
         return error_set(err, ENOMEM, "out of memory");
     return 0;
 }
@@ -66,13 +83,15 @@ static int cli_default_dirs(struct cli *cli, struct gfxb_error *err)
 /* A data directory named relative to the current one would move when a child changes its own. */
 static int cli_absolute_dir(char **dir, struct gfxb_error *err)
 {
-    if ((*dir)[0] == '/')
+    if (!*dir || (*dir)[0] == '/')
         return 0;
     char *CLEAN_FREE here = getcwd(NULL, 0);
-    char *absolute = here ? fs_join(here, *dir) : NULL;
-    if (!absolute)
+    if (!here)
         return error_set(err, errno, "cannot tell the current directory: %s",
                          error_errno_text(errno));
+    char *absolute = fs_join(here, *dir);
+    if (!absolute)
+        return error_set(err, ENAMETOOLONG, "the path %.60s... is too long", *dir);
     free(*dir);
     *dir = absolute;
     return 0;
@@ -177,6 +196,26 @@ static int cli_exit_code(int result)
         return CLI_INTERRUPTED;
     default:
         return CLI_FAILED;
+    }
+}
+
+volatile sig_atomic_t cli_cancelled;
+
+static void cli_on_signal(int number)
+{
+    cli_cancelled = number;
+}
+
+/* What our parent ignores (nohup) stays ignored. Without SA_RESTART: a read that waits must end. */
+void cli_catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) < 0 || action.sa_handler == SIG_IGN)
+            continue;
+        action = (struct sigaction){.sa_handler = cli_on_signal};
+        sigaction(numbers[i], &action, NULL);
     }
 }
 

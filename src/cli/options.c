@@ -79,6 +79,8 @@ static int cli_set_global(struct cli *cli, enum cli_global option, const char *v
         cli->verbose = true;
         return 0;
     case GLOBAL_DATA_DIR:
+        if (!value[0])
+            return error_set(err, GFXB_E_USAGE, "--data-dir needs the name of a directory");
         free(cli->data_dir);
         cli->data_dir = strdup(value);
         cli->data_dir_given = true;

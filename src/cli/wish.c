@@ -26,6 +26,17 @@ static int wish_read(const struct cli *cli, const struct cli_args *args, struct 
     return 0;
 }
 
+static int wish_check_gpu(const struct machine *m, const char *pci, struct gfxb_error *err)
+{
+    for (size_t i = 0; pci && i < m->n_gpus; i++) {
+        if (strcmp(m->gpu[i].pci, pci) == 0)
+            return 0;
+    }
+    return !pci ? 0
+                : error_set(err, GFXB_E_USAGE,
+                            "no GPU has the PCI address '%s'; gfxbridge detect lists them", pci);
+}
+
 int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
                      struct gfxb_error *err)
 {
@@ -35,6 +46,13 @@ int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_r
         result = cli_machine(cli, &r.machine, err);
     if (result < 0)
         return result;
+    result = wish_check_gpu(r.machine, r.wish.gpu, err);
+    if (result < 0)
+        return result;
+    if (!cli->data_dir && !cli->sysroot)
+        return error_set(err, GFXB_E_USAGE,
+                         "no place for data: this user has no home directory; give --data-dir DIR");
+    r.cancel = &cli_cancelled;
     r.tables = cli->tables;
     r.root = cli->root;
     r.data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir;
@@ -56,4 +74,17 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
         told[c->backend] = true;
         fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
     }
+}
+
+int cli_nowhere(const struct cli *cli, const struct path *path, int result,
+                const struct gfxb_error *err)
+{
+    if (!path->plan || path->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
+        return result;
+    fprintf(stderr, "gfxbridge: %s\n", err->text);
+    for (size_t i = 0; cli->verbose && i < path->plan->n_choices; i++) {
+        const struct plan_choice *c = &path->plan->choice[i];
+        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
+    }
+    return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
 }

@@ -1,10 +1,10 @@
+#include "engine/chunk.h"
 #include "engine/http.h"
 #include "engine/running.h"
 #include "engine/sse.h"
 
 #include <errno.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 
 #define CHAT_TEXT_MAX    (16u << 20)
@@ -19,17 +19,18 @@ struct chat_progress {
     struct buf raw; /* the beginning of the body, for an answer that is no stream */
     struct engine_reply reply;
     int64_t start, last; /* ms; last: of the latest piece, 0 before the first */
-    bool finished;       /* the engine said that the answer is whole */
+    enum plan_backend backend;
+    bool told;     /* that it takes long */
+    bool finished; /* the engine said that the answer is whole */
     bool sent_done;
     char refusal[400]; /* an error in the stream */
 };
 
-static int chat_give(struct chat_progress *p, const json_t *content, bool thinking)
+static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
 {
-    if (!json_is_string(content) || json_string_length(content) == 0)
-        return 0;
-    struct str piece = {json_string_value(content), json_string_length(content)};
     int64_t now = child_now_ms();
+    if (piece.n == 0)
+        return 0;
     if (!p->last)
         p->reply.first_token_ms = (double)(now - p->start);
     p->last = now;
@@ -41,84 +42,43 @@ static int chat_give(struct chat_progress *p, const json_t *content, bool thinki
     return code < 0 ? -ECANCELED : 0;
 }
 
-static void chat_note_probabilities(struct chat_progress *p, const json_t *choice)
+static int chat_take_chunk(struct chat_progress *p, const struct chunk *chunk)
 {
-    const json_t *tokens = json_object_get(json_object_get(choice, "logprobs"), "content");
-    for (size_t i = 0; i < json_array_size(tokens); i++) {
-        const json_t *logarithm = json_object_get(json_array_get(tokens, i), "logprob");
-        if (!json_is_number(logarithm))
-            continue;
-        double probability = exp(json_number_value(logarithm));
-        if (p->reply.least_probability < 0.0 || probability < p->reply.least_probability)
-            p->reply.least_probability = probability;
+    struct engine_reply *reply = &p->reply;
+    if (chunk->refusal[0]) {
+        memcpy(p->refusal, chunk->refusal, sizeof(p->refusal));
+        return -EREMOTEIO;
     }
-}
-
-static void chat_note_count(const json_t *object, const char *name, unsigned *ret_count)
-{
-    const json_t *value = json_object_get(object, name);
-    json_int_t count = json_is_integer(value) ? json_integer_value(value) : -1;
-    if (count >= 0 && count <= UINT32_MAX)
-        *ret_count = (unsigned)count;
-}
-
-static void chat_note_rate(const json_t *object, const char *name, double *ret_rate)
-{
-    const json_t *value = json_object_get(object, name);
-    double rate = json_is_number(value) ? json_number_value(value) : 0.0;
-    if (rate > 0.0 && isfinite(rate))
-        *ret_rate = rate;
-}
-
-static void chat_note_refusal(struct chat_progress *p, const json_t *error)
-{
-    const char *message = json_string_value(json_object_get(error, "message"));
-    if (!message)
-        message = json_string_value(error);
-    snprintf(p->refusal, sizeof(p->refusal), "%s", message ? message : "an error without words");
-}
-
-static int chat_take_chunk(struct chat_progress *p, const json_t *chunk)
-{
-    const json_t *choice = json_array_get(json_object_get(chunk, "choices"), 0);
-    const json_t *delta = json_object_get(choice, "delta");
-    const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
-    chat_note_probabilities(p, choice);
-    chat_note_count(json_object_get(chunk, "usage"), "completion_tokens", &p->reply.tokens);
-    chat_note_count(json_object_get(chunk, "usage"), "prompt_tokens", &p->reply.prompt_tokens);
-    chat_note_rate(json_object_get(chunk, "timings"), "predicted_per_second",
-                   &p->reply.tokens_per_second);
-    chat_note_rate(json_object_get(chunk, "timings"), "prompt_per_second",
-                   &p->reply.prompt_per_second);
-    if (finish) {
-        p->finished = true;
-        p->reply.cut = strcmp(finish, "length") == 0;
-    }
-    int code = chat_give(p, json_object_get(delta, "reasoning_content"), true);
-    return code < 0 ? code : chat_give(p, json_object_get(delta, "content"), false);
+    if (chunk->least_probability >= 0.0 &&
+        (reply->least_probability < 0.0 || chunk->least_probability < reply->least_probability))
+        reply->least_probability = chunk->least_probability;
+    if (chunk->tokens >= 0)
+        reply->tokens = (unsigned)chunk->tokens;
+    if (chunk->prompt_tokens >= 0)
+        reply->prompt_tokens = (unsigned)chunk->prompt_tokens;
+    if (chunk->tokens_per_second > 0.0)
+        reply->tokens_per_second = chunk->tokens_per_second;
+    if (chunk->prompt_per_second > 0.0)
+        reply->prompt_per_second = chunk->prompt_per_second;
+    p->finished |= chunk->finished;
+    reply->cut |= chunk->cut;
+    int code = chat_give(p, chunk->thinking, true);
+    return code < 0 ? code : chat_give(p, chunk->text, false);
 }
 
 static int chat_take_event(void *context, struct str field, struct str value)
 {
     struct chat_progress *p = context;
+    struct chunk chunk;
     if (str_is(value, "[DONE]")) {
         p->sent_done = true;
         return 0;
     }
-    json_t *chunk = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(chunk)) {
-        json_decref(chunk);
-        return -EPROTO;
-    }
-    const json_t *error = json_object_get(chunk, "error");
-    int code = 0;
-    if (error || str_is(field, "error")) {
-        chat_note_refusal(p, error ? error : chunk);
-        code = -EREMOTEIO;
-    } else {
-        code = chat_take_chunk(p, chunk);
-    }
-    json_decref(chunk);
+    int code = chunk_parse(field, value, &chunk);
+    if (code < 0)
+        return code;
+    code = chat_take_chunk(p, &chunk);
+    chunk_done(&chunk);
     return code;
 }
 
@@ -132,7 +92,12 @@ static int chat_on_bytes(void *context, struct str bytes)
 
 static int64_t chat_until(void *context)
 {
-    const struct chat_progress *p = context;
+    struct chat_progress *p = context;
+    if (!p->last && !p->told && child_now_ms() - p->start >= RUNNING_PATIENCE_MS) {
+        log_at(p->chat->log, LOG_INFO, "still waiting for the first word: %s",
+               p->backend == PLAN_CPU ? "the prompt is being read" : running_reason(p->backend));
+        p->told = true;
+    }
     int64_t until = p->chat->whole_ms > 0 ? p->start + p->chat->whole_ms : 0;
     int64_t piece = 0;
     if (!p->last && p->chat->first_ms > 0)
@@ -189,7 +154,7 @@ static int chat_refused(struct chat_progress *p, long status, struct gfxb_error 
 {
     if (!p->refusal[0]) {
         json_t *body = json_loadb(buf_text(&p->raw), p->raw.n, 0, NULL);
-        chat_note_refusal(p, json_object_get(body, "error"));
+        chunk_refusal(json_object_get(body, "error"), p->refusal, sizeof(p->refusal));
         json_decref(body);
     }
     return error_set(err, EREMOTEIO, "the engine refused the request%s: %s",
@@ -284,6 +249,7 @@ int engine_chat(struct engine *engine, const struct engine_chat *chat,
 {
     struct chat_progress p = {
         .chat = chat,
+        .backend = engine->backend,
         .text = BUF_INIT(chat->max_text ? chat->max_text : CHAT_TEXT_MAX),
         .raw = BUF_INIT(CHAT_REFUSAL_MAX),
         .reply = {.least_probability = -1.0},

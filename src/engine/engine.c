@@ -14,7 +14,6 @@
 #define ENGINE_POLL_MIN_MS 5
 #define ENGINE_POLL_MAX_MS 50
 #define ENGINE_HEALTH_MS   500
-#define ENGINE_PATIENCE_MS 3000 /* after which a person is told what takes so long */
 #define ENGINE_LOG_MAX                                                                             \
     (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
 
@@ -157,13 +156,19 @@ static uint64_t engine_log_size(const struct engine *engine)
     return stat(engine->rundir.log, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-static void engine_tell_patience(const struct engine_spec *spec)
+const char *running_reason(enum plan_backend backend)
 {
-    bool driver = spec->backend == PLAN_VULKAN || spec->backend == PLAN_VULKAN_SOFTWARE;
-    log_at(spec->log, LOG_INFO, "%s",
-           driver ? "still loading: at its first start the graphics driver compiles its shaders, "
-                    "which can take 20 s"
-                  : "still loading the model");
+    switch (backend) {
+    case PLAN_VULKAN:
+        return "at its first start a graphics driver compiles its shaders, which can take 20 s";
+    case PLAN_VULKAN_SOFTWARE:
+        return "at its first start lavapipe compiles its shaders on the CPU, which takes most of a "
+               "minute, and more on a busy computer";
+    case PLAN_ROCM:
+        return "at its first start ROCm reads and prepares its GPU code";
+    default:
+        return "the model is being read";
+    }
 }
 
 static int engine_await(struct engine *engine, const struct engine_spec *spec, struct buf *ret_tail,
@@ -190,8 +195,8 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
         int64_t passed = child_now_ms() - start;
         if (passed >= limit || engine_log_size(engine) > ENGINE_LOG_MAX)
             return engine_give_up(engine, passed, ret_tail, err);
-        if (!told && passed >= ENGINE_PATIENCE_MS) {
-            engine_tell_patience(spec);
+        if (!told && passed >= RUNNING_PATIENCE_MS) {
+            log_at(spec->log, LOG_INFO, "still loading: %s", running_reason(spec->backend));
             told = true;
         }
         if (passed > 500 && pause < ENGINE_POLL_MAX_MS)

@@ -45,7 +45,9 @@ struct engine_spec {
     const struct log *log; /* progress; NULL none */
 };
 
-struct engine; /* a running llama-server; ends with this process, even when that is killed */
+/* A running llama-server. It ends with the thread that started it, even when that is killed: start
+ * it from one that lives as long. */
+struct engine;
 
 /* Fill in what a choice of the plan says: backend, env, args, gpu_pci. Lends from the choice. */
 void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choice);
@@ -97,6 +99,7 @@ struct engine_chat {
     int (*on_text)(void *context, struct str piece, bool thinking);
     void *context;
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const struct log *log; /* told when the first piece takes more than 3 s, and why; NULL none */
 };
 
 struct engine_reply {

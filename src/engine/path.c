@@ -198,21 +198,6 @@ static const struct package *path_package_of(const struct path *path,
     return choice->installed ? &path->packages.item[choice->installed - path->installed] : NULL;
 }
 
-/* The CPU's speed on the canary, from its own stored proof: a GPU is measured against it. */
-static double path_floor(const struct path *path)
-{
-    for (size_t i = 0; i < path->plan->n_choices; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
-        if (c->backend != PLAN_CPU || c->state != PLAN_PROVEN)
-            continue;
-        for (size_t k = 0; k < path->n_proofs; k++) {
-            if (path->proof[k].passed && strcmp(path->proof[k].fingerprint, c->fingerprint) == 0)
-                return engine_floor(path->proof[k].tokens_per_second);
-        }
-    }
-    return 0;
-}
-
 static void path_spec(const struct path_request *r, const struct package *package,
                       const char *cache_dir, struct engine_spec *ret_spec)
 {
@@ -221,6 +206,51 @@ static void path_spec(const struct path_request *r, const struct package *packag
                                      .cache_dir = cache_dir,
                                      .cancel = r->cancel,
                                      .log = r->log};
+}
+
+/* The CPU's speed on the canary from its stored proof; 0 when it has none. */
+static double path_cpu_speed(const struct path *path)
+{
+    for (size_t i = 0; i < path->plan->n_choices; i++) {
+        const struct plan_choice *c = &path->plan->choice[i];
+        if (c->backend != PLAN_CPU || c->state != PLAN_PROVEN)
+            continue;
+        for (size_t k = 0; k < path->n_proofs; k++) {
+            if (path->proof[k].passed && strcmp(path->proof[k].fingerprint, c->fingerprint) == 0)
+                return path->proof[k].tokens_per_second;
+        }
+    }
+    return 0;
+}
+
+/* Measure the CPU with the package of a GPU choice, which computes on the CPU as well: a fraction
+ * of a second, so that E5 has something to compare with before any CPU package was ever proven. 0
+ * when it cannot be measured. */
+static double path_measure_cpu(const struct engine_trial *trial)
+{
+    static char device[] = "--device", none[] = "none";
+    char *args[] = {device, none, NULL}, *nothing[] = {NULL};
+    struct plan_choice cpu = {
+        .backend = PLAN_CPU, .gpu_pci = nothing, .env = nothing, .args = args, .warning = nothing};
+    struct engine_trial measure = *trial;
+    struct engine_proof proof;
+    measure.choice = &cpu;
+    measure.floor = 0;
+    if (engine_prove(&measure, &proof, NULL, NULL) < 0)
+        return 0;
+    double speed = proof.passed ? proof.tokens_per_second : 0;
+    engine_proof_done(&proof);
+    return speed;
+}
+
+/* What a GPU must reach on the canary. lavapipe is no GPU and is never too slow. */
+static double path_floor(const struct path *path, const struct engine_trial *trial)
+{
+    enum plan_backend backend = trial->choice->backend;
+    if (backend == PLAN_CPU || backend == PLAN_VULKAN_SOFTWARE)
+        return 0;
+    double speed = path_cpu_speed(path);
+    return engine_floor(speed > 0 ? speed : path_measure_cpu(trial));
 }
 
 static int path_try_proof(const struct path_request *r, const struct path *path,
@@ -232,9 +262,9 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
         return error_set(err, ENOMEM, "out of memory");
     struct engine_trial trial = {.choice = choice, .data_dir = r->data_dir};
     path_spec(r, path_package_of(path, choice), cache_dir, &trial.spec);
-    trial.floor = choice->backend == PLAN_CPU ? 0 : path_floor(path);
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
+    trial.floor = path_floor(path, &trial);
     int result = engine_prove(&trial, ret_proof, ret_engine, err);
     if (result < 0)
         return result;
@@ -277,8 +307,12 @@ static int path_keep_engine(const struct path_request *r, struct path *path, str
         engine_stop(engine);
         return 0;
     }
-    path->engine = engine;
-    return engine_verify(engine, &path->places, err);
+    int result = engine_verify(engine, &path->places, err);
+    if (result < 0)
+        engine_stop(engine);
+    else
+        path->engine = engine;
+    return result;
 }
 
 static int path_prove_chosen(const struct path_request *r, struct path *path,
@@ -301,6 +335,14 @@ static int path_prove_chosen(const struct path_request *r, struct path *path,
     return result;
 }
 
+/* The engine is proven with the canary and ends by itself with this model: then the model is at
+ * fault, and no other backend will do better. A crash or too little memory may be the backend's. */
+static bool path_blames_model(const struct path_request *r, const struct plan_choice *choice,
+                              int code)
+{
+    return r->model && choice->state == PLAN_PROVEN && code == GFXB_E_ENGINE_EXIT;
+}
+
 /* One step with the plan's choice. 0: look at the plan again, or done when path->engine runs. */
 static int path_step(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
@@ -311,24 +353,41 @@ static int path_step(const struct path_request *r, struct path *path, struct gfx
     else if (choice->state == PLAN_PROVEN)
         result = path_start(r, path, choice, err);
     else
-        return path_prove_chosen(r, path, choice, err);
+        result = path_prove_chosen(r, path, choice, err);
     if (result >= 0 || path_is_final(-result))
         return result;
+    if (path_blames_model(r, choice, -result)) {
+        error_prefix(err, "the model %s cannot be loaded: ", path->model);
+        return result;
+    }
     log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
            err->text);
     path->proof_failed |= choice->installed != NULL;
     return path_add_failure(path, choice, -result, err->text, err);
 }
 
+/* How much a rejected choice's reason says about what went wrong: what was tried in this walk most,
+ * then what is installed, then the rest; what the user excluded nothing. */
+static int path_weight(const struct path *path, const struct plan_choice *choice)
+{
+    if (choice->code == GFXB_E_POLICY)
+        return 0;
+    for (size_t i = 0; i < path->n_failures; i++) {
+        if (strcmp(path->failure[i].fingerprint, choice->fingerprint) == 0)
+            return 3;
+    }
+    return choice->installed ? 2 : 1;
+}
+
 static int path_nothing(const struct path *path, struct gfxb_error *err)
 {
     const struct plan *plan = path->plan;
-    /* The last resort's own reason says best what is to be done: the CPU's, where it was allowed.
-     */
+    /* Of equal weight the last one: the last resort's reason says best what is to be done. */
     const struct plan_choice *last = NULL;
     for (size_t i = 0; i < plan->n_choices; i++) {
-        if (!last || plan->choice[i].code != GFXB_E_POLICY)
-            last = &plan->choice[i];
+        const struct plan_choice *c = &plan->choice[i];
+        if (!last || path_weight(path, c) >= path_weight(path, last))
+            last = c;
     }
     if (!last)
         return error_set(err, GFXB_E_NO_PACKAGE, "no backend is known for this computer");

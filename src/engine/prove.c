@@ -68,6 +68,12 @@ static int prove_none_listed(const struct prove *p, const struct engine_devices 
     if (ending_cause(str_from(devices->said), &cause))
         return error_set(err, cause.code, "the engine lists no %s device: %.*s%s%.*s", name,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
+    if (p->spec.backend != PLAN_ROCM)
+        return error_set(err, GFXB_E_VULKAN_DRIVER_MISSING,
+                         "the engine lists no %s device: no Vulkan driver offers it one; is the "
+                         "driver's package (mesa-vulkan-drivers) installed, and may this user open "
+                         "/dev/dri/renderD*?",
+                         name);
     return error_set(err, GFXB_E_DEVICE_NOT_LISTED,
                      "the engine lists no %s device and does not say why: its driver finds no GPU, "
                      "or a library that its %s plugin needs is missing",

@@ -23,6 +23,10 @@ struct engine {
     struct engine_places places; /* as the log told before it was cut; n 0 before */
 };
 
+/* After this a person is told what takes so long, and that is: */
+#define RUNNING_PATIENCE_MS 3000
+const char *running_reason(enum plan_backend backend);
+
 /* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
 int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
                   struct gfxb_error *err);

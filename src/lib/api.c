@@ -142,6 +142,8 @@ static int api_read_wish(const struct gfxb_wish *given, struct plan_wish *ret_wi
 {
     /* A caller built against an older header knows fewer fields: the others are zero. */
     struct gfxb_wish wish = {0};
+    if (given && given->size < sizeof(given->size))
+        return error_set(err, GFXB_E_USAGE, "set size of struct gfxb_wish to its sizeof");
     if (given && given->size <= sizeof(wish))
         memcpy(&wish, given, given->size);
     else if (given)

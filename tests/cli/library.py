@@ -49,7 +49,7 @@ def libc_alone():
 
 
 def embedded():
-    out = run(EMBED, machine("rx7900xtx"))
+    out = run(EMBED, machine("rx7900xtx-raphael"))
     assert out.startswith("rocm with "), out
 
 

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -594,6 +595,16 @@ static const struct fault faults[] = {
      0,
      GFXB_E_VULKAN_DRIVER_MISSING,
      "mesa-vulkan-drivers"},
+    {"[62] no Vulkan driver, and nobody says so",
+     PLAN_VULKAN,
+     NULL,
+     NONE,
+     NULL,
+     NULL,
+     {NULL},
+     0,
+     GFXB_E_VULKAN_DRIVER_MISSING,
+     "mesa-vulkan-drivers"},
     {"[62] a GPU where lavapipe was meant",
      PLAN_VULKAN_SOFTWARE,
      NULL,
@@ -969,6 +980,29 @@ static void an_engine_that_dies_is_noticed_with_its_cause(void **state)
     stage_done(&s);
 }
 
+static void a_log_that_grows_is_cut_and_its_evidence_kept(void **state)
+{
+    (void)state;
+    struct stage s = stage_new(&well);
+    struct engine *engine = start_well(&s);
+    struct engine_places places;
+    struct stat st;
+    char line[4096];
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    int log = open(engine_log(engine), O_WRONLY | O_APPEND);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(write(log, line, sizeof(line)), sizeof(line));
+    close(log);
+    assert_int_equal(engine_check(engine, NULL), 0);
+    assert_int_equal(stat(engine_log(engine), &st), 0);
+    assert_true(st.st_size > 0 && st.st_size < 100000);
+    assert_int_equal(engine_verify(engine, &places, NULL), 0);
+    assert_true(places.cpu_mib > 1.6);
+    engine_stop(engine);
+    stage_done(&s);
+}
+
 static volatile sig_atomic_t cancelled;
 
 static void cancel_soon(int number)
@@ -1143,6 +1177,7 @@ int main(void)
         cmocka_unit_test(what_an_engine_started_ends_with_it),
         cmocka_unit_test(an_engine_ends_with_its_killed_parent),
         cmocka_unit_test(an_engine_that_dies_is_noticed_with_its_cause),
+        cmocka_unit_test(a_log_that_grows_is_cut_and_its_evidence_kept),
         cmocka_unit_test(an_interrupted_start_leaves_nothing),
         cmocka_unit_test(an_interrupted_answer_ends_at_once),
         cmocka_unit_test(an_interrupted_proof_is_no_outcome),
