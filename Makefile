@@ -19,12 +19,12 @@ run: build
 build:
 	@tools/install-deps build
 	@mkdir -p $(BUILD)
-	$(call compile,$(BUILD)/run,-Dbuildtype=release)
+	$(call compile,$(BUILD)/run,-Dbuildtype=release -Dtests=false)
 
 check:
 	@tools/install-deps build check
 	@mkdir -p $(BUILD)
-	$(call compile,$(BUILD)/run,-Dbuildtype=release)
+	$(call compile,$(BUILD)/run,-Dbuildtype=release -Dtests=false)
 	$(call compile,$(BUILD)/check,$(CHECK_SETUP))
 	@tools/run-tests $(BUILD)/check
 

@@ -34,35 +34,7 @@ static int child_move_fd(int from, int to)
     return dup2(from, to);
 }
 
-/* In the child: everything up to exec. fd[] are stdin, stdout, stderr; each is above 2 or -1. */
-static _Noreturn void child_exec(const struct child_spec *spec, const int fd[3], pid_t parent,
-                                 int report)
-{
-    static const char *const no_env[] = {NULL};
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    setpgid(0, 0);
-    child_reset_signals();
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-        _exit(126);
-    for (int i = 0; i < 3; i++) {
-        if (child_move_fd(fd[i] >= 0 ? fd[i] : null, i) < 0)
-            goto fail;
-    }
-    /* Nothing of ours leaks, not even what a library opened without O_CLOEXEC. */
-    syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
-    if (spec->cwd && chdir(spec->cwd) < 0)
-        goto fail;
-    if (spec->before_exec && spec->before_exec(spec->context) < 0)
-        _exit(126);
-    execvpe(spec->argv[0], (char *const *)spec->argv,
-            (char *const *)(spec->env ? spec->env : no_env));
-fail:;
-    int code = errno;
-    ssize_t told = write(report, &code, sizeof(code));
-    _exit(told == sizeof(code) ? 127 : 126);
-}
-
-/* Descriptors 0-2 may be closed in our own process: then a pipe could land there. Lift it. */
+/* Descriptors 0-2 may be closed in our own process: then a new one lands there. Lift it. */
 static int child_lift_fd(int *fd)
 {
     if (*fd > 2 || *fd < 0)
@@ -75,12 +47,71 @@ static int child_lift_fd(int *fd)
     return 0;
 }
 
+int child_open_standard_fds(void)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        /* The lowest free number is fd, as those below it are open. */
+        if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+/* In the child: everything up to exec. fd[] are stdin, stdout, stderr; each is above 2 or -1. */
+static _Noreturn void child_exec(const struct child_spec *spec, const int fd[3], pid_t parent,
+                                 int report)
+{
+    static const char *const no_env[] = {NULL};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int result = 0;
+    setpgid(0, 0);
+    child_reset_signals();
+    if (null < 0 || child_lift_fd(&null) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        goto fail;
+    errno = ESRCH;
+    if (getppid() != parent) /* it died before the signal was asked for */
+        goto fail;
+    for (int i = 0; i < 3; i++) {
+        if (child_move_fd(fd[i] >= 0 ? fd[i] : null, i) < 0)
+            goto fail;
+    }
+    /* Nothing of ours leaks, not even what a library opened without O_CLOEXEC. */
+    syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+    if (spec->cwd && chdir(spec->cwd) < 0)
+        goto fail;
+    result = spec->before_exec ? spec->before_exec(spec->context) : 0;
+    errno = -result;
+    if (result < 0)
+        goto fail;
+    execvpe(spec->argv[0], (char *const *)spec->argv,
+            (char *const *)(spec->env ? spec->env : no_env));
+fail:;
+    int code = errno;
+    ssize_t told = write(report, &code, sizeof(code));
+    _exit(told == sizeof(code) ? 127 : 126);
+}
+
+static void child_close_pair(int pair[2])
+{
+    for (int side = 0; side < 2; side++) {
+        if (pair[side] >= 0)
+            close(pair[side]);
+        pair[side] = -1;
+    }
+}
+
 static int child_pipe(int pair[2])
 {
     if (pipe2(pair, O_CLOEXEC) < 0)
         return -errno;
     int result = child_lift_fd(&pair[0]);
-    return result < 0 ? result : child_lift_fd(&pair[1]);
+    if (result == 0)
+        result = child_lift_fd(&pair[1]);
+    if (result < 0)
+        child_close_pair(pair);
+    return result;
 }
 
 /* Fork and exec; the errno of a failed exec comes back through a pipe that exec closes. */
@@ -110,30 +141,50 @@ static int child_spawn(const struct child_spec *spec, const int fd[3], struct ch
         code = errno;
         kill(-pid, SIGKILL);
     }
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
     return error_set(err, code, "cannot start %s: %s", spec->argv[0], error_errno_text(code));
 }
 
 int child_start(const struct child_spec *spec, struct child *ret_child, struct gfxb_error *err)
 {
     int fd[3] = {-1, spec->out_fd, spec->err_fd};
-    return child_spawn(spec, fd, ret_child, err);
+    int copy[3] = {-1, -1, -1};
+    int result = 0;
+    /* Where 0-2 were closed the caller's own file may have landed there. It stays the caller's. */
+    for (int i = 1; i < 3 && result == 0; i++) {
+        if (fd[i] < 0 || fd[i] > 2)
+            continue;
+        fd[i] = copy[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
+        if (copy[i] < 0)
+            result = error_set(err, errno, "cannot start %s: %s", spec->argv[0],
+                               error_errno_text(errno));
+    }
+    if (result == 0)
+        result = child_spawn(spec, fd, ret_child, err);
+    child_close_pair(&copy[1]);
+    return result;
 }
 
-static int child_reap(struct child *child, int *ret_status)
+/* flags: WNOHANG or 0. 1 it is reaped, 0 still running, or -errno. */
+static int child_reap(struct child *child, int flags, int *ret_status)
 {
-    int status = 0;
-    pid_t got;
+    siginfo_t info = {.si_pid = 0};
+    int status = 0, code;
     do {
-        got = waitpid(child->pid, &status, WNOHANG);
-    } while (got < 0 && errno == EINTR);
-    if (got == 0)
-        return 0;
-    if (got < 0)
+        code = waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT | flags);
+    } while (code < 0 && errno == EINTR);
+    if (code < 0)
         return -errno;
-    /* What it left of its group must not outlive it. */
+    if (info.si_pid == 0)
+        return 0;
+    /* What it left of its group must not outlive it; before it is reaped, as the number may be
+     * somebody else's after that. */
     kill(-child->pid, SIGKILL);
+    while (waitpid(child->pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
     close(child->pidfd);
     *child = CHILD_NONE;
     if (ret_status)
@@ -150,7 +201,7 @@ int child_wait(struct child *child, int ms, int *ret_status)
         int ready = poll(&poller, 1, ms < 0 ? -1 : left > 0 ? (int)left : 0);
         if (ready < 0 && errno != EINTR)
             return -errno;
-        int result = child_reap(child, ret_status);
+        int result = child_reap(child, WNOHANG, ret_status);
         if (result != 0)
             return result;
         if (ms >= 0 && child_now_ms() >= end)
@@ -164,11 +215,14 @@ void child_end(struct child *child, int grace_ms, int *ret_status)
         return;
     if (grace_ms > 0) {
         kill(child->pid, SIGTERM);
-        if (child_wait(child, grace_ms, ret_status) != 0)
+        if (child_wait(child, grace_ms, ret_status) == 1)
             return;
     }
     kill(-child->pid, SIGKILL);
-    child_wait(child, -1, ret_status);
+    if (child_reap(child, 0, ret_status) == 1)
+        return;
+    close(child->pidfd);
+    *child = CHILD_NONE;
 }
 
 void child_status_text(int status, char *ret_text, size_t size)
@@ -285,11 +339,11 @@ static int child_run_piped(const struct child_spec *spec, int pipes[3][2],
     pipes[0][1] = s.poller[0].fd;
     pipes[1][0] = s.poller[1].fd;
     pipes[2][0] = s.poller[2].fd;
-    if (result->timed_out)
-        child_end(&child, 0, &result->status);
-    else
-        child_wait(&child, -1, &result->status);
-    return 0;
+    code = result->timed_out ? 1 : child_wait(&child, -1, &result->status);
+    child_end(&child, 0, &result->status); /* at the deadline, or when it cannot be waited for */
+    return code < 0 ? error_set(err, -code, "cannot wait for %s: %s", spec->argv[0],
+                                error_errno_text(-code))
+                    : 0;
 }
 
 int child_run(const struct child_spec *spec, struct child_result *ret_result,
@@ -305,12 +359,8 @@ int child_run(const struct child_spec *spec, struct child_result *ret_result,
         error_set(err, -code, "cannot make a pipe: %s", error_errno_text(-code));
     else
         code = child_run_piped(spec, pipes, &result, err);
-    for (int i = 0; i < 3; i++) {
-        for (int side = 0; side < 2; side++) {
-            if (pipes[i][side] >= 0)
-                close(pipes[i][side]);
-        }
-    }
+    for (int i = 0; i < 3; i++)
+        child_close_pair(pipes[i]);
     if (code < 0)
         child_result_done(&result);
     else

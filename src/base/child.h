@@ -19,7 +19,7 @@ struct child_spec {
     int deadline_ms;         /* for child_run: SIGKILL for the group after it; 0 none */
     size_t max_output;       /* for child_run: bytes kept of each stream; the rest is read away */
     /* Runs in the child after fork and before exec, async-signal-safe calls only; NULL none. A
-     * negative result ends the child with status 126. For sandboxing. */
+     * negative errno ends the child, and starting it fails with it. For sandboxing. */
     int (*before_exec)(void *context);
     void *context;
 };
@@ -53,11 +53,19 @@ int child_start(const struct child_spec *spec, struct child *ret_child, struct g
 int child_wait(struct child *child, int ms, int *ret_status);
 
 /* SIGTERM, up to grace_ms for an orderly end, then SIGKILL to its whole group; reaps it. Sets
- * *child to CHILD_NONE. Fine on CHILD_NONE. ret_status may be NULL. */
+ * *child to CHILD_NONE. Fine on CHILD_NONE. ret_status may be NULL; it stays as it is when somebody
+ * else has reaped the child. */
 void child_end(struct child *child, int grace_ms, int *ret_status);
 
 /* "exit code 1", "signal 9 (SIGKILL)" */
 void child_status_text(int status, char *ret_text, size_t size);
+
+/*
+ * First thing in main: where stdin, stdout or stderr is closed, no file that is opened later may
+ * take its number and get what is meant for it. /dev/null takes it, opened the wrong way round, so
+ * that reading and writing still fail with EBADF. 0 or -errno.
+ */
+int child_open_standard_fds(void);
 
 /* Milliseconds of the monotonic clock. */
 int64_t child_now_ms(void);

@@ -7,6 +7,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
+
+#define FS_LOCK_POLL_MIN_MS 20
+#define FS_LOCK_POLL_MAX_MS 200
 
 char *fs_join(const char *dir, const char *name)
 {
@@ -231,27 +235,40 @@ int fs_free_bytes(const char *path, uint64_t *ret_bytes)
     return 0;
 }
 
-int fs_lock(const char *path, bool wait, int *ret_fd, struct gfxb_error *err)
+/* One try. 1: got it, but on a file that its last holder has removed; try again. */
+static int fs_lock_once(const char *path, int *ret_fd)
 {
-    for (;;) {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-            return fs_failed(err, errno, "lock", path);
-        int result;
-        do {
-            result = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0 ? -errno : 0;
-        } while (result == -EINTR && wait);
-        struct stat ours, there;
-        if (result < 0) {
-            close(fd);
-            return error_set(err, -result, "cannot lock %s: %s", path, error_errno_text(-result));
-        }
-        /* The holder before us may have removed the file: then our lock guards nothing. */
-        if (fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
-            ours.st_dev == there.st_dev) {
-            *ret_fd = fd;
-            return 0;
-        }
+    struct stat ours, there;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int result = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+    if (result == 0 && (fstat(fd, &ours) < 0 || stat(path, &there) < 0 ||
+                        ours.st_ino != there.st_ino || ours.st_dev != there.st_dev))
+        result = 1;
+    if (result == 0)
+        *ret_fd = fd;
+    else if (fd >= 0)
         close(fd);
+    return result;
+}
+
+int fs_lock(const char *path, bool wait, const volatile sig_atomic_t *cancel, int *ret_fd,
+            struct gfxb_error *err)
+{
+    /* Looking now and then, not sleeping in flock: a signal that comes just before flock would set
+     * *cancel and wake nobody. */
+    long pause_ms = FS_LOCK_POLL_MIN_MS;
+    for (;;) {
+        int result = fs_lock_once(path, ret_fd);
+        if (result == 0)
+            return 0;
+        if (result == 1 || result == -EINTR)
+            continue;
+        if (result != -EWOULDBLOCK || !wait)
+            return fs_failed(err, -result, "lock", path);
+        if (cancel && *cancel)
+            return error_set(err, GFXB_E_INTERRUPTED,
+                             "interrupted while waiting for another gfxbridge that holds %s", path);
+        nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000000}, NULL);
+        pause_ms = pause_ms * 2 < FS_LOCK_POLL_MAX_MS ? pause_ms * 2 : FS_LOCK_POLL_MAX_MS;
     }
 }

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include <signal.h>
 #include <sys/types.h>
 
 /* Replace path by these bytes: temporary name in the same directory, fsync, rename, fsync of the
@@ -31,9 +32,11 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
 
 /*
  * An exclusive lock on a file (made when absent) that ends with this process. wait false:
- * -EWOULDBLOCK at once when another holds it. ret_fd is closed by the caller, which unlocks.
+ * -EWOULDBLOCK at once when another holds it. wait true: -GFXB_E_INTERRUPTED soon after *cancel is
+ * set (NULL never). ret_fd is closed by the caller, which unlocks.
  */
-int fs_lock(const char *path, bool wait, int *ret_fd, struct gfxb_error *err);
+int fs_lock(const char *path, bool wait, const volatile sig_atomic_t *cancel, int *ret_fd,
+            struct gfxb_error *err);
 
 /* "dir/name", to be freed by the caller; NULL when out of memory. */
 char *fs_join(const char *dir, const char *name);

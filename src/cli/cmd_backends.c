@@ -101,29 +101,7 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
     return result;
 }
 
-/* ---- install ---- */
-
-static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
-                            struct gfxb_error *err)
-{
-    enum plan_backend backend;
-    struct path path = {0};
-    int result = backends_read_name(args->word[1], &backend, err);
-    if (result < 0)
-        return result;
-    r->wish.backend = (int)backend;
-    result = path_walk(r, &path, err);
-    if (result < 0)
-        result = cli_nowhere(cli, &path, result, err);
-    else if (cli->json)
-        result = cli_print_json(cli_json_choice(path.running), err);
-    else
-        printf("%s is installed and proven: %s\n", path.package->id, path.running->reason);
-    path_done(&path);
-    return result;
-}
-
-/* ---- verify ---- */
+/* ---- what install and verify tell of a proof ---- */
 
 static bool backends_can_verify(const struct plan_choice *c)
 {
@@ -150,6 +128,113 @@ static json_t *backends_proof_json(const struct plan_choice *c, const struct eng
     json_object_set_new(object, "rungs", rungs);
     return object;
 }
+
+/* ---- install ---- */
+
+/* The target of the only GPU that has one; empty: with several, a package may serve any. */
+static struct str backends_only_target(const struct machine *m)
+{
+    struct str target = STR_NONE;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        if (m->gpu[i].target && target.n)
+            return STR_NONE;
+        if (m->gpu[i].target)
+            target = m->gpu[i].target->gfx;
+    }
+    return target;
+}
+
+/* The best choice with this very package: one that can be tried, else the first; NULL none. */
+static const struct plan_choice *backends_find_choice(const struct plan *plan, const char *digest)
+{
+    const struct plan_choice *found = NULL;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        if (!c->installed || strcmp(c->installed->digest, digest) != 0)
+            continue;
+        if (backends_can_verify(c))
+            return c;
+        found = found ? found : c;
+    }
+    return found;
+}
+
+/* Prove the package with this digest and no other, and tell the outcome. */
+static int backends_prove_package(struct cli *cli, struct path_request *r, const char *digest,
+                                  struct path *path, struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    int result = path_plan(r, path, err);
+    if (result < 0)
+        return result;
+    const struct plan_choice *c = backends_find_choice(path->plan, digest);
+    if (!c)
+        return error_set(err, GFXB_E_NO_PACKAGE, "the package %.12s was removed meanwhile", digest);
+    if (!backends_can_verify(c))
+        return error_set(err, c->code, "%s is installed and cannot be used here: %s", c->package,
+                         c->reason);
+    result = path_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
+    if (result < 0)
+        return result;
+    if (!proof.passed)
+        fprintf(stderr, "gfxbridge: %s is installed and failed its proof: %s\n", c->package,
+                proof.sentence);
+    else if (!cli->json)
+        printf("%s is installed and proven: %s\n", c->package, proof.shown);
+    result = proof.passed ? CLI_DONE : CLI_PROOF_FAILED;
+    if (cli->json && cli_print_json(backends_proof_json(c, &proof), err) < 0)
+        result = CLI_FAILED;
+    engine_proof_done(&proof);
+    return result;
+}
+
+/* A package that is on this computer's disk. backend NULL: the best that is in it. */
+static int backends_install_local(struct cli *cli, struct path_request *r, const char *file,
+                                  const char *backend, struct gfxb_error *err)
+{
+    const struct package_local local = {.path = file, .backend = backend};
+    struct package_env env = backends_env(r);
+    struct path path = {0};
+    char digest[DIGEST_HEX];
+    struct str target = backends_only_target(r->machine);
+    char *CLEAN_FREE gfx = target.n ? str_dup(target) : NULL;
+    env.gfx = gfx;
+    int result = package_install_local(&env, &local, digest, err);
+    if (result == 0)
+        result = backends_prove_package(cli, r, digest, &path, err);
+    path_done(&path);
+    return result;
+}
+
+static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
+                            struct gfxb_error *err)
+{
+    enum plan_backend backend = PLAN_BACKENDS;
+    struct path path = {0};
+    const char *word = args->word[1];
+    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
+        (strchr(word, '/') || access(word, F_OK) == 0))
+        return backends_install_local(cli, r, word, NULL, err);
+    int result = backends_read_name(word, &backend, err);
+    if (result < 0)
+        return result;
+    if (args->n_words > 2) {
+        r->wish.backend = (int)backend;
+        return backends_install_local(cli, r, args->word[2], backends_package_name(backend), err);
+    }
+    r->wish.backend = (int)backend;
+    result = path_walk(r, &path, err);
+    if (result < 0)
+        result = cli_nowhere(cli, &path, result, err);
+    else if (cli->json)
+        result = cli_print_json(cli_json_choice(path.running), err);
+    else
+        printf("%s is installed and proven: %s\n", path.package->id, path.running->reason);
+    path_done(&path);
+    return result;
+}
+
+/* ---- verify ---- */
 
 static int backends_verify_choice(const struct path_request *r, struct path *path, size_t i,
                                   json_t *results, bool *all_passed, struct gfxb_error *err)
@@ -215,7 +300,7 @@ static int backends_read_list(const struct path_request *r, const struct cli_arg
 static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
-    enum plan_backend backend;
+    enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
     struct package_list list;
     int result = backends_read_list(r, args, &backend, &list, err);
@@ -252,7 +337,7 @@ static const char *backends_find_digest(const struct package_list *list, const c
 static int backends_use(struct cli *cli, struct path_request *r, const struct cli_args *args,
                         struct gfxb_error *err)
 {
-    enum plan_backend backend;
+    enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
     struct package_list list;
     int result = backends_read_list(r, args, &backend, &list, err);
@@ -309,11 +394,13 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
 
 const struct cli_command cli_command_backends = {
     .name = "backends",
-    .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [DIGEST]",
+    .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
     .about = "list       every backend with its state, and what is installed\n"
-             "install    bring the best package of a backend here and prove it\n"
+             "install    bring the best package of a backend here and prove it; or, without the\n"
+             "           network, an archive (FILE), or a directory or llama-server, which stays\n"
+             "           where it is\n"
              "verify     prove what is installed again, also what failed before\n"
              "remove     remove the packages of a backend\n"
              "use        prefer one installed package (DIGEST or its beginning); 'none' ends that",

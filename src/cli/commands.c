@@ -221,7 +221,9 @@ void cli_catch_signals(void)
 
 int cli_main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, not our end */
+    child_open_standard_fds(); /* cron and supervisors may have closed some */
+    signal(SIGPIPE, SIG_IGN);  /* a reader that went away is an error of write, not our end */
+    signal(SIGCHLD, SIG_DFL);  /* inherited as ignored, no child could be waited for */
     struct cli cli = {0};
     cli.log = (struct log){cli_write_log, &cli};
     struct gfxb_error err = {0};

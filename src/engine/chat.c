@@ -23,6 +23,7 @@ struct chat_progress {
     bool told;     /* that it takes long */
     bool finished; /* the engine said that the answer is whole */
     bool sent_done;
+    int stopped;       /* what on_text said; negative: it wants no more */
     char refusal[400]; /* an error in the stream */
 };
 
@@ -38,8 +39,8 @@ static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
         buf_add_str(&p->text, piece);
     if (!buf_ok(&p->text))
         return -EFBIG;
-    int code = p->chat->on_text ? p->chat->on_text(p->chat->context, piece, thinking) : 0;
-    return code < 0 ? -ECANCELED : 0;
+    p->stopped = p->chat->on_text ? p->chat->on_text(p->chat->context, piece, thinking) : 0;
+    return p->stopped < 0 ? -ECANCELED : 0;
 }
 
 static int chat_take_chunk(struct chat_progress *p, const struct chunk *chunk)
@@ -169,7 +170,7 @@ static int chat_cut_off(struct engine *engine, const struct chat_progress *p,
     int64_t until = child_now_ms() + CHAT_END_MS;
     int code = 0;
     while (code == 0 && child_now_ms() < until) {
-        if (!engine->ended && child_wait(&engine->child, 20, &engine->status) != 0)
+        if (!engine->ended && child_wait(&engine->child, 20, &engine->status) > 0)
             engine->ended = true;
         code = engine_check(engine, &why);
     }
@@ -192,6 +193,16 @@ static int chat_timed_out(const struct chat_progress *p, struct gfxb_error *err)
                      p->text.n, waited);
 }
 
+/* The caller's function wants no more. A signal that breaks off its writing is no fault of it. */
+static int chat_stopped(const struct chat_progress *p, struct gfxb_error *err)
+{
+    int code = -p->stopped;
+    if (code == GFXB_E_INTERRUPTED || (p->chat->cancel && *p->chat->cancel))
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    return error_set(err, code, "cannot write the answer: %s",
+                     code < GFXB_E_GFX_UNKNOWN ? error_errno_text(code) : gfxb_code_name(code));
+}
+
 static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
                        struct gfxb_error *err)
 {
@@ -199,8 +210,9 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
     case ETIMEDOUT:
         return chat_timed_out(p, err);
     case EINTR:
-    case ECANCELED:
         return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    case ECANCELED:
+        return chat_stopped(p, err);
     case EREMOTEIO:
         return chat_refused(p, 200, err);
     case EFBIG:

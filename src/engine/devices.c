@@ -101,7 +101,7 @@ int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
     struct launch launch;
     struct child_result result;
     deadline_ms = deadline_ms > 0 ? deadline_ms : DEVICES_DEADLINE_MS;
-    int code = rundir_open(spec->runtime_dir, &rundir, err);
+    int code = rundir_open(spec->runtime_dir, spec->cancel, &rundir, err);
     if (code < 0)
         return code;
     code = launch_new(spec, rundir.path, NULL, &launch, err);

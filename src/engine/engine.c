@@ -218,7 +218,7 @@ int running_start(const struct engine_spec *spec, struct engine **ret_engine, st
     if (code == 0)
         code = engine_make_key(engine->key, err);
     if (code == 0)
-        code = rundir_open(spec->runtime_dir, &engine->rundir, err);
+        code = rundir_open(spec->runtime_dir, spec->cancel, &engine->rundir, err);
     if (code == 0)
         code = engine_spawn(engine, spec, err);
     if (code == 0)

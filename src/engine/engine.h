@@ -95,7 +95,7 @@ struct engine_chat {
     int whole_ms;         /* deadline for the answer; 0 none */
     size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
     /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
-     * Negative: stop there with "interrupted". NULL none. */
+     * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
     int (*on_text)(void *context, struct str piece, bool thinking);
     void *context;
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */

@@ -26,7 +26,7 @@ int kept_write(const char *dir, const char *name, const void *bytes, size_t n,
         return error_set(err, ENOMEM, "out of memory");
     int code = fs_make_dirs(dir, 0755, err);
     if (code == 0)
-        code = fs_lock(lock, true, &fd, err);
+        code = fs_lock(lock, true, NULL, &fd, err);
     if (code < 0)
         return code;
     kept_sweep(dir);

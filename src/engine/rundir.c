@@ -47,7 +47,7 @@ static void rundir_sweep(const char *base)
         char *CLEAN_FREE path = fs_join(base, entry->d_name);
         char *CLEAN_FREE lock = path ? fs_join(path, "lock") : NULL;
         int CLEAN_CLOSE fd = -1;
-        if (lock && fs_lock(lock, false, &fd, NULL) == 0)
+        if (lock && fs_lock(lock, false, NULL, &fd, NULL) == 0)
             fs_remove_tree(path);
     }
     if (dir)
@@ -76,7 +76,7 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
     lock = fs_join(rundir->path, "lock");
     if (!rundir->socket || !rundir->log || !lock)
         return error_set(err, ENOMEM, "out of memory");
-    return fs_lock(lock, false, &rundir->lock_fd, err);
+    return fs_lock(lock, false, NULL, &rundir->lock_fd, err);
 }
 
 /* Can a socket in a run directory below base have a name that the kernel takes, and that the
@@ -108,7 +108,8 @@ static int rundir_base(const char *runtime_dir, char **ret_base, struct gfxb_err
     return 0;
 }
 
-int rundir_open(const char *runtime_dir, struct rundir *ret_rundir, struct gfxb_error *err)
+int rundir_open(const char *runtime_dir, const volatile sig_atomic_t *cancel,
+                struct rundir *ret_rundir, struct gfxb_error *err)
 {
     char *CLEAN_FREE base = NULL;
     int code = rundir_base(runtime_dir, &base, err);
@@ -118,7 +119,7 @@ int rundir_open(const char *runtime_dir, struct rundir *ret_rundir, struct gfxb_
     int CLEAN_CLOSE gate = -1;
     if (!gate_path)
         return error_set(err, ENOMEM, "out of memory");
-    code = fs_lock(gate_path, true, &gate, err);
+    code = fs_lock(gate_path, true, cancel, &gate, err);
     if (code < 0)
         return code;
     rundir_sweep(base);

@@ -26,7 +26,7 @@ static int card_read_hex(const struct gfx_cursor *at, unsigned column, size_t di
 
 static int card_read_key(const struct gfx_cursor *at, struct gfx_card *card, struct gfxb_error *err)
 {
-    unsigned device, revision = 0;
+    unsigned device = 0, revision = 0;
     bool any = str_is(at->row->field[REVISION], "*");
     int result = card_read_hex(at, DEVICE, 4, &device, err);
     if (result == 0 && !any)

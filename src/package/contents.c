@@ -4,13 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <gnu/libc-version.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define CONTENTS_DEPTH    6
-#define CONTENTS_LIST_MAX (1u << 20)
+#define CONTENTS_DEPTH 6
 
 /* Which file makes a package one of a backend, best backend first. */
 static const struct contents_backend {
@@ -29,13 +28,16 @@ struct contents_found {
     char *executable;
     char *backend_dir;
     const struct contents_backend *backend;
-    char *library_path; /* NULL none */
+    char *loader, *libc_dir; /* NULL: the computer's */
+    char *library_path;      /* NULL none */
 };
 
 static void contents_found_done(struct contents_found *found)
 {
     free(found->executable);
     free(found->backend_dir);
+    free(found->loader);
+    free(found->libc_dir);
     free(found->library_path);
 }
 
@@ -45,6 +47,15 @@ static bool contents_is_file(const char *dir, const char *below, const char *nam
     struct stat st;
     int n = snprintf(path, sizeof(path), "%s/%s%s%s", dir, below, below[0] ? "/" : "", name);
     return n > 0 && (size_t)n < sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Not every file system says what an entry is (XFS without ftype, some network ones). */
+static bool contents_is_dir(int dir_fd, const struct dirent *entry)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    return fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* The directory, relative to dir, that holds a file of this name; nearest to the top first.
@@ -62,7 +73,7 @@ static int contents_find(const char *dir, const char *below, const char *name, i
     const struct dirent *entry;
     int r = -ENOENT;
     while (entries && r == -ENOENT && (entry = readdir(entries))) {
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.' || !contents_is_dir(dirfd(entries), entry))
             continue;
         char *CLEAN_FREE next = below[0] ? fs_join(below, entry->d_name) : strdup(entry->d_name);
         r = next ? contents_find(dir, next, name, depth - 1, ret_below) : -ENOMEM;
@@ -112,22 +123,52 @@ static int contents_find_backend(const struct contents *contents, struct content
     return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
+/* An archive with a C library of its own beside its own loader is started with that loader. */
+static int contents_find_loader(const struct contents *contents, struct contents_found *found,
+                                struct gfxb_error *err)
+{
+    char *CLEAN_FREE below = NULL;
+    int r = contents_find(contents->dir, "", CONTENTS_LOADER, CONTENTS_DEPTH, &below);
+    if (r == -ENOENT || (r == 0 && !contents_is_file(contents->dir, below, "libc.so.6")))
+        return 0;
+    if (r == 0) {
+        found->loader = below[0] ? fs_join(below, CONTENTS_LOADER) : strdup(CONTENTS_LOADER);
+        found->libc_dir = below;
+        below = NULL;
+    }
+    return found->loader ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static void contents_add_dir(struct buf *path, struct str dir)
+{
+    if (path->n)
+        buf_add_char(path, ':');
+    buf_add_str(path, dir.n ? dir : STR("."));
+}
+
 /*
  * HIP opens some of its libraries by name while it runs, so a ROCm engine gets its own directory to
- * look in, and its runtime's. Others do without: what stands in the library path is also found by
- * the GPU driver that Vulkan loads into the process.
+ * look in, and its runtime's. An engine with a loader of its own has nothing else to look in.
+ * Others do without: what stands in the library path is also found by the GPU driver that Vulkan
+ * loads into the process.
  */
 static int contents_make_library_path(const struct contents *contents, struct contents_found *found,
                                       struct gfxb_error *err)
 {
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
-    if (strcmp(found->backend->backend, "rocm") != 0)
+    const char *slash = strrchr(found->executable, '/');
+    struct str own = {found->executable, slash ? (size_t)(slash - found->executable) : 0};
+    bool is_rocm = strcmp(found->backend->backend, "rocm") == 0;
+    if (!is_rocm && !found->loader)
         return 0;
-    buf_add_text(&path, found->backend_dir[0] ? found->backend_dir : ".");
-    if (contents->library_path.n) {
-        buf_add_char(&path, ':');
-        buf_add_str(&path, contents->library_path);
-    }
+    if (found->loader)
+        contents_add_dir(&path, str_from(found->libc_dir));
+    if (found->loader && !str_is(own, found->libc_dir))
+        contents_add_dir(&path, own);
+    if (is_rocm && !(found->loader && str_is(own, found->backend_dir)))
+        contents_add_dir(&path, str_from(found->backend_dir));
+    if (contents->library_path.n)
+        contents_add_dir(&path, contents->library_path);
     found->library_path = buf_take(&path);
     return found->library_path ? 0 : error_set(err, ENOMEM, "out of memory");
 }
@@ -156,137 +197,54 @@ static int contents_add_roots(const char *dir, const struct contents_found *foun
 }
 
 static int contents_check_libraries(const struct package_env *env, const struct contents *contents,
-                                    const struct contents_found *found, struct gfxb_error *err)
+                                    const struct names *roots, struct str library_path,
+                                    struct gfxb_error *err)
 {
-    struct names roots = {0}, missing = {0};
-    struct str library_path = str_from(found->library_path);
-    int r = contents_add_roots(contents->dir, found, &roots);
-    if (r < 0)
-        error_set(err, ENOMEM, "out of memory");
-    if (r == 0)
-        r = closure_find_missing(env, contents->dir, &roots, library_path, &missing, err);
+    struct names missing = {0};
+    int r = closure_find_missing(env, contents->dir, roots, library_path, &missing, err);
     if (r == 0 && missing.n)
         r = closure_explain(env, contents->dir, library_path, &missing, contents->what, err);
-    names_done(&roots);
     names_done(&missing);
     return r;
 }
 
-/* "2.9" is below "2.38". */
-static bool contents_version_below(const char *a, const char *b)
+/* The package as it was found; owned by it from here on. */
+static int contents_fill(struct contents_found *found, struct package *package,
+                         struct gfxb_error *err)
 {
-    struct str rest[2] = {str_from(a), str_from(b)};
-    for (;;) {
-        struct str piece[2] = {STR_NONE, STR_NONE};
-        uint64_t number[2] = {0, 0};
-        bool more[2];
-        for (int i = 0; i < 2; i++) {
-            more[i] = str_cut(&rest[i], '.', &piece[i]);
-            str_to_u64(piece[i], 10, &number[i]);
-        }
-        if (!more[0] && !more[1])
-            return false;
-        if (number[0] != number[1])
-            return number[0] < number[1];
-    }
-}
-
-static int contents_check_glibc(const struct package_env *env, const struct contents *contents,
-                                const struct inspection *seen, struct gfxb_error *err)
-{
-    const char *have = gnu_get_libc_version();
-    if (seen->own_libc || !seen->glibc[0] || !root_is_live(env->root) ||
-        !contents_version_below(have, seen->glibc))
-        return 0;
-    return error_set(err, GFXB_E_GLIBC_TOO_OLD,
-                     "%.*s needs glibc %s and this computer has %s: it cannot run here",
-                     STR_ARG(contents->what), seen->glibc, have);
-}
-
-static int contents_check_blas(const struct package_env *env, const struct contents *contents,
-                               const struct inspection *seen, struct str blas,
-                               struct gfxb_error *err)
-{
-    const struct gfx_target *target =
-        env->gfx && env->tables ? gfx_target_find(env->tables, str_from(env->gfx)) : NULL;
-    if (!target || seen->blas.rocblas.n == 0 ||
-        gfx_covers(env->tables, target, blas, NULL) != GFX_VIA_NONE)
-        return 0;
-    return error_set(err, GFXB_E_BLAS_KERNELS_MISSING,
-                     "the rocBLAS of %.*s has kernels for %.*s and none for %s: the engine would "
-                     "abort at the first large matrix product",
-                     STR_ARG(contents->what), STR_ARG(blas), env->gfx);
-}
-
-char *contents_join(const struct names *names)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(CONTENTS_LIST_MAX);
-    for (size_t i = 0; i < names->n; i++)
-        buf_addf(&text, "%s%s", i ? " " : "", names->name[i]);
-    return buf_take(&text);
-}
-
-/* Measure everything below dir: GPU code, kernel files, what it needs. */
-static int contents_inspect(const struct package_env *env, const struct contents *contents,
-                            const struct contents_found *found, struct package *package,
-                            struct gfxb_error *err)
-{
-    struct inspection seen = {0};
-    struct inspect_options options = {.tables = env->tables, .library_path = found->library_path};
-    bool is_rocm = strcmp(found->backend->backend, "rocm") == 0;
-    int r = package_inspect(contents->dir, &options, &seen, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < seen.problems.n; i++)
-        log_at(env->log, LOG_WARNING, "%.*s: %s", STR_ARG(contents->what), seen.problems.name[i]);
-    char *CLEAN_FREE what = str_dup(contents->what);
-    char *gfx = contents_join(&seen.gfx);
-    char *blas = contents_join(&seen.blas.rocblas);
-    if (!gfx || !blas || !what)
-        r = error_set(err, ENOMEM, "out of memory");
-    if (r == 0)
-        r = contents_check_glibc(env, contents, &seen, err);
-    if (r == 0 && is_rocm)
-        r = measure_check_gfx(env, what, str_from(gfx), err);
-    if (r == 0 && is_rocm)
-        r = contents_check_blas(env, contents, &seen, str_from(blas), err);
-    if (r == 0 && is_rocm) {
-        package->gfx = gfx;
-        gfx = NULL;
-    }
-    if (r == 0 && is_rocm && seen.blas.rocblas.n) {
-        package->blas = blas;
-        blas = NULL;
-    }
-    free(gfx);
-    free(blas);
-    package_inspection_done(&seen);
-    return r;
+    package->backend = strdup(found->backend->backend);
+    package->executable = found->executable;
+    package->backend_dir = found->backend_dir[0] ? found->backend_dir : strdup(".");
+    package->loader = found->loader;
+    package->library_path = found->library_path;
+    if (!found->backend_dir[0])
+        free(found->backend_dir);
+    free(found->libc_dir);
+    *found = (struct contents_found){0};
+    return package->backend && package->backend_dir ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
 int contents_describe(const struct package_env *env, const struct contents *contents,
                       struct package *package, struct gfxb_error *err)
 {
     struct contents_found found = {0};
+    struct names roots = {0};
     int r = contents_find_engine(contents, &found, err);
     if (r == 0)
         r = contents_find_backend(contents, &found, err);
     if (r == 0)
+        r = contents_find_loader(contents, &found, err);
+    if (r == 0)
         r = contents_make_library_path(contents, &found, err);
-    if (r == 0)
-        r = contents_inspect(env, contents, &found, package, err);
-    if (r == 0)
-        r = contents_check_libraries(env, contents, &found, err);
-    if (r == 0 && !(package->backend = strdup(found.backend->backend)))
+    if (r == 0 && contents_add_roots(contents->dir, &found, &roots) < 0)
         r = error_set(err, ENOMEM, "out of memory");
-    if (r == 0) {
-        package->executable = found.executable;
-        package->backend_dir = found.backend_dir[0] ? found.backend_dir : strdup(".");
-        if (!found.backend_dir[0])
-            free(found.backend_dir);
-        package->library_path = found.library_path;
-        found = (struct contents_found){0};
-    }
+    if (r == 0)
+        r = contents_fill(&found, package, err);
+    if (r == 0)
+        r = measure_package(env, contents->dir, contents->what, package, err);
+    if (r == 0)
+        r = contents_check_libraries(env, contents, &roots, str_from(package->library_path), err);
     contents_found_done(&found);
+    names_done(&roots);
     return r;
 }

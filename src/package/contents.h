@@ -7,6 +7,13 @@
 
 #include "package/package.h"
 
+/* The C library's loader: an engine that brings one beside its libc.so.6 is started with it. */
+#if defined(__aarch64__)
+#define CONTENTS_LOADER "ld-linux-aarch64.so.1"
+#else
+#define CONTENTS_LOADER "ld-linux-x86-64.so.2"
+#endif
+
 /* What a package is to be. Strings are lent. */
 struct contents {
     const char *dir;         /* the stage, or what stands for it: paths are relative to it */
@@ -16,15 +23,12 @@ struct contents {
 };
 
 /*
- * Find the engine below dir and fill backend, executable, backend_dir, library_path, gfx and blas
- * of *package, which are owned by it. Codes: package-unavailable (no llama-server, no such backend
- * in it), glibc-too-old, library-missing, gfx-not-in-package (env->gfx), blas-kernels-missing.
+ * Find the engine below dir and fill backend, executable, loader, backend_dir, library_path, gfx
+ * and blas of *package, which are owned by it. Codes: package-unavailable (no llama-server, no such
+ * backend in it), glibc-too-old, library-missing, gfx-not-in-package (env->gfx),
+ * blas-kernels-missing.
  */
 int contents_describe(const struct package_env *env, const struct contents *contents,
                       struct package *package, struct gfxb_error *err);
-
-/* Blank-separated; to be freed by the caller; NULL out of memory. */
-struct names;
-char *contents_join(const struct names *names);
 
 #endif

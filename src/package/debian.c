@@ -86,7 +86,7 @@ static int job_try_suite(struct debian_job *job, const struct debian_archive *ar
     if (r == 0)
         r = job_read_parts(job, err);
     if (r == 0 && job->parts.gfx) /* said before half a gigabyte is fetched; measured afterwards */
-        r = measure_check_gfx(job->env, "the distribution's package", str_from(job->parts.gfx),
+        r = measure_check_gfx(job->env, STR("the distribution's package"), str_from(job->parts.gfx),
                               err);
     if (r == 0 && !any_libc && job_libc_too_old(job))
         r = error_set(err, GFXB_E_GLIBC_TOO_OLD,
@@ -241,7 +241,7 @@ static int job_build(const struct debian_job *job, const char *digest, struct st
     if (r == 0)
         r = debian_recipe_apply(stage->dir, &package, err);
     if (r == 0)
-        r = measure_package(job->env, stage->dir, &package, err);
+        r = measure_package(job->env, stage->dir, job->row->id, &package, err);
     job_facts(job, &facts);
     if (r == 0)
         r = store_publish(job->env, stage, &package, buf_view(&facts), err);

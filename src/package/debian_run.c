@@ -143,8 +143,10 @@ static int run_attend(struct child *child, const struct debian_watch *watch, int
     struct run_state state = {watch, 0, now, now, now};
     for (;;) {
         int r = child_wait(child, RUN_WATCH_MS, ret_status);
-        if (r < 0)
+        if (r < 0) {
+            child_end(child, 0, ret_status);
             return r;
+        }
         run_look(&state);
         if (r > 0)
             return 0;
@@ -188,5 +190,7 @@ int debian_run_watched(const char *const *argv, const struct debian_watch *watch
     if (r == -GFXB_E_INTERRUPTED)
         return debian_run_check_cancel(watch->env, err);
     run_read_complaints(fd, ret_complaints);
+    if (r < 0 && r != -ETIMEDOUT)
+        return error_set(err, -r, "cannot wait for %s: %s", argv[0], error_errno_text(-r));
     return run_verdict(argv[0], r == 0 && status == 0, r == -ETIMEDOUT, status, err);
 }

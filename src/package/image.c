@@ -53,7 +53,7 @@ int image_read(const struct image *image, uint64_t offset, void *ret_bytes, size
 {
     if (!image_holds(image, (struct extent){offset, n}))
         return -ENODATA;
-    size_t got;
+    size_t got = 0;
     int r = image_read_some(image, offset, ret_bytes, n, &got);
     if (r < 0)
         return r;

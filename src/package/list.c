@@ -138,15 +138,6 @@ void package_list_done(struct package_list *list)
     *list = (struct package_list){NULL, 0};
 }
 
-const struct package *package_list_find(const struct package_list *list, const char *id)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (strcmp(list->item[i].id, id) == 0)
-            return &list->item[i];
-    }
-    return NULL;
-}
-
 bool store_has_id(const struct package_env *env, struct str id)
 {
     struct package_list list = {NULL, 0};

@@ -34,6 +34,7 @@ struct local_job {
     char *path;                    /* absolute, links followed */
     const char *name;              /* its last part */
     char sha256[DIGEST_HEX];       /* of an archive */
+    char digest[DIGEST_HEX];       /* of the package */
     struct store_stage stage;
     char *library_path;
 };
@@ -63,13 +64,13 @@ static char *local_id(const struct local_job *job, const char *provider)
     return id;
 }
 
-static int local_name(const struct local_job *job, const char *provider, const char *digest,
-                      struct package *package, struct gfxb_error *err)
+static int local_name(const struct local_job *job, const char *provider, struct package *package,
+                      struct gfxb_error *err)
 {
     package->id = job->row ? str_dup(job->row->id) : local_id(job, provider);
     package->provider = job->row ? str_dup(job->row->provider) : strdup(provider);
     package->version = job->row && job->row->tag.n ? str_dup(job->row->tag) : strdup("local");
-    package->digest = strdup(digest);
+    package->digest = strdup(job->digest);
     bool is_all = package->id && package->provider && package->version && package->digest;
     return is_all ? 0 : local_no_memory(err);
 }
@@ -111,7 +112,7 @@ static void local_find_runtime(struct local_job *job, const char *engine)
         job->library_path = NULL;
 }
 
-static int local_publish(struct local_job *job, const char *digest, struct gfxb_error *err)
+static int local_publish(struct local_job *job, struct gfxb_error *err)
 {
     struct package package = {0};
     struct buf CLEAN_BUF facts = BUF_INIT(LOCAL_TEXT_MAX);
@@ -125,7 +126,7 @@ static int local_publish(struct local_job *job, const char *digest, struct gfxb_
     };
     int r = contents_describe(job->env, &contents, &package, err);
     if (r == 0)
-        r = local_name(job, "file", digest, &package, err);
+        r = local_name(job, "file", &package, err);
     buf_addf(&facts, "part engine file:%s %s\n", job->name, job->sha256);
     if (r == 0)
         r = store_publish(job->env, &job->stage, &package, buf_view(&facts), err);
@@ -157,7 +158,6 @@ static int local_unpack(struct local_job *job, char **ret_engine, struct gfxb_er
 
 static int local_install_archive(struct local_job *job, uint64_t size, struct gfxb_error *err)
 {
-    char digest[DIGEST_HEX];
     char *CLEAN_FREE engine = NULL;
     struct buf CLEAN_BUF text = BUF_INIT(LOCAL_TEXT_MAX);
     int r = local_check_archive(job, err);
@@ -171,9 +171,9 @@ static int local_install_archive(struct local_job *job, uint64_t size, struct gf
     buf_addf(&text, LOCAL_RECIPE "\narchive %s\nbackend %s\nruntime %s\n", job->sha256,
              job->wish->backend ? job->wish->backend : "-",
              job->library_path ? job->library_path : "-");
-    if (!buf_ok(&text) || digest_bytes(text.p, text.n, digest) < 0)
+    if (!buf_ok(&text) || digest_bytes(text.p, text.n, job->digest) < 0)
         return local_no_memory(err);
-    return local_publish(job, digest, err);
+    return local_publish(job, err);
 }
 
 /* ---- an engine in its place ---- */
@@ -307,19 +307,25 @@ static const char *local_backend_file(const struct names *files, const char *nam
     return NULL;
 }
 
-static int local_measure(const struct package_env *env, const char *file, struct package *package,
-                         struct gfxb_error *err)
+/* An engine that has a C library and its loader beside it is started with them. */
+static int local_add_loader(const char *program, struct package *package)
 {
-    struct inspection seen = {0};
-    struct inspect_options options = {.tables = env->tables};
-    int r = package_inspect(file, &options, &seen, err);
-    if (r < 0)
-        return r;
-    package->gfx = contents_join(&seen.gfx);
-    package_inspection_done(&seen);
-    if (!package->gfx)
-        return local_no_memory(err);
-    return measure_check_gfx(env, file, str_from(package->gfx), err);
+    char *CLEAN_FREE dir = strndup(program, (size_t)(strrchr(program, '/') - program));
+    char *CLEAN_FREE libc = dir ? fs_join(dir, "libc.so.6") : NULL;
+    char *CLEAN_FREE loader = dir ? fs_join(dir, CONTENTS_LOADER) : NULL;
+    if (!libc || !loader)
+        return -ENOMEM;
+    if (access(libc, R_OK) < 0 || access(loader, X_OK) < 0)
+        return 0;
+    char *path = NULL;
+    if (asprintf(&path, "%s%s%s", dir, package->library_path ? ":" : "",
+                 package->library_path ? package->library_path : "") < 0)
+        return -ENOMEM;
+    free(package->library_path);
+    package->library_path = path;
+    package->loader = loader;
+    loader = NULL;
+    return 0;
 }
 
 static int local_describe_engine(const struct local_job *job, const char *program,
@@ -335,16 +341,15 @@ static int local_describe_engine(const struct local_job *job, const char *progra
                                                         : program;
     if (!file)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s has no %s backend", program, backend);
-    int r = strcmp(backend, "rocm") == 0 ? local_measure(job->env, file, package, err) : 0;
-    if (r < 0)
-        return r;
     const char *slash = strrchr(file, '/');
     package->backend = strdup(backend);
     package->executable = strdup(program);
     package->backend_dir = strndup(file, (size_t)(slash - file));
     package->library_path = job->library_path ? strdup(job->library_path) : NULL;
-    return package->backend && package->executable && package->backend_dir ? 0
-                                                                           : local_no_memory(err);
+    if (!package->backend || !package->executable || !package->backend_dir ||
+        (job->library_path && !package->library_path) || local_add_loader(program, package) < 0)
+        return local_no_memory(err);
+    return measure_package(job->env, file, str_from(file), package, err);
 }
 
 static int local_check_engine(const struct local_job *job, const char *program,
@@ -370,7 +375,6 @@ static int local_install_engine(struct local_job *job, const char *program, stru
 {
     struct package package = {0};
     struct names files = {0};
-    char digest[DIGEST_HEX];
     struct buf CLEAN_BUF facts = BUF_INIT(LOCAL_TEXT_MAX);
     int r = local_find_files(job->env, program, &files);
     if (r < 0)
@@ -383,9 +387,9 @@ static int local_install_engine(struct local_job *job, const char *program, stru
     if (r == 0)
         r = local_describe_engine(job, program, &files, &package, err);
     if (r == 0)
-        r = local_digest_files(&files, package.backend, digest, err);
+        r = local_digest_files(&files, package.backend, job->digest, err);
     if (r == 0)
-        r = local_name(job, "system", digest, &package, err);
+        r = local_name(job, "system", &package, err);
     if (r == 0)
         r = store_stage_new(job->env, 0, &job->stage, err);
     buf_addf(&facts, "part engine file:%s\n", program);
@@ -419,7 +423,7 @@ static bool local_is_program(const char *path)
 }
 
 int package_install_local(const struct package_env *env, const struct package_local *wish,
-                          struct gfxb_error *err)
+                          char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
 {
     struct local_job job = {.env = env, .wish = wish, .stage = STORE_STAGE_NONE};
     struct stat st;
@@ -441,6 +445,8 @@ int package_install_local(const struct package_env *env, const struct package_lo
         r = local_install_engine(&job, job.path, err);
     else
         r = local_install_archive(&job, (uint64_t)st.st_size, err);
+    if (r == 0)
+        memcpy(ret_digest, job.digest, sizeof(job.digest));
     local_done(&job);
     return r;
 }
@@ -453,10 +459,11 @@ static int local_install_row(const struct package_env *env, const struct gfx_pac
     char *CLEAN_FREE path = str_dup(row->locate);
     char *CLEAN_FREE backend = row->backend.n ? str_dup(row->backend) : NULL;
     char *CLEAN_FREE sha256 = row->sha256.n ? str_dup(row->sha256) : NULL;
+    char digest[DIGEST_HEX];
     if (!path)
         return local_no_memory(err);
     struct package_local wish = {.path = path, .backend = backend, .sha256 = sha256};
-    return package_install_local(env, &wish, err);
+    return package_install_local(env, &wish, digest, err);
 }
 
 static int local_usable(const struct package_env *env, struct gfxb_error *err)

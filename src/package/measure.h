@@ -6,16 +6,17 @@
 #include "package/package.h"
 
 /*
- * Fill package->gfx and package->blas from the files in dir, for a package whose backend needs code
- * objects (rocm); others stay "not inspected". package->library_path is set before.
- * gfx-not-in-package, blas-kernels-missing: nothing in it serves env->gfx.
+ * Look into a directory or a single file; package->backend, loader and library_path are set
+ * before. Fills package->gfx and package->blas where the backend needs code objects (rocm); others
+ * stay "not inspected". what: its name for people. Damaged files are told to the log. Codes:
+ * glibc-too-old, gfx-not-in-package and blas-kernels-missing (nothing in it serves env->gfx).
  */
-int measure_package(const struct package_env *env, const char *dir, struct package *package,
-                    struct gfxb_error *err);
+int measure_package(const struct package_env *env, const char *path, struct str what,
+                    struct package *package, struct gfxb_error *err);
 
 /* 0, or gfx-not-in-package when no target of the blank-separated list serves env->gfx. An unknown
  * env->gfx is served by everything. what: whose list it is, for the sentence. */
-int measure_check_gfx(const struct package_env *env, const char *what, struct str list,
+int measure_check_gfx(const struct package_env *env, struct str what, struct str list,
                       struct gfxb_error *err);
 
 #endif

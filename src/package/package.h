@@ -67,7 +67,6 @@ struct package_env {
 int package_list_new(const struct package_env *env, struct package_list *ret_list,
                      struct gfxb_error *err);
 void package_list_done(struct package_list *list);
-const struct package *package_list_find(const struct package_list *list, const char *id);
 
 /* Bring the package of this row here, or find it complete: when one with the row's id is installed
  * nothing is fetched. Codes: offline, no-package, package-unavailable, digest-mismatch, disk-full
@@ -85,11 +84,11 @@ struct package_local {
 /*
  * Install it without the network. An archive is unpacked into the store; one whose sha256 a row of
  * the tables has becomes that row's package. A directory or a llama-server stays where it is: its
- * package refers to it, under the digest of the engine's files as they are now. Codes as with
- * package_install, and -ENOENT.
+ * package refers to it, under the digest of the engine's files as they are now. ret_digest: of the
+ * package, which may have been there before. Codes as with package_install, and -ENOENT.
  */
 int package_install_local(const struct package_env *env, const struct package_local *wish,
-                          struct gfxb_error *err);
+                          char ret_digest[static DIGEST_HEX], struct gfxb_error *err);
 
 /* Remove one installed package and its pin. -ENOENT: no such. */
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);

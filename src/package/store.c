@@ -184,15 +184,16 @@ int store_cache_open(const struct package_env *env, const char *provider, char *
     char *CLEAN_FREE dir = NULL;
     char *CLEAN_FREE lock = NULL;
     char *CLEAN_FREE cache = fs_join(env->data_dir, "cache");
+    const volatile sig_atomic_t *cancel = env->net ? env->net->fetch.cancel : NULL;
     if (!cache || store_cache_names(env, provider, &dir, &lock) < 0)
         return store_out_of_memory(err);
     int CLEAN_CLOSE fd = -1;
     int r = fs_make_dirs(cache, 0755, err);
     if (r == 0)
-        r = fs_lock(lock, false, &fd, err);
+        r = fs_lock(lock, false, NULL, &fd, err);
     if (r == -EWOULDBLOCK) {
         log_at(env->log, LOG_INFO, "another gfxbridge is installing; waiting until it is done");
-        r = fs_lock(lock, true, &fd, err);
+        r = fs_lock(lock, true, cancel, &fd, err);
     }
     if (r == 0)
         r = fs_make_dirs(dir, 0700, err);
@@ -220,7 +221,7 @@ void store_sweep_cache(const struct package_env *env, const char *provider)
     char *CLEAN_FREE lock = NULL;
     int CLEAN_CLOSE fd = -1;
     if (store_cache_names(env, provider, &dir, &lock) < 0 || !store_is_old(dir) ||
-        fs_lock(lock, false, &fd, NULL) < 0)
+        fs_lock(lock, false, NULL, &fd, NULL) < 0)
         return;
     if (store_is_old(dir))
         fs_remove_tree(dir);

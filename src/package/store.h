@@ -50,8 +50,8 @@ bool store_has_id(const struct package_env *env, struct str id);
 
 /*
  * The provider's cache directory, made when absent, for this process alone until *ret_lock_fd is
- * closed: waits, and says so, while another process has it. It is removed with everything in it
- * when it was not used for a day.
+ * closed: waits, and says so, while another process has it; env's cancel ends that. It is removed
+ * with everything in it when it was not used for a day.
  */
 int store_cache_open(const struct package_env *env, const char *provider, char **ret_dir,
                      int *ret_lock_fd, struct gfxb_error *err);

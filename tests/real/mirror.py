@@ -506,6 +506,40 @@ def real_engine():
         assert code == 0 or "error: library-missing: " in said, said
 
 
+def real_engine_from_a_local_file():
+    """The distribution's engine with its own C library, as an archive of this computer's disk:
+    installed, proven and asked by the program itself, without the network."""
+    data = fresh()
+    done = call("backends", "install", "llamacpp:cpu", "--data-dir", data, code=None, timeout=600)
+    if not packages(data):
+        raise tap.Skip("the distribution's engine is out of reach: " +
+                       (done.stderr.strip().splitlines() or ["?"])[-1])
+    tree = os.path.join(TOP, "trees", "real with libc")
+    os.makedirs(tree)
+    wanted = re.compile(r"llama-server$|(lib|ld-linux)[^/]*\.so[.0-9]*$")
+    for where, _, names in os.walk(os.path.join(data, "packages")):
+        for name in names:
+            if wanted.match(name) and "/share/" not in where:
+                shutil.copy(os.path.join(where, name), tree, follow_symlinks=True)
+    path = os.path.join(TOP, "archives", "real with libc.tar.gz")
+    mw.tar_gz(path, tree, "llama-t1")
+    data = fresh()
+    value = answer("backends", "install", path, "--data-dir", data, "--no-network", timeout=600)
+    assert value["passed"] and value["backend"] == "cpu", value
+    package, = packages(data)
+    assert package["provider"] == "file" and package["library_path"] == "engine", package
+    value = answer("run", "--data-dir", data, "--no-network", "Which gfx is the Radeon RX 7900 XT?")
+    assert "gfx1100" in value["text"] and value["package"] == package["id"], value
+    again = answer("backends", "install", "llamacpp:cpu", path, "--data-dir", data, "--no-network")
+    assert again["passed"], again
+    said = call("backends", "install", "llamacpp:rocm", path, "--data-dir", data, "--no-network",
+                code=1).stderr
+    assert "no rocm backend" in said, said
+    value = answer("backends", "install", tree, "--data-dir", data, "--no-network")
+    assert value["passed"] and value["package"] == "system-real_with_libc", value
+    assert leftovers(data) == []
+
+
 # ---- disk, kills, company ----
 
 def on_small_disk(megabytes, *words):
@@ -724,6 +758,7 @@ CASES = [
     *API_FAULTS,
     *FAULTS,
     ("the distribution's engine in a release's layout", real_engine),
+    ("the same with its C library, from a local file", real_engine_from_a_local_file),
     ("runtime that is not at the index", runtime_missing_at_the_index),
     ("runtime of another version", runtime_of_another_version),
     ("name that promises too much", name_that_promises_too_much),

@@ -38,8 +38,9 @@ static int tool_install(const struct package_env *env, const char *id)
 static int tool_local(const struct package_env *env, const char *path, const char *backend)
 {
     struct gfxb_error err = {0};
+    char digest[DIGEST_HEX];
     struct package_local wish = {.path = path, .backend = backend};
-    return package_install_local(env, &wish, &err) < 0 ? tool_fail(&err) : 0;
+    return package_install_local(env, &wish, digest, &err) < 0 ? tool_fail(&err) : 0;
 }
 
 static const char *tool_or(const char *text)

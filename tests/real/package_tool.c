@@ -67,12 +67,16 @@ static int tool_list(const struct package_env *env, const char *command_id)
     struct package_list list = {NULL, 0};
     if (package_list_new(env, &list, &err) < 0)
         return tool_fail(&err);
-    const struct package *found = command_id ? package_list_find(&list, command_id) : NULL;
+    const struct package *found = NULL;
+    for (size_t i = 0; i < list.n; i++) {
+        const struct package *p = &list.item[i];
+        if (!command_id)
+            printf("%s %s %s %s\n", p->digest, p->id, p->backend, p->version);
+        else if (!found && strcmp(p->id, command_id) == 0)
+            found = p;
+    }
     if (found)
         tool_print_command(found);
-    for (size_t i = 0; i < list.n && !command_id; i++)
-        printf("%s %s %s %s\n", list.item[i].digest, list.item[i].id, list.item[i].backend,
-               list.item[i].version);
     package_list_done(&list);
     return command_id && !found ? 1 : 0;
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -206,12 +207,61 @@ static void fs_lock_is_exclusive(void **state)
     (void)state;
     char *dir = scratch_dir(), *path = fs_join(dir, "lock");
     int first = -1, second = -1;
-    assert_int_equal(fs_lock(path, true, &first, NULL), 0);
-    assert_int_equal(fs_lock(path, false, &second, NULL), -EWOULDBLOCK);
+    assert_int_equal(fs_lock(path, true, NULL, &first, NULL), 0);
+    assert_int_equal(fs_lock(path, false, NULL, &second, NULL), -EWOULDBLOCK);
     /* Removed by its holder: the next one must not lock the dead file. */
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(fs_lock(path, false, &second, NULL), 0);
+    assert_int_equal(fs_lock(path, false, NULL, &second, NULL), 0);
     close(first);
+    close(second);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(path);
+    free(dir);
+}
+
+static volatile sig_atomic_t cancelled;
+
+static void cancel_now(int number)
+{
+    (void)number;
+    cancelled = 1;
+}
+
+static void fs_lock_waits_until_it_is_free_or_cancelled(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir(), *path = fs_join(dir, "lock");
+    struct gfxb_error err = {.code = 0};
+    const struct itimerval soon = {.it_value = {.tv_usec = 100000}};
+    int first = -1, second = -1, ready[2];
+    assert_int_equal(fs_lock(path, true, NULL, &first, NULL), 0);
+    cancelled = 0;
+    signal(SIGALRM, cancel_now); /* SA_RESTART: flock itself would go on sleeping */
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    assert_int_equal(fs_lock(path, true, &cancelled, &second, &err), -GFXB_E_INTERRUPTED);
+    assert_int_equal(err.code, GFXB_E_INTERRUPTED);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(second, -1);
+    close(first);
+    /* A free lock needs no waiting. */
+    assert_int_equal(fs_lock(path, true, &cancelled, &second, NULL), 0);
+    close(second);
+    signal(SIGALRM, SIG_DFL);
+
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fs_lock(path, true, NULL, &first, NULL) < 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        usleep(100000);
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &(char){0}, 1), 1);
+    cancelled = 0;
+    assert_int_equal(fs_lock(path, true, &cancelled, &second, NULL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ready[0]);
     close(second);
     assert_int_equal(fs_remove_tree(dir), 0);
     free(path);
@@ -255,16 +305,9 @@ static void child_output_is_bounded(void **state)
     child_result_done(&r);
 }
 
-static void child_ends_at_its_deadline_with_its_group(void **state)
+/* The grandchild whose number is in dir/pid does not live. */
+static void assert_grandchild_is_gone(const char *dir)
 {
-    (void)state;
-    struct child_result r;
-    char *dir = scratch_dir();
-    char script[200];
-    snprintf(script, sizeof(script), "sleep 60 & echo $! > %s/pid; wait", dir);
-    assert_int_equal(run(script, 300, &r), 0);
-    assert_true(r.timed_out);
-    child_result_done(&r);
     char *path = fs_join(dir, "pid");
     struct buf b = BUF_INIT(100);
     uint64_t pid = 0;
@@ -286,8 +329,190 @@ static void child_ends_at_its_deadline_with_its_group(void **state)
     }
     buf_done(&b);
     free(path);
+}
+
+static void child_ends_at_its_deadline_with_its_group(void **state)
+{
+    (void)state;
+    struct child_result r;
+    char *dir = scratch_dir();
+    char script[200];
+    snprintf(script, sizeof(script), "sleep 60 & echo $! > %s/pid; wait", dir);
+    assert_int_equal(run(script, 300, &r), 0);
+    assert_true(r.timed_out);
+    child_result_done(&r);
+    assert_grandchild_is_gone(dir);
     assert_int_equal(fs_remove_tree(dir), 0);
     free(dir);
+}
+
+/* Ends by itself and leaves a grandchild behind. */
+static struct child start_leaving(const char *dir)
+{
+    char script[200];
+    snprintf(script, sizeof(script), "sleep 60 & echo $! > %s/pid", dir);
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    struct child_spec spec = {.argv = argv, .env = env, .out_fd = -1, .err_fd = -1};
+    struct child child = CHILD_NONE;
+    assert_int_equal(child_start(&spec, &child, NULL), 0);
+    return child;
+}
+
+static void child_that_ends_takes_its_group_along(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir();
+    struct child child = start_leaving(dir);
+    int status = -1;
+    assert_int_equal(child_wait(&child, -1, &status), 1);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(child.pid, -1);
+    assert_grandchild_is_gone(dir);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(dir);
+}
+
+static void child_that_another_has_reaped_is_ended_all_the_same(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir();
+    struct child child = start_leaving(dir);
+    int pidfd = child.pidfd, status = 7;
+    assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+    assert_int_equal(child_wait(&child, 1000, &status), -ECHILD);
+    child_end(&child, 1000, &status);
+    assert_int_equal(status, 7); /* nobody knows */
+    assert_int_equal(child.pid, -1);
+    assert_int_equal(fcntl(pidfd, F_GETFD), -1);
+    assert_grandchild_is_gone(dir);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(dir);
+}
+
+static int refuse(void *context)
+{
+    return *(const int *)context;
+}
+
+static void child_whose_preparation_fails_is_not_started(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/bin/true", NULL};
+    int verdict = -EKEYREJECTED;
+    struct child_spec spec = {.argv = argv,
+                              .out_fd = -1,
+                              .err_fd = -1,
+                              .max_output = 10,
+                              .before_exec = refuse,
+                              .context = &verdict};
+    struct child child = CHILD_NONE;
+    struct child_result r;
+    struct gfxb_error err = {.code = 0};
+    assert_int_equal(child_start(&spec, &child, &err), -EKEYREJECTED);
+    assert_int_equal(err.code, EKEYREJECTED);
+    assert_non_null(strstr(err.text, "/bin/true"));
+    assert_int_equal(child.pid, -1);
+    assert_int_equal(child_run(&spec, &r, &err), -EKEYREJECTED);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left to be reaped */
+    verdict = 0;
+    assert_int_equal(child_run(&spec, &r, &err), 0);
+    assert_true(child_result_ok(&r));
+    child_result_done(&r);
+}
+
+#define CLOSED_SCRIPT "echo out; echo err >&2; if read x; then echo input; fi"
+
+/* In a process of which some of 0-2 are closed. 0 or the number of what is wrong. */
+static int use_children_without(unsigned closed, const char *out_path, const char *err_path)
+{
+    const char *const argv[] = {"/bin/sh", "-c", CLOSED_SCRIPT, NULL};
+    struct child_spec spec = {.argv = argv, .max_output = 100};
+    struct child child = CHILD_NONE;
+    struct child_result r;
+    for (int fd = 0; fd < 3; fd++) {
+        if (closed & (1u << fd))
+            close(fd);
+    }
+    /* They land on what was closed, in this order. */
+    spec.err_fd = open(err_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    spec.out_fd = open(out_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (child_start(&spec, &child, NULL) < 0 || child_wait(&child, -1, NULL) != 1)
+        return 1;
+    /* Still the caller's. */
+    if (write(spec.out_fd, "mine", 4) != 4 || write(spec.err_fd, "mine", 4) != 4)
+        return 2;
+    spec.err_fd = -1;
+    if (child_start(&spec, &child, NULL) < 0 || child_wait(&child, -1, NULL) != 1)
+        return 3;
+    if (child_run(&spec, &r, NULL) < 0 || !str_is(buf_view(&r.out), "out\n") ||
+        !str_is(buf_view(&r.err), "err\n"))
+        return 4;
+    return 0;
+}
+
+static void assert_file_is(const char *path, const char *text)
+{
+    struct buf b = BUF_INIT(200);
+    assert_int_equal(fs_read(path, 100, &b), 0);
+    assert_string_equal(buf_text(&b), text);
+    buf_done(&b);
+}
+
+static void child_streams_are_right_where_ours_are_closed(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir(), *out = fs_join(dir, "out"), *errors = fs_join(dir, "err");
+    for (unsigned closed = 0; closed < 8; closed++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(use_children_without(closed, out, errors));
+        int status = -1;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_file_is(out, "out\nmineout\n");
+        assert_file_is(errors, "err\nmine");
+    }
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(errors);
+    free(out);
+    free(dir);
+}
+
+static int open_what_is_closed(unsigned closed)
+{
+    char byte = 0;
+    for (int fd = 0; fd < 3; fd++) {
+        if (closed & (1u << fd))
+            close(fd);
+    }
+    if (child_open_standard_fds() != 0)
+        return 1;
+    for (int fd = 0; fd < 3; fd++) {
+        ssize_t n = fd == 0 ? read(fd, &byte, 1) : write(fd, "", 0);
+        if (fcntl(fd, F_GETFD) < 0)
+            return 2;
+        if ((closed & (1u << fd)) && (n >= 0 || errno != EBADF))
+            return 3;
+    }
+    return open("/dev/null", O_RDONLY) > 2 ? 0 : 4;
+}
+
+static void closed_standard_streams_are_taken(void **state)
+{
+    (void)state;
+    for (unsigned closed = 0; closed < 8; closed++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int null = open("/dev/null", O_RDWR); /* whatever the tests were started with */
+            for (int fd = 0; fd < 3; fd++)
+                dup2(null, fd);
+            _exit(open_what_is_closed(closed));
+        }
+        int status = -1;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
 }
 
 static void child_that_is_not_there(void **state)
@@ -373,9 +598,15 @@ int main(void)
         cmocka_unit_test(fs_writes_whole_files),
         cmocka_unit_test(fs_publishes_once),
         cmocka_unit_test(fs_lock_is_exclusive),
+        cmocka_unit_test(fs_lock_waits_until_it_is_free_or_cancelled),
         cmocka_unit_test(child_collects_both_streams),
         cmocka_unit_test(child_output_is_bounded),
         cmocka_unit_test(child_ends_at_its_deadline_with_its_group),
+        cmocka_unit_test(child_that_ends_takes_its_group_along),
+        cmocka_unit_test(child_that_another_has_reaped_is_ended_all_the_same),
+        cmocka_unit_test(child_whose_preparation_fails_is_not_started),
+        cmocka_unit_test(child_streams_are_right_where_ours_are_closed),
+        cmocka_unit_test(closed_standard_streams_are_taken),
         cmocka_unit_test(child_that_is_not_there),
         cmocka_unit_test(child_gets_nothing_of_ours),
         cmocka_unit_test(child_reads_its_input),

@@ -527,7 +527,7 @@ static void a_run_directory_is_private_and_goes_away(void **state)
     struct rundir rundir;
     struct stat st;
     char *base = below_top("run");
-    assert_int_equal(rundir_open(base, &rundir, NULL), 0);
+    assert_int_equal(rundir_open(base, NULL, &rundir, NULL), 0);
     assert_int_equal(stat(rundir.path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     assert_true(str_starts(str_from(rundir.socket), str_from(base)));
@@ -544,11 +544,11 @@ static void leftovers_of_the_dead_go_and_those_of_the_living_stay(void **state)
     (void)state;
     struct rundir living, next;
     char *base = below_top("run2");
-    assert_int_equal(rundir_open(base, &living, NULL), 0);
+    assert_int_equal(rundir_open(base, NULL, &living, NULL), 0);
     pid_t pid = fork();
     if (pid == 0) {
         struct rundir dead;
-        if (rundir_open(base, &dead, NULL) < 0 || fs_write(dead.log, "x", 1, 0600, NULL) < 0)
+        if (rundir_open(base, NULL, &dead, NULL) < 0 || fs_write(dead.log, "x", 1, 0600, NULL) < 0)
             _exit(1);
         kill(getpid(), SIGKILL);
     }
@@ -556,12 +556,30 @@ static void leftovers_of_the_dead_go_and_those_of_the_living_stay(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(count_entries(base, "engine-"), 2);
-    assert_int_equal(rundir_open(base, &next, NULL), 0);
+    assert_int_equal(rundir_open(base, NULL, &next, NULL), 0);
     assert_int_equal(count_entries(base, "engine-"), 2); /* the living and the new one */
     assert_int_equal(access(living.path, F_OK), 0);
     rundir_close(&next);
     rundir_close(&living);
     assert_int_equal(count_entries(base, "engine-"), 0);
+    free(base);
+}
+
+static void waiting_for_a_run_directory_can_be_cancelled(void **state)
+{
+    (void)state;
+    static const volatile sig_atomic_t cancel = 1;
+    struct rundir rundir = RUNDIR_NONE;
+    struct gfxb_error err;
+    int gate = -1;
+    char *base = below_top("run3"), *path = fs_join(base, ".lock");
+    assert_int_equal(fs_make_dirs(base, 0700, NULL), 0);
+    assert_int_equal(fs_lock(path, false, NULL, &gate, NULL), 0);
+    assert_int_equal(rundir_open(base, &cancel, &rundir, &err), -GFXB_E_INTERRUPTED);
+    assert_null(rundir.path);
+    assert_int_equal(count_entries(base, "engine-"), 0);
+    close(gate);
+    free(path);
     free(base);
 }
 
@@ -576,7 +594,7 @@ static void a_long_or_odd_path_gets_a_short_socket(void **state)
         struct rundir rundir;
         char *base = below_top(names[i]);
         assert_int_equal(fs_make_dirs(base, 0700, NULL), 0);
-        assert_int_equal(rundir_open(base, &rundir, NULL), 0);
+        assert_int_equal(rundir_open(base, NULL, &rundir, NULL), 0);
         assert_true(strlen(rundir.socket) < 108);
         assert_null(strchr(rundir.socket, ','));
         rundir_close(&rundir);
@@ -911,6 +929,7 @@ int main(void)
         cmocka_unit_test(tables_cannot_take_over_an_engine),
         cmocka_unit_test(a_run_directory_is_private_and_goes_away),
         cmocka_unit_test(leftovers_of_the_dead_go_and_those_of_the_living_stay),
+        cmocka_unit_test(waiting_for_a_run_directory_can_be_cancelled),
         cmocka_unit_test(a_long_or_odd_path_gets_a_short_socket),
         cmocka_unit_test(the_canary_has_proofs_and_a_version),
         cmocka_unit_test(a_damaged_canary_file_is_written_again),

@@ -1070,7 +1070,7 @@ static void an_interrupted_proof_is_no_outcome(void **state)
 
 struct pieces {
     struct buf text;
-    size_t n, stop_at;
+    size_t n;
 };
 
 static int take_piece(void *context, struct str piece, bool thinking)
@@ -1079,7 +1079,21 @@ static int take_piece(void *context, struct str piece, bool thinking)
     assert_false(thinking);
     buf_add_str(&p->text, piece);
     p->n++;
-    return p->stop_at && p->n == p->stop_at ? -1 : 0;
+    return 0;
+}
+
+/* Where a signal came while writing, its handler has set the flag. */
+struct stopper {
+    int says;
+    sig_atomic_t cancelled;
+};
+
+static int stop_there(void *context, struct str piece, bool thinking)
+{
+    const struct stopper *stopper = context;
+    (void)piece, (void)thinking;
+    cancelled = stopper->cancelled;
+    return stopper->says;
 }
 
 static void an_answer_comes_in_pieces_that_make_the_whole(void **state)
@@ -1104,15 +1118,46 @@ static void an_answer_comes_in_pieces_that_make_the_whole(void **state)
     assert_true(reply.tokens_per_second > 5000.0 && reply.least_probability > 0.99);
     assert_false(reply.cut);
     engine_reply_done(&reply);
-    pieces.n = 0;
-    pieces.stop_at = 3;
-    assert_int_equal(engine_chat(engine, &chat, &reply, &err), -GFXB_E_INTERRUPTED);
-    assert_int_equal(pieces.n, 3);
     chat.messages = "{}";
     assert_int_equal(engine_chat(engine, &chat, &reply, &err), -EINVAL);
     chat.prompt = "\xff\xfe";
     assert_int_equal(engine_chat(engine, &chat, &reply, &err), -EINVAL);
     buf_done(&pieces.text);
+    engine_stop(engine);
+    stage_done(&s);
+}
+
+static void an_answer_that_nobody_takes_stops_with_the_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        int says;
+        sig_atomic_t cancelled;
+        int code;
+        const char *tells;
+    } cases[] = {
+        {-ENOSPC, 0, ENOSPC, "cannot write the answer: No space left on device"},
+        {-EPIPE, 0, EPIPE, "cannot write the answer: Broken pipe"},
+        {-GFXB_E_INTERRUPTED, 0, GFXB_E_INTERRUPTED, "interrupted"},
+        {-EINTR, 1, GFXB_E_INTERRUPTED, "interrupted"},
+        {-GFXB_E_DISK_FULL, 0, GFXB_E_DISK_FULL, "cannot write the answer: disk-full"},
+    };
+    struct stage s = stage_new(&well);
+    struct engine *engine = start_well(&s);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stopper stopper = {cases[i].says, cases[i].cancelled};
+        struct engine_chat chat = {.prompt = "What is proof?",
+                                   .on_text = stop_there,
+                                   .context = &stopper,
+                                   .cancel = &cancelled};
+        struct engine_reply reply;
+        struct gfxb_error err = {.text = ""};
+        cancelled = 0;
+        assert_int_equal(engine_chat(engine, &chat, &reply, &err), -cases[i].code);
+        assert_int_equal(err.code, cases[i].code);
+        assert_string_equal(err.text, cases[i].tells);
+    }
+    cancelled = 0;
     engine_stop(engine);
     stage_done(&s);
 }
@@ -1182,6 +1227,7 @@ int main(void)
         cmocka_unit_test(an_interrupted_answer_ends_at_once),
         cmocka_unit_test(an_interrupted_proof_is_no_outcome),
         cmocka_unit_test(an_answer_comes_in_pieces_that_make_the_whole),
+        cmocka_unit_test(an_answer_that_nobody_takes_stops_with_the_reason),
         cmocka_unit_test(a_package_without_its_engine_is_damaged),
         cmocka_unit_test(the_log_of_a_failure_is_kept),
     };

@@ -339,12 +339,12 @@ static void packages_for_another_gpu_are_refused(void **state)
     struct gfx_tables *tables = NULL;
     assert_int_equal(gfx_tables_new(NULL, &tables, &err), 0);
     struct package_env env = {.tables = tables, .gfx = "gfx1101"};
-    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1030 gfx1101"), &err), 0);
-    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1200"), &err),
+    assert_int_equal(measure_check_gfx(&env, STR("it"), STR("gfx1030 gfx1101"), &err), 0);
+    assert_int_equal(measure_check_gfx(&env, STR("it"), STR("gfx1200"), &err),
                      -GFXB_E_GFX_NOT_IN_PACKAGE);
     assert_string_equal(err.text, "it holds code for gfx1200 and none that serves gfx1101");
     env.gfx = NULL;
-    assert_int_equal(measure_check_gfx(&env, "it", STR("gfx1200"), &err), 0);
+    assert_int_equal(measure_check_gfx(&env, STR("it"), STR("gfx1200"), &err), 0);
     gfx_tables_free(tables);
 }
 
@@ -471,6 +471,15 @@ static void install_example(struct scratch *s, const char *digest, const char *i
     store_stage_done(&stage);
 }
 
+static const struct package *find_package(const struct package_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->item[i].id, id) == 0)
+            return &list->item[i];
+    }
+    return NULL;
+}
+
 static void store_publishes_whole_packages(void **state)
 {
     struct scratch *s = *state;
@@ -486,7 +495,7 @@ static void store_publishes_whole_packages(void **state)
     assert_int_equal(package_list_new(&s->env, &list, &err), 0);
     assert_int_equal(list.n, 1);
     assert_true(list.item[0].bytes > 0 && list.item[0].installed > 0);
-    assert_non_null(package_list_find(&list, "one"));
+    assert_non_null(find_package(&list, "one"));
     package_list_done(&list);
     assert_int_equal(count_stages(s), 0);
 }
@@ -554,15 +563,15 @@ static void packages_are_pinned_and_removed(void **state)
     assert_int_equal(package_pin(&s->env, "rocm", DIGEST_A, &err), -ENOENT);
     assert_int_equal(package_list_new(&s->env, &list, &err), 0);
     assert_int_equal(list.n, 2);
-    assert_true(package_list_find(&list, "one")->pinned);
-    assert_false(package_list_find(&list, "two")->pinned);
+    assert_true(find_package(&list, "one")->pinned);
+    assert_false(find_package(&list, "two")->pinned);
     package_list_done(&list);
     assert_int_equal(package_remove(&s->env, DIGEST_A, &err), 0);
     assert_int_equal(package_remove(&s->env, DIGEST_A, &err), -ENOENT);
     assert_int_equal(package_remove(&s->env, "../../etc", &err), -ENOENT);
     install_example(s, DIGEST_A, "one");
     assert_int_equal(package_list_new(&s->env, &list, &err), 0);
-    assert_false(package_list_find(&list, "one")->pinned);
+    assert_false(find_package(&list, "one")->pinned);
     package_list_done(&list);
     assert_int_equal(count_stages(s), 0);
 }
@@ -582,6 +591,15 @@ static void caches_go_when_they_are_old(void **state)
     assert_int_equal(utimensat(AT_FDCWD, dir, old, 0), 0);
     store_sweep_cache(&s->env, "debian"); /* old, but in use */
     assert_true(there(s, "cache/debian/index"));
+    static const volatile sig_atomic_t cancel = 1;
+    const struct package_net net = {.fetch = {.cancel = &cancel}};
+    struct package_env waiting = s->env;
+    char *none = NULL;
+    int no_fd = -1;
+    waiting.net = &net;
+    assert_int_equal(store_cache_open(&waiting, "debian", &none, &no_fd, &err),
+                     -GFXB_E_INTERRUPTED);
+    assert_null(none);
     close(fd);
     store_sweep_cache(&s->env, "debian");
     assert_false(there(s, "cache/debian"));
