@@ -61,7 +61,7 @@ def main():
     data = os.environ.get("GFXBRIDGE_DATA_DIR") or os.path.join(
         os.environ.get("XDG_DATA_HOME", os.path.expanduser("~/.local/share")), "gfxbridge")
     package_dir = os.path.join(data, "packages", found["digest"])
-    models = os.path.join(data, "models")
+    models = os.path.join(data, "canary")
     model = os.path.join(models, next(n for n in os.listdir(models) if n.endswith(".gguf")))
     if len(sys.argv) > 2:
         return by_hand(sys.argv[2], sys.argv[3])
