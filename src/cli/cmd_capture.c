@@ -1,6 +1,35 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+
+/* Into what is there already: a pipe, a device, or what a link will lead to. */
+static int capture_write_into(const char *path, const struct buf *text, struct gfxb_error *err)
+{
+    FILE *file = fopen(path, "we");
+    int code = file ? 0 : errno;
+    if (file && fwrite(text->p, 1, text->n, file) != text->n)
+        code = errno;
+    if (file && fclose(file) != 0 && code == 0)
+        code = errno;
+    return code ? error_set(err, code, "cannot write the capture to %s: %s", path,
+                            error_errno_text(code))
+                : 0;
+}
+
+/* A file is replaced as a whole, where a link leads to it there; nothing else is replaced. */
+static int capture_write(const char *path, const struct buf *text, struct gfxb_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        char *CLEAN_FREE real = S_ISREG(st.st_mode) ? realpath(path, NULL) : NULL;
+        return real ? fs_write(real, text->p, text->n, st.st_mode & 0777, err)
+                    : capture_write_into(path, text, err);
+    }
+    if (lstat(path, &st) == 0)
+        return capture_write_into(path, text, err);
+    return fs_write(path, text->p, text->n, 0644, err);
+}
 
 static int capture_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
@@ -11,8 +40,8 @@ static int capture_run(struct cli *cli, const struct cli_args *args, struct gfxb
         result = machine_capture(root, &text, err);
     if (result < 0)
         return result;
-    if (args->n_words)
-        return fs_write(args->word[0], text.p, text.n, 0644, err);
+    if (args->n_words && strcmp(args->word[0], "-") != 0)
+        return capture_write(args->word[0], &text, err);
     if (fwrite(text.p, 1, text.n, stdout) != text.n)
         return error_set(err, EIO, "cannot write the capture to stdout");
     return CLI_DONE;
@@ -27,6 +56,6 @@ const struct cli_command cli_command_capture = {
         "Writes what detection reads of this computer as one .machine text: for a bug report,\n"
         "or as the test of a new card (docs/adding-a-card.md). Only an allow-list of paths is\n"
         "read; no serial number, unique id, host name or MAC address is among them. Without\n"
-        "FILE it goes to stdout.",
+        "FILE, or with -, it goes to stdout.",
     .run = capture_run,
 };

@@ -1,6 +1,10 @@
 #include "cli/doctor.h"
 #include "cli/wish.h"
 
+#include <errno.h>
+
+#define DOCTOR_TEXT_MAX ((size_t)1 << 20)
+
 static const char *const doctor_severities[] = {
     [DOCTOR_BLOCK] = "block",
     [DOCTOR_WARN] = "warn",
@@ -9,8 +13,9 @@ static const char *const doctor_severities[] = {
 
 /* Where findings go: a JSON array, or lines. */
 struct doctor_report {
-    json_t *findings; /* NULL: print */
-    bool ok;          /* no finding blocks or warns */
+    json_t *findings;       /* NULL: print */
+    bool ok;                /* no finding blocks or warns */
+    const bool *recognised; /* of a pasted text: was it? NULL: none was given */
 };
 
 static void doctor_report_finding(void *context, const struct doctor_finding *f)
@@ -33,29 +38,58 @@ static void doctor_report_finding(void *context, const struct doctor_finding *f)
     json_array_append_new(report->findings, object);
 }
 
-static int doctor_finish(struct doctor_report *report, bool any, struct gfxb_error *err)
+static int doctor_finish(const struct doctor_report *report, struct gfxb_error *err)
 {
     if (report->findings) {
-        int result = cli_print_json(
-            json_pack("{s:b, s:o}", "ok", report->ok, "findings", report->findings), err);
+        json_t *object = json_pack("{s:b, s:o}", "ok", report->ok, "findings", report->findings);
+        if (object && report->recognised)
+            json_object_set_new(object, "recognised", json_boolean(*report->recognised));
+        int result = cli_print_json(object, err);
         if (result < 0)
             return result;
-    } else if (!any) {
-        printf("Nothing stands in the way.\n");
     }
     return report->ok ? CLI_DONE : CLI_FAILED;
+}
+
+static int doctor_read_stdin(struct buf *text, struct gfxb_error *err)
+{
+    for (;;) {
+        char *room = buf_room(text, 65536);
+        ssize_t n = room ? read(STDIN_FILENO, room, 65536) : 0;
+        if (!room)
+            return error_set(err, GFXB_E_USAGE, "the text on standard input is larger than 1 MiB");
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, errno, "cannot read the text: %s", error_errno_text(errno));
+        if (n == 0)
+            return 0;
+        buf_grew(text, (size_t)n);
+    }
+}
+
+static int doctor_read_words(const struct cli_args *args, struct buf *text, struct gfxb_error *err)
+{
+    if (args->n_words == 1 && strcmp(args->word[0], "-") == 0)
+        return doctor_read_stdin(text, err);
+    for (size_t i = 0; i < args->n_words; i++)
+        buf_addf(text, "%s%s", i ? " " : "", args->word[i]);
+    return buf_ok(text) ? 0 : error_set(err, GFXB_E_USAGE, "the text is larger than 1 MiB");
 }
 
 /* doctor TEXT: the causes that a pasted message is known for. */
 static int doctor_text(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
     enum { CAUSES_MAX = 8 };
-    struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+    struct buf CLEAN_BUF text = BUF_INIT(DOCTOR_TEXT_MAX);
     struct engine_cause cause[CAUSES_MAX];
-    for (size_t i = 0; i < args->n_words; i++)
-        buf_addf(&text, "%s%s", i ? " " : "", args->word[i]);
+    int result = doctor_read_words(args, &text, err);
+    if (result < 0)
+        return result;
     size_t n = engine_cause_find(buf_view(&text), cause, CAUSES_MAX);
-    struct doctor_report report = {.findings = cli->json ? json_array() : NULL, .ok = true};
+    bool recognised = n > 0;
+    struct doctor_report report = {
+        .findings = cli->json ? json_array() : NULL, .ok = true, .recognised = &recognised};
     for (size_t i = 0; i < n; i++) {
         char *CLEAN_FREE what = str_dup(cause[i].program);
         char *CLEAN_FREE why = str_dup(cause[i].text);
@@ -67,34 +101,65 @@ static int doctor_text(struct cli *cli, const struct cli_args *args, struct gfxb
     if (n == 0 && !report.findings)
         printf("No known cause fits this message. gfxbridge doctor without a text examines this "
                "computer.\n");
-    return doctor_finish(&report, true, err);
+    return doctor_finish(&report, err);
 }
 
-static int doctor_computer(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+/* Fall back to the built-in tables when this person's own cannot be read: doctor says so instead of
+ * ending there like every other command. *ret_broken: their sentence, or untouched. */
+static int doctor_tables(struct cli *cli, struct gfxb_error *ret_broken, struct gfxb_error *err)
+{
+    const struct gfx_tables *tables;
+    struct gfxb_error broken = {0};
+    if (cli_tables(cli, &tables, &broken) == 0)
+        return 0;
+    char *config_dir = cli->config_dir;
+    cli->config_dir = NULL;
+    int result = cli_tables(cli, &tables, err);
+    cli->config_dir = config_dir;
+    if (result == 0)
+        *ret_broken = broken;
+    return result;
+}
+
+static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gfxb_error *err)
 {
     struct path_request request;
     struct path path = {0};
-    struct cli_args none = {0};
+    const struct cli_args none = {0};
     int result = cli_path_request(cli, &none, &request, err);
     if (result == 0)
         result = path_plan(&request, &path, err);
     if (result < 0)
         return result;
-    struct doctor_report report = {.findings = cli->json ? json_array() : NULL, .ok = true};
-    struct doctor_case c = {.cli = cli,
-                            .machine = request.machine,
-                            .plan = path.plan,
-                            .sink = doctor_report_finding,
-                            .context = &report};
-    doctor_examine(&c);
-    result = doctor_finish(&report, !report.ok, err);
+    c->machine = request.machine;
+    c->plan = path.plan;
+    doctor_examine(c);
     path_done(&path);
-    return result;
+    return 0;
+}
+
+static int doctor_computer(struct cli *cli, struct gfxb_error *err)
+{
+    struct gfxb_error broken = {0};
+    int result = doctor_tables(cli, &broken, err);
+    if (result < 0)
+        return result;
+    struct doctor_report report = {.findings = cli->json ? json_array() : NULL, .ok = true};
+    struct doctor_case c = {.cli = cli, .sink = doctor_report_finding, .context = &report};
+    doctor_check_tables(&c, cli->config_dir, broken.text[0] ? broken.text : NULL);
+    result = doctor_examine_plan(cli, &c, err);
+    if (result < 0) {
+        json_decref(report.findings);
+        return result;
+    }
+    if (!report.findings && report.ok)
+        printf("Nothing stands in the way.\n");
+    return doctor_finish(&report, err);
 }
 
 static int doctor_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    return args->n_words ? doctor_text(cli, args, err) : doctor_computer(cli, args, err);
+    return args->n_words ? doctor_text(cli, args, err) : doctor_computer(cli, err);
 }
 
 const struct cli_command cli_command_doctor = {
@@ -104,7 +169,8 @@ const struct cli_command cli_command_doctor = {
     .summary = "every problem found, each with its remedy",
     .about = "Examines this computer (or --sysroot) and tells what stands in the way of each\n"
              "backend, with the remedy as a command to copy. With TEXT, an error message pasted\n"
-             "from any program of this field, its known causes and remedies. Exit code 1 when a\n"
-             "finding blocks or warns.",
+             "from any program of this field (- reads it from standard input), its known causes\n"
+             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also\n"
+             "for a TEXT that is not recognised.",
     .run = doctor_run,
 };

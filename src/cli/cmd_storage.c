@@ -3,23 +3,25 @@
 #include <dirent.h>
 #include <errno.h>
 
-/* What lies directly below the data directory, and whether prune may take it. */
+/* What lies directly below the data directory. prune takes caches alone, which are made again when
+ * they are needed. */
 static const struct storage_place {
     const char *name;
     const char *kind;
-    bool prune; /* made again when it is needed */
 } storage_places[] = {
-    {"cache", "caches", true},
-    {"canary", "canary", false},
-    {"packages", "packages", false},
-    {"proofs", "proofs", false},
+    {"cache", "caches"},  {"canary", "canary"}, {"packages", "packages"},
+    {"proofs", "proofs"}, {"run", "run"},
 };
+
+#define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */
+#define STORAGE_LOCK         ".lock"
 
 struct storage_item {
     const char *kind;
     const char *name;
     uint64_t bytes;
-    bool in_use;
+    bool in_use; /* prune leaves it */
+    const char *remark;
 };
 
 static void storage_print(const struct storage_item *item, json_t *items)
@@ -36,7 +38,9 @@ static void storage_print(const struct storage_item *item, json_t *items)
     }
     cli_bytes_text(item->bytes, size, sizeof(size));
     printf("%10s  %-9s %s%s\n", item->bytes ? size : "0 B", item->kind, item->name,
-           item->in_use ? "" : " (prune removes it)");
+           item->remark   ? item->remark
+           : item->in_use ? ""
+                          : " (prune removes it)");
 }
 
 /* A package is superseded when a newer one of the same id is there and nobody pinned it. The list
@@ -52,14 +56,65 @@ static bool storage_is_used(const struct package_list *list, size_t i)
     return true;
 }
 
+/* The name of a cache: of the engines' drivers, or of a provider that the tables name. */
+static bool storage_is_cache(const struct gfx_tables *tables, struct str name)
+{
+    if (str_is(name, STORAGE_DRIVER_CACHE))
+        return true;
+    for (size_t i = 0; i < tables->n_packages; i++) {
+        if (str_eq(tables->package[i].provider, name))
+            return true;
+    }
+    return false;
+}
+
+static bool storage_knows_top(const struct gfx_tables *tables, struct str name)
+{
+    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
+        if (str_is(name, storage_places[i].name))
+            return true;
+    }
+    return false;
+}
+
+static bool storage_knows_cache(const struct gfx_tables *tables, struct str name)
+{
+    if (str_ends(name, STR(STORAGE_LOCK)))
+        name.n -= sizeof(STORAGE_LOCK) - 1;
+    return storage_is_cache(tables, name);
+}
+
+/* What somebody else put into one of our directories: named, never removed, not counted. */
+static void storage_list_foreign(const struct gfx_tables *tables, const char *dir,
+                                 bool (*knows)(const struct gfx_tables *tables, struct str name),
+                                 json_t *items)
+{
+    DIR *list = opendir(dir);
+    const struct dirent *entry;
+    while (list && (entry = readdir(list))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            knows(tables, str_from(entry->d_name)))
+            continue;
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        uint64_t bytes = 0;
+        if (path && fs_tree_bytes(path, &bytes) == 0)
+            storage_print(
+                &(struct storage_item){"foreign", path, bytes, true, " (not made by gfxbridge)"},
+                items);
+    }
+    if (list)
+        closedir(list);
+}
+
 static int storage_list(struct cli *cli, const struct package_list *list, struct gfxb_error *err)
 {
     json_t *items = cli->json ? json_array() : NULL;
     uint64_t total = 0;
     for (size_t i = 0; i < list->n; i++) {
         const struct package *p = &list->item[i];
-        storage_print(&(struct storage_item){"package", p->id, p->bytes, storage_is_used(list, i)},
-                      items);
+        storage_print(
+            &(struct storage_item){"package", p->id, p->bytes, storage_is_used(list, i), NULL},
+            items);
         total += p->bytes;
     }
     for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
@@ -68,20 +123,85 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
         uint64_t bytes = 0;
         if (!dir || strcmp(place->kind, "packages") == 0 || fs_tree_bytes(dir, &bytes) < 0)
             continue;
-        storage_print(&(struct storage_item){place->kind, dir, bytes, !place->prune}, items);
+        storage_print(&(struct storage_item){place->kind, dir, bytes,
+                                             strcmp(place->name, "cache") != 0, NULL},
+                      items);
         total += bytes;
     }
+    char *CLEAN_FREE cache = fs_join(cli->data_dir, "cache");
+    storage_list_foreign(cli->tables, cli->data_dir, storage_knows_top, items);
+    if (cache)
+        storage_list_foreign(cli->tables, cache, storage_knows_cache, items);
     if (items)
         return cli_print_json(json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items",
                                         items, "total_bytes", (json_int_t)total),
                               err);
     char size[32];
     cli_bytes_text(total, size, sizeof(size));
-    printf("%10s  in %s, all of it made by gfxbridge\n", total ? size : "0 B", cli->data_dir);
+    printf("%10s  in gfxbridge's places below %s\n", total ? size : "0 B", cli->data_dir);
     return CLI_DONE;
 }
 
-static int storage_prune(struct cli *cli, const struct package_env *env,
+/* One cache and its lock, unless an installation holds the lock: then it is in use. */
+static int storage_prune_cache(const struct cli *cli, const char *dir, struct gfxb_error *err)
+{
+    char *CLEAN_FREE lock = NULL;
+    int CLEAN_CLOSE fd = -1;
+    if (asprintf(&lock, "%s" STORAGE_LOCK, dir) < 0) {
+        lock = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    if (access(dir, F_OK) < 0 && access(lock, F_OK) < 0)
+        return 0;
+    int result = fs_lock(lock, false, NULL, &fd, err);
+    if (result == -EWOULDBLOCK) {
+        log_at(&cli->log, LOG_WARNING, "%s stays: another gfxbridge is installing", dir);
+        return 0;
+    }
+    if (result < 0)
+        return result;
+    result = fs_remove_tree(dir);
+    unlink(lock); /* under its lock: fs_lock looks whether its file is still the one there */
+    return result < 0
+               ? error_set(err, -result, "cannot remove %s: %s", dir, error_errno_text(-result))
+               : 0;
+}
+
+/* Tables may be a person's own: no name in them leads out of the cache's directory. */
+static bool storage_is_name(struct str name)
+{
+    return name.n && name.p[0] != '.' && !memchr(name.p, '/', name.n);
+}
+
+static bool storage_is_repeated(const struct gfx_tables *t, size_t row)
+{
+    for (size_t i = 0; i < row; i++) {
+        if (str_eq(t->package[i].provider, t->package[row].provider))
+            return true;
+    }
+    return false;
+}
+
+static int storage_prune_caches(const struct cli *cli, struct gfxb_error *err)
+{
+    const struct gfx_tables *t = cli->tables;
+    char *CLEAN_FREE driver = fs_join(cli->data_dir, "cache/" STORAGE_DRIVER_CACHE);
+    int result =
+        driver ? storage_prune_cache(cli, driver, err) : error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; result == 0 && i < t->n_packages; i++) {
+        char *CLEAN_FREE dir = NULL;
+        if (!storage_is_name(t->package[i].provider) || storage_is_repeated(t, i))
+            continue;
+        if (asprintf(&dir, "%s/cache/%.*s", cli->data_dir, STR_ARG(t->package[i].provider)) < 0) {
+            dir = NULL;
+            return error_set(err, ENOMEM, "out of memory");
+        }
+        result = storage_prune_cache(cli, dir, err);
+    }
+    return result;
+}
+
+static int storage_prune(const struct cli *cli, const struct package_env *env,
                          const struct package_list *list, struct gfxb_error *err)
 {
     int result = 0;
@@ -91,16 +211,7 @@ static int storage_prune(struct cli *cli, const struct package_env *env,
         log_at(&cli->log, LOG_INFO, "removing %s %.12s", list->item[i].id, list->item[i].digest);
         result = package_remove(env, list->item[i].digest, err);
     }
-    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
-        const struct storage_place *place = &storage_places[i];
-        char *CLEAN_FREE dir = place->prune ? fs_join(cli->data_dir, place->name) : NULL;
-        if (!dir || result < 0)
-            continue;
-        result = fs_remove_tree(dir);
-        if (result < 0)
-            error_set(err, -result, "cannot remove %s: %s", dir, error_errno_text(-result));
-    }
-    return result;
+    return result < 0 ? result : storage_prune_caches(cli, err);
 }
 
 static int storage_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
@@ -116,6 +227,10 @@ static int storage_run(struct cli *cli, const struct cli_args *args, struct gfxb
     int result = cli_root(cli, &root, err);
     if (result == 0)
         result = cli_tables(cli, &tables, err);
+    if (result == 0 && !cli->data_dir)
+        result = error_set(err, GFXB_E_USAGE,
+                           "no place for data: this user has no home directory; give --data-dir "
+                           "DIR");
     if (result < 0)
         return result;
     struct package_env env = {

@@ -23,6 +23,13 @@ struct doctor_case {
     void *context;
 };
 
+/* Is there a GPU that an engine could use? */
+bool doctor_has_gpu(const struct machine *m);
+
+/* The tables of this person that were not taken, or cannot be: one finding each. broken is the
+ * sentence of the one that stopped the reading; NULL: none did. */
+void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
+
 /* Every check of the table, in its order. */
 void doctor_examine(const struct doctor_case *c);
 

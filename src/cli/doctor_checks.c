@@ -1,6 +1,11 @@
 /* doctor_checks.c - the checks, one function each, in one visible table. */
 #include "cli/doctor.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
 static void doctor_tell(const struct doctor_case *c, const char *code,
                         enum doctor_severity severity, const char *what, const char *why,
                         const char *remedy)
@@ -9,7 +14,7 @@ static void doctor_tell(const struct doctor_case *c, const char *code,
     c->sink(c->context, &finding);
 }
 
-static bool doctor_has_gpu(const struct machine *m)
+bool doctor_has_gpu(const struct machine *m)
 {
     for (size_t i = 0; i < m->n_gpus; i++) {
         if (m->gpu[i].target)
@@ -100,6 +105,111 @@ static void doctor_check_ttm(const struct doctor_case *c)
     }
 }
 
+/* The directory itself, or the nearest one above it that exists. To be freed; NULL: out of memory.
+ */
+static char *doctor_nearest(const char *path)
+{
+    char *at = strdup(path);
+    struct stat st;
+    while (at && lstat(at, &st) < 0 && errno == ENOENT) {
+        char *slash = strrchr(at, '/');
+        if (!slash)
+            break;
+        slash[slash == at] = '\0';
+    }
+    return at;
+}
+
+/* 0, or the errno with which making something below this place will fail. */
+static int doctor_try_write(const char *path)
+{
+    char *CLEAN_FREE at = doctor_nearest(path);
+    struct stat st;
+    if (!at)
+        return ENOMEM;
+    if (stat(at, &st) < 0)
+        return errno;
+    if (!S_ISDIR(st.st_mode))
+        return ENOTDIR;
+    return access(at, W_OK | X_OK) < 0 ? errno : 0;
+}
+
+static void doctor_check_data_dir(const struct doctor_case *c)
+{
+    const char *dir = c->cli->data_dir;
+    if (c->cli->sysroot || !dir)
+        return;
+    int code = doctor_try_write(dir);
+    char *CLEAN_FREE at = doctor_nearest(dir);
+    struct statvfs vfs;
+    char why[160];
+    snprintf(why, sizeof(why), "packages and proofs cannot be written there: %s",
+             error_errno_text(code));
+    if (code)
+        doctor_tell(c, "data-dir-unwritable", DOCTOR_BLOCK, dir, why,
+                    "choose another place with --data-dir DIR or GFXBRIDGE_DATA_DIR");
+    if (at && statvfs(at, &vfs) == 0 && (vfs.f_flag & ST_NOEXEC))
+        doctor_tell(c, "data-dir-noexec", DOCTOR_BLOCK, dir,
+                    "its file system is mounted noexec, so no engine can be started from there",
+                    "choose another place with --data-dir DIR or GFXBRIDGE_DATA_DIR");
+}
+
+/* Where engines have their sockets; below the data directory there is nothing to add. */
+static void doctor_check_runtime_dir(const struct doctor_case *c)
+{
+    const char *dir = c->cli->runtime_dir, *data = c->cli->data_dir;
+    int code = c->cli->sysroot || !dir ? 0 : doctor_try_write(dir);
+    if (code == 0 ||
+        (data && str_starts(str_from(dir), str_from(data)) && doctor_try_write(data) == code))
+        return;
+    char why[160];
+    snprintf(why, sizeof(why), "engines cannot have their sockets there: %s",
+             error_errno_text(code));
+    doctor_tell(c, "runtime-dir-unwritable", DOCTOR_BLOCK, dir, why,
+                "set XDG_RUNTIME_DIR to a directory of yours");
+}
+
+static bool doctor_is_table(const char *file)
+{
+    struct str name = str_from(file);
+    name.n -= STR(".tsv").n;
+    for (unsigned i = 0; i < GFX_TABLES; i++) {
+        if (str_is(name, gfx_table_name((enum gfx_table)i)))
+            return true;
+    }
+    return false;
+}
+
+static void doctor_check_table(const struct doctor_case *c, const char *dir, const char *file)
+{
+    char *CLEAN_FREE path = fs_join(dir, file);
+    struct stat st;
+    if (!path || !str_ends(str_from(file), STR(".tsv")))
+        return;
+    if (!doctor_is_table(file))
+        doctor_tell(c, "table-unknown", DOCTOR_WARN, path,
+                    "no table has this name, so the file is not read; they are targets.tsv, "
+                    "cards.tsv, packages.tsv and quirks.tsv",
+                    "rename it");
+    else if (stat(path, &st) < 0 && errno == ENOENT)
+        doctor_tell(c, "table-dangling", DOCTOR_WARN, path,
+                    "this link leads nowhere, so the built-in table is used", "repair the link");
+}
+
+void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken)
+{
+    if (broken)
+        doctor_tell(c, "table-broken", DOCTOR_BLOCK, config_dir ? config_dir : "the tables", broken,
+                    "correct or remove that file: until then every command but this one ends "
+                    "there");
+    DIR *list = config_dir ? opendir(config_dir) : NULL;
+    const struct dirent *entry;
+    while (list && (entry = readdir(list)))
+        doctor_check_table(c, config_dir, entry->d_name);
+    if (list)
+        closedir(list);
+}
+
 static void doctor_check_disk(const struct doctor_case *c)
 {
     enum { LEAST_MIB = 512 };
@@ -116,8 +226,8 @@ static void doctor_check_disk(const struct doctor_case *c)
 }
 
 static void (*const doctor_checks[])(const struct doctor_case *c) = {
-    doctor_check_backends, doctor_check_warnings, doctor_check_override,
-    doctor_check_ttm,      doctor_check_disk,     doctor_check_notes,
+    doctor_check_data_dir, doctor_check_runtime_dir, doctor_check_backends, doctor_check_warnings,
+    doctor_check_override, doctor_check_ttm,         doctor_check_disk,     doctor_check_notes,
 };
 
 void doctor_examine(const struct doctor_case *c)

@@ -114,6 +114,15 @@ static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_
     remedy_install(c, DISTRO_VULKAN, "install Mesa's Vulkan drivers", out);
 }
 
+/* lavapipe is what the package gives a computer without a GPU: installing it again helps nothing.
+ */
+static void remedy_vulkan_software(const struct doctor_case *c, const struct plan_choice *choice,
+                                   struct buf *out)
+{
+    if (doctor_has_gpu(c->machine))
+        remedy_vulkan_driver(c, choice, out);
+}
+
 static void remedy_vulkan_loader(const struct doctor_case *c, const struct plan_choice *choice,
                                  struct buf *out)
 {
@@ -137,7 +146,7 @@ static const struct remedy_row {
     {GFXB_E_DRIVER_NOT_AMDGPU, remedy_driver_not_amdgpu},
     {GFXB_E_VULKAN_DRIVER_MISSING, remedy_vulkan_driver},
     {GFXB_E_VULKAN_LOADER_MISSING, remedy_vulkan_loader},
-    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_driver},
+    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_software},
     {GFXB_E_FAILED_BEFORE, remedy_verify},
 };
 

@@ -48,6 +48,42 @@ static void manual_command(const struct cli_command *command)
     manual_options(command->options);
 }
 
+static const struct manual_variable {
+    const char *name, *meaning;
+} manual_variables[] = {
+    {"GFXBRIDGE_DATA_DIR", "where packages and proofs are kept; --data-dir comes before it"},
+    {"GFXBRIDGE_MIRROR", "base URL that stands for every host: https://HOST/PATH is fetched as "
+                         "MIRROR/HOST/PATH; https, http or file"},
+    {"GFXBRIDGE_CA_FILE", "PEM file of trusted certificates instead of the system's"},
+    {"GFXBRIDGE_GITHUB", "base URL instead of https://github.com for release files"},
+    {"GFXBRIDGE_GITHUB_API", "base URL instead of https://api.github.com"},
+    {"GFXBRIDGE_THEROCK", "base URL of the directory that holds TheRock's archives"},
+    {"GITHUB_TOKEN, GH_TOKEN", "the first that is set is sent to GitHub's API, and to it alone"},
+    {"http_proxy, https_proxy, all_proxy, no_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY",
+     "the way to the outside; as libcurl and apt read them"},
+    {"HOME", "where the usual places are, without the XDG variables; the user database's when "
+             "unset"},
+    {"XDG_DATA_HOME", "packages and proofs in its gfxbridge, instead of ~/.local/share/gfxbridge"},
+    {"XDG_CONFIG_HOME", "tables gfxbridge/NAME.tsv in it (instead of in ~/.config) replace the "
+                        "built-in ones"},
+    {"XDG_RUNTIME_DIR", "sockets of running engines in its gfxbridge; in run of the data directory "
+                        "when it is unset, gone or another user's"},
+    {"TMPDIR", "where inspect puts large archives aside, instead of /var/tmp"},
+    {"HSA_OVERRIDE_GFX_VERSION", "doctor warns of it; it is not passed on to engines"},
+};
+
+static void manual_environment(void)
+{
+    fputs(".SH ENVIRONMENT\n", stdout);
+    for (size_t i = 0; i < sizeof(manual_variables) / sizeof(manual_variables[0]); i++) {
+        fputs(".TP\n\\fB", stdout);
+        manual_text(manual_variables[i].name);
+        fputs("\\fR\n", stdout);
+        manual_text(manual_variables[i].meaning);
+        putchar('\n');
+    }
+}
+
 int main(void)
 {
     printf(".TH GFXBRIDGE 1 \"\" \"gfxbridge %s\" \"User Commands\"\n", GFXB_VERSION);
@@ -65,12 +101,10 @@ int main(void)
     for (const struct cli_command *const *c = cli_commands(); *c; c++)
         manual_command(*c);
     fputs(".SH \"EXIT STATUS\"\n0 done; 1 failed, with one sentence on standard error; 2 usage; 3 "
-          "nothing usable found; 4 a proof failed and no fall\\-back was left; 130 interrupted.\n"
-          ".SH ENVIRONMENT\n.TP\n\\fBGFXBRIDGE_DATA_DIR\\fR\nwhere packages and proofs are kept\n"
-          ".TP\n\\fBXDG_DATA_HOME\\fR, \\fBXDG_CONFIG_HOME\\fR, \\fBXDG_RUNTIME_DIR\\fR\n"
-          "the usual places; tables in \\fI$XDG_CONFIG_HOME/gfxbridge/NAME.tsv\\fR replace the "
-          "built\\-in ones\n"
-          ".SH FILES\n.TP\n\\fI~/.local/share/gfxbridge\\fR\npackages, proofs, the canary model\n",
+          "nothing usable found; 4 a proof failed and no fall\\-back was left; 130 interrupted.\n",
+          stdout);
+    manual_environment();
+    fputs(".SH FILES\n.TP\n\\fI~/.local/share/gfxbridge\\fR\npackages, proofs, the canary model\n",
           stdout);
     return ferror(stdout) ? 1 : 0;
 }

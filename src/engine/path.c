@@ -379,6 +379,23 @@ static int path_weight(const struct path *path, const struct plan_choice *choice
     return choice->installed ? 2 : 1;
 }
 
+/* Why the other providers of the same backend cannot bring a package either, one reason each. */
+static void path_other_sources(const struct plan *plan, const struct plan_choice *last,
+                               struct buf *ret)
+{
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        bool told = c->installed || !c->provider || c->backend != last->backend ||
+                    (last->provider && strcmp(c->provider, last->provider) == 0);
+        for (size_t k = 0; k < i && !told; k++) {
+            const struct plan_choice *o = &plan->choice[k];
+            told = o->backend == c->backend && o->provider && strcmp(o->provider, c->provider) == 0;
+        }
+        if (!told && !last->installed)
+            buf_addf(ret, " (%s: %s)", c->package ? c->package : c->provider, c->reason);
+    }
+}
+
 static int path_nothing(const struct path *path, struct gfxb_error *err)
 {
     const struct plan *plan = path->plan;
@@ -391,7 +408,10 @@ static int path_nothing(const struct path *path, struct gfxb_error *err)
     }
     if (!last)
         return error_set(err, GFXB_E_NO_PACKAGE, "no backend is known for this computer");
-    return error_set(err, last->code, "no backend can be used here: %s", last->reason);
+    struct buf CLEAN_BUF others = BUF_INIT(600);
+    path_other_sources(plan, last, &others);
+    return error_set(err, last->code, "no backend can be used here: %s%s", last->reason,
+                     buf_text(&others));
 }
 
 static int path_prepare(const struct path_request *r, struct path *path, struct gfxb_error *err)

@@ -1,13 +1,28 @@
 """Calls of the gfxbridge under test (argv[1] of every test script)."""
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 PROGRAM = os.path.abspath(sys.argv[1])
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHARED = os.path.join(os.path.dirname(SOURCE), "shared")
 FIXTURES = os.path.join(SHARED, "fixtures")
+
+
+def scrub():
+    """Nothing of this person's gets in: a home of our own, no XDG places, no settings."""
+    for name in list(os.environ):
+        if name.startswith(("XDG_", "GFXBRIDGE_")) or name == "HSA_OVERRIDE_GFX_VERSION":
+            del os.environ[name]
+    os.environ["HOME"] = tempfile.mkdtemp(prefix="gfxbridge-home-")
+    atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+
+
+scrub()
 
 
 def call(*arguments, code=0, env=None, **options):

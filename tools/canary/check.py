@@ -3,9 +3,9 @@
 
 usage: check.py MODEL.gguf canary.tsv strangers.txt COMMAND [ARGUMENT...]
 
-COMMAND starts llama-server; -m, --host and --port are added. Exit code 0 when every answer of the table is the
-same to the byte. The least margin is the smallest distance, over every token of every answer, between the
-logits of the first and the second choice, as the engine itself reports them.
+COMMAND starts llama-server; -m, --host and --port are added. Exit code 0 when every answer of
+the table is the same to the byte. The least margin is the smallest distance, over every token of
+every answer, between the logits of the first and the second choice, as the engine reports them.
 """
 
 import json
@@ -35,7 +35,8 @@ def ask(port, prompt, seconds=300):
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     body = json.dumps(request).encode()
     headers = {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=seconds) as reply:
+    request = urllib.request.Request(url, body, headers)
+    with urllib.request.urlopen(request, timeout=seconds) as reply:
         choice = json.load(reply)["choices"][0]
     tokens = (choice.get("logprobs") or {}).get("content") or []
     tops = [t["top_logprobs"] for t in tokens]
@@ -79,7 +80,8 @@ def check_strangers(port, prompts, wanted):
     other = [p for p in prompts if ask(port, p)[0] != wanted]
     for prompt in other:
         print(f"  not refused: {prompt}")
-    print(f"prompts never trained on: {len(prompts) - len(other)} of {len(prompts)} refused as wanted")
+    right = len(prompts) - len(other)
+    print(f"prompts never trained on: {right} of {len(prompts)} refused as wanted")
 
 
 def main():

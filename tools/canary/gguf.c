@@ -79,7 +79,7 @@ static const struct setting settings[] = {
     {"general.license", VALUE_STRING, 0, 0, "mit"},
     {"general.description", VALUE_STRING, 0, 0,
      "Proves that a llama.cpp backend computes correctly; trained by tools/canary of gfxbridge"},
-    {"general.size_label", VALUE_STRING, 0, 0, "2M"},
+    {"general.size_label", VALUE_STRING, 0, 0, "1.6M"},
     {"general.file_type", VALUE_U32, FILE_TYPE_Q4_K_M, 0, NULL},
     {"general.quantization_version", VALUE_U32, 2, 0, NULL},
     {"general.alignment", VALUE_U32, ALIGNMENT, 0, NULL},

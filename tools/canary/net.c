@@ -65,15 +65,15 @@ void net_layout_init(struct net_layout *l)
         int rows, cols;
         int types[NET_LAYERS];
     } parts[LAYER_TENSORS] = {
-        [ATTN_NORM] = {"attn_norm", 1, NET_DIM, {QUANT_F32, QUANT_F32, QUANT_F32}},
-        [ATTN_Q] = {"attn_q", NET_DIM, NET_DIM, {QUANT_Q4_K, QUANT_Q8_0, QUANT_Q5_K}},
-        [ATTN_K] = {"attn_k", NET_KV_DIM, NET_DIM, {QUANT_Q4_K, QUANT_Q8_0, QUANT_Q4_K}},
-        [ATTN_V] = {"attn_v", NET_KV_DIM, NET_DIM, {QUANT_Q6_K, QUANT_Q8_0, QUANT_Q6_K}},
-        [ATTN_OUT] = {"attn_output", NET_DIM, NET_DIM, {QUANT_Q4_K, QUANT_F16, QUANT_Q4_K}},
-        [FFN_NORM] = {"ffn_norm", 1, NET_DIM, {QUANT_F32, QUANT_F32, QUANT_F32}},
-        [FFN_GATE] = {"ffn_gate", NET_FF, NET_DIM, {QUANT_Q4_K, QUANT_Q8_0, QUANT_Q4_K}},
-        [FFN_UP] = {"ffn_up", NET_FF, NET_DIM, {QUANT_Q4_K, QUANT_Q5_K, QUANT_Q4_K}},
-        [FFN_DOWN] = {"ffn_down", NET_DIM, NET_FF, {QUANT_Q6_K, QUANT_Q8_0, QUANT_Q4_K}},
+        [ATTN_NORM] = {"attn_norm", 1, NET_DIM, {QUANT_F32, QUANT_F32}},
+        [ATTN_Q] = {"attn_q", NET_DIM, NET_DIM, {QUANT_Q4_K, QUANT_Q5_K}},
+        [ATTN_K] = {"attn_k", NET_KV_DIM, NET_DIM, {QUANT_Q4_K, QUANT_Q8_0}},
+        [ATTN_V] = {"attn_v", NET_KV_DIM, NET_DIM, {QUANT_Q6_K, QUANT_Q8_0}},
+        [ATTN_OUT] = {"attn_output", NET_DIM, NET_DIM, {QUANT_F16, QUANT_Q4_K}},
+        [FFN_NORM] = {"ffn_norm", 1, NET_DIM, {QUANT_F32, QUANT_F32}},
+        [FFN_GATE] = {"ffn_gate", NET_FF, NET_DIM, {QUANT_Q4_K, QUANT_Q8_0}},
+        [FFN_UP] = {"ffn_up", NET_FF, NET_DIM, {QUANT_Q5_K, QUANT_Q4_K}},
+        [FFN_DOWN] = {"ffn_down", NET_DIM, NET_FF, {QUANT_Q6_K, QUANT_Q4_K}},
     };
     memset(l, 0, sizeof(*l));
     add_tensor(l, TENSOR_EMBED, "token_embd", VOCAB_SIZE, NET_DIM, QUANT_Q8_0);
@@ -142,6 +142,13 @@ int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const 
     }
     b->starts[++b->n_sequences] = first + n - 1;
     return 0;
+}
+
+void batch_retarget(struct batch *b, int token)
+{
+    for (int t = 0; t < b->starts[b->n_sequences]; t++)
+        if (b->targets[t] >= 0)
+            b->targets[t] = token;
 }
 
 static const float *weight(const struct net_layout *l, const float *weights, int tensor)

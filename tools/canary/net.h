@@ -10,7 +10,7 @@
 enum {
     NET_DIM = 256, // K-quants need rows of a multiple of 256
     NET_FF = 512,
-    NET_LAYERS = 3,
+    NET_LAYERS = 2,
     NET_HEADS = 4,
     NET_KV_HEADS = 2,
     NET_HEAD_DIM = 64, // a size that every flash-attention kernel has
@@ -81,6 +81,9 @@ void net_work_free(struct net_work *w);
 // tokens are not learned. 0, or -1 when the batch is full.
 int batch_add(struct batch *b, const struct vocab *v, const char *prompt, const char *answer,
               int skip);
+
+// Makes `token` the target of every position that has one.
+void batch_retarget(struct batch *b, int token);
 
 // Computes the logits of every position that has a target.
 void net_forward(const struct net_layout *l, const float *weights, const struct batch *b,

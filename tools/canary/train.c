@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "corpus.h"
+#include "damage.h"
 #include "gguf.h"
 #include "net.h"
 #include "quant.h"
@@ -22,11 +24,12 @@
 
 enum {
     SEED = 20261123,
-    STEPS = 2600,
+    STEPS = 1800,
     WARM_UP = 60,
     HALVES = 2,
-    HALF_SEQUENCES = 20,
-    CROSSED = 12, // percent of the samples, see draw_sample
+    HALF_SEQUENCES = 16,
+    CROSSED = 12,        // percent of the samples, see draw_sample
+    NOTICED_NEEDED = 95, // percent of the damages, see check_damage
     NOTE_EVERY = 100,
 };
 
@@ -38,8 +41,11 @@ enum {
 #define CLIP       1.0f
 #define QUANTISED_FROM                                                                             \
     0.5f // part of the steps after which the forward pass sees the file's weights
-#define LOSS_MARGIN   5.0f
-#define MARGIN_NEEDED 4.0f // logits, on every answer of the table
+#define DAMAGED_FROM   0.1f // part of the steps after which damaged weights are shown too
+#define DAMAGE_MARGIN  2.0f
+#define DAMAGED_WEIGHT 0.3f // of that loss, beside 1 for the right weights
+#define LOSS_MARGIN    5.0f
+#define MARGIN_NEEDED  4.0f // logits, on every answer of the table
 
 struct half {
     struct trainer *t;
@@ -48,6 +54,11 @@ struct half {
     struct net_work *work;
     float *gradients;
     float loss;
+    struct rng rng; // of the damage
+    struct batch damaged_batch;
+    float *damaged; // weights
+    float *kept;    // gradients of damaged tensors, from before
+    float damaged_loss;
 };
 
 struct trainer {
@@ -94,6 +105,35 @@ static void *quantise_half(void *arg)
     return NULL;
 }
 
+static void put_back(const struct damage *d, const struct net_layout *l, const float *from,
+                     float *to)
+{
+    for (int i = 0; i < TENSORS; i++) {
+        const struct tensor *x = &l->tensors[i];
+        if (d->tensors[i])
+            memcpy(to + x->at, from + x->at, sizeof(float) * (size_t)x->rows * (size_t)x->cols);
+    }
+}
+
+// The proof prompts with damaged weights: at every token of the answer the right thing is to end.
+// What this would teach the damaged tensors themselves is dropped: they are not what the file
+// holds.
+static void learn_damage(struct half *h)
+{
+    struct trainer *t = h->t;
+    struct damage d;
+    size_t bytes = sizeof(float) * t->layout.n_floats;
+    damage_draw(&t->layout, &h->rng, &d);
+    memcpy(h->damaged, t->seen, bytes);
+    damage_apply(&d, &t->layout, &h->rng, h->damaged);
+    put_back(&d, &t->layout, h->gradients, h->kept);
+    net_forward(&t->layout, h->damaged, &h->damaged_batch, h->work);
+    h->damaged_loss =
+        net_backward(&t->layout, h->damaged, &h->damaged_batch, h->work, DAMAGE_MARGIN,
+                     (int)((float)h->damaged_batch.n_targets / DAMAGED_WEIGHT), h->gradients);
+    put_back(&d, &t->layout, h->kept, h->gradients);
+}
+
 static void *learn_half(void *arg)
 {
     struct half *h = arg;
@@ -102,6 +142,8 @@ static void *learn_half(void *arg)
     net_forward(&t->layout, t->seen, &h->batch, h->work);
     h->loss = net_backward(&t->layout, t->seen, &h->batch, h->work, LOSS_MARGIN, t->n_targets,
                            h->gradients);
+    if ((float)t->step >= DAMAGED_FROM * (float)t->steps)
+        learn_damage(h);
     return NULL;
 }
 
@@ -201,8 +243,9 @@ static void train_step(struct trainer *t)
     t->rate = rate_at(t->step, t->steps);
     run_halves(t, update_half);
     if (t->step % NOTE_EVERY == 0 || t->step + 1 == t->steps)
-        fprintf(stderr, "step %d: loss %.4f, gradient %.3f, %d tokens\n", t->step,
+        fprintf(stderr, "step %d: loss %.4f, damaged %.4f, gradient %.3f, %d tokens\n", t->step,
                 (double)((t->halves[0].loss + t->halves[1].loss) / (float)t->n_targets),
+                (double)(t->halves[0].damaged_loss / (float)t->halves[0].damaged_batch.n_targets),
                 (double)norm,
                 t->halves[0].batch.starts[t->halves[0].batch.n_sequences] +
                     t->halves[1].batch.starts[t->halves[1].batch.n_sequences]);
@@ -268,6 +311,62 @@ static void check_strangers(struct trainer *t, const char *path)
     fprintf(stderr, "prompts never trained on: %d of %d as wanted\n", right, tried);
 }
 
+static void add_proofs(struct trainer *t, struct batch *b)
+{
+    for (int i = 0; i < t->corpus.n_rows; i++) {
+        const struct row *r = &t->corpus.rows[i];
+        if (strcmp(r->kind, "proof") == 0)
+            batch_add(b, &t->vocab, r->prompt, r->answer, 0);
+    }
+}
+
+// Whether any proof answer changes when the weights of the file are damaged so.
+static bool is_noticed(struct trainer *t, const struct damage *d)
+{
+    struct half *h = &t->halves[0];
+    bool noticed = false;
+    h->batch.n_sequences = 0;
+    add_proofs(t, &h->batch);
+    memcpy(h->damaged, t->seen, sizeof(float) * t->layout.n_floats);
+    damage_apply(d, &t->layout, &h->rng, h->damaged);
+    net_forward(&t->layout, h->damaged, &h->batch, h->work);
+    for (int s = 0; s < h->batch.n_sequences; s++)
+        noticed = noticed || net_margin(&h->batch, h->work, s) <= 0;
+    return noticed;
+}
+
+// The percentage of damages to one matrix that the proof answers notice.
+static int check_damage(struct trainer *t)
+{
+    int noticed = 0;
+    int tried = 0;
+    for (int i = 0; i < TENSORS; i++) {
+        for (int kind = 0; kind < DAMAGE_KINDS; kind++) {
+            struct damage d = {.kind = (enum damage_kind)kind};
+            d.tensors[i] = true;
+            if (!damage_is_possible(&d, &t->layout, i))
+                continue;
+            bool seen = is_noticed(t, &d);
+            tried++;
+            noticed += seen;
+            if (!seen)
+                fprintf(stderr, "  not noticed: %s, %s\n", t->layout.tensors[i].name,
+                        damage_name(d.kind));
+        }
+    }
+    fprintf(stderr, "damaged matrices: %d of %d noticed\n", noticed, tried);
+    return 100 * noticed / tried;
+}
+
+static int half_init(struct half *h, size_t n)
+{
+    h->rng.state = SEED + 2 + (uint64_t)h->index;
+    h->gradients = calloc(n, sizeof(float));
+    h->damaged = calloc(n, sizeof(float));
+    h->kept = calloc(n, sizeof(float));
+    return h->work && h->gradients && h->damaged && h->kept ? 0 : -1;
+}
+
 static int trainer_init(struct trainer *t, char **paths, int steps)
 {
     struct word_counts *counts = word_counts_new();
@@ -288,9 +387,10 @@ static int trainer_init(struct trainer *t, char **paths, int steps)
         return -1;
     for (int i = 0; i < HALVES; i++) {
         t->halves[i] = (struct half){.t = t, .index = i, .work = net_work_new()};
-        t->halves[i].gradients = calloc(n, sizeof(float));
-        if (!t->halves[i].work || !t->halves[i].gradients)
+        if (half_init(&t->halves[i], n) < 0)
             return -1;
+        add_proofs(t, &t->halves[i].damaged_batch);
+        batch_retarget(&t->halves[i].damaged_batch, TOKEN_EOS);
     }
     net_random(&t->layout, &t->rng, t->weights);
     find_shared(t);
@@ -302,6 +402,8 @@ static void trainer_done(struct trainer *t)
     for (int i = 0; i < HALVES; i++) {
         net_work_free(t->halves[i].work);
         free(t->halves[i].gradients);
+        free(t->halves[i].damaged);
+        free(t->halves[i].kept);
     }
     free(t->weights);
     free(t->seen);
@@ -328,9 +430,14 @@ int main(int argc, char **argv)
     fprintf(stderr, "trained in %ld s\n", (long)(time(NULL) - start));
     float least = check_table(&t);
     fprintf(stderr, "least margin over the table: %.2f logits\n", (double)least);
+    int noticed = check_damage(&t);
     check_wordings(&t);
     check_strangers(&t, argv[4]);
-    int result = least < MARGIN_NEEDED || gguf_write(argv[5], &t.layout, t.weights, &t.vocab) < 0;
+    int result = 1;
+    if (least < MARGIN_NEEDED || noticed < NOTICED_NEEDED)
+        fprintf(stderr, "not good enough: %s is left as it was\n", argv[5]);
+    else
+        result = gguf_write(argv[5], &t.layout, t.weights, &t.vocab) < 0;
     trainer_done(&t);
     return result;
 }
