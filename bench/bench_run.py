@@ -40,7 +40,7 @@ def by_hand(package_dir, model):
     with tempfile.TemporaryDirectory(prefix="bench") as top:
         path = os.path.join(top, "s.sock")
         engine = subprocess.Popen([*prefix, "-m", model, "--host", path, "--device", "none", "-c",
-                                   "512", "-np", "1", "--no-webui"], cwd=cwd,
+                                   "512", "-np", "1", "--no-webui", "--threads", "1"], cwd=cwd,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                   env={"PATH": os.environ["PATH"]})
         while True:

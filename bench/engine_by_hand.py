@@ -6,12 +6,16 @@ import subprocess
 
 def package(gfxbridge, backend):
     """The newest installed package of a backend, installing it when there is none."""
-    subprocess.run([gfxbridge, "backends", "install", f"llamacpp:{backend}", "--quiet"], check=True,
-                   stdout=subprocess.DEVNULL)
-    listed = json.loads(subprocess.run([gfxbridge, "backends", "list", "--json"], check=True,
-                                       capture_output=True, text=True).stdout)
     name = "vulkan" if backend == "vulkan-software" else backend
-    return next(p for p in listed["packages"] if p["backend"] == name)
+    for attempt in range(2):
+        listed = json.loads(subprocess.run([gfxbridge, "backends", "list", "--json"], check=True,
+                                           capture_output=True, text=True).stdout)
+        found = [p for p in listed["packages"] if p["backend"] == name]
+        if found:
+            return found[0]
+        subprocess.run([gfxbridge, "backends", "install", f"llamacpp:{backend}", "--quiet"],
+                       check=True, stdout=subprocess.DEVNULL)
+    raise SystemExit(f"no package of {backend} can be had")
 
 
 def manifest(package_dir):

@@ -127,10 +127,14 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
     struct path path = {0};
     const struct cli_args none = {0};
     int result = cli_path_request(cli, &none, &request, err);
-    if (result == 0)
-        result = path_plan(&request, &path, err);
     if (result < 0)
         return result;
+    doctor_check_places(c);
+    struct gfxb_error why = {0};
+    if (path_plan(&request, &path, &why) < 0) { /* as of a data directory that is a file */
+        doctor_tell_no_plan(c, why.text);
+        return 0;
+    }
     c->machine = request.machine;
     c->plan = path.plan;
     doctor_examine(c);

@@ -30,6 +30,12 @@ bool doctor_has_gpu(const struct machine *m);
  * sentence of the one that stopped the reading; NULL: none did. */
 void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
 
+/* The data directory and the runtime directory of the live computer. */
+void doctor_check_places(const struct doctor_case *c);
+
+/* Why there is no plan to examine, as one more finding. */
+void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
+
 /* Every check of the table, in its order. */
 void doctor_examine(const struct doctor_case *c);
 

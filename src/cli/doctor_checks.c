@@ -169,6 +169,17 @@ static void doctor_check_runtime_dir(const struct doctor_case *c)
                 "set XDG_RUNTIME_DIR to a directory of yours");
 }
 
+void doctor_check_places(const struct doctor_case *c)
+{
+    doctor_check_data_dir(c);
+    doctor_check_runtime_dir(c);
+}
+
+void doctor_tell_no_plan(const struct doctor_case *c, const char *why)
+{
+    doctor_tell(c, "no-plan", DOCTOR_BLOCK, "the backends cannot be looked at", why, "");
+}
+
 static bool doctor_is_table(const char *file)
 {
     struct str name = str_from(file);
@@ -226,8 +237,8 @@ static void doctor_check_disk(const struct doctor_case *c)
 }
 
 static void (*const doctor_checks[])(const struct doctor_case *c) = {
-    doctor_check_data_dir, doctor_check_runtime_dir, doctor_check_backends, doctor_check_warnings,
-    doctor_check_override, doctor_check_ttm,         doctor_check_disk,     doctor_check_notes,
+    doctor_check_backends, doctor_check_warnings, doctor_check_override,
+    doctor_check_ttm,      doctor_check_disk,     doctor_check_notes,
 };
 
 void doctor_examine(const struct doctor_case *c)
