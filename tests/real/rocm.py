@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""rocm.py GFXBRIDGE PACKAGE_TOOL: the distribution's real ROCm package (about 480 MB to fetch, 6 GB on
+disk), installed and inspected; then what the plan makes of it on captured machines."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import tap  # noqa: E402
+from gfxbridge import answer, machine  # noqa: E402
+
+TOOL = os.path.abspath(sys.argv[2])
+DATA = tempfile.mkdtemp(prefix="gfxbridge rocm ")
+TARGETS = {"gfx803", "gfx900", "gfx906", "gfx908", "gfx90a", "gfx1010", "gfx1030", "gfx1100", "gfx1101",
+           "gfx1102"}
+
+
+def installs():
+    done = subprocess.run([TOOL, DATA, "install", "debian-rocm", "rocm",
+                           "llama.cpp-tools libggml0-backend-hip"], capture_output=True, text=True, timeout=1500,
+                          stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def package():
+    found = [p for p in answer("backends", "list", "--data-dir", DATA)["packages"]
+             if p["id"] == "debian-rocm"]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def holds_ten_targets():
+    assert set(package()["gfx"]) == TARGETS, package()["gfx"]
+    value = answer("inspect", os.path.join(DATA, "packages", package()["digest"]))
+    assert set(value["gfx"]) == TARGETS and set(value["blas"]["rocblas"]) == TARGETS, value["gfx"]
+    assert value["unresolved"] == [], value["unresolved"]
+
+
+def plan(name):
+    return answer("plan", "--sysroot", machine(name), "--data-dir", DATA, "--no-network", code=(0, 3))
+
+
+def preferred_when_nothing_else_can_be_had():
+    value = plan("rx7900xtx-raphael")
+    chosen = value["choices"][value["chosen"]]
+    assert (chosen["backend"], chosen["package"]) == ("rocm", "debian-rocm"), chosen
+
+
+def rejected_where_it_holds_no_code():
+    value = plan("rx9070xt-graniteridge")
+    own = [c for c in value["choices"] if c["package"] == "debian-rocm" and c["gfx"] == "gfx1201"]
+    assert own and {c["code"] for c in own} == {"gfx-not-in-package"}, own
+
+
+try:
+    tap.run([
+        ("installs", installs),
+        ("holds exactly ten targets, with BLAS kernels, nothing unresolved", holds_ten_targets),
+        ("RX 7900 XTX without GitHub: preferred", preferred_when_nothing_else_can_be_had),
+        ("RX 9070 XT: gfx-not-in-package", rejected_where_it_holds_no_code),
+    ])
+finally:
+    shutil.rmtree(DATA, ignore_errors=True)
