@@ -98,11 +98,11 @@ static json_t *answer_family_json(const struct gfx_tables *t, const struct answe
     json_t *members = json_array();
     for (size_t i = 0; target && i < t->n_targets; i++) {
         if (str_eq(t->target[i].family, target->family) && t->target[i].covers.n == 0)
-            json_array_append_new(members, cli_json_str(t->target[i].gfx));
+            json_array_append_new(members, report_json_str(t->target[i].gfx));
     }
-    json_object_set_new(family, "name", cli_json_str(target ? target->family : STR_NONE));
-    json_object_set_new(family, "generation", cli_json_str(generation));
-    json_object_set_new(family, "asics", cli_json_str(target ? target->asics : STR_NONE));
+    json_object_set_new(family, "name", report_json_str(target ? target->family : STR_NONE));
+    json_object_set_new(family, "generation", report_json_str(generation));
+    json_object_set_new(family, "asics", report_json_str(target ? target->asics : STR_NONE));
     json_object_set_new(family, "members", members);
     return family;
 }
@@ -113,14 +113,14 @@ static json_t *answer_packages_json(const struct answer *a)
     for (size_t i = 0; i < a->n_packages; i++) {
         const struct answer_package *p = &a->package[i];
         json_t *object = json_object();
-        json_object_set_new(object, "id", cli_json_str(p->row->id));
-        json_object_set_new(object, "source", cli_json_str(p->row->provider));
+        json_object_set_new(object, "id", report_json_str(p->row->id));
+        json_object_set_new(object, "source", report_json_str(p->row->provider));
         json_object_set_new(object, "backend", json_string("rocm"));
         json_object_set_new(object, "os",
                             json_string(p->row->os == GFX_WINDOWS ? "windows" : "linux"));
         json_object_set_new(object, "holds_exactly", json_boolean(p->via == GFX_VIA_EXACT));
         json_object_set_new(object, "via", json_string(answer_via_names[p->via]));
-        json_object_set_new(object, "runtime", cli_json_str(p->row->runtime));
+        json_object_set_new(object, "runtime", report_json_str(p->row->runtime));
         json_object_set_new(object, "installable", json_boolean(p->row->installable));
         json_array_append_new(array, object);
     }
@@ -134,11 +134,11 @@ static json_t *answer_quirk_json(const struct gfx_quirk *q)
         [GFX_ARG] = "arg",     [GFX_OVERRIDE] = "override", [GFX_NOTE] = "note",
     };
     json_t *object = json_object();
-    json_object_set_new(object, "id", cli_json_str(q->id));
-    json_object_set_new(object, "effect", cli_json_str(q->text));
+    json_object_set_new(object, "id", report_json_str(q->id));
+    json_object_set_new(object, "effect", report_json_str(q->text));
     json_object_set_new(object, "kind", json_string(effect[q->effect]));
-    json_object_set_new(object, "remedy", cli_json_str(q->remedy));
-    json_object_set_new(object, "source", cli_json_str(q->source));
+    json_object_set_new(object, "remedy", report_json_str(q->remedy));
+    json_object_set_new(object, "source", report_json_str(q->source));
     return object;
 }
 
@@ -158,8 +158,8 @@ json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, const struc
             json_array_append_new(quirks, answer_quirk_json(&tables->quirk[i]));
     }
     json_t *object = json_object();
-    json_object_set_new(object, "gfx", cli_json_str(a->target ? a->target->gfx : STR_NONE));
-    json_object_set_new(object, "reason", cli_json_text(a->no_gfx_reason));
+    json_object_set_new(object, "gfx", report_json_str(a->target ? a->target->gfx : STR_NONE));
+    json_object_set_new(object, "reason", report_json_text(a->no_gfx_reason));
     json_object_set_new(object, "family", answer_family_json(tables, a));
     json_object_set_new(object, "packages", answer_packages_json(a));
     json_object_set_new(object, "if_unavailable",

@@ -11,6 +11,7 @@
 #include "gfx/gfx.h"
 #include "machine/machine.h"
 #include "plan/plan.h"
+#include "report/report.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -98,15 +99,5 @@ int cli_machine(struct cli *cli, const struct machine **ret_machine, struct gfxb
 
 /* Print one JSON object with "schema": 1 first, and take over the reference. */
 int cli_print_json(json_t *object, struct gfxb_error *err);
-/* JSON values of views and texts: null where empty or NULL. */
-json_t *cli_json_str(struct str s);
-json_t *cli_json_text(const char *text);
-json_t *cli_json_bytes(uint64_t bytes); /* null for 0 */
-json_t *cli_json_tri(enum tri value);
-json_t *cli_json_words(struct str list);     /* blank-separated -> array */
-json_t *cli_json_strings(char *const *list); /* NULL-terminated -> array */
-
-/* "24.0 GiB" into ret_text; "unknown" for 0. */
-void cli_bytes_text(uint64_t bytes, char *ret_text, size_t size);
 
 #endif

@@ -1,4 +1,3 @@
-#include "cli/json_plan.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -45,13 +44,13 @@ static const char *backends_package_name(enum plan_backend backend)
 static json_t *backends_package_json(const struct package *p)
 {
     json_t *object = json_object();
-    json_object_set_new(object, "id", cli_json_text(p->id));
-    json_object_set_new(object, "backend", cli_json_text(p->backend));
-    json_object_set_new(object, "source", cli_json_text(p->provider));
-    json_object_set_new(object, "version", cli_json_text(p->version));
-    json_object_set_new(object, "digest", cli_json_text(p->digest));
-    json_object_set_new(object, "gfx", cli_json_words(str_from(p->gfx)));
-    json_object_set_new(object, "bytes", cli_json_bytes(p->bytes));
+    json_object_set_new(object, "id", report_json_text(p->id));
+    json_object_set_new(object, "backend", report_json_text(p->backend));
+    json_object_set_new(object, "source", report_json_text(p->provider));
+    json_object_set_new(object, "version", report_json_text(p->version));
+    json_object_set_new(object, "digest", report_json_text(p->digest));
+    json_object_set_new(object, "gfx", report_json_words(str_from(p->gfx)));
+    json_object_set_new(object, "bytes", report_json_bytes(p->bytes));
     json_object_set_new(object, "pinned", json_boolean(p->pinned));
     return object;
 }
@@ -61,7 +60,7 @@ static int backends_list_json(const struct path *path, struct gfxb_error *err)
     json_t *packages = json_array();
     for (size_t i = 0; i < path->packages.n; i++)
         json_array_append_new(packages, backends_package_json(&path->packages.item[i]));
-    json_t *answer = cli_json_plan(path->plan);
+    json_t *answer = report_json_plan(path->plan);
     json_object_set_new(answer, "packages", packages);
     return cli_print_json(answer, err);
 }
@@ -80,7 +79,7 @@ static void backends_list_text(const struct path *path)
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
         char size[32];
-        cli_bytes_text(p->bytes, size, sizeof(size));
+        report_bytes_text(p->bytes, size, sizeof(size));
         printf("installed: %s %s, %s%s, %.12s\n", p->id, p->version ? p->version : "", size,
                p->pinned ? ", pinned" : "", p->digest);
     }
@@ -114,17 +113,17 @@ static json_t *backends_proof_json(const struct plan_choice *c, const struct eng
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         json_t *rung = json_object();
         json_object_set_new(rung, "rung", json_string(plan_rung_name(proof->rung[i].rung)));
-        json_object_set_new(rung, "ok", cli_json_tri(proof->rung[i].ok));
-        json_object_set_new(rung, "detail", cli_json_text(proof->rung[i].detail));
+        json_object_set_new(rung, "ok", report_json_tri(proof->rung[i].ok));
+        json_object_set_new(rung, "detail", report_json_text(proof->rung[i].detail));
         json_array_append_new(rungs, rung);
     }
     json_t *object = json_object();
     json_object_set_new(object, "backend", json_string(plan_backend_name(c->backend)));
-    json_object_set_new(object, "package", cli_json_text(c->package));
+    json_object_set_new(object, "package", report_json_text(c->package));
     json_object_set_new(object, "passed", json_boolean(proof->passed));
     json_object_set_new(object, "code", json_string(gfxb_code_name(proof->code)));
-    json_object_set_new(object, "reason", cli_json_text(proof->sentence));
-    json_object_set_new(object, "device", cli_json_text(proof->shown));
+    json_object_set_new(object, "reason", report_json_text(proof->sentence));
+    json_object_set_new(object, "device", report_json_text(proof->shown));
     json_object_set_new(object, "rungs", rungs);
     return object;
 }
@@ -227,7 +226,7 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (cli->json)
-        result = cli_print_json(cli_json_choice(path.running), err);
+        result = cli_print_json(report_json_choice(path.running), err);
     else
         printf("%s is installed and proven: %s\n", path.package->id, path.running->reason);
     path_done(&path);

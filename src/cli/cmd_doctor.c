@@ -1,4 +1,3 @@
-#include "cli/doctor.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -30,11 +29,11 @@ static void doctor_report_finding(void *context, const struct doctor_finding *f)
         return;
     }
     json_t *object = json_object();
-    json_object_set_new(object, "code", cli_json_text(f->code));
+    json_object_set_new(object, "code", report_json_text(f->code));
     json_object_set_new(object, "severity", json_string(doctor_severities[f->severity]));
-    json_object_set_new(object, "what", cli_json_text(f->what));
-    json_object_set_new(object, "why", cli_json_text(f->why));
-    json_object_set_new(object, "remedy", cli_json_text(f->remedy));
+    json_object_set_new(object, "what", report_json_text(f->what));
+    json_object_set_new(object, "why", report_json_text(f->why));
+    json_object_set_new(object, "remedy", report_json_text(f->remedy));
     json_array_append_new(report->findings, object);
 }
 
@@ -149,7 +148,11 @@ static int doctor_computer(struct cli *cli, struct gfxb_error *err)
     if (result < 0)
         return result;
     struct doctor_report report = {.findings = cli->json ? json_array() : NULL, .ok = true};
-    struct doctor_case c = {.cli = cli, .sink = doctor_report_finding, .context = &report};
+    struct doctor_case c = {.live = !cli->sysroot,
+                            .data_dir = cli->data_dir,
+                            .runtime_dir = cli->runtime_dir,
+                            .sink = doctor_report_finding,
+                            .context = &report};
     doctor_check_tables(&c, cli->config_dir, broken.text[0] ? broken.text : NULL);
     result = doctor_examine_plan(cli, &c, err);
     if (result < 0) {

@@ -100,13 +100,13 @@ static json_t *explain_card_json(const struct gfx_card *card)
     json_object_set_new(object, "revision",
                         card->revision < 0 ? json_null()
                                            : json_sprintf("%02x", (unsigned)card->revision));
-    json_object_set_new(object, "name", cli_json_str(card->name));
-    json_object_set_new(object, "asic", cli_json_str(card->asic));
-    json_object_set_new(object, "gfx", cli_json_str(card->gfx));
-    json_object_set_new(object, "generation", cli_json_str(card->generation));
-    json_object_set_new(object, "kind", cli_json_text(machine_kind_name(card->kind)));
-    json_object_set_new(object, "confidence", cli_json_str(card->confidence));
-    json_object_set_new(object, "source", cli_json_str(card->source));
+    json_object_set_new(object, "name", report_json_str(card->name));
+    json_object_set_new(object, "asic", report_json_str(card->asic));
+    json_object_set_new(object, "gfx", report_json_str(card->gfx));
+    json_object_set_new(object, "generation", report_json_str(card->generation));
+    json_object_set_new(object, "kind", report_json_text(machine_kind_name(card->kind)));
+    json_object_set_new(object, "confidence", report_json_str(card->confidence));
+    json_object_set_new(object, "source", report_json_str(card->source));
     return object;
 }
 
@@ -119,7 +119,7 @@ static int explain_json(const struct cli *cli, const char *query, const struct e
     for (size_t i = 0; i < e->n_answers; i++)
         json_array_append_new(answers, answer_json(cli->tables, cli->os, &e->answer[i]));
     json_t *object = json_object();
-    json_object_set_new(object, "query", cli_json_text(query));
+    json_object_set_new(object, "query", report_json_text(query));
     json_object_set_new(object, "matches", matches);
     json_object_set_new(object, "ambiguous", json_boolean(e->ambiguous));
     json_object_set_new(object, "answers", answers);

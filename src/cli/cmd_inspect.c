@@ -12,7 +12,7 @@ static json_t *inspect_names(const struct names *names)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < names->n; i++)
-        json_array_append_new(array, cli_json_text(names->name[i]));
+        json_array_append_new(array, report_json_text(names->name[i]));
     return array;
 }
 
@@ -22,7 +22,7 @@ static json_t *inspect_code(const struct inspection *found)
     for (size_t i = 0; i < found->n_code; i++) {
         const struct inspection_code *code = &found->code[i];
         json_t *object = json_object();
-        json_object_set_new(object, "path", cli_json_text(code->path));
+        json_object_set_new(object, "path", report_json_text(code->path));
         json_object_set_new(object, "gfx", inspect_names(&code->gfx));
         json_object_set_new(object, "plain", json_integer(code->plain));
         json_object_set_new(object, "compressed", json_integer(code->compressed));
@@ -44,7 +44,7 @@ static json_t *inspect_remedies(const struct machine *m, const struct inspection
     for (size_t i = 0; i < found->unresolved.n; i++) {
         char command[256];
         inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
-        json_object_set_new(object, found->unresolved.name[i], cli_json_text(command));
+        json_object_set_new(object, found->unresolved.name[i], report_json_text(command));
     }
     return object;
 }
@@ -53,9 +53,9 @@ static int inspect_print_json(const struct machine *m, const char *path,
                               const struct inspection *found, struct gfxb_error *err)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "path", cli_json_text(path));
+    json_object_set_new(o, "path", report_json_text(path));
     json_object_set_new(o, "kind", json_string(package_inspect_kind_name(found->kind)));
-    json_object_set_new(o, "sha256", cli_json_text(found->sha256));
+    json_object_set_new(o, "sha256", report_json_text(found->sha256));
     json_object_set_new(o, "size", json_integer((json_int_t)found->size));
     json_object_set_new(o, "gfx", inspect_names(&found->gfx));
     json_object_set_new(o, "bundles",
@@ -65,8 +65,8 @@ static int inspect_print_json(const struct machine *m, const char *path,
     json_object_set_new(o, "blas",
                         json_pack("{s:o, s:o}", "rocblas", inspect_names(&found->blas.rocblas),
                                   "hipblaslt", inspect_names(&found->blas.hipblaslt)));
-    json_object_set_new(o, "glibc", cli_json_text(found->glibc));
-    json_object_set_new(o, "glibcxx", cli_json_text(found->glibcxx));
+    json_object_set_new(o, "glibc", report_json_text(found->glibc));
+    json_object_set_new(o, "glibcxx", report_json_text(found->glibcxx));
     json_object_set_new(o, "own_libc", json_boolean(found->own_libc));
     json_object_set_new(o, "needed", inspect_names(&found->needed));
     json_object_set_new(o, "unresolved",
@@ -113,7 +113,7 @@ static void inspect_print_text(const struct machine *m, const char *path,
                                const struct inspection *found)
 {
     char size[32];
-    cli_bytes_text(found->size, size, sizeof(size));
+    report_bytes_text(found->size, size, sizeof(size));
     printf("%s: %s, %s\n", path, package_inspect_kind_name(found->kind), size);
     if (found->sha256[0])
         printf("%-12s %s\n", "sha256", found->sha256);

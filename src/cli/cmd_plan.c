@@ -1,4 +1,3 @@
-#include "cli/json_plan.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -28,7 +27,7 @@ static int plan_model_bytes(const char *model, uint64_t *ret_bytes, struct gfxb_
 static int plan_answer_json(const struct plan *plan, const char *model, uint64_t bytes,
                             struct gfxb_error *err)
 {
-    json_t *answer = cli_json_plan(plan);
+    json_t *answer = report_json_plan(plan);
     json_object_set_new(answer, "model",
                         model ? json_pack("{s:s, s:I}", "path", model, "bytes", (json_int_t)bytes)
                               : json_null());

@@ -1,4 +1,3 @@
-#include "cli/json_plan.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -101,13 +100,13 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
 {
     char device[256];
     engine_places_text(&path->places, device, sizeof(device));
-    json_t *choice = cli_json_choice(path->running);
+    json_t *choice = report_json_choice(path->running);
     json_t *answer = json_object();
-    json_object_set_new(answer, "text", cli_json_str((struct str){reply->text, reply->n}));
+    json_object_set_new(answer, "text", report_json_str((struct str){reply->text, reply->n}));
     json_object_set_new(answer, "backend", json_string(plan_backend_name(path->running->backend)));
-    json_object_set_new(answer, "device", cli_json_text(device));
-    json_object_set_new(answer, "package", cli_json_text(path->package->id));
-    json_object_set_new(answer, "model", cli_json_text(path->model));
+    json_object_set_new(answer, "device", report_json_text(device));
+    json_object_set_new(answer, "package", report_json_text(path->package->id));
+    json_object_set_new(answer, "model", report_json_text(path->model));
     json_object_set_new(answer, "proof",
                         json_pack("{s:O}", "rungs", json_object_get(choice, "evidence")));
     json_object_set_new(answer, "timings",
@@ -117,7 +116,7 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
     json_t *rejected = json_array();
     for (size_t i = 0; i < path->plan->n_choices; i++) {
         if (path->plan->choice[i].state == PLAN_REJECTED)
-            json_array_append_new(rejected, cli_json_choice(&path->plan->choice[i]));
+            json_array_append_new(rejected, report_json_choice(&path->plan->choice[i]));
     }
     json_object_set_new(answer, "rejected", rejected);
     json_decref(choice);

@@ -30,13 +30,13 @@ static void storage_print(const struct storage_item *item, json_t *items)
     if (items) {
         json_t *object = json_object();
         json_object_set_new(object, "kind", json_string(item->kind));
-        json_object_set_new(object, "name", cli_json_text(item->name));
+        json_object_set_new(object, "name", report_json_text(item->name));
         json_object_set_new(object, "bytes", json_integer((json_int_t)item->bytes));
         json_object_set_new(object, "in_use", json_boolean(item->in_use));
         json_array_append_new(items, object);
         return;
     }
-    cli_bytes_text(item->bytes, size, sizeof(size));
+    report_bytes_text(item->bytes, size, sizeof(size));
     printf("%10s  %-9s %s%s\n", item->bytes ? size : "0 B", item->kind, item->name,
            item->remark   ? item->remark
            : item->in_use ? ""
@@ -137,7 +137,7 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
                                         items, "total_bytes", (json_int_t)total),
                               err);
     char size[32];
-    cli_bytes_text(total, size, sizeof(size));
+    report_bytes_text(total, size, sizeof(size));
     printf("%10s  in gfxbridge's places below %s\n", total ? size : "0 B", cli->data_dir);
     return CLI_DONE;
 }

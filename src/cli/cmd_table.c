@@ -38,13 +38,13 @@ static json_t *table_target_json(const struct gfx_tables *t, const struct gfx_ta
                                  enum gfx_os os)
 {
     json_t *object = json_object();
-    json_object_set_new(object, "gfx", cli_json_str(target->gfx));
-    json_object_set_new(object, "family", cli_json_str(target->family));
-    json_object_set_new(object, "generation", cli_json_str(target->generation));
-    json_object_set_new(object, "asics", cli_json_str(target->asics));
+    json_object_set_new(object, "gfx", report_json_str(target->gfx));
+    json_object_set_new(object, "family", report_json_str(target->family));
+    json_object_set_new(object, "generation", report_json_str(target->generation));
+    json_object_set_new(object, "asics", report_json_str(target->asics));
     json_object_set_new(object, "cards", json_integer(table_count_cards(t, target)));
     json_object_set_new(object, "rocm", json_string(table_rocm_state(t, target, os)));
-    json_object_set_new(object, "vulkan", cli_json_str(target->vulkan));
+    json_object_set_new(object, "vulkan", report_json_str(target->vulkan));
     return object;
 }
 

@@ -177,12 +177,18 @@ def mirror_stands_for_every_host():
 
 
 def cancel_is_obeyed():
-    for seconds in (0.5, 1.5, 3.0):
+    """SIGINT as soon as it says that it reads the index, and that it fetches."""
+    for step in ("reading the package index", "fetching "):
         process = start(at("cancelled"), "install", "cpu-id", "cpu", ROOTS["cpu"])
-        time.sleep(seconds)
+        said = ""
+        while step not in said:
+            line = process.stderr.readline()
+            said += line
+            if not line:
+                break
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        said = process.communicate()[1]
+        said += process.communicate()[1]
         assert time.monotonic() - began < 3, f"{time.monotonic() - began:.1f} s after SIGINT"
         if "error: offline:" in said:
             raise tap.Skip("the archive is out of reach")

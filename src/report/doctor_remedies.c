@@ -1,17 +1,18 @@
 /* doctor_remedies.c - reason code -> what a person types on this computer. */
-#include "cli/doctor.h"
+#include "report/report.h"
 
 #include <grp.h>
 #include <pwd.h>
 
-extern const char cli_data_distros[], cli_data_distros_end[];
+extern const char report_data_distros[], report_data_distros_end[];
 
 enum { DISTRO_ID, DISTRO_INSTALL, DISTRO_VULKAN, DISTRO_LOADER, DISTRO_SOURCE };
 
 static bool remedy_find_distro(const struct machine *m, struct table_row *ret_row)
 {
     static const char *const columns[] = {"id", "install", "vulkan", "loader", "source", NULL};
-    struct str bytes = {cli_data_distros, (size_t)(cli_data_distros_end - cli_data_distros)};
+    struct str bytes = {report_data_distros,
+                        (size_t)(report_data_distros_end - report_data_distros)};
     struct table t;
     struct table_row row;
     bool found = false;

@@ -1,4 +1,4 @@
-#include "cli/json_plan.h"
+#include "report/report.h"
 
 static json_t *plan_json_evidence(const struct plan_choice *choice)
 {
@@ -7,8 +7,8 @@ static json_t *plan_json_evidence(const struct plan_choice *choice)
         const struct plan_evidence *e = &choice->evidence[i];
         json_t *object = json_object();
         json_object_set_new(object, "rung", json_string(plan_rung_name(e->rung)));
-        json_object_set_new(object, "ok", cli_json_tri(e->ok));
-        json_object_set_new(object, "detail", cli_json_text(e->detail));
+        json_object_set_new(object, "ok", report_json_tri(e->ok));
+        json_object_set_new(object, "detail", report_json_text(e->detail));
         json_array_append_new(array, object);
     }
     return array;
@@ -27,33 +27,33 @@ static json_t *plan_json_env(char *const *env)
     return object;
 }
 
-json_t *cli_json_choice(const struct plan_choice *choice)
+json_t *report_json_choice(const struct plan_choice *choice)
 {
     json_t *object = json_object();
     json_object_set_new(object, "rank", json_integer(choice->rank));
     json_object_set_new(object, "backend", json_string(plan_backend_name(choice->backend)));
-    json_object_set_new(object, "gpus", cli_json_strings(choice->gpu_pci));
-    json_object_set_new(object, "gfx", cli_json_text(choice->gfx));
-    json_object_set_new(object, "package", cli_json_text(choice->package));
-    json_object_set_new(object, "source", cli_json_text(choice->provider));
+    json_object_set_new(object, "gpus", report_json_strings(choice->gpu_pci));
+    json_object_set_new(object, "gfx", report_json_text(choice->gfx));
+    json_object_set_new(object, "package", report_json_text(choice->package));
+    json_object_set_new(object, "source", report_json_text(choice->provider));
     json_object_set_new(object, "installed", json_boolean(choice->installed != NULL));
     json_object_set_new(object, "state", json_string(plan_state_name(choice->state)));
     json_object_set_new(object, "code", json_string(gfxb_code_name(choice->code)));
-    json_object_set_new(object, "reason", cli_json_text(choice->reason));
+    json_object_set_new(object, "reason", report_json_text(choice->reason));
     json_object_set_new(object, "evidence", plan_json_evidence(choice));
-    json_object_set_new(object, "need_bytes", cli_json_bytes(choice->need_bytes));
-    json_object_set_new(object, "have_bytes", cli_json_bytes(choice->have_bytes));
+    json_object_set_new(object, "need_bytes", report_json_bytes(choice->need_bytes));
+    json_object_set_new(object, "have_bytes", report_json_bytes(choice->have_bytes));
     json_object_set_new(object, "env", plan_json_env(choice->env));
-    json_object_set_new(object, "args", cli_json_strings(choice->args));
-    json_object_set_new(object, "warnings", cli_json_strings(choice->warning));
+    json_object_set_new(object, "args", report_json_strings(choice->args));
+    json_object_set_new(object, "warnings", report_json_strings(choice->warning));
     return object;
 }
 
-json_t *cli_json_plan(const struct plan *plan)
+json_t *report_json_plan(const struct plan *plan)
 {
     json_t *choices = json_array();
     for (size_t i = 0; i < plan->n_choices; i++)
-        json_array_append_new(choices, cli_json_choice(&plan->choice[i]));
+        json_array_append_new(choices, report_json_choice(&plan->choice[i]));
     json_t *object = json_object();
     json_object_set_new(object, "policy", json_string(plan_policy_name(plan->policy)));
     json_object_set_new(object, "choices", choices);

@@ -1,5 +1,5 @@
 /* doctor_checks.c - the checks, one function each, in one visible table. */
-#include "cli/doctor.h"
+#include "report/report.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -93,8 +93,8 @@ static void doctor_check_ttm(const struct doctor_case *c)
             m->host.memory_bytes < (uint64_t)24 << 30 || gpu->gtt_bytes >= wanted / 10 * 9)
             continue;
         char have[32], total[32], why[200], remedy[120];
-        cli_bytes_text(gpu->gtt_bytes, have, sizeof(have));
-        cli_bytes_text(m->host.memory_bytes, total, sizeof(total));
+        report_bytes_text(gpu->gtt_bytes, have, sizeof(have));
+        report_bytes_text(m->host.memory_bytes, total, sizeof(total));
         snprintf(why, sizeof(why), "the integrated GPU may use %s of %s: larger models do not fit",
                  have, total);
         snprintf(remedy, sizeof(remedy),
@@ -136,8 +136,8 @@ static int doctor_try_write(const char *path)
 
 static void doctor_check_data_dir(const struct doctor_case *c)
 {
-    const char *dir = c->cli->data_dir;
-    if (c->cli->sysroot || !dir)
+    const char *dir = c->data_dir;
+    if (!c->live || !dir)
         return;
     int code = doctor_try_write(dir);
     char *CLEAN_FREE at = doctor_nearest(dir);
@@ -157,8 +157,8 @@ static void doctor_check_data_dir(const struct doctor_case *c)
 /* Where engines have their sockets; below the data directory there is nothing to add. */
 static void doctor_check_runtime_dir(const struct doctor_case *c)
 {
-    const char *dir = c->cli->runtime_dir, *data = c->cli->data_dir;
-    int code = c->cli->sysroot || !dir ? 0 : doctor_try_write(dir);
+    const char *dir = c->runtime_dir, *data = c->data_dir;
+    int code = !c->live || !dir ? 0 : doctor_try_write(dir);
     if (code == 0 ||
         (data && str_starts(str_from(dir), str_from(data)) && doctor_try_write(data) == code))
         return;
@@ -225,14 +225,13 @@ static void doctor_check_disk(const struct doctor_case *c)
 {
     enum { LEAST_MIB = 512 };
     uint64_t bytes = 0;
-    if (c->cli->sysroot || fs_free_bytes(c->cli->data_dir, &bytes) < 0 ||
-        bytes >= (uint64_t)LEAST_MIB << 20)
+    if (!c->live || fs_free_bytes(c->data_dir, &bytes) < 0 || bytes >= (uint64_t)LEAST_MIB << 20)
         return;
     char free_text[32], why[160];
-    cli_bytes_text(bytes, free_text, sizeof(free_text));
+    report_bytes_text(bytes, free_text, sizeof(free_text));
     snprintf(why, sizeof(why), "%s are free where packages are kept; an engine needs %d MiB",
              bytes ? free_text : "0 B", LEAST_MIB);
-    doctor_tell(c, gfxb_code_name(GFXB_E_DISK_FULL), DOCTOR_WARN, c->cli->data_dir, why,
+    doctor_tell(c, gfxb_code_name(GFXB_E_DISK_FULL), DOCTOR_WARN, c->data_dir, why,
                 "gfxbridge storage prune");
 }
 

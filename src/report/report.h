@@ -1,0 +1,76 @@
+/*
+ * report.h - the outward header of report/: what the rooms below know -> JSON and findings, for the
+ * command line and the server alike. Nothing here prints.
+ *
+ * JSON values are new references, or NULL when out of memory; jansson takes NULL from a builder as
+ * a failure of the whole.
+ */
+#ifndef REPORT_REPORT_H
+#define REPORT_REPORT_H
+
+#include "base/base.h"
+#include "engine/engine.h"
+
+#include <jansson.h>
+
+/* ---- JSON ---- */
+
+/* Values of views and texts: null where empty or NULL; a byte that is no UTF-8 becomes '?'. */
+json_t *report_json_str(struct str s);
+json_t *report_json_text(const char *text);
+json_t *report_json_bytes(uint64_t bytes); /* null for 0 */
+json_t *report_json_tri(enum tri value);
+json_t *report_json_words(struct str list);     /* blank-separated -> array */
+json_t *report_json_strings(char *const *list); /* NULL-terminated -> array */
+
+/* The answers of `detect --json` and `plan --json`, without "schema". */
+json_t *report_json_machine(const struct machine *m);
+json_t *report_json_plan(const struct plan *plan);
+/* One choice of a plan, with its evidence. */
+json_t *report_json_choice(const struct plan_choice *choice);
+
+/* "24.0 GiB" into ret_text; "unknown" for 0. */
+void report_bytes_text(uint64_t bytes, char *ret_text, size_t size);
+
+/* ---- doctor: what stands in the way, each with its remedy as a command to copy ---- */
+
+enum doctor_severity { DOCTOR_BLOCK, DOCTOR_WARN, DOCTOR_INFO };
+
+/* One finding; the texts are lent until the sink returns. remedy may be "". */
+struct doctor_finding {
+    const char *code; /* a reason code, or a name of the check's own */
+    enum doctor_severity severity;
+    const char *what, *why, *remedy;
+};
+
+/* Everything that checks look at. */
+struct doctor_case {
+    bool live;            /* this computer, not a captured one: its places can be looked at */
+    const char *data_dir; /* NULL none */
+    const char *runtime_dir;
+    const struct machine *machine;
+    const struct plan *plan;
+    void (*sink)(void *context, const struct doctor_finding *finding);
+    void *context;
+};
+
+/* Is there a GPU that an engine could use? */
+bool doctor_has_gpu(const struct machine *m);
+
+/* The tables of this person that were not taken, or cannot be: one finding each. broken is the
+ * sentence of the one that stopped the reading; NULL: none did. */
+void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
+
+/* The data directory and the runtime directory of the live computer. */
+void doctor_check_places(const struct doctor_case *c);
+
+/* Why there is no plan to examine, as one more finding. */
+void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
+
+/* Every check of the table, in its order. */
+void doctor_examine(const struct doctor_case *c);
+
+/* The remedy for a rejected choice, as a command where one helps; "" when nothing does. */
+void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret);
+
+#endif
