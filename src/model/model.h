@@ -14,10 +14,12 @@
 #include "base/base.h"
 #include "base/digest.h"
 #include "fetch/fetch.h"
+#include "plan/plan.h"
 
 #include "model/gguf.h"
 #include "model/known.h"
 #include "model/name.h"
+#include "model/offer.h"
 
 #include <signal.h>
 
@@ -42,13 +44,14 @@ struct model_env {
     const char *data_dir; /* ours: records of what we wrote, imports, the canary */
     const char *hub;      /* the hub cache: "~/.cache/huggingface/hub" after the usual variables */
     const char *ollama;   /* "~/.ollama/models" */
-    const char *ollama_system;   /* "/usr/share/ollama/.ollama/models" */
-    const char *lmstudio;        /* "~/.lmstudio/models" */
-    const char *llamacpp;        /* "~/.cache/llama.cpp" */
-    const char *lemonade;        /* Lemonade's extra folder */
-    const char *hf_endpoint;     /* base URL of the hub, without a "/" at the end */
-    const char *hf_token;        /* NULL none */
-    const char *ollama_registry; /* base URL of the Ollama registry */
+    const char *ollama_system;     /* "/usr/share/ollama/.ollama/models" */
+    const char *lmstudio;          /* "~/.lmstudio/models" */
+    const char *llamacpp;          /* "~/.cache/llama.cpp" */
+    const char *lemonade;          /* Lemonade's extra folder */
+    const char *hf_endpoint;       /* base URL of the hub, without a "/" at the end */
+    const char *hf_token;          /* NULL none */
+    const char *ollama_registry;   /* base URL of the Ollama registry */
+    const struct machine *machine; /* that it must fit on; NULL: not asked */
     bool no_network;
     struct fetch_config fetch;
     const struct log *log;               /* NULL none */
@@ -93,8 +96,8 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
                struct gfxb_error *err);
 
 /*
- * Bring a model here, or find that it is here already. env->fits (NULL: everything does) is asked
- * with the sizes before the first byte of the weights.
+ * Bring a model here, or find that it is here already. Refused before the first byte of the
+ * weights when env->machine cannot run it (model_offer_check).
  */
 int model_pull(const struct model_env *env, const char *name, struct model *ret_model,
                struct gfxb_error *err);
