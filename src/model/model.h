@@ -17,9 +17,12 @@
 #include "plan/plan.h"
 
 #include "model/gguf.h"
+#include "model/hubs.h"
 #include "model/known.h"
 #include "model/name.h"
 #include "model/offer.h"
+#include "model/recipe.h"
+#include "model/shape.h"
 
 #include <signal.h>
 
@@ -38,6 +41,16 @@ enum model_origin {
 /* "hub", "ollama", "lmstudio" ...: stable, in JSON. */
 const char *model_origin_name(enum model_origin origin);
 
+/* Where a pull stands; lent until the callback returns. */
+struct model_progress {
+    const char *file;          /* the name that its repository has for it */
+    const char *sha256;        /* "" not known */
+    size_t index, n;           /* of the files: this one's number from 0, how many */
+    struct fetch_progress at;  /* of this file */
+    uint64_t bytes, total;     /* of all of them; what was here already counts */
+    int64_t remaining_seconds; /* for all of them; -1 unknown */
+};
+
 /* Where models are on this computer, and how others are reached. All strings are lent; a NULL place
  * is not looked at. Zero is valid: nothing is found and nothing fetched. */
 struct model_env {
@@ -47,7 +60,9 @@ struct model_env {
     const char *ollama_system;     /* "/usr/share/ollama/.ollama/models" */
     const char *lmstudio;          /* "~/.lmstudio/models" */
     const char *llamacpp;          /* "~/.cache/llama.cpp" */
+    const char *llamacpp_hub;      /* llama.cpp's own hub cache: $LLAMA_CACHE */
     const char *lemonade;          /* Lemonade's extra folder */
+    const char *lemonade_hub;      /* a hub cache that Lemonade was given */
     const char *hf_endpoint;       /* base URL of the hub, without a "/" at the end */
     const char *hf_token;          /* NULL none */
     const char *ollama_registry;   /* base URL of the Ollama registry */
@@ -56,8 +71,8 @@ struct model_env {
     struct fetch_config fetch;
     const struct log *log;               /* NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
-    /* How a pull goes, over all its files. NULL none. */
-    void (*progress)(void *context, const char *file, const struct fetch_progress *progress);
+    /* How a pull goes, at most ten times a second and at each file's end. NULL none. */
+    void (*progress)(void *context, const struct model_progress *progress);
     void *context;
 };
 
@@ -102,13 +117,19 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
 int model_pull(const struct model_env *env, const char *name, struct model *ret_model,
                struct gfxb_error *err);
 
-/* Take a local GGUF file in under this name (NULL: from its header), without a copy where a hard
- * link can do it. */
-int model_import(const struct model_env *env, const char *file, const char *name,
-                 struct model *ret_model, struct gfxb_error *err);
+/*
+ * Take a local GGUF file in, with all its parts, under this name (NULL: the file's), and the
+ * projector that goes with it (NULL none). A hard link where one can be made, else a clone that
+ * shares its blocks, else a copy. Only what gguf_read accepts as a model is taken.
+ */
+int model_import(const struct model_env *env, const char *file, const char *mmproj,
+                 const char *name, struct model *ret_model, struct gfxb_error *err);
 
-/* Delete what we wrote of this model. -EPERM with a sentence that names the owner of everybody
- * else's. */
-int model_remove(const struct model_env *env, const char *name, struct gfxb_error *err);
+/*
+ * Delete what we wrote of this model; ret_bytes (may be NULL) is what that freed. -EPERM with a
+ * sentence that names the owner of everybody else's. Files that another model here needs too stay.
+ */
+int model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
+                 struct gfxb_error *err);
 
 #endif
