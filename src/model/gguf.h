@@ -22,8 +22,10 @@ struct gguf_layer {
     uint64_t bytes;        /* of its tensors */
     uint64_t expert_bytes; /* of these, weights of routed experts */
     uint32_t heads, heads_kv, feed_forward;
-    bool windowed;         /* the file says that it attends to the sliding window alone */
-    bool attention, state; /* has the tensors of an attention; of a recurrent state */
+    bool windowed;  /* the file says that it attends to the sliding window alone */
+    bool attention; /* has tensors for keys */
+    bool fused;     /* has one tensor for queries, keys and values */
+    bool state;     /* has tensors of a recurrent state */
 };
 
 struct gguf {
@@ -56,6 +58,7 @@ struct gguf {
     bool window_said;         /* which layers are windowed stands in the file */
     uint64_t input_bytes;     /* token embeddings and what else goes before the layers */
     uint64_t output_bytes;    /* output matrix and norms behind the layers */
+    uint64_t token_bytes;     /* of the token embeddings alone */
     bool output_own;          /* has an output matrix; else the token embeddings are used twice */
     struct gguf_layer *layer; /* layers of them; owned */
 };

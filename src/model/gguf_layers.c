@@ -19,9 +19,10 @@ static void layer_count(struct gguf_layer *layer, struct str part, uint64_t byte
     layer->bytes += bytes;
     if (str_has(part, STR("_exps")))
         layer->expert_bytes += bytes;
-    if (str_starts(part, STR("attn_k")) || str_starts(part, STR("attn_qkv")) ||
-        str_starts(part, STR("attn_kv")))
+    if (str_starts(part, STR("attn_k")))
         layer->attention = true;
+    if (str_starts(part, STR("attn_qkv")))
+        layer->fused = true;
     if (str_starts(part, STR("ssm_")) || str_starts(part, STR("shortconv")) ||
         str_starts(part, STR("time_mix")))
         layer->state = true;
@@ -72,6 +73,8 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct 
         int result = check_shape(header, gguf, t, err);
         if (result < 0)
             return result;
+        if (str_is(t->name, "token_embd.weight"))
+            gguf->token_bytes = t->bytes;
         gguf->output_own = gguf->output_own || str_is(t->name, "output.weight");
         if (is_input(t->name))
             gguf->input_bytes += t->bytes;

@@ -22,7 +22,8 @@ struct model_known {
     struct str name;       /* "Qwen3-4B-Instruct-2507-GGUF" */
     struct str recipe;     /* a row of data/recipes.tsv; empty: by the architecture */
     struct str repository; /* "org/repo" */
-    struct str file;       /* GGUF in it; of a split model the first part */
+    struct str file;       /* GGUF in it; of a split model the first part; empty: see tag */
+    struct str tag;        /* the quantisation in the file's name; empty with file: the usual one */
     struct str mmproj;     /* projector in it; empty none */
     struct str labels;     /* blank-separated: chat tools vision reasoning coding embedding ... */
     struct str licence;

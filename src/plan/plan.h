@@ -9,6 +9,7 @@
 #define PLAN_PLAN_H
 
 #include "machine/machine.h"
+#include "plan/fit.h"
 
 enum plan_backend { PLAN_ROCM, PLAN_VULKAN, PLAN_CPU, PLAN_VULKAN_SOFTWARE, PLAN_BACKENDS };
 enum plan_policy { PLAN_ROCM_FIRST, PLAN_FASTEST, PLAN_VULKAN_ONLY, PLAN_CPU_ONLY };
