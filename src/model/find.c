@@ -53,7 +53,8 @@ static const struct cache_item *find_listed(const struct caches *c, size_t index
     const struct cache_item *found = NULL;
     if (index < knowns.n)
         found =
-            find_in_repository(c, knowns.item[index].repository, knowns.item[index].file, STR_NONE);
+            find_in_repository(c, knowns.item[index].repository, knowns.item[index].file,
+                               knowns.item[index].tag);
     model_knowns_done(&knowns);
     return found;
 }

@@ -26,6 +26,7 @@ struct gguf_layer {
     bool attention; /* has tensors for keys */
     bool fused;     /* has one tensor for queries, keys and values */
     bool state;     /* has tensors of a recurrent state */
+    bool gated;     /* has a gate in its feed-forward part */
 };
 
 struct gguf {

@@ -23,6 +23,8 @@ static void layer_count(struct gguf_layer *layer, struct str part, uint64_t byte
         layer->attention = true;
     if (str_starts(part, STR("attn_qkv")))
         layer->fused = true;
+    if (str_starts(part, STR("ffn_gate")))
+        layer->gated = true;
     if (str_starts(part, STR("ssm_")) || str_starts(part, STR("shortconv")) ||
         str_starts(part, STR("time_mix")))
         layer->state = true;

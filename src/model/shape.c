@@ -7,7 +7,9 @@
 
 #define CACHE_NUMBER 2 /* bytes of a number in the cache: 16 bits */
 #define STATE_NUMBER 4 /* of one in a recurrent state */
-#define CARRIED      5 /* copies of a token's numbers that every layer needs beside its own */
+/* Copies of a token's numbers that every layer needs beside its own, and an encoder's. */
+#define CARRIED         5
+#define CARRIED_ENCODER 1
 
 /* Does this layer look back the window alone? Files say it for each layer, or how often not;
  * architectures that files are silent about have a row. */
@@ -67,7 +69,7 @@ static uint64_t live_of_feed_forward(const struct gguf *g, const struct gguf_lay
     uint64_t inner = (uint64_t)g->experts_used * g->expert_feed_forward;
     uint64_t outer = (uint64_t)g->experts_used * g->embedding;
     if (!layer->expert_bytes)
-        return 3 * (uint64_t)layer->feed_forward;
+        return (layer->gated ? 3 : 2) * (uint64_t)layer->feed_forward;
     if (!inner)
         inner = (uint64_t)g->experts_used * layer->feed_forward;
     /* The results of the experts only find room where their inner numbers were if they are fewer.
@@ -112,7 +114,7 @@ static void fill_layers(const struct gguf *g, const struct architecture *a, stru
         m->cached = m->cached || layer->cache || layer->state;
         live = most(live, live_of_layer(g, &g->layer[i]));
     }
-    *ret_live = live + CARRIED * (uint64_t)g->embedding;
+    *ret_live = live + (g->causal ? CARRIED : CARRIED_ENCODER) * (uint64_t)g->embedding;
 }
 
 int model_shape_new(const struct gguf *gguf, uint64_t projector_bytes, struct fit_model *ret_model,
@@ -126,7 +128,8 @@ int model_shape_new(const struct gguf *gguf, uint64_t projector_bytes, struct fi
     struct fit_model m = {.n_layers = gguf->layers,
                           .input_weights = gguf->input_bytes,
                           .output_weights = gguf->output_bytes,
-                          .output_repeated = gguf->output_own ? 0 : gguf->token_bytes,
+                          .output_repeated =
+                              gguf->output_own || !gguf->causal ? 0 : gguf->token_bytes,
                           .projector = projector_bytes,
                           .window = gguf->sliding_window ? gguf->sliding_window : a.window,
                           .context_most = gguf->context,

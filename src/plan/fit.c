@@ -84,7 +84,8 @@ static void count_compute(const struct fit_model *m, const struct fit_use *use, 
     uint64_t batch = batch_of(use, context), masks = masks_of(m, use, context);
     uint64_t all = batch * m->live * NUMBER + masks;
     uint64_t carried = batch * m->width * NUMBER * HOST_COPIES + masks;
-    need->gpu.compute = on_gpu ? all : 0;
+    /* What comes from layers on the CPU has to be brought. */
+    need->gpu.compute = !on_gpu ? 0 : whole ? all : all + batch * m->width * NUMBER;
     need->host.compute = !on_gpu ? all : whole || carried > all ? carried : all;
 }
 
@@ -117,22 +118,26 @@ uint64_t fit_margin(uint64_t have)
     return part < least ? least : part > most ? most : part;
 }
 
-/* Is there room for both halves? */
-static bool has_room(const struct fit_need *need, uint64_t gpu, uint64_t host)
+static uint64_t usable(uint64_t have)
 {
-    uint64_t left = gpu > fit_margin(gpu) ? gpu - fit_margin(gpu) : 0;
-    return (need->gpu.total == 0 || need->gpu.total <= left) &&
-           (host == 0 || need->host.total <= host);
+    return have > fit_margin(have) ? have - fit_margin(have) : 0;
+}
+
+static bool has_room(const struct fit_need *need, const struct fit_memory *memory)
+{
+    uint64_t host = need->host.total + (memory->shared ? need->gpu.total : 0);
+    return (need->gpu.total == 0 || need->gpu.total <= usable(memory->gpu)) &&
+           (memory->host == 0 || host <= usable(memory->host));
 }
 
 static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_t context,
-                   size_t gpu_layers, uint64_t gpu, uint64_t host, struct fit_choice *choice)
+                   size_t gpu_layers, const struct fit_memory *memory, struct fit_choice *choice)
 {
     *choice = (struct fit_choice){.context = context,
                                   .gpu_layers = gpu_layers,
                                   .whole = gpu_layers == 0 || gpu_layers > m->n_layers};
     fit_need(m, use, context, gpu_layers, &choice->need);
-    return has_room(&choice->need, gpu, host);
+    return has_room(&choice->need, memory);
 }
 
 static uint32_t least_context(const struct fit_model *m, const struct fit_use *use)
@@ -143,27 +148,38 @@ static uint32_t least_context(const struct fit_model *m, const struct fit_use *u
     return m->context_most && m->context_most < least ? m->context_most : least;
 }
 
-bool fit_choose(const struct fit_model *model, const struct fit_use *use, uint64_t gpu,
-                uint64_t host, struct fit_choice *ret_choice)
+/* What is given when nobody asks. */
+static uint32_t usual_context(const struct fit_model *m, const struct fit_use *use)
 {
-    size_t all = gpu ? model->n_layers + 1 : 0;
-    uint32_t least = least_context(model, use), most = use->context;
-    if (!most)
-        most = model->context_most && model->context_most < FIT_CONTEXT_USUAL ? model->context_most
-                                                                              : FIT_CONTEXT_USUAL;
-    if (most < least)
-        most = least;
-    for (uint32_t context = most; context > least; context /= 2) {
-        if (try_it(model, use, context, all, gpu, host, ret_choice))
+    uint32_t least = least_context(m, use);
+    uint32_t most = m->context_most && m->context_most < FIT_CONTEXT_USUAL ? m->context_most
+                                                                           : FIT_CONTEXT_USUAL;
+    return use->context || most < least ? least : most;
+}
+
+uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, bool gpu)
+{
+    struct fit_need need;
+    fit_need(model, use, least_context(model, use), gpu ? model->n_layers + 1 : 0, &need);
+    return gpu ? need.gpu.total : need.host.total;
+}
+
+bool fit_choose(const struct fit_model *model, const struct fit_use *use,
+                const struct fit_memory *memory, struct fit_choice *ret_choice)
+{
+    size_t all = memory->gpu ? model->n_layers + 1 : 0;
+    uint32_t least = least_context(model, use);
+    for (uint32_t context = usual_context(model, use); context > least; context /= 2) {
+        if (try_it(model, use, context, all, memory, ret_choice))
             return true;
     }
-    if (try_it(model, use, least, all, gpu, host, ret_choice))
+    if (try_it(model, use, least, all, memory, ret_choice))
         return true;
     /* The first "layer" is the output matrix: alone it is not worth the way. */
-    for (size_t layers = model->n_layers; gpu && layers > 1; layers--) {
-        if (try_it(model, use, least, layers, gpu, host, ret_choice))
+    for (size_t layers = model->n_layers; memory->gpu && layers > 1; layers--) {
+        if (try_it(model, use, least, layers, memory, ret_choice))
             return true;
     }
-    (void)try_it(model, use, least, all, gpu, host, ret_choice);
+    (void)try_it(model, use, least, all, memory, ret_choice);
     return false;
 }

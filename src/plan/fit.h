@@ -63,8 +63,18 @@ struct fit_need {
 void fit_need(const struct fit_model *model, const struct fit_use *use, uint32_t context,
               size_t gpu_layers, struct fit_need *ret_need);
 
-/* Left free on a GPU, for the driver and the screen. */
+/* Left free of so much memory: for the driver and the screen, or for everything else that runs. */
 uint64_t fit_margin(uint64_t have);
+
+/* Bytes that there are. */
+struct fit_memory {
+    uint64_t gpu;  /* 0: no GPU, the CPU computes */
+    uint64_t host; /* 0: unknown, and enough */
+    bool shared;   /* the GPU's is a part of the host's */
+};
+
+/* The least that a GPU needs for all of it, or the computer without one: with the least context. */
+uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, bool gpu);
 
 struct fit_choice {
     uint32_t context;
@@ -74,11 +84,11 @@ struct fit_choice {
 };
 
 /*
- * The best way to run it with so much memory: all of it with as much of the context as fits; else
- * as many layers as fit with the least context. gpu 0: on the CPU alone; host 0: unknown, and
- * enough. False when it fits in no way: *ret_choice is then what would be needed at least.
+ * The best way to run it: all of it, with as much of the context as fits; else as many layers as
+ * fit with the least context. False when it fits in no way: *ret_choice is then what would be
+ * needed at least.
  */
-bool fit_choose(const struct fit_model *model, const struct fit_use *use, uint64_t gpu,
-                uint64_t host, struct fit_choice *ret_choice);
+bool fit_choose(const struct fit_model *model, const struct fit_use *use,
+                const struct fit_memory *memory, struct fit_choice *ret_choice);
 
 #endif
