@@ -1,3 +1,4 @@
+#include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -127,12 +128,13 @@ static void run_tell_path(const struct path *path)
 {
     char device[256];
     engine_places_text(&path->places, device, sizeof(device));
-    fprintf(stderr, "path: %s on %s, package %s %s, proven on this computer\n",
-            plan_backend_name(path->running->backend), device, path->package->id,
-            path->package->version ? path->package->version : "");
+    text_print(stderr,
+               TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
+               plan_backend_name(path->running->backend), device, path->package->id,
+               path->package->version ? path->package->version : "");
     cli_why_not(path->plan, path->running);
     for (char *const *w = path->running->warning; *w; w++)
-        fprintf(stderr, "note: %s\n", *w);
+        text_print(stderr, "note: %s", *w);
 }
 
 static int run_ask(const struct cli *cli, const struct path *path, const char *prompt,

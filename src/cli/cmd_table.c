@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -53,8 +54,8 @@ static int table_show(const struct cli *cli, struct gfxb_error *err)
     const struct gfx_tables *t = cli->tables;
     json_t *targets = cli->json ? json_array() : NULL;
     if (!targets)
-        printf("%-10s %-22s %-9s %5s  %-10s %s\n", "gfx", "generation", "family", "cards", "ROCm",
-               "Vulkan");
+        text_print(stdout, "%-10s %-22s %-9s %5s  %-10s %s", "gfx", "generation", "family", "cards",
+                   "ROCm", "Vulkan");
     for (size_t i = 0; i < t->n_targets; i++) {
         const struct gfx_target *target = &t->target[i];
         if (target->covers.n)
@@ -62,9 +63,9 @@ static int table_show(const struct cli *cli, struct gfxb_error *err)
         if (targets)
             json_array_append_new(targets, table_target_json(t, target, cli->os));
         else
-            printf("%-10.*s %-22.22s %-9.*s %5u  %-10s %.*s\n", STR_ARG(target->gfx),
-                   target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
-                   table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
+            text_print(stdout, "%-10.*s %-22.22s %-9.*s %5u  %-10s %.*s", STR_ARG(target->gfx),
+                       target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
+                       table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
     }
     if (targets)
         return cli_print_json(json_pack("{s:o}", "targets", targets), err);
@@ -98,8 +99,8 @@ static int table_check(const struct cli *cli, const struct gfx_tables *t, struct
                                         (int)t->n_targets, "cards", (int)t->n_cards, "packages",
                                         (int)t->n_packages, "quirks", (int)t->n_quirks),
                               err);
-    printf("the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks\n", t->n_targets,
-           t->n_cards, t->n_packages, t->n_quirks);
+    text_print(stdout, "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks",
+               t->n_targets, t->n_cards, t->n_packages, t->n_quirks);
     return CLI_DONE;
 }
 

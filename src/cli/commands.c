@@ -1,6 +1,8 @@
 #include "cli/cli.h"
+#include "cli/text.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <pwd.h>
 #include <sys/stat.h>
 
@@ -31,7 +33,7 @@ static void cli_write_log(void *context, enum log_level level, const char *line)
         return;
     if (level == LOG_INFO && cli->quiet)
         return;
-    fprintf(stderr, "%s%s\n", level == LOG_WARNING ? "warning: " : "", line);
+    text_print(stderr, "%s%s", level == LOG_WARNING ? TEXT_WARN "warning:" TEXT_END " " : "", line);
 }
 
 /* $HOME, or what the user database says; NULL when neither is an absolute path. */
@@ -221,6 +223,7 @@ void cli_catch_signals(void)
 
 int cli_main(int argc, char **argv)
 {
+    setlocale(LC_CTYPE, "");   /* which characters the terminal has; numbers stay those of C */
     child_open_standard_fds(); /* cron and supervisors may have closed some */
     signal(SIGPIPE, SIG_IGN);  /* a reader that went away is an error of write, not our end */
     signal(SIGCHLD, SIG_DFL);  /* inherited as ignored, no child could be waited for */
@@ -229,7 +232,7 @@ int cli_main(int argc, char **argv)
     struct gfxb_error err = {0};
     int result = cli_start(&cli, argc, argv, &err);
     if (result < 0)
-        fprintf(stderr, "gfxbridge: %s\n", err.text);
+        text_print(stderr, "gfxbridge: %s", err.text);
     if (result >= 0 && (fflush(stdout) != 0 || ferror(stdout))) {
         fprintf(stderr, "gfxbridge: cannot write the answer: %s\n", error_errno_text(errno));
         result = CLI_FAILED;
