@@ -60,7 +60,8 @@ struct cli_command {
     const char *words; /* "[QUERY]"; "" none */
     size_t min_words, max_words;
     const char *summary;              /* one line */
-    const char *about;                /* paragraphs for --help and the manual page */
+    const char *about;                /* for --help and the manual page: a line is a paragraph, with
+                                         TEXT_HANG one of a list */
     const struct cli_option *options; /* ends with a NULL name */
     /* An exit code, or a negative error with *err filled. */
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);

@@ -398,13 +398,14 @@ const struct cli_command cli_command_backends = {
     .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
-    .about = "list       every backend with its state, and what is installed\n"
-             "install    bring the best package of a backend here and prove it; or, without the\n"
-             "           network, an archive (FILE), or a directory or llama-server, which stays\n"
-             "           where it is\n"
-             "verify     prove what is installed again, also what failed before\n"
-             "remove     remove the packages of a backend\n"
-             "use        prefer one installed package (DIGEST or its beginning); 'none' ends that",
+    .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
+             "install    " TEXT_HANG
+             "bring the best package of a backend here and prove it; or, without the network, an "
+             "archive (FILE), or a directory or llama-server, which stays where it is\n"
+             "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
+             "remove     " TEXT_HANG "remove the packages of a backend\n"
+             "use        " TEXT_HANG
+             "prefer one installed package (DIGEST or its beginning); 'none' ends that",
     .options = backends_options,
     .run = backends_run,
 };

@@ -89,8 +89,8 @@ const struct cli_command cli_command_detect = {
     .name = "detect",
     .words = "",
     .summary = "what is in this computer",
-    .about = "Shows every GPU with its PCI address, gfx target, memory, driver and access rights,\n"
-             "the host and its Vulkan drivers. Reads files only: no driver is loaded, no process\n"
+    .about = "Shows every GPU with its PCI address, gfx target, memory, driver and access rights, "
+             "the host and its Vulkan drivers. Reads files only: no driver is loaded, no process "
              "started, no network used.",
     .run = detect_run,
 };

@@ -182,10 +182,10 @@ const struct cli_command cli_command_doctor = {
     .words = "[TEXT...]",
     .max_words = SIZE_MAX,
     .summary = "every problem found, each with its remedy",
-    .about = "Examines this computer (or --sysroot) and tells what stands in the way of each\n"
-             "backend, with the remedy as a command to copy. With TEXT, an error message pasted\n"
-             "from any program of this field (- reads it from standard input), its known causes\n"
-             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also\n"
-             "for a TEXT that is not recognised.",
+    .about = "Examines this computer (or --sysroot) and tells what stands in the way of each "
+             "backend, with the remedy as a command to copy. With TEXT, an error message pasted "
+             "from any program of this field (- reads it from standard input), its known causes "
+             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also for "
+             "a TEXT that is not recognised.",
     .run = doctor_run,
 };

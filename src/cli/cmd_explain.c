@@ -190,10 +190,10 @@ const struct cli_command cli_command_explain = {
     .words = "[QUERY]",
     .max_words = 1,
     .summary = "the five questions for a card, a gfx target or this computer",
-    .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan\n"
-             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an\n"
-             "LLVM target, a family with its last digit an X, a generation, or a retail name in\n"
-             "quotes; without it, this computer. A name that several chips share gives all of\n"
+    .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan "
+             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an "
+             "LLVM target, a family with its last digit an X, a generation, or a retail name in "
+             "quotes; without it, this computer. A name that several chips share gives all of "
              "them. --os windows answers from those rows.",
     .run = explain_run,
 };

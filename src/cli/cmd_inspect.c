@@ -153,10 +153,10 @@ const struct cli_command cli_command_inspect = {
     .min_words = 1,
     .max_words = 1,
     .summary = "what is really inside a package",
-    .about =
-        "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file\n"
-        "and says which gfx targets it holds code for, which C library and other libraries it\n"
-        "needs, what it can start, its size and its sha256. Nothing of it is run or installed.",
+    .about = "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file "
+             "and says which gfx targets it holds code for, which C library and other libraries it "
+             "needs, what it can start, its size and its sha256. Nothing of it is run or "
+             "installed.",
     .options = inspect_options_table,
     .run = inspect_run,
 };

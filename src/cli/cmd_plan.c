@@ -144,8 +144,8 @@ const struct cli_command cli_command_plan = {
     .name = "plan",
     .words = "",
     .summary = "ranked choices for this computer, with reasons",
-    .about = "Ranks every way to run a model here: backend, GPU and engine package, best first.\n"
-             "Rejected ones stay in the list with a reason code and one sentence. Changes nothing\n"
+    .about = "Ranks every way to run a model here: backend, GPU and engine package, best first. "
+             "Rejected ones stay in the list with a reason code and one sentence. Changes nothing "
              "and uses no network. --verbose shows the evidence, rung by rung.",
     .options = plan_options,
     .run = plan_run,

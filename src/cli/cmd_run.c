@@ -205,9 +205,9 @@ const struct cli_command cli_command_run = {
     .words = "[MODEL.gguf] [PROMPT...]",
     .max_words = SIZE_MAX,
     .summary = "answer one prompt on the best proven path",
-    .about = "Plans, installs an engine package when none is there, proves it on this computer,\n"
-             "and answers. Without MODEL the built-in canary answers; without PROMPT standard\n"
-             "input is read. The answer goes to stdout; progress, the path that was taken and the\n"
+    .about = "Plans, installs an engine package when none is there, proves it on this computer, "
+             "and answers. Without MODEL the built-in canary answers; without PROMPT standard "
+             "input is read. The answer goes to stdout; progress, the path that was taken and the "
              "reason for each better path that was not go to stderr.",
     .options = run_options,
     .run = run_run,

@@ -254,8 +254,8 @@ const struct cli_command cli_command_storage = {
     .words = "[prune]",
     .max_words = 1,
     .summary = "what packages, models and proofs take on disk",
-    .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes\n"
-             "caches and packages that a newer one of the same kind replaced; nothing that is in\n"
+    .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes "
+             "caches and packages that a newer one of the same kind replaced; nothing that is in "
              "use, and nothing that gfxbridge did not make.",
     .run = storage_run,
 };

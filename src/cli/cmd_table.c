@@ -162,9 +162,9 @@ const struct cli_command cli_command_table = {
     .words = "[check|FILE]",
     .max_words = 1,
     .summary = "the compatibility tables; prove them",
-    .about = "Without a word: one line a gfx target, with the number of its device ids, whether a\n"
-             "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only\n"
-             "other programs' packages) and whether Vulkan works. check proves every rule of the\n"
+    .about = "Without a word: one line a gfx target, with the number of its device ids, whether a "
+             "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "
+             "other programs' packages) and whether Vulkan works. check proves every rule of the "
              "tables; FILE proves a table of yours with the built-in others.",
     .run = table_run,
 };

@@ -1,5 +1,6 @@
 /* manual.c - prints gfxbridge(1) from the tables of commands and options that also make --help. */
 #include "cli/cli.h"
+#include "cli/text.h"
 
 /* Text as roff: a leading dot or quote would be a request, a backslash an escape, '-' a hyphen. */
 static void manual_text(const char *text)
@@ -35,6 +36,29 @@ static void manual_options(const struct cli_option *options)
     }
 }
 
+/* A line is a paragraph; one with a mark an entry of a list. */
+static void manual_about(const char *about)
+{
+    struct str rest = str_from(about), line;
+    while (str_cut(&rest, '\n', &line)) {
+        const char *mark = line.n ? memchr(line.p, TEXT_HANG[0], line.n) : NULL;
+        char *CLEAN_FREE label =
+            mark ? str_dup(str_trim((struct str){line.p, (size_t)(mark - line.p)})) : NULL;
+        if (label) {
+            line.n -= (size_t)(mark + 1 - line.p);
+            line.p = mark + 1;
+            fputs(".TP\n\\fB", stdout);
+            manual_text(label);
+            fputs("\\fR\n", stdout);
+        } else {
+            fputs(".PP\n", stdout);
+        }
+        char *CLEAN_FREE text = str_dup(line);
+        manual_text(text ? text : "");
+        putchar('\n');
+    }
+}
+
 static void manual_command(const struct cli_command *command)
 {
     printf(".SS \"");
@@ -42,9 +66,8 @@ static void manual_command(const struct cli_command *command)
     if (command->words[0])
         putchar(' ');
     manual_text(command->words);
-    fputs("\"\n.nf\n", stdout);
-    manual_text(command->about);
-    fputs("\n.fi\n", stdout);
+    fputs("\"\n", stdout);
+    manual_about(command->about);
     manual_options(command->options);
 }
 

@@ -170,14 +170,11 @@ static bool text_transliterate(struct str s, struct buf *ret)
     return buf_ok(ret);
 }
 
-void text_print(FILE *out, const char *format, ...)
+static void text_vprint(FILE *out, size_t width, const char *format, va_list arguments)
 {
     struct buf CLEAN_BUF converted = BUF_INIT(TEXT_MAX);
     char *CLEAN_FREE text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
     int n = vasprintf(&text, format, arguments);
-    va_end(arguments);
     if (n < 0) {
         text = NULL;
         return;
@@ -185,7 +182,22 @@ void text_print(FILE *out, const char *format, ...)
     struct str rest = {text, (size_t)n}, line;
     if (text_transliterate(rest, &converted))
         rest = buf_view(&converted);
-    size_t width = text_width(out);
     while (str_cut(&rest, '\n', &line))
         text_put_line(out, line, width);
+}
+
+void text_print(FILE *out, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprint(out, text_width(out), format, arguments);
+    va_end(arguments);
+}
+
+void text_wrap(FILE *out, size_t width, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprint(out, width, format, arguments);
+    va_end(arguments);
 }

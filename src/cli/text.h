@@ -28,5 +28,8 @@ size_t text_width(FILE *out);
  * does. Control characters of foreign text become '?'. Write errors stay in the stream's flag.
  */
 void text_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same to so many columns, whatever out is; 0: endless. */
+void text_wrap(FILE *out, size_t width, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif
