@@ -85,11 +85,17 @@ static int table_check_conditions(const struct gfx_tables *t, struct gfxb_error 
     return 0;
 }
 
+int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err)
+{
+    int result = gfx_tables_check(tables, err);
+    if (result == 0)
+        result = table_check_conditions(tables, err);
+    return result;
+}
+
 static int table_check(const struct cli *cli, const struct gfx_tables *t, struct gfxb_error *err)
 {
-    int result = gfx_tables_check(t, err);
-    if (result == 0)
-        result = table_check_conditions(t, err);
+    int result = cli_table_check(t, err);
     if (result == 0)
         result = engine_causes_check(err);
     if (result < 0)

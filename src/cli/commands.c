@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/table_set.h"
 #include "cli/text.h"
 
 #include <errno.h>
@@ -8,17 +9,9 @@
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
 static const struct cli_command *const cli_table[] = {
-    &cli_command_backends,
-    &cli_command_capture,
-    &cli_command_detect,
-    &cli_command_doctor,
-    &cli_command_explain,
-    &cli_command_inspect,
-    &cli_command_plan,
-    &cli_command_run,
-    &cli_command_storage,
-    &cli_command_table,
-    NULL,
+    &cli_command_backends, &cli_command_capture, &cli_command_detect, &cli_command_doctor,
+    &cli_command_explain,  &cli_command_inspect, &cli_command_plan,   &cli_command_run,
+    &cli_command_storage,  &cli_command_table,   &cli_command_update, NULL,
 };
 
 const struct cli_command *const *cli_commands(void)
@@ -109,7 +102,10 @@ int cli_root(struct cli *cli, const struct root **ret_root, struct gfxb_error *e
 
 int cli_tables(struct cli *cli, const struct gfx_tables **ret_tables, struct gfxb_error *err)
 {
-    int result = cli->tables ? 0 : gfx_tables_new(cli->config_dir, &cli->tables, err);
+    uint64_t version;
+    char *CLEAN_FREE updated = cli->tables ? NULL : table_set_newest(cli->data_dir, &version);
+    const char *const dirs[] = {cli->config_dir, updated};
+    int result = cli->tables ? 0 : gfx_tables_layered(dirs, 2, &cli->tables, err);
     if (result == 0)
         *ret_tables = cli->tables;
     return result;
@@ -139,13 +135,13 @@ static void cli_done(struct cli *cli)
     free(cli->runtime_dir);
 }
 
-static const struct cli_command *cli_find_command(const char *name)
+const struct cli_command *cli_find_command(const char *name)
 {
     for (const struct cli_command *const *c = cli_table; *c; c++) {
         if (strcmp((*c)->name, name) == 0)
             return *c;
     }
-    return NULL;
+    return strcmp(name, cli_command_complete.name) == 0 ? &cli_command_complete : NULL;
 }
 
 static int cli_run_command(struct cli *cli, int argc, char **argv, struct gfxb_error *err)
