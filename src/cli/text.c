@@ -201,3 +201,9 @@ void text_wrap(FILE *out, size_t width, const char *format, ...)
     text_vprint(out, width, format, arguments);
     va_end(arguments);
 }
+
+void text_style(FILE *out, const char *mark)
+{
+    if (text_has_color(out))
+        fputs(text_escape(*mark), out);
+}

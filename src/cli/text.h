@@ -32,4 +32,7 @@ void text_print(FILE *out, const char *format, ...) __attribute__((format(printf
 void text_wrap(FILE *out, size_t width, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Switch to the style of a mark, for text that is written directly. */
+void text_style(FILE *out, const char *mark);
+
 #endif

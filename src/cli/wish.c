@@ -77,6 +77,19 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
     }
 }
 
+void cli_tell_path(const struct path *path)
+{
+    char device[256];
+    engine_places_text(&path->places, device, sizeof(device));
+    text_print(stderr,
+               TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
+               plan_backend_name(path->running->backend), device, path->package->id,
+               path->package->version ? path->package->version : "");
+    cli_why_not(path->plan, path->running);
+    for (char *const *w = path->running->warning; *w; w++)
+        text_print(stderr, "note: %s", *w);
+}
+
 int cli_nowhere(const struct cli *cli, const struct path *path, int result,
                 const struct gfxb_error *err)
 {
