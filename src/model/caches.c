@@ -182,7 +182,7 @@ static char *caches_name(const struct cache_group *group, const struct caches_na
         n = asprintf(&name, "%s:%.*s", group->repository, STR_ARG(tag));
     else if (group->repository)
         n = asprintf(&name, "%s/%.*s", group->repository, STR_ARG(file));
-    else if (pick_take_apart(file, &split))
+    else if (pick_take_apart(pick_name(file), &split))
         n = asprintf(&name, "%.*s", STR_ARG(split.prefix));
     else
         n = -1;
@@ -249,9 +249,8 @@ int caches_add(struct caches *c, struct cache_item *item)
 {
     for (size_t i = 0; i < c->n; i++) {
         bool is_same_file = c->item[i].inode == item->inode && c->item[i].device == item->device;
-        bool is_older = item->repository && c->item[i].origin == item->origin &&
-                        strcmp(c->item[i].name, item->name) == 0;
-        if (is_same_file || is_older) {
+        bool is_older = item->repository && c->item[i].origin == item->origin;
+        if ((is_same_file || is_older) && strcmp(c->item[i].name, item->name) == 0) {
             cache_item_done(item);
             return 0;
         }
@@ -314,21 +313,34 @@ static int caches_scan_folder(struct caches *c, const char *top, enum model_orig
     return top ? caches_add_group(c, &group) : 0;
 }
 
-/* A second file under a name that is taken gets its origin before it: "lmstudio/org/name:Q4_K_M".
- */
+static bool caches_has_name(const struct caches *c, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(c->item[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A second file under a name that is taken gets its origin before it, and a number if need be:
+ * "lmstudio/org/name:Q4_K_M", "llamacpp/model.2". */
 static int caches_make_unique(struct caches *c)
 {
     for (size_t i = 1; i < c->n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            char *name = NULL;
-            if (strcmp(c->item[i].name, c->item[k].name) != 0)
-                continue;
-            if (asprintf(&name, "%s/%s", model_origin_name(c->item[i].origin), c->item[i].name) < 0)
+        const char *origin = model_origin_name(c->item[i].origin);
+        char *name = c->item[i].name;
+        for (unsigned number = 1; name && caches_has_name(c, i, name); number++) {
+            if (name != c->item[i].name)
+                free(name);
+            int n = number == 1 ? asprintf(&name, "%s/%s", origin, c->item[i].name)
+                                : asprintf(&name, "%s/%s.%u", origin, c->item[i].name, number);
+            if (n < 0)
                 return -ENOMEM;
-            free(c->item[i].name);
-            c->item[i].name = name;
-            break;
         }
+        if (name == c->item[i].name)
+            continue;
+        free(c->item[i].name);
+        c->item[i].name = name;
     }
     return 0;
 }

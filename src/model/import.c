@@ -68,23 +68,29 @@ static int import_file(const struct pull *p, const char *from, const char *stage
     return import_clone(p, real, to, err);
 }
 
+/* "DIR/name-00002-of-00003.gguf" for any part of the file; the file itself when it is not split. */
+static char *import_part(const char *file, unsigned number)
+{
+    struct pick_split split;
+    char *part = NULL;
+    if (!pick_take_apart(str_from(file), &split) || split.count == 1)
+        return strdup(file);
+    if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count) < 0)
+        return NULL;
+    return part;
+}
+
 /* All parts of a split model, which lie beside each other. */
 static int import_parts(const struct pull *p, const char *file, const char *stage,
                         struct gfxb_error *err)
 {
     struct pick_split split;
+    int r = 0;
     if (!pick_take_apart(str_from(file), &split))
         return error_set(err, EINVAL, "%s is no GGUF file: its name ends in .gguf", file);
-    if (split.count == 1)
-        return import_file(p, file, stage, err);
-    int r = 0;
     for (unsigned i = 1; r == 0 && i <= split.count; i++) {
-        char *CLEAN_FREE part = NULL;
-        if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), i, split.count) < 0) {
-            part = NULL;
-            return error_set(err, ENOMEM, "out of memory");
-        }
-        r = import_file(p, part, stage, err);
+        char *CLEAN_FREE part = import_part(file, i);
+        r = part ? import_file(p, part, stage, err) : error_set(err, ENOMEM, "out of memory");
     }
     return r;
 }
@@ -157,25 +163,20 @@ int model_import(const struct model_env *env, const char *file, const char *mmpr
 {
     struct pull p = {.env = env, .name = file};
     char *CLEAN_FREE own = NULL;
-    struct pick_split split;
+    char *CLEAN_FREE first = import_part(file, 1); /* whichever part was named */
+    char *CLEAN_FREE path = NULL;
     int r = import_name(file, name, &own, err);
+    if (r == 0 && !first)
+        r = error_set(err, ENOMEM, "out of memory");
     if (r == 0)
-        r = pull_check_file(file, err);
+        r = pull_check_file(first, err);
     if (r == 0)
-        r = import_stage(&p, file, mmproj, own, err);
+        r = import_stage(&p, first, mmproj, own, err);
     if (r < 0)
         return r;
-    /* Of a split model the first part is its file, whichever was named. */
-    const char *slash = strrchr(file, '/');
-    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
-    char *CLEAN_FREE path = NULL;
-    struct str base = str_from(slash ? slash + 1 : file);
-    if (!local || !pick_take_apart(base, &split))
-        return error_set(err, ENOMEM, "out of memory");
-    int n = split.count > 1 ? asprintf(&path, "%s/%s/%.*s-00001-of-%05u.gguf", local, own,
-                                       STR_ARG(split.prefix), split.count)
-                            : asprintf(&path, "%s/%s/%s", local, own, base.p);
-    if (n < 0) {
+    const char *slash = strrchr(first, '/');
+    if (asprintf(&path, "%s/models/" STOCK_LOCAL "/%s/%s", env->data_dir, own,
+                 slash ? slash + 1 : first) < 0) {
         path = NULL;
         return error_set(err, ENOMEM, "out of memory");
     }

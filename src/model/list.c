@@ -162,6 +162,11 @@ int list_find_path(const struct model_env *env, const char *path, struct model *
     }
     struct stat st;
     r = stat(path, &st) < 0 ? -errno : -ENOENT;
+    /* By its very path first: the same file may have other names elsewhere. */
+    for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
+        if (strcmp(c.item[i].path, path) == 0)
+            r = list_fill(&c.item[i], &knowns, ret_model, err);
+    }
     for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
         if (c.item[i].inode == st.st_ino && c.item[i].device == st.st_dev)
             r = list_fill(&c.item[i], &knowns, ret_model, err);

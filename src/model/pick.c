@@ -64,7 +64,7 @@ bool pick_take_apart(struct str path, struct pick_split *ret_split)
     return true;
 }
 
-static struct str pick_name(struct str path)
+struct str pick_name(struct str path)
 {
     const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;
     if (!slash)

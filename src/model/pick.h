@@ -18,6 +18,9 @@
  */
 bool pick_is_safe(struct str path);
 
+/* The last part of a path. */
+struct str pick_name(struct str path);
+
 /* "dir/name-Q4_K_M-00001-of-00003.gguf" taken apart. */
 struct pick_split {
     struct str prefix; /* "dir/name-Q4_K_M": without the part's number and ".gguf" */

@@ -229,10 +229,12 @@ static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struc
     char *CLEAN_FREE path = ollama_blob_path(p->store, model->sha256);
     if (!path)
         return error_set(err, ENOMEM, "out of memory");
-    r = pull_finish(p->pull.env, path, ret_model, err);
-    if (r == -GFXB_E_MODEL_DAMAGED || r == -GFXB_E_MODEL_UNUSABLE)
+    r = pull_check_file(path, err);
+    if (r < 0) {
         error_prefix(err, "%s: ", p->pull.name);
-    return r;
+        return r;
+    }
+    return model_find(p->pull.env, p->pull.name, ret_model, err); /* tags may share their blobs */
 }
 
 int pull_ollama(const struct model_env *env, const char *text, const struct model_name *name,
