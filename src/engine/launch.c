@@ -174,6 +174,9 @@ static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
         bool taken = !strchr(spec->env[i], '=');
         for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
             taken = taken || str_starts(str_from(spec->env[i]), str_from(ours[k]));
+        /* How the file is read, by a variable: engines that are older than it ignore it. */
+        if (str_starts(str_from(spec->env[i]), STR("LLAMA_ARG_LOAD_MODE=")))
+            continue;
         if (taken)
             return error_set(err, EINVAL, "the engine's environment cannot be given '%s'",
                              spec->env[i]);
