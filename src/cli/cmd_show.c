@@ -127,8 +127,8 @@ const struct cli_command cli_command_show = {
     .min_words = 1,
     .max_words = 1,
     .summary = "what a model is, whose it is, and how it is run here",
-    .about = "From the file's own header: architecture, size, context, layers, quantisation,\n"
-             "template. MODEL is a name of `list` or a GGUF file; of a name of `list --available`\n"
+    .about = "From the file's own header: architecture, size, context, layers, quantisation, "
+             "template. MODEL is a name of `list` or a GGUF file; of a name of `list --available` "
              "that is not here it says what a pull would bring.",
     .run = show_run,
 };
