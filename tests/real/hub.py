@@ -487,6 +487,20 @@ def disk_too_small():
     assert storage_requests(since) == [], "bytes were fetched that there is no room for"
 
 
+def too_large_for_this_computer():
+    """Refused before the first byte, with the largest one that can run."""
+    files = {f"m-{q}.gguf": WORLD.file(unique()) for q in ("IQ1_S", "Q2_K", "Q4_K_M", "Q8_0")}
+    files["m-Q4_K_M.gguf"]["size"], files["m-Q8_0.gguf"]["size"] = 5 << 40, 9 << 40
+    WORLD.publish("org/huge", files)
+    home = Home()
+    since = len(WORLD.requests())
+    home.refused("memory-too-small", "org/huge", says=("5120.0 GiB", "Q2_K"))
+    assert storage_requests(since) == [] and not os.path.exists(home.repo("org/huge"))
+    home.refused("disk-full", "--force", "org/huge")
+    home.pull("org/huge:Q2_K")
+    assert list(home.list()) == ["org/huge:Q2_K"]
+
+
 def names_that_lead_elsewhere():
     """Nothing from the hub's JSON leaves the cache."""
     evil = ["../../evil.gguf", "../evil.gguf", "/tmp/evil.gguf", "a/../../../evil.gguf", "./x.gguf",
@@ -917,10 +931,12 @@ def show_says_whose():
     WORLD.publish("org/shown", {"m-Q8_0.gguf": unique()})
     home = Home()
     home.pull("org/shown")
-    answer = json.loads(home.call("show", "--json", "org/shown").stdout)
+    answer = json.loads(home.call("show", "--json", "--backend", "cpu", "org/shown").stdout)
     assert answer["model"]["name"] == "org/shown:Q8_0", answer
     assert answer["header"]["architecture"] == "llama" and answer["header"]["layers"] > 0
-    text = home.call("show", "org/shown").stdout
+    assert answer["launch"]["choice"]["backend"] == "cpu", answer["launch"]
+    assert answer["launch"]["command_line"], answer["launch"]
+    text = home.call("show", "--backend", "cpu", "org/shown").stdout
     assert "gfxbridge rm deletes it" in text, text
     home.call("show", "org/other", code=1)
 
@@ -955,6 +971,7 @@ CASES = [
     ("another program holds the lock", another_program_holds_the_lock),
     ("offline", offline),
     ("a disk that is too small", disk_too_small),
+    ("a model that is too large for this computer", too_large_for_this_computer),
     ("names from the hub that lead elsewhere", names_that_lead_elsewhere),
     ("names on the command line", names_on_the_command_line),
     ("links are not followed when writing", links_are_not_followed_when_writing),
