@@ -184,8 +184,9 @@ const struct cli_command cli_command_show = {
     .max_words = 1,
     .summary = "what a model is, whose it is, and how it is run here",
     .about = "From the file's own header: architecture, size, context, layers, quantisation, "
-             "template. MODEL is a name of `list` or a GGUF file; of a name of `list --available` "
-             "that is not here it says what a pull would bring.",
+             "template; and the engine's arguments on the path that would be taken. MODEL is a "
+             "name of `list` or a GGUF file; of a listed one that is not here it says what a pull "
+             "would bring.",
     .options = show_options,
     .run = show_run,
 };

@@ -7,6 +7,7 @@ complete and whole, or in one clear sentence and nothing that looks like a model
 """
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import random
@@ -301,6 +302,38 @@ def projector_beside_it():
     assert model["mmproj"].endswith("/mmproj-F16.gguf") and "vision" in model["labels"], model
 
 
+def llama_cpp_finds_it_too():
+    """The engine itself, offline, by the repository's name alone: it reads the cache that we wrote."""
+    files = {f"m-Q4_K_M-{i + 1:05}-of-00002.gguf": part
+             for i, part in enumerate(hw.split_gguf(CANARY, 2))}
+    WORLD.publish("org/forothers", files)
+    home = Home()
+    home.pull("org/forothers")
+    home.answers("org/forothers")  # installs the engine where it is not here yet
+    manifest = glob.glob(os.path.join(ENGINE, "packages", "*", "package.manifest"))[0]
+    place = os.path.dirname(manifest)
+    facts = dict(line.split(" ", 1) for line in read(manifest).decode().splitlines()
+                 if not line.startswith("part "))
+    path = ":".join(os.path.join(place, p) for p in facts["library-path"].split(":"))
+    port = mw.free_port()
+    server = subprocess.Popen(
+        [os.path.join(place, facts["loader"]), "--library-path", path,
+         os.path.join(place, facts["executable"]), "-hf", "org/forothers:Q4_K_M", "--offline",
+         "--port", str(port)], cwd=os.path.join(place, facts["backend-dir"]),
+        env={**home.env, "HF_HUB_CACHE": home.hub}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    said = []
+    try:
+        for line in server.stderr:
+            said.append(line)
+            if "listening" in line or "all slots are idle" in line:
+                return
+    finally:
+        server.kill()
+        server.communicate()
+    raise AssertionError("".join(said[-15:]))
+
+
 def file_that_git_holds():
     data = unique()
     WORLD.publish("org/small", {"m-Q8_0.gguf": WORLD.file(data, lfs=False)})
@@ -489,12 +522,13 @@ def disk_too_small():
 
 def too_large_for_this_computer():
     """Refused before the first byte, with the largest one that can run."""
-    files = {f"m-{q}.gguf": WORLD.file(unique()) for q in ("IQ1_S", "Q2_K", "Q4_K_M", "Q8_0")}
+    files = {f"m-{q}.gguf": WORLD.file(unique()) for q in ("IQ1_S", "Q4_K_M", "Q8_0")}
+    files["m-Q2_K.gguf"] = WORLD.file(unique(5000))
     files["m-Q4_K_M.gguf"]["size"], files["m-Q8_0.gguf"]["size"] = 5 << 40, 9 << 40
     WORLD.publish("org/huge", files)
     home = Home()
     since = len(WORLD.requests())
-    home.refused("memory-too-small", "org/huge", says=("5120.0 GiB", "Q2_K"))
+    home.refused("memory-too-small", "org/huge", says=("5120", "Q2_K"))
     assert storage_requests(since) == [] and not os.path.exists(home.repo("org/huge"))
     home.refused("disk-full", "--force", "org/huge")
     home.pull("org/huge:Q2_K")
@@ -955,6 +989,7 @@ CASES = [
     ("a used-up limit", limited),
     ("a split model", split_model),
     ("the projector beside it", projector_beside_it),
+    ("llama.cpp finds it too", llama_cpp_finds_it_too),
     ("a file that git itself holds", file_that_git_holds),
     ("a damaged file", damaged_storage),
     ("another file than listed", another_file_than_listed),
