@@ -419,26 +419,26 @@ def killed_thirty_times():
     WORLD.publish("org/killed", {"m-Q4_K_M.gguf": BIG})
     home = Home()
     blob = home.repo("org/killed", "blobs", hw.sha256(BIG))
-    WORLD.set_rate("4m")
+    part = blob + ".incomplete"
+    WORLD.set_rate("1m")
     since, twice = len(WORLD.requests()), 0
     try:
-        for _ in range(30):
+        for number in range(30):
+            have = os.path.getsize(part) if os.path.exists(part) else 0
             process = home.start("pull", "org/killed")
-            time.sleep(RANDOM.uniform(0, 0.5))
+            deadline = time.monotonic() + 20
+            while number % 3 and time.monotonic() < deadline and process.poll() is None and \
+                    not (os.path.exists(part) and os.path.getsize(part) > have):
+                time.sleep(0.01)  # two times of three while bytes come, else whenever that is
+            time.sleep(RANDOM.uniform(0, 0.2))
+            before = len(WORLD.requests())
             process.send_signal(signal.SIGKILL)
             process.communicate()
-            have = os.path.getsize(blob + ".incomplete") if os.path.exists(blob + ".incomplete") \
-                else None
             listed = home.list()
             assert os.path.exists(blob) or listed == {}, listed
-            before = len(WORLD.requests())
-            if have:
-                process = home.start("pull", "org/killed")
-                time.sleep(0.25)
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                for r in storage_requests(before)[:1]:
-                    twice = max(twice, have - int(re.match(r"bytes=(\d+)-", r[5]).group(1)))
+            for r in storage_requests(before)[-1:]:
+                asked_from = re.match(r"bytes=(\d+)-", r[5])
+                twice = max(twice, have - int(asked_from.group(1) if asked_from else 0))
     finally:
         WORLD.set_rate("")
     home.pull("org/killed")
