@@ -1,22 +1,17 @@
 #include "cli/cli.h"
+#include "cli/table_set.h"
+#include "cli/text.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <pwd.h>
 #include <sys/stat.h>
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
 static const struct cli_command *const cli_table[] = {
-    &cli_command_backends,
-    &cli_command_capture,
-    &cli_command_detect,
-    &cli_command_doctor,
-    &cli_command_explain,
-    &cli_command_inspect,
-    &cli_command_plan,
-    &cli_command_run,
-    &cli_command_storage,
-    &cli_command_table,
-    NULL,
+    &cli_command_backends, &cli_command_capture, &cli_command_detect, &cli_command_doctor,
+    &cli_command_explain,  &cli_command_inspect, &cli_command_plan,   &cli_command_run,
+    &cli_command_storage,  &cli_command_table,   &cli_command_update, NULL,
 };
 
 const struct cli_command *const *cli_commands(void)
@@ -31,7 +26,7 @@ static void cli_write_log(void *context, enum log_level level, const char *line)
         return;
     if (level == LOG_INFO && cli->quiet)
         return;
-    fprintf(stderr, "%s%s\n", level == LOG_WARNING ? "warning: " : "", line);
+    text_print(stderr, "%s%s", level == LOG_WARNING ? TEXT_WARN "warning:" TEXT_END " " : "", line);
 }
 
 /* $HOME, or what the user database says; NULL when neither is an absolute path. */
@@ -107,7 +102,10 @@ int cli_root(struct cli *cli, const struct root **ret_root, struct gfxb_error *e
 
 int cli_tables(struct cli *cli, const struct gfx_tables **ret_tables, struct gfxb_error *err)
 {
-    int result = cli->tables ? 0 : gfx_tables_new(cli->config_dir, &cli->tables, err);
+    uint64_t version;
+    char *CLEAN_FREE updated = cli->tables ? NULL : table_set_newest(cli->data_dir, &version);
+    const char *const dirs[] = {cli->config_dir, updated};
+    int result = cli->tables ? 0 : gfx_tables_layered(dirs, 2, &cli->tables, err);
     if (result == 0)
         *ret_tables = cli->tables;
     return result;
@@ -137,13 +135,13 @@ static void cli_done(struct cli *cli)
     free(cli->runtime_dir);
 }
 
-static const struct cli_command *cli_find_command(const char *name)
+const struct cli_command *cli_find_command(const char *name)
 {
     for (const struct cli_command *const *c = cli_table; *c; c++) {
         if (strcmp((*c)->name, name) == 0)
             return *c;
     }
-    return NULL;
+    return strcmp(name, cli_command_complete.name) == 0 ? &cli_command_complete : NULL;
 }
 
 static int cli_run_command(struct cli *cli, int argc, char **argv, struct gfxb_error *err)
@@ -221,6 +219,7 @@ void cli_catch_signals(void)
 
 int cli_main(int argc, char **argv)
 {
+    setlocale(LC_CTYPE, "");   /* which characters the terminal has; numbers stay those of C */
     child_open_standard_fds(); /* cron and supervisors may have closed some */
     signal(SIGPIPE, SIG_IGN);  /* a reader that went away is an error of write, not our end */
     signal(SIGCHLD, SIG_DFL);  /* inherited as ignored, no child could be waited for */
@@ -229,7 +228,7 @@ int cli_main(int argc, char **argv)
     struct gfxb_error err = {0};
     int result = cli_start(&cli, argc, argv, &err);
     if (result < 0)
-        fprintf(stderr, "gfxbridge: %s\n", err.text);
+        text_print(stderr, "gfxbridge: %s", err.text);
     if (result >= 0 && (fflush(stdout) != 0 || ferror(stdout))) {
         fprintf(stderr, "gfxbridge: cannot write the answer: %s\n", error_errno_text(errno));
         result = CLI_FAILED;

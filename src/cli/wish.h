@@ -24,6 +24,9 @@ int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_r
  */
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
 
+/* The path that an engine runs on, its reasons and its notes, to stderr. */
+void cli_tell_path(const struct path *path);
+
 /* Exit code of a walk that ended nowhere, after its sentence (and with --verbose every backend's
  * reason) went to stderr; other failures are handed back as they are. */
 int cli_nowhere(const struct cli *cli, const struct path *path, int result,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 
 struct number_rule {
     const char *name;
@@ -64,27 +65,42 @@ static const struct number_rule number_rules[] = {
     {"sse_ping_interval", true, 1, 3600},
 };
 
+static const struct number_rule *number_find(struct str name)
+{
+    for (size_t i = 0; i < sizeof(number_rules) / sizeof(number_rules[0]); i++) {
+        if (str_is(name, number_rules[i].name))
+            return &number_rules[i];
+    }
+    return NULL;
+}
+
+static int number_judge(const struct number_rule *rule, double x, struct dialect_error *ret_error)
+{
+    if (!(x >= rule->least && x <= rule->most))
+        return dialect_fail_at(ret_error, rule->name, "'%s' must be between %.10g and %.10g",
+                               rule->name, rule->least, rule->most);
+    if (rule->whole && x != (double)(int64_t)x)
+        return dialect_fail_at(ret_error, rule->name, "'%s' must be a whole number", rule->name);
+    return 0;
+}
+
+int dialect_number_fits(const char *name, double value, struct dialect_error *ret_error)
+{
+    const struct number_rule *rule = number_find(str_from(name));
+    return rule ? number_judge(rule, value, ret_error) : 0;
+}
+
 int dialect_number_check(struct str name, struct str value, enum json_kind kind,
                          struct dialect_error *ret_error)
 {
-    const struct number_rule *rule = NULL;
-    for (size_t i = 0; i < sizeof(number_rules) / sizeof(number_rules[0]) && !rule; i++) {
-        if (str_is(name, number_rules[i].name))
-            rule = &number_rules[i];
-    }
+    const struct number_rule *rule = number_find(name);
     if (!rule || kind == JSON_KIND_NULL)
         return 0;
     if (kind != JSON_KIND_NUMBER)
         return dialect_fail_at(ret_error, rule->name, "'%s' must be a number", rule->name);
     /* jansson, because it reads numbers the same in every locale; it refuses what overflows. */
     json_t *number = json_loadb(value.p, value.n, JSON_DECODE_ANY, NULL);
-    bool known = number != NULL;
-    double x = json_number_value(number);
+    double x = number ? json_number_value(number) : (double)INFINITY;
     json_decref(number);
-    if (!known || x < rule->least || x > rule->most)
-        return dialect_fail_at(ret_error, rule->name, "'%s' must be between %.10g and %.10g",
-                               rule->name, rule->least, rule->most);
-    if (rule->whole && x != (double)(int64_t)x)
-        return dialect_fail_at(ret_error, rule->name, "'%s' must be a whole number", rule->name);
-    return 0;
+    return number_judge(rule, x, ret_error);
 }

@@ -13,5 +13,7 @@
  * *ret_error filled. */
 int dialect_number_check(struct str name, struct str value, enum json_kind kind,
                          struct dialect_error *ret_error);
+/* The same for a number that was read already. */
+int dialect_number_fits(const char *name, double value, struct dialect_error *ret_error);
 
 #endif
