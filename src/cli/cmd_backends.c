@@ -42,30 +42,6 @@ static const char *backends_package_name(enum plan_backend backend)
 
 /* ---- list ---- */
 
-static json_t *backends_package_json(const struct package *p)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "id", report_json_text(p->id));
-    json_object_set_new(object, "backend", report_json_text(p->backend));
-    json_object_set_new(object, "source", report_json_text(p->provider));
-    json_object_set_new(object, "version", report_json_text(p->version));
-    json_object_set_new(object, "digest", report_json_text(p->digest));
-    json_object_set_new(object, "gfx", report_json_words(str_from(p->gfx)));
-    json_object_set_new(object, "bytes", report_json_bytes(p->bytes));
-    json_object_set_new(object, "pinned", json_boolean(p->pinned));
-    return object;
-}
-
-static int backends_list_json(const struct path *path, struct gfxb_error *err)
-{
-    json_t *packages = json_array();
-    for (size_t i = 0; i < path->packages.n; i++)
-        json_array_append_new(packages, backends_package_json(&path->packages.item[i]));
-    json_t *answer = report_json_plan(path->plan);
-    json_object_set_new(answer, "packages", packages);
-    return cli_print_json(answer, err);
-}
-
 static void backends_list_text(const struct path *path)
 {
     bool told[PLAN_BACKENDS] = {false};
@@ -94,7 +70,7 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
     if (result < 0)
         return result;
     if (cli->json)
-        result = backends_list_json(&path, err);
+        result = cli_print_json(report_json_backends(&path), err);
     else
         backends_list_text(&path);
     path_done(&path);
@@ -106,27 +82,6 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
 static bool backends_can_verify(const struct plan_choice *c)
 {
     return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
-}
-
-static json_t *backends_proof_json(const struct plan_choice *c, const struct engine_proof *proof)
-{
-    json_t *rungs = json_array();
-    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
-        json_t *rung = json_object();
-        json_object_set_new(rung, "rung", json_string(plan_rung_name(proof->rung[i].rung)));
-        json_object_set_new(rung, "ok", report_json_tri(proof->rung[i].ok));
-        json_object_set_new(rung, "detail", report_json_text(proof->rung[i].detail));
-        json_array_append_new(rungs, rung);
-    }
-    json_t *object = json_object();
-    json_object_set_new(object, "backend", json_string(plan_backend_name(c->backend)));
-    json_object_set_new(object, "package", report_json_text(c->package));
-    json_object_set_new(object, "passed", json_boolean(proof->passed));
-    json_object_set_new(object, "code", json_string(gfxb_code_name(proof->code)));
-    json_object_set_new(object, "reason", report_json_text(proof->sentence));
-    json_object_set_new(object, "device", report_json_text(proof->shown));
-    json_object_set_new(object, "rungs", rungs);
-    return object;
 }
 
 /* ---- install ---- */
@@ -182,7 +137,7 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     else if (!cli->json)
         text_print(stdout, "%s is installed and proven: %s", c->package, proof.shown);
     result = proof.passed ? CLI_DONE : CLI_PROOF_FAILED;
-    if (cli->json && cli_print_json(backends_proof_json(c, &proof), err) < 0)
+    if (cli->json && cli_print_json(report_json_proof(c, &proof), err) < 0)
         result = CLI_FAILED;
     engine_proof_done(&proof);
     return result;
@@ -247,7 +202,7 @@ static int backends_verify_choice(const struct path_request *r, struct path *pat
         return result;
     *all_passed &= proof.passed;
     if (results)
-        json_array_append_new(results, backends_proof_json(c, &proof));
+        json_array_append_new(results, report_json_proof(c, &proof));
     else
         text_print(stdout, "%s with %s: %s", plan_backend_name(c->backend), c->package,
                    proof.passed ? proof.shown : proof.sentence);
