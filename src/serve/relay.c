@@ -26,8 +26,10 @@ struct relay {
     struct upstream *upstream;
     enum relay_kind kind;
     int status;
-    char *type; /* owned: the engine's */
-    bool began; /* bytes of the answer are on their way to the client */
+    char *type;             /* owned: the engine's */
+    const char *shown_type; /* the client's; NULL not decided */
+    bool fed;               /* the filter has had bytes of this attempt */
+    bool began;             /* bytes of the answer are on their way to the client */
     bool running, dead;
     struct buf held; /* of a whole answer, or a refusal */
     struct dialect_tail tail;
@@ -54,20 +56,30 @@ static void relay_finish(struct relay *r)
 
 /* ---- the answer goes to the client ---- */
 
+static bool relay_converts(const struct relay *r)
+{
+    return r->ask.ops && r->ask.ops->feed;
+}
+
+/* What the client is told that it gets. */
+static const char *relay_type(struct relay *r)
+{
+    if (r->shown_type)
+        return r->shown_type;
+    r->shown_type = r->type ? r->type : "application/octet-stream";
+    if (r->ask.ops && r->ask.ops->head)
+        r->ask.ops->head(r->ask.filter, str_from(r->type), &r->shown_type);
+    return r->shown_type;
+}
+
 static int relay_convert(struct relay *r, struct str bytes, struct buf *out, struct gfxb_error *err)
 {
+    relay_type(r);
+    r->fed = true;
     int result = r->ask.ops->feed(r->ask.filter, bytes, out, err);
     if (result == 0 && out->failed)
         result = error_set(err, ENOMEM, "the engine's answer does not fit into memory");
     return result;
-}
-
-static const char *relay_type(struct relay *r)
-{
-    const char *type = r->type ? r->type : "application/octet-stream";
-    if (r->ask.ops && r->ask.ops->head)
-        r->ask.ops->head(r->ask.filter, str_from(r->type), &type);
-    return type;
 }
 
 static void relay_begin(struct relay *r)
@@ -146,20 +158,20 @@ static void relay_tell_refusal(struct relay *r)
     buf_done(&out);
 }
 
+/* Nothing of it has gone out yet: it goes as a whole. */
 static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
 {
     struct buf out = BUF_INIT(RELAY_OUT_MAX);
     const char *type = relay_type(r);
-    bool converts = r->ask.ops && r->ask.ops->feed;
     int result = 0;
-    if (converts) {
+    if (relay_converts(r) && r->held.n)
         result = relay_convert(r, buf_view(&r->held), &out, err);
-        if (result == 0 && r->ask.ops->end)
-            result = r->ask.ops->end(r->ask.filter, &out, err);
-    }
+    if (result == 0 && r->ask.ops && r->ask.ops->end)
+        result = r->ask.ops->end(r->ask.filter, &out, err);
     r->first_seconds = (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
     if (result == 0)
-        exchange_reply(r->x, r->status, type, converts ? buf_view(&out) : buf_view(&r->held), NULL);
+        exchange_reply(r->x, r->status, type,
+                       relay_converts(r) ? buf_view(&out) : buf_view(&r->held), NULL);
     buf_done(&out);
     return result;
 }
@@ -167,8 +179,6 @@ static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
 static int relay_tell_end(struct relay *r, struct gfxb_error *err)
 {
     struct buf out = BUF_INIT(RELAY_OUT_MAX);
-    if (!r->began)
-        relay_begin(r);
     int result = 0;
     if (r->ask.ops && r->ask.ops->end)
         result = r->ask.ops->end(r->ask.filter, &out, err);
@@ -190,6 +200,7 @@ static void relay_on_head(void *owner, const struct upstream_head *head)
     r->status = head->status;
     free(r->type);
     r->type = str_dup(head->type);
+    r->shown_type = NULL;
     r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
     free(r->x->fields);
     r->x->fields = NULL;
@@ -200,7 +211,7 @@ static void relay_on_head(void *owner, const struct upstream_head *head)
 /* Comments keep a connection alive while the engine thinks; the answer has not begun by them. */
 static bool relay_is_comment(const struct relay *r, struct str bytes)
 {
-    return !r->began && bytes.n && bytes.p[0] == ':' && r->type &&
+    return !r->began && bytes.p && bytes.n && bytes.p[0] == ':' && r->type &&
            str_starts(str_from(r->type), STR("text/event-stream")) &&
            !memmem(bytes.p, bytes.n, "data", 4) && !memmem(bytes.p, bytes.n, "event", 5);
 }
@@ -210,13 +221,14 @@ static void relay_stream(struct relay *r, struct str bytes)
     struct gfxb_error err = {0};
     struct buf out = BUF_INIT(RELAY_OUT_MAX);
     int result = 0;
-    if (!r->began)
-        relay_begin(r);
-    if (r->ask.ops && r->ask.ops->feed) {
+    if (relay_converts(r)) {
         result = relay_convert(r, bytes, &out, &err);
         bytes = buf_view(&out);
     }
-    exchange_body(r->x, bytes);
+    if (!r->began && bytes.n)
+        relay_begin(r);
+    if (r->began)
+        exchange_body(r->x, bytes);
     buf_done(&out);
     if (result < 0) {
         relay_fail_answer(r, &err);
@@ -255,7 +267,7 @@ static void relay_on_end(void *owner)
     r->upstream = NULL;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
-    else if (r->kind == RELAY_WHOLE)
+    else if (!r->began)
         result = relay_tell_whole(r, &err);
     else
         result = relay_tell_end(r, &err);
@@ -268,6 +280,12 @@ static void relay_on_end(void *owner)
     relay_finish(r);
 }
 
+/* May another engine answer as if nothing had been? */
+static bool relay_can_again(const struct relay *r)
+{
+    return !r->began && r->waiter.attempts < RELAY_ATTEMPTS_MAX && (!r->fed || r->ask.ops->reset);
+}
+
 static void relay_on_broken(void *owner, int code)
 {
     struct relay *r = owner;
@@ -275,7 +293,10 @@ static void relay_on_broken(void *owner, int code)
     struct gfxb_error err;
     r->upstream = NULL;
     buf_clear(&r->held);
-    if (!r->began && r->waiter.attempts < RELAY_ATTEMPTS_MAX && code != -ENOMEM) {
+    if (relay_can_again(r) && code != -ENOMEM) {
+        if (r->fed)
+            r->ask.ops->reset(r->ask.filter);
+        r->fed = false;
         r->tail = (struct dialect_tail){0};
         pool_again(&r->waiter, outcome);
         return;

@@ -76,8 +76,8 @@ void serve_fail(struct serve_exchange *x, int status, const char *code, const ch
 
 /*
  * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
- * one answer; all calls come from the loop's thread. Before the first feed the core may start the
- * request anew on another engine: a filter keeps nothing of an attempt until then.
+ * one answer; all calls come from the loop's thread. As long as it has put nothing out, its answer
+ * has not begun: when it ends so, what end puts out is sent as a whole.
  */
 struct serve_filter;
 struct serve_filter_ops {
@@ -98,6 +98,9 @@ struct serve_filter_ops {
      * words. NULL: dialect_error_event. */
     void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);
     void (*free)(struct serve_filter *f);
+    /* The engine was lost before a byte went to the client: forget this attempt, another follows.
+     * NULL: once it was fed it cannot. */
+    void (*reset)(struct serve_filter *f);
 };
 
 enum { SERVE_KEEP_DEFAULT = -2, SERVE_KEEP_FOREVER = -1 };

@@ -2,6 +2,7 @@
 
 #include "serve/control.h"
 #include "serve/notify.h"
+#include "serve/pool_walk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -271,4 +272,10 @@ int server_run(const struct serve_config *config, const struct pool_engines *eng
     }
     server_free(s);
     return result;
+}
+
+int serve_run(const struct serve_config *config, struct gfxb_error *err)
+{
+    struct pool_engines engines = pool_walk_engines(config);
+    return server_run(config, &engines, err);
 }
