@@ -511,6 +511,16 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
     return path_try_proof(request, path, c, ret_proof, NULL, err);
 }
 
+bool path_can_prove(const struct plan_choice *c)
+{
+    return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
+}
+
+const char *path_package_backend(enum plan_backend backend)
+{
+    return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
+}
+
 void path_done(struct path *path)
 {
     engine_stop(path->engine);

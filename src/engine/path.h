@@ -71,6 +71,11 @@ int path_walk(const struct path_request *request, struct path *ret_path, struct 
 int path_prove(const struct path_request *request, struct path *path, size_t choice,
                struct engine_proof *ret_proof, struct gfxb_error *err);
 
+/* Is there a package that path_prove could take, also after a failure? */
+bool path_can_prove(const struct plan_choice *choice);
+/* The backend that packages for it are of: vulkan-software's are Vulkan's. */
+const char *path_package_backend(enum plan_backend backend);
+
 /* Stops the engine and frees everything. */
 void path_done(struct path *path);
 
