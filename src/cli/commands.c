@@ -9,9 +9,23 @@
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
 static const struct cli_command *const cli_table[] = {
-    &cli_command_backends, &cli_command_capture, &cli_command_detect, &cli_command_doctor,
-    &cli_command_explain,  &cli_command_inspect, &cli_command_plan,   &cli_command_run,
-    &cli_command_storage,  &cli_command_table,   &cli_command_update, NULL,
+    &cli_command_backends,
+    &cli_command_capture,
+    &cli_command_detect,
+    &cli_command_doctor,
+    &cli_command_explain,
+    &cli_command_import,
+    &cli_command_inspect,
+    &cli_command_list,
+    &cli_command_plan,
+    &cli_command_pull,
+    &cli_command_rm,
+    &cli_command_run,
+    &cli_command_show,
+    &cli_command_storage,
+    &cli_command_table,
+    &cli_command_update,
+    NULL,
 };
 
 const struct cli_command *const *cli_commands(void)
@@ -29,8 +43,7 @@ static void cli_write_log(void *context, enum log_level level, const char *line)
     text_print(stderr, "%s%s", level == LOG_WARNING ? TEXT_WARN "warning:" TEXT_END " " : "", line);
 }
 
-/* $HOME, or what the user database says; NULL when neither is an absolute path. */
-static const char *cli_home(void)
+const char *cli_home(void)
 {
     const char *home = getenv("HOME");
     if (home && home[0] == '/')

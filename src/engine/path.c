@@ -274,6 +274,27 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
     return result;
 }
 
+enum { PATH_ARGS_MAX = 64 };
+
+/* The choice's arguments, then the request's. */
+static int path_add_args(const struct path_request *r, struct engine_spec *spec,
+                         const char *list[PATH_ARGS_MAX], struct gfxb_error *err)
+{
+    const char *const mmproj[] = {"--mmproj", r->mmproj, NULL};
+    const char *const *const from[] = {spec->args, r->args, r->mmproj ? mmproj : NULL};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+        for (const char *const *arg = from[i]; arg && *arg; arg++) {
+            if (n == PATH_ARGS_MAX - 1)
+                return error_set(err, E2BIG, "too many arguments for the engine");
+            list[n++] = *arg;
+        }
+    }
+    list[n] = NULL;
+    spec->args = list;
+    return 0;
+}
+
 /* Start the model on a choice whose proof is stored, and look where this start put the weights. */
 static int path_start(const struct path_request *r, struct path *path,
                       const struct plan_choice *choice, struct gfxb_error *err)
@@ -288,7 +309,13 @@ static int path_start(const struct path_request *r, struct path *path,
     spec.model = path->model;
     if (proof && proof->device[0])
         spec.device = proof->device;
-    int result = engine_start(&spec, &path->engine, err);
+    const char *args[PATH_ARGS_MAX];
+    spec.slots = r->slots;
+    spec.http_threads = r->http_threads;
+    spec.context = r->context;
+    int result = path_add_args(r, &spec, args, err);
+    if (result == 0)
+        result = engine_start(&spec, &path->engine, err);
     if (result == 0)
         result = engine_verify(path->engine, &path->places, err);
     if (result < 0) {
@@ -299,11 +326,11 @@ static int path_start(const struct path_request *r, struct path *path,
 }
 
 /* The proof that just passed left its engine running with the canary: keep it when that is the
- * model, else stop it. */
+ * model and nothing more is asked of it, else stop it. */
 static int path_keep_engine(const struct path_request *r, struct path *path, struct engine *engine,
                             struct gfxb_error *err)
 {
-    if (r->model) {
+    if (r->model || r->slots || r->args) {
         engine_stop(engine);
         return 0;
     }

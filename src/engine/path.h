@@ -18,6 +18,10 @@ struct path_request {
     const struct log *log;   /* NULL none */
     struct package_net net;  /* how packages are fetched; its cancel is the next field */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    /* For the engine that serves, not for proofs; as in struct engine_spec. */
+    unsigned slots, http_threads, context;
+    const char *const *args; /* behind the choice's own; NULL none */
+    const char *mmproj;      /* projector of the model; NULL none */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */

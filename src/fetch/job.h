@@ -52,8 +52,8 @@ struct job {
     uint64_t window_bytes;
     int64_t shown; /* last progress report */
     int64_t rate_start;
-    uint64_t rate_at;
-    uint64_t rate; /* bytes a second; 0 not known yet */
+    uint64_t rate_at; /* bytes that had come over the network by then */
+    uint64_t rate;    /* bytes a second; 0 not known yet */
 };
 
 /* How much of the file is at hand: where the next exchange goes on. */

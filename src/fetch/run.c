@@ -98,11 +98,16 @@ static bool run_may_resume(const struct job *job, const struct part_origin *old)
 
 static int run_open_part(struct job *job)
 {
+    const struct fetch_request *request = job->request;
     struct part_origin old = {0};
-    int r = part_open(job->config, job->request->path, &job->part, job->err);
+    if (request->part && !request->sha256)
+        return error_set(job->err, EINVAL, "%s can only be continued with a digest", job->what);
+    int r = part_open(job->config, request->path, request->part, &job->part, job->err);
     if (r < 0)
         return r;
-    if (job->part.n == 0)
+    if (request->part && request->size && job->part.n > request->size)
+        return part_clear(&job->part, job->err);
+    if (job->part.n == 0 || request->part)
         return 0;
     if (part_load_origin(&job->part, &old) < 0 || !run_may_resume(job, &old))
         r = part_clear(&job->part, job->err);

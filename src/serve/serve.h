@@ -32,6 +32,7 @@ enum serve_method {
 enum serve_route_flags {
     SERVE_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
     SERVE_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
+    SERVE_CONTROL = 4,  /* only there over the control socket of this user */
 };
 
 struct serve_route {
@@ -75,12 +76,14 @@ void serve_fail(struct serve_exchange *x, int status, const char *code, const ch
 
 /*
  * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
- * one answer; all calls come from the loop's thread. Before the first feed the core may start the
- * request anew on another engine: a filter keeps nothing of an attempt until then.
+ * one answer; all calls come from the loop's thread. As long as it has put nothing out, its answer
+ * has not begun: when it ends so, what end puts out is sent as a whole.
  */
 struct serve_filter;
 struct serve_filter_ops {
-    /* The engine accepts: before the first feed. *type holds the engine's content type and may be
+    /* Each may be NULL: then the bytes pass as they are, nothing is added, ...
+     *
+     * The engine accepts: before the first feed. *type holds the engine's content type and may be
      * replaced by a literal. NULL: leave it. */
     void (*head)(struct serve_filter *f, struct str engine_type, const char **type);
     /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: an answer
@@ -95,13 +98,16 @@ struct serve_filter_ops {
      * words. NULL: dialect_error_event. */
     void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);
     void (*free)(struct serve_filter *f);
+    /* The engine was lost before a byte went to the client: forget this attempt, another follows.
+     * NULL: once it was fed it cannot. */
+    void (*reset)(struct serve_filter *f);
 };
 
 enum { SERVE_KEEP_DEFAULT = -2, SERVE_KEEP_FOREVER = -1 };
 
 struct serve_relay {
-    struct str model;        /* as the client named it; empty: the one that is loaded, else the
-                                default one */
+    struct str model;        /* as the client named it, lent until serve_relay returns; empty: the
+                                one that was used last, else the default one */
     unsigned context;        /* tokens that the client wants at least; 0 no wish */
     int64_t keep_alive;      /* seconds that the model stays after its last use, SERVE_KEEP_ */
     const char *engine_path; /* static: "/v1/chat/completions" */
@@ -142,9 +148,9 @@ void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void 
 void job_reply(struct serve_job *job, int status, const char *type, struct str body);
 void job_fail(struct serve_job *job, int status, const char *code, const char *param,
               const char *text);
-void job_begin(struct serve_job *job, const char *type);     /* a stream with status 200 */
-int job_send(struct serve_job *job, struct str piece);       /* waits for slow readers; -ECANCELED */
-bool job_cancelled(const struct serve_job *job);             /* the client left, or we shut down */
+void job_begin(struct serve_job *job, const char *type); /* a stream with status 200 */
+int job_send(struct serve_job *job, struct str piece);   /* waits for slow readers; -ECANCELED */
+bool job_cancelled(const struct serve_job *job);         /* the client left, or we shut down */
 const volatile sig_atomic_t *job_cancel(const struct serve_job *job); /* the same as a flag */
 struct serve *job_serve(const struct serve_job *job);
 /* Run fn in the loop's thread and wait for it. */
@@ -204,8 +210,8 @@ const struct path_request *serve_path_request(const struct serve *s);
 /* ---- the server ---- */
 
 struct serve_config {
-    const char *host; /* NULL 127.0.0.1 */
-    unsigned port;    /* 0: any free one; default SERVE_PORT */
+    const char *host;                   /* NULL 127.0.0.1 */
+    unsigned port;                      /* 0: any free one; default SERVE_PORT */
     const char *const *keys;            /* NULL-terminated; NULL none */
     const char *const *allowed_hosts;   /* beyond the loopback's names; "*" any; NULL none */
     const char *const *allowed_origins; /* beyond local ones; "*" any; NULL none */
@@ -228,10 +234,20 @@ struct serve_config {
 enum { SERVE_KEEP_SECONDS = 300, SERVE_JOBS_MAX = 16 };
 
 /*
- * Serve until SIGTERM or SIGINT (*stop set, which the signal's arrival at a signalfd of the server
- * does) or a client's stop, then drain. Sockets handed over by the service manager (LISTEN_FDS) are
- * taken instead of host and port. -EADDRINUSE names who holds the port, by process and program.
+ * Serve until SIGTERM or SIGINT (which are blocked from here on), or until somebody asks over the
+ * control socket, then drain. Sockets handed over by the service manager (LISTEN_FDS) are taken
+ * instead of host and port. -EADDRINUSE names who holds the port, or the server of this user that
+ * runs already, by process and program.
  */
 int serve_run(const struct serve_config *config, struct gfxb_error *err);
+
+/* ---- from outside, for the command line ---- */
+
+/*
+ * Ask the server of this user that has runtime_dir, over its control socket. body NULL: GET. 0 and
+ * status and body of the answer; -ENOENT: none runs.
+ */
+int serve_control(const char *runtime_dir, const char *path, const char *body, int *ret_status,
+                  struct buf *ret_body, struct gfxb_error *err);
 
 #endif
