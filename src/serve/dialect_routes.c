@@ -1,13 +1,18 @@
 #include "serve/dialect_routes.h"
 
+#include "serve/downloads.h"
+#include "serve/log_ring.h"
+#include "serve/page.h"
+
 #include "serve/control.h"
 
 static const char routes_type[] = "application/json; charset=utf-8";
 
 /* First match counts. */
 const struct serve_route *const serve_dialects[] = {
-    openai_routes,  ollama_routes, lemonade_routes, metrics_routes, gfxbridge_routes,
-    control_routes, NULL,
+    page_routes,   download_routes, backend_routes, log_routes,       openai_routes,
+    ollama_routes, lemonade_routes, metrics_routes, gfxbridge_routes, control_routes,
+    NULL,
 };
 
 void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error)

@@ -5,8 +5,11 @@
 #include "serve/server.h"
 #include "serve/work.h"
 
+#include "report/report.h"
+
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 
 enum {
     DOWNLOADS_RUNNING_MAX = 8,
@@ -193,6 +196,8 @@ static void download_done(void *context)
         d->state = DOWNLOAD_ERROR;
     if (d->removing)
         downloads_drop(list, d);
+    if (list->serve->draining)
+        server_check_drained(list->serve);
 }
 
 /* ---- the list ---- */
