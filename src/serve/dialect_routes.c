@@ -6,8 +6,9 @@ static const char routes_type[] = "application/json; charset=utf-8";
 
 /* First match counts. */
 const struct serve_route *const serve_dialects[] = {
-    openai_routes,  ollama_routes, lemonade_routes, metrics_routes, gfxbridge_routes,
-    control_routes, NULL,
+    openai_routes,    ollama_routes,         ollama_model_routes,
+    lemonade_routes,  lemonade_model_routes, metrics_routes,
+    gfxbridge_routes, control_routes,        NULL,
 };
 
 void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error)

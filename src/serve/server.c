@@ -92,6 +92,11 @@ const struct path_request *serve_path_request(const struct serve *s)
     return s->config.path;
 }
 
+const struct model_env *serve_model_env(const struct serve *s)
+{
+    return s->config.models;
+}
+
 /* ---- the end ---- */
 
 static void server_stopped(void *context)
