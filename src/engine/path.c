@@ -280,8 +280,7 @@ enum { PATH_ARGS_MAX = 64 };
 static int path_add_args(const struct path_request *r, struct engine_spec *spec,
                          const char *list[PATH_ARGS_MAX], struct gfxb_error *err)
 {
-    const char *const mmproj[] = {"--mmproj", r->mmproj, NULL};
-    const char *const *const from[] = {spec->args, r->args, r->mmproj ? mmproj : NULL};
+    const char *const *const from[] = {spec->args, r->args};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         for (const char *const *arg = from[i]; arg && *arg; arg++) {

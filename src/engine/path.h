@@ -21,7 +21,6 @@ struct path_request {
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
     unsigned slots, http_threads, context;
     const char *const *args; /* behind the choice's own; NULL none */
-    const char *mmproj;      /* projector of the model; NULL none */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */

@@ -49,6 +49,10 @@ static const struct {
     {GFXB_E_PACKAGE_UNAVAILABLE, 502},
     {GFXB_E_MEMORY_TOO_SMALL, 507},
     {GFXB_E_DISK_FULL, 507},
+    {GFXB_E_MODEL_UNKNOWN, 404},
+    {GFXB_E_MODEL_GATED, 403},
+    {GFXB_E_MODEL_UNUSABLE, 400},
+    {GFXB_E_MODEL_UNAVAILABLE, 502},
     {ENOSPC, 507},
 };
 
@@ -60,10 +64,10 @@ void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_
             status = error_statuses[i].status;
     }
     dialect_fail(ret_error, status, "%s", err->text);
-    if (err->code >= GFXB_E_GFX_UNKNOWN)
+    if (err->code == ENOENT || err->code == GFXB_E_MODEL_UNKNOWN)
+        ret_error->code = "model_not_found"; /* the name that clients know */
+    else if (err->code >= GFXB_E_GFX_UNKNOWN)
         ret_error->code = gfxb_code_name(err->code);
-    else if (err->code == ENOENT)
-        ret_error->code = "model_not_found";
 }
 
 /* ---- whose it is ---- */

@@ -1,17 +1,26 @@
 #include "serve/dialect_routes.h"
 
+#include "serve/control.h"
 #include "serve/downloads.h"
 #include "serve/log_ring.h"
 #include "serve/page.h"
-
-#include "serve/control.h"
 
 static const char routes_type[] = "application/json; charset=utf-8";
 
 /* First match counts. */
 const struct serve_route *const serve_dialects[] = {
-    page_routes,   download_routes, backend_routes, log_routes,       openai_routes,
-    ollama_routes, lemonade_routes, metrics_routes, gfxbridge_routes, control_routes,
+    page_routes,
+    download_routes,
+    backend_routes,
+    log_routes,
+    openai_routes,
+    ollama_routes,
+    ollama_model_routes,
+    lemonade_routes,
+    lemonade_model_routes,
+    metrics_routes,
+    gfxbridge_routes,
+    control_routes,
     NULL,
 };
 

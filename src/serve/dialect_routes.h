@@ -10,7 +10,9 @@
 
 extern const struct serve_route openai_routes[];
 extern const struct serve_route ollama_routes[];
+extern const struct serve_route ollama_model_routes[];
 extern const struct serve_route lemonade_routes[];
+extern const struct serve_route lemonade_model_routes[];
 extern const struct serve_route metrics_routes[];
 extern const struct serve_route gfxbridge_routes[];
 

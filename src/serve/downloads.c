@@ -176,6 +176,14 @@ struct path_request download_path_request(struct download *d)
     return r;
 }
 
+struct model_env download_model_env(const struct download *d)
+{
+    struct model_env env = *serve_model_env(d->list->serve);
+    env.log = &d->log;
+    env.cancel = &d->cancel;
+    return env;
+}
+
 static void download_work(void *context)
 {
     struct download *d = context;

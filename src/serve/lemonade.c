@@ -81,7 +81,7 @@ static void lemonade_health(struct serve_exchange *x)
         json_object_set_new(max, kinds[i], json_integer(-1)); /* as many as there is memory for */
     dialect_reply_json(x, 200,
                        json_pack("{s:s, s:s, s:n, s:s?, s:o, s:o, s:o, s:{}, s:{s:b}, s:b}",
-                                 "status", "ok", "version", gfxb_version(), "websocket_port",
+                                 "status", "ok", "version", GFXB_VERSION, "websocket_port",
                                  "model_loaded", last, "all_models_loaded", loaded, "max_models",
                                  max, "pinned_models", pinned, "pinned_helper_models", "telemetry",
                                  "enabled", 0, "update_check_done", 1));
@@ -111,17 +111,22 @@ static void lemonade_stats(struct serve_exchange *x)
 
 /* ---- load, unload ---- */
 
+int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
+                       struct dialect_error *ret_error)
+{
+    int code = dialect_body_text(body, "model_name", ret_name, DIALECT_NAME_SIZE, ret_error);
+    if (code == 0 && !ret_name[0])
+        code = dialect_body_text(body, "model", ret_name, DIALECT_NAME_SIZE, ret_error);
+    if (code == 0 && ret_name[0] && !dialect_name_ok(str_from(ret_name)))
+        code = dialect_fail_at(ret_error, "model_name", "that is not a model's name");
+    return code;
+}
+
 static int lemonade_read(struct serve_exchange *x, struct dialect_body *body,
                          char name[DIALECT_NAME_SIZE], struct dialect_error *error)
 {
     int code = dialect_body_read(serve_request(x)->body, body, error);
-    if (code == 0)
-        code = dialect_body_text(body, "model_name", name, DIALECT_NAME_SIZE, error);
-    if (code == 0 && !name[0])
-        code = dialect_body_text(body, "model", name, DIALECT_NAME_SIZE, error);
-    if (code == 0 && name[0] && !dialect_name_ok(str_from(name)))
-        code = dialect_fail_at(error, "model_name", "that is not a model's name");
-    return code;
+    return code == 0 ? lemonade_read_name(body, name, error) : code;
 }
 
 static void lemonade_load_done(struct serve_exchange *x, const struct gfxb_error *why)

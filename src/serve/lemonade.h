@@ -20,8 +20,11 @@ struct lemonade_events {
 
 /* Begins the stream, when it is one. */
 void lemonade_events_begin(struct lemonade_events *events);
-/* One more state of a download: struct package_net's and struct model_env's progress. */
+/* One more state of a download: struct package_net's progress. */
 void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p);
+/* The same of file `index` (from 0) of n; bytes and total are of all. */
+void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,
+                           const struct fetch_progress *p, uint64_t bytes, uint64_t total);
 /* A step in words: struct log's write. */
 void lemonade_events_step(void *context, enum log_level level, const char *line);
 /* The end: `complete` and nothing more, or the whole answer. Takes answer over. */
@@ -37,6 +40,10 @@ void lemonade_uninstall(struct serve_exchange *x);
 void lemonade_dry_run(struct serve_exchange *x);
 void lemonade_system_info(struct serve_exchange *x);
 void lemonade_system_stats(struct serve_exchange *x);
+
+/* "model_name", or "model": "" when neither is there. */
+int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
+                       struct dialect_error *ret_error);
 
 /* "recipe" and "backend" of a body; -EINVAL with *ret_error, also when another recipe is meant. */
 int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],

@@ -116,7 +116,7 @@ static int backends_remove(struct serve_job *job, const char *backend, struct gf
 {
     const struct path_request *r = serve_path_request(job_serve(job));
     struct backends_use use = {.backend = backend};
-    struct package_list list;
+    size_t removed = 0;
     struct package_env env = {.data_dir = r->data_dir,
                               .tables = r->tables,
                               .root = r->root,
@@ -125,20 +125,7 @@ static int backends_remove(struct serve_job *job, const char *backend, struct gf
     job_in_loop(job, backends_find_use, &use);
     if (use.model[0])
         return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
-    int code = package_list_new(&env, &list, err);
-    if (code < 0)
-        return code;
-    size_t removed = 0;
-    for (size_t i = 0; i < list.n && code == 0; i++) {
-        if (strcmp(list.item[i].backend, backend) != 0)
-            continue;
-        code = package_remove(&env, list.item[i].digest, err);
-        removed++;
-    }
-    package_list_done(&list);
-    return code == 0 && removed == 0
-               ? error_set(err, ENOENT, "no package of llamacpp:%s is installed", backend)
-               : code;
+    return package_remove_backend(&env, backend, &removed, err);
 }
 
 static void backends_uninstall(struct serve_job *job, void *context)

@@ -19,19 +19,26 @@ void lemonade_events_begin(struct lemonade_events *events)
         job_begin(events->job, "text/event-stream");
 }
 
-void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p)
+void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,
+                           const struct fetch_progress *p, uint64_t bytes, uint64_t total)
 {
-    struct lemonade_events *events = context;
     int64_t now = child_now_ms();
     bool whole = p->total && p->bytes >= p->total;
     if (!events->stream || (!whole && now - events->told_at < EVENTS_GAP_MS))
         return;
     events->told_at = now;
-    double percent = p->total ? 100.0 * (double)p->bytes / (double)p->total : 0.0;
+    double percent = total ? 100.0 * (double)bytes / (double)total : 0.0;
     events_send(events, "progress",
-                json_pack("{s:s, s:i, s:i, s:I, s:I, s:i}", "file", file, "file_index", 1,
-                          "total_files", 1, "bytes_downloaded", (json_int_t)p->bytes, "bytes_total",
-                          (json_int_t)p->total, "percent", (int)percent));
+                json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:i}", "file", file, "file_index",
+                          (int)index + 1, "total_files", (int)n, "bytes_downloaded",
+                          (json_int_t)p->bytes, "bytes_total", (json_int_t)p->total,
+                          "cumulative_bytes_downloaded", (json_int_t)bytes, "total_download_size",
+                          (json_int_t)total, "percent", (int)percent));
+}
+
+void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p)
+{
+    lemonade_events_files(context, file, 0, 1, p, p->bytes, p->total);
 }
 
 void lemonade_events_step(void *context, enum log_level level, const char *line)

@@ -165,7 +165,7 @@ static void metrics_get(struct serve_exchange *x)
     const struct serve_counters *t = serve_totals(s);
     struct buf CLEAN_BUF b = BUF_INIT(4u << 20);
     metrics_head(&b, "info", "gauge", "The program's version.");
-    buf_addf(&b, "gfxbridge_info{version=\"%s\"} 1\n", gfxb_version());
+    buf_addf(&b, "gfxbridge_info{version=\"%s\"} 1\n", GFXB_VERSION);
     metrics_one(&b, "start_time_seconds", "gauge", "Start of the server, seconds since 1970.",
                 (double)serve_started_at(s));
     metrics_one(&b, "connections", "gauge", "Open connections of clients.",

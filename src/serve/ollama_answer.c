@@ -340,7 +340,17 @@ static void answer_fail(struct serve_filter *f, const struct gfxb_error *why, st
     dialect_error_event(DIALECT_OLLAMA, f->about.stream, why, out);
 }
 
-static void answer_free(struct serve_filter *f)
+static void answer_init(struct serve_filter *f, const struct ollama_call *call, ollama_clock *now)
+{
+    *f = (struct serve_filter){.about = *call,
+                               .now = now,
+                               .text = BUF_INIT(ANSWER_TEXT_MAX),
+                               .thinking = BUF_INIT(ANSWER_TEXT_MAX)};
+    sse_init(&f->sse, answer_take, f);
+}
+
+/* What was taken of an answer. */
+static void answer_forget(struct serve_filter *f)
 {
     sse_done(&f->sse);
     buf_done(&f->text);
@@ -353,6 +363,20 @@ static void answer_free(struct serve_filter *f)
     json_decref(f->logprobs);
     json_decref(f->timings);
     json_decref(f->usage);
+}
+
+static void answer_reset(struct serve_filter *f)
+{
+    const struct ollama_call about = f->about;
+    int64_t began = f->began;
+    answer_forget(f);
+    answer_init(f, &about, f->now);
+    f->began = began;
+}
+
+static void answer_free(struct serve_filter *f)
+{
+    answer_forget(f);
     free(f);
 }
 
@@ -363,6 +387,7 @@ const struct serve_filter_ops ollama_answer_ops = {
     .refused = ollama_refused,
     .fail = answer_fail,
     .free = answer_free,
+    .reset = answer_reset,
 };
 
 struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_clock *clock)
@@ -370,11 +395,8 @@ struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_cl
     struct serve_filter *f = calloc(1, sizeof(*f));
     if (!f)
         return NULL;
-    f->about = *call;
-    f->now = clock ? clock : ollama_clock_now;
+    answer_init(f, call, clock ? clock : ollama_clock_now);
     f->began = f->now();
-    f->text = f->thinking = BUF_INIT(ANSWER_TEXT_MAX);
-    sse_init(&f->sse, answer_take, f);
     return f;
 }
 

@@ -46,11 +46,13 @@ struct pool_model *pool_model_new(struct pool *pool, struct str name)
     return m;
 }
 
-static void pool_found_done(struct pool_found *found)
+void pool_found_done(struct pool_found *found)
 {
+    for (char **arg = found->args; arg && *arg; arg++)
+        free(*arg);
+    free(found->args);
     free(found->name);
     free(found->path);
-    free(found->mmproj);
     *found = (struct pool_found){0};
 }
 

@@ -7,14 +7,16 @@
 
 #include "base/base.h"
 
-/* A model on this disk. Strings are owned: pool_found_done. */
+/* A model on this disk. Everything is owned: pool_found_done. */
 struct pool_found {
-    char *name; /* as it is called in every answer */
-    char *path;
-    char *mmproj;       /* NULL none */
-    uint64_t bytes;     /* memory that it needs; 0 unknown */
-    bool embeds, ranks; /* what it is made for, beside or instead of chat */
+    char *name;  /* as it is called in every answer */
+    char *path;  /* NULL: the built-in one */
+    char **args; /* what this kind of model needs of the engine, NULL-terminated; NULL nothing */
+    unsigned context; /* tokens that its recipe wants; 0: as many as fit */
+    uint64_t bytes;   /* memory that it needs; 0 unknown */
 };
+
+void pool_found_done(struct pool_found *found);
 
 struct pool_options {
     unsigned slots, http_threads, context;
@@ -45,6 +47,7 @@ struct pool_engines {
     /* Blocks: on a thread. -ENOENT: no such model. */
     int (*find)(void *context, const char *name, struct pool_found *ret_found,
                 struct gfxb_error *err);
+    /* found lives as long as the engine. */
     int (*start)(void *context, const struct pool_found *found, const struct pool_options *options,
                  void **ret_engine, struct gfxb_error *err);
     void (*free)(void *engine);    /* blocks: on a thread */

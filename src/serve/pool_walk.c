@@ -1,5 +1,7 @@
 #include "serve/pool_walk.h"
 
+#include "serve/dialect_models.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -9,15 +11,13 @@
 enum {
     WALK_CHECK_MS = 5000, /* between two looks at a healthy engine's log */
     WALK_STOP_MS = 200,   /* how late a stop may be seen while nothing else happens */
+    WALK_ARGS_OWN = 5,    /* words of our own */
     WALK_QUEUE = 8,       /* events that wait; a newer one makes older ones pointless */
 };
 
 /* One model, kept running by a thread of its own. */
 struct walk {
     struct path_request request;
-    char *model; /* NULL: the canary */
-    char *mmproj, *alias;
-    const char *args[16];
     pthread_t thread;
     int event_fd; /* readable: events wait */
     volatile sig_atomic_t stop;
@@ -95,15 +95,74 @@ static void *walk_thread(void *argument)
     return NULL;
 }
 
+static bool walk_add(char **args, size_t *n, const char *word)
+{
+    return (args[(*n)++] = strdup(word)) != NULL;
+}
+
+static bool walk_has(char *const *args, const char *word)
+{
+    for (; args && *args; args++) {
+        if (strcmp(*args, word) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Its recipe's arguments, and what lets one engine answer all calls that its model can. */
+static char **walk_args(const struct dialect_model *m, char *const *recipe)
+{
+    size_t room = WALK_ARGS_OWN + 1, n = 0;
+    for (char *const *arg = recipe; arg && *arg; arg++)
+        room++;
+    char **args = calloc(room, sizeof(*args));
+    bool ok = args && walk_add(args, &n, "--alias") && walk_add(args, &n, m->model.name);
+    for (char *const *arg = recipe; ok && arg && *arg; arg++)
+        ok = walk_add(args, &n, *arg);
+    if (ok && !walk_has(recipe, "--embeddings") && !walk_has(recipe, "--reranking"))
+        ok = walk_add(args, &n, "--embeddings");
+    if (ok && m->model.task == MODEL_CHAT && !walk_has(recipe, "--pooling"))
+        ok = walk_add(args, &n, "--pooling") && /* without it a chat ends the engine */
+             walk_add(args, &n, "mean");
+    if (ok)
+        return args;
+    pool_found_done(&(struct pool_found){.args = args});
+    return NULL;
+}
+
+static int walk_take(const struct dialect_model *m, struct pool_found *ret_found,
+                     struct gfxb_error *err)
+{
+    struct model_launch launch;
+    bool builtin = m->model.origin == MODEL_BUILTIN;
+    int result = model_launch_new(&m->gguf, NULL, 0, m->model.mmproj, &launch, err);
+    if (result < 0)
+        return result;
+    struct pool_found found = {.name = strdup(m->model.name),
+                               .path = builtin ? NULL : strdup(m->model.path),
+                               .args = walk_args(m, launch.args),
+                               .context = launch.context,
+                               .bytes = m->model.bytes};
+    model_launch_done(&launch);
+    if (found.name && (builtin || found.path) && found.args) {
+        *ret_found = found;
+        return 0;
+    }
+    pool_found_done(&found);
+    return error_set(err, ENOMEM, "out of memory");
+}
+
 static int walk_find(void *context, const char *name, struct pool_found *ret_found,
                      struct gfxb_error *err)
 {
-    (void)context;
-    bool canary = strcmp(name, "canary") == 0;
-    if (!canary && (name[0] != '/' || access(name, R_OK) < 0))
-        return error_set(err, ENOENT, "the model '%s' is not on this computer", name);
-    *ret_found = (struct pool_found){.name = strdup(name), .path = strdup(canary ? "" : name)};
-    return ret_found->name && ret_found->path ? 0 : error_set(err, ENOMEM, "out of memory");
+    const struct serve_config *config = context;
+    struct dialect_model m;
+    int result = dialect_model_find(config->models, name, &m, err);
+    if (result < 0)
+        return result;
+    result = walk_take(&m, ret_found, err);
+    dialect_model_done(&m);
+    return result;
 }
 
 static void walk_free(void *engine)
@@ -113,24 +172,7 @@ static void walk_free(void *engine)
     pthread_join(walk->thread, NULL);
     pthread_mutex_destroy(&walk->lock);
     close(walk->event_fd);
-    free(walk->model);
-    free(walk->mmproj);
-    free(walk->alias);
     free(walk);
-}
-
-/* The engine's own arguments for this kind of model. */
-static void walk_set_args(struct walk *walk, const struct pool_found *found)
-{
-    size_t n = 0;
-    walk->args[n++] = "--alias";
-    walk->args[n++] = walk->alias;
-    walk->args[n++] = found->ranks ? "--reranking" : "--embeddings";
-    if (!found->ranks && !found->embeds) {
-        walk->args[n++] = "--pooling"; /* without it a chat ends the engine */
-        walk->args[n++] = "mean";
-    }
-    walk->args[n] = NULL;
 }
 
 static int walk_start(void *context, const struct pool_found *found,
@@ -141,31 +183,22 @@ static int walk_start(void *context, const struct pool_found *found,
     if (!walk)
         return error_set(err, ENOMEM, "out of memory");
     walk->request = *config->path;
-    walk->model = found->path[0] ? strdup(found->path) : NULL;
-    walk->mmproj = found->mmproj ? strdup(found->mmproj) : NULL;
-    walk->alias = strdup(found->name);
-    walk_set_args(walk, found);
-    walk->request.model = walk->model;
-    walk->request.mmproj = walk->mmproj;
+    walk->request.model = found->path;
     walk->request.slots = options->slots;
     walk->request.http_threads = options->http_threads;
-    walk->request.context = options->context;
-    walk->request.args = walk->args;
+    walk->request.context = options->context ? options->context : found->context;
+    walk->request.args = (const char *const *)found->args;
     walk->request.cancel = &walk->stop;
     if (options->backend >= 0)
         walk->request.wish.backend = options->backend;
     pthread_mutex_init(&walk->lock, NULL);
     walk->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (walk->event_fd >= 0 && walk->alias &&
-        pthread_create(&walk->thread, NULL, walk_thread, walk) == 0) {
+    if (walk->event_fd >= 0 && pthread_create(&walk->thread, NULL, walk_thread, walk) == 0) {
         *ret_engine = walk;
         return 0;
     }
     if (walk->event_fd >= 0)
         close(walk->event_fd);
-    free(walk->model);
-    free(walk->mmproj);
-    free(walk->alias);
     free(walk);
     return error_set(err, EAGAIN, "cannot start a thread for the engine");
 }

@@ -14,6 +14,7 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
+#include "model/model.h"
 
 struct serve;          /* the server */
 struct serve_exchange; /* one request and its answer, until the answer is sent */
@@ -206,6 +207,8 @@ size_t serve_connections(const struct serve *s);
 /* Machine, tables, data directory, wish: as the command line has set them. Its strings live as long
  * as the server. */
 const struct path_request *serve_path_request(const struct serve *s);
+/* Where models are, likewise. */
+const struct model_env *serve_model_env(const struct serve *s);
 
 /* ---- the server ---- */
 
@@ -226,6 +229,7 @@ struct serve_config {
     size_t max_body;                    /* bytes; 0: 64 MiB */
     unsigned drain_ms;                  /* for answers under way after SIGTERM; 0: 30 s */
     const struct path_request *path;    /* model NULL */
+    const struct model_env *models;     /* where models are; its data_dir is path's */
     const char *runtime_dir;            /* of the lock and address files */
     const struct log *log;
 };

@@ -94,6 +94,11 @@ const struct path_request *serve_path_request(const struct serve *s)
     return s->config.path;
 }
 
+const struct model_env *serve_model_env(const struct serve *s)
+{
+    return s->config.models;
+}
+
 /* ---- the end ---- */
 
 static void server_stopped(void *context)
@@ -286,11 +291,13 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
     struct log_ring *ring = NULL;
     struct serve_config own = *config;
     struct path_request path = *config->path;
+    struct model_env models = *config->models;
     int result = log_ring_new(config->log, &ring, err);
     if (result < 0)
         return result;
-    own.log = path.log = log_ring_log(ring);
+    own.log = path.log = models.log = log_ring_log(ring);
     own.path = &path;
+    own.models = &models;
     struct pool_engines engines = pool_walk_engines(&own);
     result = server_run(&own, &engines, err);
     log_ring_free(ring);
