@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """page.py GFXBRIDGE [WORDS]: the web page in Chromium, as owners of computers that are not here see it.
 
-WORDS: only cases with these in their names. 
+WORDS: only cases with these in their names.
 GFXB_PICTURES=DIR writes the pictures of the documents there.
 """
 import json
