@@ -45,6 +45,8 @@ struct upstream_lane {
     struct sockaddr_un address;
     char *key;
     struct upstream *idle; /* the latest first */
+    size_t n;              /* connections, whatever they do */
+    bool closing;          /* goes with the last of them: one may be in the middle of its turn */
     char scratch[UPSTREAM_SCRATCH];
 };
 
@@ -78,12 +80,23 @@ static void upstream_unlink(struct upstream *u)
     u->next = u->previous = NULL;
 }
 
+static void upstream_lane_end(struct upstream_lane *lane)
+{
+    if (!lane->closing || lane->n)
+        return;
+    free(lane->key);
+    free(lane);
+}
+
 static void upstream_free(struct upstream *u)
 {
+    struct upstream_lane *lane = u->lane;
     if (u->phase == UPSTREAM_IDLE)
         upstream_unlink(u);
-    loop_timer_clear(u->lane->loop, &u->timer);
-    loop_close(u->lane->loop, &u->source);
+    loop_timer_clear(lane->loop, &u->timer);
+    loop_close(lane->loop, &u->source);
+    lane->n--;
+    upstream_lane_end(lane);
     buf_done(&u->ask);
     buf_done(&u->head);
     free(u);
@@ -95,8 +108,8 @@ void upstream_lane_free(struct upstream_lane *lane)
         return;
     while (lane->idle)
         upstream_free(lane->idle);
-    free(lane->key);
-    free(lane);
+    lane->closing = true;
+    upstream_lane_end(lane);
 }
 
 void upstream_cancel(struct upstream *u)
@@ -396,6 +409,7 @@ int upstream_start(struct upstream_lane *lane, const struct upstream_request *re
         if (!u)
             return -ENOMEM;
         u->lane = lane;
+        lane->n++;
         u->source = (struct loop_source){-1, upstream_ready};
         u->timer.due = upstream_due;
         u->request = *request;
