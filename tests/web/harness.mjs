@@ -1,4 +1,5 @@
 // Chromium, cases and TAP for the tests of the page.
+import {execFileSync} from "node:child_process";
 import {mkdirSync, mkdtempSync, rmSync} from "node:fs";
 import {tmpdir} from "node:os";
 import {join} from "node:path";
@@ -94,6 +95,8 @@ export async function picture(page, name) {
   const folder = process.env.GFXB_PICTURES;
   if (!folder)
     return;
+  const path = join(folder, `${name}.png`);
   mkdirSync(folder, {recursive: true});
-  await page.screenshot({path: join(folder, `${name}.png`)});
+  await page.screenshot({path});
+  execFileSync("pngquant", ["--force", "--strip", "--speed", "1", "--output", path, "64", path]);
 }

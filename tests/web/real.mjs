@@ -129,6 +129,8 @@ async function pullSurvivesReload() {
 }
 
 async function activity() {
+  const body = JSON.stringify({model_name: "canary"});
+  equal((await fetch(`${open}/api/v1/load`, {method: "POST", body, headers: {"content-type": "application/json"}})).status, 200, "load");
   await on(open, {hash: "#activity"}, async (page) => {
     await until("a line of memory", () => page.locator(".plot:visible .line").last().getAttribute("d").then((d) => d?.includes("L")));
     await until("the model at work", () => text(page, "#at-work").then((t) => t.includes("canary")));
