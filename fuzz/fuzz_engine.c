@@ -9,7 +9,7 @@
 #include "engine/maps.h"
 #include "engine/places.h"
 #include "engine/proofs.h"
-#include "engine/sse.h"
+#include "base/sse.h"
 
 #include <stdlib.h>
 

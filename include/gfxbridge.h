@@ -72,7 +72,12 @@ extern "C" {
     X(NO_GPU, 1057, "no-gpu")                                                                      \
     X(TABLE, 1058, "table")                                                                        \
     X(USAGE, 1059, "usage")                                                                        \
-    X(INTERRUPTED, 1060, "interrupted")
+    X(INTERRUPTED, 1060, "interrupted")                                                            \
+    X(MODEL_DAMAGED, 1070, "model-damaged")                                                        \
+    X(MODEL_UNUSABLE, 1071, "model-unusable")                                                      \
+    X(MODEL_UNKNOWN, 1072, "model-unknown")                                                        \
+    X(MODEL_GATED, 1073, "model-gated")                                                            \
+    X(MODEL_UNAVAILABLE, 1074, "model-unavailable")
 
 enum gfxb_code {
 #define GFXB_CODE_ENUM(id, number, name) GFXB_E_##id = (number),

@@ -34,37 +34,7 @@ static struct package_env backends_env(const struct path_request *r)
                                 .log = r->log};
 }
 
-/* Packages for vulkan-software are Vulkan's. */
-static const char *backends_package_name(enum plan_backend backend)
-{
-    return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
-}
-
 /* ---- list ---- */
-
-static json_t *backends_package_json(const struct package *p)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "id", report_json_text(p->id));
-    json_object_set_new(object, "backend", report_json_text(p->backend));
-    json_object_set_new(object, "source", report_json_text(p->provider));
-    json_object_set_new(object, "version", report_json_text(p->version));
-    json_object_set_new(object, "digest", report_json_text(p->digest));
-    json_object_set_new(object, "gfx", report_json_words(str_from(p->gfx)));
-    json_object_set_new(object, "bytes", report_json_bytes(p->bytes));
-    json_object_set_new(object, "pinned", json_boolean(p->pinned));
-    return object;
-}
-
-static int backends_list_json(const struct path *path, struct gfxb_error *err)
-{
-    json_t *packages = json_array();
-    for (size_t i = 0; i < path->packages.n; i++)
-        json_array_append_new(packages, backends_package_json(&path->packages.item[i]));
-    json_t *answer = report_json_plan(path->plan);
-    json_object_set_new(answer, "packages", packages);
-    return cli_print_json(answer, err);
-}
 
 static void backends_list_text(const struct path *path)
 {
@@ -94,39 +64,11 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
     if (result < 0)
         return result;
     if (cli->json)
-        result = backends_list_json(&path, err);
+        result = cli_print_json(report_json_backends(&path), err);
     else
         backends_list_text(&path);
     path_done(&path);
     return result;
-}
-
-/* ---- what install and verify tell of a proof ---- */
-
-static bool backends_can_verify(const struct plan_choice *c)
-{
-    return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
-}
-
-static json_t *backends_proof_json(const struct plan_choice *c, const struct engine_proof *proof)
-{
-    json_t *rungs = json_array();
-    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
-        json_t *rung = json_object();
-        json_object_set_new(rung, "rung", json_string(plan_rung_name(proof->rung[i].rung)));
-        json_object_set_new(rung, "ok", report_json_tri(proof->rung[i].ok));
-        json_object_set_new(rung, "detail", report_json_text(proof->rung[i].detail));
-        json_array_append_new(rungs, rung);
-    }
-    json_t *object = json_object();
-    json_object_set_new(object, "backend", json_string(plan_backend_name(c->backend)));
-    json_object_set_new(object, "package", report_json_text(c->package));
-    json_object_set_new(object, "passed", json_boolean(proof->passed));
-    json_object_set_new(object, "code", json_string(gfxb_code_name(proof->code)));
-    json_object_set_new(object, "reason", report_json_text(proof->sentence));
-    json_object_set_new(object, "device", report_json_text(proof->shown));
-    json_object_set_new(object, "rungs", rungs);
-    return object;
 }
 
 /* ---- install ---- */
@@ -152,7 +94,7 @@ static const struct plan_choice *backends_find_choice(const struct plan *plan, c
         const struct plan_choice *c = &plan->choice[i];
         if (!c->installed || strcmp(c->installed->digest, digest) != 0)
             continue;
-        if (backends_can_verify(c))
+        if (path_can_prove(c))
             return c;
         found = found ? found : c;
     }
@@ -170,7 +112,7 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     const struct plan_choice *c = backends_find_choice(path->plan, digest);
     if (!c)
         return error_set(err, GFXB_E_NO_PACKAGE, "the package %.12s was removed meanwhile", digest);
-    if (!backends_can_verify(c))
+    if (!path_can_prove(c))
         return error_set(err, c->code, "%s is installed and cannot be used here: %s", c->package,
                          c->reason);
     result = path_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
@@ -182,7 +124,7 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     else if (!cli->json)
         text_print(stdout, "%s is installed and proven: %s", c->package, proof.shown);
     result = proof.passed ? CLI_DONE : CLI_PROOF_FAILED;
-    if (cli->json && cli_print_json(backends_proof_json(c, &proof), err) < 0)
+    if (cli->json && cli_print_json(report_json_proof(c, &proof), err) < 0)
         result = CLI_FAILED;
     engine_proof_done(&proof);
     return result;
@@ -220,7 +162,7 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
         return result;
     if (args->n_words > 2) {
         r->wish.backend = (int)backend;
-        return backends_install_local(cli, r, args->word[2], backends_package_name(backend), err);
+        return backends_install_local(cli, r, args->word[2], path_package_backend(backend), err);
     }
     r->wish.backend = (int)backend;
     result = path_walk(r, &path, err);
@@ -247,7 +189,7 @@ static int backends_verify_choice(const struct path_request *r, struct path *pat
         return result;
     *all_passed &= proof.passed;
     if (results)
-        json_array_append_new(results, backends_proof_json(c, &proof));
+        json_array_append_new(results, report_json_proof(c, &proof));
     else
         text_print(stdout, "%s with %s: %s", plan_backend_name(c->backend), c->package,
                    proof.passed ? proof.shown : proof.sentence);
@@ -270,7 +212,7 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
     json_t *results = cli->json ? json_array() : NULL;
     bool passed = true, any = false;
     for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        if (!backends_can_verify(&path.plan->choice[i]))
+        if (!path_can_prove(&path.plan->choice[i]))
             continue;
         any = true;
         result = backends_verify_choice(r, &path, i, results, &passed, err);
@@ -288,50 +230,18 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
 
 /* ---- remove and use ---- */
 
-/* The backend of the second word, and what is installed. */
-static int backends_read_list(const struct path_request *r, const struct cli_args *args,
-                              enum plan_backend *ret_backend, struct package_list *ret_list,
-                              struct gfxb_error *err)
-{
-    struct package_env env = backends_env(r);
-    int result = backends_read_name(args->word[1], ret_backend, err);
-    return result < 0 ? result : package_list_new(&env, ret_list, err);
-}
-
 static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
-    struct package_list list;
-    int result = backends_read_list(r, args, &backend, &list, err);
-    if (result < 0)
-        return result;
-    size_t removed = 0;
-    for (size_t i = 0; i < list.n && result == 0; i++) {
-        if (strcmp(list.item[i].backend, backends_package_name(backend)) != 0)
-            continue;
-        result = package_remove(&env, list.item[i].digest, err);
-        removed++;
-    }
-    package_list_done(&list);
-    if (result == 0 && removed == 0)
-        return error_set(err, ENOENT, "no package of %s is installed", args->word[1]);
+    size_t n = 0;
+    int result = backends_read_name(args->word[1], &backend, err);
+    if (result == 0)
+        result = package_remove_backend(&env, path_package_backend(backend), &n, err);
     if (result == 0 && !cli->quiet)
-        text_print(stderr, "removed %zu package%s", removed, removed == 1 ? "" : "s");
+        text_print(stderr, "removed %zu package%s", n, n == 1 ? "" : "s");
     return result;
-}
-
-/* The newest package of a backend whose digest begins so; NULL none. */
-static const char *backends_find_digest(const struct package_list *list, const char *backend,
-                                        const char *prefix)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (strcmp(list->item[i].backend, backend) == 0 &&
-            str_starts(str_from(list->item[i].digest), str_from(prefix)))
-            return list->item[i].digest;
-    }
-    return NULL;
 }
 
 /* With a digest (its beginning is enough) that package, else the newest; "none" ends it. */
@@ -340,23 +250,9 @@ static int backends_use(struct cli *cli, struct path_request *r, const struct cl
 {
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
-    struct package_list list;
-    int result = backends_read_list(r, args, &backend, &list, err);
-    if (result < 0)
-        return result;
-    const char *name = backends_package_name(backend);
     const char *prefix = args->n_words > 2 ? args->word[2] : "";
-    bool none = strcmp(prefix, "none") == 0;
-    const char *digest = none ? NULL : backends_find_digest(&list, name, prefix);
-    if (!digest && !none)
-        result = error_set(err, ENOENT,
-                           "no installed package of %s has a digest that begins with '%s'; see "
-                           "gfxbridge backends list",
-                           args->word[1], prefix);
-    else
-        result = package_pin(&env, name, digest, err);
-    package_list_done(&list);
-    return result;
+    int result = backends_read_name(args->word[1], &backend, err);
+    return result < 0 ? result : package_use(&env, path_package_backend(backend), prefix, err);
 }
 
 static const struct backends_verb {

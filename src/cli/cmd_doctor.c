@@ -5,12 +5,6 @@
 
 #define DOCTOR_TEXT_MAX ((size_t)1 << 20)
 
-static const char *const doctor_severities[] = {
-    [DOCTOR_BLOCK] = "block",
-    [DOCTOR_WARN] = "warn",
-    [DOCTOR_INFO] = "info",
-};
-
 static const char *const doctor_styles[] = {
     [DOCTOR_BLOCK] = TEXT_BAD,
     [DOCTOR_WARN] = TEXT_WARN,
@@ -30,19 +24,13 @@ static void doctor_report_finding(void *context, const struct doctor_finding *f)
     report->ok &= f->severity == DOCTOR_INFO;
     if (!report->findings) {
         text_print(stdout, "%s%-5s" TEXT_END " " TEXT_HANG "%s [%s]\n      %s",
-                   doctor_styles[f->severity], doctor_severities[f->severity], f->what, f->code,
+                   doctor_styles[f->severity], doctor_severity_name(f->severity), f->what, f->code,
                    f->why);
         if (f->remedy[0])
             text_print(stdout, "      remedy: " TEXT_HANG TEXT_STRONG "%s" TEXT_END, f->remedy);
         return;
     }
-    json_t *object = json_object();
-    json_object_set_new(object, "code", report_json_text(f->code));
-    json_object_set_new(object, "severity", json_string(doctor_severities[f->severity]));
-    json_object_set_new(object, "what", report_json_text(f->what));
-    json_object_set_new(object, "why", report_json_text(f->why));
-    json_object_set_new(object, "remedy", report_json_text(f->remedy));
-    json_array_append_new(report->findings, object);
+    json_array_append_new(report->findings, report_json_finding(f));
 }
 
 static int doctor_finish(const struct doctor_report *report, struct gfxb_error *err)

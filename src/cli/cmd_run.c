@@ -1,10 +1,9 @@
 #include "cli/chat.h"
+#include "cli/places.h"
 #include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
 
@@ -14,28 +13,30 @@ static const struct cli_option run_options[] = {
     {NULL, NULL, NULL},
 };
 
-/* A first word that ends so is a model, also when it is misspelt. */
-static bool run_is_model(const char *word)
+/* A word that can only be meant as a model, also when it is misspelt or not here. */
+static bool run_is_model_form(const char *word)
 {
-    return str_ends(str_from(word), STR(".gguf"));
+    struct model_name name;
+    if (str_ends(str_from(word), STR(".gguf")))
+        return true;
+    if (model_name_parse(word, &name, NULL) < 0)
+        return false;
+    return name.kind == MODEL_NAME_LISTED || name.kind == MODEL_NAME_URL || strpbrk(word, "/:");
 }
 
-/* Is it a GGUF file at all? Everything else about it the engine says. */
-static int run_check_model(const char *model, struct gfxb_error *err)
+/* 1: the first word is a model, *ret_model; 0: it belongs to the prompt. */
+static int run_find_model(struct cli *cli, const char *word, struct model *ret_model,
+                          struct gfxb_error *err)
 {
-    char magic[4] = "";
-    struct stat st;
-    int CLEAN_CLOSE fd = open(model, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set(err, errno, "cannot read the model %s: %s", model,
-                         error_errno_text(errno));
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", model);
-    if (read(fd, magic, sizeof(magic)) != sizeof(magic) || memcmp(magic, "GGUF", 4) != 0)
-        return error_set(
-            err, EINVAL,
-            "the model %s is no GGUF file: it does not begin with GGUF; fetch it again", model);
-    return 0;
+    bool is_path =
+        str_ends(str_from(word), STR(".gguf")) || (strchr(word, '/') && access(word, F_OK) == 0);
+    if (strpbrk(word, " \t\n") && !is_path)
+        return 0;
+    int result = cli_find_model(cli, word, ret_model, err);
+    bool is_unknown = result == -GFXB_E_MODEL_UNKNOWN || result == -EINVAL || result == -ENOENT;
+    if (is_unknown && !run_is_model_form(word))
+        return 0;
+    return result < 0 ? result : 1;
 }
 
 static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
@@ -63,15 +64,15 @@ static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
 }
 
 /* *ret_chat: may it be a chat? and then: is it one, as no prompt was given? */
-static int run_read_words(const struct cli_args *args, const char **ret_model, struct buf *prompt,
-                          bool *ret_chat, struct gfxb_error *err)
+static int run_read_words(struct cli *cli, const struct cli_args *args, struct model *model,
+                          struct buf *prompt, bool *ret_chat, struct gfxb_error *err)
 {
     size_t i = 0;
-    if (args->n_words && run_is_model(args->word[0])) {
-        int result = run_check_model(args->word[0], err);
+    if (args->n_words) {
+        int result = run_find_model(cli, args->word[0], model, err);
         if (result < 0)
             return result;
-        *ret_model = args->word[i++];
+        i = (size_t)result;
     }
     for (bool first = true; i < args->n_words; i++, first = false)
         buf_addf(prompt, "%s%s", first ? "" : " ", args->word[i]);
@@ -172,38 +173,41 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     struct path_request request;
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
-    const char *model = NULL;
+    struct model model = {.name = NULL};
     bool chat = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
     cli_catch_signals();
     int result = run_max_tokens(args, &max_tokens, err);
     if (result == 0)
-        result = run_read_words(args, &model, &prompt, &chat, err);
+        result = run_read_words(cli, args, &model, &prompt, &chat, err);
     if (result == 0)
         result = cli_path_request(cli, args, &request, err);
-    if (result < 0)
+    if (result < 0) {
+        model_done(&model);
         return result;
+    }
     struct path path = {0};
-    request.model = model;
+    request.model = model.path;
     result = path_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (chat)
-        result = chat_run(cli, &path, max_tokens, model != NULL, err);
+        result = chat_run(cli, &path, max_tokens, model.path != NULL, err);
     else
-        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model != NULL, err);
+        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model.path != NULL, err);
     path_done(&path);
+    model_done(&model);
     return result;
 }
 
 const struct cli_command cli_command_run = {
     .name = "run",
-    .words = "[MODEL.gguf] [PROMPT...]",
+    .words = "[MODEL] [PROMPT...]",
     .max_words = SIZE_MAX,
     .summary = "answer one prompt on the best proven path",
     .about = "Plans, installs an engine package when none is there, proves it on this computer, "
-             "and answers. Without MODEL the built-in canary answers; without PROMPT standard "
-             "input is read, or a terminal becomes a chat. The answer goes to stdout; progress, "
-             "the path that was taken and the "
+             "and answers. MODEL is a name of `list`, or a GGUF file; without it the built-in "
+             "canary answers. Without PROMPT standard input is read, or a terminal becomes a chat. "
+             "The answer goes to stdout; progress, the path that was taken and the "
              "reason for each better path that was not go to stderr.",
     .options = run_options,
     .run = run_run,

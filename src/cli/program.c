@@ -36,8 +36,7 @@ static void cli_write_log(void *context, enum log_level level, const char *line)
     text_print(stderr, "%s%s", level == LOG_WARNING ? TEXT_WARN "warning:" TEXT_END " " : "", line);
 }
 
-/* $HOME, or what the user database says; NULL when neither is an absolute path. */
-static const char *cli_home(void)
+const char *cli_home(void)
 {
     const char *home = getenv("HOME");
     if (home && home[0] == '/')

@@ -135,6 +135,26 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
     return result;
 }
 
+enum { PATH_ARGS_MAX = 64 };
+
+/* The choice's arguments, then the request's. */
+static int path_add_args(const struct path_request *r, struct engine_spec *spec,
+                         const char *list[PATH_ARGS_MAX], struct gfxb_error *err)
+{
+    const char *const *const from[] = {spec->args, r->args};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+        for (const char *const *arg = from[i]; arg && *arg; arg++) {
+            if (n == PATH_ARGS_MAX - 1)
+                return error_set(err, E2BIG, "too many arguments for the engine");
+            list[n++] = *arg;
+        }
+    }
+    list[n] = NULL;
+    spec->args = list;
+    return 0;
+}
+
 /* Start the model on a choice whose proof is stored, and look where this start put the weights. */
 static int path_start(const struct path_request *r, struct path *path,
                       const struct plan_choice *choice, struct gfxb_error *err)
@@ -149,7 +169,13 @@ static int path_start(const struct path_request *r, struct path *path,
     spec.model = path->model;
     if (proof && proof->device[0])
         spec.device = proof->device;
-    int result = engine_start(&spec, &path->engine, err);
+    const char *args[PATH_ARGS_MAX];
+    spec.slots = r->slots;
+    spec.http_threads = r->http_threads;
+    spec.context = r->context;
+    int result = path_add_args(r, &spec, args, err);
+    if (result == 0)
+        result = engine_start(&spec, &path->engine, err);
     if (result == 0)
         result = engine_verify(path->engine, &path->places, err);
     if (result < 0) {
@@ -160,11 +186,11 @@ static int path_start(const struct path_request *r, struct path *path,
 }
 
 /* The proof that just passed left its engine running with the canary: keep it when that is the
- * model, else stop it. */
+ * model and nothing more is asked of it, else stop it. */
 static int path_keep_engine(const struct path_request *r, struct path *path, struct engine *engine,
                             struct gfxb_error *err)
 {
-    if (r->model) {
+    if (r->model || r->slots || r->args) {
         engine_stop(engine);
         return 0;
     }
@@ -343,6 +369,16 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
                          "llamacpp:%s brings it",
                          c->package ? c->package : "its package", plan_backend_name(c->backend));
     return path_try_proof(request, path, c, ret_proof, NULL, err);
+}
+
+bool path_can_prove(const struct plan_choice *c)
+{
+    return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
+}
+
+const char *path_package_backend(enum plan_backend backend)
+{
+    return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
 }
 
 void path_done(struct path *path)

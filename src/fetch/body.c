@@ -70,7 +70,7 @@ enum verdict body_replay(struct job *job, int fd, uint64_t end)
         }
         verdict = body_deliver(job, piece, (size_t)n);
         body_show_progress(job, false);
-        if (verdict == VERDICT_DONE && job_cancelled(job)) {
+        if (verdict == VERDICT_DONE && transfer_cancelled(job)) {
             error_set(job->err, GFXB_E_INTERRUPTED, "interrupted");
             verdict = VERDICT_FINAL;
         }
@@ -241,11 +241,12 @@ static void body_measure_rate(struct job *job, int64_t now)
     int64_t elapsed = now - job->rate_start;
     if (elapsed < BODY_RATE_MS)
         return;
-    uint64_t fresh = job->at > job->rate_at ? job->at - job->rate_at : 0;
+    /* What an earlier run brought is read from disk again: that is not the network's rate. */
+    uint64_t fresh = job->result->received - job->rate_at;
     uint64_t rate = fresh * 1000 / (uint64_t)elapsed;
     job->rate = job->rate ? (job->rate * 7 + rate * 3) / 10 : rate;
     job->rate_start = now;
-    job->rate_at = job->at;
+    job->rate_at = job->result->received;
 }
 
 void body_show_progress(struct job *job, bool last)

@@ -67,6 +67,12 @@ struct fetch_request {
      * that fetch to one path do it one after the other.
      */
     const char *path;
+    /*
+     * Where the bytes collect instead, as another program that shares the directory names it. The
+     * digest (then required) stands for where they are from: nothing is kept beside the part, and
+     * what is in it is taken for the beginning of that file. NULL: PATH.part.
+     */
+    const char *part;
     bool scratch; /* path is a cache that a power cut may damage: not forced to disk */
     const struct fetch_sink *sink; /* NULL none */
     bool head;                     /* headers only */

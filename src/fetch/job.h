@@ -52,13 +52,13 @@ struct job {
     uint64_t window_bytes;
     int64_t shown; /* last progress report */
     int64_t rate_start;
-    uint64_t rate_at;
-    uint64_t rate; /* bytes a second; 0 not known yet */
+    uint64_t rate_at; /* bytes that had come over the network by then */
+    uint64_t rate;    /* bytes a second; 0 not known yet */
 };
 
 /* How much of the file is at hand: where the next exchange goes on. */
 uint64_t job_offset(const struct job *job);
-bool job_cancelled(const struct job *job);
+bool transfer_cancelled(const struct job *job);
 /* Fill the error and be final. */
 enum verdict job_out_of_memory(struct job *job);
 

@@ -52,15 +52,17 @@ static int part_lock(const struct fetch_config *config, struct part *part, struc
     return 0;
 }
 
-int part_open(const struct fetch_config *config, const char *path, struct part *ret_part,
-              struct gfxb_error *err)
+int part_open(const struct fetch_config *config, const char *path, const char *name,
+              struct part *ret_part, struct gfxb_error *err)
 {
     struct part part = PART_NONE;
-    if (asprintf(&part.path, "%s.part", path) < 0)
+    if (name)
+        part.path = strdup(name);
+    else if (asprintf(&part.path, "%s.part", path) < 0)
         part.path = NULL;
-    if (asprintf(&part.from, "%s.part.from", path) < 0)
+    if (!name && asprintf(&part.from, "%s.part.from", path) < 0)
         part.from = NULL;
-    int r = part.path && part.from ? -ESTALE : error_set(err, ENOMEM, "out of memory");
+    int r = part.path && (name || part.from) ? -ESTALE : error_set(err, ENOMEM, "out of memory");
     while (r == -ESTALE) {
         part.fd = open(part.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
         r = part.fd < 0 ? part_failed(err, errno, part.path) : part_lock(config, &part, err);
@@ -79,7 +81,8 @@ int part_open(const struct fetch_config *config, const char *path, struct part *
 void part_done(struct part *part)
 {
     if (part->fd >= 0 && part->n == 0) {
-        unlink(part->from);
+        if (part->from)
+            unlink(part->from);
         unlink(part->path);
     }
     if (part->fd >= 0)
@@ -129,6 +132,8 @@ int part_save_origin(const struct part *part, const struct part_origin *origin,
                      struct gfxb_error *err)
 {
     struct buf CLEAN_BUF text = BUF_INIT(PART_FROM_MAX);
+    if (!part->from)
+        return 0;
     part_add_line(&text, "url", origin->url);
     part_add_line(&text, "validator", origin->validator);
     part_add_line(&text, "sha256", origin->sha256);
@@ -178,7 +183,8 @@ int part_publish(struct part *part, const char *path, bool durable, struct gfxb_
         return part_failed(err, errno, part->path);
     if (rename(part->path, path) < 0)
         return part_failed(err, errno, path);
-    unlink(part->from);
+    if (part->from)
+        unlink(part->from);
     if (durable && part_sync_parent(path) < 0)
         return part_failed(err, errno, path);
     close(part->fd);

@@ -21,21 +21,23 @@ void part_origin_done(struct part_origin *origin);
 struct part {
     int fd;      /* -1: there is none */
     char *path;  /* PATH.part */
-    char *from;  /* PATH.part.from */
+    char *from;  /* PATH.part.from; NULL none is kept */
     uint64_t n;  /* bytes in it */
     bool waited; /* another process had it before us */
 };
 
 #define PART_NONE ((struct part){.fd = -1})
 
-/* Make or find it, and wait for its lock. */
-int part_open(const struct fetch_config *config, const char *path, struct part *ret_part,
-              struct gfxb_error *err);
+/* Make or find it, and wait for its lock. name: the part's own name; NULL: PATH.part, with an
+ * origin beside it. */
+int part_open(const struct fetch_config *config, const char *path, const char *name,
+              struct part *ret_part, struct gfxb_error *err);
 /* Close it. An empty part and its origin are removed, another stays for the next run. */
 void part_done(struct part *part);
 
-/* -ENOENT: nothing is known about the bytes that are there. */
+/* Only where one is kept. -ENOENT: nothing is known about the bytes that are there. */
 int part_load_origin(const struct part *part, struct part_origin *ret_origin);
+/* Without effect where none is kept. */
 int part_save_origin(const struct part *part, const struct part_origin *origin,
                      struct gfxb_error *err);
 

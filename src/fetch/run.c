@@ -20,7 +20,7 @@ uint64_t job_offset(const struct job *job)
     return job->part.fd >= 0 ? job->part.n : job->at;
 }
 
-bool job_cancelled(const struct job *job)
+bool transfer_cancelled(const struct job *job)
 {
     return job->config->cancel && *job->config->cancel != 0;
 }
@@ -98,11 +98,16 @@ static bool run_may_resume(const struct job *job, const struct part_origin *old)
 
 static int run_open_part(struct job *job)
 {
+    const struct fetch_request *request = job->request;
     struct part_origin old = {0};
-    int r = part_open(job->config, job->request->path, &job->part, job->err);
+    if (request->part && !request->sha256)
+        return error_set(job->err, EINVAL, "%s can only be continued with a digest", job->what);
+    int r = part_open(job->config, request->path, request->part, &job->part, job->err);
     if (r < 0)
         return r;
-    if (job->part.n == 0)
+    if (request->part && request->size && job->part.n > request->size)
+        return part_clear(&job->part, job->err);
+    if (job->part.n == 0 || request->part)
         return 0;
     if (part_load_origin(&job->part, &old) < 0 || !run_may_resume(job, &old))
         r = part_clear(&job->part, job->err);
@@ -140,7 +145,7 @@ static enum verdict run_pause(struct job *job, int64_t ms)
     int64_t end = child_now_ms() + ms;
     while (child_now_ms() < end) {
         struct timespec step = {0, 50 * 1000000l};
-        if (job_cancelled(job))
+        if (transfer_cancelled(job))
             return run_interrupted(job);
         nanosleep(&step, NULL);
     }
@@ -202,7 +207,7 @@ static enum verdict run_exchanges(struct job *job)
     struct run_tries tries = {.mark = job_offset(job)};
     for (;;) {
         enum verdict verdict;
-        if (job_cancelled(job))
+        if (transfer_cancelled(job))
             return run_interrupted(job);
         if (run_has_all(job)) {
             job->resumed = true;

@@ -98,6 +98,14 @@ int package_remove(const struct package_env *env, const char *digest, struct gfx
 int package_pin(const struct package_env *env, const char *backend, const char *digest,
                 struct gfxb_error *err);
 
+/* The same by the beginning of a digest ("" the newest package, "none" takes the pin away). */
+int package_use(const struct package_env *env, const char *backend, const char *prefix,
+                struct gfxb_error *err);
+
+/* Remove all packages of a backend; ret_n says how many. -ENOENT: there is none. */
+int package_remove_backend(const struct package_env *env, const char *backend, size_t *ret_n,
+                           struct gfxb_error *err);
+
 /* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
  * the reason. No network. */
 int package_provider_usable(const struct package_env *env, struct str provider,

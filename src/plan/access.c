@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-static void words_add(struct buf *words, const char *text)
+void plan_words_add(struct buf *words, const char *text)
 {
     if (words->n > 0)
         buf_add_text(words, ", ");
@@ -41,7 +41,7 @@ static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const
             "back to its own driver to use it here.",
             name, gpu->driver);
     if (!plan_device_is_amd(gpu)) {
-        words_add(&dc->known, "a kernel driver is bound");
+        plan_words_add(&dc->known, "a kernel driver is bound");
         return true;
     }
     if (strcmp(gpu->driver, "radeon") == 0)
@@ -63,11 +63,11 @@ bool plan_check_driver(struct draft *d, struct draft_choice *dc)
     char name[DEVICE_NAME_MAX];
     plan_device_name(gpu, name);
     if (gpu->kfd_node >= 0 || strcmp(gpu->driver, "amdgpu") == 0) {
-        words_add(&dc->known, "amdgpu drives it");
+        plan_words_add(&dc->known, "amdgpu drives it");
         return true;
     }
     if (strcmp(gpu->driver, "?") == 0) {
-        words_add(&dc->unknown, "its kernel driver");
+        plan_words_add(&dc->unknown, "its kernel driver");
         return true;
     }
     if (gpu->driver[0])
@@ -178,8 +178,8 @@ bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
     }
     if (kfd->openable == TRI_NO)
         return reject_closed_kfd(d, dc);
-    words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
-              kfd->openable == TRI_YES ? "/dev/kfd opens" : "access to /dev/kfd");
+    plan_words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
+                   kfd->openable == TRI_YES ? "/dev/kfd opens" : "access to /dev/kfd");
     return true;
 }
 
@@ -212,13 +212,13 @@ bool plan_check_render(struct draft *d, struct draft_choice *dc)
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char node[48];
     if (gpu->render_minor < 0 || gpu->render_openable == TRI_UNKNOWN) {
-        words_add(&dc->unknown, "access to its render node");
+        plan_words_add(&dc->unknown, "access to its render node");
         return true;
     }
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     if (gpu->render_openable == TRI_NO)
         return reject_render(d, dc, node);
-    words_add(&dc->known, node);
+    plan_words_add(&dc->known, node);
     buf_add_text(&dc->known, " opens");
     return true;
 }
@@ -246,7 +246,7 @@ bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
     if (!row || row->glibc.n == 0)
         return true;
     if (here.n == 0) {
-        words_add(&dc->unknown, "the C library");
+        plan_words_add(&dc->unknown, "the C library");
         return true;
     }
     if (version_compare(here, row->glibc) < 0)
@@ -255,47 +255,7 @@ bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
             "%.*s needs glibc %.*s and this computer has %.*s: a newer "
             "distribution release, or a package with an older floor, is needed.",
             STR_ARG(row->id), STR_ARG(row->glibc), STR_ARG(here));
-    words_add(&dc->known, "glibc is new enough");
-    return true;
-}
-
-/* What to do about an APU whose share of RAM is the limit; empty where nothing can be done. */
-static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, uint64_t need,
-                          char *ret_text, size_t size)
-{
-    const uint64_t gib = UINT64_C(1) << 30;
-    ret_text[0] = '\0';
-    if (!gpu || gpu->kind != GFX_INTEGRATED || gpu->vram_bytes + gpu->gtt_bytes >= need ||
-        d->m->host.memory_bytes < 4 * gib || need > d->m->host.memory_bytes - 4 * gib)
-        return;
-    uint64_t pages = (need / gib + 2) * 262144;
-    snprintf(ret_text, size,
-             " This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
-             "raise it.",
-             d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
-}
-
-bool plan_check_memory(struct draft *d, struct draft_choice *dc)
-{
-    uint64_t need = dc->choice.need_bytes, have = dc->choice.have_bytes;
-    char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX], remedy[200];
-    if (need == 0)
-        return true;
-    plan_device_size(need, need_text);
-    if (have == 0) {
-        words_add(&dc->unknown, "how much memory it has");
-        return true;
-    }
-    plan_device_size(have, have_text);
-    if (have < need) {
-        memory_remedy(d, dc->candidate.gpu, need, remedy, sizeof(remedy));
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
-                                 "The model needs %s and there are %s: take a smaller model or a "
-                                 "smaller quantisation.%s",
-                                 need_text, have_text, remedy);
-    }
-    words_add(&dc->known, have_text);
-    buf_addf(&dc->known, " of memory for the %s needed", need_text);
+    plan_words_add(&dc->known, "glibc is new enough");
     return true;
 }
 

@@ -53,7 +53,7 @@ void plan_draft_init(struct draft *d, const struct machine *m, const struct gfx_
         return;
     }
     d->n_gpus = m->n_gpus;
-    plan_device_sort(m, wish->need_bytes, d->gpu);
+    plan_device_sort(m, plan_room_need(wish), d->gpu);
 }
 
 void plan_draft_done(struct draft *d)

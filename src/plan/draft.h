@@ -28,6 +28,7 @@ struct draft_choice {
     size_t row_place;          /* in packages.tsv; SIZE_MAX: not there */
     size_t number;             /* in the order of making */
     int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
+    bool partial;              /* only a part of the model fits on the GPU */
     double tokens_per_second;  /* measured by its proof; 0 not measured */
     struct buf known, unknown; /* what E2 found good, and what it could not see */
 };
@@ -79,6 +80,9 @@ void plan_draft_arg(struct draft *d, struct draft_choice *dc, const char *format
     __attribute__((format(printf, 3, 4)));
 void plan_draft_warn(struct draft *d, struct draft_choice *dc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Memory that a GPU must have to hold the whole model; 0 unknown. */
+uint64_t plan_room_need(const struct plan_wish *wish);
 
 /* Best first: see docs/how-it-decides.md. */
 void plan_draft_sort(struct draft *d);

@@ -9,6 +9,7 @@
 #define PLAN_PLAN_H
 
 #include "machine/machine.h"
+#include "plan/fit.h"
 
 enum plan_backend { PLAN_ROCM, PLAN_VULKAN, PLAN_CPU, PLAN_VULKAN_SOFTWARE, PLAN_BACKENDS };
 enum plan_policy { PLAN_ROCM_FIRST, PLAN_FASTEST, PLAN_VULKAN_ONLY, PLAN_CPU_ONLY };
@@ -62,10 +63,12 @@ struct plan_wish {
     int backend; /* enum plan_backend, or -1: the policy decides */
     enum gfx_os os;
     bool allow_override;
-    bool no_network;            /* only what is installed can be chosen */
-    const char *gpu;            /* PCI address that must be used; NULL any */
-    uint64_t need_bytes;        /* memory that the model needs; 0 unknown */
-    const char *canary_version; /* part of every fingerprint; NULL "" */
+    bool no_network;               /* only what is installed can be chosen */
+    const char *gpu;               /* PCI address that must be used; NULL any */
+    uint64_t need_bytes;           /* memory that the model needs; 0 unknown, or see model */
+    const struct fit_model *model; /* what is to run, in full; NULL: need_bytes is all there is */
+    struct fit_use use;            /* how it is to run, with model */
+    const char *canary_version;    /* part of every fingerprint; NULL "" */
     const struct plan_installed *installed;
     size_t n_installed;
     const struct plan_proof *proof; /* of several with one fingerprint the latest day counts */
@@ -89,9 +92,13 @@ struct plan_choice {
     char *reason; /* owned: one sentence, also for usable choices ("to be installed") */
     struct plan_evidence *evidence;
     size_t n_evidence;
-    uint64_t need_bytes, have_bytes; /* 0 unknown */
-    char **env, **args;              /* owned, NULL-terminated; never NULL */
-    char **warning; /* owned, NULL-terminated sentences of quirk rows; never NULL */
+    uint64_t need_bytes, have_bytes; /* on the GPU, or in memory for the CPU; 0 unknown */
+    /* With wish.model; all 0 without, and for what was not looked at. */
+    uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
+    uint32_t context;          /* tokens, of all slots together */
+    size_t layers, gpu_layers; /* of the model; on the GPU, layers + 1 being all of it */
+    char **env, **args;        /* owned, NULL-terminated; never NULL */
+    char **warning;            /* owned, NULL-terminated sentences of quirk rows; never NULL */
     /* Owned: what a proof of this choice is stored under, one readable line. The digest of a
      * package that is not installed yet is "-": plan again after the installation. */
     char *fingerprint;

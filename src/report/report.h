@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "engine/engine.h"
+#include "model/model.h"
 
 #include <jansson.h>
 
@@ -28,6 +29,16 @@ json_t *report_json_machine(const struct machine *m);
 json_t *report_json_plan(const struct plan *plan);
 /* One choice of a plan, with its evidence. */
 json_t *report_json_choice(const struct plan_choice *choice);
+/* An installed package; `backends list --json` (the plan and all of them), without "schema"; what
+ * install and verify tell of a proof. */
+json_t *report_json_package(const struct package *package);
+json_t *report_json_backends(const struct path *path);
+json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof);
+
+/* A model on this disk, as `list --json` shows it. */
+json_t *report_json_model(const struct model *model);
+/* A row of the short list, on this disk or not. */
+json_t *report_json_known(const struct model_known *row);
 
 /* "24.0 GiB" into ret_text; "unknown" for 0. */
 void report_bytes_text(uint64_t bytes, char *ret_text, size_t size);
@@ -42,6 +53,9 @@ struct doctor_finding {
     enum doctor_severity severity;
     const char *what, *why, *remedy;
 };
+
+const char *doctor_severity_name(enum doctor_severity severity); /* "block" */
+json_t *report_json_finding(const struct doctor_finding *finding);
 
 /* Everything that checks look at. */
 struct doctor_case {

@@ -12,7 +12,7 @@
 #include "engine/places.h"
 #include "engine/proofs.h"
 #include "engine/rundir.h"
-#include "engine/sse.h"
+#include "base/sse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

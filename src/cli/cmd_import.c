@@ -1,0 +1,49 @@
+#include "cli/places.h"
+
+enum { IMPORT_NAME, IMPORT_MMPROJ };
+
+static const struct cli_option import_options[] = {
+    {"name", "NAME", "what to call it (default: the file's name)"},
+    {"mmproj", "FILE", "the projector that goes with it"},
+    {NULL, NULL, NULL},
+};
+
+static int import_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    struct cli_places places;
+    struct model model;
+    cli_catch_signals();
+    int result = cli_places_new(cli, &places, err);
+    if (result < 0)
+        return result;
+    if (!cli->data_dir)
+        result = error_set(err, GFXB_E_USAGE,
+                           "no place for models: this user has no home directory; give --data-dir "
+                           "DIR");
+    else
+        result = model_import(&places.env, args->word[0], args->value[IMPORT_MMPROJ],
+                              args->value[IMPORT_NAME], &model, err);
+    cli_places_done(&places);
+    if (result < 0)
+        return result;
+    if (cli->json)
+        result = cli_print_json(json_pack("{s:o}", "model", report_json_model(&model)), err);
+    else if (!cli->quiet)
+        fprintf(stderr, "%s is here: gfxbridge run %s \"...\"\n", model.name, model.name);
+    model_done(&model);
+    return result;
+}
+
+const struct cli_command cli_command_import = {
+    .name = "import",
+    .words = "FILE",
+    .min_words = 1,
+    .max_words = 1,
+    .summary = "take a GGUF file in under a name",
+    .about =
+        "Checks the header, then links the file (with all parts of a split model) into\n"
+        "gfxbridge's store; where it lies on another file system it is copied. The file itself\n"
+        "stays where it is. A file can also be run by its path without this.",
+    .options = import_options,
+    .run = import_run,
+};

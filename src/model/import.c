@@ -1,0 +1,184 @@
+/* A file of the user's own under a name of ours: linked, cloned or copied, whole or not at all. */
+#include "model/hub_cache.h"
+#include "model/list.h"
+#include "model/pick.h"
+#include "model/pull.h"
+#include "model/stock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define IMPORT_PIECE (4u << 20)
+
+/* Copied bytes, with a look at the user's wish to end it between the pieces. */
+static int import_copy(const struct model_env *env, int in, int out, uint64_t size)
+{
+    uint64_t at = 0;
+    while (at < size) {
+        size_t most = size - at < IMPORT_PIECE ? (size_t)(size - at) : IMPORT_PIECE;
+        ssize_t n = copy_file_range(in, NULL, out, NULL, most, 0);
+        if (env->cancel && *env->cancel)
+            return -GFXB_E_INTERRUPTED;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        at += (uint64_t)n;
+    }
+    return 0;
+}
+
+static int import_clone(const struct pull *p, const char *from, const char *to,
+                        struct gfxb_error *err)
+{
+    struct stat st;
+    int CLEAN_CLOSE in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int CLEAN_CLOSE out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (in < 0 || out < 0 || fstat(in, &st) < 0)
+        return error_set(err, errno, "cannot copy %s to %s: %s", from, to, error_errno_text(errno));
+    if (ioctl(out, FICLONE, in) == 0)
+        return 0;
+    int r = pull_check_room(p, to, (uint64_t)st.st_size, err);
+    if (r < 0)
+        return r;
+    log_at(p->env->log, LOG_INFO, "copying %s: it is on another file system", from);
+    r = import_copy(p->env, in, out, (uint64_t)st.st_size);
+    if (r == -GFXB_E_INTERRUPTED)
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    return r < 0 ? error_set(err, -r, "cannot copy %s to %s: %s", from, to, error_errno_text(-r))
+                 : 0;
+}
+
+/* One file into the stage under its own name. */
+static int import_file(const struct pull *p, const char *from, const char *stage,
+                       struct gfxb_error *err)
+{
+    char *CLEAN_FREE real = realpath(from, NULL);
+    const char *slash = strrchr(from, '/');
+    char *CLEAN_FREE to = fs_join(stage, slash ? slash + 1 : from);
+    if (!real || !to)
+        return error_set(err, real ? ENOMEM : errno, "cannot read %s: %s", from,
+                         error_errno_text(real ? ENOMEM : errno));
+    if (link(real, to) == 0)
+        return 0;
+    return import_clone(p, real, to, err);
+}
+
+/* "DIR/name-00002-of-00003.gguf" for any part of the file; the file itself when it is not split. */
+static char *import_part(const char *file, unsigned number)
+{
+    struct pick_split split;
+    char *part = NULL;
+    if (!pick_take_apart(str_from(file), &split) || split.count == 1)
+        return strdup(file);
+    if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count) < 0)
+        return NULL;
+    return part;
+}
+
+/* All parts of a split model, which lie beside each other. */
+static int import_parts(const struct pull *p, const char *file, const char *stage,
+                        struct gfxb_error *err)
+{
+    struct pick_split split;
+    int r = 0;
+    if (!pick_take_apart(str_from(file), &split))
+        return error_set(err, EINVAL, "%s is no GGUF file: its name ends in .gguf", file);
+    for (unsigned i = 1; r == 0 && i <= split.count; i++) {
+        char *CLEAN_FREE part = import_part(file, i);
+        r = part ? import_file(p, part, stage, err) : error_set(err, ENOMEM, "out of memory");
+    }
+    return r;
+}
+
+/* The projector must be told from the model by its name, also by other programs. */
+static int import_projector(const struct pull *p, const char *mmproj, const char *stage,
+                            struct gfxb_error *err)
+{
+    struct gguf gguf;
+    if (!mmproj)
+        return 0;
+    int r = gguf_read(mmproj, &gguf, err);
+    if (r < 0)
+        return r;
+    bool is_projector = gguf.kind == GGUF_PROJECTOR;
+    gguf_done(&gguf);
+    const char *slash = strrchr(mmproj, '/');
+    if (!is_projector || !strstr(slash ? slash + 1 : mmproj, "mmproj"))
+        return error_set(err, GFXB_E_MODEL_UNUSABLE,
+                         "%s is no projector: its header says so, or \"mmproj\" is not in its name",
+                         mmproj);
+    return import_file(p, mmproj, stage, err);
+}
+
+static int import_stage(const struct pull *p, const char *file, const char *mmproj,
+                        const char *name, struct gfxb_error *err)
+{
+    char *CLEAN_FREE stage = NULL;
+    int CLEAN_CLOSE lock = -1;
+    int r = stock_stage(p->env, &stage, &lock, err);
+    if (r < 0)
+        return r;
+    r = import_parts(p, file, stage, err);
+    if (r == 0)
+        r = import_projector(p, mmproj, stage, err);
+    if (r == 0)
+        r = stock_write_about(stage, file, NULL, err);
+    if (r == 0)
+        r = stock_publish(p->env, stage, name, err);
+    if (r < 0)
+        fs_remove_tree(stage);
+    return r;
+}
+
+/* The name of a file without its part's number and ending, or the one that was asked for. */
+static int import_name(const char *file, const char *wanted, char **ret_name,
+                       struct gfxb_error *err)
+{
+    const char *slash = strrchr(file, '/');
+    struct str base = str_from(slash ? slash + 1 : file);
+    struct pick_split split = {.prefix = base};
+    pick_take_apart(base, &split);
+    char *name = wanted ? strdup(wanted) : str_dup(split.prefix);
+    if (!name)
+        return error_set(err, ENOMEM, "out of memory");
+    if (strchr(name, '/') || strchr(name, ':') || name[0] == '.' || !model_name_is_plain(name)) {
+        int r = error_set(err, EINVAL,
+                          "\"%s\" cannot be a model's name: letters, digits and -._; give one with "
+                          "--name",
+                          name);
+        free(name);
+        return r;
+    }
+    *ret_name = name;
+    return 0;
+}
+
+int model_import(const struct model_env *env, const char *file, const char *mmproj,
+                 const char *name, struct model *ret_model, struct gfxb_error *err)
+{
+    struct pull p = {.env = env, .name = file};
+    char *CLEAN_FREE own = NULL;
+    char *CLEAN_FREE first = import_part(file, 1); /* whichever part was named */
+    char *CLEAN_FREE path = NULL;
+    int r = import_name(file, name, &own, err);
+    if (r == 0 && !first)
+        r = error_set(err, ENOMEM, "out of memory");
+    if (r == 0)
+        r = pull_check_file(first, err);
+    if (r == 0)
+        r = import_stage(&p, first, mmproj, own, err);
+    if (r < 0)
+        return r;
+    const char *slash = strrchr(first, '/');
+    if (asprintf(&path, "%s/models/" STOCK_LOCAL "/%s/%s", env->data_dir, own,
+                 slash ? slash + 1 : first) < 0) {
+        path = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    return list_find_path(env, path, ret_model, err);
+}

@@ -1,0 +1,157 @@
+#include "model/known.h"
+
+#include "model/architecture.h"
+#include "model/recipe.h"
+#include "model/rows.h"
+
+#include <errno.h>
+
+/* Made by the build from data/models.tsv. */
+extern const char model_data_models[], model_data_models_end[];
+
+enum {
+    COLUMN_NAME,
+    COLUMN_RECIPE,
+    COLUMN_REPOSITORY,
+    COLUMN_FILE,
+    COLUMN_MMPROJ,
+    COLUMN_LABELS,
+    COLUMN_LICENCE,
+    COLUMN_BYTES,
+    COLUMN_SOURCE
+};
+
+static const char *const columns[] = {"name",   "recipe",  "repository", "file",   "mmproj",
+                                      "labels", "licence", "bytes",      "source", NULL};
+
+/* The first label says what a model is for; the others what else it can do. */
+static int read_labels(const struct table *t, const struct table_row *row,
+                       enum model_task *ret_task, struct gfxb_error *err)
+{
+    const struct str others = STR("tools vision reasoning coding");
+    struct str rest = row->field[COLUMN_LABELS], word;
+    int task = 0;
+    if (!str_word(&rest, &word))
+        return table_error(t, row, COLUMN_LABELS, err, "no label");
+    while (task < MODEL_TASKS && !str_is(word, model_task_name((enum model_task)task)))
+        task++;
+    if (task == MODEL_TASKS)
+        return table_error(t, row, COLUMN_LABELS, err, "'%.*s' is no task", STR_ARG(word));
+    while (str_word(&rest, &word)) {
+        if (!str_list_has(others, word))
+            return table_error(t, row, COLUMN_LABELS, err, "'%.*s' is no label", STR_ARG(word));
+    }
+    *ret_task = (enum model_task)task;
+    return 0;
+}
+
+static int read_row(const struct table *t, const struct table_row *row, struct model_known *ret,
+                    struct gfxb_error *err)
+{
+    const struct str *field = row->field;
+    struct model_known known = {.name = field[COLUMN_NAME],
+                                .recipe = field[COLUMN_RECIPE],
+                                .repository = field[COLUMN_REPOSITORY],
+                                .file = field[COLUMN_FILE],
+                                .mmproj = field[COLUMN_MMPROJ],
+                                .labels = field[COLUMN_LABELS],
+                                .licence = field[COLUMN_LICENCE],
+                                .source = field[COLUMN_SOURCE]};
+    if (!str_ends(known.file, STR(".gguf"))) {
+        known.tag = known.file;
+        known.file = STR_NONE;
+    }
+    int result = rows_count(t, row, COLUMN_BYTES, INT64_MAX, &known.bytes, err);
+    if (result == 0)
+        result = read_labels(t, row, &known.task, err);
+    if (result == 0)
+        *ret = known;
+    return result;
+}
+
+int model_knowns_new(struct model_knowns *ret_list, struct gfxb_error *err)
+{
+    struct str bytes = {model_data_models, (size_t)(model_data_models_end - model_data_models)};
+    struct model_knowns list = {.item = NULL};
+    struct table t;
+    struct table_row row;
+    struct str before = STR_NONE;
+    int result;
+    table_init(&t, "models.tsv", bytes, columns);
+    while ((result = rows_next(&t, &before, &row, err)) > 0) {
+        struct model_known *grown = realloc(list.item, (list.n + 1) * sizeof(*grown));
+        if (!grown) {
+            result = error_set(err, ENOMEM, "out of memory for the list of models");
+            break;
+        }
+        list.item = grown;
+        result = read_row(&t, &row, &list.item[list.n], err);
+        if (result < 0)
+            break;
+        list.n++;
+    }
+    if (result < 0) {
+        model_knowns_done(&list);
+        return result;
+    }
+    *ret_list = list;
+    return 0;
+}
+
+void model_knowns_done(struct model_knowns *list)
+{
+    free(list->item);
+    *list = (struct model_knowns){.item = NULL};
+}
+
+const struct model_known *model_knowns_find(const struct model_knowns *list, struct str name)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (str_eq_nocase(list->item[i].name, name))
+            return &list->item[i];
+    }
+    return NULL;
+}
+
+static int check_one(const struct model_knowns *list, size_t i, struct gfxb_error *err)
+{
+    const struct model_known *k = &list->item[i];
+    struct str rest = k->repository, org;
+    bool good =
+        str_cut(&rest, '/', &org) && org.n > 0 && rest.n > 0 && !memchr(rest.p, '/', rest.n);
+    if (!good)
+        return error_set(err, GFXB_E_TABLE,
+                         "models.tsv: '%.*s' has no repository of the form "
+                         "org/repo",
+                         STR_ARG(k->name));
+    if (model_knowns_find(list, k->name) != k)
+        return error_set(err, GFXB_E_TABLE, "models.tsv: '%.*s' is there twice, but for the case",
+                         STR_ARG(k->name));
+    if (k->recipe.n && !recipe_exists(k->recipe))
+        return error_set(err, GFXB_E_TABLE,
+                         "models.tsv: '%.*s' names the recipe '%.*s', which is "
+                         "not in recipes.tsv",
+                         STR_ARG(k->name), STR_ARG(k->recipe));
+    if (str_list_has(k->labels, STR("vision")) != (k->mmproj.n > 0))
+        return error_set(err, GFXB_E_TABLE,
+                         "models.tsv: '%.*s' has a projector and no label "
+                         "'vision', or the other way round",
+                         STR_ARG(k->name));
+    return 0;
+}
+
+int model_tables_check(struct gfxb_error *err)
+{
+    struct model_knowns list = {.item = NULL};
+    int result = architectures_check(err);
+    if (result == 0)
+        result = recipes_check(err);
+    if (result == 0)
+        result = model_knowns_new(&list, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; result == 0 && i < list.n; i++)
+        result = check_one(&list, i, err);
+    model_knowns_done(&list);
+    return result;
+}

@@ -1,0 +1,268 @@
+#include "model/name.h"
+
+#include "model/hubs.h"
+#include "model/known.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define OWNER_MAX 96 /* of the hub: an owner's and a repository's name */
+#define WORD_MAX  80 /* of a tag */
+
+#define FORMS                                                                                      \
+    "a model is named like one of the list (gfxbridge list --all), ORG/REPO or ORG/REPO:QUANT, "   \
+    "ORG/REPO/FILE.gguf, NAME:TAG of the Ollama library, a URL with #sha256=HEX, or a file"
+
+/* Letters, digits and "-._"; begins with a letter or digit; no "..". */
+static bool is_word(struct str s, size_t max)
+{
+    if (s.n == 0 || s.n > max || !isalnum((unsigned char)s.p[0]))
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c > '~' || (!isalnum(c) && c != '-' && c != '.' && c != '_'))
+            return false;
+        if (c == '.' && i + 1 < s.n && s.p[i + 1] == '.')
+            return false;
+    }
+    return true;
+}
+
+/* Upper-case letters have no place in the Ollama library: such a word is a name misspelt. */
+static bool is_lower(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (isupper((unsigned char)s.p[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Each part of a path inside a repository is a word, the last one with ".gguf". */
+static bool is_file(struct str s)
+{
+    struct str rest = s, part;
+    if (s.n > 300 || !str_ends(s, STR(".gguf")))
+        return false;
+    while (str_cut(&rest, '/', &part)) {
+        if (!is_word(part, 200))
+            return false;
+    }
+    return true;
+}
+
+bool model_name_is_plain(const char *text)
+{
+    struct str rest = str_from(text), part;
+    if (rest.n == 0 || rest.n > 300 || strstr(text, "..") || rest.p[rest.n - 1] == '/')
+        return false;
+    for (size_t i = 0; i < rest.n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c > '~' || (!isalnum(c) && !strchr("-._:/", c)))
+            return false;
+    }
+    while (str_cut(&rest, '/', &part)) {
+        if (part.n == 0 || !isalnum((unsigned char)part.p[0]))
+            return false;
+    }
+    return true;
+}
+
+static void keep(char *ret, size_t size, struct str s)
+{
+    snprintf(ret, size, "%.*s", STR_ARG(s));
+}
+
+/* Without what stands before; false when it does not. */
+static bool strip(struct str *s, struct str prefix)
+{
+    if (!str_starts(*s, prefix))
+        return false;
+    *s = (struct str){s->p + prefix.n, s->n - prefix.n};
+    return true;
+}
+
+static bool is_path(const char *text)
+{
+    struct str s = str_from(text);
+    struct stat st;
+    if (str_starts(s, STR("/")) || str_starts(s, STR("./")) || str_starts(s, STR("../")))
+        return true;
+    return str_ends(s, STR(".gguf")) && stat(text, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* org/repo, org/repo:QUANT, org/repo/dir/file.gguf */
+static bool parse_hub(struct str text, struct model_name *name)
+{
+    struct str rest = text, org, repo, tag = STR_NONE, after;
+    if (!str_cut(&rest, '/', &org) || !str_cut(&rest, '/', &repo))
+        return false;
+    bool file = rest.n > 0;
+    after = repo;
+    if (!file && memchr(repo.p, ':', repo.n)) {
+        (void)str_cut(&after, ':', &repo);
+        tag = after;
+        if (!is_word(tag, WORD_MAX))
+            return false;
+    }
+    if (!is_word(org, OWNER_MAX) || !is_word(repo, OWNER_MAX) || (file && !is_file(rest)) ||
+        (text.n && text.p[text.n - 1] == '/'))
+        return false;
+    name->kind = MODEL_NAME_HUB;
+    snprintf(name->repository, sizeof(name->repository), "%.*s/%.*s", STR_ARG(org), STR_ARG(repo));
+    keep(name->tag, sizeof(name->tag), tag);
+    keep(name->file, sizeof(name->file), file ? rest : STR_NONE);
+    return true;
+}
+
+/* name, name:tag; with a host also namespace/name:tag */
+static bool parse_ollama(struct str text, bool host, struct model_name *name)
+{
+    struct str rest = text, space = STR("library"), model, tag = STR("latest");
+    if (host && memchr(text.p, '/', text.n)) {
+        (void)str_cut(&rest, '/', &space);
+        if (!is_word(space, WORD_MAX))
+            return false;
+    }
+    bool tagged = rest.n && memchr(rest.p, ':', rest.n);
+    if (!str_cut(&rest, ':', &model) || !is_word(model, WORD_MAX) || !is_lower(model))
+        return false;
+    if (tagged)
+        tag = rest;
+    if (!is_word(tag, WORD_MAX))
+        return false;
+    name->kind = MODEL_NAME_OLLAMA;
+    snprintf(name->repository, sizeof(name->repository), "%.*s/%.*s", STR_ARG(space),
+             STR_ARG(model));
+    keep(name->tag, sizeof(name->tag), tag);
+    return true;
+}
+
+/* With a host before it: the hub's (two spellings) or the Ollama registry's. */
+static bool parse_hosted(struct str text, struct model_name *name, bool *ret_hosted)
+{
+    const struct str hub = model_hub_host(MODEL_HUB_HF), other = model_hub_host(MODEL_HUB_OLLAMA);
+    struct str rest = text, host;
+    *ret_hosted = false;
+    if (!str_cut(&rest, '/', &host) || rest.n == 0)
+        return false;
+    *ret_hosted = true;
+    if (str_eq_nocase(host, STR("hf.co")) || str_eq_nocase(host, hub))
+        return parse_hub(rest, name);
+    if (str_eq_nocase(host, other)) {
+        keep(name->host, sizeof(name->host), host);
+        return parse_ollama(rest, true, name);
+    }
+    *ret_hosted = false;
+    return false;
+}
+
+static bool is_digest(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!isxdigit((unsigned char)s.p[i]))
+            return false;
+    }
+    return s.n == DIGEST_HEX - 1;
+}
+
+static int parse_url(const char *text, struct model_name *name, struct gfxb_error *err)
+{
+    const struct str mark = STR("#sha256=");
+    struct str all = str_from(text), digest = STR_NONE, url = all;
+    const char *at = strchr(text, '#');
+    if (at) {
+        url.n = (size_t)(at - text);
+        digest = str_from(at);
+    }
+    bool good = url.n > 12 && url.n < sizeof(name->file) && str_starts(url, STR("https://"));
+    for (size_t i = 0; good && i < url.n; i++)
+        good = url.p[i] > ' ' && url.p[i] <= '~' && url.p[i] != '\\' && url.p[i] != '"';
+    if (!good)
+        return error_set(err, EINVAL,
+                         "'%s' is no URL that can be pulled: it has to begin with "
+                         "https:// and to be shorter than %zu characters",
+                         text, sizeof(name->file));
+    if (!strip(&digest, mark) || !is_digest(digest))
+        return error_set(err, EINVAL,
+                         "'%s' says nothing about what has to come: add #sha256= and "
+                         "the file's 64 hexadecimal digits (sha256sum FILE, or the page it is on)",
+                         text);
+    name->kind = MODEL_NAME_URL;
+    keep(name->file, sizeof(name->file), url);
+    for (size_t i = 0; i < digest.n; i++)
+        name->sha256[i] = (char)tolower((unsigned char)digest.p[i]);
+    return 0;
+}
+
+static const char *known_name_at(const void *context, size_t i)
+{
+    /* Names are followed by a tab in the table: copies are made by the caller. */
+    return ((char *const *)context)[i];
+}
+
+static void nearest_known(const struct model_knowns *list, const char *text, char *ret, size_t size)
+{
+    char **names = calloc(list->n + 1, sizeof(*names));
+    ret[0] = '\0';
+    for (size_t i = 0; names && i < list->n; i++) {
+        names[i] = str_dup(list->item[i].name);
+        if (!names[i])
+            names[i] = strdup("");
+    }
+    if (names)
+        model_name_nearest(text, list->n, known_name_at, names, ret, size);
+    for (size_t i = 0; names && i < list->n; i++)
+        free(names[i]);
+    free(names);
+}
+
+static int parse_listed(const struct model_knowns *list, const char *text, struct model_name *name,
+                        struct gfxb_error *err)
+{
+    struct str all = str_from(text);
+    const struct model_known *known = model_knowns_find(list, all);
+    char near[300];
+    bool hosted;
+    if (known) {
+        name->kind = MODEL_NAME_LISTED;
+        name->known = (size_t)(known - list->item);
+        return 0;
+    }
+    if (parse_hosted(all, name, &hosted))
+        return 0;
+    if (!hosted &&
+        (memchr(all.p, '/', all.n) ? parse_hub(all, name) : parse_ollama(all, false, name)))
+        return 0;
+    nearest_known(list, text, near, sizeof(near));
+    return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", text,
+                     near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
+}
+
+int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err)
+{
+    struct model_name name = {.kind = MODEL_NAME_FILE};
+    struct model_knowns list;
+    int result = 0;
+    if (text[0] == '\0' || strlen(text) > 4000)
+        return error_set(err, EINVAL, "no model is named: %s", FORMS);
+    if (is_path(text)) {
+        if (strlen(text) >= sizeof(name.file))
+            return error_set(err, ENAMETOOLONG, "the path %.60s... is longer than %zu characters",
+                             text, sizeof(name.file) - 1);
+        keep(name.file, sizeof(name.file), str_from(text));
+    } else if (strstr(text, "://")) {
+        result = parse_url(text, &name, err);
+    } else {
+        result = model_knowns_new(&list, err);
+        if (result == 0) {
+            result = parse_listed(&list, text, &name, err);
+            model_knowns_done(&list);
+        }
+    }
+    if (result == 0)
+        *ret_name = name;
+    return result;
+}

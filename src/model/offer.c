@@ -1,0 +1,68 @@
+#include "model/offer.h"
+
+#include "plan/plan.h"
+
+#include <stdio.h>
+
+#define MIB UINT64_C(1048576)
+/* Beside the weights: a least context and what computing needs, of even a small model. */
+#define BESIDE (256 * MIB)
+
+/* All that this computer has for a model: its memory and, beside it, that of discrete cards. 0
+ * unknown. */
+static uint64_t all_memory(const struct machine *m, uint64_t *ret_largest)
+{
+    uint64_t limit = m->host.cgroup_limit_bytes, host = m->host.memory_bytes;
+    uint64_t all = limit && (!host || limit < host) ? limit : host;
+    *ret_largest = all;
+    if (!all)
+        return 0;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        uint64_t have = machine_gpu_memory(m, &m->gpu[i]);
+        if (m->gpu[i].kind == GFX_INTEGRATED)
+            continue; /* the same memory */
+        if (have > fit_margin(have))
+            all += have - fit_margin(have);
+        *ret_largest = have > *ret_largest ? have : *ret_largest;
+    }
+    return all;
+}
+
+static void size_text(uint64_t bytes, char *ret, size_t size)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    if (bytes < 1024 * MIB)
+        snprintf(ret, size, "%llu MiB", (unsigned long long)((bytes + MIB - 1) / MIB));
+    else
+        snprintf(ret, size, "%.1f GiB", (double)bytes / gib);
+}
+
+int model_offer_check(const struct machine *m, const struct model_offer *offer, size_t n,
+                      size_t chosen, size_t *ret_better, struct gfxb_error *err)
+{
+    uint64_t largest = 0, have = m ? all_memory(m, &largest) : 0;
+    char need_text[32], have_text[32], better_text[32] = "";
+    size_t better = n;
+    if (ret_better)
+        *ret_better = n;
+    if (have == 0 || offer[chosen].bytes + BESIDE <= have)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (offer[i].bytes + BESIDE <= have && offer[i].bytes > 0 &&
+            (better == n || offer[i].bytes > offer[better].bytes))
+            better = i;
+    }
+    size_text(offer[chosen].bytes + BESIDE, need_text, sizeof(need_text));
+    size_text(have, have_text, sizeof(have_text));
+    if (better < n)
+        size_text(offer[better].bytes, better_text, sizeof(better_text));
+    if (ret_better)
+        *ret_better = better;
+    return error_set(err, GFXB_E_MEMORY_TOO_SMALL,
+                     "%s needs %s of memory at least and this computer has %s in all: it was not "
+                     "downloaded. %s%s%s%s%s",
+                     offer[chosen].file, need_text, have_text,
+                     better < n ? "The largest that fits is " : "Take a smaller model.",
+                     better < n ? offer[better].file : "", better < n ? " (" : "", better_text,
+                     better < n ? ")." : "");
+}

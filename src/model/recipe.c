@@ -1,0 +1,195 @@
+#include "model/recipe.h"
+
+#include "model/architecture.h"
+#include "model/rows.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define POOLING_RANK 4
+#define ARGS_MAX     64
+
+/* Made by the build from data/recipes.tsv. */
+extern const char model_data_recipes[], model_data_recipes_end[];
+
+enum { COLUMN_NAME, COLUMN_ARCHITECTURE, COLUMN_TASK, COLUMN_CONTEXT, COLUMN_ARGS };
+
+static const char *const columns[] = {"recipe", "architecture", "task", "context",
+                                      "args",   "source",       NULL};
+
+/* What makes the engine answer differently than gfxbridge expects belongs to no recipe. */
+static const char *const forbidden[] = {"-m", "--model", "--host",   "--port", "--api-key",
+                                        "-c", "-ngl",    "--device", "-np",    "--mmproj"};
+
+static void table_start(struct table *t)
+{
+    struct str bytes = {model_data_recipes, (size_t)(model_data_recipes_end - model_data_recipes)};
+    table_init(t, "recipes.tsv", bytes, columns);
+}
+
+enum model_task model_gguf_task(const struct gguf *gguf)
+{
+    struct architecture a;
+    if (gguf->pooling == POOLING_RANK)
+        return MODEL_RERANKING;
+    if (gguf->pooling != GGUF_POOLING_NOT_SAID && gguf->pooling != 0)
+        return MODEL_EMBEDDING;
+    if (architecture_find(str_from(gguf->architecture), &a, NULL) == 0 && a.task != MODEL_CHAT)
+        return a.task;
+    return gguf->template ? MODEL_CHAT : MODEL_COMPLETION;
+}
+
+static int add_arg(struct model_launch *l, struct str word, struct gfxb_error *err)
+{
+    size_t n = 0;
+    while (l->args[n])
+        n++;
+    if (n == ARGS_MAX)
+        return error_set(err, E2BIG, "a model's recipe has more than %d arguments", ARGS_MAX);
+    if (str_is(word, "{context}")) {
+        struct buf text = BUF_INIT(16);
+        buf_addf(&text, "%u", l->batch);
+        l->args[n] = buf_take(&text);
+    } else {
+        l->args[n] = str_dup(word);
+    }
+    return l->args[n] ? 0 : error_set(err, ENOMEM, "out of memory for a model's recipe");
+}
+
+static int add_name(struct model_launch *l, struct str name, struct gfxb_error *err)
+{
+    struct buf text = BUF_INIT(400);
+    buf_addf(&text, "%s%s%.*s", l->recipes, l->recipes[0] ? ", " : "", STR_ARG(name));
+    char *grown = buf_take(&text);
+    if (!grown)
+        return error_set(err, ENOMEM, "out of memory for a model's recipe");
+    free(l->recipes);
+    l->recipes = grown;
+    return 0;
+}
+
+/* One row that applies. */
+static int take_row(struct model_launch *l, const struct gguf *gguf, const struct table *t,
+                    const struct table_row *row, uint32_t wanted, struct gfxb_error *err)
+{
+    struct str rest = row->field[COLUMN_ARGS], word;
+    uint64_t context = 0;
+    int result = rows_count(t, row, COLUMN_CONTEXT, INT32_MAX, &context, err);
+    if (result == 0 && context && !wanted)
+        l->context = gguf->context && gguf->context < context ? gguf->context : (uint32_t)context;
+    if (result == 0 && str_has(rest, STR("{context}")))
+        l->batch = wanted ? wanted : l->context;
+    while (result == 0 && str_word(&rest, &word))
+        result = add_arg(l, word, err);
+    return result < 0 ? result : add_name(l, row->field[COLUMN_NAME], err);
+}
+
+static bool row_is_for_task(const struct table_row *row, enum model_task task)
+{
+    return row->field[COLUMN_TASK].n && str_is(row->field[COLUMN_TASK], model_task_name(task));
+}
+
+static bool row_is_for_model(const struct table_row *row, const struct gguf *gguf,
+                             const struct model_known *known, enum model_task task)
+{
+    if (known && known->recipe.n)
+        return str_eq(known->recipe, row->field[COLUMN_NAME]);
+    return (task == MODEL_CHAT || task == MODEL_COMPLETION) &&
+           str_list_has(row->field[COLUMN_ARCHITECTURE], str_from(gguf->architecture));
+}
+
+static int take_rows(struct model_launch *l, const struct gguf *gguf,
+                     const struct model_known *known, uint32_t wanted, bool by_task,
+                     struct gfxb_error *err)
+{
+    struct table t;
+    struct table_row row;
+    int result;
+    table_start(&t);
+    while ((result = table_next(&t, &row, err)) > 0) {
+        if (by_task ? row_is_for_task(&row, l->task) : row_is_for_model(&row, gguf, known, l->task))
+            result = take_row(l, gguf, &t, &row, wanted, err);
+        if (result < 0)
+            break;
+    }
+    return result;
+}
+
+int model_launch_new(const struct gguf *gguf, const struct model_known *known, uint32_t context,
+                     const char *mmproj, struct model_launch *ret_launch, struct gfxb_error *err)
+{
+    struct model_launch l = {.task = known ? known->task : model_gguf_task(gguf),
+                             .context = context,
+                             .args = calloc(ARGS_MAX + 1, sizeof(char *)),
+                             .recipes = str_dup(STR(""))};
+    int result =
+        l.args && l.recipes ? 0 : error_set(err, ENOMEM, "out of memory for a model's recipe");
+    if (result == 0)
+        result = take_rows(&l, gguf, known, context, true, err);
+    if (result == 0)
+        result = take_rows(&l, gguf, known, context, false, err);
+    if (result == 0 && mmproj)
+        result = add_arg(&l, STR("--mmproj"), err);
+    if (result == 0 && mmproj)
+        result = add_arg(&l, str_from(mmproj), err);
+    if (result < 0) {
+        model_launch_done(&l);
+        return result;
+    }
+    *ret_launch = l;
+    return 0;
+}
+
+void model_launch_done(struct model_launch *launch)
+{
+    for (size_t i = 0; launch->args && launch->args[i]; i++)
+        free(launch->args[i]);
+    free(launch->args);
+    free(launch->recipes);
+    *launch = (struct model_launch){.args = NULL};
+}
+
+bool recipe_exists(struct str name)
+{
+    struct table t;
+    struct table_row row;
+    table_start(&t);
+    while (table_next(&t, &row, NULL) > 0) {
+        if (str_eq(row.field[COLUMN_NAME], name))
+            return true;
+    }
+    return false;
+}
+
+static int check_row(const struct table *t, const struct table_row *row, struct gfxb_error *err)
+{
+    struct str rest = row->field[COLUMN_ARGS], word;
+    uint64_t context;
+    int result = rows_count(t, row, COLUMN_CONTEXT, INT32_MAX, &context, err);
+    bool task = row_is_for_task(row, MODEL_EMBEDDING) || row_is_for_task(row, MODEL_RERANKING);
+    if (result == 0 && row->field[COLUMN_TASK].n && !task)
+        return table_error(t, row, COLUMN_TASK, err, "neither embedding nor reranking");
+    while (result == 0 && str_word(&rest, &word)) {
+        for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+            if (str_is(word, forbidden[i]))
+                return table_error(t, row, COLUMN_ARGS, err, "'%s' is not a recipe's to give",
+                                   forbidden[i]);
+        }
+    }
+    return result;
+}
+
+int recipes_check(struct gfxb_error *err)
+{
+    struct table t;
+    struct table_row row;
+    struct str before = STR_NONE;
+    int result;
+    table_start(&t);
+    while ((result = rows_next(&t, &before, &row, err)) > 0) {
+        result = check_row(&t, &row, err);
+        if (result < 0)
+            break;
+    }
+    return result;
+}

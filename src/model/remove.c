@@ -1,0 +1,311 @@
+#include "model/remove.h"
+#include "model/hub_cache.h"
+#include "model/list.h"
+#include "model/ollama_api.h"
+#include "model/stock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define REMOVE_DEPTH        6 /* of a snapshot's directories */
+#define REMOVE_MANIFEST_MAX (1u << 20)
+
+/* ---- the hub cache ---- */
+
+/* Is there a link to this blob anywhere below the snapshots? */
+static bool remove_is_linked(const char *dir, const struct stat *blob, int depth)
+{
+    DIR *list = opendir(dir);
+    const struct dirent *entry;
+    bool found = false;
+    while (!found && list && (entry = readdir(list))) {
+        struct stat own, st;
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || !path ||
+            lstat(path, &own) < 0)
+            continue;
+        if (S_ISDIR(own.st_mode))
+            found = depth > 0 && remove_is_linked(path, blob, depth - 1);
+        else
+            found = stat(path, &st) == 0 && st.st_ino == blob->st_ino && st.st_dev == blob->st_dev;
+    }
+    if (list)
+        closedir(list);
+    return found;
+}
+
+/* A link that is still one, to the blob that we gave it; or one whose blob is gone. */
+static bool remove_is_our_link(const struct stock_file *file)
+{
+    struct stat own, at, blob;
+    if (!file->made || lstat(file->link, &own) < 0 || !S_ISLNK(own.st_mode))
+        return false;
+    if (stat(file->link, &at) < 0 || !file->blob)
+        return true;
+    return stat(file->blob, &blob) == 0 && at.st_ino == blob.st_ino && at.st_dev == blob.st_dev;
+}
+
+/* Directories that hold nothing any more, up to and without `top`. */
+static void remove_empty_dirs(const char *path, const char *top)
+{
+    char *CLEAN_FREE at = strdup(path);
+    char *slash;
+    while (at && (slash = strrchr(at, '/'))) {
+        *slash = '\0';
+        if (strlen(at) <= strlen(top) || rmdir(at) < 0)
+            return;
+    }
+}
+
+/* Unless somebody is fetching it right now. */
+static void remove_blob(const struct hub_cache *c, const struct stock_file *file,
+                        const char *snapshots, uint64_t *ret_bytes)
+{
+    struct stat st;
+    char *CLEAN_FREE part = NULL;
+    char *CLEAN_FREE lock = NULL;
+    int CLEAN_CLOSE fd = -1;
+    if (asprintf(&lock, "%s%s.lock", c->locks, strrchr(file->blob, '/')) < 0)
+        lock = NULL;
+    if (!lock || (fs_lock(lock, false, NULL, &fd, NULL) < 0 && access(lock, F_OK) == 0))
+        return;
+    if (asprintf(&part, "%s.incomplete", file->blob) < 0)
+        part = NULL;
+    if (part && file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) &&
+        unlink(part) == 0 && ret_bytes)
+        *ret_bytes += (uint64_t)st.st_size;
+    if (lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != file->inode ||
+        remove_is_linked(snapshots, &st, REMOVE_DEPTH))
+        return;
+    if (unlink(file->blob) == 0 && ret_bytes)
+        *ret_bytes += (uint64_t)st.st_size;
+}
+
+/* A repository of which nothing is left; "main" goes with the commit that it names. */
+static void remove_repository(const struct hub_cache *c)
+{
+    static const char *const dirs[] = {"snapshots", "refs", "blobs", ""};
+    struct buf CLEAN_BUF commit = BUF_INIT(65536);
+    char *CLEAN_FREE main = fs_join(c->top, "refs/main");
+    char *CLEAN_FREE snapshot = NULL;
+    if (!main || fs_read(main, HUB_COMMIT, &commit) < 0 ||
+        asprintf(&snapshot, "%s/snapshots/%s", c->top, buf_text(&commit)) < 0)
+        snapshot = NULL;
+    if (snapshot && access(snapshot, F_OK) < 0)
+        unlink(main);
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        char *CLEAN_FREE dir = fs_join(c->top, dirs[i]);
+        if (dir)
+            rmdir(dir);
+    }
+}
+
+int remove_record(const struct model_env *env, const char *link, uint64_t *ret_bytes,
+                  struct gfxb_error *err)
+{
+    struct stock_record record;
+    struct hub_cache cache;
+    int r = stock_load_record(env, link, &record);
+    if (r < 0)
+        return error_set(err, -r, "cannot read what was written for %s: %s", link,
+                         error_errno_text(-r));
+    r = hub_cache_name(env->hub, record.repository, &cache, err);
+    char *CLEAN_FREE snapshots = r == 0 ? fs_join(cache.top, "snapshots") : NULL;
+    char *CLEAN_FREE blobs = r == 0 ? fs_join(cache.top, "blobs/") : NULL;
+    for (size_t i = 0; snapshots && blobs && i < record.n; i++) {
+        const struct stock_file *file = &record.file[i];
+        /* A record of another cache (HF_HOME has changed since) is not this one's business. */
+        if (!str_starts(str_from(file->link), str_from(snapshots)))
+            continue;
+        if (remove_is_our_link(file) && unlink(file->link) == 0)
+            remove_empty_dirs(file->link, snapshots);
+        if (file->blob && str_starts(str_from(file->blob), str_from(blobs)))
+            remove_blob(&cache, file, snapshots, ret_bytes);
+    }
+    if (r == 0) {
+        stock_forget_record(env, link);
+        remove_repository(&cache);
+        hub_cache_done(&cache);
+    }
+    stock_record_done(&record);
+    return r;
+}
+
+/* What a removal of one model looks for among the records. */
+struct remove_wanted {
+    const char *repository;
+    const char *file; /* its path in a snapshot; NULL: only what was never finished */
+    uint64_t *bytes;
+    size_t n;
+};
+
+static int remove_visit(const struct model_env *env, const struct stock_record *record,
+                        void *context)
+{
+    struct remove_wanted *wanted = context;
+    struct str link = str_from(record->file[0].link);
+    char *CLEAN_FREE end = wanted->file ? fs_join("", wanted->file) : NULL;
+    if (!str_eq_nocase(str_from(record->repository), str_from(wanted->repository)))
+        return 0;
+    if (end ? !str_ends(link, str_from(end)) : access(record->file[0].link, F_OK) == 0)
+        return 0;
+    int r = remove_record(env, record->file[0].link, wanted->bytes, NULL);
+    wanted->n += r == 0;
+    return r == -ENOMEM ? r : 0;
+}
+
+/* ---- our own stores ---- */
+
+static int remove_local(const struct model_env *env, const struct cache_item *item,
+                        uint64_t *ret_bytes, struct gfxb_error *err)
+{
+    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
+    char *CLEAN_FREE dir = local ? fs_join(local, item->name) : NULL;
+    char *CLEAN_FREE stage = NULL;
+    int CLEAN_CLOSE lock = -1;
+    if (!dir)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = stock_stage(env, &stage, &lock, err);
+    if (r < 0)
+        return r;
+    /* Gone at once, whatever happens while its files are deleted: rename onto the empty stage. */
+    if (rename(dir, stage) < 0)
+        r = -errno;
+    if (r == 0)
+        r = fs_remove_tree(stage);
+    else
+        rmdir(stage);
+    if (r < 0)
+        return error_set(err, -r, "cannot remove %s: %s", dir, error_errno_text(-r));
+    *ret_bytes += item->bytes;
+    return 0;
+}
+
+static int remove_read_manifest(const char *path, struct ollama_manifest *ret_manifest)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(2 * REMOVE_MANIFEST_MAX);
+    int r = fs_read(path, REMOVE_MANIFEST_MAX, &text);
+    return r < 0 ? r : ollama_manifest_parse(buf_view(&text), ret_manifest, NULL);
+}
+
+/* Does a manifest below this directory name the blob? An unreadable one might. */
+static bool remove_is_named(const char *dir, const char *sha256, int depth)
+{
+    DIR *list = opendir(dir);
+    const struct dirent *entry;
+    bool found = false;
+    while (!found && list && (entry = readdir(list))) {
+        struct ollama_manifest manifest;
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        if (entry->d_name[0] == '.' || !path)
+            continue;
+        if (depth > 0) {
+            found = remove_is_named(path, sha256, depth - 1);
+        } else if (remove_read_manifest(path, &manifest) < 0) {
+            found = true;
+        } else {
+            for (size_t i = 0; i < manifest.n; i++)
+                found = found || strcmp(manifest.layer[i].sha256, sha256) == 0;
+            ollama_manifest_done(&manifest);
+        }
+    }
+    if (list)
+        closedir(list);
+    return found;
+}
+
+static int remove_ollama(const struct model_env *env, const struct cache_item *item,
+                         uint64_t *ret_bytes, struct gfxb_error *err)
+{
+    struct ollama_manifest manifest;
+    char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
+    char *CLEAN_FREE all = store ? fs_join(store, "manifests") : NULL;
+    char *CLEAN_FREE path = all ? fs_join(all, item->file) : NULL;
+    char *CLEAN_FREE lock_path = store ? fs_join(store, ".lock") : NULL;
+    int CLEAN_CLOSE lock = -1;
+    if (!path || !lock_path)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = fs_lock(lock_path, true, env->cancel, &lock, err);
+    if (r < 0)
+        return r;
+    r = remove_read_manifest(path, &manifest);
+    if (r == 0 && unlink(path) < 0) {
+        r = -errno;
+        ollama_manifest_done(&manifest);
+    }
+    if (r < 0)
+        return error_set(err, -r, "cannot remove %s: %s", path, error_errno_text(-r));
+    remove_empty_dirs(path, all);
+    for (size_t i = 0; i < manifest.n; i++) {
+        struct stat st;
+        char *CLEAN_FREE blob = ollama_blob_path(store, manifest.layer[i].sha256);
+        if (blob && lstat(blob, &st) == 0 && !remove_is_named(all, manifest.layer[i].sha256, 3) &&
+            unlink(blob) == 0 && st.st_nlink == 1)
+            *ret_bytes += (uint64_t)st.st_size;
+    }
+    ollama_manifest_done(&manifest);
+    return 0;
+}
+
+/* ---- by name ---- */
+
+static int remove_refuse(const struct cache_item *item, struct gfxb_error *err)
+{
+    static const char *const how[MODEL_ORIGINS] = {
+        [MODEL_HUB] = "another program put it into the Hugging Face cache; that program, or `hf "
+                      "cache`, removes it",
+        [MODEL_OLLAMA] = "it is Ollama's; `ollama rm` removes it",
+        [MODEL_LMSTUDIO] = "it is LM Studio's, which removes it under My Models",
+        [MODEL_LLAMACPP] = "llama.cpp put it there; delete the file itself",
+        [MODEL_LEMONADE] = "it is Lemonade's; `lemonade delete` removes it",
+        [MODEL_LOCAL] = "it is a file of your own; delete the file itself",
+        [MODEL_BUILTIN] = "it is part of gfxbridge",
+    };
+    return error_set(err, EPERM, "%s stays: %s (%s)", item->name, how[item->origin], item->path);
+}
+
+static int remove_item(const struct model_env *env, const struct cache_item *item,
+                       uint64_t *ret_bytes, struct gfxb_error *err)
+{
+    struct remove_wanted wanted = {item->repository, item->file, ret_bytes, 0};
+    if (!item->ours)
+        return remove_refuse(item, err);
+    if (item->origin == MODEL_LOCAL)
+        return remove_local(env, item, ret_bytes, err);
+    if (item->origin == MODEL_OLLAMA)
+        return remove_ollama(env, item, ret_bytes, err);
+    return stock_each_record(env, remove_visit, &wanted);
+}
+
+/* What an unfinished pull of this repository left. 0: nothing was there. */
+static size_t remove_unfinished(const struct model_env *env, const char *name, uint64_t *ret_bytes)
+{
+    struct model_name parsed;
+    struct remove_wanted wanted = {parsed.repository, NULL, ret_bytes, 0};
+    if (model_name_parse(name, &parsed, NULL) < 0 || parsed.kind != MODEL_NAME_HUB)
+        return 0;
+    stock_each_record(env, remove_visit, &wanted);
+    return wanted.n;
+}
+
+int model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
+                 struct gfxb_error *err)
+{
+    struct caches c;
+    uint64_t bytes = 0;
+    int r = caches_new(env, &c, err);
+    if (r < 0)
+        return r;
+    const struct cache_item *item = list_match(&c, name);
+    if (item)
+        r = remove_item(env, item, &bytes, err);
+    else if (remove_unfinished(env, name, &bytes) == 0)
+        r = list_nothing(&c, name, err);
+    caches_done(&c);
+    if (r == 0 && ret_bytes)
+        *ret_bytes = bytes;
+    return r;
+}

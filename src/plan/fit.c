@@ -1,0 +1,185 @@
+#include "plan/fit.h"
+
+#define BATCH       512 /* the engine's own -ub */
+#define CELLS       256 /* the engine rounds a cache up to a multiple of these */
+#define NUMBER      4   /* bytes of a number while computing */
+#define HALF        2   /* bytes of one in an attention mask */
+#define HOST_COPIES 4   /* of a batch's tokens, on the way to and from a GPU */
+#define MIB         (UINT64_C(1) << 20)
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static uint32_t batch_of(const struct fit_use *use, uint32_t context)
+{
+    uint32_t batch = use->batch ? use->batch : BATCH;
+    return batch < context ? batch : context;
+}
+
+static uint32_t slots_of(const struct fit_use *use)
+{
+    return use->slots ? use->slots : 1;
+}
+
+/* Tokens that one kind of cache has room for, of all slots. */
+static uint64_t cells_of(const struct fit_model *m, const struct fit_use *use, uint32_t context,
+                         bool windowed)
+{
+    uint64_t slots = slots_of(use), own = round_up(context / slots, CELLS);
+    uint64_t seen = round_up((uint64_t)m->window + batch_of(use, context), CELLS);
+    return slots * (windowed && seen < own ? seen : own);
+}
+
+/* The masks that say which token sees which: one for each kind of cache. */
+static uint64_t masks_of(const struct fit_model *m, const struct fit_use *use, uint32_t context)
+{
+    uint64_t batch = batch_of(use, context), cells = 0;
+    bool full = false, windowed = false;
+    for (size_t i = 0; i < m->n_layers; i++) {
+        full = full || (m->layer[i].cache && !m->layer[i].windowed);
+        windowed = windowed || (m->layer[i].cache && m->layer[i].windowed);
+    }
+    if (!m->cached)
+        return batch * batch * (NUMBER + HALF);
+    if (full)
+        cells += cells_of(m, use, context, false);
+    if (windowed)
+        cells += cells_of(m, use, context, true);
+    return cells * batch * HALF / slots_of(use);
+}
+
+static void count_layer(const struct fit_model *m, const struct fit_use *use, uint32_t context,
+                        const struct fit_layer *layer, struct fit_part *part)
+{
+    part->weights += layer->weights;
+    part->cache += layer->cache * cells_of(m, use, context, layer->windowed);
+    part->state += layer->state * slots_of(use);
+}
+
+/* Can the output matrix be on the device? The engine asks it with a whole batch's result. */
+static bool takes_output(const struct fit_model *m, const struct fit_use *use)
+{
+    uint64_t matrix = m->output_repeated ? m->output_repeated : m->output_weights;
+    uint64_t result = (uint64_t)m->vocabulary * BATCH * NUMBER;
+    return !use->tensor_most || (matrix <= use->tensor_most && result <= use->tensor_most);
+}
+
+static void count_output(const struct fit_model *m, const struct fit_use *use, bool on_gpu,
+                         struct fit_need *need)
+{
+    bool taken = on_gpu && takes_output(m, use);
+    struct fit_part *part = taken ? &need->gpu : &need->host;
+    part->weights += m->output_weights;
+    if (taken)
+        part->weights += m->output_repeated;
+    need->host.output =
+        m->cached || m->vocabulary ? (uint64_t)m->vocabulary * NUMBER * slots_of(use) : 0;
+}
+
+static void count_compute(const struct fit_model *m, const struct fit_use *use, uint32_t context,
+                          bool on_gpu, bool whole, struct fit_need *need)
+{
+    uint64_t batch = batch_of(use, context), masks = masks_of(m, use, context);
+    uint64_t all = batch * m->live * NUMBER + masks;
+    uint64_t carried = batch * m->width * NUMBER * HOST_COPIES + masks;
+    /* What comes from layers on the CPU has to be brought. */
+    need->gpu.compute = !on_gpu ? 0 : whole ? all : all + batch * m->width * NUMBER;
+    need->host.compute = !on_gpu ? all : whole || carried > all ? carried : all;
+}
+
+static void add_up(struct fit_part *p)
+{
+    p->total = p->weights + p->cache + p->state + p->compute + p->output + p->projector;
+}
+
+void fit_need(const struct fit_model *model, const struct fit_use *use, uint32_t context,
+              size_t gpu_layers, struct fit_need *ret_need)
+{
+    struct fit_need need = {.host.weights = model->input_weights};
+    bool on_gpu = gpu_layers > 0, whole = gpu_layers > model->n_layers;
+    size_t repeating = whole ? model->n_layers : on_gpu ? gpu_layers - 1 : 0;
+    for (size_t i = 0; i < model->n_layers; i++)
+        count_layer(model, use, context, &model->layer[i],
+                    i + repeating >= model->n_layers ? &need.gpu : &need.host);
+    count_output(model, use, on_gpu, &need);
+    count_compute(model, use, context, on_gpu, whole, &need);
+    *(on_gpu ? &need.gpu.projector : &need.host.projector) = model->projector;
+    add_up(&need.gpu);
+    add_up(&need.host);
+    *ret_need = need;
+}
+
+uint64_t fit_margin(uint64_t have)
+{
+    const uint64_t least = 256 * MIB, most = 1024 * MIB;
+    uint64_t part = have / 16;
+    return part < least ? least : part > most ? most : part;
+}
+
+static uint64_t usable(uint64_t have)
+{
+    return have > fit_margin(have) ? have - fit_margin(have) : 0;
+}
+
+static bool has_room(const struct fit_need *need, const struct fit_memory *memory)
+{
+    uint64_t host = need->host.total + (memory->shared ? need->gpu.total : 0);
+    return (need->gpu.total == 0 || need->gpu.total <= usable(memory->gpu)) &&
+           (memory->host == 0 || host <= usable(memory->host));
+}
+
+static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_t context,
+                   size_t gpu_layers, const struct fit_memory *memory, struct fit_choice *choice)
+{
+    *choice = (struct fit_choice){.context = context,
+                                  .gpu_layers = gpu_layers,
+                                  .whole = gpu_layers == 0 || gpu_layers > m->n_layers};
+    fit_need(m, use, context, gpu_layers, &choice->need);
+    return has_room(&choice->need, memory);
+}
+
+static uint32_t least_context(const struct fit_model *m, const struct fit_use *use)
+{
+    uint32_t least = FIT_CONTEXT_LEAST * slots_of(use);
+    if (use->context)
+        return use->context;
+    return m->context_most && m->context_most < least ? m->context_most : least;
+}
+
+/* What is given when nobody asks. */
+static uint32_t usual_context(const struct fit_model *m, const struct fit_use *use)
+{
+    uint32_t least = least_context(m, use);
+    uint32_t most = m->context_most && m->context_most < FIT_CONTEXT_USUAL ? m->context_most
+                                                                           : FIT_CONTEXT_USUAL;
+    return use->context || most < least ? least : most;
+}
+
+uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, bool gpu)
+{
+    struct fit_need need;
+    fit_need(model, use, least_context(model, use), gpu ? model->n_layers + 1 : 0, &need);
+    return gpu ? need.gpu.total : need.host.total;
+}
+
+bool fit_choose(const struct fit_model *model, const struct fit_use *use,
+                const struct fit_memory *memory, struct fit_choice *ret_choice)
+{
+    size_t all = memory->gpu ? model->n_layers + 1 : 0;
+    uint32_t least = least_context(model, use);
+    for (uint32_t context = usual_context(model, use); context > least; context /= 2) {
+        if (try_it(model, use, context, all, memory, ret_choice))
+            return true;
+    }
+    if (try_it(model, use, least, all, memory, ret_choice))
+        return true;
+    /* The first "layer" is the output matrix: alone it is not worth the way. */
+    for (size_t layers = model->n_layers; memory->gpu && layers > 1; layers--) {
+        if (try_it(model, use, least, layers, memory, ret_choice))
+            return true;
+    }
+    (void)try_it(model, use, least, all, memory, ret_choice);
+    return false;
+}
