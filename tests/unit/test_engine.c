@@ -2,6 +2,7 @@
  * test_engine.c - the parts of engine/ that need no engine: what it says is read right, what it is
  * started with is right, what is stored comes back.
  */
+#include "base/sse.h"
 #include "engine/canary.h"
 #include "engine/decimal.h"
 #include "engine/devices.h"
@@ -12,7 +13,6 @@
 #include "engine/places.h"
 #include "engine/proofs.h"
 #include "engine/rundir.h"
-#include "base/sse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
