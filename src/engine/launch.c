@@ -37,6 +37,7 @@ void launch_done(struct launch *launch)
     launch_words_done(&launch->env);
     free(launch->cwd);
     launch->cwd = NULL;
+    sandbox_done(&launch->sandbox);
 }
 
 /* A path of the package: relative ones are below its directory. To be freed; NULL out of memory. */
@@ -92,11 +93,16 @@ static int launch_program(const struct package *package, struct launch *launch)
     return 0;
 }
 
+static const char *launch_cache(const struct engine_spec *spec, const char *scratch)
+{
+    return spec->cache_dir ? spec->cache_dir : scratch;
+}
+
 /* Nothing is inherited: no LLAMA_*, GGML_*, HSA_*, LD_*, no proxy, no token. */
 static void launch_environment(const struct engine_spec *spec, const char *scratch,
                                const struct launch_serving *serving, struct launch_words *env)
 {
-    const char *cache = spec->cache_dir ? spec->cache_dir : scratch;
+    const char *cache = launch_cache(spec, scratch);
     launch_add(env, "PATH=/usr/bin:/bin");
     launch_add(env, "LANG=C.UTF-8");
     launch_add(env, "HOME=%s", cache);
@@ -192,8 +198,12 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
                const struct launch_serving *serving, struct launch *ret_launch,
                struct gfxb_error *err)
 {
-    struct launch launch = {.cwd = NULL};
+    struct launch launch = {.cwd = NULL, .sandbox = SANDBOX_NONE, .confined = !spec->unconfined};
     int code = launch_check(spec, err);
+    if (code == 0 && spec->cache_dir)
+        code = fs_make_dirs(spec->cache_dir, 0700, err);
+    if (code == 0 && launch.confined)
+        code = sandbox_new(spec, scratch, launch_cache(spec, scratch), &launch.sandbox, err);
     if (code < 0)
         return code;
     launch_environment(spec, scratch, serving, &launch.env);
@@ -220,7 +230,7 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
     return 0;
 }
 
-struct child_spec launch_child(const struct launch *launch, const struct engine_spec *spec)
+struct child_spec launch_child(struct launch *launch)
 {
     return (struct child_spec){
         .argv = (const char *const *)launch->argv.word,
@@ -228,7 +238,7 @@ struct child_spec launch_child(const struct launch *launch, const struct engine_
         .cwd = launch->cwd,
         .out_fd = -1,
         .err_fd = -1,
-        .before_exec = spec->before_exec,
-        .context = spec->before_exec_context,
+        .before_exec = launch->confined ? sandbox_enter : NULL,
+        .context = &launch->sandbox,
     };
 }

@@ -18,6 +18,8 @@ struct path_request {
     const struct log *log;   /* NULL none */
     struct package_net net;  /* how packages are fetched; its cancel is the next field */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    struct engine_deadlines deadlines;   /* of proofs; 0: the backend's own */
+    bool unconfined;                     /* engines are started without the sandbox */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */
