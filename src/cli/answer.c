@@ -1,5 +1,7 @@
 #include "cli/answer.h"
 
+#include "cli/text.h"
+
 #include <errno.h>
 
 static const char *const answer_via_names[] = {
@@ -176,17 +178,20 @@ json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, const struc
 
 static void answer_packages_text(const struct answer *a)
 {
-    printf("3 ROCm package?   ");
-    size_t shown = 0;
+    const char *label = "3 ROCm package?   ";
     for (size_t i = 0; i < a->n_packages; i++) {
         const struct answer_package *p = &a->package[i];
         if (!p->row->installable)
             continue;
-        printf("%s%.*s (%s %.*s, runtime %.*s)", shown++ ? "\n                  " : "",
-               STR_ARG(p->row->id), p->via == GFX_VIA_EXACT ? "holds" : answer_via_names[p->via],
-               STR_ARG(p->used), STR_ARG(p->row->runtime));
+        text_print(stdout, "%-18s" TEXT_HANG "%.*s (%s %.*s, runtime %.*s)", label,
+                   STR_ARG(p->row->id),
+                   p->via == GFX_VIA_EXACT ? "holds" : answer_via_names[p->via], STR_ARG(p->used),
+                   STR_ARG(p->row->runtime));
+        label = "";
     }
-    puts(shown ? "" : "none that can be installed here holds code for it");
+    if (label[0])
+        text_print(stdout, "%s" TEXT_HANG "none that can be installed here holds code for it",
+                   label);
 }
 
 static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const struct answer *a,
@@ -201,13 +206,12 @@ static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const
             hidden++;
             continue;
         }
-        printf("  note: %.*s", STR_ARG(q->text));
-        if (q->remedy.n)
-            printf(" Remedy: %.*s", STR_ARG(q->remedy));
-        putchar('\n');
+        text_print(stdout, "  note: " TEXT_HANG "%.*s%s%.*s", STR_ARG(q->text),
+                   q->remedy.n ? " Remedy: " : "", STR_ARG(q->remedy));
     }
     if (hidden)
-        printf("  %zu note%s on this target with --verbose\n", hidden, hidden == 1 ? "" : "s");
+        text_print(stdout, "  %zu note%s on this target with --verbose", hidden,
+                   hidden == 1 ? "" : "s");
 }
 
 void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a,
@@ -216,14 +220,18 @@ void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct a
     struct str generation = a->target ? a->target->generation
                             : a->card ? a->card->generation
                                       : STR_NONE;
-    printf("1 Which family?   %.*s", STR_ARG(generation));
     if (a->target)
-        printf(", %.*s (%.*s)\n2 Which gfx?      %.*s\n", STR_ARG(a->target->family),
-               STR_ARG(a->target->asics), STR_ARG(a->target->gfx));
+        text_print(stdout,
+                   "1 Which family?   " TEXT_HANG
+                   "%.*s, %.*s (%.*s)\n2 Which gfx?      " TEXT_STRONG "%.*s" TEXT_END,
+                   STR_ARG(generation), STR_ARG(a->target->family), STR_ARG(a->target->asics),
+                   STR_ARG(a->target->gfx));
     else
-        printf("\n2 Which gfx?      none: %s\n", a->no_gfx_reason);
+        text_print(stdout, "1 Which family?   %.*s\n2 Which gfx?      " TEXT_HANG "none: %s",
+                   STR_ARG(generation), a->no_gfx_reason);
     answer_packages_text(a);
-    printf("4 If unavailable? %sthe CPU\n", a->vulkan_works ? "Vulkan, then " : "");
-    printf("5 Vulkan works?   %s: %s\n", a->vulkan_works ? "yes" : "no", a->vulkan_reason);
+    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %s",
+               a->vulkan_works ? "Vulkan, then " : "", a->vulkan_works ? "yes" : "no",
+               a->vulkan_reason);
     answer_quirks_text(tables, os, a, verbose);
 }

@@ -60,15 +60,16 @@ struct cli_command {
     const char *words; /* "[QUERY]"; "" none */
     size_t min_words, max_words;
     const char *summary;              /* one line */
-    const char *about;                /* paragraphs for --help and the manual page */
+    const char *about;                /* for --help and the manual page: a line is a paragraph, with
+                                         TEXT_HANG one of a list */
     const struct cli_option *options; /* ends with a NULL name */
     /* An exit code, or a negative error with *err filled. */
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
 };
 
-extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_detect,
-    cli_command_doctor, cli_command_explain, cli_command_inspect, cli_command_plan, cli_command_run,
-    cli_command_storage, cli_command_table;
+extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_complete,
+    cli_command_detect, cli_command_doctor, cli_command_explain, cli_command_inspect,
+    cli_command_plan, cli_command_run, cli_command_storage, cli_command_table, cli_command_update;
 
 /* Not 0 once the user wants us to end: the number of the signal. Written by the handler alone. */
 extern volatile sig_atomic_t cli_cancelled;
@@ -78,7 +79,9 @@ void cli_catch_signals(void);
 /* The whole program. */
 int cli_main(int argc, char **argv);
 
-/* All commands, ending with a NULL. */
+/* A command by its name; NULL none. */
+const struct cli_command *cli_find_command(const char *name);
+/* All commands for people, ending with a NULL. */
 const struct cli_command *const *cli_commands(void);
 
 /* Parse options and words of a command: CLI_DONE, or -GFXB_E_USAGE. */
@@ -96,6 +99,9 @@ void cli_command_help(const struct cli_command *command, FILE *out);
 int cli_root(struct cli *cli, const struct root **ret_root, struct gfxb_error *err);
 int cli_tables(struct cli *cli, const struct gfx_tables **ret_tables, struct gfxb_error *err);
 int cli_machine(struct cli *cli, const struct machine **ret_machine, struct gfxb_error *err);
+
+/* Every rule of `table check`. */
+int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err);
 
 /* Print one JSON object with "schema": 1 first, and take over the reference. */
 int cli_print_json(json_t *object, struct gfxb_error *err);

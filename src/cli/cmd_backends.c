@@ -1,3 +1,4 @@
+#include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -73,15 +74,15 @@ static void backends_list_text(const struct path *path)
         if (told[c->backend])
             continue;
         told[c->backend] = true;
-        printf("llamacpp:%-16s %-9s %s\n", plan_backend_name(c->backend), plan_state_name(c->state),
-               c->reason);
+        text_print(stdout, "llamacpp:%-16s %-9s " TEXT_HANG "%s", plan_backend_name(c->backend),
+                   plan_state_name(c->state), c->reason);
     }
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
         char size[32];
         report_bytes_text(p->bytes, size, sizeof(size));
-        printf("installed: %s %s, %s%s, %.12s\n", p->id, p->version ? p->version : "", size,
-               p->pinned ? ", pinned" : "", p->digest);
+        text_print(stdout, "installed: " TEXT_HANG "%s %s, %s%s, %.12s", p->id,
+                   p->version ? p->version : "", size, p->pinned ? ", pinned" : "", p->digest);
     }
 }
 
@@ -176,10 +177,10 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     if (result < 0)
         return result;
     if (!proof.passed)
-        fprintf(stderr, "gfxbridge: %s is installed and failed its proof: %s\n", c->package,
-                proof.sentence);
+        text_print(stderr, "gfxbridge: %s is installed and failed its proof: %s", c->package,
+                   proof.sentence);
     else if (!cli->json)
-        printf("%s is installed and proven: %s\n", c->package, proof.shown);
+        text_print(stdout, "%s is installed and proven: %s", c->package, proof.shown);
     result = proof.passed ? CLI_DONE : CLI_PROOF_FAILED;
     if (cli->json && cli_print_json(backends_proof_json(c, &proof), err) < 0)
         result = CLI_FAILED;
@@ -228,7 +229,8 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
     else if (cli->json)
         result = cli_print_json(report_json_choice(path.running), err);
     else
-        printf("%s is installed and proven: %s\n", path.package->id, path.running->reason);
+        text_print(stdout, "%s is installed and proven: %s", path.package->id,
+                   path.running->reason);
     path_done(&path);
     return result;
 }
@@ -247,8 +249,8 @@ static int backends_verify_choice(const struct path_request *r, struct path *pat
     if (results)
         json_array_append_new(results, backends_proof_json(c, &proof));
     else
-        printf("%s with %s: %s\n", plan_backend_name(c->backend), c->package,
-               proof.passed ? proof.shown : proof.sentence);
+        text_print(stdout, "%s with %s: %s", plan_backend_name(c->backend), c->package,
+                   proof.passed ? proof.shown : proof.sentence);
     engine_proof_done(&proof);
     return 0;
 }
@@ -316,7 +318,7 @@ static int backends_remove(struct cli *cli, struct path_request *r, const struct
     if (result == 0 && removed == 0)
         return error_set(err, ENOENT, "no package of %s is installed", args->word[1]);
     if (result == 0 && !cli->quiet)
-        fprintf(stderr, "removed %zu package%s\n", removed, removed == 1 ? "" : "s");
+        text_print(stderr, "removed %zu package%s", removed, removed == 1 ? "" : "s");
     return result;
 }
 
@@ -396,13 +398,14 @@ const struct cli_command cli_command_backends = {
     .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
-    .about = "list       every backend with its state, and what is installed\n"
-             "install    bring the best package of a backend here and prove it; or, without the\n"
-             "           network, an archive (FILE), or a directory or llama-server, which stays\n"
-             "           where it is\n"
-             "verify     prove what is installed again, also what failed before\n"
-             "remove     remove the packages of a backend\n"
-             "use        prefer one installed package (DIGEST or its beginning); 'none' ends that",
+    .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
+             "install    " TEXT_HANG
+             "bring the best package of a backend here and prove it; or, without the network, an "
+             "archive (FILE), or a directory or llama-server, which stays where it is\n"
+             "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
+             "remove     " TEXT_HANG "remove the packages of a backend\n"
+             "use        " TEXT_HANG
+             "prefer one installed package (DIGEST or its beginning); 'none' ends that",
     .options = backends_options,
     .run = backends_run,
 };

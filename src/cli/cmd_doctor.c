@@ -1,3 +1,4 @@
+#include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -8,6 +9,12 @@ static const char *const doctor_severities[] = {
     [DOCTOR_BLOCK] = "block",
     [DOCTOR_WARN] = "warn",
     [DOCTOR_INFO] = "info",
+};
+
+static const char *const doctor_styles[] = {
+    [DOCTOR_BLOCK] = TEXT_BAD,
+    [DOCTOR_WARN] = TEXT_WARN,
+    [DOCTOR_INFO] = "",
 };
 
 /* Where findings go: a JSON array, or lines. */
@@ -23,10 +30,11 @@ static void doctor_report_finding(void *context, const struct doctor_finding *f)
     struct doctor_report *report = context;
     report->ok &= f->severity == DOCTOR_INFO;
     if (!report->findings) {
-        printf("%-5s %s [%s]\n      %s\n", doctor_severities[f->severity], f->what, f->code,
-               f->why);
+        text_print(stdout, "%s%-5s" TEXT_END " " TEXT_HANG "%s [%s]\n      %s",
+                   doctor_styles[f->severity], doctor_severities[f->severity], f->what, f->code,
+                   f->why);
         if (f->remedy[0])
-            printf("      remedy: %s\n", f->remedy);
+            text_print(stdout, "      remedy: " TEXT_HANG TEXT_STRONG "%s" TEXT_END, f->remedy);
         return;
     }
     json_t *object = json_object();
@@ -114,8 +122,8 @@ static int doctor_text(struct cli *cli, const struct cli_args *args, struct gfxb
         doctor_report_finding(&report, &f);
     }
     if (n == 0 && !report.findings)
-        printf("No known cause fits this message. gfxbridge doctor without a text examines this "
-               "computer.\n");
+        text_print(stdout, "No known cause fits this message. gfxbridge doctor without a text "
+                           "examines this computer.");
     return doctor_finish(&report, err);
 }
 
@@ -191,7 +199,7 @@ static int doctor_computer(struct cli *cli, struct gfxb_error *err)
         return result;
     }
     if (!report.findings && report.ok)
-        printf("Nothing stands in the way.\n");
+        text_print(stdout, TEXT_GOOD "Nothing stands in the way." TEXT_END);
     return doctor_finish(&report, err);
 }
 
@@ -205,10 +213,10 @@ const struct cli_command cli_command_doctor = {
     .words = "[TEXT...]",
     .max_words = SIZE_MAX,
     .summary = "every problem found, each with its remedy",
-    .about = "Examines this computer (or --sysroot) and tells what stands in the way of each\n"
-             "backend, with the remedy as a command to copy. With TEXT, an error message pasted\n"
-             "from any program of this field (- reads it from standard input), its known causes\n"
-             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also\n"
-             "for a TEXT that is not recognised.",
+    .about = "Examines this computer (or --sysroot) and tells what stands in the way of each "
+             "backend, with the remedy as a command to copy. With TEXT, an error message pasted "
+             "from any program of this field (- reads it from standard input), its known causes "
+             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also for "
+             "a TEXT that is not recognised.",
     .run = doctor_run,
 };

@@ -1,4 +1,5 @@
 #include "cli/answer.h"
+#include "cli/text.h"
 
 #include <errno.h>
 
@@ -132,6 +133,7 @@ static void explain_cards_text(const struct explain *e, const struct answer *a)
     enum { SHOWN = 4 };
     size_t n = 0;
     struct str last = STR_NONE;
+    struct buf CLEAN_BUF line = BUF_INIT(4000);
     for (size_t i = 0; i < e->n_cards; i++) {
         const struct gfx_card *card = e->card[i];
         struct str gfx = a->target ? a->target->gfx : STR_NONE;
@@ -139,18 +141,22 @@ static void explain_cards_text(const struct explain *e, const struct answer *a)
             continue;
         last = card->name;
         if (n++ < SHOWN)
-            printf("%s%.*s (1002:%04x)", n > 1 ? ", " : "", STR_ARG(card->name), card->device);
+            buf_addf(&line, "%s%.*s (1002:%04x)", n > 1 ? ", " : "", STR_ARG(card->name),
+                     card->device);
     }
     if (n > SHOWN)
-        printf(" and %zu more", n - SHOWN);
+        buf_addf(&line, " and %zu more", n - SHOWN);
     if (n)
-        putchar('\n');
+        text_print(stdout, "%s", buf_text(&line));
 }
 
 static void explain_text(const struct cli *cli, const struct explain *e)
 {
-    if (e->ambiguous)
-        printf("The query fits several chips: the PCI id (gfxbridge detect) tells which.\n\n");
+    if (e->ambiguous) {
+        text_print(stdout,
+                   "The query fits several chips: the PCI id (gfxbridge detect) tells which.");
+        putchar('\n');
+    }
     for (size_t i = 0; i < e->n_answers; i++) {
         if (i)
             putchar('\n');
@@ -173,7 +179,7 @@ static int explain_run(struct cli *cli, const struct cli_args *args, struct gfxb
         explain_text(cli, &e);
     explain_done(&e);
     if (result == -GFXB_E_NO_GPU) {
-        fprintf(stderr, "gfxbridge: %s\n", err->text);
+        text_print(stderr, "gfxbridge: %s", err->text);
         return CLI_NOTHING_USABLE;
     }
     return result;
@@ -184,10 +190,10 @@ const struct cli_command cli_command_explain = {
     .words = "[QUERY]",
     .max_words = 1,
     .summary = "the five questions for a card, a gfx target or this computer",
-    .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan\n"
-             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an\n"
-             "LLVM target, a family with its last digit an X, a generation, or a retail name in\n"
-             "quotes; without it, this computer. A name that several chips share gives all of\n"
+    .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan "
+             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an "
+             "LLVM target, a family with its last digit an X, a generation, or a retail name in "
+             "quotes; without it, this computer. A name that several chips share gives all of "
              "them. --os windows answers from those rows.",
     .run = explain_run,
 };

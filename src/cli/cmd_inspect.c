@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "package/package.h"
 
 enum inspect_option { INSPECT_NO_DIGEST };
@@ -79,23 +80,13 @@ static int inspect_print_json(const struct machine *m, const char *path,
     return cli_print_json(o, err);
 }
 
-/* Paths come out of foreign archives: nothing of them may steer a terminal. */
-static void inspect_print_plain(const char *text)
-{
-    for (; *text; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
-
 static void inspect_print_names(const char *label, const struct names *names)
 {
-    if (!names->n)
-        return;
-    printf("%-12s", label);
-    for (size_t i = 0; i < names->n; i++) {
-        putchar(' ');
-        inspect_print_plain(names->name[i]);
-    }
-    putchar('\n');
+    struct buf CLEAN_BUF line = BUF_INIT(1 << 20);
+    for (size_t i = 0; i < names->n; i++)
+        buf_addf(&line, " %s", names->name[i]);
+    if (names->n)
+        text_print(stdout, "%-12s" TEXT_HANG "%s", label, buf_text(&line));
 }
 
 static void inspect_print_missing(const struct machine *m, const struct inspection *found)
@@ -103,9 +94,8 @@ static void inspect_print_missing(const struct machine *m, const struct inspecti
     for (size_t i = 0; i < found->unresolved.n; i++) {
         char command[256];
         inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
-        printf("%-12s ", "missing");
-        inspect_print_plain(found->unresolved.name[i]);
-        printf("%s%s\n", command[0] ? ": " : "", command);
+        text_print(stdout, "missing      " TEXT_HANG "%s%s%s", found->unresolved.name[i],
+                   command[0] ? ": " : "", command);
     }
 }
 
@@ -114,27 +104,25 @@ static void inspect_print_text(const struct machine *m, const char *path,
 {
     char size[32];
     report_bytes_text(found->size, size, sizeof(size));
-    printf("%s: %s, %s\n", path, package_inspect_kind_name(found->kind), size);
+    text_print(stdout, "%s: %s, %s", path, package_inspect_kind_name(found->kind), size);
     if (found->sha256[0])
-        printf("%-12s %s\n", "sha256", found->sha256);
+        text_print(stdout, "sha256       %s", found->sha256);
     inspect_print_names("gfx", &found->gfx);
     if (found->n_code || found->bundles.kpack)
-        printf("%-12s %u plain, %u compressed, %u split off\n", "bundles", found->bundles.plain,
-               found->bundles.compressed, found->bundles.kpack);
+        text_print(stdout, "bundles      %u plain, %u compressed, %u split off",
+                   found->bundles.plain, found->bundles.compressed, found->bundles.kpack);
     inspect_print_names("rocBLAS", &found->blas.rocblas);
     inspect_print_names("hipBLASLt", &found->blas.hipblaslt);
     if (found->glibc[0])
-        printf("%-12s %s%s\n", "glibc", found->glibc, found->own_libc ? " (brings its own)" : "");
+        text_print(stdout, "glibc        %s%s", found->glibc,
+                   found->own_libc ? " (brings its own)" : "");
     if (found->glibcxx[0])
-        printf("%-12s %s\n", "GLIBCXX", found->glibcxx);
+        text_print(stdout, "GLIBCXX      %s", found->glibcxx);
     inspect_print_names("needs", &found->needed);
     inspect_print_missing(m, found);
     inspect_print_names("programs", &found->executables);
-    for (size_t i = 0; i < found->problems.n; i++) {
-        printf("%-12s ", "problem");
-        inspect_print_plain(found->problems.name[i]);
-        putchar('\n');
-    }
+    for (size_t i = 0; i < found->problems.n; i++)
+        text_print(stdout, "problem      " TEXT_HANG "%s", found->problems.name[i]);
 }
 
 static int inspect_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
@@ -165,10 +153,10 @@ const struct cli_command cli_command_inspect = {
     .min_words = 1,
     .max_words = 1,
     .summary = "what is really inside a package",
-    .about =
-        "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file\n"
-        "and says which gfx targets it holds code for, which C library and other libraries it\n"
-        "needs, what it can start, its size and its sha256. Nothing of it is run or installed.",
+    .about = "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file "
+             "and says which gfx targets it holds code for, which C library and other libraries it "
+             "needs, what it can start, its size and its sha256. Nothing of it is run or "
+             "installed.",
     .options = inspect_options_table,
     .run = inspect_run,
 };

@@ -1,3 +1,5 @@
+#include "cli/chat.h"
+#include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
@@ -60,8 +62,9 @@ static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
     }
 }
 
+/* *ret_chat: may it be a chat? and then: is it one, as no prompt was given? */
 static int run_read_words(const struct cli_args *args, const char **ret_model, struct buf *prompt,
-                          struct gfxb_error *err)
+                          bool *ret_chat, struct gfxb_error *err)
 {
     size_t i = 0;
     if (args->n_words && run_is_model(args->word[0])) {
@@ -72,6 +75,9 @@ static int run_read_words(const struct cli_args *args, const char **ret_model, s
     }
     for (bool first = true; i < args->n_words; i++, first = false)
         buf_addf(prompt, "%s%s", first ? "" : " ", args->word[i]);
+    if (prompt->n == 0 && *ret_chat)
+        return 0;
+    *ret_chat = false;
     int result = prompt->n ? 0 : run_read_stdin(prompt, err);
     if (result < 0)
         return result;
@@ -123,18 +129,6 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
     return cli_print_json(answer, err);
 }
 
-static void run_tell_path(const struct path *path)
-{
-    char device[256];
-    engine_places_text(&path->places, device, sizeof(device));
-    fprintf(stderr, "path: %s on %s, package %s %s, proven on this computer\n",
-            plan_backend_name(path->running->backend), device, path->package->id,
-            path->package->version ? path->package->version : "");
-    cli_why_not(path->plan, path->running);
-    for (char *const *w = path->running->warning; *w; w++)
-        fprintf(stderr, "note: %s\n", *w);
-}
-
 static int run_ask(const struct cli *cli, const struct path *path, const char *prompt,
                    unsigned max_tokens, bool with_defaults, struct gfxb_error *err)
 {
@@ -155,7 +149,7 @@ static int run_ask(const struct cli *cli, const struct path *path, const char *p
     if (cli->json)
         result = run_print_json(path, &reply, err);
     else if (!cli->quiet)
-        run_tell_path(path);
+        cli_tell_path(path);
     engine_reply_done(&reply);
     return result;
 }
@@ -179,10 +173,11 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
     const char *model = NULL;
+    bool chat = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
     cli_catch_signals();
     int result = run_max_tokens(args, &max_tokens, err);
     if (result == 0)
-        result = run_read_words(args, &model, &prompt, err);
+        result = run_read_words(args, &model, &prompt, &chat, err);
     if (result == 0)
         result = cli_path_request(cli, args, &request, err);
     if (result < 0)
@@ -192,6 +187,8 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     result = path_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
+    else if (chat)
+        result = chat_run(cli, &path, max_tokens, model != NULL, err);
     else
         result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model != NULL, err);
     path_done(&path);
@@ -203,9 +200,10 @@ const struct cli_command cli_command_run = {
     .words = "[MODEL.gguf] [PROMPT...]",
     .max_words = SIZE_MAX,
     .summary = "answer one prompt on the best proven path",
-    .about = "Plans, installs an engine package when none is there, proves it on this computer,\n"
-             "and answers. Without MODEL the built-in canary answers; without PROMPT standard\n"
-             "input is read. The answer goes to stdout; progress, the path that was taken and the\n"
+    .about = "Plans, installs an engine package when none is there, proves it on this computer, "
+             "and answers. Without MODEL the built-in canary answers; without PROMPT standard "
+             "input is read, or a terminal becomes a chat. The answer goes to stdout; progress, "
+             "the path that was taken and the "
              "reason for each better path that was not go to stderr.",
     .options = run_options,
     .run = run_run,

@@ -1,3 +1,4 @@
+#include "cli/text.h"
 #include "cli/wish.h"
 
 #include <dirent.h>
@@ -9,8 +10,9 @@ static const struct storage_place {
     const char *name;
     const char *kind;
 } storage_places[] = {
-    {"cache", "caches"},  {"canary", "canary"}, {"packages", "packages"},
-    {"proofs", "proofs"}, {"run", "run"},
+    {"cache", "caches"},      {"canary", "canary"}, {"chat-history", "history"},
+    {"packages", "packages"}, {"proofs", "proofs"}, {"run", "run"},
+    {"tables", "tables"},
 };
 
 #define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */
@@ -37,10 +39,11 @@ static void storage_print(const struct storage_item *item, json_t *items)
         return;
     }
     report_bytes_text(item->bytes, size, sizeof(size));
-    printf("%10s  %-9s %s%s\n", item->bytes ? size : "0 B", item->kind, item->name,
-           item->remark   ? item->remark
-           : item->in_use ? ""
-                          : " (prune removes it)");
+    text_print(stdout, "%10s  %-9s " TEXT_HANG "%s%s", item->bytes ? size : "0 B", item->kind,
+               item->name,
+               item->remark   ? item->remark
+               : item->in_use ? ""
+                              : " (prune removes it)");
 }
 
 /* A package is superseded when a newer one of the same id is there and nobody pinned it. The list
@@ -138,7 +141,8 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
                               err);
     char size[32];
     report_bytes_text(total, size, sizeof(size));
-    printf("%10s  in gfxbridge's places below %s\n", total ? size : "0 B", cli->data_dir);
+    text_print(stdout, "%10s  " TEXT_HANG "in gfxbridge's places below %s", total ? size : "0 B",
+               cli->data_dir);
     return CLI_DONE;
 }
 
@@ -251,8 +255,8 @@ const struct cli_command cli_command_storage = {
     .words = "[prune]",
     .max_words = 1,
     .summary = "what packages, models and proofs take on disk",
-    .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes\n"
-             "caches and packages that a newer one of the same kind replaced; nothing that is in\n"
+    .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes "
+             "caches and packages that a newer one of the same kind replaced; nothing that is in "
              "use, and nothing that gfxbridge did not make.",
     .run = storage_run,
 };

@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -53,8 +54,8 @@ static int table_show(const struct cli *cli, struct gfxb_error *err)
     const struct gfx_tables *t = cli->tables;
     json_t *targets = cli->json ? json_array() : NULL;
     if (!targets)
-        printf("%-10s %-22s %-9s %5s  %-10s %s\n", "gfx", "generation", "family", "cards", "ROCm",
-               "Vulkan");
+        text_print(stdout, "%-10s %-22s %-9s %5s  %-10s %s", "gfx", "generation", "family", "cards",
+                   "ROCm", "Vulkan");
     for (size_t i = 0; i < t->n_targets; i++) {
         const struct gfx_target *target = &t->target[i];
         if (target->covers.n)
@@ -62,9 +63,9 @@ static int table_show(const struct cli *cli, struct gfxb_error *err)
         if (targets)
             json_array_append_new(targets, table_target_json(t, target, cli->os));
         else
-            printf("%-10.*s %-22.22s %-9.*s %5u  %-10s %.*s\n", STR_ARG(target->gfx),
-                   target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
-                   table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
+            text_print(stdout, "%-10.*s %-22.22s %-9.*s %5u  %-10s %.*s", STR_ARG(target->gfx),
+                       target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
+                       table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
     }
     if (targets)
         return cli_print_json(json_pack("{s:o}", "targets", targets), err);
@@ -84,11 +85,17 @@ static int table_check_conditions(const struct gfx_tables *t, struct gfxb_error 
     return 0;
 }
 
+int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err)
+{
+    int result = gfx_tables_check(tables, err);
+    if (result == 0)
+        result = table_check_conditions(tables, err);
+    return result;
+}
+
 static int table_check(const struct cli *cli, const struct gfx_tables *t, struct gfxb_error *err)
 {
-    int result = gfx_tables_check(t, err);
-    if (result == 0)
-        result = table_check_conditions(t, err);
+    int result = cli_table_check(t, err);
     if (result == 0)
         result = engine_causes_check(err);
     if (result < 0)
@@ -98,8 +105,8 @@ static int table_check(const struct cli *cli, const struct gfx_tables *t, struct
                                         (int)t->n_targets, "cards", (int)t->n_cards, "packages",
                                         (int)t->n_packages, "quirks", (int)t->n_quirks),
                               err);
-    printf("the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks\n", t->n_targets,
-           t->n_cards, t->n_packages, t->n_quirks);
+    text_print(stdout, "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks",
+               t->n_targets, t->n_cards, t->n_packages, t->n_quirks);
     return CLI_DONE;
 }
 
@@ -161,9 +168,9 @@ const struct cli_command cli_command_table = {
     .words = "[check|FILE]",
     .max_words = 1,
     .summary = "the compatibility tables; prove them",
-    .about = "Without a word: one line a gfx target, with the number of its device ids, whether a\n"
-             "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only\n"
-             "other programs' packages) and whether Vulkan works. check proves every rule of the\n"
+    .about = "Without a word: one line a gfx target, with the number of its device ids, whether a "
+             "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "
+             "other programs' packages) and whether Vulkan works. check proves every rule of the "
              "tables; FILE proves a table of yours with the built-in others.",
     .run = table_run,
 };

@@ -1,5 +1,7 @@
-/* manual.c - prints gfxbridge(1) from the tables of commands and options that also make --help. */
+/* manual.c NAME - prints gfxbridge(1), or gfxbridge-COMMAND(1), from the tables of commands and
+ * options that also make --help. */
 #include "cli/cli.h"
+#include "cli/text.h"
 
 /* Text as roff: a leading dot or quote would be a request, a backslash an escape, '-' a hyphen. */
 static void manual_text(const char *text)
@@ -35,17 +37,48 @@ static void manual_options(const struct cli_option *options)
     }
 }
 
-static void manual_command(const struct cli_command *command)
+/* A line is a paragraph; one with a mark an entry of a list. */
+static void manual_about(const char *about)
 {
-    printf(".SS \"");
+    struct str rest = str_from(about), line;
+    while (str_cut(&rest, '\n', &line)) {
+        const char *mark = line.n ? memchr(line.p, TEXT_HANG[0], line.n) : NULL;
+        char *CLEAN_FREE label =
+            mark ? str_dup(str_trim((struct str){line.p, (size_t)(mark - line.p)})) : NULL;
+        if (label) {
+            line.n -= (size_t)(mark + 1 - line.p);
+            line.p = mark + 1;
+            fputs(".TP\n\\fB", stdout);
+            manual_text(label);
+            fputs("\\fR\n", stdout);
+        } else {
+            fputs(".PP\n", stdout);
+        }
+        char *CLEAN_FREE text = str_dup(line);
+        manual_text(text ? text : "");
+        putchar('\n');
+    }
+}
+
+static void manual_synopsis(const struct cli_command *command)
+{
+    fputs("\\fBgfxbridge ", stdout);
     manual_text(command->name);
-    if (command->words[0])
-        putchar(' ');
+    fputs("\\fR [\\fIOPTION\\fR...] ", stdout);
     manual_text(command->words);
-    fputs("\"\n.nf\n", stdout);
-    manual_text(command->about);
-    fputs("\n.fi\n", stdout);
-    manual_options(command->options);
+    putchar('\n');
+}
+
+static void manual_head(const char *name, const char *summary)
+{
+    fputs(".TH ", stdout);
+    for (const char *c = name; *c; c++)
+        putchar(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    printf(" 1 \"\" \"gfxbridge %s\" \"User Commands\"\n.SH NAME\n", GFXB_VERSION);
+    manual_text(name);
+    fputs(" \\- ", stdout);
+    manual_text(summary);
+    fputs("\n.SH SYNOPSIS\n", stdout);
 }
 
 static const struct manual_variable {
@@ -84,12 +117,34 @@ static void manual_environment(void)
     }
 }
 
-int main(void)
+static void manual_exit_status(void)
 {
-    printf(".TH GFXBRIDGE 1 \"\" \"gfxbridge %s\" \"User Commands\"\n", GFXB_VERSION);
-    fputs(".SH NAME\ngfxbridge \\- from a Radeon to an answered prompt, on the path that this "
-          "computer really supports\n"
-          ".SH SYNOPSIS\n\\fBgfxbridge\\fR [\\fIOPTION\\fR...] \\fICOMMAND\\fR [\\fIWORD\\fR...]\n"
+    fputs(".SH \"EXIT STATUS\"\n0 done; 1 failed, with one sentence on standard error; 2 usage; 3 "
+          "nothing usable found; 4 a proof failed and no fall\\-back was left; 130 interrupted.\n",
+          stdout);
+}
+
+/* gfxbridge-COMMAND(1) */
+static void manual_of_command(const char *page, const struct cli_command *command)
+{
+    manual_head(page, command->summary);
+    manual_synopsis(command);
+    fputs(".SH DESCRIPTION\n", stdout);
+    manual_about(command->about);
+    if (command->options && command->options->name)
+        fputs(".SH OPTIONS\n", stdout);
+    manual_options(command->options);
+    fputs(".PP\nThe options of every command are in gfxbridge(1).\n", stdout);
+    manual_exit_status();
+    fputs(".SH \"SEE ALSO\"\ngfxbridge(1)\n", stdout);
+}
+
+/* gfxbridge(1) */
+static void manual_of_program(const char *page)
+{
+    manual_head(page, "from a Radeon to an answered prompt, on the path that this computer really "
+                      "supports");
+    fputs("\\fBgfxbridge\\fR [\\fIOPTION\\fR...] \\fICOMMAND\\fR [\\fIWORD\\fR...]\n"
           ".SH DESCRIPTION\ngfxbridge finds the graphics cards of this computer and their gfx "
           "targets, picks an engine package that holds code for them, proves on this computer "
           "that it computes correctly there, and answers prompts with it: ROCm where it is truly "
@@ -97,14 +152,32 @@ int main(void)
           ".SH OPTIONS\n",
           stdout);
     manual_options(cli_global_options());
-    fputs(".SH COMMANDS\n", stdout);
-    for (const struct cli_command *const *c = cli_commands(); *c; c++)
-        manual_command(*c);
-    fputs(".SH \"EXIT STATUS\"\n0 done; 1 failed, with one sentence on standard error; 2 usage; 3 "
-          "nothing usable found; 4 a proof failed and no fall\\-back was left; 130 interrupted.\n",
-          stdout);
+    fputs(".SH COMMANDS\nEach has a page of its own, gfxbridge\\-COMMAND(1).\n", stdout);
+    for (const struct cli_command *const *c = cli_commands(); *c; c++) {
+        fputs(".TP\n", stdout);
+        manual_synopsis(*c);
+        manual_text((*c)->summary);
+        putchar('\n');
+    }
+    manual_exit_status();
     manual_environment();
     fputs(".SH FILES\n.TP\n\\fI~/.local/share/gfxbridge\\fR\npackages, proofs, the canary model\n",
           stdout);
+}
+
+int main(int argc, char **argv)
+{
+    static const char prefix[] = "gfxbridge-";
+    const char *page = argc > 1 ? argv[1] : "gfxbridge";
+    bool own = strncmp(page, prefix, sizeof(prefix) - 1) == 0;
+    const struct cli_command *command = own ? cli_find_command(page + sizeof(prefix) - 1) : NULL;
+    if (own && !command) {
+        fprintf(stderr, "manual: no such command: %s\n", page);
+        return 1;
+    }
+    if (command)
+        manual_of_command(page, command);
+    else
+        manual_of_program(page);
     return ferror(stdout) ? 1 : 0;
 }

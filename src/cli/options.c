@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/text.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -160,38 +161,48 @@ int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char
     return 0;
 }
 
+/* Help is wrapped also where it goes to a pager. */
+static size_t cli_help_width(FILE *out)
+{
+    enum { HELP_PIPED = 80 };
+    size_t width = text_width(out);
+    return width ? width : HELP_PIPED;
+}
+
 static void cli_option_help(const struct cli_option *options, FILE *out)
 {
     for (; options && options->name; options++) {
         char left[64];
         snprintf(left, sizeof(left), "--%s%s%s", options->name, options->value ? " " : "",
                  options->value ? options->value : "");
-        fprintf(out, "  %-28s %s\n", left, options->help);
+        text_wrap(out, cli_help_width(out), "  %-28s " TEXT_HANG "%s", left, options->help);
     }
 }
 
 void cli_help(FILE *out)
 {
-    fprintf(out, "gfxbridge: from a Radeon to an answered prompt, on the path that this computer "
-                 "really supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\n"
-                 "Commands:\n");
+    size_t width = cli_help_width(out);
+    text_wrap(out, width,
+              "gfxbridge: from a Radeon to an answered prompt, on the path that this computer "
+              "really supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\nCommands:");
     for (const struct cli_command *const *c = cli_commands(); *c; c++)
-        fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
-    fprintf(out, "\nOptions of every command:\n");
+        text_wrap(out, width, "  %-10s " TEXT_HANG "%s", (*c)->name, (*c)->summary);
+    text_wrap(out, width, "\nOptions of every command:");
     cli_option_help(cli_globals, out);
-    fprintf(out, "\ngfxbridge COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 usage, "
-                 "3 nothing usable\nfound, 4 a proof failed and no fall-back was left, "
-                 "130 interrupted.\n");
+    text_wrap(out, width,
+              "\ngfxbridge COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 "
+              "nothing usable found, 4 a proof failed and no fall-back was left, 130 interrupted.");
 }
 
 void cli_command_help(const struct cli_command *command, FILE *out)
 {
-    fprintf(out, "Usage: gfxbridge %s%s%s [OPTION...]\n\n%s\n", command->name,
-            command->words[0] ? " " : "", command->words, command->about);
+    size_t width = cli_help_width(out);
+    text_wrap(out, width, "Usage: gfxbridge %s%s%s [OPTION...]\n\n%s", command->name,
+              command->words[0] ? " " : "", command->words, command->about);
     if (command->options && command->options->name) {
-        fprintf(out, "\nOptions:\n");
+        text_wrap(out, width, "\nOptions:");
         cli_option_help(command->options, out);
     }
-    fprintf(out, "\nOptions of every command:\n");
+    text_wrap(out, width, "\nOptions of every command:");
     cli_option_help(cli_globals, out);
 }

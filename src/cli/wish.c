@@ -1,6 +1,7 @@
 #include "cli/wish.h"
 
 #include "cli/net.h"
+#include "cli/text.h"
 
 static int wish_read(const struct cli *cli, const struct cli_args *args, struct plan_wish *wish,
                      struct gfxb_error *err)
@@ -79,8 +80,21 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
             c->code == GFXB_E_POLICY)
             continue;
         told[c->backend] = true;
-        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
+        text_print(stderr, "not %s: %s", plan_backend_name(c->backend), c->reason);
     }
+}
+
+void cli_tell_path(const struct path *path)
+{
+    char device[256];
+    engine_places_text(&path->places, device, sizeof(device));
+    text_print(stderr,
+               TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
+               plan_backend_name(path->running->backend), device, path->package->id,
+               path->package->version ? path->package->version : "");
+    cli_why_not(path->plan, path->running);
+    for (char *const *w = path->running->warning; *w; w++)
+        text_print(stderr, "note: %s", *w);
 }
 
 int cli_nowhere(const struct cli *cli, const struct path *path, int result,
@@ -88,10 +102,10 @@ int cli_nowhere(const struct cli *cli, const struct path *path, int result,
 {
     if (!path->plan || path->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
         return result;
-    fprintf(stderr, "gfxbridge: %s\n", err->text);
+    text_print(stderr, "gfxbridge: %s", err->text);
     for (size_t i = 0; cli->verbose && i < path->plan->n_choices; i++) {
         const struct plan_choice *c = &path->plan->choice[i];
-        fprintf(stderr, "not %s: %s\n", plan_backend_name(c->backend), c->reason);
+        text_print(stderr, "not %s: %s", plan_backend_name(c->backend), c->reason);
     }
     return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
 }

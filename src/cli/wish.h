@@ -27,6 +27,9 @@ bool cli_is_unconfined(void);
  */
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
 
+/* The path that an engine runs on, its reasons and its notes, to stderr. */
+void cli_tell_path(const struct path *path);
+
 /* Exit code of a walk that ended nowhere, after its sentence (and with --verbose every backend's
  * reason) went to stderr; other failures are handed back as they are. */
 int cli_nowhere(const struct cli *cli, const struct path *path, int result,

@@ -71,5 +71,7 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
 
 /* Stops the engine and frees everything. */
 void path_done(struct path *path);
+/* The same for a path that path_plan made: there is no engine to stop. */
+void path_plan_done(struct path *path);
 
 #endif

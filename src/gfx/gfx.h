@@ -111,6 +111,9 @@ struct gfx_tables {
  */
 int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables,
                    struct gfxb_error *err);
+/* The same from several directories (NULL: none); each table from the first that holds it. */
+int gfx_tables_layered(const char *const *dirs, size_t n, struct gfx_tables **ret_tables,
+                       struct gfxb_error *err);
 void gfx_tables_free(struct gfx_tables *tables);
 
 /* One table from elsewhere: bytes stay the caller's and must live as long as the tables. */

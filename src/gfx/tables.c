@@ -197,7 +197,22 @@ static int set_read_file(struct gfx_set *set, enum gfx_table table, const char *
     return 1;
 }
 
-int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables, struct gfxb_error *err)
+/* From the first of these directories that holds it: 1 read, 0 in none. */
+static int set_find_file(struct gfx_set *set, enum gfx_table table, const char *const *dirs,
+                         size_t n, struct gfxb_error *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < n && result == 0; i++) {
+        free(set->path[table]);
+        set->path[table] = NULL;
+        if (dirs[i])
+            result = set_read_file(set, table, dirs[i], err);
+    }
+    return result;
+}
+
+int gfx_tables_layered(const char *const *dirs, size_t n_dirs, struct gfx_tables **ret_tables,
+                       struct gfxb_error *err)
 {
     struct gfx_set *set = set_new();
     if (!set)
@@ -205,8 +220,8 @@ int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables, str
     struct gfx_table_source source[GFX_TABLES];
     size_t n = 0;
     int result = 0;
-    for (unsigned i = 0; override_dir && result >= 0 && i < GFX_TABLES; i++) {
-        result = set_read_file(set, (enum gfx_table)i, override_dir, err);
+    for (unsigned i = 0; result >= 0 && i < GFX_TABLES; i++) {
+        result = set_find_file(set, (enum gfx_table)i, dirs, n_dirs, err);
         if (result > 0)
             source[n++] = (struct gfx_table_source){(enum gfx_table)i, set->path[i],
                                                     buf_view(&set->bytes[i])};
@@ -219,4 +234,9 @@ int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables, str
     }
     *ret_tables = &set->view;
     return 0;
+}
+
+int gfx_tables_new(const char *override_dir, struct gfx_tables **ret_tables, struct gfxb_error *err)
+{
+    return gfx_tables_layered(&override_dir, 1, ret_tables, err);
 }

@@ -41,6 +41,13 @@ def readme_names_every_command():
     assert not missing, missing
 
 
+def every_command_has_a_page():
+    with open(os.path.join(SOURCE, "src", "cli", "meson.build"), encoding="utf-8") as f:
+        listed = f.read().split("manual_pages = [")[1].split("]")[0]
+    pages = re.findall(r"'gfxbridge-([a-z]+)'", listed)
+    assert pages == commands(), set(pages) ^ set(commands())
+
+
 def version_is_one():
     version = call("--version").stdout.split()[1]
     assert re.search(rf"version: '{re.escape(version)}'", read("meson.build")), version
@@ -67,6 +74,7 @@ def support_table_is_current():
 tap.run([
     ("docs/reasons.md has exactly the codes of the header", reasons),
     ("every command has its own --help", every_command_has_help),
+    ("every command has a manual page", every_command_has_a_page),
     ("README names every command", readme_names_every_command),
     ("one version everywhere", version_is_one),
     ("README's support table is the one of data/", support_table_is_current),

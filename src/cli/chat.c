@@ -1,0 +1,322 @@
+#include "cli/chat.h"
+
+#include "cli/chat_image.h"
+#include "cli/text.h"
+#include "cli/wish.h"
+
+#include <errno.h>
+#include <histedit.h>
+
+enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
+
+#define CHAT_BLOCK "\"\"\"" /* begins and ends a message of several lines */
+
+struct chat {
+    struct cli *cli;
+    const struct path *path;
+    unsigned max_tokens;
+    bool with_defaults; /* the model's own sampling; else greedy */
+    EditLine *line;
+    History *history;
+    char *history_file; /* NULL: this user has no home */
+    json_t *messages;   /* the conversation so far */
+    json_t *images;     /* content parts for the next message */
+    bool more;          /* inside a message of several lines */
+    bool end;
+};
+
+static char *chat_prompt(EditLine *line)
+{
+    static char first[] = ">>> ", next[] = "... ";
+    struct chat *chat = NULL;
+    el_get(line, EL_CLIENTDATA, &chat);
+    return chat->more ? next : first;
+}
+
+/* ---- words that begin with a slash ---- */
+
+static void chat_help(struct chat *chat, struct str rest);
+
+static void chat_clear(struct chat *chat, struct str rest)
+{
+    json_array_clear(chat->messages);
+    json_array_clear(chat->images);
+    text_print(stdout, "The conversation begins anew.");
+}
+
+static void chat_system(struct chat *chat, struct str rest)
+{
+    json_t *message =
+        json_pack("{s:s, s:s%}", "role", "system", "content", rest.n ? rest.p : "", rest.n);
+    if (!message || json_array_append_new(chat->messages, message) < 0)
+        text_print(stderr, "This is no UTF-8 text.");
+}
+
+static void chat_image(struct chat *chat, struct str rest)
+{
+    char *CLEAN_FREE file = str_dup(rest);
+    struct gfxb_error err = {0};
+    json_t *part = NULL;
+    if (chat_image_read(file ? file : "", &part, &err) < 0) {
+        text_print(stderr, "%s", err.text);
+        return;
+    }
+    json_array_append_new(chat->images, part);
+    text_print(stdout, "%s goes with your next message.", file);
+}
+
+static void chat_path(struct chat *chat, struct str rest)
+{
+    cli_tell_path(chat->path);
+}
+
+static void chat_bye(struct chat *chat, struct str rest)
+{
+    chat->end = true;
+}
+
+static const struct chat_word {
+    const char *name, *help;
+    void (*run)(struct chat *chat, struct str rest);
+} chat_words[] = {
+    {"/help", "this", chat_help},
+    {"/path", "which backend and device answers, and why not a better one", chat_path},
+    {"/image", "FILE: show this picture (PNG, JPEG, WebP, GIF) with the next message", chat_image},
+    {"/system", "TEXT: tell the model how to behave", chat_system},
+    {"/clear", "forget the conversation", chat_clear},
+    {"/bye", "end (as does Ctrl-D)", chat_bye},
+};
+
+static void chat_help(struct chat *chat, struct str rest)
+{
+    for (size_t i = 0; i < sizeof(chat_words) / sizeof(chat_words[0]); i++)
+        text_print(stdout, "  %-8s " TEXT_HANG "%s", chat_words[i].name, chat_words[i].help);
+    text_print(stdout, "Several lines: begin and end them with " CHAT_BLOCK
+                       ", or end a line with \\. Ctrl-C stops an answer.");
+}
+
+static void chat_command(struct chat *chat, struct str line)
+{
+    struct str rest = line, word;
+    if (!str_word(&rest, &word))
+        return;
+    for (size_t i = 0; i < sizeof(chat_words) / sizeof(chat_words[0]); i++) {
+        if (str_is(word, chat_words[i].name)) {
+            chat_words[i].run(chat, str_trim(rest));
+            return;
+        }
+    }
+    text_print(stderr, "There is no %.*s; /help shows what there is.", STR_ARG(word));
+}
+
+/* ---- a message ---- */
+
+static int chat_write(bool *thought, struct str piece, bool thinking)
+{
+    if (thinking != *thought && !thinking)
+        putchar('\n');
+    if (thinking != *thought)
+        text_style(stdout, thinking ? TEXT_FAINT : TEXT_END);
+    *thought = thinking;
+    fwrite(piece.p, 1, piece.n, stdout);
+    return fflush(stdout) == 0 ? 0 : -errno;
+}
+
+static int chat_add_message(struct chat *chat, struct str text)
+{
+    json_t *content = json_stringn(text.p ? text.p : "", text.n);
+    if (content && json_array_size(chat->images)) {
+        json_t *part = json_pack("{s:s, s:o}", "type", "text", "text", content);
+        json_array_insert_new(chat->images, 0, part);
+        content = chat->images;
+        chat->images = json_array();
+    }
+    json_t *message = json_pack("{s:s, s:o}", "role", "user", "content", content);
+    return message && json_array_append_new(chat->messages, message) == 0 ? 0 : -EILSEQ;
+}
+
+/* An answer that was stopped stays in the conversation as far as it came. */
+static void chat_keep_answer(struct chat *chat, const char *text)
+{
+    json_array_append_new(chat->messages,
+                          json_pack("{s:s, s:s}", "role", "assistant", "content", text));
+}
+
+/* Collects what was shown, so that a stopped answer is known too. */
+struct chat_answer {
+    struct buf text;
+    bool thinking;
+};
+
+static int chat_show(void *context, struct str piece, bool thinking)
+{
+    struct chat_answer *answer = context;
+    if (!thinking)
+        buf_add_str(&answer->text, piece);
+    return chat_write(&answer->thinking, piece, thinking);
+}
+
+static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
+{
+    if (chat_add_message(chat, text) < 0) {
+        text_print(stderr, "This is no UTF-8 text.");
+        return 0;
+    }
+    char *CLEAN_FREE messages = json_dumps(chat->messages, JSON_COMPACT);
+    if (!messages)
+        return error_set(err, ENOMEM, "out of memory");
+    struct chat_answer answer = {.text = BUF_INIT(CHAT_MESSAGE_MAX)};
+    struct engine_chat request = {.messages = messages,
+                                  .max_tokens = chat->max_tokens,
+                                  .temperature = chat->with_defaults ? -1 : 0,
+                                  .on_text = chat_show,
+                                  .context = &answer,
+                                  .cancel = &cli_cancelled,
+                                  .log = &chat->cli->log};
+    struct engine_reply reply;
+    int result = engine_chat(chat->path->engine, &request, &reply, err);
+    putchar('\n');
+    if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
+        json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
+    else
+        chat_keep_answer(chat, buf_text(&answer.text));
+    buf_done(&answer.text);
+    if (result == 0)
+        engine_reply_done(&reply);
+    if (result == -GFXB_E_INTERRUPTED && cli_cancelled == SIGINT) {
+        cli_cancelled = 0;
+        text_print(stderr, "(stopped)");
+        return 0;
+    }
+    if (result == -EREMOTEIO) {
+        text_print(stderr, "gfxbridge: %s", err->text);
+        return 0;
+    }
+    return result;
+}
+
+/* ---- lines ---- */
+
+/* One line, without its newline; false at the end of input. */
+static bool chat_read_line(struct chat *chat, struct str *ret_line)
+{
+    for (;;) {
+        int n = 0;
+        errno = 0;
+        const char *line = el_gets(chat->line, &n);
+        if (line && n > 0) {
+            *ret_line = (struct str){line, (size_t)n};
+            if (str_ends(*ret_line, STR("\n")))
+                ret_line->n--;
+            return true;
+        }
+        if (errno != EINTR || cli_cancelled != SIGINT)
+            return false;
+        cli_cancelled = 0; /* Ctrl-C at the prompt gives the line up */
+        chat->more = false;
+        el_reset(chat->line);
+        putchar('\n');
+    }
+}
+
+/* A whole message: one line, lines that end with a backslash, or a block. false: the end. */
+static bool chat_read_message(struct chat *chat, struct buf *message)
+{
+    struct str line;
+    bool block = false;
+    chat->more = false;
+    do {
+        if (!chat_read_line(chat, &line))
+            return false;
+        if (!chat->more && str_starts(line, STR(CHAT_BLOCK))) {
+            block = true;
+            line = (struct str){line.p + STR(CHAT_BLOCK).n, line.n - STR(CHAT_BLOCK).n};
+        }
+        bool ends = block ? str_ends(line, STR(CHAT_BLOCK)) : !str_ends(line, STR("\\"));
+        if (block && ends)
+            line.n -= STR(CHAT_BLOCK).n;
+        else if (!block && !ends)
+            line.n--;
+        buf_addf(message, "%s%.*s", chat->more ? "\n" : "", STR_ARG(line));
+        chat->more = !ends;
+    } while (chat->more);
+    return true;
+}
+
+static void chat_remember(struct chat *chat, const char *text)
+{
+    HistEvent event;
+    history(chat->history, &event, H_ENTER, text);
+    if (chat->history_file)
+        history(chat->history, &event, H_SAVE, chat->history_file);
+}
+
+static int chat_loop(struct chat *chat, struct gfxb_error *err)
+{
+    int result = 0;
+    while (result == 0 && !chat->end && !cli_cancelled) {
+        struct buf CLEAN_BUF message = BUF_INIT(CHAT_MESSAGE_MAX);
+        if (!chat_read_message(chat, &message))
+            break;
+        struct str text = str_trim(buf_view(&message));
+        if (text.n == 0)
+            continue;
+        chat_remember(chat, buf_text(&message));
+        if (text.p[0] == '/')
+            chat_command(chat, text);
+        else
+            result = chat_ask(chat, text, err);
+    }
+    if (result == 0 && cli_cancelled)
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    return result;
+}
+
+static int chat_open(struct chat *chat, struct gfxb_error *err)
+{
+    HistEvent event;
+    const char *dir = chat->cli->data_dir;
+    chat->messages = json_array();
+    chat->images = json_array();
+    chat->line = el_init("gfxbridge", stdin, stdout, stderr);
+    chat->history = history_init();
+    chat->history_file = dir ? fs_join(dir, "chat-history") : NULL;
+    if (!chat->messages || !chat->images || !chat->line || !chat->history)
+        return error_set(err, ENOMEM, "out of memory");
+    history(chat->history, &event, H_SETSIZE, CHAT_HISTORY);
+    history(chat->history, &event, H_SETUNIQUE, 1);
+    if (chat->history_file)
+        history(chat->history, &event, H_LOAD, chat->history_file);
+    el_set(chat->line, EL_CLIENTDATA, chat);
+    el_set(chat->line, EL_PROMPT, chat_prompt);
+    el_set(chat->line, EL_EDITOR, "emacs");
+    el_set(chat->line, EL_HIST, history, chat->history);
+    el_set(chat->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_source(chat->line, NULL); /* ~/.editrc */
+    return 0;
+}
+
+static void chat_close(struct chat *chat)
+{
+    if (chat->line)
+        el_end(chat->line);
+    if (chat->history)
+        history_end(chat->history);
+    json_decref(chat->messages);
+    json_decref(chat->images);
+    free(chat->history_file);
+}
+
+int chat_run(struct cli *cli, const struct path *path, unsigned max_tokens, bool with_defaults,
+             struct gfxb_error *err)
+{
+    struct chat chat = {
+        .cli = cli, .path = path, .max_tokens = max_tokens, .with_defaults = with_defaults};
+    int result = chat_open(&chat, err);
+    if (result == 0) {
+        text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");
+        result = chat_loop(&chat, err);
+    }
+    chat_close(&chat);
+    return result;
+}

@@ -1,0 +1,17 @@
+/* chat.h - a conversation on the terminal. Private to cli/. */
+#ifndef CLI_CHAT_H
+#define CLI_CHAT_H
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+/*
+ * Ask and answer until the user ends it: line editing with a history that is kept in the data
+ * directory, several lines between """ and """, /help for the rest. SIGINT stops the answer, not
+ * the program. with_defaults: sample as the model says, else greedily. An exit code, or a negative
+ * error with *err filled.
+ */
+int chat_run(struct cli *cli, const struct path *path, unsigned max_tokens, bool with_defaults,
+             struct gfxb_error *err);
+
+#endif

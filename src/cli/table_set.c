@@ -1,0 +1,143 @@
+#include "cli/table_set.h"
+
+#include "base/signature.h"
+
+#include <dirent.h>
+#include <errno.h>
+
+static int set_malformed(struct gfxb_error *err, const char *what)
+{
+    return error_set(err, GFXB_E_TABLE, "this is no set of tables of gfxbridge: %s", what);
+}
+
+/* Cut the next line that begins with this word off; ret_rest is what follows the word. */
+static bool set_line(struct str *bytes, struct str word, struct str *ret_rest)
+{
+    struct str line, after = *bytes;
+    if (!str_cut(&after, '\n', &line) || !str_starts(line, word))
+        return false;
+    *ret_rest = str_trim((struct str){line.p + word.n, line.n - word.n});
+    *bytes = after;
+    return true;
+}
+
+static bool set_find_table(struct str file, enum gfx_table *ret_table)
+{
+    struct str name = file;
+    if (!str_ends(file, STR(".tsv")))
+        return false;
+    name.n -= STR(".tsv").n;
+    for (unsigned i = 0; i < GFX_TABLES; i++) {
+        if (str_is(name, gfx_table_name((enum gfx_table)i))) {
+            *ret_table = (enum gfx_table)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "NAME.tsv BYTES"; the views are filled in when all sizes are known. */
+static int set_read_entry(struct str entry, struct table_set *set, struct gfxb_error *err)
+{
+    struct str name, size;
+    uint64_t bytes;
+    if (set->n == GFX_TABLES || !str_word(&entry, &name) || !str_word(&entry, &size) ||
+        str_to_u64(size, 10, &bytes) < 0 || bytes > TABLE_SET_MAX)
+        return set_malformed(err, "a line about a table is wrong");
+    struct gfx_table_source *source = &set->source[set->n++];
+    if (!set_find_table(name, &source->table))
+        return set_malformed(err, "it holds a table that this version does not know: get a newer "
+                                  "gfxbridge");
+    source->file = gfx_table_name(source->table);
+    source->bytes.n = (size_t)bytes;
+    return 0;
+}
+
+int table_set_read(struct str bytes, struct str key, struct table_set *ret_set,
+                   struct gfxb_error *err)
+{
+    struct table_set set = {0};
+    struct str rest;
+    unsigned char signature[SIGNATURE_BYTES];
+    if (!set_line(&bytes, STR("gfxbridge-tables "), &rest))
+        return set_malformed(err, "it does not begin with gfxbridge-tables");
+    if (!str_is(rest, "1"))
+        return set_malformed(err, "it has a newer form: get a newer gfxbridge");
+    if (!set_line(&bytes, STR("signature "), &rest) || signature_from_text(rest, signature) < 0)
+        return set_malformed(err, "it is not signed");
+    int result = signature_check(key, bytes, signature, err);
+    if (result < 0)
+        return result;
+    if (!set_line(&bytes, STR("version "), &rest) || str_to_u64(rest, 10, &set.version) < 0)
+        return set_malformed(err, "it has no version");
+    while (result == 0 && set_line(&bytes, STR("table "), &rest))
+        result = set_read_entry(rest, &set, err);
+    if (result < 0)
+        return result;
+    if (!set_line(&bytes, STR_NONE, &rest) || rest.n)
+        return set_malformed(err, "its list of tables has no end");
+    for (size_t i = 0; i < set.n; i++) {
+        struct str *table = &set.source[i].bytes;
+        if (table->n > bytes.n)
+            return set_malformed(err, "it is cut short");
+        table->p = bytes.p;
+        bytes = (struct str){bytes.p + table->n, bytes.n - table->n};
+    }
+    if (set.n == 0 || bytes.n)
+        return set_malformed(err, "it holds something else than its tables");
+    *ret_set = set;
+    return 0;
+}
+
+static int set_write_tables(const char *dir, const struct table_set *set, struct gfxb_error *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < set->n && result == 0; i++) {
+        const struct gfx_table_source *source = &set->source[i];
+        char *CLEAN_FREE path = NULL;
+        if (asprintf(&path, "%s/%s.tsv", dir, gfx_table_name(source->table)) < 0) {
+            path = NULL;
+            return error_set(err, ENOMEM, "out of memory");
+        }
+        result = fs_write(path, source->bytes.p, source->bytes.n, 0644, err);
+    }
+    return result;
+}
+
+/* Everything in DATA/tables but this version. */
+static void set_remove_others(const char *dir, const char *keep)
+{
+    DIR *list = opendir(dir);
+    const struct dirent *entry;
+    while (list && (entry = readdir(list))) {
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        if (path && entry->d_name[0] != '.' && strcmp(entry->d_name, keep) != 0)
+            fs_remove_tree(path);
+    }
+    if (list)
+        closedir(list);
+}
+
+int table_set_publish(const char *data_dir, const struct table_set *set, struct gfxb_error *err)
+{
+    char name[24];
+    snprintf(name, sizeof(name), "%llu", (unsigned long long)set->version);
+    char *CLEAN_FREE dir = fs_join(data_dir, TABLE_SET_DIR);
+    char *CLEAN_FREE final = dir ? fs_join(dir, name) : NULL;
+    char *CLEAN_FREE stage = NULL;
+    if (!final || asprintf(&stage, "%s/new-%s-%d", dir, name, (int)getpid()) < 0) {
+        stage = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    int result = fs_make_dirs(stage, 0755, err);
+    if (result == 0)
+        result = set_write_tables(stage, set, err);
+    if (result == 0)
+        result = fs_publish_tree(stage, final, err);
+    if (result == -EEXIST) /* another process was first with the same set */
+        result = 0;
+    fs_remove_tree(stage);
+    if (result == 0)
+        set_remove_others(dir, name);
+    return result;
+}
