@@ -173,13 +173,15 @@ static void launch_arguments(const struct engine_spec *spec, const struct launch
 static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
 {
     static const char *const ours[] = {"PATH=", "LD_", "LLAMA_", "HOME=", "AIP_"};
+    static const char harmless[] = "LLAMA_ARG_LOAD_MODE="; /* how a model's file is read */
     static const char *const args[] = {
         "-m",      "--model", "--host",     "--port",         "--api-key",
         "--tools", "--path",  "--log-file", "--api-key-file", "--agent"};
     for (size_t i = 0; spec->env && spec->env[i]; i++) {
         bool taken = !strchr(spec->env[i], '=');
         for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
-            taken = taken || str_starts(str_from(spec->env[i]), str_from(ours[k]));
+            taken = taken || (str_starts(str_from(spec->env[i]), str_from(ours[k])) &&
+                              !str_starts(str_from(spec->env[i]), str_from(harmless)));
         if (taken)
             return error_set(err, EINVAL, "the engine's environment cannot be given '%s'",
                              spec->env[i]);
