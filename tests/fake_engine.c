@@ -18,7 +18,7 @@
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
  *              status
- *   at         N                              which token the next acts at; default 0
+ *   at         N                              which token of its life "then" acts at; default 0
  *   then       hang | die | abort | close     what happens at that token
  *   rate       N                              tokens/s that it claims; default 5000
  *   pause      MS                             between two tokens
@@ -291,7 +291,8 @@ static void spoil(char *answer, size_t size)
 /* Word by word; at token `at` it does what `then` says. True when it closed the connection. */
 static bool stream_answer(int fd, const char *answer)
 {
-    long at = strtol(get("at"), NULL, 10), pause = strtol(get("pause"), NULL, 10), token = 0;
+    static long token; /* of all its answers */
+    long at = strtol(get("at"), NULL, 10), pause = strtol(get("pause"), NULL, 10);
     while (*answer) {
         if (*get("then") && token == at) {
             if (is("then", "close"))

@@ -56,6 +56,7 @@ struct fault {
     /* Of the walk on a captured machine: */
     const char *machine;   /* NULL: rx7900xtx-raphael, whose card is at PCI */
     const char *card;      /* where its card is; NULL: at PCI */
+    const char *package;   /* the id of the ROCm package; NULL: of the gfx110X family */
     const char *gfx;       /* what the ROCm package holds; NULL: gfx1100 */
     uint64_t need_bytes;   /* of the model */
     enum plan_backend end; /* where the walk must end: see fault_end */
