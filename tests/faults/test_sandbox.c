@@ -79,8 +79,8 @@ static char *serve_with(const struct stage *s, const char *attempt, bool unconfi
     return strdup(buf_text(&log));
 }
 
-/* Fails in the sandbox, in the device list as in serving, and succeeds without. again: put back
- * what the success changed; NULL nothing. */
+/* Fails in the sandbox, in the device list as in serving, and succeeds without. The letter is put
+ * back after each success. */
 static void check_kept(const struct home *h, const char *attempt)
 {
     char kind[16], done[32];
