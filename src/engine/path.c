@@ -66,6 +66,7 @@ static void path_spec(const struct path_request *r, const struct package *packag
                                      .runtime_dir = r->runtime_dir,
                                      .cache_dir = cache_dir,
                                      .cancel = r->cancel,
+                                     .unconfined = r->unconfined,
                                      .log = r->log};
 }
 
@@ -121,7 +122,8 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
     char *CLEAN_FREE cache_dir = fs_join(r->data_dir, "cache/driver");
     if (!cache_dir)
         return error_set(err, ENOMEM, "out of memory");
-    struct engine_trial trial = {.choice = choice, .data_dir = r->data_dir};
+    struct engine_trial trial = {
+        .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
     path_spec(r, path_package_of(path, choice), cache_dir, &trial.spec);
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
