@@ -74,15 +74,22 @@ const cases = {
     assert.equal(r.choices[0].message.content, answer);
   },
   'openai: tools': async () => {
-    const r = await (await openai()).chat.completions.create({
-      model: 'talker', messages: ask, tools: [lookup], tool_choice: 'required', max_tokens: 400,
-    });
-    const call = r.choices[0].message.tool_calls[0];
+    const client = await openai();
+    const request = {
+      model: 'talker', messages: ask, tools: [lookup], tool_choice: 'required', parallel_tool_calls: false,
+      max_tokens: 60, temperature: 0, logit_bias: { 259: 100 }, // the token that begins a call; the grammar does the rest
+    };
+    const call = (await client.chat.completions.create(request)).choices[0].message.tool_calls[0];
     assert.equal(call.function.name, 'lookup');
     assert.equal(typeof JSON.parse(call.function.arguments).known, 'boolean');
-    const again = await (await openai()).chat.completions.create({
+    const deltas = (await collect(await client.chat.completions.create({ ...request, stream: true })))
+      .flatMap((c) => c.choices[0]?.delta?.tool_calls ?? []).filter((d) => d.index === 0);
+    assert.equal(deltas[0].function.name, 'lookup');
+    assert.equal(deltas.map((d) => d.function.arguments ?? '').join(''), call.function.arguments);
+    const again = await client.chat.completions.create({
       model: 'talker', max_tokens: 8, tools: [lookup],
-      messages: [...ask, r.choices[0].message, { role: 'tool', tool_call_id: call.id, content: 'yes' }],
+      messages: [...ask, { role: 'assistant', content: '', tool_calls: [call] },
+        { role: 'tool', tool_call_id: call.id, content: 'yes' }],
     });
     assert.ok(again.choices[0].finish_reason);
   },
