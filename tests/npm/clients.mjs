@@ -145,7 +145,7 @@ const cases = {
   'ollama: tools': async () => {
     const client = await ollama();
     const r = await client.chat({ model: 'talker', messages: ask, tools: [lookup], options: { num_predict: 4 } });
-    assert.equal(r.done_reason, 'length');
+    assert.ok(r.done && ['stop', 'length'].includes(r.done_reason));
     const call = { function: { name: 'lookup', arguments: { known: true } } };
     const again = await client.chat({
       model: 'talker', options: { num_predict: 4 }, tools: [lookup],
@@ -214,6 +214,21 @@ const cases = {
     await assert.rejects(client.delete({ model: 'canary' }), (e) => e.status_code === 403);
     await assert.rejects(client.delete({ model: 'nobody' }), (e) => e.status_code === 404);
     await assert.rejects(client.pull({ model: '../x' }), (e) => e.status_code === 400);
+  },
+  'ollama: pull and delete': async () => {
+    const client = await ollama();
+    const lines = await collect(await client.pull({ model: 'tests/tiny-GGUF', stream: true }));
+    assert.equal(lines[0].status, 'pulling manifest');
+    assert.equal(lines.at(-1).status, 'success');
+    const file = lines.find((l) => l.digest);
+    assert.match(file.digest, /^sha256:[0-9a-f]{64}$/);
+    assert.ok(file.total > 1e6);
+    assert.equal((await client.pull({ model: 'tests/tiny-GGUF' })).status, 'success');
+    const pulled = (await client.list()).models.find((m) => m.name.includes('tiny'));
+    const r = await client.chat({ model: pulled.name, messages: ask });
+    assert.equal(r.message.content, answer);
+    await client.delete({ model: pulled.name });
+    assert.ok(!(await client.list()).models.some((m) => m.name.includes('tiny')));
   },
   'anthropic: messages': async () => {
     const r = await (await anthropic()).messages.create({ model: 'canary', max_tokens: 64, messages: ask });
