@@ -3,8 +3,11 @@
 
 #include <errno.h>
 
+enum { BACKENDS_FROM = CLI_WISH_NEXT };
+
 static const struct cli_option backends_options[] = {
     CLI_WISH_OPTIONS,
+    {"from", "FILE", "install what this bundle holds, without the network"},
     {NULL, NULL, NULL},
 };
 
@@ -71,7 +74,7 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
     return result;
 }
 
-/* ---- install ---- */
+/* ---- install from this computer's disk ---- */
 
 /* The target of the only GPU that has one; empty: with several, a package may serve any. */
 static struct str backends_only_target(const struct machine *m)
@@ -148,35 +151,6 @@ static int backends_install_local(struct cli *cli, struct path_request *r, const
     return result;
 }
 
-static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
-                            struct gfxb_error *err)
-{
-    enum plan_backend backend = PLAN_BACKENDS;
-    struct path path = {0};
-    const char *word = args->word[1];
-    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
-        (strchr(word, '/') || access(word, F_OK) == 0))
-        return backends_install_local(cli, r, word, NULL, err);
-    int result = backends_read_name(word, &backend, err);
-    if (result < 0)
-        return result;
-    if (args->n_words > 2) {
-        r->wish.backend = (int)backend;
-        return backends_install_local(cli, r, args->word[2], path_package_backend(backend), err);
-    }
-    r->wish.backend = (int)backend;
-    result = path_walk(r, &path, err);
-    if (result < 0)
-        result = cli_nowhere(cli, &path, result, err);
-    else if (cli->json)
-        result = cli_print_json(report_json_choice(path.running), err);
-    else
-        text_print(stdout, "%s is installed and proven: %s", path.package->id,
-                   path.running->reason);
-    path_done(&path);
-    return result;
-}
-
 /* ---- verify ---- */
 
 static int backends_verify_choice(const struct path_request *r, struct path *path, size_t i,
@@ -228,6 +202,93 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
     return result == 0 && !passed ? CLI_PROOF_FAILED : result;
 }
 
+/* ---- bundles for a computer without the network ---- */
+
+/* bundle FILE [llamacpp:BACKEND]: what is installed of one backend, or all that can be bundled. */
+static int backends_bundle(struct cli *cli, struct path_request *r, const struct cli_args *args,
+                           struct gfxb_error *err)
+{
+    enum plan_backend backend = PLAN_BACKENDS;
+    struct package_env env = backends_env(r);
+    struct package_list list;
+    const char *file = args->word[1];
+    int result = args->n_words > 2 ? backends_read_name(args->word[2], &backend, err) : 0;
+    if (result == 0)
+        result = package_list_new(&env, &list, err);
+    if (result < 0)
+        return result;
+    const struct package **chosen = calloc(list.n + 1, sizeof(*chosen));
+    size_t n = 0;
+    for (size_t i = 0; chosen && i < list.n; i++) {
+        const struct package *p = &list.item[i];
+        bool wanted = backend == PLAN_BACKENDS
+                          ? p->executable[0] != '/'
+                          : strcmp(p->backend, path_package_backend(backend)) == 0;
+        if (wanted)
+            chosen[n++] = p;
+    }
+    result = chosen ? package_bundle(&env, chosen, n, file, &cli_cancelled, err)
+                    : error_set(err, ENOMEM, "out of memory");
+    if (result == 0 && cli->json)
+        result = cli_print_json(json_pack("{s:s, s:i}", "path", file, "packages", (int)n), err);
+    else if (result == 0)
+        text_print(stdout,
+                   "%s holds %zu package%s: gfxbridge backends install --from FILE takes it on "
+                   "another computer",
+                   file, n, n == 1 ? "" : "s");
+    free(chosen);
+    package_list_done(&list);
+    return result;
+}
+
+/* Install all that a bundle holds, then prove what can be used here. */
+static int backends_install_bundle(struct cli *cli, struct path_request *r, const char *file,
+                                   struct gfxb_error *err)
+{
+    struct package_env env = backends_env(r);
+    struct package_digests digests;
+    const struct cli_args all = {.n_words = 1};
+    int result = package_install_bundle(&env, file, &digests, err);
+    r->wish.no_network = true;
+    return result < 0 ? result : backends_verify(cli, r, &all, err);
+}
+
+/* ---- install by name ---- */
+
+static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
+                            struct gfxb_error *err)
+{
+    enum plan_backend backend = PLAN_BACKENDS;
+    struct path path = {0};
+    if (args->value[BACKENDS_FROM])
+        return backends_install_bundle(cli, r, args->value[BACKENDS_FROM], err);
+    if (args->n_words < 2)
+        return error_set(err, GFXB_E_USAGE,
+                         "backends install needs a backend, such as llamacpp:cpu, or --from FILE");
+    const char *word = args->word[1];
+    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
+        (strchr(word, '/') || access(word, F_OK) == 0))
+        return backends_install_local(cli, r, word, NULL, err);
+    int result = backends_read_name(word, &backend, err);
+    if (result < 0)
+        return result;
+    if (args->n_words > 2) {
+        r->wish.backend = (int)backend;
+        return backends_install_local(cli, r, args->word[2], path_package_backend(backend), err);
+    }
+    r->wish.backend = (int)backend;
+    result = path_walk(r, &path, err);
+    if (result < 0)
+        result = cli_nowhere(cli, &path, result, err);
+    else if (cli->json)
+        result = cli_print_json(report_json_choice(path.running), err);
+    else
+        text_print(stdout, "%s is installed and proven: %s", path.package->id,
+                   path.running->reason);
+    path_done(&path);
+    return result;
+}
+
 /* ---- remove and use ---- */
 
 static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
@@ -261,9 +322,9 @@ static const struct backends_verb {
     int (*run)(struct cli *cli, struct path_request *r, const struct cli_args *args,
                struct gfxb_error *err);
 } backends_verbs[] = {
-    {"install", 2, backends_install}, {"list", 1, backends_list},
-    {"remove", 2, backends_remove},   {"use", 2, backends_use},
-    {"verify", 1, backends_verify},
+    {"bundle", 2, backends_bundle}, {"install", 1, backends_install},
+    {"list", 1, backends_list},     {"remove", 2, backends_remove},
+    {"use", 2, backends_use},       {"verify", 1, backends_verify},
 };
 
 static int backends_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
@@ -278,20 +339,22 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
         if (strcmp(backends_verbs[i].name, verb) != 0)
             continue;
         if (args->n_words && args->n_words < backends_verbs[i].min_words)
-            return error_set(err, GFXB_E_USAGE, "backends %s needs a backend, such as llamacpp:cpu",
-                             verb);
+            return error_set(err, GFXB_E_USAGE, "backends %s needs %s", verb,
+                             backends_verbs[i].run == backends_bundle
+                                 ? "the name of a file"
+                                 : "a backend, such as llamacpp:cpu");
         if (cli->sysroot && backends_verbs[i].run != backends_list)
             return error_set(err, GFXB_E_USAGE, "backends %s works on this computer only", verb);
         return backends_verbs[i].run(cli, &request, args, err);
     }
-    return error_set(err, GFXB_E_USAGE,
-                     "no such word: backends %s; they are list, install, verify, remove and use",
-                     verb);
+    return error_set(
+        err, GFXB_E_USAGE,
+        "no such word: backends %s; they are list, install, verify, remove, use and bundle", verb);
 }
 
 const struct cli_command cli_command_backends = {
     .name = "backends",
-    .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [FILE|DIR|DIGEST]",
+    .words = "[list|install|verify|remove|use|bundle] [llamacpp:BACKEND|FILE] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
     .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
@@ -301,7 +364,11 @@ const struct cli_command cli_command_backends = {
              "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
              "remove     " TEXT_HANG "remove the packages of a backend\n"
              "use        " TEXT_HANG
-             "prefer one installed package (DIGEST or its beginning); 'none' ends that",
+             "prefer one installed package (DIGEST or its beginning), an older one too, until the "
+             "next use; 'none' ends that\n"
+             "bundle     " TEXT_HANG
+             "write the installed packages, or those of one backend, into one FILE; install --from "
+             "FILE takes it on a computer without the network, under the same digests",
     .options = backends_options,
     .run = backends_run,
 };

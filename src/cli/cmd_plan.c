@@ -136,7 +136,7 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
         plan_text(path.plan, cli->verbose);
     if (result == 0 && path.plan->chosen < 0)
         result = CLI_NOTHING_USABLE;
-    path_done(&path);
+    path_plan_done(&path);
     return result;
 }
 

@@ -40,8 +40,7 @@ struct engine_spec {
     int ready_ms;          /* deadline for readiness; 0: 120 s */
     const char *keep_log;  /* file that gets the log's end when the engine fails; NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
-    int (*before_exec)(void *context);   /* see child.h: for sandboxing; NULL none */
-    void *before_exec_context;
+    bool unconfined;       /* without the sandbox (see sandbox.h): for a driver that it breaks */
     const struct log *log; /* progress; NULL none */
 };
 
@@ -205,8 +204,8 @@ struct engine_proof {
     char *log_tail;           /* owned: end of the engine's log; "" none */
 };
 
-/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, before_exec. Its model, env,
- * args, backend, device, gpu_pci and ready_ms are set by engine_prove. */
+/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined. Its model, env, args,
+ * backend, device, gpu_pci and ready_ms are set by engine_prove. */
 struct engine_trial {
     struct engine_spec spec;
     const struct plan_choice *choice;
@@ -269,5 +268,6 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
 int engine_causes_check(struct gfxb_error *err);
 
 #include "engine/path.h"
+#include "engine/sandbox.h"
 
 #endif

@@ -37,6 +37,7 @@ void launch_done(struct launch *launch)
     launch_words_done(&launch->env);
     free(launch->cwd);
     launch->cwd = NULL;
+    sandbox_done(&launch->sandbox);
 }
 
 /* A path of the package: relative ones are below its directory. To be freed; NULL out of memory. */
@@ -92,11 +93,16 @@ static int launch_program(const struct package *package, struct launch *launch)
     return 0;
 }
 
+static const char *launch_cache(const struct engine_spec *spec, const char *scratch)
+{
+    return spec->cache_dir ? spec->cache_dir : scratch;
+}
+
 /* Nothing is inherited: no LLAMA_*, GGML_*, HSA_*, LD_*, no proxy, no token. */
 static void launch_environment(const struct engine_spec *spec, const char *scratch,
                                const struct launch_serving *serving, struct launch_words *env)
 {
-    const char *cache = spec->cache_dir ? spec->cache_dir : scratch;
+    const char *cache = launch_cache(spec, scratch);
     launch_add(env, "PATH=/usr/bin:/bin");
     launch_add(env, "LANG=C.UTF-8");
     launch_add(env, "HOME=%s", cache);
@@ -167,13 +173,15 @@ static void launch_arguments(const struct engine_spec *spec, const struct launch
 static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
 {
     static const char *const ours[] = {"PATH=", "LD_", "LLAMA_", "HOME=", "AIP_"};
+    static const char harmless[] = "LLAMA_ARG_LOAD_MODE="; /* how a model's file is read */
     static const char *const args[] = {
         "-m",      "--model", "--host",     "--port",         "--api-key",
         "--tools", "--path",  "--log-file", "--api-key-file", "--agent"};
     for (size_t i = 0; spec->env && spec->env[i]; i++) {
         bool taken = !strchr(spec->env[i], '=');
         for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
-            taken = taken || str_starts(str_from(spec->env[i]), str_from(ours[k]));
+            taken = taken || (str_starts(str_from(spec->env[i]), str_from(ours[k])) &&
+                              !str_starts(str_from(spec->env[i]), str_from(harmless)));
         if (taken)
             return error_set(err, EINVAL, "the engine's environment cannot be given '%s'",
                              spec->env[i]);
@@ -192,8 +200,12 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
                const struct launch_serving *serving, struct launch *ret_launch,
                struct gfxb_error *err)
 {
-    struct launch launch = {.cwd = NULL};
+    struct launch launch = {.cwd = NULL, .sandbox = SANDBOX_NONE, .confined = !spec->unconfined};
     int code = launch_check(spec, err);
+    if (code == 0 && spec->cache_dir)
+        code = fs_make_dirs(spec->cache_dir, 0700, err);
+    if (code == 0 && launch.confined)
+        code = sandbox_new(spec, scratch, launch_cache(spec, scratch), &launch.sandbox, err);
     if (code < 0)
         return code;
     launch_environment(spec, scratch, serving, &launch.env);
@@ -220,7 +232,7 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
     return 0;
 }
 
-struct child_spec launch_child(const struct launch *launch, const struct engine_spec *spec)
+struct child_spec launch_child(struct launch *launch)
 {
     return (struct child_spec){
         .argv = (const char *const *)launch->argv.word,
@@ -228,7 +240,7 @@ struct child_spec launch_child(const struct launch *launch, const struct engine_
         .cwd = launch->cwd,
         .out_fd = -1,
         .err_fd = -1,
-        .before_exec = spec->before_exec,
-        .context = spec->before_exec_context,
+        .before_exec = launch->confined ? sandbox_enter : NULL,
+        .context = &launch->sandbox,
     };
 }

@@ -21,6 +21,8 @@ struct path_request {
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
     unsigned slots, http_threads, context;
     const char *const *args; /* behind the choice's own; NULL none */
+    struct engine_deadlines deadlines;   /* of proofs; 0: the backend's own */
+    bool unconfined;                     /* engines are started without the sandbox */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */
@@ -77,5 +79,7 @@ const char *path_package_backend(enum plan_backend backend);
 
 /* Stops the engine and frees everything. */
 void path_done(struct path *path);
+/* The same for a path that path_plan made: there is no engine to stop. */
+void path_plan_done(struct path *path);
 
 #endif

@@ -62,6 +62,9 @@ struct doctor_case {
     bool live;            /* this computer, not a captured one: its places can be looked at */
     const char *data_dir; /* NULL none */
     const char *runtime_dir;
+    bool unconfined;         /* engines are started without the sandbox */
+    unsigned port;           /* the server's; 0: not looked at */
+    const struct root *root; /* what the machine was read from; NULL: files are not looked at */
     const struct machine *machine;
     const struct plan *plan;
     void (*sink)(void *context, const struct doctor_finding *finding);

@@ -31,7 +31,8 @@ void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *e
 
 void dialect_reply_json(struct serve_exchange *x, int status, json_t *value)
 {
-    char *CLEAN_FREE text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
         serve_reply(x, status, routes_type, str_from(text), NULL);
@@ -48,7 +49,8 @@ void dialect_job_error(struct serve_job *job, const struct gfxb_error *err)
 
 void dialect_job_json(struct serve_job *job, int status, json_t *value)
 {
-    char *CLEAN_FREE text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
         job_reply(job, status, routes_type, str_from(text));

@@ -102,21 +102,25 @@ static void upstream_free(struct upstream *u)
     free(u);
 }
 
-void upstream_lane_free(struct upstream_lane *lane)
-{
-    if (!lane)
-        return;
-    while (lane->idle)
-        upstream_free(lane->idle);
-    lane->closing = true;
-    upstream_lane_end(lane);
-}
-
 void upstream_cancel(struct upstream *u)
 {
     u->dead = true;
     if (!u->running)
         upstream_free(u);
+}
+
+void upstream_lane_free(struct upstream_lane *lane)
+{
+    if (!lane)
+        return;
+    while (lane->idle) {
+        struct upstream *u = lane->idle;
+        upstream_unlink(u);
+        u->phase = UPSTREAM_CONNECTING;
+        upstream_cancel(u);
+    }
+    lane->closing = true;
+    upstream_lane_end(lane);
 }
 
 /* ---- the connection ---- */
@@ -393,9 +397,10 @@ static void upstream_reuse(struct upstream *u, const struct upstream_request *re
 /* The first turn is the loop's: nothing is told before the owner has got it. */
 static void upstream_begin(struct upstream *u)
 {
+    bool running = u->running; /* one that has just become idle may be in the middle of its turn */
     u->running = true;
     upstream_send(u);
-    u->running = false;
+    u->running = running;
 }
 
 int upstream_start(struct upstream_lane *lane, const struct upstream_request *request,

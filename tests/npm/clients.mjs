@@ -74,15 +74,22 @@ const cases = {
     assert.equal(r.choices[0].message.content, answer);
   },
   'openai: tools': async () => {
-    const r = await (await openai()).chat.completions.create({
-      model: 'talker', messages: ask, tools: [lookup], tool_choice: 'required', max_tokens: 400,
-    });
-    const call = r.choices[0].message.tool_calls[0];
+    const client = await openai();
+    const request = {
+      model: 'talker', messages: ask, tools: [lookup], tool_choice: 'required', parallel_tool_calls: false,
+      max_tokens: 60, temperature: 0, logit_bias: { 259: 100 }, // the token that begins a call; the grammar does the rest
+    };
+    const call = (await client.chat.completions.create(request)).choices[0].message.tool_calls[0];
     assert.equal(call.function.name, 'lookup');
     assert.equal(typeof JSON.parse(call.function.arguments).known, 'boolean');
-    const again = await (await openai()).chat.completions.create({
+    const deltas = (await collect(await client.chat.completions.create({ ...request, stream: true })))
+      .flatMap((c) => c.choices[0]?.delta?.tool_calls ?? []).filter((d) => d.index === 0);
+    assert.equal(deltas[0].function.name, 'lookup');
+    assert.equal(deltas.map((d) => d.function.arguments ?? '').join(''), call.function.arguments);
+    const again = await client.chat.completions.create({
       model: 'talker', max_tokens: 8, tools: [lookup],
-      messages: [...ask, r.choices[0].message, { role: 'tool', tool_call_id: call.id, content: 'yes' }],
+      messages: [...ask, { role: 'assistant', content: '', tool_calls: [call] },
+        { role: 'tool', tool_call_id: call.id, content: 'yes' }],
     });
     assert.ok(again.choices[0].finish_reason);
   },
@@ -138,7 +145,7 @@ const cases = {
   'ollama: tools': async () => {
     const client = await ollama();
     const r = await client.chat({ model: 'talker', messages: ask, tools: [lookup], options: { num_predict: 4 } });
-    assert.equal(r.done_reason, 'length');
+    assert.ok(r.done && ['stop', 'length'].includes(r.done_reason));
     const call = { function: { name: 'lookup', arguments: { known: true } } };
     const again = await client.chat({
       model: 'talker', options: { num_predict: 4 }, tools: [lookup],
@@ -207,6 +214,21 @@ const cases = {
     await assert.rejects(client.delete({ model: 'canary' }), (e) => e.status_code === 403);
     await assert.rejects(client.delete({ model: 'nobody' }), (e) => e.status_code === 404);
     await assert.rejects(client.pull({ model: '../x' }), (e) => e.status_code === 400);
+  },
+  'ollama: pull and delete': async () => {
+    const client = await ollama();
+    const lines = await collect(await client.pull({ model: 'tests/tiny-GGUF', stream: true }));
+    assert.equal(lines[0].status, 'pulling manifest');
+    assert.equal(lines.at(-1).status, 'success');
+    const file = lines.find((l) => l.digest);
+    assert.match(file.digest, /^sha256:[0-9a-f]{64}$/);
+    assert.ok(file.total > 1e6);
+    assert.equal((await client.pull({ model: 'tests/tiny-GGUF' })).status, 'success');
+    const pulled = (await client.list()).models.find((m) => m.name.includes('tiny'));
+    const r = await client.chat({ model: pulled.name, messages: ask });
+    assert.equal(r.message.content, answer);
+    await client.delete({ model: pulled.name });
+    assert.ok(!(await client.list()).models.some((m) => m.name.includes('tiny')));
   },
   'anthropic: messages': async () => {
     const r = await (await anthropic()).messages.create({ model: 'canary', max_tokens: 64, messages: ask });

@@ -15,11 +15,13 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
+sys.path.insert(0, HERE)
 import gguf  # noqa: E402
+import hub_world  # noqa: E402
 import npm  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
-from server import Server  # noqa: E402
+from gfxbridge import SOURCE, call  # noqa: E402
+from server import ANSWER, Server  # noqa: E402
 
 CLIENTS = os.path.join(os.path.dirname(HERE), "npm", "clients.mjs")
 TOP = tempfile.mkdtemp(prefix="gfxbridge clients ")
@@ -44,6 +46,8 @@ def talker(path):
     f = gguf.start("llama", layers=layers, width=width, context=4096, heads=12, heads_kv=4, ff=2048,
                    vocabulary=2048)
     f.own(attention__layer_norm_rms_epsilon=1e-5, rope__dimension_count=64, vocab_size=2048)
+    # One token that begins a call of a tool: 259 in clients.mjs.
+    f.keys["tokenizer.ggml.tokens"].items[259] = "<tool_call>\n"
     f.keys["tokenizer.ggml.add_space_prefix"] = (gguf.BOOL, False)
     f.keys["tokenizer.chat_template"] = (gguf.STRING, TEMPLATE)
     f.tensor("output_norm.weight", width)
@@ -64,14 +68,25 @@ def bring(name):
     call("--data-dir", DATA, "import", path, "--name", name)
 
 
+def hub():
+    """A hub with the canary's file as a model of its own; the variables that lead to it."""
+    world = hub_world.World(tempfile.mkdtemp(prefix="gfxbridge-clients-"))
+    world.start()
+    SHARED["world"] = world
+    with open(os.path.join(SOURCE, "data", "canary.gguf"), "rb") as f:
+        world.publish("tests/tiny-GGUF", {"tiny-Q4_K_M.gguf": f.read()})
+    return {"HF_ENDPOINT": world.hub, "GFXBRIDGE_OLLAMA_REGISTRY": world.registry,
+            "GFXBRIDGE_CA_FILE": world.ca, "HF_HOME": os.path.join(TOP, "hf")}
+
+
 def server():
     """One for all cases, from the first one on."""
-    if not SHARED:
+    if "server" not in SHARED:
         done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
         if done.returncode != 0:
             raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
         bring("talker")
-        SHARED["server"] = Server(DATA, "--backend", "cpu")
+        SHARED["server"] = Server(DATA, "--backend", "cpu", env=hub())
     return SHARED["server"]
 
 
@@ -178,7 +193,8 @@ def install_streams_its_steps():
     assert text.rstrip().split("\n\n")[-1].startswith("event: complete\ndata: {")
     failed = ask("/api/v1/install", {"recipe": "llamacpp", "backend": "rocm", "stream": True})
     assert "event: error\ndata: {" in failed  # no GPU here
-    assert "uninstall" not in ask("/api/v1/uninstall", {"recipe": "llamacpp", "backend": "rocm"}, status=404)
+    none = ask("/api/v1/uninstall", {"recipe": "llamacpp", "backend": "rocm"}, status=404)
+    assert none["recipe"] == "llamacpp" and none["backend"] == "rocm" and none["error"]
     busy = ask("/api/v1/uninstall", {"recipe": "llamacpp", "backend": "cpu"}, status=503)
     assert "unload it first" in busy["error"]
 
@@ -230,8 +246,25 @@ def ollama_lines_on_the_wire():
     assert ask("/api/chat", {"model": "x y"}, status=400).keys() == {"error"}
 
 
+def pull_streams_its_progress():
+    text = ask("/api/v1/pull", {"model_name": "tests/tiny-GGUF", "stream": True})
+    events = [event.split("\n") for event in text.strip().split("\n\n")]
+    assert events[-1][0] == "event: complete", text
+    assert {event[0] for event in events[:-1]} <= {"event: progress"}
+    whole = ask("/api/v1/pull", {"model_name": "tests/tiny-GGUF"})
+    assert whole["status"] == "success" and whole["model_name"], whole
+    answer = ask("/v1/chat/completions", {"model": whole["model_name"], "messages": [
+        {"role": "user", "content": "Which gfx is the Radeon RX 7900 XT?"}]})
+    assert answer["choices"][0]["message"]["content"] == ANSWER and answer["model"] == whole["model_name"]
+    assert ask("/api/v1/delete", {"model_name": whole["model_name"]})["status"] == "success"
+    missing = ask("/api/v1/pull", {"model_name": "tests/nothing-GGUF", "stream": True})
+    assert missing.strip().split("\n\n")[-1].startswith("event: error\ndata: {")
+
+
 def stops():
-    assert server().stop() == 0
+    running = server()
+    SHARED["world"].stop()
+    assert running.stop() == 0
 
 
 CASES = [("npm, " + name, library(name)) for name in names()] + [
@@ -239,6 +272,7 @@ CASES = [("npm, " + name, library(name)) for name in names()] + [
     ("Lemonade: load and unload", load_and_unload),
     ("Lemonade: models, and all that could be here", models_and_all_of_them),
     ("Lemonade: pull and delete say what is wrong", pull_and_delete_say_what_is_wrong),
+    ("Lemonade: pull streams its progress", pull_streams_its_progress),
     ("Lemonade: a loaded model of ours can be deleted", a_model_of_ours_can_be_deleted),
     ("Lemonade: dry-run answers for every target", dry_run_knows_every_target),
     ("Lemonade: install streams its steps, uninstall refuses what is in use", install_streams_its_steps),
