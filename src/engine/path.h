@@ -20,9 +20,9 @@ struct path_request {
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
     unsigned slots, http_threads, context;
-    const char *const *args; /* behind the choice's own; NULL none */
-    struct engine_deadlines deadlines;   /* of proofs; 0: the backend's own */
-    bool unconfined;                     /* engines are started without the sandbox */
+    const char *const *args;           /* behind the choice's own; NULL none */
+    struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
+    bool unconfined;                   /* engines are started without the sandbox */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */
