@@ -11,6 +11,7 @@
 #define ENGINE_ENGINE_H
 
 #include "base/base.h"
+#include "engine/model_use.h"
 #include "package/package.h"
 #include "plan/plan.h"
 
