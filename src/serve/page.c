@@ -1,5 +1,7 @@
 #include "serve/page.h"
 
+#include <stdio.h>
+
 /*
  * Everything comes from here and nothing is written into the page as code: no inline script or
  * style, no frame around it, and no way from a text to an element except through the DOM.

@@ -9,10 +9,12 @@
 #include <sys/eventfd.h>
 
 enum {
-    WALK_CHECK_MS = 5000, /* between two looks at a healthy engine's log */
-    WALK_STOP_MS = 200,   /* how late a stop may be seen while nothing else happens */
-    WALK_ARGS_OWN = 5,    /* words of our own */
-    WALK_QUEUE = 8,       /* events that wait; a newer one makes older ones pointless */
+    WALK_CHECK_MS = 5000,   /* between two looks at a healthy engine's log */
+    WALK_STOP_MS = 200,     /* how late a stop may be seen while nothing else happens */
+    WALK_TRIES = 6,         /* walks in a row that fail */
+    WALK_BACK_OFF_MS = 100, /* before the second of them, twice that before the third ... */
+    WALK_ARGS_OWN = 5,      /* words of our own */
+    WALK_QUEUE = 8,         /* events that wait; a newer one makes older ones pointless */
 };
 
 /* One model, kept running by a thread of its own. */
@@ -74,18 +76,33 @@ static void walk_watch(const struct walk *walk, struct path *path)
     }
 }
 
+/* What has worked before is tried again: an engine that is killed while it loads proves nothing. */
+static bool walk_again(const struct walk *walk, unsigned tries)
+{
+    if (walk->endpoint.generation == 0 || tries >= WALK_TRIES)
+        return false;
+    int64_t until = child_now_ms() + (WALK_BACK_OFF_MS << tries);
+    while (!walk->stop && child_now_ms() < until)
+        poll(NULL, 0, WALK_BACK_OFF_MS / 2);
+    return !walk->stop;
+}
+
 static void *walk_thread(void *argument)
 {
     struct walk *walk = argument;
+    unsigned tries = 0;
     while (!walk->stop) {
         struct path path = {0};
         struct gfxb_error err = {0};
         int result = path_walk(&walk->request, &path, &err);
         if (result < 0) {
-            walk_tell(walk, POOL_FAILED, &err);
             path_done(&path);
+            if (walk_again(walk, tries++))
+                continue;
+            walk_tell(walk, POOL_FAILED, &err);
             return NULL;
         }
+        tries = 0;
         walk_publish(walk, &path);
         walk_watch(walk, &path);
         if (!walk->stop)
