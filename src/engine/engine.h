@@ -11,6 +11,7 @@
 #define ENGINE_ENGINE_H
 
 #include "base/base.h"
+#include "engine/model_use.h"
 #include "package/package.h"
 #include "plan/plan.h"
 
@@ -79,6 +80,14 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret);
 
 /* Processors that an engine should use here: affinity, cgroup quota, one per physical core. */
 unsigned engine_default_threads(void);
+
+/*
+ * A shell script that is llama-server for other programs: the spec's package, device, environment
+ * and arguments, then the caller's words. In spec: package, backend, device, env and args. Relative
+ * files in the caller's words are found although the engine runs in its own directory.
+ */
+int engine_wrapper(const struct engine_spec *spec, const char *title, struct buf *ret,
+                   struct gfxb_error *err);
 
 /* ---- ask ---- */
 

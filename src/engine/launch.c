@@ -24,7 +24,7 @@ __attribute__((format(printf, 2, 3))) static void launch_add(struct launch_words
     words->word[words->n++] = text;
 }
 
-static void launch_words_done(struct launch_words *words)
+void launch_words_done(struct launch_words *words)
 {
     for (size_t i = 0; i < words->n; i++)
         free(words->word[i]);
@@ -66,7 +66,8 @@ static int launch_library_path(const struct package *package, struct buf *ret)
     return buf_ok(ret) ? 0 : -ENOMEM;
 }
 
-static int launch_program(const struct package *package, struct launch *launch)
+int launch_program(const struct package *package, struct launch_words *argv,
+                   struct launch_words *env)
 {
     struct buf CLEAN_BUF libraries = BUF_INIT(65536);
     char *CLEAN_FREE program = launch_path(package, str_from(package->executable));
@@ -74,22 +75,22 @@ static int launch_program(const struct package *package, struct launch *launch)
     if (code < 0)
         return code;
     if (!package->loader) {
-        launch_add(&launch->argv, "%s", program);
+        launch_add(argv, "%s", program);
         if (libraries.n)
-            launch_add(&launch->env, "LD_LIBRARY_PATH=%s", buf_text(&libraries));
+            launch_add(env, "LD_LIBRARY_PATH=%s", buf_text(&libraries));
         return 0;
     }
     char *CLEAN_FREE loader = launch_path(package, str_from(package->loader));
     if (!loader)
         return -ENOMEM;
-    launch_add(&launch->argv, "%s", loader);
+    launch_add(argv, "%s", loader);
     if (libraries.n) {
-        launch_add(&launch->argv, "--library-path");
-        launch_add(&launch->argv, "%s", buf_text(&libraries));
+        launch_add(argv, "--library-path");
+        launch_add(argv, "%s", buf_text(&libraries));
     }
-    launch_add(&launch->argv, "--argv0");
-    launch_add(&launch->argv, "llama-server");
-    launch_add(&launch->argv, "%s", program);
+    launch_add(argv, "--argv0");
+    launch_add(argv, "llama-server");
+    launch_add(argv, "%s", program);
     return 0;
 }
 
@@ -209,7 +210,7 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
     if (code < 0)
         return code;
     launch_environment(spec, scratch, serving, &launch.env);
-    code = launch_program(spec->package, &launch);
+    code = launch_program(spec->package, &launch.argv, &launch.env);
     if (serving)
         launch_arguments(spec, serving, &launch.argv);
     else

@@ -13,6 +13,13 @@ struct launch_words {
     bool failed; /* out of memory, or more words than fit */
 };
 
+void launch_words_done(struct launch_words *words);
+
+/* The package's llama-server as argv, with its own loader where it has one, and the variables that
+ * this needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
+int launch_program(const struct package *package, struct launch_words *argv,
+                   struct launch_words *env);
+
 struct launch {
     struct launch_words argv, env;
     char *cwd; /* owned */

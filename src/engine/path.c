@@ -139,11 +139,11 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
 
 enum { PATH_ARGS_MAX = 64 };
 
-/* The choice's arguments, then the request's. */
-static int path_add_args(const struct path_request *r, struct engine_spec *spec,
+/* The arguments of the model on this choice, then the request's. list is as large as it says. */
+static int path_add_args(const struct path_request *r, const char *const *own,
                          const char *list[PATH_ARGS_MAX], struct gfxb_error *err)
 {
-    const char *const *const from[] = {spec->args, r->args};
+    const char *const *const from[] = {own, r->args};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         for (const char *const *arg = from[i]; arg && *arg; arg++) {
@@ -153,7 +153,6 @@ static int path_add_args(const struct path_request *r, struct engine_spec *spec,
         }
     }
     list[n] = NULL;
-    spec->args = list;
     return 0;
 }
 
@@ -163,19 +162,21 @@ static int path_start(const struct path_request *r, struct path *path,
 {
     const struct engine_proof *proof = engine_proofs_find(path->stored, choice->fingerprint);
     char *CLEAN_FREE cache_dir = fs_join(r->data_dir, "cache/driver");
-    if (!cache_dir)
+    const char **CLEAN_FREE own = model_use_args(path->use, choice);
+    const char *args[PATH_ARGS_MAX];
+    if (!cache_dir || !own)
         return error_set(err, ENOMEM, "out of memory");
     struct engine_spec spec;
     path_spec(r, path_package_of(path, choice), cache_dir, &spec);
     engine_spec_choose(&spec, choice);
     spec.model = path->model;
-    if (proof && proof->device[0])
-        spec.device = proof->device;
-    const char *args[PATH_ARGS_MAX];
+    spec.args = args;
     spec.slots = r->slots;
     spec.http_threads = r->http_threads;
-    spec.context = r->context;
-    int result = path_add_args(r, &spec, args, err);
+    spec.context = choice->context ? choice->context : r->context;
+    if (proof && proof->device[0])
+        spec.device = proof->device;
+    int result = path_add_args(r, own, args, err);
     if (result == 0)
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)

@@ -52,9 +52,8 @@ static const struct cache_item *find_listed(const struct caches *c, size_t index
         return NULL;
     const struct cache_item *found = NULL;
     if (index < knowns.n)
-        found =
-            find_in_repository(c, knowns.item[index].repository, knowns.item[index].file,
-                               knowns.item[index].tag);
+        found = find_in_repository(c, knowns.item[index].repository, knowns.item[index].file,
+                                   knowns.item[index].tag);
     model_knowns_done(&knowns);
     return found;
 }

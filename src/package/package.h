@@ -104,7 +104,8 @@ struct package_digests {
 };
 
 /* Install what such a file holds, under the same digests; a package that is here already stays.
- * Each is complete or absent. Codes: digest-mismatch (damaged, cut short, no bundle), archive-unsafe,
+ * Each is complete or absent. Codes: digest-mismatch (damaged, cut short, no bundle),
+ * archive-unsafe,
  * no-package (for other processors), disk-full, -EBADMSG (no archive at all). */
 int package_install_bundle(const struct package_env *env, const char *file,
                            struct package_digests *ret_digests, struct gfxb_error *err);

@@ -173,7 +173,7 @@ const cases = {
     const load = await client.generate({ model: 'canary', prompt: '', keep_alive: '10m' });
     assert.equal(load.done_reason, 'load');
     assert.ok((await there()).includes('canary:latest'));
-    const unload = await client.generate({ model: 'canary', prompt: '', keep_alive: 0 });
+    const unload = await client.generate({ model: 'canary:latest', prompt: '', keep_alive: 0 });
     assert.equal(unload.done_reason, 'unload');
     for (let i = 0; i < 200 && (await there()).includes('canary:latest'); i++)
       await new Promise((done) => setTimeout(done, 50));
