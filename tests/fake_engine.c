@@ -13,14 +13,20 @@
  *   only       NAME                           start fails as said above only on this --device
  *   log        FILE                           stderr of a load; lines with %D once a device
  *   map        FILE                           maps this file, as a library would be; may come twice
+ *   far        FILE                           the same, of the directory that "elsewhere" names
+ *   try        KIND ARGUMENT                  what a hostile engine tries, see fake_hostile.c
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
- * status at         N                              which token the next acts at; default 0 then
- * hang | die | abort | close     what happens at that token rate       N tokens/s that it claims;
- * default 5000 pause      MS                             between two tokens stop       stubborn
- * SIGTERM is ignored orphan     FILE                           leaves a child, whose pid it writes
- * there
+ *              status
+ *   at         N                              which token of its life "then" acts at; default 0
+ *   then       hang | die | abort | close     what happens at that token
+ *   rate       N                              tokens/s that it claims; default 5000
+ *   pause      MS                             between two tokens
+ *   stop       stubborn                       SIGTERM is ignored
+ *   orphan     FILE                           leaves a child, whose pid it writes there
  */
+#include "fake_hostile.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -126,15 +132,31 @@ static void act(const char *what)
         kill(getpid(), SIGKILL);
 }
 
+static void map_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+        die(path);
+    close(fd);
+}
+
 static void map_files(void)
 {
     for (size_t i = 0; i < n_lines; i++) {
-        if (strcmp(behaviour[i].key, "map") != 0)
-            continue;
-        int fd = open(behaviour[i].value, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
-            die(behaviour[i].value);
-        close(fd);
+        char path[512];
+        snprintf(path, sizeof(path), "%s/%s", get("elsewhere"), behaviour[i].value);
+        if (strcmp(behaviour[i].key, "map") == 0)
+            map_file(behaviour[i].value);
+        if (strcmp(behaviour[i].key, "far") == 0)
+            map_file(path);
+    }
+}
+
+static void try_all(void)
+{
+    for (size_t i = 0; i < n_lines; i++) {
+        if (strcmp(behaviour[i].key, "try") == 0)
+            hostile_try(behaviour[i].value);
     }
 }
 
@@ -269,7 +291,8 @@ static void spoil(char *answer, size_t size)
 /* Word by word; at token `at` it does what `then` says. True when it closed the connection. */
 static bool stream_answer(int fd, const char *answer)
 {
-    long at = strtol(get("at"), NULL, 10), pause = strtol(get("pause"), NULL, 10), token = 0;
+    static long token; /* of all its answers */
+    long at = strtol(get("at"), NULL, 10), pause = strtol(get("pause"), NULL, 10);
     while (*answer) {
         if (*get("then") && token == at) {
             if (is("then", "close"))
@@ -371,6 +394,7 @@ int main(int argc, char **argv)
         if (i + 1 < argc && strcmp(argv[i], "--device") == 0)
             device = argv[i + 1];
     }
+    try_all();
     if (list)
         list_devices();
     if (is("stop", "stubborn"))

@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/root.h"
+#include "base/sse.h"
 #include "base/str.h"
 #include "base/table.h"
 

@@ -219,6 +219,7 @@ void child_end(struct child *child, int grace_ms, int *ret_status)
             return;
     }
     kill(-child->pid, SIGKILL);
+    kill(child->pid, SIGKILL); /* also when it has left its group */
     if (child_reap(child, 0, ret_status) == 1)
         return;
     close(child->pidfd);

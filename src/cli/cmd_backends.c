@@ -3,8 +3,11 @@
 
 #include <errno.h>
 
+enum { BACKENDS_FROM = CLI_WISH_NEXT };
+
 static const struct cli_option backends_options[] = {
     CLI_WISH_OPTIONS,
+    {"from", "FILE", "install what this bundle holds, without the network"},
     {NULL, NULL, NULL},
 };
 
@@ -34,37 +37,7 @@ static struct package_env backends_env(const struct path_request *r)
                                 .log = r->log};
 }
 
-/* Packages for vulkan-software are Vulkan's. */
-static const char *backends_package_name(enum plan_backend backend)
-{
-    return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
-}
-
 /* ---- list ---- */
-
-static json_t *backends_package_json(const struct package *p)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "id", report_json_text(p->id));
-    json_object_set_new(object, "backend", report_json_text(p->backend));
-    json_object_set_new(object, "source", report_json_text(p->provider));
-    json_object_set_new(object, "version", report_json_text(p->version));
-    json_object_set_new(object, "digest", report_json_text(p->digest));
-    json_object_set_new(object, "gfx", report_json_words(str_from(p->gfx)));
-    json_object_set_new(object, "bytes", report_json_bytes(p->bytes));
-    json_object_set_new(object, "pinned", json_boolean(p->pinned));
-    return object;
-}
-
-static int backends_list_json(const struct path *path, struct gfxb_error *err)
-{
-    json_t *packages = json_array();
-    for (size_t i = 0; i < path->packages.n; i++)
-        json_array_append_new(packages, backends_package_json(&path->packages.item[i]));
-    json_t *answer = report_json_plan(path->plan);
-    json_object_set_new(answer, "packages", packages);
-    return cli_print_json(answer, err);
-}
 
 static void backends_list_text(const struct path *path)
 {
@@ -94,42 +67,14 @@ static int backends_list(struct cli *cli, struct path_request *r, const struct c
     if (result < 0)
         return result;
     if (cli->json)
-        result = backends_list_json(&path, err);
+        result = cli_print_json(report_json_backends(&path), err);
     else
         backends_list_text(&path);
     path_done(&path);
     return result;
 }
 
-/* ---- what install and verify tell of a proof ---- */
-
-static bool backends_can_verify(const struct plan_choice *c)
-{
-    return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
-}
-
-static json_t *backends_proof_json(const struct plan_choice *c, const struct engine_proof *proof)
-{
-    json_t *rungs = json_array();
-    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
-        json_t *rung = json_object();
-        json_object_set_new(rung, "rung", json_string(plan_rung_name(proof->rung[i].rung)));
-        json_object_set_new(rung, "ok", report_json_tri(proof->rung[i].ok));
-        json_object_set_new(rung, "detail", report_json_text(proof->rung[i].detail));
-        json_array_append_new(rungs, rung);
-    }
-    json_t *object = json_object();
-    json_object_set_new(object, "backend", json_string(plan_backend_name(c->backend)));
-    json_object_set_new(object, "package", report_json_text(c->package));
-    json_object_set_new(object, "passed", json_boolean(proof->passed));
-    json_object_set_new(object, "code", json_string(gfxb_code_name(proof->code)));
-    json_object_set_new(object, "reason", report_json_text(proof->sentence));
-    json_object_set_new(object, "device", report_json_text(proof->shown));
-    json_object_set_new(object, "rungs", rungs);
-    return object;
-}
-
-/* ---- install ---- */
+/* ---- install from this computer's disk ---- */
 
 /* The target of the only GPU that has one; empty: with several, a package may serve any. */
 static struct str backends_only_target(const struct machine *m)
@@ -152,7 +97,7 @@ static const struct plan_choice *backends_find_choice(const struct plan *plan, c
         const struct plan_choice *c = &plan->choice[i];
         if (!c->installed || strcmp(c->installed->digest, digest) != 0)
             continue;
-        if (backends_can_verify(c))
+        if (path_can_prove(c))
             return c;
         found = found ? found : c;
     }
@@ -170,7 +115,7 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     const struct plan_choice *c = backends_find_choice(path->plan, digest);
     if (!c)
         return error_set(err, GFXB_E_NO_PACKAGE, "the package %.12s was removed meanwhile", digest);
-    if (!backends_can_verify(c))
+    if (!path_can_prove(c))
         return error_set(err, c->code, "%s is installed and cannot be used here: %s", c->package,
                          c->reason);
     result = path_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
@@ -182,7 +127,7 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
     else if (!cli->json)
         text_print(stdout, "%s is installed and proven: %s", c->package, proof.shown);
     result = proof.passed ? CLI_DONE : CLI_PROOF_FAILED;
-    if (cli->json && cli_print_json(backends_proof_json(c, &proof), err) < 0)
+    if (cli->json && cli_print_json(report_json_proof(c, &proof), err) < 0)
         result = CLI_FAILED;
     engine_proof_done(&proof);
     return result;
@@ -206,35 +151,6 @@ static int backends_install_local(struct cli *cli, struct path_request *r, const
     return result;
 }
 
-static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
-                            struct gfxb_error *err)
-{
-    enum plan_backend backend = PLAN_BACKENDS;
-    struct path path = {0};
-    const char *word = args->word[1];
-    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
-        (strchr(word, '/') || access(word, F_OK) == 0))
-        return backends_install_local(cli, r, word, NULL, err);
-    int result = backends_read_name(word, &backend, err);
-    if (result < 0)
-        return result;
-    if (args->n_words > 2) {
-        r->wish.backend = (int)backend;
-        return backends_install_local(cli, r, args->word[2], backends_package_name(backend), err);
-    }
-    r->wish.backend = (int)backend;
-    result = path_walk(r, &path, err);
-    if (result < 0)
-        result = cli_nowhere(cli, &path, result, err);
-    else if (cli->json)
-        result = cli_print_json(report_json_choice(path.running), err);
-    else
-        text_print(stdout, "%s is installed and proven: %s", path.package->id,
-                   path.running->reason);
-    path_done(&path);
-    return result;
-}
-
 /* ---- verify ---- */
 
 static int backends_verify_choice(const struct path_request *r, struct path *path, size_t i,
@@ -247,7 +163,7 @@ static int backends_verify_choice(const struct path_request *r, struct path *pat
         return result;
     *all_passed &= proof.passed;
     if (results)
-        json_array_append_new(results, backends_proof_json(c, &proof));
+        json_array_append_new(results, report_json_proof(c, &proof));
     else
         text_print(stdout, "%s with %s: %s", plan_backend_name(c->backend), c->package,
                    proof.passed ? proof.shown : proof.sentence);
@@ -270,7 +186,7 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
     json_t *results = cli->json ? json_array() : NULL;
     bool passed = true, any = false;
     for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        if (!backends_can_verify(&path.plan->choice[i]))
+        if (!path_can_prove(&path.plan->choice[i]))
             continue;
         any = true;
         result = backends_verify_choice(r, &path, i, results, &passed, err);
@@ -286,52 +202,107 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
     return result == 0 && !passed ? CLI_PROOF_FAILED : result;
 }
 
-/* ---- remove and use ---- */
+/* ---- bundles for a computer without the network ---- */
 
-/* The backend of the second word, and what is installed. */
-static int backends_read_list(const struct path_request *r, const struct cli_args *args,
-                              enum plan_backend *ret_backend, struct package_list *ret_list,
-                              struct gfxb_error *err)
+/* bundle FILE [llamacpp:BACKEND]: what is installed of one backend, or all that can be bundled. */
+static int backends_bundle(struct cli *cli, struct path_request *r, const struct cli_args *args,
+                           struct gfxb_error *err)
+{
+    enum plan_backend backend = PLAN_BACKENDS;
+    struct package_env env = backends_env(r);
+    struct package_list list;
+    const char *file = args->word[1];
+    int result = args->n_words > 2 ? backends_read_name(args->word[2], &backend, err) : 0;
+    if (result == 0)
+        result = package_list_new(&env, &list, err);
+    if (result < 0)
+        return result;
+    const struct package **chosen = calloc(list.n + 1, sizeof(*chosen));
+    size_t n = 0;
+    for (size_t i = 0; chosen && i < list.n; i++) {
+        const struct package *p = &list.item[i];
+        bool wanted = backend == PLAN_BACKENDS
+                          ? p->executable[0] != '/'
+                          : strcmp(p->backend, path_package_backend(backend)) == 0;
+        if (wanted)
+            chosen[n++] = p;
+    }
+    result = chosen ? package_bundle(&env, chosen, n, file, &cli_cancelled, err)
+                    : error_set(err, ENOMEM, "out of memory");
+    if (result == 0 && cli->json)
+        result = cli_print_json(json_pack("{s:s, s:i}", "path", file, "packages", (int)n), err);
+    else if (result == 0)
+        text_print(stdout,
+                   "%s holds %zu package%s: gfxbridge backends install --from FILE takes it on "
+                   "another computer",
+                   file, n, n == 1 ? "" : "s");
+    free(chosen);
+    package_list_done(&list);
+    return result;
+}
+
+/* Install all that a bundle holds, then prove what can be used here. */
+static int backends_install_bundle(struct cli *cli, struct path_request *r, const char *file,
+                                   struct gfxb_error *err)
 {
     struct package_env env = backends_env(r);
-    int result = backends_read_name(args->word[1], ret_backend, err);
-    return result < 0 ? result : package_list_new(&env, ret_list, err);
+    struct package_digests digests;
+    const struct cli_args all = {.n_words = 1};
+    int result = package_install_bundle(&env, file, &digests, err);
+    r->wish.no_network = true;
+    return result < 0 ? result : backends_verify(cli, r, &all, err);
 }
+
+/* ---- install by name ---- */
+
+static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
+                            struct gfxb_error *err)
+{
+    enum plan_backend backend = PLAN_BACKENDS;
+    struct path path = {0};
+    if (args->value[BACKENDS_FROM])
+        return backends_install_bundle(cli, r, args->value[BACKENDS_FROM], err);
+    if (args->n_words < 2)
+        return error_set(err, GFXB_E_USAGE,
+                         "backends install needs a backend, such as llamacpp:cpu, or --from FILE");
+    const char *word = args->word[1];
+    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
+        (strchr(word, '/') || access(word, F_OK) == 0))
+        return backends_install_local(cli, r, word, NULL, err);
+    int result = backends_read_name(word, &backend, err);
+    if (result < 0)
+        return result;
+    if (args->n_words > 2) {
+        r->wish.backend = (int)backend;
+        return backends_install_local(cli, r, args->word[2], path_package_backend(backend), err);
+    }
+    r->wish.backend = (int)backend;
+    result = path_walk(r, &path, err);
+    if (result < 0)
+        result = cli_nowhere(cli, &path, result, err);
+    else if (cli->json)
+        result = cli_print_json(report_json_choice(path.running), err);
+    else
+        text_print(stdout, "%s is installed and proven: %s", path.package->id,
+                   path.running->reason);
+    path_done(&path);
+    return result;
+}
+
+/* ---- remove and use ---- */
 
 static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
-    struct package_list list;
-    int result = backends_read_list(r, args, &backend, &list, err);
-    if (result < 0)
-        return result;
-    size_t removed = 0;
-    for (size_t i = 0; i < list.n && result == 0; i++) {
-        if (strcmp(list.item[i].backend, backends_package_name(backend)) != 0)
-            continue;
-        result = package_remove(&env, list.item[i].digest, err);
-        removed++;
-    }
-    package_list_done(&list);
-    if (result == 0 && removed == 0)
-        return error_set(err, ENOENT, "no package of %s is installed", args->word[1]);
+    size_t n = 0;
+    int result = backends_read_name(args->word[1], &backend, err);
+    if (result == 0)
+        result = package_remove_backend(&env, path_package_backend(backend), &n, err);
     if (result == 0 && !cli->quiet)
-        text_print(stderr, "removed %zu package%s", removed, removed == 1 ? "" : "s");
+        text_print(stderr, "removed %zu package%s", n, n == 1 ? "" : "s");
     return result;
-}
-
-/* The newest package of a backend whose digest begins so; NULL none. */
-static const char *backends_find_digest(const struct package_list *list, const char *backend,
-                                        const char *prefix)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (strcmp(list->item[i].backend, backend) == 0 &&
-            str_starts(str_from(list->item[i].digest), str_from(prefix)))
-            return list->item[i].digest;
-    }
-    return NULL;
 }
 
 /* With a digest (its beginning is enough) that package, else the newest; "none" ends it. */
@@ -340,23 +311,9 @@ static int backends_use(struct cli *cli, struct path_request *r, const struct cl
 {
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
-    struct package_list list;
-    int result = backends_read_list(r, args, &backend, &list, err);
-    if (result < 0)
-        return result;
-    const char *name = backends_package_name(backend);
     const char *prefix = args->n_words > 2 ? args->word[2] : "";
-    bool none = strcmp(prefix, "none") == 0;
-    const char *digest = none ? NULL : backends_find_digest(&list, name, prefix);
-    if (!digest && !none)
-        result = error_set(err, ENOENT,
-                           "no installed package of %s has a digest that begins with '%s'; see "
-                           "gfxbridge backends list",
-                           args->word[1], prefix);
-    else
-        result = package_pin(&env, name, digest, err);
-    package_list_done(&list);
-    return result;
+    int result = backends_read_name(args->word[1], &backend, err);
+    return result < 0 ? result : package_use(&env, path_package_backend(backend), prefix, err);
 }
 
 static const struct backends_verb {
@@ -365,9 +322,9 @@ static const struct backends_verb {
     int (*run)(struct cli *cli, struct path_request *r, const struct cli_args *args,
                struct gfxb_error *err);
 } backends_verbs[] = {
-    {"install", 2, backends_install}, {"list", 1, backends_list},
-    {"remove", 2, backends_remove},   {"use", 2, backends_use},
-    {"verify", 1, backends_verify},
+    {"bundle", 2, backends_bundle}, {"install", 1, backends_install},
+    {"list", 1, backends_list},     {"remove", 2, backends_remove},
+    {"use", 2, backends_use},       {"verify", 1, backends_verify},
 };
 
 static int backends_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
@@ -382,20 +339,22 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
         if (strcmp(backends_verbs[i].name, verb) != 0)
             continue;
         if (args->n_words && args->n_words < backends_verbs[i].min_words)
-            return error_set(err, GFXB_E_USAGE, "backends %s needs a backend, such as llamacpp:cpu",
-                             verb);
+            return error_set(err, GFXB_E_USAGE, "backends %s needs %s", verb,
+                             backends_verbs[i].run == backends_bundle
+                                 ? "the name of a file"
+                                 : "a backend, such as llamacpp:cpu");
         if (cli->sysroot && backends_verbs[i].run != backends_list)
             return error_set(err, GFXB_E_USAGE, "backends %s works on this computer only", verb);
         return backends_verbs[i].run(cli, &request, args, err);
     }
-    return error_set(err, GFXB_E_USAGE,
-                     "no such word: backends %s; they are list, install, verify, remove and use",
-                     verb);
+    return error_set(
+        err, GFXB_E_USAGE,
+        "no such word: backends %s; they are list, install, verify, remove, use and bundle", verb);
 }
 
 const struct cli_command cli_command_backends = {
     .name = "backends",
-    .words = "[list|install|verify|remove|use] [llamacpp:BACKEND] [FILE|DIR|DIGEST]",
+    .words = "[list|install|verify|remove|use|bundle] [llamacpp:BACKEND|FILE] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
     .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
@@ -405,7 +364,11 @@ const struct cli_command cli_command_backends = {
              "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
              "remove     " TEXT_HANG "remove the packages of a backend\n"
              "use        " TEXT_HANG
-             "prefer one installed package (DIGEST or its beginning); 'none' ends that",
+             "prefer one installed package (DIGEST or its beginning), an older one too, until the "
+             "next use; 'none' ends that\n"
+             "bundle     " TEXT_HANG
+             "write the installed packages, or those of one backend, into one FILE; install --from "
+             "FILE takes it on a computer without the network, under the same digests",
     .options = backends_options,
     .run = backends_run,
 };

@@ -1,15 +1,10 @@
 #include "cli/text.h"
 #include "cli/wish.h"
+#include "serve/serve.h"
 
 #include <errno.h>
 
 #define DOCTOR_TEXT_MAX ((size_t)1 << 20)
-
-static const char *const doctor_severities[] = {
-    [DOCTOR_BLOCK] = "block",
-    [DOCTOR_WARN] = "warn",
-    [DOCTOR_INFO] = "info",
-};
 
 static const char *const doctor_styles[] = {
     [DOCTOR_BLOCK] = TEXT_BAD,
@@ -21,6 +16,7 @@ static const char *const doctor_styles[] = {
 struct doctor_report {
     json_t *findings;       /* NULL: print */
     bool ok;                /* no finding blocks or warns */
+    bool live;              /* of this computer: the sandbox is told too */
     const bool *recognised; /* of a pasted text: was it? NULL: none was given */
 };
 
@@ -30,25 +26,34 @@ static void doctor_report_finding(void *context, const struct doctor_finding *f)
     report->ok &= f->severity == DOCTOR_INFO;
     if (!report->findings) {
         text_print(stdout, "%s%-5s" TEXT_END " " TEXT_HANG "%s [%s]\n      %s",
-                   doctor_styles[f->severity], doctor_severities[f->severity], f->what, f->code,
+                   doctor_styles[f->severity], doctor_severity_name(f->severity), f->what, f->code,
                    f->why);
         if (f->remedy[0])
             text_print(stdout, "      remedy: " TEXT_HANG TEXT_STRONG "%s" TEXT_END, f->remedy);
         return;
     }
-    json_t *object = json_object();
-    json_object_set_new(object, "code", report_json_text(f->code));
-    json_object_set_new(object, "severity", json_string(doctor_severities[f->severity]));
-    json_object_set_new(object, "what", report_json_text(f->what));
-    json_object_set_new(object, "why", report_json_text(f->why));
-    json_object_set_new(object, "remedy", report_json_text(f->remedy));
-    json_array_append_new(report->findings, object);
+    json_array_append_new(report->findings, report_json_finding(f));
+}
+
+/* What keeps engines in their place, for scripts: {"landlock", "files", "network" ...}. */
+static json_t *doctor_sandbox(void)
+{
+    struct engine_sandbox s;
+    json_t *notes = json_array();
+    engine_sandbox_state(cli_is_unconfined(), &s);
+    for (size_t i = 0; i < ENGINE_SANDBOX_NOTES && s.note[i]; i++)
+        json_array_append_new(notes, json_string(s.note[i]));
+    return json_pack("{s:i, s:b, s:b, s:b, s:b, s:b, s:o}", "landlock", s.landlock, "files",
+                     s.files, "network", s.network, "devices", s.devices, "signals", s.signals,
+                     "alone", s.alone, "notes", notes);
 }
 
 static int doctor_finish(const struct doctor_report *report, struct gfxb_error *err)
 {
     if (report->findings) {
         json_t *object = json_pack("{s:b, s:o}", "ok", report->ok, "findings", report->findings);
+        if (object && report->live)
+            json_object_set_new(object, "sandbox", doctor_sandbox());
         if (object && report->recognised)
             json_object_set_new(object, "recognised", json_boolean(*report->recognised));
         int result = cli_print_json(object, err);
@@ -143,10 +148,21 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
         return 0;
     }
     c->machine = request.machine;
+    c->root = request.root;
     c->plan = path.plan;
     doctor_examine(c);
     path_done(&path);
     return 0;
+}
+
+/* The port that `gfxbridge serve` takes when none is given. */
+static unsigned doctor_port(void)
+{
+    const char *text = getenv("GFXBRIDGE_PORT");
+    uint64_t port = 0;
+    return text && str_to_u64(str_from(text), 10, &port) == 0 && port > 0 && port < 65535
+               ? (unsigned)port
+               : SERVE_PORT;
 }
 
 static int doctor_computer(struct cli *cli, struct gfxb_error *err)
@@ -155,10 +171,13 @@ static int doctor_computer(struct cli *cli, struct gfxb_error *err)
     int result = doctor_tables(cli, &broken, err);
     if (result < 0)
         return result;
-    struct doctor_report report = {.findings = cli->json ? json_array() : NULL, .ok = true};
+    struct doctor_report report = {
+        .findings = cli->json ? json_array() : NULL, .ok = true, .live = !cli->sysroot};
     struct doctor_case c = {.live = !cli->sysroot,
                             .data_dir = cli->data_dir,
                             .runtime_dir = cli->runtime_dir,
+                            .unconfined = cli_is_unconfined(),
+                            .port = doctor_port(),
                             .sink = doctor_report_finding,
                             .context = &report};
     doctor_check_tables(&c, cli->config_dir, broken.text[0] ? broken.text : NULL);

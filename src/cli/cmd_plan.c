@@ -196,7 +196,7 @@ static int plan_answer(struct cli *cli, const struct path_request *request,
         plan_text(path.plan, cli->verbose);
     if (result == 0 && path.plan->chosen < 0)
         result = CLI_NOTHING_USABLE;
-    path_done(&path);
+    path_plan_done(&path);
     return result;
 }
 

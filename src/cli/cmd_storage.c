@@ -11,9 +11,9 @@ static const struct storage_place {
     const char *name;
     const char *kind;
 } storage_places[] = {
-    {"cache", "caches"},  {"canary", "canary"},     {"chat-history", "history"},
-    {"models", "models"}, {"packages", "packages"}, {"proofs", "proofs"},
-    {"run", "run"},       {"tables", "tables"},
+    {"bin", "wrapper"},          {"cache", "caches"},  {"canary", "canary"},
+    {"chat-history", "history"}, {"models", "models"}, {"packages", "packages"},
+    {"proofs", "proofs"},        {"run", "run"},       {"tables", "tables"},
 };
 
 #define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */

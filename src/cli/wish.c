@@ -38,6 +38,12 @@ static int wish_check_gpu(const struct machine *m, const char *pci, struct gfxb_
                             "no GPU has the PCI address '%s'; gfxbridge detect lists them", pci);
 }
 
+bool cli_is_unconfined(void)
+{
+    const char *wish = getenv("GFXBRIDGE_SANDBOX");
+    return wish && strcmp(wish, "off") == 0;
+}
+
 int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
                      struct gfxb_error *err)
 {
@@ -58,6 +64,7 @@ int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_r
     r.root = cli->root;
     r.data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir;
     r.runtime_dir = cli->runtime_dir;
+    r.unconfined = cli_is_unconfined();
     *ret_request = r;
     return 0;
 }

@@ -20,6 +20,9 @@ enum { CLI_WISH_BACKEND, CLI_WISH_POLICY, CLI_WISH_GPU, CLI_WISH_OVERRIDE, CLI_W
 int cli_path_request(struct cli *cli, const struct cli_args *args, struct path_request *ret_request,
                      struct gfxb_error *err);
 
+/* GFXBRIDGE_SANDBOX=off: engines are started without the sandbox. */
+bool cli_is_unconfined(void);
+
 /* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one.
  */
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);

@@ -1,7 +1,6 @@
 #include "engine/chunk.h"
 #include "engine/http.h"
 #include "engine/running.h"
-#include "engine/sse.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -106,7 +106,7 @@ int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
         return code;
     code = launch_new(spec, rundir.path, NULL, &launch, err);
     if (code == 0) {
-        struct child_spec child = launch_child(&launch, spec);
+        struct child_spec child = launch_child(&launch);
         child.deadline_ms = deadline_ms;
         child.max_output = DEVICES_OUTPUT_MAX;
         code = child_run(&child, &result, err);

@@ -38,6 +38,8 @@ static int engine_make_key(char ret_key[static RUNNING_KEY_HEX], struct gfxb_err
 static void engine_free(struct engine *engine)
 {
     rundir_close(&engine->rundir);
+    if (engine->log_fd >= 0)
+        close(engine->log_fd);
     for (size_t i = 0; engine->gpu_pci && engine->gpu_pci[i]; i++)
         free(engine->gpu_pci[i]);
     free(engine->gpu_pci);
@@ -71,23 +73,18 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
 {
     struct launch_serving serving = {engine->rundir.socket, engine->key};
     struct launch launch;
-    if (spec->cache_dir) {
-        int made = fs_make_dirs(spec->cache_dir, 0700, err);
-        if (made < 0)
-            return made;
-    }
     /* O_APPEND: engine_check may cut the file while the engine writes. */
-    int CLEAN_CLOSE log =
-        open(engine->rundir.log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-    if (log < 0)
+    engine->log_fd =
+        open(engine->rundir.log, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    if (engine->log_fd < 0)
         return error_set(err, errno, "cannot write %s: %s", engine->rundir.log,
                          error_errno_text(errno));
     int code = launch_new(spec, engine->rundir.path, &serving, &launch, err);
     if (code < 0)
         return code;
-    struct child_spec child = launch_child(&launch, spec);
-    child.out_fd = log;
-    child.err_fd = log;
+    struct child_spec child = launch_child(&launch);
+    child.out_fd = engine->log_fd;
+    child.err_fd = engine->log_fd;
     struct gfxb_error why;
     code = child_start(&child, &engine->child, &why);
     launch_done(&launch);
@@ -153,7 +150,7 @@ static bool engine_answers(const struct engine *engine, const struct engine_spec
 static uint64_t engine_log_size(const struct engine *engine)
 {
     struct stat st;
-    return stat(engine->rundir.log, &st) == 0 ? (uint64_t)st.st_size : 0;
+    return fstat(engine->log_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 const char *running_reason(enum plan_backend backend)
@@ -212,6 +209,7 @@ int running_start(const struct engine_spec *spec, struct engine **ret_engine, st
         return error_set(err, ENOMEM, "out of memory");
     engine->rundir = RUNDIR_NONE;
     engine->child = CHILD_NONE;
+    engine->log_fd = -1;
     int code = engine_remember(engine, spec);
     if (code < 0)
         error_set(err, -code, "out of memory");
@@ -287,14 +285,11 @@ static void engine_cut_log(struct engine *engine)
     struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
     if (engine_log_size(engine) <= ENGINE_LOG_MAX)
         return;
-    int CLEAN_CLOSE fd = open(engine->rundir.log, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0)
-        return;
     struct engine_places places;
     if (engine->places.n == 0)
         engine_verify(engine, &places, NULL); /* remembers what the beginning told */
-    if (engine_log_tail(engine, RUNNING_LOG_TAIL, &tail) == 0 && ftruncate(fd, 0) == 0 &&
-        write(fd, buf_text(&tail), tail.n) < 0)
+    if (engine_log_tail(engine, RUNNING_LOG_TAIL, &tail) == 0 &&
+        ftruncate(engine->log_fd, 0) == 0 && write(engine->log_fd, buf_text(&tail), tail.n) < 0)
         return; /* a full disk: the old lines are lost, the engine is not */
 }
 
@@ -311,31 +306,31 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
     return engine_mourn(engine, "while serving", NULL, err);
 }
 
-int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
+int running_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret)
 {
-    struct stat st;
-    int CLEAN_CLOSE fd = open(engine->rundir.log, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    off_t from = st.st_size > (off_t)max ? st.st_size - (off_t)max : 0;
-    char *room = buf_room(ret, max);
-    if (!room)
-        return -ENOMEM;
-    size_t got = 0;
-    while (got < max) {
-        ssize_t n = pread(fd, room + got, max - got, from + (off_t)got);
+    char piece[16384];
+    for (size_t got = 0; got < max;) {
+        size_t wanted = max - got < sizeof(piece) ? max - got : sizeof(piece);
+        ssize_t n = pread(engine->log_fd, piece, wanted, from + (off_t)got);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            break;
+            return n < 0 ? -errno : 0;
+        buf_add(ret, piece, (size_t)n);
         got += (size_t)n;
     }
-    const char *line = from > 0 && got ? memchr(room, '\n', got) : NULL;
-    if (line) { /* only whole lines */
-        size_t skipped = (size_t)(line + 1 - room);
-        memmove(room, line + 1, got - skipped);
-        got -= skipped;
-    }
-    buf_grew(ret, got);
-    return 0;
+    return buf_ok(ret) ? 0 : -ENOMEM;
+}
+
+int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
+{
+    struct buf CLEAN_BUF tail = BUF_INIT(max + 1);
+    uint64_t size = engine_log_size(engine);
+    off_t from = size > max ? (off_t)(size - max) : 0;
+    int code = running_read_log(engine, from, max, &tail);
+    struct str text = buf_view(&tail), cut;
+    if (from > 0 && text.n && memchr(text.p, '\n', text.n)) /* only whole lines */
+        str_cut(&text, '\n', &cut);
+    buf_add_str(ret, text);
+    return code < 0 ? code : buf_ok(ret) ? 0 : -ENOMEM;
 }

@@ -41,8 +41,7 @@ struct engine_spec {
     int ready_ms;          /* deadline for readiness; 0: 120 s */
     const char *keep_log;  /* file that gets the log's end when the engine fails; NULL none */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
-    int (*before_exec)(void *context);   /* see child.h: for sandboxing; NULL none */
-    void *before_exec_context;
+    bool unconfined;       /* without the sandbox (see sandbox.h): for a driver that it breaks */
     const struct log *log; /* progress; NULL none */
 };
 
@@ -81,6 +80,14 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret);
 
 /* Processors that an engine should use here: affinity, cgroup quota, one per physical core. */
 unsigned engine_default_threads(void);
+
+/*
+ * A shell script that is llama-server for other programs: the spec's package, device, environment
+ * and arguments, then the caller's words. In spec: package, backend, device, env and args. Relative
+ * files in the caller's words are found although the engine runs in its own directory.
+ */
+int engine_wrapper(const struct engine_spec *spec, const char *title, struct buf *ret,
+                   struct gfxb_error *err);
 
 /* ---- ask ---- */
 
@@ -206,8 +213,8 @@ struct engine_proof {
     char *log_tail;           /* owned: end of the engine's log; "" none */
 };
 
-/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, before_exec. Its model, env,
- * args, backend, device, gpu_pci and ready_ms are set by engine_prove. */
+/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined. Its model, env, args,
+ * backend, device, gpu_pci and ready_ms are set by engine_prove. */
 struct engine_trial {
     struct engine_spec spec;
     const struct plan_choice *choice;
@@ -270,5 +277,6 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
 int engine_causes_check(struct gfxb_error *err);
 
 #include "engine/path.h"
+#include "engine/sandbox.h"
 
 #endif

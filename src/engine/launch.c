@@ -24,7 +24,7 @@ __attribute__((format(printf, 2, 3))) static void launch_add(struct launch_words
     words->word[words->n++] = text;
 }
 
-static void launch_words_done(struct launch_words *words)
+void launch_words_done(struct launch_words *words)
 {
     for (size_t i = 0; i < words->n; i++)
         free(words->word[i]);
@@ -37,6 +37,7 @@ void launch_done(struct launch *launch)
     launch_words_done(&launch->env);
     free(launch->cwd);
     launch->cwd = NULL;
+    sandbox_done(&launch->sandbox);
 }
 
 /* A path of the package: relative ones are below its directory. To be freed; NULL out of memory. */
@@ -65,7 +66,8 @@ static int launch_library_path(const struct package *package, struct buf *ret)
     return buf_ok(ret) ? 0 : -ENOMEM;
 }
 
-static int launch_program(const struct package *package, struct launch *launch)
+int launch_program(const struct package *package, struct launch_words *argv,
+                   struct launch_words *env)
 {
     struct buf CLEAN_BUF libraries = BUF_INIT(65536);
     char *CLEAN_FREE program = launch_path(package, str_from(package->executable));
@@ -73,30 +75,35 @@ static int launch_program(const struct package *package, struct launch *launch)
     if (code < 0)
         return code;
     if (!package->loader) {
-        launch_add(&launch->argv, "%s", program);
+        launch_add(argv, "%s", program);
         if (libraries.n)
-            launch_add(&launch->env, "LD_LIBRARY_PATH=%s", buf_text(&libraries));
+            launch_add(env, "LD_LIBRARY_PATH=%s", buf_text(&libraries));
         return 0;
     }
     char *CLEAN_FREE loader = launch_path(package, str_from(package->loader));
     if (!loader)
         return -ENOMEM;
-    launch_add(&launch->argv, "%s", loader);
+    launch_add(argv, "%s", loader);
     if (libraries.n) {
-        launch_add(&launch->argv, "--library-path");
-        launch_add(&launch->argv, "%s", buf_text(&libraries));
+        launch_add(argv, "--library-path");
+        launch_add(argv, "%s", buf_text(&libraries));
     }
-    launch_add(&launch->argv, "--argv0");
-    launch_add(&launch->argv, "llama-server");
-    launch_add(&launch->argv, "%s", program);
+    launch_add(argv, "--argv0");
+    launch_add(argv, "llama-server");
+    launch_add(argv, "%s", program);
     return 0;
+}
+
+static const char *launch_cache(const struct engine_spec *spec, const char *scratch)
+{
+    return spec->cache_dir ? spec->cache_dir : scratch;
 }
 
 /* Nothing is inherited: no LLAMA_*, GGML_*, HSA_*, LD_*, no proxy, no token. */
 static void launch_environment(const struct engine_spec *spec, const char *scratch,
                                const struct launch_serving *serving, struct launch_words *env)
 {
-    const char *cache = spec->cache_dir ? spec->cache_dir : scratch;
+    const char *cache = launch_cache(spec, scratch);
     launch_add(env, "PATH=/usr/bin:/bin");
     launch_add(env, "LANG=C.UTF-8");
     launch_add(env, "HOME=%s", cache);
@@ -167,16 +174,15 @@ static void launch_arguments(const struct engine_spec *spec, const struct launch
 static int launch_check(const struct engine_spec *spec, struct gfxb_error *err)
 {
     static const char *const ours[] = {"PATH=", "LD_", "LLAMA_", "HOME=", "AIP_"};
+    static const char harmless[] = "LLAMA_ARG_LOAD_MODE="; /* how a model's file is read */
     static const char *const args[] = {
         "-m",      "--model", "--host",     "--port",         "--api-key",
         "--tools", "--path",  "--log-file", "--api-key-file", "--agent"};
     for (size_t i = 0; spec->env && spec->env[i]; i++) {
         bool taken = !strchr(spec->env[i], '=');
         for (size_t k = 0; k < sizeof(ours) / sizeof(ours[0]); k++)
-            taken = taken || str_starts(str_from(spec->env[i]), str_from(ours[k]));
-        /* How the file is read, by a variable: engines that are older than it ignore it. */
-        if (str_starts(str_from(spec->env[i]), STR("LLAMA_ARG_LOAD_MODE=")))
-            continue;
+            taken = taken || (str_starts(str_from(spec->env[i]), str_from(ours[k])) &&
+                              !str_starts(str_from(spec->env[i]), str_from(harmless)));
         if (taken)
             return error_set(err, EINVAL, "the engine's environment cannot be given '%s'",
                              spec->env[i]);
@@ -195,12 +201,16 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
                const struct launch_serving *serving, struct launch *ret_launch,
                struct gfxb_error *err)
 {
-    struct launch launch = {.cwd = NULL};
+    struct launch launch = {.cwd = NULL, .sandbox = SANDBOX_NONE, .confined = !spec->unconfined};
     int code = launch_check(spec, err);
+    if (code == 0 && spec->cache_dir)
+        code = fs_make_dirs(spec->cache_dir, 0700, err);
+    if (code == 0 && launch.confined)
+        code = sandbox_new(spec, scratch, launch_cache(spec, scratch), &launch.sandbox, err);
     if (code < 0)
         return code;
     launch_environment(spec, scratch, serving, &launch.env);
-    code = launch_program(spec->package, &launch);
+    code = launch_program(spec->package, &launch.argv, &launch.env);
     if (serving)
         launch_arguments(spec, serving, &launch.argv);
     else
@@ -223,7 +233,7 @@ int launch_new(const struct engine_spec *spec, const char *scratch,
     return 0;
 }
 
-struct child_spec launch_child(const struct launch *launch, const struct engine_spec *spec)
+struct child_spec launch_child(struct launch *launch)
 {
     return (struct child_spec){
         .argv = (const char *const *)launch->argv.word,
@@ -231,7 +241,7 @@ struct child_spec launch_child(const struct launch *launch, const struct engine_
         .cwd = launch->cwd,
         .out_fd = -1,
         .err_fd = -1,
-        .before_exec = spec->before_exec,
-        .context = spec->before_exec_context,
+        .before_exec = launch->confined ? sandbox_enter : NULL,
+        .context = &launch->sandbox,
     };
 }

@@ -21,6 +21,11 @@ struct path_request {
     const struct log *log;           /* NULL none */
     struct package_net net;          /* how packages are fetched; its cancel is the next field */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    /* For the engine that serves, not for proofs; as in struct engine_spec. */
+    unsigned slots, http_threads;
+    const char *const *args;           /* behind the choice's own; NULL none */
+    struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
+    bool unconfined;                   /* engines are started without the sandbox */
 };
 
 /* Something that failed while the path was walked: it stands in the plan with its own code. */
@@ -71,7 +76,14 @@ int path_walk(const struct path_request *request, struct path *ret_path, struct 
 int path_prove(const struct path_request *request, struct path *path, size_t choice,
                struct engine_proof *ret_proof, struct gfxb_error *err);
 
+/* Is there a package that path_prove could take, also after a failure? */
+bool path_can_prove(const struct plan_choice *choice);
+/* The backend that packages for it are of: vulkan-software's are Vulkan's. */
+const char *path_package_backend(enum plan_backend backend);
+
 /* Stops the engine and frees everything. */
 void path_done(struct path *path);
+/* The same for a path that path_plan made: there is no engine to stop. */
+void path_plan_done(struct path *path);
 
 #endif

@@ -1,17 +1,10 @@
 #include "engine/proofs.h"
 
-#include "base/digest.h"
-#include "engine/kept.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
-#define PROOFS_DIR      "proofs"
-#define PROOFS_SUFFIX   ".proof"
-#define PROOFS_TEXT_MAX (1u << 20)
-#define PROOFS_MAX      10000
+#define PROOFS_MAX 10000
 
 struct engine_proofs {
     struct proofs_item *item;
@@ -19,38 +12,14 @@ struct engine_proofs {
     size_t n;
 };
 
-static bool proofs_is_name(const char *name)
-{
-    return strlen(name) == DIGEST_HEX - 1 + strlen(PROOFS_SUFFIX) &&
-           str_ends(str_from(name), STR(PROOFS_SUFFIX)) &&
-           strspn(name, "0123456789abcdef") == DIGEST_HEX - 1;
-}
-
-/* The file name of a fingerprint, to be freed; NULL out of memory. */
-static char *proofs_name(const char *fingerprint)
-{
-    char hex[DIGEST_HEX], *name = NULL;
-    if (digest_bytes(fingerprint, strlen(fingerprint), hex) < 0 ||
-        asprintf(&name, "%s" PROOFS_SUFFIX, hex) < 0)
-        return NULL;
-    return name;
-}
-
-/* The file must be the one of its own fingerprint: a copied file proves nothing. */
 static bool proofs_read(const char *dir, const char *name, struct proofs_item *ret_item)
 {
-    char hex[DIGEST_HEX];
     struct proofs_item item;
     struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
     char *CLEAN_FREE path = fs_join(dir, name);
     if (!path || fs_read(path, PROOFS_TEXT_MAX, &text) < 0 ||
         proofs_parse(buf_view(&text), &item) < 0)
         return false;
-    if (digest_bytes(item.fingerprint, strlen(item.fingerprint), hex) < 0 ||
-        memcmp(hex, name, DIGEST_HEX - 1) != 0) {
-        proofs_item_done(&item);
-        return false;
-    }
     *ret_item = item;
     return true;
 }
@@ -142,55 +111,4 @@ const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs
             return &proofs->item[i].proof;
     }
     return NULL;
-}
-
-int engine_proofs_save(const char *data_dir, const char *fingerprint,
-                       const struct engine_proof *proof, struct gfxb_error *err)
-{
-    char day[16];
-    struct tm parts;
-    time_t now = time(NULL);
-    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
-    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
-    char *CLEAN_FREE name = proofs_name(fingerprint);
-    if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
-        return error_set(err, EINVAL, "a fingerprint is one line of text");
-    if (!dir || !name || !localtime_r(&now, &parts) ||
-        strftime(day, sizeof(day), "%Y-%m-%d", &parts) == 0)
-        return error_set(err, ENOMEM, "out of memory");
-    proofs_print(fingerprint, day, proof, &text);
-    if (!buf_ok(&text))
-        return error_set(err, ENOMEM, "out of memory");
-    return kept_write(dir, name, text.p, text.n, err);
-}
-
-static int proofs_remove_all(const char *dir)
-{
-    DIR *stream = opendir(dir);
-    if (!stream)
-        return errno == ENOENT ? 0 : -errno;
-    int code = 0;
-    const struct dirent *entry;
-    while (code == 0 && (entry = readdir(stream))) {
-        if (proofs_is_name(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0) < 0 &&
-            errno != ENOENT)
-            code = -errno;
-    }
-    closedir(stream);
-    return code;
-}
-
-int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err)
-{
-    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
-    char *CLEAN_FREE name = fingerprint ? proofs_name(fingerprint) : NULL;
-    char *CLEAN_FREE path = dir && name ? fs_join(dir, name) : NULL;
-    int code = dir && (path || !fingerprint) ? 0 : -ENOMEM;
-    if (code == 0 && !fingerprint)
-        code = proofs_remove_all(dir);
-    else if (code == 0 && unlink(path) < 0 && errno != ENOENT)
-        code = -errno;
-    if (code < 0)
-        return error_set(err, -code, "cannot remove the stored proof: %s", error_errno_text(-code));
-    return 0;
 }

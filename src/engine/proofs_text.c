@@ -1,6 +1,8 @@
 #include "engine/decimal.h"
 #include "engine/proofs.h"
 
+#include <string.h>
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -157,4 +159,20 @@ void proofs_item_done(struct proofs_item *item)
     free(item->fingerprint);
     engine_proof_done(&item->proof);
     item->fingerprint = NULL;
+}
+
+bool proofs_is_name(const char *name)
+{
+    return strlen(name) == PROOFS_NAME + strlen(PROOFS_SUFFIX) &&
+           str_ends(str_from(name), STR(PROOFS_SUFFIX)) &&
+           strspn(name, "0123456789abcdef") == PROOFS_NAME;
+}
+
+void engine_proof_done(struct engine_proof *proof)
+{
+    for (size_t i = 0; i < ENGINE_RUNGS; i++)
+        free(proof->rung[i].detail);
+    free(proof->sentence);
+    free(proof->log_tail);
+    *proof = (struct engine_proof){.passed = false};
 }

@@ -327,12 +327,3 @@ int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proo
     *ret_proof = p.proof;
     return 0;
 }
-
-void engine_proof_done(struct engine_proof *proof)
-{
-    for (size_t i = 0; i < ENGINE_RUNGS; i++)
-        free(proof->rung[i].detail);
-    free(proof->sentence);
-    free(proof->log_tail);
-    *proof = (struct engine_proof){.passed = false};
-}

@@ -11,6 +11,7 @@
 struct engine {
     struct rundir rundir;
     struct child child;
+    int log_fd; /* the engine may put anything in place of the file's name, but not of the file */
     int status; /* as waitpid gave it, once it has ended */
     bool ended;
     char key[RUNNING_KEY_HEX];
@@ -26,6 +27,9 @@ struct engine {
 /* After this a person is told what takes so long, and that is: */
 #define RUNNING_PATIENCE_MS 3000
 const char *running_reason(enum plan_backend backend);
+
+/* At most max bytes of its log from this offset on, appended to *ret. 0 or -errno. */
+int running_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret);
 
 /* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
 int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,

@@ -18,7 +18,7 @@ static int verify_read_places(const struct engine *engine, struct engine_places 
     size_t size = 0;
     for (;;) {
         struct buf CLEAN_BUF log = BUF_INIT(VERIFY_LOG_MAX + (1u << 18));
-        int code = fs_read(engine->rundir.log, VERIFY_LOG_MAX, &log);
+        int code = running_read_log(engine, 0, VERIFY_LOG_MAX, &log);
         if (code < 0)
             return error_set(err, -code, "cannot read the engine's log: %s",
                              error_errno_text(-code));

@@ -70,7 +70,7 @@ enum verdict body_replay(struct job *job, int fd, uint64_t end)
         }
         verdict = body_deliver(job, piece, (size_t)n);
         body_show_progress(job, false);
-        if (verdict == VERDICT_DONE && job_cancelled(job)) {
+        if (verdict == VERDICT_DONE && transfer_cancelled(job)) {
             error_set(job->err, GFXB_E_INTERRUPTED, "interrupted");
             verdict = VERDICT_FINAL;
         }

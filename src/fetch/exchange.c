@@ -85,7 +85,7 @@ static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now,
         job->window_start = clock;
     }
     job->stalled = clock - job->window_start > patience;
-    job->cancelled = job_cancelled(job);
+    job->cancelled = transfer_cancelled(job);
     body_show_progress(job, false);
     return job->stalled || job->cancelled;
 }

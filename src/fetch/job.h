@@ -58,7 +58,7 @@ struct job {
 
 /* How much of the file is at hand: where the next exchange goes on. */
 uint64_t job_offset(const struct job *job);
-bool job_cancelled(const struct job *job);
+bool transfer_cancelled(const struct job *job);
 /* Fill the error and be final. */
 enum verdict job_out_of_memory(struct job *job);
 

@@ -20,7 +20,7 @@ uint64_t job_offset(const struct job *job)
     return job->part.fd >= 0 ? job->part.n : job->at;
 }
 
-bool job_cancelled(const struct job *job)
+bool transfer_cancelled(const struct job *job)
 {
     return job->config->cancel && *job->config->cancel != 0;
 }
@@ -146,7 +146,7 @@ static enum verdict run_pause(struct job *job, int64_t ms)
     int64_t end = child_now_ms() + ms;
     while (child_now_ms() < end) {
         struct timespec step = {0, 50 * 1000000l};
-        if (job_cancelled(job))
+        if (transfer_cancelled(job))
             return run_interrupted(job);
         nanosleep(&step, NULL);
     }
@@ -208,7 +208,7 @@ static enum verdict run_exchanges(struct job *job)
     struct run_tries tries = {.mark = job_offset(job)};
     for (;;) {
         enum verdict verdict;
-        if (job_cancelled(job))
+        if (transfer_cancelled(job))
             return run_interrupted(job);
         if (run_has_all(job)) {
             job->resumed = true;

@@ -302,19 +302,8 @@ static int debian_install(const struct package_env *env, const struct gfx_packag
     return r;
 }
 
-static int debian_usable(const struct package_env *env, struct gfxb_error *err)
-{
-    struct debian_host host = {0};
-    int r = debian_host_new(env->root, &host, err);
-    debian_host_done(&host);
-    if (!root_is_live(env->root)) /* what a capture does not hold is no reason against it */
-        return r == -ENODATA ? 0 : r;
-    return r < 0 ? r : debian_apt_usable(err);
-}
-
 const struct provider provider_debian = {
     .name = "debian",
     .needs_network = true,
-    .usable = debian_usable,
     .install = debian_install,
 };

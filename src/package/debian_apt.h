@@ -17,9 +17,6 @@ struct debian_apt {
     const char *origin;            /* lent; what the signed Release file must call itself */
 };
 
-/* Are apt and dpkg there? */
-int debian_apt_usable(struct gfxb_error *err);
-
 /* Write the root for one suite of one archive into cache_dir/<suite>. */
 int debian_apt_open(const struct package_env *env, const char *cache_dir,
                     const struct debian_host *host, const struct debian_archive *archive,

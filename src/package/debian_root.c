@@ -63,21 +63,6 @@ static int root_out_of_memory(struct gfxb_error *err)
     return error_set(err, ENOMEM, "out of memory");
 }
 
-int debian_apt_usable(struct gfxb_error *err)
-{
-    static const char *const programs[] = {"/usr/bin/apt-get", "/usr/bin/apt-cache",
-                                           "/usr/bin/dpkg-deb", "/usr/bin/dpkg"};
-    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-        if (access(programs[i], X_OK) < 0)
-            return error_set(err, GFXB_E_NO_PACKAGE,
-                             "%s is not on this computer, so engine packages of the distribution "
-                             "cannot be fetched: use another package source (github, file, "
-                             "system)",
-                             programs[i]);
-    }
-    return 0;
-}
-
 /* dpkg's name of this computer's architecture: "amd64". */
 static int root_read_arch(char *ret_arch, size_t size, struct gfxb_error *err)
 {

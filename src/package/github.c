@@ -355,15 +355,9 @@ static int github_install(const struct package_env *env, const struct gfx_packag
     return r;
 }
 
-static int github_usable(const struct package_env *env, struct gfxb_error *err)
-{
-    return 0;
-}
-
 const struct provider provider_github = {
     .name = "github",
     .needs_network = true,
-    .usable = github_usable,
     .has = github_has,
     .install = github_install,
 };

@@ -5,30 +5,21 @@
 #include <errno.h>
 #include <sys/utsname.h>
 
-const struct provider *const provider_table[] = {
+static const struct provider *const provider_table[] = {
     &provider_debian,
     &provider_github,
     &provider_system,
     &provider_file,
 };
-const size_t provider_count = sizeof(provider_table) / sizeof(provider_table[0]);
 
 static const struct provider *install_provider(struct str name, struct gfxb_error *err)
 {
-    for (size_t i = 0; i < provider_count; i++) {
+    for (size_t i = 0; i < sizeof(provider_table) / sizeof(provider_table[0]); i++) {
         if (str_is(name, provider_table[i]->name))
             return provider_table[i];
     }
-    error_set(err, GFXB_E_NO_PACKAGE, "this gfxbridge cannot install packages from \"%.*s\"",
-              STR_ARG(name));
+    provider_unknown(name, err);
     return NULL;
-}
-
-int package_provider_usable(const struct package_env *env, struct str provider,
-                            struct gfxb_error *err)
-{
-    const struct provider *p = install_provider(provider, err);
-    return p ? p->usable(env, err) : -GFXB_E_NO_PACKAGE;
 }
 
 static int install_check_row(const struct gfx_package *row, struct gfxb_error *err)
@@ -59,7 +50,7 @@ int package_install(const struct package_env *env, const struct gfx_package *row
                       "without --no-network",
                       STR_ARG(row->id));
     if (r == 0)
-        r = provider->usable(env, err);
+        r = package_provider_usable(env, row->provider, err);
     if (r == 0)
         r = store_check_place(env, 0, err);
     return r < 0 ? r : provider->install(env, row, err);

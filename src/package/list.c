@@ -104,8 +104,8 @@ static void list_mark_pinned(struct package_list *list, struct str pins)
 
 static void list_sweep_caches(const struct package_env *env)
 {
-    for (size_t i = 0; i < provider_count; i++)
-        store_sweep_cache(env, provider_table[i]->name);
+    for (size_t i = 0; provider_names[i]; i++)
+        store_sweep_cache(env, provider_names[i]);
 }
 
 int package_list_new(const struct package_env *env, struct package_list *ret_list,

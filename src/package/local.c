@@ -466,21 +466,14 @@ static int local_install_row(const struct package_env *env, const struct gfx_pac
     return package_install_local(env, &wish, digest, err);
 }
 
-static int local_usable(const struct package_env *env, struct gfxb_error *err)
-{
-    return 0;
-}
-
 const struct provider provider_file = {
     .name = "file",
     .needs_network = false,
-    .usable = local_usable,
     .install = local_install_row,
 };
 
 const struct provider provider_system = {
     .name = "system",
     .needs_network = false,
-    .usable = local_usable,
     .install = local_install_row,
 };

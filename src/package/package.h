@@ -90,6 +90,26 @@ struct package_local {
 int package_install_local(const struct package_env *env, const struct package_local *wish,
                           char ret_digest[static DIGEST_HEX], struct gfxb_error *err);
 
+/* Installed packages as one file, for a computer without the network. Replaces file as a whole or
+ * not at all. Codes: no-package (n is 0), package-unavailable (an engine that is not in the store),
+ * disk-full, interrupted. */
+int package_bundle(const struct package_env *env, const struct package *const *packages, size_t n,
+                   const char *file, const volatile sig_atomic_t *cancel, struct gfxb_error *err);
+
+#define PACKAGE_DIGESTS_MAX 64
+
+struct package_digests {
+    char digest[PACKAGE_DIGESTS_MAX][DIGEST_HEX];
+    size_t n;
+};
+
+/* Install what such a file holds, under the same digests; a package that is here already stays.
+ * Each is complete or absent. Codes: digest-mismatch (damaged, cut short, no bundle),
+ * archive-unsafe,
+ * no-package (for other processors), disk-full, -EBADMSG (no archive at all). */
+int package_install_bundle(const struct package_env *env, const char *file,
+                           struct package_digests *ret_digests, struct gfxb_error *err);
+
 /* Remove one installed package and its pin. -ENOENT: no such. */
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);
 
@@ -97,6 +117,14 @@ int package_remove(const struct package_env *env, const char *digest, struct gfx
  * the backend's pin away. -ENOENT: no such package of this backend. */
 int package_pin(const struct package_env *env, const char *backend, const char *digest,
                 struct gfxb_error *err);
+
+/* The same by the beginning of a digest ("" the newest package, "none" takes the pin away). */
+int package_use(const struct package_env *env, const char *backend, const char *prefix,
+                struct gfxb_error *err);
+
+/* Remove all packages of a backend; ret_n says how many. -ENOENT: there is none. */
+int package_remove_backend(const struct package_env *env, const char *backend, size_t *ret_n,
+                           struct gfxb_error *err);
 
 /* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
  * the reason. No network. */

@@ -1,14 +1,13 @@
 /* doctor_checks.c - the checks, one function each, in one visible table. */
-#include "report/report.h"
+#include "report/doctor.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-static void doctor_tell(const struct doctor_case *c, const char *code,
-                        enum doctor_severity severity, const char *what, const char *why,
-                        const char *remedy)
+void doctor_tell(const struct doctor_case *c, const char *code, enum doctor_severity severity,
+                 const char *what, const char *why, const char *remedy)
 {
     struct doctor_finding finding = {code, severity, what, why, remedy};
     c->sink(c->context, &finding);
@@ -92,16 +91,18 @@ static void doctor_check_ttm(const struct doctor_case *c)
         if (!gpu->target || gpu->kind != GFX_INTEGRATED || !gpu->gtt_bytes ||
             m->host.memory_bytes < (uint64_t)24 << 30 || gpu->gtt_bytes >= wanted / 10 * 9)
             continue;
-        char have[32], total[32], why[200], remedy[120];
+        char have[32], total[32], why[200], argument[64];
+        struct buf CLEAN_BUF remedy = BUF_INIT(400);
         report_bytes_text(gpu->gtt_bytes, have, sizeof(have));
         report_bytes_text(m->host.memory_bytes, total, sizeof(total));
         snprintf(why, sizeof(why), "the integrated GPU may use %s of %s: larger models do not fit",
                  have, total);
-        snprintf(remedy, sizeof(remedy),
-                 "add ttm.pages_limit=%llu to the kernel command line (three quarters of memory)",
-                 (unsigned long long)(wanted / 4096));
+        /* Three quarters, in pages; amdgpu's DKMS package brings a TTM of its own. */
+        snprintf(argument, sizeof(argument), "%s.pages_limit=%llu",
+                 m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)(wanted / 4096));
+        doctor_kernel_argument(c, argument, false, &remedy);
         doctor_tell(c, "ttm-limit", DOCTOR_INFO, "the GPU's share of memory can be raised", why,
-                    remedy);
+                    buf_text(&remedy));
     }
 }
 
@@ -236,8 +237,9 @@ static void doctor_check_disk(const struct doctor_case *c)
 }
 
 static void (*const doctor_checks[])(const struct doctor_case *c) = {
-    doctor_check_backends, doctor_check_warnings, doctor_check_override,
-    doctor_check_ttm,      doctor_check_disk,     doctor_check_notes,
+    doctor_check_backends, doctor_check_warnings, doctor_check_override, doctor_check_driver,
+    doctor_check_wsl,      doctor_check_ttm,      doctor_check_disk,     doctor_check_port,
+    doctor_check_notes,    doctor_check_sandbox,
 };
 
 void doctor_examine(const struct doctor_case *c)

@@ -1,16 +1,25 @@
 /* doctor_remedies.c - reason code -> what a person types on this computer. */
-#include "report/report.h"
+#include "report/doctor.h"
 
 #include <grp.h>
 #include <pwd.h>
 
 extern const char report_data_distros[], report_data_distros_end[];
 
-enum { DISTRO_ID, DISTRO_INSTALL, DISTRO_VULKAN, DISTRO_LOADER, DISTRO_SOURCE };
+enum {
+    DISTRO_ID,
+    DISTRO_INSTALL,
+    DISTRO_VULKAN,
+    DISTRO_LOADER,
+    DISTRO_ARGUMENT,
+    DISTRO_AWAY,
+    DISTRO_SOURCE
+};
 
 static bool remedy_find_distro(const struct machine *m, struct table_row *ret_row)
 {
-    static const char *const columns[] = {"id", "install", "vulkan", "loader", "source", NULL};
+    static const char *const columns[] = {"id",       "install", "vulkan", "loader",
+                                          "argument", "away",    "source", NULL};
     struct str bytes = {report_data_distros,
                         (size_t)(report_data_distros_end - report_data_distros)};
     struct table t;
@@ -37,6 +46,25 @@ static void remedy_install(const struct doctor_case *c, int column, const char *
         buf_addf(out, "%.*s %.*s", STR_ARG(row.field[DISTRO_INSTALL]), STR_ARG(row.field[column]));
     else
         buf_add_text(out, otherwise);
+}
+
+void doctor_kernel_argument(const struct doctor_case *c, const char *argument, bool away,
+                            struct buf *ret)
+{
+    static const char mark[] = "ARG";
+    struct table_row row;
+    if (!remedy_find_distro(c->machine, &row)) {
+        buf_addf(ret, "%s %s %s the kernel command line and restart", away ? "take" : "add",
+                 argument, away ? "off" : "to");
+        return;
+    }
+    struct str text = row.field[away ? DISTRO_AWAY : DISTRO_ARGUMENT];
+    const char *at = text.n ? memmem(text.p, text.n, mark, sizeof(mark) - 1) : NULL;
+    size_t before = at ? (size_t)(at - text.p) : text.n;
+    buf_addf(ret, "%.*s%s", (int)before, text.p, at ? argument : "");
+    if (at)
+        buf_addf(ret, "%.*s", (int)(text.n - before - (sizeof(mark) - 1)), at + sizeof(mark) - 1);
+    buf_add_text(ret, "  # then restart");
 }
 
 /* Is this user in the group by the system's files, so that only the login is older than that? */
@@ -76,8 +104,19 @@ static void remedy_kfd_permission(const struct doctor_case *c, const struct plan
 static void remedy_render_permission(const struct doctor_case *c, const struct plan_choice *choice,
                                      struct buf *out)
 {
-    const struct machine_node unknown = {.gid = 0};
-    remedy_permission(c, c->machine->kfd.present == TRI_YES ? &c->machine->kfd : &unknown, out);
+    struct machine_node node = {.gid = 0};
+    char path[64];
+    struct root_stat st;
+    if (c->machine->kfd.present == TRI_YES)
+        node = c->machine->kfd;
+    snprintf(path, sizeof(path), "/dev/dri/renderD%d",
+             choice->gpu ? choice->gpu->render_minor : -1);
+    if (c->root && root_stat(c->root, path, &st) == 0 && (unsigned)st.gid != node.gid) {
+        const struct group *entry = c->machine->live ? getgrgid(st.gid) : NULL;
+        node.gid = (unsigned)st.gid;
+        snprintf(node.group, sizeof(node.group), "%s", entry ? entry->gr_name : "");
+    }
+    remedy_permission(c, &node, out);
 }
 
 static void remedy_kfd_missing(const struct doctor_case *c, const struct plan_choice *choice,
@@ -105,8 +144,10 @@ static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct p
         buf_addf(out, "give it back from the virtual machine: sudo driverctl unset-override %s",
                  gpu->pci);
     else
-        buf_add_text(out, "add amdgpu.si_support=1 radeon.si_support=0 amdgpu.cik_support=1 "
-                          "radeon.cik_support=0 to the kernel command line");
+        doctor_kernel_argument(c,
+                               "amdgpu.si_support=1 radeon.si_support=0 amdgpu.cik_support=1 "
+                               "radeon.cik_support=0",
+                               false, out);
 }
 
 static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_choice *choice,
@@ -136,6 +177,35 @@ static void remedy_verify(const struct doctor_case *c, const struct plan_choice 
     buf_addf(out, "gfxbridge backends verify llamacpp:%s", plan_backend_name(choice->backend));
 }
 
+static void remedy_look(const struct doctor_case *c, const struct plan_choice *choice,
+                        struct buf *out)
+{
+    if (choice->gpu && choice->gpu->device >= 0 && choice->gpu->target)
+        buf_addf(out, "gfxbridge explain %04x:%04x  # which packages and which fall-back",
+                 (unsigned)choice->gpu->vendor, (unsigned)choice->gpu->device);
+}
+
+/* A card that is too old for any target needs no report. */
+static void remedy_report(const struct doctor_case *c, const struct plan_choice *choice,
+                          struct buf *out)
+{
+    if (!choice->gpu || !choice->gpu->card)
+        buf_add_text(out,
+                     "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md");
+}
+
+static void remedy_install_package(const struct doctor_case *c, const struct plan_choice *choice,
+                                   struct buf *out)
+{
+    buf_addf(out, "gfxbridge backends install llamacpp:%s", plan_backend_name(choice->backend));
+}
+
+static void remedy_kernel(const struct doctor_case *c, const struct plan_choice *choice,
+                          struct buf *out)
+{
+    buf_add_text(out, "gfxbridge run --backend vulkan  # until the kernel is newer");
+}
+
 static const struct remedy_row {
     int code;
     void (*write)(const struct doctor_case *c, const struct plan_choice *choice, struct buf *out);
@@ -149,6 +219,11 @@ static const struct remedy_row {
     {GFXB_E_VULKAN_LOADER_MISSING, remedy_vulkan_loader},
     {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_software},
     {GFXB_E_FAILED_BEFORE, remedy_verify},
+    {GFXB_E_GFX_NOT_IN_PACKAGE, remedy_look},
+    {GFXB_E_GFX_UNKNOWN, remedy_report},
+    {GFXB_E_OFFLINE, remedy_install_package},
+    {GFXB_E_KERNEL_QUIRK, remedy_kernel},
+    {GFXB_E_FIRMWARE_QUIRK, remedy_kernel},
 };
 
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret)

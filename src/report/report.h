@@ -29,6 +29,11 @@ json_t *report_json_machine(const struct machine *m);
 json_t *report_json_plan(const struct plan *plan);
 /* One choice of a plan, with its evidence. */
 json_t *report_json_choice(const struct plan_choice *choice);
+/* An installed package; `backends list --json` (the plan and all of them), without "schema"; what
+ * install and verify tell of a proof. */
+json_t *report_json_package(const struct package *package);
+json_t *report_json_backends(const struct path *path);
+json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof);
 
 /* A model on this disk, as `list --json` shows it. */
 json_t *report_json_model(const struct model *model);
@@ -49,11 +54,17 @@ struct doctor_finding {
     const char *what, *why, *remedy;
 };
 
+const char *doctor_severity_name(enum doctor_severity severity); /* "block" */
+json_t *report_json_finding(const struct doctor_finding *finding);
+
 /* Everything that checks look at. */
 struct doctor_case {
     bool live;            /* this computer, not a captured one: its places can be looked at */
     const char *data_dir; /* NULL none */
     const char *runtime_dir;
+    bool unconfined;         /* engines are started without the sandbox */
+    unsigned port;           /* the server's; 0: not looked at */
+    const struct root *root; /* what the machine was read from; NULL: files are not looked at */
     const struct machine *machine;
     const struct plan *plan;
     void (*sink)(void *context, const struct doctor_finding *finding);

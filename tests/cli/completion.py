@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """completion.py GFXBRIDGE: the shells themselves complete commands, options, values, addresses."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def every_command_and_option():
     assert candidates("") == shown, (candidates(""), shown)
     for name in shown:
         text = call(name, "--help").stdout
-        options = [w for line in text.splitlines() for w in line.split()[:1] if w.startswith("--")]
+        options = re.findall(r"^  (--[a-z-]+)", text, re.M)
         assert set(options) <= set(candidates(name, "--")), name
 
 

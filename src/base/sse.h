@@ -1,8 +1,8 @@
-/* sse.h - server-sent events, fed in pieces of any size. Private to engine/; also fuzzed. */
-#ifndef ENGINE_SSE_H
-#define ENGINE_SSE_H
+/* sse.h - server-sent events, fed in pieces of any size: the lines that matter of them. */
+#ifndef BASE_SSE_H
+#define BASE_SSE_H
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #define SSE_LINE_MAX (4u << 20)
 

@@ -1,4 +1,4 @@
-#include "engine/sse.h"
+#include "base/base.h"
 
 #include <errno.h>
 

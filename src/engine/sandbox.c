@@ -1,0 +1,397 @@
+/* sandbox.c - which files an engine reaches (Landlock), and entering the whole of the sandbox. */
+#include "engine/sandbox_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* The kernel's interface, landlock(7). The C library's headers are older than what kernels offer,
+ * and the kernel is asked for its ABI anyway. */
+#define LANDLOCK_VERSION     1u /* flag: only tell the ABI */
+#define LANDLOCK_PATH        1  /* type of a rule */
+#define LANDLOCK_EXECUTE     (1ull << 0)
+#define LANDLOCK_WRITE       (1ull << 1)
+#define LANDLOCK_READ        (1ull << 2)
+#define LANDLOCK_LIST        (1ull << 3)
+#define LANDLOCK_REMOVE_DIR  (1ull << 4)
+#define LANDLOCK_REMOVE      (1ull << 5)
+#define LANDLOCK_MAKE_DIR    (1ull << 7)
+#define LANDLOCK_MAKE_FILE   (1ull << 8)
+#define LANDLOCK_MAKE_SOCKET (1ull << 9)
+#define LANDLOCK_MAKE_FIFO   (1ull << 10)
+#define LANDLOCK_MAKE_LINK   (1ull << 12)
+#define LANDLOCK_ABI_1       ((1ull << 13) - 1)
+#define LANDLOCK_REFER       (1ull << 13) /* ABI 2 */
+#define LANDLOCK_TRUNCATE    (1ull << 14) /* ABI 3 */
+#define LANDLOCK_IOCTL       (1ull << 15) /* ABI 5 */
+#define LANDLOCK_NET_TCP     3ull         /* bind and connect: ABI 4 */
+#define LANDLOCK_SCOPES      3ull         /* abstract unix sockets and signals: ABI 6 */
+/* The rights that a file can have; the others are a directory's. */
+#define LANDLOCK_OF_FILE                                                                           \
+    (LANDLOCK_EXECUTE | LANDLOCK_WRITE | LANDLOCK_READ | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL)
+
+#define SANDBOX_READ   (LANDLOCK_EXECUTE | LANDLOCK_READ | LANDLOCK_LIST)
+#define SANDBOX_DEVICE (LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_IOCTL)
+#define SANDBOX_WORK                                                                               \
+    (LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_REMOVE_DIR | LANDLOCK_REMOVE |      \
+     LANDLOCK_MAKE_DIR | LANDLOCK_MAKE_FILE | LANDLOCK_MAKE_SOCKET | LANDLOCK_MAKE_FIFO |          \
+     LANDLOCK_MAKE_LINK | LANDLOCK_REFER | LANDLOCK_TRUNCATE)
+
+#define SANDBOX_FILES_MAX 4096 /* open files; an engine has some hundreds */
+#define SANDBOX_PARTS_MAX 1000 /* of a split model */
+
+struct sandbox_ruleset {
+    uint64_t files, network, scopes;
+};
+
+struct sandbox_rule {
+    uint64_t rights;
+    int32_t fd;
+} __attribute__((packed));
+
+/* Programs, libraries and drivers of the system, what describes the computer, and the few files of
+ * /etc that loaders and drivers ask for. Nothing of a person is in any of them. */
+static const char *const sandbox_system[] = {
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/lib32",
+    "/bin",
+    "/sbin",
+    "/opt",
+    "/nix/store",
+    "/gnu/store",
+    "/run/opengl-driver",
+    "/run/current-system",
+    "/app",
+    "/snap",
+    "/var/lib/snapd/lib",
+    "/proc",
+    "/sys",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.preload",
+    "/etc/vulkan",
+    "/etc/OpenCL",
+    "/etc/amd",
+    "/etc/nvidia",
+    "/etc/drirc",
+    "/etc/glvnd",
+    "/etc/localtime",
+    "/etc/os-release",
+    "/etc/nsswitch.conf",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/openssl.cnf",
+};
+
+static const char *const sandbox_devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+                                              "/dev/urandom"};
+/* lavapipe shares memory through udmabuf. */
+static const char *const sandbox_gpus[] = {"/dev/kfd", "/dev/dri", "/dev/dxg", "/dev/udmabuf"};
+
+#define SANDBOX_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+int sandbox_landlock_abi(void)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+    return abi > 0 ? (int)abi : 0;
+}
+
+static uint64_t sandbox_handled(int abi)
+{
+    return LANDLOCK_ABI_1 | (abi >= 2 ? LANDLOCK_REFER : 0) | (abi >= 3 ? LANDLOCK_TRUNCATE : 0) |
+           (abi >= 5 ? LANDLOCK_IOCTL : 0);
+}
+
+/* ---- the rules ---- */
+
+struct sandbox_making {
+    int ruleset;
+    uint64_t handled;
+    char *home; /* this user's directory, without links; NULL unknown */
+};
+
+static void sandbox_allow(const struct sandbox_making *m, const char *path, uint64_t rights)
+{
+    int CLEAN_CLOSE fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    rights &= m->handled & (S_ISDIR(st.st_mode) ? ~0ull : LANDLOCK_OF_FILE);
+    struct sandbox_rule rule = {rights, fd};
+    /* A file system that takes no rules (a pipe's) stays closed: the engine will say so. */
+    syscall(SYS_landlock_add_rule, m->ruleset, LANDLOCK_PATH, &rule, 0);
+}
+
+/* Is this directory the home directory or one above it? Then it is not given as a whole. */
+static bool sandbox_holds_home(const struct sandbox_making *m, const char *dir)
+{
+    char *CLEAN_FREE real = realpath(dir, NULL);
+    size_t n = real ? strlen(real) : 0;
+    return n == 1 || (n && m->home && strncmp(m->home, real, n) == 0 &&
+                      (m->home[n] == '\0' || m->home[n] == '/'));
+}
+
+/* To be freed; NULL unknown. */
+static char *sandbox_home(void)
+{
+    char text[4096];
+    struct passwd entry, *found = NULL;
+    const char *home = getenv("HOME");
+    if ((!home || home[0] != '/') &&
+        getpwuid_r(geteuid(), &entry, text, sizeof(text), &found) == 0 && found)
+        home = found->pw_dir;
+    return home ? realpath(home, NULL) : NULL;
+}
+
+/* The libraries in a directory that is not given as a whole. */
+static void sandbox_allow_libraries(const struct sandbox_making *m, const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char *CLEAN_FREE file = strstr(entry->d_name, ".so") ? fs_join(path, entry->d_name) : NULL;
+        struct stat st;
+        if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
+            sandbox_allow(m, file, SANDBOX_READ);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void sandbox_allow_dir(const struct sandbox_making *m, const char *path)
+{
+    if (sandbox_holds_home(m, path))
+        sandbox_allow_libraries(m, path);
+    else
+        sandbox_allow(m, path, SANDBOX_READ);
+}
+
+/* A directory of the package and what belongs beside it: bin needs ../lib, ROCm's lib its ../.kpack
+ * and the names of cards. */
+static void sandbox_allow_tree(const struct sandbox_making *m, const char *path)
+{
+    static const char *const beside[] = {"../lib", "../lib64", "../.kpack", "../share/libdrm"};
+    sandbox_allow_dir(m, path);
+    for (size_t i = 0; i < SANDBOX_COUNT(beside); i++) {
+        char *CLEAN_FREE other = fs_join(path, beside[i]);
+        if (other)
+            sandbox_allow_dir(m, other);
+    }
+}
+
+/* A part of the package's manifest that stands outside of the package's own directory. */
+static void sandbox_allow_part(const struct sandbox_making *m, struct str part, bool is_file)
+{
+    char *CLEAN_FREE path = part.n && part.p[0] == '/' ? str_dup(part) : NULL;
+    char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return;
+    if (is_file) {
+        sandbox_allow(m, path, SANDBOX_READ);
+        *slash = '\0';
+    }
+    sandbox_allow_tree(m, path);
+}
+
+static void sandbox_allow_package(const struct sandbox_making *m, const struct package *package)
+{
+    struct str rest = str_from(package->library_path), entry;
+    sandbox_allow(m, package->dir, SANDBOX_READ);
+    sandbox_allow_part(m, str_from(package->executable), true);
+    sandbox_allow_part(m, str_from(package->loader), true);
+    sandbox_allow_part(m, str_from(package->backend_dir), false);
+    while (str_cut(&rest, ':', &entry))
+        sandbox_allow_part(m, entry, false);
+}
+
+/* "x-00001-of-00003.gguf" needs the other parts too. */
+static void sandbox_allow_model(const struct sandbox_making *m, const char *model)
+{
+    static const char tail[] = "-00001-of-00001.gguf";
+    struct str name = str_from(model), number;
+    uint64_t parts = 0;
+    sandbox_allow(m, model, LANDLOCK_READ);
+    if (name.n <= sizeof(tail) - 1 || !str_ends(name, STR(".gguf")))
+        return;
+    name.n -= sizeof(tail) - 1;
+    number = (struct str){name.p + name.n + STR("-00001-of-").n, 5};
+    if (name.p[name.n] != '-' || str_to_u64(number, 10, &parts) < 0 || parts > SANDBOX_PARTS_MAX)
+        return;
+    for (unsigned i = 1; i <= parts; i++) {
+        char *CLEAN_FREE part = NULL;
+        if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(name), i, (unsigned)parts) < 0)
+            part = NULL;
+        if (part)
+            sandbox_allow(m, part, LANDLOCK_READ);
+    }
+}
+
+/* Arguments and variables of the choice may name files (a projector, a driver's manifest). */
+static void sandbox_allow_named(const struct sandbox_making *m, const char *const *words)
+{
+    for (size_t i = 0; words && words[i]; i++) {
+        struct stat st;
+        const char *equals = strchr(words[i], '=');
+        const char *path = words[i][0] != '/' && equals ? equals + 1 : words[i];
+        struct str rest = path[0] == '/' ? str_from(path) : STR_NONE, one;
+        while (str_cut(&rest, ':', &one)) {
+            char *CLEAN_FREE file = str_dup(one);
+            if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
+                sandbox_allow(m, file, LANDLOCK_READ);
+        }
+    }
+}
+
+static void sandbox_allow_devices(const struct sandbox_making *m, bool gpus)
+{
+    for (size_t i = 0; i < SANDBOX_COUNT(sandbox_devices); i++)
+        sandbox_allow(m, sandbox_devices[i], SANDBOX_DEVICE);
+    for (size_t i = 0; gpus && i < SANDBOX_COUNT(sandbox_gpus); i++)
+        sandbox_allow(m, sandbox_gpus[i], SANDBOX_DEVICE);
+    DIR *dir = gpus ? opendir("/dev") : NULL;
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char *CLEAN_FREE path = str_starts(str_from(entry->d_name), STR("nvidia"))
+                                    ? fs_join("/dev", entry->d_name)
+                                    : NULL;
+        if (path)
+            sandbox_allow(m, path, SANDBOX_DEVICE);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void sandbox_allow_all(const struct sandbox_making *m, const struct engine_spec *spec,
+                              const char *scratch, const char *cache)
+{
+    for (size_t i = 0; i < SANDBOX_COUNT(sandbox_system); i++)
+        sandbox_allow_dir(m, sandbox_system[i]);
+    sandbox_allow_devices(m, spec->backend != PLAN_CPU);
+    sandbox_allow_package(m, spec->package);
+    if (spec->model)
+        sandbox_allow_model(m, spec->model);
+    sandbox_allow_named(m, spec->args);
+    sandbox_allow_named(m, spec->env);
+    sandbox_allow(m, scratch, SANDBOX_WORK);
+    sandbox_allow(m, cache, SANDBOX_WORK);
+}
+
+int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
+                struct sandbox *ret_sandbox, struct gfxb_error *err)
+{
+    int abi = sandbox_landlock_abi();
+    if (abi == 0) {
+        *ret_sandbox = SANDBOX_NONE;
+        return 0;
+    }
+    struct sandbox_ruleset wanted = {
+        .files = sandbox_handled(abi),
+        .network = abi >= 4 ? LANDLOCK_NET_TCP : 0,
+        .scopes = abi >= 6 ? LANDLOCK_SCOPES : 0,
+    };
+    struct sandbox_making m = {.handled = wanted.files};
+    m.ruleset = (int)syscall(SYS_landlock_create_ruleset, &wanted, sizeof(wanted), 0);
+    if (m.ruleset < 0)
+        return error_set(err, errno, "cannot make the engine's sandbox: %s",
+                         error_errno_text(errno));
+    m.home = sandbox_home();
+    sandbox_allow_all(&m, spec, scratch, cache);
+    free(m.home);
+    ret_sandbox->ruleset = m.ruleset;
+    return 0;
+}
+
+void sandbox_done(struct sandbox *sandbox)
+{
+    if (sandbox->ruleset >= 0)
+        close(sandbox->ruleset);
+    *sandbox = SANDBOX_NONE;
+}
+
+/* ---- in the child ---- */
+
+/* No core file, which would hold prompts; no more open files than an engine can have use for. */
+static void sandbox_set_limits(void)
+{
+    struct rlimit core = {0, 0}, files;
+    setrlimit(RLIMIT_CORE, &core);
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    if (files.rlim_max == RLIM_INFINITY || files.rlim_max > SANDBOX_FILES_MAX)
+        files.rlim_max = SANDBOX_FILES_MAX;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* Started by root an engine keeps the rights over files, which Landlock bounds, and what pins
+ * memory and sets priorities. For anybody else these calls fail, and there is nothing to drop. */
+static void sandbox_drop_capabilities(void)
+{
+    for (int capability = 0; capability < 64; capability++) {
+        if (capability != CAP_DAC_OVERRIDE && capability != CAP_DAC_READ_SEARCH &&
+            capability != CAP_IPC_LOCK && capability != CAP_SYS_NICE)
+            prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    }
+}
+
+int sandbox_enter(void *context)
+{
+    const struct sandbox *sandbox = context;
+    sandbox_set_limits();
+    sandbox_drop_capabilities();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    if (sandbox->ruleset >= 0 && syscall(SYS_landlock_restrict_self, sandbox->ruleset, 0) < 0)
+        return -errno;
+    return sandbox_has_filter() ? sandbox_filter() : 0;
+}
+
+/* ---- what is in force ---- */
+
+void engine_sandbox_state(bool off, struct engine_sandbox *ret_sandbox)
+{
+    int abi = off ? 0 : sandbox_landlock_abi();
+    bool filter = !off && sandbox_has_filter();
+    struct engine_sandbox s = {
+        .off = off,
+        .landlock = abi,
+        .files = abi >= 1,
+        .rename = abi >= 2,
+        .cut = abi >= 3 || filter,
+        .network = filter,
+        .devices = abi >= 5,
+        .signals = filter || abi >= 6,
+        .alone = filter,
+    };
+    size_t n = 0;
+    if (off) {
+        s.note[n++] = "the sandbox is switched off by GFXBRIDGE_SANDBOX";
+        *ret_sandbox = s;
+        return;
+    }
+    if (abi == 0)
+        s.note[n++] = "this kernel offers no Landlock (Linux 5.13 and newer, with landlock among "
+                      "the security modules): an engine reaches every file that you reach";
+    else if (abi < 2)
+        s.note[n++] = "Landlock of this kernel (before Linux 5.19) lets no file be moved between "
+                      "directories";
+    if (abi > 0 && abi < 5)
+        s.note[n++] = "Landlock of this kernel (before Linux 6.10) does not look at device "
+                      "commands on files that are open already";
+    if (!filter && abi < 4)
+        s.note[n++] = "without a seccomp filter and before Linux 6.7 an engine may use the network";
+    if (!filter)
+        s.note[n++] = "this kernel takes no seccomp filter: an engine may start other programs "
+                      "and leave them behind";
+    *ret_sandbox = s;
+}

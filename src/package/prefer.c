@@ -1,0 +1,59 @@
+/* All packages of one backend together: the one to prefer, and taking them away. */
+#include "package/package.h"
+
+#include <errno.h>
+
+/* The newest package of a backend whose digest begins so; NULL none. */
+static const char *prefer_find(const struct package_list *list, const char *backend,
+                               const char *prefix)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->item[i].backend, backend) == 0 &&
+            str_starts(str_from(list->item[i].digest), str_from(prefix)))
+            return list->item[i].digest;
+    }
+    return NULL;
+}
+
+int package_use(const struct package_env *env, const char *backend, const char *prefix,
+                struct gfxb_error *err)
+{
+    struct package_list list;
+    if (strcmp(prefix, "none") == 0)
+        return package_pin(env, backend, NULL, err);
+    int result = package_list_new(env, &list, err);
+    if (result < 0)
+        return result;
+    const char *digest = prefer_find(&list, backend, prefix);
+    if (digest)
+        result = package_pin(env, backend, digest, err);
+    else
+        result = error_set(err, ENOENT,
+                           "no installed package of llamacpp:%s has a digest that begins with "
+                           "'%s'; see gfxbridge backends list",
+                           backend, prefix);
+    package_list_done(&list);
+    return result;
+}
+
+int package_remove_backend(const struct package_env *env, const char *backend, size_t *ret_n,
+                           struct gfxb_error *err)
+{
+    struct package_list list;
+    size_t n = 0;
+    int result = package_list_new(env, &list, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < list.n && result == 0; i++) {
+        if (strcmp(list.item[i].backend, backend) != 0)
+            continue;
+        result = package_remove(env, list.item[i].digest, err);
+        n++;
+    }
+    package_list_done(&list);
+    if (result == 0 && n == 0)
+        return error_set(err, ENOENT, "no package of llamacpp:%s is installed", backend);
+    if (result == 0)
+        *ret_n = n;
+    return result;
+}

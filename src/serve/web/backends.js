@@ -1,0 +1,72 @@
+// The engine packages: bring, prove again, prefer, remove.
+import {post} from "./api.js";
+import {h, show, badge, action, byId} from "./dom.js";
+import {jobFor, isRunning, progress, startBackend, updateProgress} from "./jobs.js";
+import * as words from "./words.js";
+
+const BACKENDS = ["rocm", "vulkan", "cpu"];
+const STATES = {proven: ["good", "proven"], usable: ["plain", "can be used"], rejected: ["warn", "not here"]};
+
+const jobOf = (backend) => jobFor(`backend:llamacpp:${backend}`);
+
+function packageLine(p) {
+  return h("li", null,
+    h("code", null, p.id), p.version ? ` ${p.version}` : "", p.pinned && [" ", badge("plain", "preferred")],
+    h("span.small", null, ` ${words.size(p.bytes)}`),
+    h("details", {"data-name": `package ${p.digest}`}, h("summary", null, "More"),
+      h("dl.facts", null,
+        h("div", null, h("dt", null, "From"), h("dd", null, p.source)),
+        h("div", null, h("dt", null, "sha256"), h("dd", null, h("code.long", null, p.digest))),
+        p.gfx.length > 0 && h("div", null, h("dt", null, "Holds code for"), h("dd", null, p.gfx.join(" "))))));
+}
+
+function buttons(backend, best, packages, chosen, refresh) {
+  const name = words.backendName(backend);
+  const request = (verb, body) => async () => {
+    await post(`/gfxbridge/backends/${verb}`, {backend: `llamacpp:${backend}`, ...body});
+    await refresh();
+  };
+  if (!packages.length)
+    return best?.state === "usable" && action("Install and prove", () => startBackend("install", backend),
+      {main: chosen, id: `install-${backend}`, name: `Install and prove ${name}`});
+  const pinned = packages.some((p) => p.pinned);
+  return [
+    action("Prove again", () => startBackend("verify", backend), {id: `verify-${backend}`, name: `Prove ${name} again`}),
+    pinned ? action("Let gfxbridge choose", request("use", {digest: "none"}), {id: `use-${backend}`, name: `${name}: let gfxbridge choose`})
+      : action("Always use this", request("use"), {id: `use-${backend}`, name: `Always use ${name}`}),
+    action("Remove", async () => {
+      if (confirm(`Remove ${name}'s ${packages.length === 1 ? "package" : "packages"} from this computer?`))
+        await request("remove")();
+    }, {id: `remove-${backend}`, name: `Remove ${name}`}),
+  ];
+}
+
+function backendCard(backend, data, refresh) {
+  const choices = data.plan.choices.filter((c) => c.backend === backend);
+  const best = choices[0];
+  const packages = data.packages.filter((p) => p.backend === backend);
+  const chosen = data.plan.chosen !== null && data.plan.choices[data.plan.chosen].backend === backend;
+  const job = jobOf(backend);
+  const [kind, text] = STATES[best?.state] ?? ["warn", "not here"];
+  return h("article.card", {"data-backend": backend},
+    h("header", null, h("h2", null, words.backendName(backend)),
+      h("span", null, chosen && badge("plain", "first choice"), " ", badge(kind, text))),
+    h("p.small", null, words.backendAbout(backend)),
+    best && h("p", null, best.reason),
+    packages.length > 0 && h("ul.plain", null, packages.map(packageLine)),
+    job && progress(job),
+    !isRunning(job) && h("p.actions", null, buttons(backend, best, packages, chosen, refresh)));
+}
+
+export function showBackends(data, refresh) {
+  const target = byId("backends-body");
+  const states = BACKENDS.map((backend) => [jobOf(backend)?.status, isRunning(jobOf(backend))]);
+  show(target, [data.plan, data.packages, states], () => [
+    h("p.lead", null, "A backend is the way from a model to the chip. gfxbridge takes the best one that is " +
+      "proven here, and falls back to the next when one fails."),
+    BACKENDS.map((backend) => backendCard(backend, data, refresh)),
+  ]);
+  for (const box of target.querySelectorAll("[data-job]"))
+    if (jobFor(box.dataset.job))
+      updateProgress(box, jobFor(box.dataset.job));
+}

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""doctor.py GFXBRIDGE: every finding has its remedy, and messages of other programs are known."""
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import tap  # noqa: E402
+from gfxbridge import SOURCE, answer, machine  # noqa: E402
+from unpack import unpack  # noqa: E402
+
+TOP = tempfile.mkdtemp(prefix="gfxbridge doctor ")
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+def findings(*arguments, **options):
+    return {f["code"]: f for f in answer("doctor", *arguments, code=(0, 1), **options)["findings"]}
+
+
+def changed(name, *, without=(), lines=""):
+    """A captured machine with some paths left out and some lines added."""
+    with open(machine(name), encoding="utf-8") as f:
+        text = f.read()
+    for path in without:
+        text = re.sub(rf"^\w+ {re.escape(path)}(?: .*)?\n(?:    .*\n)*", "", text, flags=re.M)
+    path = os.path.join(TOP, name + ".machine")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text + lines)
+    return path
+
+
+def of(name, **options):
+    return findings("--sysroot", changed(name, **options))
+
+
+def groups():
+    found = of("kfd-eacces")["kfd-permission"]
+    assert "render (992)" in found["why"], found
+    assert found["remedy"].startswith('sudo usermod -aG render "$USER"'), found
+    found = of("docker-no-group")["kfd-permission"]
+    assert "--group-add 992" in found["remedy"], found
+
+
+def render_node_of_another_group():
+    found = of("render-eacces", without=["/dev/dri/renderD128"],
+               lines="char /dev/dri/renderD128 0660 0 39 open=EACCES\n"
+                     "file /.dockerenv\n")["render-permission"]
+    assert "--group-add 39" in found["remedy"], found
+
+
+def vulkan_package_by_distribution():
+    cases = {"debian": "sudo apt install mesa-vulkan-drivers", "arch": "sudo pacman -S vulkan-radeon",
+             "fedora": "sudo dnf install mesa-vulkan-drivers",
+             "opensuse": "sudo zypper install libvulkan_radeon"}
+    for name, remedy in cases.items():
+        found = of("rx7800xt", without=["/etc/os-release", "/usr/share/vulkan/icd.d",
+                                        "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+                                        "/usr/share/vulkan/icd.d/radeon_icd.x86_64.json"],
+                   lines=f"file /etc/os-release ID={name}\ndir /usr/share/vulkan/icd.d\n")
+        assert found["vulkan-driver-missing"]["remedy"] == remedy, (name, found)
+
+
+def share_of_memory():
+    """Three quarters of 128 GiB in pages, for TTM's own module or for the one of amdgpu-dkms."""
+    apu = ("strixhalo-old-kernel", ["/etc/os-release"])
+    found = of(apu[0], without=apu[1], lines="file /etc/os-release ID=fedora\n")["ttm-limit"]
+    pages = re.fullmatch(r"sudo grubby --update-kernel=ALL --args=ttm\.pages_limit=(\d+)  # .*",
+                         found["remedy"])
+    assert pages, found
+    with open(machine(apu[0]), encoding="utf-8") as f:
+        kib = int(re.search(r"MemTotal: *(\d+)", f.read()).group(1))
+    assert abs(int(pages.group(1)) - kib // 4 * 3 // 4) <= 1, (found, kib)
+    found = of(apu[0], without=apu[1], lines="file /etc/os-release ID=debian\n"
+               "file /sys/module/amdgpu/version 6.14.14\n")["ttm-limit"]
+    assert "amdttm.pages_limit=" in found["remedy"] and "update-grub" in found["remedy"], found
+
+
+def kernel_argument_for_every_distribution():
+    with open(os.path.join(SOURCE, "data", "distros.tsv"), encoding="utf-8") as f:
+        rows = [line.rstrip("\n").split("\t") for line in f if line[0] not in "#\n"]
+    for row in rows[1:]:
+        assert len(row) == len(rows[0]) and all(row), row
+        assert row[4].count("ARG") == 1 and row[5].count("ARG") == 1, row
+
+
+def driver_that_the_kernel_keeps_away():
+    found = of("no-driver", lines="file /proc/cmdline root=/dev/sda1 nomodeset quiet\n")
+    assert "nomodeset" in found["driver-disabled"]["remedy"], found
+    assert found["driver-disabled"]["severity"] == "block"
+    assert "driver-disabled" not in of("no-driver", lines="file /proc/cmdline root=/dev/sda1\n")
+    lock = "file /sys/kernel/security/lockdown none [integrity] confidentiality\n"
+    assert "mokutil" in of("no-driver", lines=lock)["secure-boot"]["remedy"]
+    assert "secure-boot" not in of("rx7800xt", lines=lock)  # its driver is there
+
+
+def secure_boot():
+    top = os.path.join(TOP, "no-driver")
+    unpack(machine("no-driver"), top)
+    variable = os.path.join(top, SECURE_BOOT.lstrip("/"))
+    os.makedirs(os.path.dirname(variable))
+    for value, wanted in ((1, True), (0, False)):
+        with open(variable, "wb") as f:
+            f.write(bytes([6, 0, 0, 0, value]))
+        assert ("secure-boot" in findings("--sysroot", top)) == wanted, value
+
+
+def wsl():
+    found = of("wsl2-rx7900xtx")
+    assert found["wsl-variable"]["remedy"] == "export HSA_ENABLE_DXG_DETECTION=1", found
+    found = of("wsl2-rx7900xtx", without=["/dev/dxg"], lines="absent /dev/dxg\n")
+    assert "wsl --update" in found["wsl-dxg-missing"]["remedy"], found
+
+
+def a_port_that_somebody_holds():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        env = {"GFXBRIDGE_PORT": str(port)}
+        assert "port-in-use" not in findings(env=env)
+        holder.listen()
+        found = findings(env=env)["port-in-use"]
+        assert f"port {port} " in found["what"] and f"process {os.getpid()})" in found["what"], found
+        assert f"--port {port + 1}" in found["remedy"], found
+
+
+def sandbox():
+    value = answer("doctor", code=(0, 1))
+    found = {f["code"]: f for f in value["findings"]}["sandbox"]
+    assert value["sandbox"]["landlock"] >= 0 and "sandbox" in found["what"], value
+    value = answer("doctor", code=1, env={"GFXBRIDGE_SANDBOX": "off"})
+    found = {f["code"]: f for f in value["findings"]}["sandbox"]
+    assert found["severity"] == "warn" and found["remedy"] == "unset GFXBRIDGE_SANDBOX", found
+    assert not any(value["sandbox"][k] for k in ("landlock", "files", "network", "alone"))
+    assert value["sandbox"]["notes"], value
+    assert "sandbox" not in findings("--sysroot", machine("rx7800xt"))
+
+
+def what_blocks_has_a_remedy():
+    """On every captured machine; a system that no package is made for has none."""
+    folder = os.path.join(SOURCE, "tests", "machines")
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".machine"):
+            continue
+        for code, found in findings("--sysroot", os.path.join(folder, name)).items():
+            assert found["severity"] != "block" or found["remedy"] or code == "no-package", (name,
+                                                                                            found)
+
+
+# A line as a program of this field prints it, and the code of its cause. The sources are in
+# data/causes.tsv, beside the patterns.
+MESSAGES = [
+    ('rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: '
+     'No such file or directory for GPU arch : gfx1036',
+     'blas-kernels-missing'),
+    ('rocBLAS error: Could not initialize Tensile host: No devices found',
+     'kfd-permission'),
+    ('rocblaslt error: Heuristic Fetch Failed!',
+     'ok'),
+    ('UserWarning: Attempting to use hipBLASLt on an unsupported architecture! '
+     'Overriding blas backend to hipblas',
+     'ok'),
+    ('ROCm error: no kernel image is available for execution on the device',
+     'gfx-not-in-package'),
+    ('ROCm error: device kernel image is invalid',
+     'gfx-not-in-package'),
+    ('CUDA error: invalid device function',
+     'gfx-not-in-package'),
+    ('hipErrorNoBinaryForGpu: Unable to find code object for all current devices!',
+     'gfx-not-in-package'),
+    ('No compatible code objects found for: gfx1151',
+     'gfx-not-in-package'),
+    ('Cannot find the function: Cijk_Ailk_Bljk_SB_MT64x64x16',
+     'blas-kernels-missing'),
+    ("./llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not "
+     'found (required by ./llama-server)',
+     'glibc-too-old'),
+    ("./llama-server: /lib64/libstdc++.so.6: version `GLIBCXX_3.4.32' not found",
+     'glibc-too-old'),
+    ('./llama-server: error while loading shared libraries: libamdhip64.so.7: cannot'
+     ' open shared object file: No such file or directory',
+     'library-missing'),
+    ('error while loading shared libraries: libhipblas.so.3: cannot open shared '
+     'object file: No such file or directory',
+     'library-missing'),
+    ('libgomp.so.1: cannot open shared object file: No such file or directory',
+     'library-missing'),
+    ('libvulkan.so.1: cannot open shared object file: No such file or directory',
+     'vulkan-loader-missing'),
+    ('symbol lookup error: libggml-hip.so: undefined symbol: hipblasGemmEx_v2',
+     'library-missing'),
+    ('Unable to open /dev/kfd read-write: Permission denied',
+     'kfd-permission'),
+    ('open /dev/kfd: permission denied',
+     'kfd-permission'),
+    ('Unable to open /dev/kfd read-write: No such file or directory',
+     'kfd-missing'),
+    ('ROCk module is NOT loaded, possibly no GPU devices',
+     'driver-missing'),
+    ('hsa api call failure at: rocminfo.cc:1219 Call returned '
+     'HSA_STATUS_ERROR_OUT_OF_RESOURCES: The runtime failed to allocate the '
+     'necessary resources.',
+     'kfd-permission'),
+    ('amdgpu: amdgpu_device_initialize failed.',
+     'render-permission'),
+    ('ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected',
+     'device-not-listed'),
+    ('level=INFO source=amd_linux.go:296 msg="unsupported Radeon iGPU detected '
+     'skipping" id=1 total="512 MiB"',
+     'policy'),
+    ('level=WARN msg="ollama recommends running the '
+     'https://www.amd.com/en/support/linux-drivers" error="amdgpu version file '
+     'missing: /sys/module/amdgpu/version"',
+     'ok'),
+    ('amdgpu 0000:c4:00.0: amdgpu: MES failed to respond to msg=REMOVE_QUEUE',
+     'firmware-quirk'),
+    ('amdgpu 0000:03:00.0: amdgpu: GPU reset begin!',
+     'engine-crash'),
+    ('[drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring gfx_0.0.0 timeout, signaled '
+     'seq=5, emitted seq=7',
+     'engine-hang'),
+    ('amdgpu 0000:03:00.0: amdgpu: [gfxhub] page fault (src_id:0 ring:24 vmid:8 '
+     'pasid:32770)',
+     'engine-crash'),
+    ('kfd kfd: amdgpu: DID 164e is missing, not supported in kfd',
+     'kfd-missing'),
+    ('kfd kfd: amdgpu: skipped device 1002:67df, PCI rejects atomics 730<0',
+     'kfd-missing'),
+    ('amdgpu 0000:03:00.0: Direct firmware load for amdgpu/psp_13_0_0_sos.bin failed'
+     ' with error -2',
+     'driver-missing'),
+    ('amdgpu 0000:03:00.0: amdgpu: Fatal error during GPU init',
+     'driver-missing'),
+    ("modprobe: ERROR: could not insert 'amdgpu': Key was rejected by service",
+     'driver-missing'),
+    ('Memory access fault by GPU node-1 (Agent handle: 0x5581) on address 0x7f8. '
+     'Reason: Page not present or supervisor privilege.',
+     'engine-crash'),
+    ('HW Exception by GPU node-1 (Agent handle: 0x6) reason :GPU Hang',
+     'engine-crash'),
+    ('ggml_backend_cuda_buffer_type_alloc_buffer: allocating 27846.97 MiB on device '
+     '0: cudaMalloc failed: out of memory',
+     'memory-too-small'),
+    ('ggml_vulkan: Device memory allocation of size 4294967296 failed.',
+     'memory-too-small'),
+    ('Out of memory: Killed process 4711 (llama-server) total-vm:70000000kB',
+     'memory-too-small'),
+    ('Error: model requires more system memory (21.5 GiB) than is available (14.2 GiB)',
+     'memory-too-small'),
+    ("terminate called after throwing an instance of 'vk::DeviceLostError'",
+     'engine-crash'),
+    ('radv/amdgpu: The CS has been cancelled because the context is lost. This '
+     'context is guilty of a hard recovery.',
+     'engine-crash'),
+    ('vkCreateInstance failed with VK_ERROR_INCOMPATIBLE_DRIVER',
+     'vulkan-driver-missing'),
+    ("gguf_init_from_file_impl: invalid magic characters: '<!DO', expected 'GGUF'",
+     'engine-exit'),
+    ('llama_model_load: error loading model: error loading model architecture: '
+     "unknown model architecture: 'qwen9'",
+     'engine-exit'),
+    ("start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080",
+     'engine-exit'),
+    ('Error: listen tcp 127.0.0.1:11434: bind: address already in use',
+     'engine-exit'),
+    ('warning: no usable GPU found, --gpu-layers option will be ignored',
+     'not-on-device'),
+    ('Error: llama runner process has terminated: signal: aborted (core dumped)',
+     'engine-crash'),
+    ('The model has crashed without additional information. (Exit code: '
+     '18446744072635812000)',
+     'engine-crash'),
+]
+
+
+def messages_of_other_programs():
+    for text, code in MESSAGES:
+        value = answer("doctor", "some words before\n" + text + "\nand after", code=1)
+        assert value["recognised"] and value["findings"][0]["code"] == code, (text, value)
+        assert value["findings"][0]["why"], text
+    assert len({text for text, _ in MESSAGES}) >= 40
+
+
+def messages_have_sources():
+    with open(os.path.join(SOURCE, "data", "causes.tsv"), encoding="utf-8") as f:
+        rows = [line.rstrip("\n").split("\t") for line in f if line[0] not in "#\n"][1:]
+    real = [r for r in rows if r[5] and r[5] != "measured"]
+    assert len(real) >= 40, len(real)
+
+
+try:
+    tap.run([
+        ("groups: name, gid, command", groups),
+        ("a render node of another group than KFD's", render_node_of_another_group),
+        ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
+        ("the share of memory as a kernel argument", share_of_memory),
+        ("every distribution knows kernel arguments", kernel_argument_for_every_distribution),
+        ("a driver that the kernel keeps away", driver_that_the_kernel_keeps_away),
+        ("Secure Boot and a card without a driver", secure_boot),
+        ("WSL: the variable, and no /dev/dxg", wsl),
+        ("a port that somebody holds", a_port_that_somebody_holds),
+        ("what of the sandbox is in force", sandbox),
+        ("what blocks has a remedy", what_blocks_has_a_remedy),
+        ("at least 40 messages of other programs", messages_of_other_programs),
+        ("their sources", messages_have_sources),
+    ])
+finally:
+    shutil.rmtree(TOP, ignore_errors=True)

@@ -1,0 +1,367 @@
+/*
+ * test_faults.c - the walk on a captured machine whose engines are doubles: whatever goes wrong
+ * ends in bounded time on the best choice that works, with the right code, one sentence that says
+ * why, evidence, nothing left behind; and work that the CPU does is never called a GPU's.
+ */
+#include "faults.h"
+
+#include <dirent.h>
+
+#define FIRST_ROCM  "llamacpp-rocm-gfx110X-linux"
+#define SECOND_ROCM "debian-rocm"
+
+/* A captured machine and the tables, read once. */
+static struct gfx_tables *tables;
+
+struct world {
+    struct stage stage;
+    struct root *root;
+    struct machine *machine;
+    struct path_request request;
+    size_t descriptors;
+};
+
+static struct world world_new(const char *machine, int backend, uint64_t need_bytes)
+{
+    struct world w = {.descriptors = stage_count_in("/proc/self/fd", "")};
+    struct gfxb_error err = {.text = ""};
+    char path[512];
+    snprintf(path, sizeof(path), "%s/tests/machines/%s.machine", stage_source(),
+             machine ? machine : "rx7900xtx-raphael");
+    if (root_new(path, &w.root, &err) < 0 || machine_new(w.root, tables, &w.machine, &err) < 0)
+        fail_msg("%s", err.text);
+    w.stage = stage_new();
+    w.request = (struct path_request){
+        .machine = w.machine,
+        .tables = tables,
+        .root = w.root,
+        .wish = {.backend = backend, .no_network = true, .need_bytes = need_bytes},
+        .data_dir = w.stage.data,
+        .runtime_dir = w.stage.run,
+        .deadlines = stage_deadlines,
+    };
+    return w;
+}
+
+/* Everything has ended and is cleared away. */
+static void world_done(struct world *w)
+{
+    assert_int_equal(stage_count_engines(&w->stage), 0);
+    assert_int_equal(stage_count_in(w->stage.run, "engine-"), 0);
+    stage_done(&w->stage);
+    machine_free(w->machine);
+    root_free(w->root);
+    assert_int_equal(stage_count_in("/proc/self/fd", ""), w->descriptors);
+}
+
+static void install(const struct world *w, const char *id, enum plan_backend backend,
+                    const struct fault *f)
+{
+    char *CLEAN_FREE dir = stage_install(&w->stage, id, backend, f);
+}
+
+/* The choice of this package, else the backend's first: where no card is seen it names none. */
+static const struct plan_choice *find(const struct plan *plan, const char *package,
+                                      enum plan_backend backend)
+{
+    const struct plan_choice *first = NULL;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        if (c->backend == backend && c->package && package && !strcmp(c->package, package))
+            return c;
+        if (c->backend == backend && !first)
+            first = c;
+    }
+    assert_non_null(first); /* every backend has one */
+    return first;
+}
+
+/* What a person reads is one sentence: one line that ends, and no second one of the same words. */
+static void check_sentence(const struct fault *f, const struct plan_choice *choice)
+{
+    size_t failed = 0;
+    if (choice->code != f->code || !strstr(choice->reason, f->tells))
+        fail_msg("%s: %s, %s", f->name, gfxb_code_name(choice->code), choice->reason);
+    assert_int_equal(choice->state, PLAN_REJECTED);
+    assert_null(strchr(choice->reason, '\n'));
+    for (size_t i = 0; i < choice->n_evidence; i++)
+        failed += choice->evidence[i].ok == TRI_NO && strlen(choice->evidence[i].detail) > 10;
+    assert_int_equal(failed, 1);
+}
+
+/* The running engine is where the plan says, by its own log. */
+static void check_place(const struct fault *f, const struct path *path, enum plan_backend end)
+{
+    char shown[256];
+    assert_non_null(path->running);
+    if (path->running->backend != end)
+        fail_msg("%s: ended on %s", f->name, plan_backend_name(path->running->backend));
+    assert_int_equal(path->running->state, PLAN_PROVEN);
+    engine_places_text(&path->places, shown, sizeof(shown));
+    if (end == PLAN_CPU) {
+        assert_string_equal(shown, "CPU");
+        assert_true(path->places.gpu_mib <= 0.0 && path->places.cpu_mib > 0.0);
+    } else {
+        assert_true(path->places.gpu_mib > path->places.cpu_mib);
+        assert_true(str_starts(str_from(shown), end == PLAN_ROCM ? STR("ROCm") : STR("Vulkan")));
+    }
+}
+
+/* The next plan knows it without trying: proven, or failed before. */
+static void check_memory(const struct world *w, const struct fault *f, const char *package)
+{
+    struct path later;
+    assert_int_equal(path_plan(&w->request, &later, NULL), 0);
+    const struct plan_choice *choice = find(later.plan, package, f->backend);
+    if (f->code == 0)
+        assert_int_equal(choice->state, PLAN_PROVEN);
+    else if (choice->code != f->code) /* one that the machine itself tells is not stored */
+        assert_int_equal(choice->code, GFXB_E_FAILED_BEFORE);
+    path_done(&later);
+}
+
+static int fault_end(const struct fault *f)
+{
+    if (f->ends || f->code == 0)
+        return f->ends ? (int)f->end : (int)f->backend;
+    return f->backend == PLAN_ROCM              ? PLAN_VULKAN
+           : f->backend == PLAN_VULKAN_SOFTWARE ? ENDS_NOWHERE
+                                                : PLAN_CPU;
+}
+
+/* Measure the CPU first, as on a computer that has been used before: rung E5 compares with it. */
+static void prove_cpu(const struct world *w)
+{
+    struct path_request request = w->request;
+    struct path path;
+    struct gfxb_error err = {.text = ""};
+    request.wish.backend = PLAN_CPU;
+    if (path_walk(&request, &path, &err) < 0)
+        fail_msg("%s", err.text);
+    path_done(&path);
+}
+
+static void a_fault_ends_on_the_best_choice_that_works(void **state)
+{
+    const struct fault *f = *state;
+    bool software = f->backend == PLAN_VULKAN_SOFTWARE, cpu = f->backend == PLAN_CPU;
+    const char *package = f->package                ? f->package
+                          : f->backend == PLAN_ROCM ? FIRST_ROCM
+                          : cpu                     ? "debian-cpu"
+                                                    : "debian-vulkan";
+    struct world w = world_new(f->machine, software ? PLAN_VULKAN_SOFTWARE : -1, f->need_bytes);
+    struct gfxb_error err = {.text = ""};
+    struct path path;
+    if (f->backend == PLAN_ROCM)
+        install(&w, package, PLAN_ROCM, f);
+    if (!cpu)
+        install(&w, "debian-vulkan", software ? PLAN_VULKAN_SOFTWARE : PLAN_VULKAN, f);
+    install(&w, cpu ? "ggml-cpu-linux-x86_64" : "debian-cpu", PLAN_CPU, NULL);
+    if (!software)
+        prove_cpu(&w);
+    if (cpu) {
+        install(&w, "debian-cpu", PLAN_CPU, f);
+        assert_int_equal(engine_proofs_remove(w.stage.data, NULL, NULL), 0);
+    }
+    int result = path_walk(&w.request, &path, &err), end = fault_end(f);
+    if (end == ENDS_NOWHERE) {
+        assert_int_equal(result, -f->code);
+        assert_null(path.engine);
+        assert_non_null(strstr(err.text, f->tells));
+    } else if (result < 0) {
+        fail_msg("%s: %s", f->name, err.text);
+    } else {
+        check_place(f, &path, (enum plan_backend)end);
+    }
+    assert_int_equal(stage_count_engines(&w.stage), path.engine ? 1 : 0);
+    if (f->code)
+        check_sentence(f, find(path.plan, package, f->backend));
+    path_done(&path);
+    check_memory(&w, f, package);
+    world_done(&w);
+}
+
+/* ---- chains ---- */
+
+static void walk(const struct world *w, struct path *ret_path)
+{
+    struct gfxb_error err = {.text = ""};
+    if (path_walk(&w->request, ret_path, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static const struct fault hangs = {
+    .name = "hangs", .backend = PLAN_ROCM, .behaviour = "start hang\n", .code = GFXB_E_ENGINE_HANG};
+static const struct fault lies = {.name = "computes wrongly",
+                                  .backend = PLAN_ROCM,
+                                  .behaviour = OWN_HIP "say garbage\n",
+                                  .code = GFXB_E_CANARY_MISMATCH};
+static const struct fault lies_on_vulkan = {.name = "computes wrongly",
+                                            .backend = PLAN_VULKAN,
+                                            .behaviour = "say byte\n",
+                                            .code = GFXB_E_CANARY_MISMATCH};
+static const struct fault dies_on_cpu = {
+    .name = "dies", .backend = PLAN_CPU, .behaviour = "start abort\n", .code = GFXB_E_ENGINE_CRASH};
+
+static void after_one_rocm_package_comes_the_other(void **state)
+{
+    struct world w = world_new(NULL, -1, 0);
+    struct path path;
+    (void)state;
+    install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
+    install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
+    install(&w, "debian-vulkan", PLAN_VULKAN, NULL);
+    install(&w, "debian-cpu", PLAN_CPU, NULL);
+    prove_cpu(&w);
+    walk(&w, &path);
+    assert_int_equal(path.running->backend, PLAN_ROCM);
+    assert_string_equal(path.running->package, SECOND_ROCM);
+    assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
+    path_done(&path);
+    world_done(&w);
+}
+
+static void every_gpu_path_fails_and_the_cpu_answers(void **state)
+{
+    struct world w = world_new(NULL, -1, 0);
+    struct path path;
+    (void)state;
+    install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
+    install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
+    install(&w, "debian-vulkan", PLAN_VULKAN, &lies_on_vulkan);
+    install(&w, "debian-cpu", PLAN_CPU, NULL);
+    prove_cpu(&w);
+    walk(&w, &path);
+    check_place(&hangs, &path, PLAN_CPU);
+    assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
+    assert_int_equal(find(path.plan, SECOND_ROCM, PLAN_ROCM)->code, GFXB_E_CANARY_MISMATCH);
+    assert_int_equal(find(path.plan, NULL, PLAN_VULKAN)->code, GFXB_E_CANARY_MISMATCH);
+    assert_true(path.proof_failed);
+    path_done(&path);
+    world_done(&w);
+}
+
+static void nothing_works_and_one_sentence_says_so(void **state)
+{
+    struct world w = world_new(NULL, -1, 0);
+    struct gfxb_error err = {.text = ""};
+    struct path path;
+    (void)state;
+    install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
+    assert_int_equal(path_walk(&w.request, &path, &err), -GFXB_E_ENGINE_CRASH);
+    assert_null(path.engine);
+    assert_true(str_starts(str_from(err.text), STR("no backend can be used here: ")));
+    assert_non_null(strstr(err.text, "signal 6"));
+    path_done(&path);
+    world_done(&w);
+}
+
+/* [59] An update arrives: the package that was proven serves until the new one is proven. */
+static void a_new_package_that_fails_leaves_the_proven_one(void **state)
+{
+    struct world w = world_new(NULL, -1, 0);
+    struct path path;
+    (void)state;
+    install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
+    install(&w, "debian-cpu", PLAN_CPU, NULL);
+    prove_cpu(&w);
+    walk(&w, &path);
+    assert_string_equal(path.running->package, SECOND_ROCM);
+    path_done(&path);
+    install(&w, FIRST_ROCM, PLAN_ROCM, &lies);
+    walk(&w, &path);
+    assert_int_equal(path.running->backend, PLAN_ROCM);
+    assert_string_equal(path.running->package, SECOND_ROCM);
+    path_done(&path);
+    world_done(&w);
+}
+
+/* ---- sets of cards: what a plan asks of a model that is larger than one of them ---- */
+
+static const struct fault sets[] = {
+    {.name = "[38] a set of two cards, each proven alone first",
+     .backend = PLAN_ROCM,
+     .devices = LIST(ROCM0 ROCM1),
+     .log = SET_LOG,
+     .pci = {"0000:00:00.0", "0000:01:00.0", NULL},
+     .tells = "ROCm0,ROCm1"},
+    {.name = "[38] a set of two cards of which one gets no weights",
+     .backend = PLAN_ROCM,
+     .devices = LIST(ROCM0 ROCM1),
+     .log = LOAD USING("%D", "0000:0%N:00.0") WEIGHTS("ROCm0", "1.50") LOADED,
+     .pci = {"0000:00:00.0", "0000:01:00.0", NULL},
+     .code = GFXB_E_NOT_ON_DEVICE,
+     .tells = "ROCm0"},
+    {.name = "[38] one of two cards cannot start",
+     .backend = PLAN_ROCM,
+     .behaviour = OWN_HIP "start abort\nonly ROCm1\n",
+     .devices = LIST(ROCM0 ROCM1),
+     .pci = {PCI, OTHER_PCI, NULL},
+     .code = GFXB_E_ENGINE_CRASH,
+     .tells = "only 1 of 2 GPUs"},
+};
+
+static void a_set_is_proven_by_its_members(void **state)
+{
+    const struct fault *f = *state;
+    static char *none[] = {NULL};
+    struct stage s = stage_new();
+    char *CLEAN_FREE dir = stage_install(&s, FIRST_ROCM, f->backend, f);
+    struct package package = stage_package(dir);
+    char *pci[3] = {(char *)(uintptr_t)f->pci[0], (char *)(uintptr_t)f->pci[1], NULL};
+    struct plan_choice choice = {.backend = f->backend, .gpu_pci = pci, .env = none, .args = none};
+    struct engine_trial trial = {
+        .spec = {.package = &package, .runtime_dir = s.run, .threads = 1},
+        .choice = &choice,
+        .data_dir = s.data,
+        .deadlines = stage_deadlines,
+    };
+    struct engine_proof proof;
+    struct gfxb_error err = {.text = ""};
+    if (engine_prove(&trial, &proof, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    const char *tells = proof.passed ? proof.device : proof.sentence;
+    if (proof.code != f->code || !strstr(tells, f->tells))
+        fail_msg("%s: %s, %s", f->name, gfxb_code_name(proof.code), tells);
+    assert_int_equal(proof.passed, f->code == 0);
+    engine_proof_done(&proof);
+    assert_int_equal(stage_count_engines(&s), 0);
+    stage_done(&s);
+}
+
+static int set_up(void **state)
+{
+    int code = stage_set_up(state);
+    return code < 0 ? code : gfx_tables_new(NULL, &tables, NULL);
+}
+
+static int tear_down(void **state)
+{
+    gfx_tables_free(tables);
+    return stage_tear_down(state);
+}
+
+#define CASES_MAX 160
+
+int main(void)
+{
+    static const struct CMUnitTest chains[] = {
+        cmocka_unit_test(after_one_rocm_package_comes_the_other),
+        cmocka_unit_test(every_gpu_path_fails_and_the_cpu_answers),
+        cmocka_unit_test(nothing_works_and_one_sentence_says_so),
+        cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
+    };
+    struct CMUnitTest tests[CASES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < fault_n_cases && n < CASES_MAX; i++)
+        tests[n++] = (struct CMUnitTest){.name = fault_cases[i].name,
+                                         .test_func = a_fault_ends_on_the_best_choice_that_works,
+                                         .initial_state = (void *)(uintptr_t)&fault_cases[i]};
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]) && n < CASES_MAX; i++)
+        tests[n++] = (struct CMUnitTest){.name = sets[i].name,
+                                         .test_func = a_set_is_proven_by_its_members,
+                                         .initial_state = (void *)(uintptr_t)&sets[i]};
+    for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]) && n < CASES_MAX; i++)
+        tests[n++] = chains[i];
+    return _cmocka_run_group_tests("faults", tests, n, set_up, tear_down);
+}

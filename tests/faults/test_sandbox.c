@@ -1,0 +1,313 @@
+/*
+ * test_sandbox.c - a hostile engine: what it tries outside of its place fails in the sandbox, and
+ * succeeds without it, so that each case can fail. What an engine needs works in both.
+ */
+#include "faults.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+/* A home directory beside the data, with a file of a person in it. */
+struct home {
+    struct stage stage;
+    char *dir, *letter;
+};
+
+static void write_letter(const struct home *h)
+{
+    assert_int_equal(fs_write(h->letter, "private\n", 8, 0600, NULL), 0);
+}
+
+static struct home home_new(void)
+{
+    struct home h = {.stage = stage_new()};
+    h.dir = stage_join(h.stage.data, "home");
+    h.letter = stage_join(h.dir, "letter");
+    assert_int_equal(fs_make_dirs(h.dir, 0700, NULL), 0);
+    write_letter(&h);
+    return h;
+}
+
+static void home_done(struct home *h)
+{
+    stage_done(&h->stage);
+    free(h->dir);
+    free(h->letter);
+}
+
+/* The engine tries it while it lists its devices. What it said on stderr, to be freed. */
+static char *list_with(const struct stage *s, const char *attempt, bool unconfined)
+{
+    char behaviour[512];
+    snprintf(behaviour, sizeof(behaviour), "try %s\n", attempt);
+    struct fault f = {.name = "hostile", .backend = PLAN_VULKAN, .behaviour = behaviour};
+    char *CLEAN_FREE dir = stage_install(s, "debian-vulkan", PLAN_VULKAN, &f);
+    struct package package = stage_package(dir);
+    struct engine_spec spec = {.package = &package,
+                               .runtime_dir = s->run,
+                               .backend = PLAN_VULKAN,
+                               .unconfined = unconfined};
+    struct engine_devices devices;
+    struct gfxb_error err = {.text = ""};
+    if (engine_list_devices(&spec, 10000, &devices, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(devices.n, 1);
+    char *said = strdup(devices.said);
+    engine_devices_done(&devices);
+    return said;
+}
+
+/* The same while it starts to serve. */
+static char *serve_with(const struct stage *s, const char *attempt, bool unconfined)
+{
+    char behaviour[512];
+    snprintf(behaviour, sizeof(behaviour), "try %s\n", attempt);
+    struct fault f = {.name = "hostile", .backend = PLAN_CPU, .behaviour = behaviour};
+    struct buf CLEAN_BUF log = BUF_INIT(1u << 17);
+    struct engine *engine = NULL;
+    struct gfxb_error err = {.text = ""};
+    if (stage_start(s, &f, unconfined, NULL, &engine, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(engine_log_tail(engine, 1u << 16, &log), 0);
+    engine_stop(engine);
+    return strdup(buf_text(&log));
+}
+
+/* Fails in the sandbox, in the device list as in serving, and succeeds without. The letter is put
+ * back after each success. */
+static void check_kept(const struct home *h, const char *attempt)
+{
+    char kind[16], done[32];
+    snprintf(kind, sizeof(kind), "%.*s", (int)strcspn(attempt, " "), attempt);
+    snprintf(done, sizeof(done), "try %s: done", kind);
+    char *CLEAN_FREE list = list_with(&h->stage, attempt, false);
+    char *CLEAN_FREE serve = serve_with(&h->stage, attempt, false);
+    char *CLEAN_FREE free_list = list_with(&h->stage, attempt, true);
+    write_letter(h);
+    char *CLEAN_FREE free_serve = serve_with(&h->stage, attempt, true);
+    write_letter(h);
+    if (strstr(list, done) || !strstr(list, "try ") || strstr(serve, done))
+        fail_msg("in the sandbox, '%s': %s", attempt, list);
+    if (!strstr(free_list, done) || !strstr(free_serve, done))
+        fail_msg("without the sandbox, '%s': %s", attempt, free_list);
+}
+
+static void needs(bool (*has)(const struct engine_sandbox *s))
+{
+    struct engine_sandbox s;
+    engine_sandbox_state(false, &s);
+    if (!has(&s))
+        skip();
+}
+
+static bool has_files(const struct engine_sandbox *s)
+{
+    return s->files && s->rename && s->cut;
+}
+
+static bool has_network(const struct engine_sandbox *s)
+{
+    return s->network;
+}
+
+static bool has_processes(const struct engine_sandbox *s)
+{
+    return s->alone && s->signals;
+}
+
+static void it_cannot_write_outside_its_run_directory(void **state)
+{
+    static const char *const kinds[] = {"write", "cut", "mode", "move"};
+    struct home h = home_new();
+    char attempt[300];
+    (void)state;
+    needs(has_files);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        snprintf(attempt, sizeof(attempt), "%s %s", kinds[i], h.letter);
+        check_kept(&h, attempt);
+    }
+    snprintf(attempt, sizeof(attempt), "write %s/new", h.dir);
+    check_kept(&h, attempt);
+    check_kept(&h, "write ./its-own-package");
+    home_done(&h);
+}
+
+static void it_cannot_read_the_home_directory(void **state)
+{
+    struct home h = home_new();
+    char attempt[300];
+    (void)state;
+    needs(has_files);
+    snprintf(attempt, sizeof(attempt), "read %s", h.letter);
+    check_kept(&h, attempt);
+    snprintf(attempt, sizeof(attempt), "list %s", h.dir);
+    check_kept(&h, attempt);
+    home_done(&h);
+}
+
+static void it_cannot_open_a_connection(void **state)
+{
+    struct home h = home_new();
+    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    socklen_t n = sizeof(inet);
+    char attempt[300];
+    (void)state;
+    needs(has_network);
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int unix_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(tcp, (struct sockaddr *)&inet, sizeof(inet)) | listen(tcp, 8), 0);
+    assert_int_equal(getsockname(tcp, (struct sockaddr *)&inet, &n), 0);
+    snprintf(local.sun_path, sizeof(local.sun_path), "%s/bus", h.dir);
+    assert_int_equal(bind(unix_socket, (struct sockaddr *)&local, sizeof(local)), 0);
+    assert_int_equal(listen(unix_socket, 8), 0);
+    snprintf(attempt, sizeof(attempt), "tcp %d", ntohs(inet.sin_port));
+    check_kept(&h, attempt);
+    snprintf(attempt, sizeof(attempt), "udp %d", ntohs(inet.sin_port));
+    check_kept(&h, attempt);
+    snprintf(attempt, sizeof(attempt), "unix %s", local.sun_path);
+    check_kept(&h, attempt);
+    close(tcp);
+    close(unix_socket);
+    home_done(&h);
+}
+
+static void it_cannot_touch_other_processes(void **state)
+{
+    struct home h = home_new();
+    char attempt[64];
+    (void)state;
+    needs(has_processes);
+    snprintf(attempt, sizeof(attempt), "kill %d", (int)getpid());
+    check_kept(&h, attempt);
+    check_kept(&h, "spawn -");
+    home_done(&h);
+}
+
+/* Who stays, by the log of an engine whose parent was killed right after its start. */
+static pid_t start_and_die(const struct stage *s, bool unconfined)
+{
+    static const struct fault f = {
+        .name = "stays", .backend = PLAN_CPU, .behaviour = "try stay -\n"};
+    char *CLEAN_FREE path = NULL;
+    struct buf CLEAN_BUF log = BUF_INIT(1u << 17);
+    int told[2], status = 0;
+    char run[512] = "";
+    assert_int_equal(pipe(told), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct engine *engine = NULL;
+        if (stage_start(s, &f, unconfined, NULL, &engine, NULL) == 0)
+            dprintf(told[1], "%s", engine_log(engine));
+        kill(getpid(), SIGKILL);
+    }
+    close(told[1]);
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_true(read(told[0], run, sizeof(run) - 1) > 0);
+    close(told[0]);
+    assert_int_equal(fs_read(run, 1u << 16, &log), 0);
+    const char *stays = strstr(buf_text(&log), "stays ");
+    assert_non_null(stays);
+    return (pid_t)strtol(stays + 6, NULL, 10);
+}
+
+static void it_cannot_outlive_its_parent(void **state)
+{
+    struct home h = home_new();
+    (void)state;
+    needs(has_processes);
+    assert_true(stage_is_gone(start_and_die(&h.stage, false)));
+    assert_int_equal(stage_count_engines(&h.stage), 0);
+    pid_t stays = start_and_die(&h.stage, true);
+    assert_int_equal(kill(stays, 0), 0); /* without: it is there */
+    assert_int_equal(kill(stays, SIGKILL), 0);
+    home_done(&h);
+}
+
+/* What is tried goes on to work: its run directory, its model, its driver's cache. */
+static void it_has_what_it_needs(void **state)
+{
+    struct home h = home_new();
+    char *CLEAN_FREE dir = stage_install(&h.stage, "debian-vulkan", PLAN_VULKAN, NULL);
+    char *CLEAN_FREE cache = stage_join(h.stage.data, "cache");
+    char *CLEAN_FREE file = stage_join(cache, "shader");
+    char *CLEAN_FREE behaviour = stage_join(dir, "behaviour");
+    char *CLEAN_FREE part = stage_join(h.dir, "m-00002-of-00002.gguf");
+    char *CLEAN_FREE first = stage_join(h.dir, "m-00001-of-00002.gguf");
+    struct buf CLEAN_BUF text = BUF_INIT(1u << 16);
+    struct package package = stage_package(dir);
+    const char *projector[] = {"--mmproj", h.letter, NULL};
+    struct engine_devices devices;
+    (void)state;
+    assert_int_equal(fs_write(part, "x", 1, 0600, NULL), 0);
+    assert_int_equal(fs_read(behaviour, 1u << 15, &text), 0);
+    buf_addf(&text, "try write %s\ntry move %s\ntry read %s\ntry list /sys\ntry read /dev/null\n",
+             file, file, part);
+    assert_int_equal(fs_write(behaviour, text.p, text.n, 0644, NULL), 0);
+    struct engine_spec spec = {.package = &package,
+                               .runtime_dir = h.stage.run,
+                               .model = first,
+                               .cache_dir = cache,
+                               .args = projector,
+                               .backend = PLAN_VULKAN};
+    assert_int_equal(engine_list_devices(&spec, 10000, &devices, NULL), 0);
+    assert_non_null(strstr(devices.said, "try write: done"));
+    assert_null(strstr(devices.said, "try move: done")); /* into its package */
+    assert_non_null(strstr(devices.said, "try read: done\ntry list: done\ntry read: done"));
+    engine_devices_done(&devices);
+    home_done(&h);
+}
+
+/* An engine that puts a link in place of its log: nothing behind the link is read or cut. */
+static void a_log_that_became_a_link_is_not_followed(void **state)
+{
+    struct home h = home_new();
+    static const struct fault well = {.name = "well", .backend = PLAN_CPU};
+    struct buf CLEAN_BUF tail = BUF_INIT(1u << 17);
+    struct engine *engine = NULL;
+    (void)state;
+    assert_int_equal(stage_start(&h.stage, &well, false, NULL, &engine, NULL), 0);
+    assert_int_equal(unlink(engine_log(engine)), 0);
+    assert_int_equal(symlink(h.letter, engine_log(engine)), 0);
+    assert_int_equal(engine_log_tail(engine, 1u << 16, &tail), 0);
+    assert_null(strstr(buf_text(&tail), "private"));
+    assert_non_null(strstr(buf_text(&tail), "model loaded"));
+    engine_stop(engine);
+    assert_int_equal(access(h.letter, F_OK), 0);
+    home_done(&h);
+}
+
+static void the_state_says_what_is_in_force(void **state)
+{
+    struct engine_sandbox on, off;
+    (void)state;
+    engine_sandbox_state(false, &on);
+    engine_sandbox_state(true, &off);
+    assert_true(off.off && !off.files && !off.network && !off.alone && off.note[0]);
+    assert_int_equal(on.files, on.landlock > 0);
+    if (on.landlock >= 6)
+        assert_true(on.rename && on.cut && on.devices && on.signals && !on.note[0]);
+    else
+        assert_non_null(on.note[0]);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_cannot_write_outside_its_run_directory),
+        cmocka_unit_test(it_cannot_read_the_home_directory),
+        cmocka_unit_test(it_cannot_open_a_connection),
+        cmocka_unit_test(it_cannot_touch_other_processes),
+        cmocka_unit_test(it_cannot_outlive_its_parent),
+        cmocka_unit_test(it_has_what_it_needs),
+        cmocka_unit_test(a_log_that_became_a_link_is_not_followed),
+        cmocka_unit_test(the_state_says_what_is_in_force),
+    };
+    return cmocka_run_group_tests(tests, stage_set_up, stage_tear_down);
+}
