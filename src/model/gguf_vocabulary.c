@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #define TOKENS_MAX ((uint64_t)1 << 22) /* 16 times the largest vocabulary there is */
-#define PROBES_MAX 256 /* far above what text needs in a table a quarter full; then it is a trap   \
-                        */
+/* Far above what text needs in a table a quarter full: whoever reaches it means harm. */
+#define PROBES_MAX 256
 
 /* FNV-1a, its upper bits mixed in. */
 static uint64_t hash_of(struct str s)
