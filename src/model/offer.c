@@ -42,6 +42,12 @@ uint64_t model_offer_need(const struct model_offer *offer)
     return offer->bytes + BESIDE;
 }
 
+uint64_t model_offer_have(const struct machine *m)
+{
+    uint64_t largest;
+    return all_memory(m, &largest);
+}
+
 int model_offer_check(const struct machine *m, const struct model_offer *offer, size_t n,
                       size_t chosen, size_t *ret_better, struct gfxb_error *err)
 {

@@ -16,6 +16,8 @@ struct model_offer {
 
 /* Memory that it needs at least: its weights, and what even a small model needs beside them. */
 uint64_t model_offer_need(const struct model_offer *offer);
+/* All that this computer has for a model, on its cards and beside them; 0 unknown. */
+uint64_t model_offer_have(const struct machine *m);
 
 /*
  * Before the first byte: offer[chosen] is to be pulled. 0 when it can run here, if need be with

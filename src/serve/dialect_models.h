@@ -40,9 +40,9 @@ int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_er
 /* The server's places, ready for a pull of this job. */
 struct model_env dialect_model_env(struct serve_job *job);
 
-/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes, sentence}: whether a model of so
- * many bytes would run here, by what is known before it is downloaded; null when nothing is. */
-json_t *dialect_fit_json(const struct machine *m, struct str name, uint64_t bytes);
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
+ * here, as far as can be told before it is downloaded? null: it cannot. */
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
 
 /* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
  * file. */

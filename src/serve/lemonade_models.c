@@ -66,7 +66,7 @@ static json_t *models_known_entry(const struct machine *machine, const struct mo
     /* ours */
     json_object_set_new(entry, "task", json_string(model_task_name(k->task)));
     json_object_set_new(entry, "licence", report_json_str(k->licence));
-    json_object_set_new(entry, "fit", dialect_fit_json(machine, k->name, k->bytes));
+    json_object_set_new(entry, "fit", dialect_fit_json(machine, k->bytes));
     return entry;
 }
 

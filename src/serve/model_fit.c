@@ -15,18 +15,16 @@ static uint64_t fit_largest_gpu(const struct machine *m)
     return largest;
 }
 
-json_t *dialect_fit_json(const struct machine *m, struct str name, uint64_t bytes)
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
 {
-    char *CLEAN_FREE file = str_dup(name);
-    const struct model_offer offer = {file, bytes};
-    struct gfxb_error err = {.code = 0};
-    if (!m || !file || !bytes)
+    const struct model_offer offer = {"", bytes};
+    uint64_t all = m ? model_offer_have(m) : 0;
+    if (!all || !bytes)
         return json_null();
     uint64_t gpu = fit_largest_gpu(m), need = model_offer_need(&offer);
-    bool fits = model_offer_check(m, &offer, 1, 0, NULL, &err) == 0;
-    const char *where = gpu == 0 ? "cpu" : need <= gpu ? "gpu" : "part";
-    return json_pack("{s:b, s:o, s:o, s:o, s:o}", "ok", (int)fits, "where",
+    bool fits = need <= all, on_gpu = fits && gpu;
+    const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
+    return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",
                      report_json_text(fits ? where : NULL), "need_bytes", report_json_bytes(need),
-                     "have_bytes", report_json_bytes(gpu ? gpu : m->host.memory_bytes), "sentence",
-                     report_json_text(fits ? NULL : err.text));
+                     "have_bytes", report_json_bytes(on_gpu ? gpu : all));
 }

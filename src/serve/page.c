@@ -39,7 +39,7 @@
     X("markdown.js", PAGE_SCRIPT, markdown_js)                                                     \
     X("models.js", PAGE_SCRIPT, models_js)                                                         \
     X("plot.js", PAGE_SCRIPT, plot_js)                                                             \
-    X("theme.js", PAGE_SCRIPT, theme_js)                                                           \
+    X("start.js", PAGE_SCRIPT, start_js)                                                           \
     X("words.js", PAGE_SCRIPT, words_js)
 
 #define PAGE_DECLARE(name, type, symbol)                                                           \

@@ -399,7 +399,8 @@ async function serverAway() {
   await visitor.close();
 }
 
-async function small() {
+/** Of a first visit: nothing is cached in a new context. Times are told and not judged here. */
+async function firstVisit() {
   const context = await browser.newContext();
   const page = await context.newPage();
   const sizes = [];
@@ -414,8 +415,16 @@ async function small() {
   const bytes = (await Promise.all(sizes)).reduce((a, b) => a + b);
   const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
   await context.close();
-  console.log(`# ${sizes.length} files, ${bytes} bytes in all, first paint after ${Math.round(paint)} ms`);
-  assert(sizes.length > 10 && bytes < 150 * 1024, `${bytes} bytes`);
+  return {files: sizes.length, bytes, paint: Math.round(paint)};
+}
+
+async function small() {
+  const visits = [];
+  for (let i = 0; i < 5; i++)
+    visits.push(await firstVisit());
+  const [{files, bytes}] = visits;
+  console.log(`# ${files} files, ${bytes} bytes in all, first paint after ${visits.map((v) => v.paint).join(" ")} ms`);
+  assert(files > 10 && bytes < 150 * 1024, `${bytes} bytes`);
 }
 
 /** The pictures of the documents that no other case takes on its way. */

@@ -123,16 +123,9 @@ class World:
              "labels": labels, "task": task, "licence": licence, "origin": origin,
              "ours": origin in (None, "hub", "builtin"),
              "fit": fit and {"ok": fit[0] != "no", "where": fit[0] if fit[0] != "no" else None,
-                             "need_bytes": int(fit[1] * 2 ** 30), "have_bytes": have,
-                             "sentence": self.fit_sentence(fit, have)}}
+                             "need_bytes": int(fit[1] * 2 ** 30),
+                             "have_bytes": have + (31 << 30 if fit[0] == "no" else 0)}}
             for name, _, size, labels, task, licence, origin, fit in MODELS]}
-
-    @staticmethod
-    def fit_sentence(fit, have):
-        if fit[0] != "no":
-            return None
-        return (f"gpt-oss-120b-GGUF needs {fit[1]} GiB of memory at least and this computer has "
-                f"{have / 2 ** 30 + 31:.1f} GiB in all: it was not downloaded.")
 
     def health(self):
         return {"status": "ok", "version": "0.1.0", "all_models_loaded": list(self.loaded.values())}

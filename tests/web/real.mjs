@@ -66,6 +66,20 @@ async function rejectedPath() {
   });
 }
 
+/** The list says it before a byte is downloaded, and the page says what the list says. */
+async function fits() {
+  const offered = (await get(open, "/api/v1/models?show_all=true")).data.filter((m) => !m.downloaded);
+  assert(offered.length > 10, "hardly any model is offered");
+  await on(open, {hash: "#models"}, async (page) => {
+    for (const model of [offered.find((m) => m.fit.ok), offered.find((m) => !m.fit.ok)].filter(Boolean)) {
+      const row = page.locator(`[data-model="${model.id}"]`);
+      const words = await row.innerText();
+      assert(words.includes("Needs") && words.includes(model.fit.ok ? "fits" : "too large"), words);
+      equal(await row.getByRole("button", {name: "Download"}).count(), model.fit.ok ? 1 : 0, "buttons");
+    }
+  });
+}
+
 async function ask(page, question) {
   await page.locator("#chat-input").fill(question);
   await page.locator("#chat-input").press("Enter");
@@ -159,6 +173,7 @@ await run([
   ["the files: policy, tags, types, nothing else; Ollama's clients hear their words", files],
   ["from nothing to proven by one click, through a reload", proveByClick],
   ["every path that is not taken shows the program's reason", rejectedPath],
+  ["whether a model would fit is said before it is downloaded", fits],
   ["chat streams from the real engine and says what answered", chatStreams],
   ["stop stops, though the engine hangs", stopStops],
   ["a pull survives a reload; load, chat, unload, remove", pullSurvivesReload],

@@ -19,11 +19,10 @@ export const sees = (model) => model?.labels.includes("vision") ?? false;
 export const chats = (model) => model.task ? model.task === "chat" || model.task === "completion"
   : !model.labels.some((l) => l.startsWith("embedding") || l === "reranking");
 
-const WHERE_TEXT = {gpu: "of the card's", part: "and the card has", cpu: "of this computer's"};
 const WHERE = {gpu: ["good", "fits"], part: ["warn", "fits in part, slower"], cpu: ["plain", "fits in memory"]};
 
 function fitBadge(fit) {
-  if (!fit || fit.ok === null)
+  if (!fit)
     return null;
   return fit.ok ? badge(...WHERE[fit.where] ?? WHERE.gpu) : badge("bad", "too large");
 }
@@ -31,10 +30,12 @@ function fitBadge(fit) {
 function fitText(fit) {
   if (!fit)
     return null;
-  if (fit.sentence)
-    return fit.sentence;
-  return fit.need_bytes && fit.have_bytes
-    ? `Needs ${words.memory(fit.need_bytes)} ${WHERE_TEXT[fit.where] ?? "of"} ${words.memory(fit.have_bytes)}.` : null;
+  const need = words.memory(fit.need_bytes);
+  const have = words.memory(fit.have_bytes);
+  if (!fit.ok)
+    return `Needs ${need} at least, and this computer has ${have} in all.`;
+  return {gpu: `Needs ${need} of the card's ${have}.`, part: `Needs ${need}, and the card has ${have}.`,
+    cpu: `Needs ${need} of this computer's ${have}.`}[fit.where];
 }
 
 const labelsOf = (model) => [...new Set(model.labels.map((label) => LABELS[label]).filter(Boolean))];
