@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""models.py GFXBRIDGE: what gfxbridge says of a model's file, beside what the real engine does.
+"""models.py GFXBRIDGE [WORD]: what gfxbridge says of a model's file, beside what the real engine does.
 
 The engine is the distribution's llama-server; Vulkan is lavapipe. Models are made here: real
 architectures and tensors, weights of zeros. GFXB_TEST_DATA names a data directory with the engine, to
-save the installation.
+save the installation; WORD runs the cases that hold it.
 """
 import atexit
 import concurrent.futures
 import os
 import random
+import re
 import shutil
 import struct
 import sys
@@ -274,6 +275,16 @@ def fit(shape, software, context):
             within(f"{shape} {place} {context}", estimate, sum(parts.values()), parts)
 
 
+def sees():
+    """The projector takes what its file has, by the engine's own estimate."""
+    path = models()["projector"]
+    loaded, log = engine().load(models()["vision"], "-c", "512", "--mmproj", path)
+    assert loaded, log[-2000:]
+    said = re.search(r"memory usage of mmproj is ([\d.]+) MiB", log)
+    assert said, "the engine does not say what the projector takes"
+    within("projector", os.path.getsize(path) / MIB, float(said.group(1)), "")
+
+
 def main():
     cases = [("files that are good are accepted, and the engine loads them", accepts_good),
              ("nothing that the engine refuses for its structure is accepted", refusals)]
@@ -285,7 +296,9 @@ def main():
     for shape in ("window", "latent", "hybrid", "mixture"):
         cases.append((f"{shape} with a long context on the CPU",
                       lambda shape=shape: fit(shape, False, 32768)))
-    tap.run(cases)
+    cases.append(("the projector's file is what it needs", sees))
+    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
+    tap.run([case for case in cases if wanted in case[0]])
 
 
 main()
