@@ -12,11 +12,6 @@ static const struct provider *const provider_table[] = {
     &provider_file,
 };
 
-const volatile sig_atomic_t *provider_cancel(const struct package_env *env)
-{
-    return env->net ? env->net->fetch.cancel : NULL;
-}
-
 int provider_check_cancel(const struct package_env *env, struct gfxb_error *err)
 {
     const volatile sig_atomic_t *cancel = provider_cancel(env);
