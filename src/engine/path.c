@@ -177,6 +177,8 @@ static int path_start(const struct path_request *r, struct path *path,
     if (proof && proof->device[0])
         spec.device = proof->device;
     int result = path_add_args(r, own, args, err);
+    if (result == 0 && r->on_load)
+        r->on_load(r->load_context);
     if (result == 0)
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)

@@ -74,6 +74,7 @@ struct supervisor {
     size_t n_failed;
     char *dying; /* the fingerprint whose deaths are counted; NULL none */
     unsigned deaths;
+    unsigned nowhere; /* walks in a row since an engine last ran */
     int pause_ms;
 };
 

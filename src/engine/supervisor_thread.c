@@ -11,6 +11,7 @@
 
 enum {
     SUPERVISOR_DEATHS = 3, /* in a row without an answer: then the next choice is taken */
+    SUPERVISOR_AGAIN = 3,  /* walks that end nowhere, of what has served, before it is said */
     SUPERVISOR_PAUSE_MIN_MS = 250,
     SUPERVISOR_PAUSE_MAX_MS = 60000,
     SUPERVISOR_CHECK_MS = 5000, /* between two looks at the length of the engine's log */
@@ -237,6 +238,7 @@ static void supervisor_publish(struct supervisor *s)
     snprintf(e->package, sizeof(e->package), "%s", path->package->id);
     engine_places_text(&path->places, e->device, sizeof(e->device));
     s->underway = s->useless = 0;
+    s->nowhere = 0;
     s->answered = false;
     supervisor_turn(s, SUPERVISOR_EV_UP);
 }
@@ -262,7 +264,9 @@ static void supervisor_walk(struct supervisor *s)
         supervisor_publish(s);
     } else if (!unwanted) {
         s->why = why;
-        s->tried_all = s->n_failed == 0;
+        /* What has served here before may have been killed while it loaded: that is no verdict. */
+        bool served = s->endpoint.generation > 0 && s->nowhere++ < SUPERVISOR_AGAIN;
+        s->tried_all = s->n_failed == 0 && !served;
         supervisor_turn(s, SUPERVISOR_EV_NOTHING_WORKS);
     }
     pthread_mutex_unlock(&s->lock);

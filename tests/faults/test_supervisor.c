@@ -58,6 +58,7 @@ static void every_event_in_every_state(void **state)
 struct served {
     struct world world;
     char *vulkan, *cpu; /* their packages */
+    char *model;
     struct supervisor *supervisor;
 };
 
@@ -70,7 +71,8 @@ static struct served served_new(int backend)
     world_prove(&s.world, PLAN_VULKAN);
     struct supervisor_spec spec = {.path = s.world.request, .gap_ms = 300};
     struct gfxb_error err = {.text = ""};
-    spec.path.model = "/dev/null"; /* the double does not read it */
+    s.model = stage_join(stage_source(), "data/canary.gguf");
+    spec.path.model = s.model;
     if (supervisor_new(&spec, &s.supervisor, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(supervisor_state(s.supervisor), SUPERVISOR_STOPPED);
@@ -82,6 +84,7 @@ static void served_done(struct served *s)
     supervisor_free(s->supervisor);
     free(s->vulkan);
     free(s->cpu);
+    free(s->model);
     world_done(&s->world);
 }
 

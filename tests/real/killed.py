@@ -24,16 +24,16 @@ GROWTH = 16 << 20  # bytes that the allocator may keep
 
 
 def settle(s):
-    """Nothing is under way, one engine runs; descriptors and bytes of the server."""
+    """It answers; then its engine is unloaded, and with it what is kept open for it. The server's
+    descriptors and bytes."""
     assert text_of(s.ask(chat(), timeout=120)[2]) == ANSWER
+    state = s.status()
+    assert state["models"][0]["active"] == 0 and state["waiting"] == 0, state
+    s.command("unload")
     end = time.monotonic() + 20
-    while time.monotonic() < end:
-        state = s.status()
-        if state["models"][0]["active"] == 0 and state["waiting"] == 0 and len(s.children()) == 1:
-            break
+    while (s.status()["models"] or s.children()) and time.monotonic() < end:
         time.sleep(0.1)
-    time.sleep(1)  # for connections that wait for another request
-    assert len(s.children()) == 1, s.children()
+    assert s.children() == [], s.children()
     return s.descriptors(), s.memory()
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """offline.py GFXBRIDGE: installed packages as one file, and that file on a computer without the
 network: the same packages, or one clear sentence and nothing."""
+import hashlib
 import io
 import os
 import random
@@ -64,8 +65,11 @@ def same_packages_on_another_computer():
                                                                     theirs) != []
     done = call("--data-dir", OTHER, "--no-network", "run", QUESTION, env=DEAD)
     assert done.stdout.strip() == ANSWER
+    before = os.stat(os.path.join(OTHER, manifest))
     install(OTHER, BUNDLE)  # again: what is there stays
+    after = os.stat(os.path.join(OTHER, manifest))
     assert packages(OTHER) == packages(ONE)
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 def two_at_once_make_one():
@@ -96,6 +100,27 @@ def kill_leaves_nothing_half_done():
     assert packages(data) == packages(ONE)
 
 
+def ctrl_c_is_obeyed():
+    """SIGINT at several moments, while it writes and while it installs."""
+    need_bundle()
+    data, half = os.path.join(TOP, "stopped"), os.path.join(TOP, "half.gfxb")
+    for words in (["--data-dir", ONE, "backends", "bundle", half],
+                  ["--data-dir", data, "--no-network", "backends", "install", "--from", BUNDLE]):
+        for seconds in (0.1, 0.4):
+            process = subprocess.Popen([PROGRAM, *words], stdin=subprocess.DEVNULL, text=True,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+            if process.returncode == 0:  # it was done before
+                break
+            # Or the signal came before the program was ready for it.
+            assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT), said
+            assert process.returncode < 0 or "interrupted" in said, said
+            assert set(packages(data)) <= set(packages(ONE))  # while it proves, it is there
+            assert not [n for n in os.listdir(TOP) if n.startswith("half.gfxb")]
+
+
 def refused(file, *words):
     data = tempfile.mkdtemp(dir=TOP)
     said = install(data, file, code=1).stderr
@@ -113,7 +138,7 @@ def damage_anywhere_is_noticed():
     with open(BUNDLE, "rb") as f:
         good = f.read()
     path = os.path.join(TOP, "damaged")
-    for n in range(24):
+    for n in range(60):
         at = dice.randrange(len(good))
         bad = good[:at] if n % 2 else good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1:]
         with open(path, "wb") as f:
@@ -140,10 +165,98 @@ def rebuilt(content):
     return path
 
 
-def tampering_is_noticed():
+def need_entries():
     need_bundle()
     if not (shutil.which("bsdtar") or shutil.which("zstd")):
         raise tap.Skip("neither bsdtar nor zstd is installed")
+
+
+def tree_digest(content, prefix):
+    """What the bundle's last file says about one of its packages."""
+    found = []
+    for member, data in content:
+        if not member.name.startswith(prefix + "/"):
+            continue
+        path = os.fsencode(member.name.rstrip("/")[len(prefix) + 1:])
+        kind, rest = (b"file", hashlib.sha256(data).hexdigest().encode()) if data is not None else \
+            (b"dir", b"") if member.isdir() else (b"link", os.fsencode(member.linkname))
+        found.append((path.split(b"/"), b"\0".join((kind, path, rest, b""))))
+    return hashlib.sha256(b"".join(line for _, line in sorted(found))).hexdigest()
+
+
+def with_manifest(content, old, new):
+    """The same package with a changed manifest, and the digest that fits it."""
+    digest, changed = packages(ONE)[0], list(content)
+    for i, (member, data) in enumerate(content):
+        if member.name == digest + "/package.manifest":
+            assert old in data
+            changed[i] = (member, data.replace(old, new))
+    text = changed[-1][1].decode().replace(tree_digest(content, digest),
+                                           tree_digest(changed, digest))
+    assert text != content[-1][1].decode()
+    changed[-1] = (changed[-1][0], text.encode())
+    return changed
+
+
+def doubled(content, damage):
+    """A bundle of two packages, the second with another digest."""
+    digest, other = packages(ONE)[0], hashlib.sha256(b"another package").hexdigest()
+    more = []
+    for member, data in content[:-1]:
+        if data is not None and member.name == digest + "/package.manifest":
+            data = data.replace(digest.encode(), other.encode())
+        copy = tarfile.TarInfo(member.name.replace(digest, other))
+        copy.type, copy.mode, copy.linkname = member.type, member.mode, member.linkname
+        more.append((copy, data))
+    text = content[-1][1] + f"package {other} {tree_digest(more, other)}\n".encode()
+    if damage:
+        more = [(m, d + b"X" if m.name.endswith("/llama-server") and d else d) for m, d in more]
+    return content[:-1] + more + [(content[-1][0], text)]
+
+
+def all_or_nothing():
+    """One damaged package keeps the others out too, and none is named twice."""
+    need_entries()
+    content, data = entries(), tempfile.mkdtemp(dir=TOP)
+    install(data, rebuilt(doubled(content, False)))
+    assert len(packages(data)) == 2
+    refused(rebuilt(doubled(content, True)), "damaged")
+    line = content[-1][1].splitlines(keepends=True)[-1]
+    refused(rebuilt(content[:-1] + [(content[-1][0], content[-1][1] + line)]), "twice")
+
+
+def no_engine_of_this_computer_is_named():
+    """A manifest may name what is in its package alone, even where every digest fits."""
+    need_entries()
+    content = entries()
+    for path in (b"/bin/sh", b"../../../../../bin/sh", b"usr/../../x"):
+        refused(rebuilt(with_manifest(content, b"executable usr/bin/llama-server",
+                                      b"executable " + path)), "is not in it")
+    refused(rebuilt(with_manifest(content, b"library-path ", b"library-path /tmp:")), "/tmp")
+
+
+def what_is_installed_elsewhere_is_not_bundled():
+    """An engine that stays where it is: refused by name, left out of a bundle of everything. Its
+    package is a manifest alone."""
+    need_bundle()
+    data, file = os.path.join(TOP, "linked"), os.path.join(TOP, "linked.gfxb")
+    own, its = (os.path.join(top, "packages", packages(ONE)[0]) for top in (ONE, data))
+    os.makedirs(its)
+    with open(os.path.join(own, "package.manifest"), encoding="utf-8") as f:
+        manifest = f.read()
+    for old, new in (("executable usr/", "executable /usr/"),
+                     ("library-path ", "library-path /opt/rocm/lib:")):
+        with open(os.path.join(its, "package.manifest"), "w", encoding="utf-8") as f:
+            f.write(manifest.replace(old, new))
+        said = call("--data-dir", data, "backends", "bundle", file, "llamacpp:cpu", code=1).stderr
+        assert "cannot be bundled" in said and new.split()[1].split(":")[0] in said, said
+        said = call("--data-dir", data, "backends", "bundle", file, code=1).stderr
+        assert "nothing is installed that could be bundled" in said, said
+    assert not [n for n in os.listdir(TOP) if n.startswith("linked.gfxb")]
+
+
+def tampering_is_noticed():
+    need_entries()
     content = entries()
     assert content[-1][0].name == HEAD, content[-1][0].name
     assert packages(ONE)[0] in content[-1][1].decode()
@@ -164,9 +277,7 @@ def tampering_is_noticed():
 
 
 def hostile_entries_are_refused():
-    need_bundle()
-    if not (shutil.which("bsdtar") or shutil.which("zstd")):
-        raise tap.Skip("neither bsdtar nor zstd is installed")
+    need_entries()
     content = entries()
     digest = packages(ONE)[0]
 
@@ -178,6 +289,7 @@ def hostile_entries_are_refused():
     for bad in (entry("/etc/evil"), entry("../evil"), entry(f"{digest}/../../evil"),
                 entry(f"{digest}/out", tarfile.SYMTYPE, "/etc"),
                 entry(f"{digest}/out", tarfile.SYMTYPE, "../../../.."),
+                entry(f"{digest}/out", tarfile.LNKTYPE, "/etc/passwd"),
                 entry(f"{digest}/device", tarfile.CHRTYPE),
                 entry(f"{digest}/suid", mode=0o4755)):
         refused(rebuilt([bad] + content))
@@ -219,8 +331,13 @@ try:
         ("another computer has the same packages, and answers", same_packages_on_another_computer),
         ("two at once make one package", two_at_once_make_one),
         ("kill -9 leaves nothing half-done", kill_leaves_nothing_half_done),
+        ("Ctrl-C is obeyed and leaves nothing", ctrl_c_is_obeyed),
         ("damage anywhere is noticed", damage_anywhere_is_noticed),
         ("what was tampered with, cut or made for others is refused", tampering_is_noticed),
+        ("one damaged package keeps all out", all_or_nothing),
+        ("no engine outside the bundle is named", no_engine_of_this_computer_is_named),
+        ("an engine that stays where it is is not bundled",
+         what_is_installed_elsewhere_is_not_bundled),
         ("hostile entries are refused", hostile_entries_are_refused),
         ("what is no bundle is refused", no_bundle_at_all),
         ("nothing to bundle is a sentence", nothing_to_bundle_is_a_sentence),
