@@ -1,7 +1,7 @@
 /*
  * fuzz_gguf.c - the header of a GGUF file, what it means, the plan's arithmetic with it, and the
  * words a user may type for a model. Anything goes but a crash, a hang or an error without a
- * sentence. The first byte chooses: 0 a word, others a file of which the header may be cut anywhere.
+ * sentence. The first byte chooses: 0 a word, others a file whose header may be cut anywhere.
  */
 #include "model/model.h"
 

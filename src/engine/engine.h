@@ -278,5 +278,6 @@ int engine_causes_check(struct gfxb_error *err);
 
 #include "engine/path.h"
 #include "engine/sandbox.h"
+#include "engine/supervisor.h"
 
 #endif

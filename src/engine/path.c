@@ -14,7 +14,7 @@ static bool path_is_final(int code)
     return code == GFXB_E_INTERRUPTED || code == ENOMEM || code == EACCES || code == EROFS;
 }
 
-static int path_add_failure(struct path *path, const struct plan_choice *choice, int code,
+static int path_add_failure(struct path *path, const char *fingerprint, int code,
                             const char *detail, struct gfxb_error *err)
 {
     struct path_failure *grown =
@@ -23,7 +23,7 @@ static int path_add_failure(struct path *path, const struct plan_choice *choice,
         return error_set(err, ENOMEM, "out of memory");
     path->failure = grown;
     struct path_failure *f = &grown[path->n_failures];
-    *f = (struct path_failure){strdup(choice->fingerprint), strdup(detail), code};
+    *f = (struct path_failure){strdup(fingerprint), strdup(detail), code};
     path->n_failures++;
     return f->fingerprint && f->detail ? 0 : error_set(err, ENOMEM, "out of memory");
 }
@@ -177,6 +177,8 @@ static int path_start(const struct path_request *r, struct path *path,
     if (proof && proof->device[0])
         spec.device = proof->device;
     int result = path_add_args(r, own, args, err);
+    if (result == 0 && r->on_load)
+        r->on_load(r->load_context);
     if (result == 0)
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)
@@ -219,7 +221,7 @@ static int path_prove_chosen(const struct path_request *r, struct path *path,
         path->proof_failed = true;
         log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
                proof.sentence);
-        result = path_add_failure(path, choice, proof.code, proof.sentence, err);
+        result = path_add_failure(path, choice->fingerprint, proof.code, proof.sentence, err);
     }
     engine_proof_done(&proof);
     return result;
@@ -253,7 +255,7 @@ static int path_step(const struct path_request *r, struct path *path, struct gfx
     log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
            err->text);
     path->proof_failed |= choice->installed != NULL;
-    return path_add_failure(path, choice, -result, err->text, err);
+    return path_add_failure(path, choice->fingerprint, -result, err->text, err);
 }
 
 /* How much a rejected choice's reason says about what went wrong: what was tried in this walk most,
@@ -307,6 +309,10 @@ static int path_nothing(const struct path *path, struct gfxb_error *err)
 static int path_prepare(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     int result = fs_make_dirs(r->runtime_dir, 0700, err);
+    for (size_t i = 0; i < r->n_failed && result == 0; i++) {
+        const struct path_failure *f = &r->failed[i];
+        result = path_add_failure(path, f->fingerprint, f->code, f->detail, err);
+    }
     if (result < 0)
         return result;
     if (!r->model)

@@ -7,6 +7,12 @@
 
 #include "engine/engine.h"
 
+/* Something that failed while the path was walked: it stands in the plan with its own code. */
+struct path_failure {
+    char *fingerprint, *detail;
+    int code;
+};
+
 struct path_request {
     const struct machine *machine;
     const struct gfx_tables *tables;
@@ -26,12 +32,10 @@ struct path_request {
     const char *const *args;           /* behind the choice's own; NULL none */
     struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
     bool unconfined;                   /* engines are started without the sandbox */
-};
-
-/* Something that failed while the path was walked: it stands in the plan with its own code. */
-struct path_failure {
-    char *fingerprint, *detail;
-    int code;
+    const struct path_failure *failed; /* before this walk: rejected in it with their codes */
+    size_t n_failed;
+    void (*on_load)(void *context); /* a proven choice is about to load the model; NULL none */
+    void *load_context;
 };
 
 enum { PATH_PROVIDERS_MAX = 8 };

@@ -115,8 +115,11 @@ static int path_ask_providers(const struct path_request *r, struct path *path,
 /* Look into the model's file, once, before any engine does. */
 static int path_read_model(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
-    struct model_wish wish = {
-        .file = r->model, .mmproj = r->mmproj, .known = r->known, .context = r->context};
+    struct model_wish wish = {.file = r->model,
+                              .mmproj = r->mmproj,
+                              .known = r->known,
+                              .context = r->context,
+                              .slots = r->slots};
     if (!r->model || path->use)
         return 0;
     path->use = calloc(1, sizeof(*path->use));

@@ -4,7 +4,7 @@
 
 #include "serve/control.h"
 #include "serve/notify.h"
-#include "serve/pool_walk.h"
+#include "serve/pool_supervisor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -298,7 +298,7 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
     own.log = path.log = models.log = log_ring_log(ring);
     own.path = &path;
     own.models = &models;
-    struct pool_engines engines = pool_walk_engines(&own);
+    struct pool_engines engines = pool_supervisor_engines(&own);
     result = server_run(&own, &engines, err);
     log_ring_free(ring);
     return result;

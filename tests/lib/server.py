@@ -20,6 +20,37 @@ def chat(stream=False, model="canary", **more):
             "stream": stream, **more}
 
 
+def text_of(body):
+    return json.loads(body)["choices"][0]["message"]["content"]
+
+
+def events_of(body):
+    return [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
+
+
+def streamed_text(body):
+    events = events_of(body)
+    assert events[-1] == "[DONE]", events[-3:]
+    deltas = [json.loads(e)["choices"] for e in events[:-1]]
+    return "".join(d[0]["delta"].get("content") or "" for d in deltas if d)
+
+
+def outcome_of(stream, reply):
+    """Of a chat whose engine may have been killed: "whole", "stream", or "broken stream" when it had
+    begun and says so at its end. Anything else is a failure."""
+    status, _, body = reply
+    assert status == 200, (status, body)
+    if not stream:
+        assert text_of(body) == ANSWER, body
+        return "whole"
+    events = events_of(body)
+    if events[-1] == "[DONE]" and "error" not in json.loads(events[-2]):
+        assert streamed_text(body) == ANSWER
+        return "stream"
+    assert any('"error"' in e for e in events[-2:]), body[-400:]
+    return "broken stream"
+
+
 class Server:
     """The program, on a port that was free, with a runtime directory of its own."""
 
@@ -105,10 +136,21 @@ class Server:
             except ConnectionResetError:
                 return got
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory(self):
+        """Resident bytes."""
+        with open(f"/proc/{self.process.pid}/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def children(self):
+        return subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
+                              text=True).stdout.split()
+
     def engine_pid(self):
         """The llama-server below this server; None when there is none."""
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
-                                  text=True).stdout.split()
+        children = self.children()
         return int(children[0]) if children else None
 
     def stop(self, number=signal.SIGTERM):
