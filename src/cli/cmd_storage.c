@@ -47,11 +47,12 @@ static void storage_print(const struct storage_item *item, json_t *items)
                               : " (prune removes it)");
 }
 
-/* With the same code inside? An engine is here once for each runtime that cards of one computer
- * need, under one id. */
+/* With the same code and kernels inside? An engine is here once for each runtime that the cards of
+ * this computer need, under one id. */
 static bool storage_is_alike(const struct package *a, const struct package *b)
 {
-    return strcmp(a->id, b->id) == 0 && str_eq(str_from(a->gfx), str_from(b->gfx));
+    return strcmp(a->id, b->id) == 0 && str_eq(str_from(a->gfx), str_from(b->gfx)) &&
+           str_eq(str_from(a->blas), str_from(b->blas));
 }
 
 /* A package is superseded when a newer one that serves the same is there and nobody pinned it. The
