@@ -47,14 +47,22 @@ static void storage_print(const struct storage_item *item, json_t *items)
                               : " (prune removes it)");
 }
 
-/* A package is superseded when a newer one of the same id is there and nobody pinned it. The list
- * is newest first. */
+/* With the same code and kernels inside? An engine is here once for each runtime that the cards of
+ * this computer need, under one id. */
+static bool storage_is_alike(const struct package *a, const struct package *b)
+{
+    return strcmp(a->id, b->id) == 0 && str_eq(str_from(a->gfx), str_from(b->gfx)) &&
+           str_eq(str_from(a->blas), str_from(b->blas));
+}
+
+/* A package is superseded when a newer one that serves the same is there and nobody pinned it. The
+ * list is newest first. */
 static bool storage_is_used(const struct package_list *list, size_t i)
 {
     if (list->item[i].pinned)
         return true;
     for (size_t k = 0; k < i; k++) {
-        if (strcmp(list->item[k].id, list->item[i].id) == 0)
+        if (storage_is_alike(&list->item[k], &list->item[i]))
             return false;
     }
     return true;

@@ -72,6 +72,8 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
             part.fd = -1;
         }
     }
+    if (r == 0 && part.from) /* written under the lock that is ours now */
+        fs_sweep_writes(part.from);
     if (r < 0)
         part_done(&part);
     else

@@ -28,7 +28,7 @@ HEAD = "gfxbridge-bundle"
 
 def packages(data):
     folder = os.path.join(data, "packages")
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    names = sorted(set(os.listdir(folder)) - {"pins"}) if os.path.isdir(folder) else []
     assert all(re.fullmatch("[0-9a-f]{64}", name) for name in names), f"left behind: {names}"
     return names
 
@@ -225,6 +225,30 @@ def all_or_nothing():
     refused(rebuilt(content[:-1] + [(content[-1][0], content[-1][1] + line)]), "twice")
 
 
+def back_to_the_one_before():
+    """Of two packages of one backend any can be the one that is used; prune keeps that."""
+    need_entries()
+    data = tempfile.mkdtemp(dir=TOP)
+    install(data, rebuilt(doubled(entries(), False)))
+    both = packages(data)
+    for digest, other in (both, both[::-1]):
+        call("--data-dir", data, "backends", "use", "llamacpp:cpu", digest[:12])
+        listed = answer("--data-dir", data, "--no-network", "backends", "list")["packages"]
+        assert {p["digest"]: p["pinned"] for p in listed} == {digest: True, other: False}, listed
+        unused = os.path.join(data, "packages", other, "usr/bin/llama-server")
+        os.rename(unused, unused + ".away")  # whoever started that one would fail
+        done = call("--data-dir", data, "--no-network", "run", QUESTION, env=DEAD)
+        assert done.stdout.strip() == ANSWER
+        os.rename(unused + ".away", unused)
+    said = call("--data-dir", data, "backends", "use", "llamacpp:cpu", "f" * 12, code=1).stderr
+    assert "no installed package" in said, said
+    call("--data-dir", data, "storage", "prune")
+    assert both[1] in packages(data), "what is pinned is gone"
+    call("--data-dir", data, "backends", "use", "llamacpp:cpu", "none")
+    call("--data-dir", data, "storage", "prune")
+    assert len(packages(data)) == 1
+
+
 def no_engine_of_this_computer_is_named():
     """A manifest may name what is in its package alone, even where every digest fits."""
     need_entries()
@@ -335,6 +359,7 @@ try:
         ("damage anywhere is noticed", damage_anywhere_is_noticed),
         ("what was tampered with, cut or made for others is refused", tampering_is_noticed),
         ("one damaged package keeps all out", all_or_nothing),
+        ("back to the one before", back_to_the_one_before),
         ("no engine outside the bundle is named", no_engine_of_this_computer_is_named),
         ("an engine that stays where it is is not bundled",
          what_is_installed_elsewhere_is_not_bundled),
