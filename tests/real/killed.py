@@ -21,6 +21,8 @@ SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 10
 IN_FLIGHT = 50
 DATA = os.environ.get("GFXB_TEST_DATA") or tempfile.mkdtemp(prefix="gfxbridge-killed-data-")
 GROWTH = 16 << 20  # bytes that the allocator may keep
+# AddressSanitizer keeps what is freed, up to 256 MB: that would be taken for growth.
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
 
 
 def settle(s):
