@@ -295,6 +295,8 @@ static void relay_on_broken(void *owner, int code)
     struct gfxb_error err;
     r->upstream = NULL;
     buf_clear(&r->held);
+    if (code == -ECONNREFUSED) /* dead before it was asked: this request was not what killed it */
+        r->waiter.attempts--;
     if (relay_can_again(r) && code != -ENOMEM) {
         if (r->fed)
             r->ask.ops->reset(r->ask.filter);

@@ -26,6 +26,11 @@ export async function startBrowser() {
   }};
 }
 
+/** Until the page's program runs, and shows what it knows or asks for the key. */
+export function ready(page) {
+  return page.waitForFunction(() => document.querySelector(".path")?.hidden === false || document.querySelector("#key[open]"));
+}
+
 /** A page of a new visitor. trouble holds what must not be: errors, and requests to elsewhere. */
 export async function visit(browser, base, {hash = "", width = 1440, height = 900, theme = "light", key = null} = {}) {
   const context = await browser.newContext({viewport: {width, height}, colorScheme: theme, locale: "en-GB",
@@ -46,7 +51,7 @@ export async function visit(browser, base, {hash = "", width = 1440, height = 90
   if (key)
     await context.addInitScript((value) => sessionStorage.setItem("gfxbridge-key", value), key);
   await page.goto(`${base}/${hash}`);
-  await page.waitForFunction(() => document.querySelector(".path")?.hidden === false || document.querySelector("#key[open]"));
+  await ready(page);
   return {page, context, trouble, requests, close: () => context.close()};
 }
 

@@ -1,6 +1,6 @@
 // The page on computers that are not here, answered for by pretend.py: what a Radeon's owner sees.
 // page.py starts the servers and gives their addresses.
-import {AXE, assert, equal, picture, run, startBrowser, until, visit} from "./harness.mjs";
+import {AXE, assert, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
 
 const {proven, denied, locked} = JSON.parse(process.env.GFXB_SERVERS);
 const PLACES = ["computer", "chat", "models", "backends", "activity"];
@@ -98,6 +98,7 @@ async function lightAndDark() {
     await page.locator("#theme").click();
     equal(await back(page), light, "after choosing light");
     await page.reload();
+    await ready(page);
     equal(await back(page), light, "after choosing light and a reload");
     await page.locator("#theme").click();
     equal(await back(page), dark, "after choosing dark");
@@ -130,6 +131,7 @@ async function chatStreams() {
     assert((await link.getAttribute("rel")).includes("noopener"), "the link can reach back");
     await picture(page, "page-chat");
     await page.reload();
+    await ready(page);
     await until("the conversation after a reload", () => page.locator(".message").count().then((n) => n === 2));
     await page.locator("#chat-new").click();
     equal(await page.locator(".message").count(), 0, "messages of a new chat");
@@ -258,6 +260,7 @@ async function pullSurvivesReload() {
     await until("progress", async () => await bar.count() && await value() > 0.05);
     const before = await value();
     await page.reload();
+    await ready(page);
     await until("progress after the reload", async () => await bar.count() && await value() >= before);
     assert((await row.innerText()).includes(" of 12.1 GB"), "how much is not said");
     await until("the end", () => row.getByRole("button", {name: `Chat with ${name}`}).or(row.getByRole("link", {name: `Chat with ${name}`})).count());
@@ -338,6 +341,7 @@ async function keyOnce() {
   await page.locator("#key-value").press("Enter");
   await until("the answer", () => text(page, "h1:visible").then((t) => t.includes("Radeon")));
   await page.reload();
+  await ready(page);
   await until("the answer again", () => text(page, "h1:visible").then((t) => t.includes("Radeon")));
   equal(await page.locator("#key[open]").count(), 0, "dialogs after a reload");
   equal(await page.evaluate(() => JSON.stringify(localStorage).includes("secret")), false, "the key outlives the tab");

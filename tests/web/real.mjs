@@ -1,7 +1,7 @@
 // The page on the real server: what it says is what the program says, what it starts really runs.
 // real.py starts the servers and the hub.
 import {execFileSync} from "node:child_process";
-import {assert, equal, picture, run, startBrowser, until, visit} from "./harness.mjs";
+import {assert, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
 
 const {open, locked} = JSON.parse(process.env.GFXB_SERVERS);
 const REPOSITORY = process.env.GFXB_REPOSITORY;
@@ -48,6 +48,7 @@ async function proveByClick() {
     const card = page.locator("article[data-backend=cpu]");
     await until("progress", () => card.locator("progress").count());
     await page.reload();
+    await ready(page);
     await until("the end", () => card.innerText().then((t) => t.includes("Proven on this computer")), 600000);
     equal(await card.locator("header .badge.good").innerText(), "proven", "the badge");
     await page.goto(`${open}/#computer`);
@@ -125,6 +126,7 @@ async function pullSurvivesReload() {
     await until("progress", async () => await bar.count() && await value() > 0.1);
     const before = await value();
     await page.reload();
+    await ready(page);
     await until("progress after the reload", async () => await bar.count() && await value() >= before);
     const row = page.locator(`[data-model^="${REPOSITORY}"]`);
     await until("the model", () => row.count(), 60000);
@@ -164,6 +166,7 @@ async function keyOnce() {
   await page.locator("#key-value").press("Enter");
   await until("the answer", () => text(page, "h1:visible").then((t) => t.startsWith("This computer")));
   await page.reload();
+  await ready(page);
   await until("the answer again", () => text(page, "h1:visible").then((t) => t.startsWith("This computer")));
   equal(visitor.trouble.filter((line) => !line.includes("401")).join("\n"), "", "trouble");
   await visitor.close();
