@@ -137,6 +137,16 @@ static unsigned launch_threads(const struct engine_spec *spec)
     return engine_default_threads();
 }
 
+/* Does the plan's choice name the device itself? */
+static bool launch_names_device(const struct engine_spec *spec)
+{
+    for (size_t i = 0; spec->args && spec->args[i]; i++) {
+        if (strcmp(spec->args[i], "--device") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void launch_arguments(const struct engine_spec *spec, const struct launch_serving *serving,
                              struct launch_words *argv)
 {
@@ -162,7 +172,7 @@ static void launch_arguments(const struct engine_spec *spec, const struct launch
         launch_add(argv, "-c");
         launch_add(argv, "%u", spec->context);
     }
-    if (launch_device(spec)) {
+    if (launch_device(spec) && !launch_names_device(spec)) {
         launch_add(argv, "--device");
         launch_add(argv, "%s", launch_device(spec));
     }

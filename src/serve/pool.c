@@ -53,6 +53,7 @@ void pool_found_done(struct pool_found *found)
     free(found->args);
     free(found->name);
     free(found->path);
+    free(found->mmproj);
     *found = (struct pool_found){0};
 }
 

@@ -6,14 +6,17 @@
 #define SERVE_POOL_ENGINES_H
 
 #include "base/base.h"
+#include "model/model.h"
 
 /* A model on this disk. Everything is owned: pool_found_done. */
 struct pool_found {
-    char *name;  /* as it is called in every answer */
-    char *path;  /* NULL: the built-in one */
-    char **args; /* what this kind of model needs of the engine, NULL-terminated; NULL nothing */
-    unsigned context; /* tokens that its recipe wants; 0: as many as fit */
-    uint64_t bytes;   /* memory that it needs; 0 unknown */
+    char *name;   /* as it is called in every answer */
+    char *path;   /* NULL: the built-in one */
+    char *mmproj; /* its projector; NULL none */
+    char **args;  /* of the server's own, beside the recipe's; NULL-terminated; NULL nothing */
+    struct model_known known; /* its row of the list */
+    bool listed;              /* is there one? */
+    uint64_t bytes;           /* memory that it needs; 0 unknown */
 };
 
 void pool_found_done(struct pool_found *found);

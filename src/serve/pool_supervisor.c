@@ -3,8 +3,9 @@
 #include "serve/dialect_models.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
-enum { SUPERVISED_ARGS_OWN = 5 }; /* words of our own */
+enum { SUPERVISED_ARGS_MAX = 5 };
 
 static bool supervised_add(char **args, size_t *n, const char *word)
 {
@@ -20,17 +21,14 @@ static bool supervised_has(char *const *args, const char *word)
     return false;
 }
 
-/* Its recipe's arguments, and what lets one engine answer all calls that its model can. */
+/* Beside its recipe's, which the path adds: what lets one engine answer all calls that its model
+ * can. */
 static char **supervised_args(const struct dialect_model *m, char *const *recipe)
 {
-    size_t room = SUPERVISED_ARGS_OWN + 1, n = 0;
-    for (char *const *arg = recipe; arg && *arg; arg++)
-        room++;
-    char **args = calloc(room, sizeof(*args));
+    size_t n = 0;
+    char **args = calloc(SUPERVISED_ARGS_MAX + 1, sizeof(*args));
     bool ok =
         args && supervised_add(args, &n, "--alias") && supervised_add(args, &n, m->model.name);
-    for (char *const *arg = recipe; ok && arg && *arg; arg++)
-        ok = supervised_add(args, &n, *arg);
     if (ok && !supervised_has(recipe, "--embeddings") && !supervised_has(recipe, "--reranking"))
         ok = supervised_add(args, &n, "--embeddings");
     if (ok && m->model.task == MODEL_CHAT && !supervised_has(recipe, "--pooling"))
@@ -42,21 +40,33 @@ static char **supervised_args(const struct dialect_model *m, char *const *recipe
     return NULL;
 }
 
-static int supervised_take(const struct dialect_model *m, struct pool_found *ret_found,
-                           struct gfxb_error *err)
+/* The model and its projector. */
+static uint64_t supervised_bytes(const struct dialect_model *m)
+{
+    struct stat st;
+    bool known = m->model.mmproj && stat(m->model.mmproj, &st) == 0 && st.st_size > 0;
+    return m->model.bytes + (known ? (uint64_t)st.st_size : 0);
+}
+
+static int supervised_take(const struct dialect_model *m, const struct model_known *known,
+                           struct pool_found *ret_found, struct gfxb_error *err)
 {
     struct model_launch launch;
     bool builtin = m->model.origin == MODEL_BUILTIN;
-    int result = model_launch_new(&m->gguf, NULL, 0, m->model.mmproj, &launch, err);
+    const char *mmproj = m->model.mmproj;
+    int result = model_launch_new(&m->gguf, known, 0, mmproj, &launch, err);
     if (result < 0)
         return result;
     struct pool_found found = {.name = strdup(m->model.name),
                                .path = builtin ? NULL : strdup(m->model.path),
+                               .mmproj = mmproj ? strdup(mmproj) : NULL,
                                .args = supervised_args(m, launch.args),
-                               .context = launch.context,
-                               .bytes = m->model.bytes};
+                               .listed = known != NULL,
+                               .bytes = supervised_bytes(m)};
+    if (known)
+        found.known = *known;
     model_launch_done(&launch);
-    if (found.name && (builtin || found.path) && found.args) {
+    if (found.name && (builtin || found.path) && (!mmproj || found.mmproj) && found.args) {
         *ret_found = found;
         return 0;
     }
@@ -69,10 +79,16 @@ static int supervised_find(void *context, const char *name, struct pool_found *r
 {
     const struct serve_config *config = context;
     struct dialect_model m;
+    struct model_knowns knowns;
     int result = dialect_model_find(config->models, name, &m, err);
     if (result < 0)
         return result;
-    result = supervised_take(&m, ret_found, err);
+    result = model_knowns_new(&knowns, err);
+    if (result == 0) {
+        result =
+            supervised_take(&m, model_knowns_find(&knowns, str_from(m.model.name)), ret_found, err);
+        model_knowns_done(&knowns);
+    }
     dialect_model_done(&m);
     return result;
 }
@@ -90,9 +106,11 @@ static int supervised_start(void *context, const struct pool_found *found,
     struct supervisor *supervisor;
     struct supervisor_spec spec = {.path = *config->path};
     spec.path.model = found->path;
+    spec.path.mmproj = found->mmproj;
+    spec.path.known = found->listed ? &found->known : NULL;
     spec.path.slots = options->slots;
     spec.path.http_threads = options->http_threads;
-    spec.path.context = options->context ? options->context : found->context;
+    spec.path.context = options->context;
     spec.path.args = (const char *const *)found->args;
     if (options->backend >= 0)
         spec.path.wish.backend = options->backend;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""models.py GFXBRIDGE [WORD]: what gfxbridge says of a model's file, beside what the real engine does.
+"""models.py GFXBRIDGE: what gfxbridge says of a model's file, beside what the real engine does.
 
 The engine is the distribution's llama-server; Vulkan is lavapipe. Models are made here: real
 architectures and tensors, weights of zeros. GFXB_TEST_DATA names a data directory with the engine, to
-save the installation; WORD runs the cases that hold it.
+save the installation.
 """
 import atexit
 import concurrent.futures
@@ -14,12 +14,14 @@ import shutil
 import struct
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import gguf  # noqa: E402
 import tap  # noqa: E402
 from engine import Engine, buffers  # noqa: E402
 from gfxbridge import answer, call  # noqa: E402
+from server import Server  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge-models-")
 atexit.register(shutil.rmtree, TOP, ignore_errors=True)
@@ -285,6 +287,36 @@ def sees():
     within("projector", os.path.getsize(path) / MIB, float(said.group(1)), "")
 
 
+def words_of(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        return f.read().decode().split("\0")[:-1]
+
+
+def served_as_shown():
+    """The server's engine has each argument that show names, once, and the projector."""
+    engine()  # which installs it
+    projector = os.path.join(TOP, "mmproj-vision.gguf")
+    os.symlink(models()["projector"], projector)
+    s = Server(DATA)
+    try:
+        for shape, *more in (("vision", "--mmproj", projector), ("embedding",)):
+            call("--data-dir", DATA, "import", models()[shape], "--name", shape, *more)
+            wanted = answer("show", "--data-dir", DATA, shape)["launch"]["command_line"]
+            assert "--mmproj" in wanted if more else "--embeddings" in wanted, wanted
+            s.command("load", shape)
+            words = words_of(s.engine_pid())
+            for option in (word for word in wanted if word.startswith("-")):
+                at = words.index(option)
+                value = wanted[wanted.index(option) + 1:][:1]
+                assert words.count(option) == 1, (option, words)
+                assert value == words[at + 1:at + 2] or value[0].startswith("-"), (option, words)
+            s.command("unload", shape)
+            while s.children():
+                time.sleep(0.1)
+    finally:
+        assert s.stop() == 0
+
+
 def main():
     cases = [("files that are good are accepted, and the engine loads them", accepts_good),
              ("nothing that the engine refuses for its structure is accepted", refusals)]
@@ -297,8 +329,8 @@ def main():
         cases.append((f"{shape} with a long context on the CPU",
                       lambda shape=shape: fit(shape, False, 32768)))
     cases.append(("the projector's file is what it needs", sees))
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    tap.run([case for case in cases if wanted in case[0]])
+    cases.append(("the server starts a model as show says", served_as_shown))
+    tap.run(cases)
 
 
 main()
