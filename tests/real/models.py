@@ -309,7 +309,8 @@ def served_as_shown():
                 at = words.index(option)
                 value = wanted[wanted.index(option) + 1:][:1]
                 assert words.count(option) == 1, (option, words)
-                assert value == words[at + 1:at + 2] or value[0].startswith("-"), (option, words)
+                assert value == words[at + 1:at + 2] or not value or value[0].startswith("-"), \
+                    (option, words)
             s.command("unload", shape)
             while s.children():
                 time.sleep(0.1)
