@@ -24,7 +24,7 @@ GFXBRIDGE = os.path.abspath(sys.argv[1])
 CANARY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data",
                       "canary.gguf")
 BUILD = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[1]))))
-ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 11
 REQUESTS = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
 TOP = tempfile.mkdtemp(prefix="gfxbridge-gateway-")
 STARTED = []

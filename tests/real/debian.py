@@ -62,8 +62,9 @@ def check_store(data):
         path = os.path.join(store, name)
         assert re.fullmatch("[0-9a-f]{64}", name), f"left behind: {path}"
         assert os.path.exists(os.path.join(path, "package.manifest")), f"no manifest: {path}"
-    assert set(os.listdir(os.path.join(data, "cache"))) <= {"debian", "debian.lock"}
-    assert set(os.listdir(data)) <= {"packages", "cache"}
+    cache = os.path.join(data, "cache")
+    assert set(os.listdir(cache) if os.path.isdir(cache) else []) <= {"debian", "debian.lock"}
+    assert set(os.listdir(data) if os.path.isdir(data) else []) <= {"packages", "cache"}
 
 
 def command(data, backend):

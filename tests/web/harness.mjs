@@ -36,6 +36,7 @@ export async function visit(browser, base, {hash = "", width = 1440, height = 90
   const context = await browser.newContext({viewport: {width, height}, colorScheme: theme, locale: "en-GB",
     permissions: ["clipboard-read", "clipboard-write"]});
   const page = await context.newPage();
+  page.setDefaultTimeout(120000);
   const trouble = [];
   const requests = [];
   page.on("console", (message) => {
@@ -65,7 +66,7 @@ export function equal(actual, wanted, what) {
 }
 
 /** Until a look gives something true, which is returned; the deadline is for hangs, not for speed. */
-export async function until(what, look, milliseconds = 30000) {
+export async function until(what, look, milliseconds = 120000) {
   const end = Date.now() + milliseconds;
   for (;;) {
     const seen = await look();
