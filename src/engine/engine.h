@@ -210,6 +210,8 @@ struct engine_proof {
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
     char *log_tail;           /* owned: end of the engine's log; "" none */
+    double bench_speed; /* tokens/s that `bench --apply` stored; the policy "fastest" ranks by it
+                           instead of the canary's. A new proof has none. 0 none */
 };
 
 /* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined. Its model, env, args,
@@ -255,6 +257,10 @@ const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs
 
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, struct gfxb_error *err);
+/* Store a bench figure in a passed proof, with its day and evidence as they are; 0 takes it away.
+ * -ENOENT: there is no such proof any more. */
+int engine_proofs_set_bench(const char *data_dir, const char *fingerprint, double speed,
+                            struct gfxb_error *err);
 /* fingerprint NULL: all of them. 0 also when there was none. */
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err);
 
@@ -275,6 +281,7 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
 /* Every row parses, has a known code, a sentence and a source? For `table check`. */
 int engine_causes_check(struct gfxb_error *err);
 
+#include "engine/bench.h"
 #include "engine/path.h"
 #include "engine/sandbox.h"
 

@@ -373,6 +373,25 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
     return path_try_proof(request, path, c, ret_proof, NULL, err);
 }
 
+int path_start_proven(const struct path_request *request, struct path *path, size_t choice,
+                      const char *model, struct gfxb_error *err)
+{
+    int result = fs_make_dirs(request->runtime_dir, 0700, err);
+    if (result < 0)
+        return result;
+    free(path->model);
+    path->model = strdup(model);
+    if (!path->model)
+        return error_set(err, ENOMEM, "out of memory");
+    return path_start(request, path, &path->plan->choice[choice], err);
+}
+
+void path_stop_engine(struct path *path)
+{
+    engine_stop(path->engine);
+    path->engine = NULL;
+}
+
 bool path_can_prove(const struct plan_choice *c)
 {
     return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);

@@ -39,6 +39,30 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
     return kept_write(dir, name, text.p, text.n, err);
 }
 
+int engine_proofs_set_bench(const char *data_dir, const char *fingerprint, double speed,
+                            struct gfxb_error *err)
+{
+    struct proofs_item item;
+    struct buf CLEAN_BUF old = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
+    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
+    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE name = proofs_name(fingerprint);
+    char *CLEAN_FREE path = dir && name ? fs_join(dir, name) : NULL;
+    int code = path ? fs_read(path, PROOFS_TEXT_MAX, &old) : -ENOMEM;
+    if (code == 0)
+        code = proofs_parse(buf_view(&old), &item);
+    if (code < 0)
+        return error_set(err, -code, "cannot read the stored proof: %s", error_errno_text(-code));
+    item.proof.bench_speed = speed;
+    proofs_print(item.fingerprint, item.day, &item.proof, &text);
+    code = !buf_ok(&text) ? error_set(err, ENOMEM, "out of memory")
+           : item.proof.passed
+               ? kept_write(dir, name, text.p, text.n, err)
+               : error_set(err, ENOENT, "the proof failed meanwhile: a failed one has no speed");
+    proofs_item_done(&item);
+    return code;
+}
+
 static int proofs_remove_all(const char *dir)
 {
     DIR *stream = opendir(dir);

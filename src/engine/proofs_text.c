@@ -43,6 +43,8 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
     proofs_add_number(ret, "load-ms", proof->load_ms);
     proofs_add_number(ret, "first-token-ms", proof->first_token_ms);
     proofs_add_number(ret, "tokens-per-second", proof->tokens_per_second);
+    if (proof->bench_speed > 0)
+        proofs_add_number(ret, "bench-tokens-per-second", proof->bench_speed);
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         char key[32];
         snprintf(key, sizeof(key), "%s %s", plan_rung_name(proof->rung[i].rung),
@@ -123,6 +125,8 @@ static bool proofs_take(struct proofs_item *item, struct str key, struct str val
         return decimal_parse(value, &proof->first_token_ms) == 0;
     if (str_is(key, "tokens-per-second"))
         return decimal_parse(value, &proof->tokens_per_second) == 0;
+    if (str_is(key, "bench-tokens-per-second"))
+        return decimal_parse(value, &proof->bench_speed) == 0;
     return proofs_take_rung(proof, key, value);
 }
 
