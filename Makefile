@@ -2,6 +2,7 @@
 BUILD ?= build
 PROMPT ?= Which gfx is the Radeon RX 7900 XT?
 RUN_OPTIONS ?=
+SOAK_SECONDS ?= 3600
 export CCACHE_DISABLE = 1
 
 CHECK_SETUP = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
@@ -11,7 +12,7 @@ define compile
 	@ninja -C $(1) --quiet
 endef
 
-.PHONY: run build check check-heavy bench fuzz deb canary lint format clean
+.PHONY: run build check check-heavy bench soak fuzz deb canary lint format clean
 
 run: build
 	@$(BUILD)/run/src/cli/gfxbridge run $(RUN_OPTIONS) "$(PROMPT)"
@@ -35,6 +36,10 @@ check-heavy: check
 bench: build
 	@tools/install-deps check heavy
 	@bench/run $(BUILD)/run/src/cli/gfxbridge
+
+soak: build
+	@tools/install-deps check
+	@tests/soak.py $(BUILD)/run/src/cli/gfxbridge $(SOAK_SECONDS)
 
 fuzz:
 	@tools/install-deps build check heavy

@@ -7,19 +7,17 @@ Bars: at most 1.6 times the slower part (aim 1.25), in under 64 MB of memory. Wh
 is shown apart: tar leaves it to the kernel.
 """
 import os
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
 GFXBRIDGE = os.path.abspath(sys.argv[1])
 BUILD = os.environ.get("GFXB_BUILD", os.path.join(os.path.dirname(GFXBRIDGE), "..", ".."))
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(SOURCE, "tests", "real"))
 import mirror_world as mw  # noqa: E402
+from side_by_side import run  # noqa: E402
 
 ARCHIVE_MB = 400
 ROUNDS = int(os.environ.get("GFXB_BENCH_ROUNDS", "5"))
@@ -50,31 +48,6 @@ def fill(tree):
             shutil.copyfileobj(f, out, 1 << 20)
             want -= out.tell()
         number += 1
-
-
-def peak_mb(pid):
-    """What the process has had in memory at most so far; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/status") as f:
-            found = re.search(r"^VmHWM:\s+(\d+) kB", f.read(), re.M)
-    except OSError:
-        return 0
-    return int(found.group(1)) / 1024 if found else 0
-
-
-def run(argv, **options):
-    """(seconds, peak memory in MB) of one process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, **options)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, peak_mb(process.pid))
-        time.sleep(0.01)
-    spent = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{' '.join(argv)} failed with {process.returncode}")
-    return spent, peak
 
 
 def build(top, world):

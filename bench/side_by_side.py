@@ -1,5 +1,6 @@
 """Interleaved timing of whole processes: A B C A B C ..., medians in milliseconds."""
 import os
+import re
 import statistics
 import subprocess
 import time
@@ -19,6 +20,31 @@ def median_ms(commands, rounds=15, warmup=2, env=None):
             if number >= warmup:
                 times[name].append(spent)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_mb(pid):
+    """What the process has had in memory at most so far; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            found = re.search(r"^VmHWM:\s+(\d+) kB", f.read(), re.M)
+    except OSError:
+        return 0
+    return int(found.group(1)) / 1024 if found else 0
+
+
+def run(argv, **options):
+    """(seconds, peak memory in MB) of one process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, **options)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, peak_mb(process.pid))
+        time.sleep(0.01)
+    spent = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{' '.join(argv)} failed with {process.returncode}")
+    return spent, peak
 
 
 def show(medians):

@@ -9,6 +9,8 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#define FS_TEMPORARY ".tmp-"
+
 #define FS_LOCK_POLL_MIN_MS 20
 #define FS_LOCK_POLL_MAX_MS 200
 
@@ -65,7 +67,7 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
 {
     char *CLEAN_FREE parent = fs_parent(path);
     char *CLEAN_FREE temporary = NULL;
-    if (!parent || asprintf(&temporary, "%s.tmp-XXXXXX", path) < 0)
+    if (!parent || asprintf(&temporary, "%s" FS_TEMPORARY "XXXXXX", path) < 0)
         return error_set(err, ENOMEM, "out of memory");
     int CLEAN_CLOSE fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
@@ -81,6 +83,23 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
     }
     result = fs_sync_dir(parent);
     return result < 0 ? fs_failed(err, -result, "write", path) : 0;
+}
+
+void fs_sweep_writes(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct str name = str_from(slash ? slash + 1 : path);
+    char *CLEAN_FREE parent = fs_parent(path);
+    DIR *list = parent ? opendir(parent) : NULL;
+    const struct dirent *entry;
+    while (list && (entry = readdir(list))) {
+        struct str found = str_from(entry->d_name);
+        if (str_starts(found, name) &&
+            str_starts((struct str){found.p + name.n, found.n - name.n}, STR(FS_TEMPORARY)))
+            unlinkat(dirfd(list), entry->d_name, 0);
+    }
+    if (list)
+        closedir(list);
 }
 
 int fs_read(const char *path, size_t max, struct buf *ret)

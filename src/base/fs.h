@@ -11,6 +11,10 @@
  * directory. Nothing of it is left behind on failure. */
 int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err);
 
+/* Remove what a killed fs_write to path left beside it. For who holds the lock under which path is
+ * written: the file of a writer at work would be taken from it. */
+void fs_sweep_writes(const char *path);
+
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
 int fs_read(const char *path, size_t max, struct buf *ret);
 

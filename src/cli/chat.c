@@ -292,6 +292,8 @@ static int chat_open(struct chat *chat, struct gfxb_error *err)
     el_set(chat->line, EL_EDITOR, "emacs");
     el_set(chat->line, EL_HIST, history, chat->history);
     el_set(chat->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    /* A Ctrl-D typed while the terminal is not yet raw (before the prompt) is read as a NUL. */
+    el_set(chat->line, EL_BIND, "^@", "em-delete-or-list", NULL);
     el_source(chat->line, NULL); /* ~/.editrc */
     return 0;
 }

@@ -34,7 +34,8 @@ static struct package_env backends_env(const struct path_request *r)
                                 .tables = r->tables,
                                 .root = r->root,
                                 .no_network = r->wish.no_network,
-                                .log = r->log};
+                                .log = r->log,
+                                .net = &r->net};
 }
 
 /* ---- list ---- */
@@ -222,12 +223,12 @@ static int backends_bundle(struct cli *cli, struct path_request *r, const struct
     for (size_t i = 0; chosen && i < list.n; i++) {
         const struct package *p = &list.item[i];
         bool wanted = backend == PLAN_BACKENDS
-                          ? p->executable[0] != '/'
+                          ? package_outside(p).n == 0
                           : strcmp(p->backend, path_package_backend(backend)) == 0;
         if (wanted)
             chosen[n++] = p;
     }
-    result = chosen ? package_bundle(&env, chosen, n, file, &cli_cancelled, err)
+    result = chosen ? package_bundle(&env, chosen, n, file, err)
                     : error_set(err, ENOMEM, "out of memory");
     if (result == 0 && cli->json)
         result = cli_print_json(json_pack("{s:s, s:i}", "path", file, "packages", (int)n), err);
@@ -335,6 +336,7 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
     int result = cli_path_request(cli, args, &request, err);
     if (result < 0)
         return result;
+    request.net.fetch.cancel = request.cancel;
     for (size_t i = 0; i < sizeof(backends_verbs) / sizeof(backends_verbs[0]); i++) {
         if (strcmp(backends_verbs[i].name, verb) != 0)
             continue;

@@ -1,5 +1,6 @@
 #include "cli/text.h"
 #include "cli/wish.h"
+#include "serve/serve.h"
 
 #include <errno.h>
 
@@ -157,12 +158,11 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
 /* The port that `gfxbridge serve` takes when none is given. */
 static unsigned doctor_port(void)
 {
-    enum { USUAL = 13305 };
     const char *text = getenv("GFXBRIDGE_PORT");
     uint64_t port = 0;
     return text && str_to_u64(str_from(text), 10, &port) == 0 && port > 0 && port < 65535
                ? (unsigned)port
-               : USUAL;
+               : SERVE_PORT;
 }
 
 static int doctor_computer(struct cli *cli, struct gfxb_error *err)

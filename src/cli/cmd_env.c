@@ -1,5 +1,6 @@
 #include "cli/text.h"
 #include "cli/wish.h"
+#include "serve/serve.h"
 
 #include <errno.h>
 
@@ -114,7 +115,8 @@ static int env_engine(struct cli *cli, const struct path *path, bool lemonade,
 /* Ollama starts engines of its own only; its programs may talk to ours instead. */
 static int env_ollama(struct cli *cli, struct gfxb_error *err)
 {
-    static char value[] = "http://127.0.0.1:13305";
+    char value[32];
+    snprintf(value, sizeof(value), "127.0.0.1:%d", SERVE_PORT);
     struct env_answer answer = {
         .name = "OLLAMA_HOST",
         .value = value,

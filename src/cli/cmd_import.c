@@ -41,8 +41,8 @@ const struct cli_command cli_command_import = {
     .max_words = 1,
     .summary = "take a GGUF file in under a name",
     .about =
-        "Checks the header, then links the file (with all parts of a split model) into\n"
-        "gfxbridge's store; where it lies on another file system it is copied. The file itself\n"
+        "Checks the header, then links the file (with all parts of a split model) into "
+        "gfxbridge's store; where it lies on another file system it is copied. The file itself "
         "stays where it is. A file can also be run by its path without this.",
     .options = import_options,
     .run = import_run,

@@ -95,10 +95,9 @@ const struct cli_command cli_command_list = {
     .name = "list",
     .words = "",
     .summary = "the models on this computer, and whose they are",
-    .about =
-        "Looks into the Hugging Face cache, Ollama's store, the folders of LM Studio,\n"
-        "llama.cpp and Lemonade, and at what was imported or pulled. Everything is used where\n"
-        "it is. Only what is complete is listed.",
+    .about = "Looks into the Hugging Face cache, Ollama's store, the folders of LM Studio, "
+             "llama.cpp and Lemonade, and at what was imported or pulled. Everything is used where "
+             "it is. Only what is complete is listed.",
     .options = list_options,
     .run = list_run,
 };

@@ -45,7 +45,7 @@ static int load_tell(const struct cli *cli, json_t *answer, const char *done, co
 
 static int load_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    json_t *body, *answer;
+    json_t *body = NULL, *answer;
     int result = load_request(args, &body, err);
     if (result == 0)
         result = control_ask(cli, "/api/v1/load", body, &answer, err);

@@ -1,38 +1,73 @@
+#include "cli/places.h"
 #include "cli/text.h"
 #include "cli/wish.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
-enum { PLAN_MODEL = CLI_WISH_NEXT };
+enum { PLAN_MODEL = CLI_WISH_NEXT, PLAN_CONTEXT };
+
+/* What the plan is for. Zero: nothing in particular. */
+struct plan_subject {
+    struct model model;        /* on this disk; path NULL when it is not here yet */
+    struct model_knowns known; /* the list, and its row of the model */
+    const struct model_known *row;
+    uint64_t bytes;
+};
 
 static const struct cli_option plan_options[] = {
     CLI_WISH_OPTIONS,
-    {"model", "FILE", "for this GGUF file: does it fit?"},
+    {"model", "MODEL", "for this model, by name or file: does it fit, and how?"},
+    {"context", "TOKENS", "with so much context (default: as much as is usual and fits)"},
     {NULL, NULL, NULL},
 };
 
-/* The weights take at least the file's size wherever they are put. */
-static int plan_model_bytes(const char *model, uint64_t *ret_bytes, struct gfxb_error *err)
+/* What the file says and how the engine is told, beside what each choice adds. */
+static json_t *plan_model_json(const struct plan_subject *subject, const struct model_use *use)
 {
-    struct stat st;
-    if (stat(model, &st) < 0)
-        return error_set(err, errno, "cannot read the model %s: %s", model,
-                         error_errno_text(errno));
-    if (!S_ISREG(st.st_mode))
-        return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", model);
-    *ret_bytes = (uint64_t)st.st_size;
-    return 0;
+    json_t *o = json_object();
+    json_object_set_new(o, "name", report_json_text(subject->model.name));
+    json_object_set_new(o, "path", report_json_text(subject->model.path));
+    json_object_set_new(o, "bytes", report_json_bytes(subject->bytes));
+    if (!use)
+        return o;
+    json_object_set_new(o, "architecture", report_json_text(use->gguf.architecture));
+    json_object_set_new(o, "quantisation", report_json_text(use->gguf.quantisation));
+    json_object_set_new(o, "parameters", report_json_bytes(use->gguf.parameters));
+    json_object_set_new(o, "context_most", report_json_bytes(use->gguf.context));
+    json_object_set_new(o, "layers", report_json_bytes(use->gguf.layers));
+    json_object_set_new(o, "task", json_string(model_task_name(use->launch.task)));
+    json_object_set_new(o, "recipes", report_json_text(use->launch.recipes));
+    json_object_set_new(o, "args", report_json_strings(use->launch.args));
+    return o;
 }
 
-static int plan_answer_json(const struct plan *plan, const char *model, uint64_t bytes,
+static int plan_answer_json(const struct path *path, const struct plan_subject *subject,
                             struct gfxb_error *err)
 {
-    json_t *answer = report_json_plan(plan);
+    json_t *answer = report_json_plan(path->plan);
     json_object_set_new(answer, "model",
-                        model ? json_pack("{s:s, s:I}", "path", model, "bytes", (json_int_t)bytes)
-                              : json_null());
+                        subject->bytes ? plan_model_json(subject, path->use) : json_null());
     return cli_print_json(answer, err);
+}
+
+/* "8.0 GiB on it and 0.3 GiB beside it, context 32768" */
+static void plan_room_text(const struct plan_choice *c)
+{
+    char need[32], host[32];
+    if (!c->context || c->state == PLAN_REJECTED)
+        return;
+    report_bytes_text(c->need_bytes, need, sizeof(need));
+    report_bytes_text(c->host_bytes, host, sizeof(host));
+    if (c->host_bytes && c->gpu_layers <= c->layers)
+        text_print(stdout,
+                   "      needs %s on it for %zu of %zu layers and %s of the computer's "
+                   "memory; context %u",
+                   need, c->gpu_layers, c->layers + 1, host, c->context);
+    else if (c->host_bytes)
+        text_print(stdout, "      needs %s on it and %s of the computer's memory; context %u", need,
+                   host, c->context);
+    else
+        text_print(stdout, "      needs %s of memory; context %u", need, c->context);
 }
 
 static const char *plan_state_style(enum plan_state state)
@@ -56,6 +91,7 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
     text_print(stdout, "%s\n      %s", buf_text(&line), c->reason);
     for (char *const *w = c->warning; *w; w++)
         text_print(stdout, "      " TEXT_WARN "note: %s" TEXT_END, *w);
+    plan_room_text(c);
 }
 
 /* The answer first, in one sentence. */
@@ -116,27 +152,72 @@ static void plan_text(const struct plan *plan, bool verbose)
                    hidden);
 }
 
-static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+/* A model of this disk, or a row of the list, of which only the size is known. */
+static int plan_find(struct cli *cli, const char *name, struct plan_subject *subject,
+                     struct gfxb_error *err)
 {
-    struct path_request request;
-    struct path path = {0};
-    const char *model = args->value[PLAN_MODEL];
-    uint64_t bytes = 0;
-    int result = cli_path_request(cli, args, &request, err);
-    if (result == 0 && model)
-        result = plan_model_bytes(model, &bytes, err);
-    request.wish.need_bytes = bytes;
+    int result = model_knowns_new(&subject->known, err);
+    if (result < 0)
+        return result;
+    subject->row = model_knowns_find(&subject->known, str_from(name));
+    result = cli_find_model(cli, name, &subject->model, err);
     if (result == 0)
-        result = path_plan(&request, &path, err);
+        subject->bytes = subject->model.bytes;
+    else if (result == -GFXB_E_MODEL_UNKNOWN && subject->row && subject->row->bytes)
+        subject->bytes = subject->row->bytes;
+    else
+        return result;
+    if (!subject->model.name && !(subject->model.name = str_dup(subject->row->name)))
+        return error_set(err, ENOMEM, "out of memory");
+    return 0;
+}
+
+static int plan_read_context(const char *text, uint32_t *ret_context, struct gfxb_error *err)
+{
+    uint64_t value;
+    if (!text)
+        return 0;
+    if (str_to_u64(str_from(text), 10, &value) < 0 || value < 256 || value > INT32_MAX)
+        return error_set(err, GFXB_E_USAGE, "no number of tokens: '%s'", text);
+    *ret_context = (uint32_t)value;
+    return 0;
+}
+
+static int plan_answer(struct cli *cli, const struct path_request *request,
+                       const struct plan_subject *subject, struct gfxb_error *err)
+{
+    struct path path = {0};
+    int result = path_plan(request, &path, err);
     if (result < 0)
         return result;
     if (cli->json)
-        result = plan_answer_json(path.plan, model, bytes, err);
+        result = plan_answer_json(&path, subject, err);
     else
         plan_text(path.plan, cli->verbose);
     if (result == 0 && path.plan->chosen < 0)
         result = CLI_NOTHING_USABLE;
     path_plan_done(&path);
+    return result;
+}
+
+static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    struct path_request request;
+    struct plan_subject subject = {.bytes = 0};
+    const char *name = args->value[PLAN_MODEL];
+    int result = cli_path_request(cli, args, &request, err);
+    if (result == 0)
+        result = plan_read_context(args->value[PLAN_CONTEXT], &request.context, err);
+    if (result == 0 && name)
+        result = plan_find(cli, name, &subject, err);
+    request.model = subject.model.path;
+    request.mmproj = subject.model.mmproj;
+    request.known = subject.row;
+    request.wish.need_bytes = subject.bytes;
+    if (result == 0)
+        result = plan_answer(cli, &request, &subject, err);
+    model_done(&subject.model);
+    model_knowns_done(&subject.known);
     return result;
 }
 

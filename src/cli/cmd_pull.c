@@ -102,12 +102,11 @@ const struct cli_command cli_command_pull = {
     .min_words = 1,
     .max_words = SIZE_MAX,
     .summary = "bring models here, or find that they are here",
-    .about =
-        "MODEL is a name of `list --available`, org/repo[:QUANT] or org/repo/file.gguf of the\n"
-        "Hugging Face hub (hf.co/... too), a name[:tag] of the Ollama library, or a URL with\n"
-        "its digest, https://host/file.gguf#sha256=HEX. What a broken-off pull brought is\n"
-        "not fetched again. Models of the hub go into its usual cache, where other programs\n"
-        "find them. What cannot run on this computer is refused before the first byte.",
+    .about = "MODEL is a name of `list --available`, org/repo[:QUANT] or org/repo/file.gguf of the "
+             "Hugging Face hub (hf.co/... too), a name[:tag] of the Ollama library, or a URL with "
+             "its digest, https://host/file.gguf#sha256=HEX. What a broken-off pull brought is "
+             "not fetched again. Models of the hub go into its usual cache, where other programs "
+             "find them. What cannot run on this computer is refused before the first byte.",
     .options = pull_options,
     .run = pull_run,
 };

@@ -31,8 +31,8 @@ const struct cli_command cli_command_rm = {
     .min_words = 1,
     .max_words = SIZE_MAX,
     .summary = "delete models that gfxbridge pulled or imported",
-    .about = "Deletes what pull or import wrote of a model, also of one that was never finished,\n"
-             "and nothing that another model here needs too. What other programs put there stays:\n"
+    .about = "Deletes what pull or import wrote of a model, also of one that was never finished, "
+             "and nothing that another model here needs too. What other programs put there stays: "
              "the error says which program removes it.",
     .run = rm_run,
 };

@@ -174,6 +174,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
     struct model model = {.name = NULL};
+    struct model_knowns knowns = {NULL, 0};
     bool chat = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
     cli_catch_signals();
     int result = run_max_tokens(args, &max_tokens, err);
@@ -181,12 +182,16 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         result = run_read_words(cli, args, &model, &prompt, &chat, err);
     if (result == 0)
         result = cli_path_request(cli, args, &request, err);
+    if (result == 0 && model.name)
+        result = model_knowns_new(&knowns, err);
     if (result < 0) {
         model_done(&model);
         return result;
     }
     struct path path = {0};
     request.model = model.path;
+    request.mmproj = model.mmproj;
+    request.known = model_knowns_find(&knowns, str_from(model.name));
     result = path_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
@@ -195,6 +200,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     else
         result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model.path != NULL, err);
     path_done(&path);
+    model_knowns_done(&knowns);
     model_done(&model);
     return result;
 }

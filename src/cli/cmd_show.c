@@ -1,4 +1,10 @@
 #include "cli/places.h"
+#include "cli/wish.h"
+
+static const struct cli_option show_options[] = {
+    CLI_WISH_OPTIONS,
+    {NULL, NULL, NULL},
+};
 
 static json_t *show_header_json(const struct gguf *g)
 {
@@ -92,31 +98,81 @@ static int show_available(struct cli *cli, const char *name, struct gfxb_error *
     return result;
 }
 
-static int show_model(struct cli *cli, const struct model *model, struct gfxb_error *err)
+/* The engine's arguments on the choice that would be taken; "null" where nothing can be used. */
+static json_t *show_launch_json(const struct path *path)
 {
-    struct gguf gguf;
-    int result = gguf_read(model->path, &gguf, err);
+    const struct plan *plan = path->plan;
+    const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
+    const char **args = c ? model_use_args(path->use, c) : NULL;
+    json_t *words = json_array();
+    for (size_t i = 0; args && args[i]; i++)
+        json_array_append_new(words, report_json_text(args[i]));
+    free(args);
+    json_t *object = json_object();
+    json_object_set_new(object, "recipes", report_json_text(path->use->launch.recipes));
+    json_object_set_new(object, "command_line", words);
+    json_object_set_new(object, "choice", c ? report_json_choice(c) : json_null());
+    return object;
+}
+
+static void show_launch_text(const struct path *path)
+{
+    const struct plan *plan = path->plan;
+    const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
+    struct buf CLEAN_BUF line = BUF_INIT(16384);
+    const char **args = c ? model_use_args(path->use, c) : NULL;
+    show_text("recipe", path->use->launch.recipes);
+    if (!c) {
+        show_text("runs here", plan->n_choices ? plan->choice[0].reason : "no");
+        return;
+    }
+    for (size_t i = 0; args && args[i]; i++)
+        buf_addf(&line, "%s%s", i ? " " : "", args[i]);
+    free(args);
+    printf("%-14s %s%s%s, context %u\n", "runs here on", plan_backend_name(c->backend),
+           c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context);
+    show_text("arguments", buf_text(&line));
+}
+
+static int show_model(struct cli *cli, struct path_request *request, const struct model *model,
+                      struct gfxb_error *err)
+{
+    struct model_knowns knowns;
+    struct path path = {0};
+    int result = model_knowns_new(&knowns, err);
     if (result < 0)
         return result;
-    if (cli->json)
-        result = cli_print_json(json_pack("{s:o, s:o}", "model", report_json_model(model), "header",
-                                          show_header_json(&gguf)),
+    request->model = model->path;
+    request->mmproj = model->mmproj;
+    request->known = model_knowns_find(&knowns, str_from(model->name));
+    request->wish.need_bytes = model->bytes;
+    result = path_plan(request, &path, err);
+    if (result == 0 && cli->json) {
+        result = cli_print_json(json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
+                                          "header", show_header_json(&path.use->gguf), "launch",
+                                          show_launch_json(&path)),
                                 err);
-    else
-        show_model_text(model, &gguf);
-    gguf_done(&gguf);
+    } else if (result == 0) {
+        show_model_text(model, &path.use->gguf);
+        show_launch_text(&path);
+    }
+    path_done(&path);
+    model_knowns_done(&knowns);
     return result;
 }
 
 static int show_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
+    struct path_request request;
     struct model model;
-    int result = cli_find_model(cli, args->word[0], &model, err);
+    int result = cli_path_request(cli, args, &request, err);
+    if (result == 0)
+        result = cli_find_model(cli, args->word[0], &model, err);
     if (result == -GFXB_E_MODEL_UNKNOWN)
         return show_available(cli, args->word[0], err);
     if (result < 0)
         return result;
-    result = show_model(cli, &model, err);
+    result = show_model(cli, &request, &model, err);
     model_done(&model);
     return result;
 }
@@ -127,8 +183,10 @@ const struct cli_command cli_command_show = {
     .min_words = 1,
     .max_words = 1,
     .summary = "what a model is, whose it is, and how it is run here",
-    .about = "From the file's own header: architecture, size, context, layers, quantisation,\n"
-             "template. MODEL is a name of `list` or a GGUF file; of a name of `list --available`\n"
-             "that is not here it says what a pull would bring.",
+    .about = "From the file's own header: architecture, size, context, layers, quantisation, "
+             "template; and the engine's arguments on the path that would be taken. MODEL is a "
+             "name of `list` or a GGUF file; of a listed one that is not here it says what a pull "
+             "would bring.",
+    .options = show_options,
     .run = show_run,
 };

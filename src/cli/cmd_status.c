@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+enum { STATUS_WATCH };
+
 static const char *status_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -31,19 +33,11 @@ static void status_model(const json_t *m)
                json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "");
 }
 
-static int status_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static void status_show(json_t *status)
 {
-    json_t *status;
-    const json_t *models, *m;
+    const json_t *m;
+    json_t *models = json_object_get(status, "models");
     size_t i;
-    int result = control_ask(cli, "/internal/status", NULL, &status, err);
-    if (result < 0)
-        return result;
-    if (cli->json) {
-        json_object_del(status, "schema"); /* which cli_print_json puts first */
-        return cli_print_json(status, err);
-    }
-    models = json_object_get(status, "models");
     text_print(stdout,
                "gfxbridge %s, process %" JSON_INTEGER_FORMAT ", on http://%s for %" PRId64
                " s, %" JSON_INTEGER_FORMAT " connections",
@@ -51,14 +45,50 @@ static int status_run(struct cli *cli, const struct cli_args *args, struct gfxb_
                json_string_value(json_array_get(json_object_get(status, "addresses"), 0)),
                (int64_t)status_number(status, "uptime_seconds"),
                status_number(status, "connections"));
-    json_array_foreach((json_t *)(uintptr_t)models, i, m) status_model(m);
+    json_array_foreach(models, i, m) status_model(m);
     if (json_array_size(models) == 0)
         text_print(stdout, "no model is loaded: the first request loads one");
+}
+
+static int status_once(struct cli *cli, struct gfxb_error *err)
+{
+    json_t *status;
+    int result = control_ask(cli, "/internal/status", NULL, &status, err);
+    if (result < 0)
+        return result;
+    if (cli->json) {
+        json_object_del(status, "schema"); /* which cli_print_json puts first */
+        return cli_print_json(status, err);
+    }
+    status_show(status);
     json_decref(status);
     return CLI_DONE;
 }
 
-static const struct cli_option status_options[] = {{NULL, NULL, NULL}};
+static int status_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+{
+    bool watch = args->value[STATUS_WATCH] != NULL, terminal = isatty(STDOUT_FILENO);
+    int result = 0;
+    if (watch && cli->json)
+        return error_set(err, GFXB_E_USAGE, "--watch is for people: leave --json out");
+    if (!watch)
+        return status_once(cli, err);
+    cli_catch_signals();
+    while (!cli_cancelled && result >= 0) {
+        if (terminal)
+            fputs("\033[H\033[J", stdout);
+        result = status_once(cli, err);
+        fflush(stdout);
+        if (result >= 0)
+            sleep(1); /* a signal ends it early */
+    }
+    return result < 0 ? result : CLI_INTERRUPTED;
+}
+
+static const struct cli_option status_options[] = {
+    {"watch", NULL, "again each second, until Ctrl-C"},
+    {NULL, NULL, NULL},
+};
 
 const struct cli_command cli_command_status = {
     .name = "status",
@@ -82,11 +112,13 @@ static int stop_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     return CLI_DONE;
 }
 
+static const struct cli_option stop_options[] = {{NULL, NULL, NULL}};
+
 const struct cli_command cli_command_stop = {
     .name = "stop",
     .words = "",
     .summary = "end the running server",
     .about = "Answers under way are finished first, for at most 30 seconds.",
-    .options = status_options,
+    .options = stop_options,
     .run = stop_run,
 };

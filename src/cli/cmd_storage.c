@@ -1,3 +1,4 @@
+#include "cli/places.h"
 #include "cli/text.h"
 #include "cli/wish.h"
 
@@ -10,10 +11,9 @@ static const struct storage_place {
     const char *name;
     const char *kind;
 } storage_places[] = {
-    {"bin", "wrapper"},       {"cache", "caches"},
-    {"canary", "canary"},     {"chat-history", "history"},
-    {"packages", "packages"}, {"proofs", "proofs"},
-    {"run", "run"},           {"tables", "tables"},
+    {"bin", "wrapper"},          {"cache", "caches"},  {"canary", "canary"},
+    {"chat-history", "history"}, {"models", "models"}, {"packages", "packages"},
+    {"proofs", "proofs"},        {"run", "run"},       {"tables", "tables"},
 };
 
 #define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */
@@ -47,14 +47,22 @@ static void storage_print(const struct storage_item *item, json_t *items)
                               : " (prune removes it)");
 }
 
-/* A package is superseded when a newer one of the same id is there and nobody pinned it. The list
- * is newest first. */
+/* With the same code and kernels inside? An engine is here once for each runtime that the cards of
+ * this computer need, under one id. */
+static bool storage_is_alike(const struct package *a, const struct package *b)
+{
+    return strcmp(a->id, b->id) == 0 && str_eq(str_from(a->gfx), str_from(b->gfx)) &&
+           str_eq(str_from(a->blas), str_from(b->blas));
+}
+
+/* A package is superseded when a newer one that serves the same is there and nobody pinned it. The
+ * list is newest first. */
 static bool storage_is_used(const struct package_list *list, size_t i)
 {
     if (list->item[i].pinned)
         return true;
     for (size_t k = 0; k < i; k++) {
-        if (strcmp(list->item[k].id, list->item[i].id) == 0)
+        if (storage_is_alike(&list->item[k], &list->item[i]))
             return false;
     }
     return true;
@@ -110,6 +118,29 @@ static void storage_list_foreign(const struct gfx_tables *tables, const char *di
         closedir(list);
 }
 
+/* Every model on this computer; what other programs put there is not counted as ours. */
+static int storage_list_models(struct cli *cli, json_t *items, uint64_t *total,
+                               struct gfxb_error *err)
+{
+    struct cli_places places;
+    struct model_list list;
+    int result = cli_places_new(cli, &places, err);
+    if (result < 0)
+        return result;
+    result = model_list_new(&places.env, &list, err);
+    cli_places_done(&places);
+    for (size_t i = 0; result == 0 && i < list.n; i++) {
+        const struct model *m = &list.item[i];
+        storage_print(&(struct storage_item){"model", m->name, m->bytes, true,
+                                             m->ours ? NULL : " (not made by gfxbridge)"},
+                      items);
+        *total += m->ours ? m->bytes : 0;
+    }
+    if (result == 0)
+        model_list_done(&list);
+    return result;
+}
+
 static int storage_list(struct cli *cli, const struct package_list *list, struct gfxb_error *err)
 {
     json_t *items = cli->json ? json_array() : NULL;
@@ -121,11 +152,17 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
             items);
         total += p->bytes;
     }
+    int result = storage_list_models(cli, items, &total, err);
+    if (result < 0) {
+        json_decref(items);
+        return result;
+    }
     for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
         const struct storage_place *place = &storage_places[i];
         char *CLEAN_FREE dir = fs_join(cli->data_dir, place->name);
         uint64_t bytes = 0;
-        if (!dir || strcmp(place->kind, "packages") == 0 || fs_tree_bytes(dir, &bytes) < 0)
+        if (!dir || strcmp(place->kind, "packages") == 0 || strcmp(place->kind, "models") == 0 ||
+            fs_tree_bytes(dir, &bytes) < 0)
             continue;
         storage_print(&(struct storage_item){place->kind, dir, bytes,
                                              strcmp(place->name, "cache") != 0, NULL},

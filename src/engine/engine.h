@@ -11,6 +11,7 @@
 #define ENGINE_ENGINE_H
 
 #include "base/base.h"
+#include "engine/model_use.h"
 #include "package/package.h"
 #include "plan/plan.h"
 
@@ -284,5 +285,6 @@ int engine_causes_check(struct gfxb_error *err);
 #include "engine/bench.h"
 #include "engine/path.h"
 #include "engine/sandbox.h"
+#include "engine/supervisor.h"
 
 #endif

@@ -14,7 +14,7 @@ static bool path_is_final(int code)
     return code == GFXB_E_INTERRUPTED || code == ENOMEM || code == EACCES || code == EROFS;
 }
 
-static int path_add_failure(struct path *path, const struct plan_choice *choice, int code,
+static int path_add_failure(struct path *path, const char *fingerprint, int code,
                             const char *detail, struct gfxb_error *err)
 {
     struct path_failure *grown =
@@ -23,7 +23,7 @@ static int path_add_failure(struct path *path, const struct plan_choice *choice,
         return error_set(err, ENOMEM, "out of memory");
     path->failure = grown;
     struct path_failure *f = &grown[path->n_failures];
-    *f = (struct path_failure){strdup(choice->fingerprint), strdup(detail), code};
+    *f = (struct path_failure){strdup(fingerprint), strdup(detail), code};
     path->n_failures++;
     return f->fingerprint && f->detail ? 0 : error_set(err, ENOMEM, "out of memory");
 }
@@ -139,11 +139,11 @@ static int path_try_proof(const struct path_request *r, const struct path *path,
 
 enum { PATH_ARGS_MAX = 64 };
 
-/* The choice's arguments, then the request's. */
-static int path_add_args(const struct path_request *r, struct engine_spec *spec,
+/* The arguments of the model on this choice, then the request's. list is as large as it says. */
+static int path_add_args(const struct path_request *r, const char *const *own,
                          const char *list[PATH_ARGS_MAX], struct gfxb_error *err)
 {
-    const char *const *const from[] = {spec->args, r->args};
+    const char *const *const from[] = {own, r->args};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         for (const char *const *arg = from[i]; arg && *arg; arg++) {
@@ -153,7 +153,6 @@ static int path_add_args(const struct path_request *r, struct engine_spec *spec,
         }
     }
     list[n] = NULL;
-    spec->args = list;
     return 0;
 }
 
@@ -163,19 +162,23 @@ static int path_start(const struct path_request *r, struct path *path,
 {
     const struct engine_proof *proof = engine_proofs_find(path->stored, choice->fingerprint);
     char *CLEAN_FREE cache_dir = fs_join(r->data_dir, "cache/driver");
-    if (!cache_dir)
+    const char **CLEAN_FREE own = model_use_args(path->use, choice);
+    const char *args[PATH_ARGS_MAX];
+    if (!cache_dir || !own)
         return error_set(err, ENOMEM, "out of memory");
     struct engine_spec spec;
     path_spec(r, path_package_of(path, choice), cache_dir, &spec);
     engine_spec_choose(&spec, choice);
     spec.model = path->model;
-    if (proof && proof->device[0])
-        spec.device = proof->device;
-    const char *args[PATH_ARGS_MAX];
+    spec.args = args;
     spec.slots = r->slots;
     spec.http_threads = r->http_threads;
-    spec.context = r->context;
-    int result = path_add_args(r, &spec, args, err);
+    spec.context = choice->context ? choice->context : r->context;
+    if (proof && proof->device[0])
+        spec.device = proof->device;
+    int result = path_add_args(r, own, args, err);
+    if (result == 0 && r->on_load)
+        r->on_load(r->load_context);
     if (result == 0)
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)
@@ -218,7 +221,7 @@ static int path_prove_chosen(const struct path_request *r, struct path *path,
         path->proof_failed = true;
         log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
                proof.sentence);
-        result = path_add_failure(path, choice, proof.code, proof.sentence, err);
+        result = path_add_failure(path, choice->fingerprint, proof.code, proof.sentence, err);
     }
     engine_proof_done(&proof);
     return result;
@@ -252,7 +255,7 @@ static int path_step(const struct path_request *r, struct path *path, struct gfx
     log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
            err->text);
     path->proof_failed |= choice->installed != NULL;
-    return path_add_failure(path, choice, -result, err->text, err);
+    return path_add_failure(path, choice->fingerprint, -result, err->text, err);
 }
 
 /* How much a rejected choice's reason says about what went wrong: what was tried in this walk most,
@@ -306,6 +309,10 @@ static int path_nothing(const struct path *path, struct gfxb_error *err)
 static int path_prepare(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     int result = fs_make_dirs(r->runtime_dir, 0700, err);
+    for (size_t i = 0; i < r->n_failed && result == 0; i++) {
+        const struct path_failure *f = &r->failed[i];
+        result = path_add_failure(path, f->fingerprint, f->code, f->detail, err);
+    }
     if (result < 0)
         return result;
     if (!r->model)

@@ -7,6 +7,12 @@
 
 #include "engine/engine.h"
 
+/* Something that failed while the path was walked: it stands in the plan with its own code. */
+struct path_failure {
+    char *fingerprint, *detail;
+    int code;
+};
+
 struct path_request {
     const struct machine *machine;
     const struct gfx_tables *tables;
@@ -15,20 +21,21 @@ struct path_request {
     const char *data_dir;    /* NULL, for path_plan alone: nothing is installed or proven */
     const char *runtime_dir; /* made when absent */
     const char *model;       /* a GGUF file; NULL: the canary */
-    const struct log *log;   /* NULL none */
-    struct package_net net;  /* how packages are fetched; its cancel is the next field */
+    const char *mmproj;      /* the model's projector; NULL none */
+    const struct model_known *known; /* the model's row of the list; NULL none */
+    uint32_t context;                /* tokens for the model; 0: its recipe's, or what fits */
+    const struct log *log;           /* NULL none */
+    struct package_net net;          /* how packages are fetched; its cancel is the next field */
     const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
-    unsigned slots, http_threads, context;
+    unsigned slots, http_threads;
     const char *const *args;           /* behind the choice's own; NULL none */
     struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
     bool unconfined;                   /* engines are started without the sandbox */
-};
-
-/* Something that failed while the path was walked: it stands in the plan with its own code. */
-struct path_failure {
-    char *fingerprint, *detail;
-    int code;
+    const struct path_failure *failed; /* before this walk: rejected in it with their codes */
+    size_t n_failed;
+    void (*on_load)(void *context); /* a proven choice is about to load the model; NULL none */
+    void *load_context;
 };
 
 enum { PATH_PROVIDERS_MAX = 8 };
@@ -51,6 +58,7 @@ struct path {
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
+    struct model_use *use;             /* what the model's file says; NULL: the canary */
     bool proof_failed;                 /* a proof was tried and failed on the way */
 };
 

@@ -112,10 +112,33 @@ static int path_ask_providers(const struct path_request *r, struct path *path,
     return 0;
 }
 
+/* Look into the model's file, once, before any engine does. */
+static int path_read_model(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    struct model_wish wish = {.file = r->model,
+                              .mmproj = r->mmproj,
+                              .known = r->known,
+                              .context = r->context,
+                              .slots = r->slots};
+    if (!r->model || path->use)
+        return 0;
+    path->use = calloc(1, sizeof(*path->use));
+    if (!path->use)
+        return error_set(err, ENOMEM, "out of memory");
+    int result = model_use_new(&wish, path->use, err);
+    if (result < 0) {
+        free(path->use);
+        path->use = NULL;
+    }
+    return result;
+}
+
 int path_make_plan(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     path_forget_situation(path);
-    int result = path_read_packages(r, path, err);
+    int result = path_read_model(r, path, err);
+    if (result == 0)
+        result = path_read_packages(r, path, err);
     if (result == 0)
         result = path_read_proofs(r, path, err);
     if (result == 0)
@@ -123,6 +146,10 @@ int path_make_plan(const struct path_request *r, struct path *path, struct gfxb_
     if (result < 0)
         return result;
     struct plan_wish wish = r->wish;
+    if (path->use) {
+        wish.model = &path->use->shape;
+        wish.use = path->use->use;
+    }
     wish.unusable = path->unusable;
     wish.n_unusable = path->n_unusable;
     wish.installed = path->installed;
@@ -155,6 +182,9 @@ void path_plan_done(struct path *path)
         free((char *)path->unusable[i].name);
         free((char *)path->unusable[i].reason);
     }
+    if (path->use)
+        model_use_done(path->use);
+    free(path->use);
     free(path->failure);
     free(path->model);
     *path = (struct path){0};

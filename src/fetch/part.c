@@ -10,6 +10,7 @@
 
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS  100
+#define PART_FLUSH    (16u << 20) /* bytes after which the disk is told to begin writing */
 
 void part_origin_done(struct part_origin *origin)
 {
@@ -71,6 +72,8 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
             part.fd = -1;
         }
     }
+    if (r == 0 && part.from) /* written under the lock that is ours now */
+        fs_sweep_writes(part.from);
     if (r < 0)
         part_done(&part);
     else
@@ -152,9 +155,18 @@ int part_clear(struct part *part, struct gfxb_error *err)
     return 0;
 }
 
+/* The disk writes while the network brings: fsync at the end finds little left to do. */
+static void part_begin_writing(const struct part *part, uint64_t before)
+{
+    uint64_t flushed = before - before % PART_FLUSH, end = part->n - part->n % PART_FLUSH;
+    if (end > flushed)
+        sync_file_range(part->fd, (off_t)flushed, (off_t)(end - flushed), SYNC_FILE_RANGE_WRITE);
+}
+
 int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err)
 {
     const char *p = bytes;
+    uint64_t before = part->n;
     while (n) {
         ssize_t written = pwrite(part->fd, p, n, (off_t)part->n);
         if (written < 0 && errno == EINTR)
@@ -165,6 +177,8 @@ int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *
         n -= (size_t)written;
         part->n += (uint64_t)written;
     }
+    if (part->durable)
+        part_begin_writing(part, before);
     return 0;
 }
 

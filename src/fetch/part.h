@@ -19,11 +19,12 @@ struct part_origin {
 void part_origin_done(struct part_origin *origin);
 
 struct part {
-    int fd;      /* -1: there is none */
-    char *path;  /* PATH.part */
-    char *from;  /* PATH.part.from; NULL none is kept */
-    uint64_t n;  /* bytes in it */
-    bool waited; /* another process had it before us */
+    int fd;       /* -1: there is none */
+    char *path;   /* PATH.part */
+    char *from;   /* PATH.part.from; NULL none is kept */
+    uint64_t n;   /* bytes in it */
+    bool waited;  /* another process had it before us */
+    bool durable; /* will be forced to disk; set by the caller once it is open */
 };
 
 #define PART_NONE ((struct part){.fd = -1})

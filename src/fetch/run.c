@@ -105,6 +105,7 @@ static int run_open_part(struct job *job)
     int r = part_open(job->config, request->path, request->part, &job->part, job->err);
     if (r < 0)
         return r;
+    job->part.durable = !request->scratch;
     if (request->part && request->size && job->part.n > request->size)
         return part_clear(&job->part, job->err);
     if (job->part.n == 0 || request->part)

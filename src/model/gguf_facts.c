@@ -144,37 +144,6 @@ static enum gguf_kind kind_of(const struct gguf_header *header, const struct ggu
     return header->n_tensors == 0 && gguf->parts == 1 ? GGUF_VOCABULARY : GGUF_MODEL;
 }
 
-/* A list that is as long as the vocabulary. */
-static bool vocabulary_has(const struct gguf_header *header, struct str key, enum gguf_type type,
-                           uint64_t n)
-{
-    const struct gguf_kv *kv = gguf_header_find(header, key);
-    return !kv || (kv->array && kv->type == type && kv->n == n);
-}
-
-static int read_vocabulary(const struct gguf_header *header, struct gguf *gguf,
-                           struct gfxb_error *err)
-{
-    const struct gguf_kv *tokens = gguf_header_find(header, STR("tokenizer.ggml.tokens"));
-    const struct gguf_kv *merges = gguf_header_find(header, STR("tokenizer.ggml.merges"));
-    struct str model = str_from(gguf->tokenizer);
-    if (model.n == 0)
-        return gguf_damaged(header->what, err, "is damaged: it does not name its tokenizer");
-    if (str_is(model, "none") || str_is(model, "no_vocab"))
-        return 0;
-    if (!tokens || !tokens->array || tokens->type != GGUF_STRING || tokens->n == 0 ||
-        tokens->n > INT32_MAX)
-        return gguf_damaged(header->what, err, "is damaged: it has no vocabulary");
-    gguf->vocabulary = (uint32_t)tokens->n;
-    if (!vocabulary_has(header, STR("tokenizer.ggml.scores"), GGUF_F32, tokens->n) ||
-        !vocabulary_has(header, STR("tokenizer.ggml.token_type"), GGUF_I32, tokens->n))
-        return gguf_damaged(header->what, err,
-                            "is damaged: the lists of its vocabulary differ in length");
-    if (str_is(model, "gpt2") && (!merges || !merges->array || merges->type != GGUF_STRING))
-        return gguf_damaged(header->what, err, "is damaged: its vocabulary has no merges");
-    return 0;
-}
-
 /* A number for all layers, or a list with one a layer. */
 static int read_layer_numbers(const struct gguf_header *header, struct gguf *gguf, const char *key,
                               size_t at_model, size_t at_layer, struct gfxb_error *err)
@@ -308,7 +277,7 @@ int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct 
     gguf->causal = value != 0;
     result = read_numbers(header, gguf, err);
     if (result == 0)
-        result = read_vocabulary(header, gguf, err);
+        result = gguf_vocabulary_read(header, gguf, err);
     if (result < 0 || gguf->kind == GGUF_VOCABULARY || gguf->part > 0)
         return result;
     result = check_sizes(header, gguf, err);

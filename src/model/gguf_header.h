@@ -81,10 +81,13 @@ const struct gguf_tensor_type *gguf_tensor_type(uint32_t type);
 /* general.file_type in a model's name: "Q4_K_M"; NULL unknown. */
 const char *gguf_file_type_name(int64_t file_type);
 
-/* ---- gguf_facts.c, gguf_layers.c: what the values mean ---- */
+/* ---- gguf_facts.c, gguf_vocabulary.c, gguf_layers.c: what the values mean ---- */
 
 /* Fill everything of *gguf from one header; it is done by the caller in every case. */
 int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err);
+/* Its tokens and the lists that go with them; after the texts. */
+int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf,
+                         struct gfxb_error *err);
 /* The tensors of one header (of several parts) into gguf->layer and the sums. */
 int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err);
 

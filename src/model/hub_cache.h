@@ -1,12 +1,12 @@
 /*
  * hub_cache.h - one repository in the Hugging Face hub cache, written as huggingface_hub writes it:
  *
- *   HUB/models--ORG--NAME/blobs/ETAG                       the bytes; ETAG.incomplete while they
- * come HUB/models--ORG--NAME/snapshots/COMMIT/PATH            -> ../../blobs/ETAG
- *   HUB/models--ORG--NAME/refs/main                        COMMIT, no newline
- *   HUB/.locks/models--ORG--NAME/ETAG.lock                 flock while a blob is made
- *   HUB/blobs/XX/XETHASH                                   bytes that repositories share; with
- *                                                          XETHASH.refs (who) and XETHASH.lock
+ *   HUB/models--ORG--NAME/blobs/ETAG              the bytes; ETAG.incomplete while they come
+ *   HUB/models--ORG--NAME/snapshots/COMMIT/PATH   -> ../../blobs/ETAG
+ *   HUB/models--ORG--NAME/refs/main               COMMIT, no newline
+ *   HUB/.locks/models--ORG--NAME/ETAG.lock        flock while a blob is made
+ *   HUB/blobs/XX/XETHASH                          bytes that repositories share; with
+ *                                                 XETHASH.refs (who) and XETHASH.lock
  *
  * Below the repository no link is followed where something is made. Private to model/.
  */

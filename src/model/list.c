@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define LIST_POOLING_RANK 4 /* the format's number */
-
 /* The row of the short list that means exactly this file. */
 static const struct model_known *list_row(const struct cache_item *item,
                                           const struct model_knowns *knowns)
@@ -20,15 +18,6 @@ static const struct model_known *list_row(const struct cache_item *item,
 }
 
 /* ---- headers ---- */
-
-static enum model_task list_task(const struct gguf *gguf)
-{
-    if (gguf->pooling == LIST_POOLING_RANK)
-        return MODEL_RERANKING;
-    if ((gguf->pooling > 0 && gguf->pooling != GGUF_POOLING_NOT_SAID) || !gguf->causal)
-        return MODEL_EMBEDDING;
-    return gguf->template ? MODEL_CHAT : MODEL_COMPLETION;
-}
 
 /* What a file says about itself, in the words of the short list. */
 static char *list_labels(const struct cache_item *item, const struct gguf *gguf,
@@ -66,7 +55,7 @@ int list_fill(const struct cache_item *item, const struct model_knowns *knowns,
     }
     /* A name that got its origin before it stays: the listed one is somebody else's here. */
     bool is_listed = row && str_starts(str_from(item->name), str_from(item->repository));
-    enum model_task task = row ? row->task : list_task(&gguf);
+    enum model_task task = row ? row->task : model_gguf_task(&gguf);
     struct model m = {.name = is_listed ? str_dup(row->name) : strdup(item->name),
                       .path = strdup(item->path),
                       .mmproj = list_copy(item->mmproj),

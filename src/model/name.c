@@ -12,7 +12,8 @@
 #define WORD_MAX  80 /* of a tag */
 
 #define FORMS                                                                                      \
-    "a model is named like one of the list (gfxbridge list --all), ORG/REPO or ORG/REPO:QUANT, "   \
+    "a model is named like one of the list (gfxbridge list --available), ORG/REPO or "             \
+    "ORG/REPO:QUANT, "                                                                             \
     "ORG/REPO/FILE.gguf, NAME:TAG of the Ollama library, a URL with #sha256=HEX, or a file"
 
 /* Letters, digits and "-._"; begins with a letter or digit; no "..". */
@@ -199,7 +200,6 @@ static int parse_url(const char *text, struct model_name *name, struct gfxb_erro
 
 static const char *known_name_at(const void *context, size_t i)
 {
-    /* Names are followed by a tab in the table: copies are made by the caller. */
     return ((char *const *)context)[i];
 }
 

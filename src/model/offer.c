@@ -8,13 +8,10 @@
 /* Beside the weights: a least context and what computing needs, of even a small model. */
 #define BESIDE (256 * MIB)
 
-/* All that this computer has for a model: its memory and, beside it, that of discrete cards. 0
- * unknown. */
-static uint64_t all_memory(const struct machine *m, uint64_t *ret_largest)
+uint64_t model_offer_have(const struct machine *m)
 {
     uint64_t limit = m->host.cgroup_limit_bytes, host = m->host.memory_bytes;
     uint64_t all = limit && (!host || limit < host) ? limit : host;
-    *ret_largest = all;
     if (!all)
         return 0;
     for (size_t i = 0; i < m->n_gpus; i++) {
@@ -23,7 +20,6 @@ static uint64_t all_memory(const struct machine *m, uint64_t *ret_largest)
             continue; /* the same memory */
         if (have > fit_margin(have))
             all += have - fit_margin(have);
-        *ret_largest = have > *ret_largest ? have : *ret_largest;
     }
     return all;
 }
@@ -37,10 +33,15 @@ static void size_text(uint64_t bytes, char *ret, size_t size)
         snprintf(ret, size, "%.1f GiB", (double)bytes / gib);
 }
 
+uint64_t model_offer_need(const struct model_offer *offer)
+{
+    return offer->bytes + BESIDE;
+}
+
 int model_offer_check(const struct machine *m, const struct model_offer *offer, size_t n,
                       size_t chosen, size_t *ret_better, struct gfxb_error *err)
 {
-    uint64_t largest = 0, have = m ? all_memory(m, &largest) : 0;
+    uint64_t have = m ? model_offer_have(m) : 0;
     char need_text[32], have_text[32], better_text[32] = "";
     size_t better = n;
     if (ret_better)

@@ -14,6 +14,11 @@ struct model_offer {
     uint64_t bytes;   /* of all its parts, and of its projector */
 };
 
+/* Memory that it needs at least: its weights, and what even a small model needs beside them. */
+uint64_t model_offer_need(const struct model_offer *offer);
+/* All that this computer has for a model, on its cards and beside them; 0 unknown. */
+uint64_t model_offer_have(const struct machine *m);
+
 /*
  * Before the first byte: offer[chosen] is to be pulled. 0 when it can run here, if need be with
  * layers on the CPU, or when nothing is known about this computer's memory.

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -69,12 +70,22 @@ const struct stock_file *stock_record_find(const struct stock_record *record, co
     return NULL;
 }
 
+/* A short name for a path: FNV-1a (the numbers are its own). It proves nothing, as a record holds
+ * the path itself; a digest would bring libcrypto into every program that lists models. */
+static uint64_t stock_hash(const char *text, uint64_t hash)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+    return hash;
+}
+
 static char *stock_record_path(const struct model_env *env, const char *link)
 {
-    char hex[DIGEST_HEX];
     char *path = NULL;
-    if (!env->data_dir || digest_bytes(link, strlen(link), hex) < 0 ||
-        asprintf(&path, "%s/models/" STOCK_PULLED "/%s.json", env->data_dir, hex) < 0)
+    uint64_t one = stock_hash(link, 0xcbf29ce484222325u), other = stock_hash(link, one);
+    if (!env->data_dir ||
+        asprintf(&path, "%s/models/" STOCK_PULLED "/%016" PRIx64 "%016" PRIx64 ".json",
+                 env->data_dir, one, other) < 0)
         return NULL;
     return path;
 }

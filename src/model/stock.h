@@ -1,7 +1,7 @@
 /*
  * stock.h - what is ours below the data directory, DATA/models:
  *
- *   pulled/HEX.json   what a pull wrote into the hub cache, by the sha256 of its first link's path
+ *   pulled/HEX.json   what a pull wrote into the hub cache, by a hash of its first link's path
  *   local/NAME/       one imported or fetched model, with its parts and projector
  *   ollama/           models of an Ollama registry, in the layout of Ollama's own store
  *   parts/            files of plain URLs while they come

@@ -194,7 +194,7 @@ static int job_unpack(const struct debian_job *job, const char *stage, struct gf
     log_at(job->env->log, LOG_INFO, "unpacking %zu parts, %.0f MB", job->parts.n,
            (double)job->parts.installed_bytes / 1e6);
     for (size_t i = 0; i < job->parts.n; i++) {
-        int r = debian_run_check_cancel(job->env, err);
+        int r = provider_check_cancel(job->env, err);
         if (r == 0)
             r = job_unpack_part(job, &job->parts.part[i], stage, err);
         if (r < 0)

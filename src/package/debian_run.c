@@ -1,5 +1,7 @@
 #include "package/debian_run.h"
 
+#include "package/provider.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -88,16 +90,6 @@ int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
     return r;
 }
 
-static bool run_is_cancelled(const struct package_env *env)
-{
-    return env->net && env->net->fetch.cancel && *env->net->fetch.cancel;
-}
-
-int debian_run_check_cancel(const struct package_env *env, struct gfxb_error *err)
-{
-    return run_is_cancelled(env) ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
-}
-
 struct run_state {
     const struct debian_watch *watch;
     uint64_t seen;
@@ -150,7 +142,7 @@ static int run_attend(struct child *child, const struct debian_watch *watch, int
         run_look(&state);
         if (r > 0)
             return 0;
-        bool cancelled = run_is_cancelled(watch->env);
+        bool cancelled = provider_check_cancel(watch->env, NULL) < 0;
         if (!cancelled && child_now_ms() - state.grown_at < watch->stall_ms)
             continue;
         child_end(child, 1000, ret_status);
@@ -188,7 +180,7 @@ int debian_run_watched(const char *const *argv, const struct debian_watch *watch
         return r;
     r = run_attend(&child, watch, &status);
     if (r == -GFXB_E_INTERRUPTED)
-        return debian_run_check_cancel(watch->env, err);
+        return provider_check_cancel(watch->env, err);
     run_read_complaints(fd, ret_complaints);
     if (r < 0 && r != -ETIMEDOUT)
         return error_set(err, -r, "cannot wait for %s: %s", argv[0], error_errno_text(-r));

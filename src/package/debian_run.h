@@ -25,7 +25,4 @@ struct debian_watch {
 int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
                        struct buf *ret_complaints, struct gfxb_error *err);
 
-/* 0, or -GFXB_E_INTERRUPTED when the caller's *cancel is set. */
-int debian_run_check_cancel(const struct package_env *env, struct gfxb_error *err);
-
 #endif

@@ -12,6 +12,12 @@ static const struct provider *const provider_table[] = {
     &provider_file,
 };
 
+int provider_check_cancel(const struct package_env *env, struct gfxb_error *err)
+{
+    const volatile sig_atomic_t *cancel = provider_cancel(env);
+    return cancel && *cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
+}
+
 static const struct provider *install_provider(struct str name, struct gfxb_error *err)
 {
     for (size_t i = 0; i < sizeof(provider_table) / sizeof(provider_table[0]); i++) {

@@ -136,7 +136,8 @@ static int local_publish(struct local_job *job, struct gfxb_error *err)
 
 static int local_unpack(struct local_job *job, char **ret_engine, struct gfxb_error *err)
 {
-    struct unpack_options options = {.strip_top = true, .link_copies = true};
+    struct unpack_options options = {
+        .strip_top = true, .link_copies = true, .cancel = provider_cancel(job->env)};
     char *engine = fs_join(job->stage.dir, "engine");
     if (!engine)
         return local_no_memory(err);

@@ -34,7 +34,8 @@ int offline_walk(const char *dir,
                  void *context, struct gfxb_error *err);
 
 /* sha256 over every entry: its kind, path, target, and of a file its sha256. Modes are left out:
- * unpacking sets its own. */
-int offline_tree_digest(const char *dir, char ret_hex[static DIGEST_HEX], struct gfxb_error *err);
+ * unpacking sets its own. env's cancel ends it: -GFXB_E_INTERRUPTED. */
+int offline_tree_digest(const struct package_env *env, const char *dir,
+                        char ret_hex[static DIGEST_HEX], struct gfxb_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 #include "package/offline.h"
 
 #include "package/manifest.h"
+#include "package/provider.h"
 #include "package/store.h"
 #include "package/unpack.h"
 
@@ -53,6 +54,87 @@ static bool bundle_is_digest(struct str word)
     return word.n == DIGEST_HEX - 1;
 }
 
+/* "package DIGEST TREE" */
+static bool bundle_read_line(struct str line, char ret_digest[static DIGEST_HEX],
+                             struct str *ret_tree)
+{
+    struct str word = STR_NONE, digest = STR_NONE;
+    if (!str_word(&line, &word) || !str_is(word, "package") || !str_word(&line, &digest) ||
+        !bundle_is_digest(digest) || !str_word(&line, ret_tree))
+        return false;
+    snprintf(ret_digest, DIGEST_HEX, "%.*s", STR_ARG(digest));
+    return true;
+}
+
+/* Its manifest names it, and nothing that is not in it: an engine elsewhere on this computer is not
+ * for a file from another one to choose. */
+static int bundle_check_manifest(const char *file, const char *dir, const char *digest,
+                                 struct gfxb_error *err)
+{
+    struct package package = {0};
+    if (manifest_read(dir, &package) < 0)
+        return bundle_damaged(file, err, "a package in it has no manifest");
+    struct str outside = package_outside(&package);
+    int result = 0;
+    if (strcmp(package.digest, digest) != 0)
+        result = bundle_damaged(file, err, "a package in it is not the one that it is called");
+    else if (outside.n)
+        result = error_set(err, GFXB_E_ARCHIVE_UNSAFE,
+                           "a package in %s would start %.*s, which is not in it", file,
+                           STR_ARG(outside));
+    manifest_package_done(&package);
+    return result;
+}
+
+/* The package is there, whole, and the one that its line says it is. */
+static int bundle_check(const struct package_env *env, const char *file, const char *top,
+                        struct str line, char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
+{
+    struct str tree = STR_NONE;
+    char hex[DIGEST_HEX];
+    if (!bundle_read_line(line, ret_digest, &tree))
+        return bundle_damaged(file, err, "a line about a package is wrong");
+    char *CLEAN_FREE dir = fs_join(top, ret_digest);
+    if (!dir)
+        return error_set(err, ENOMEM, "out of memory");
+    int result = offline_tree_digest(env, dir, hex, err);
+    if (result == -GFXB_E_INTERRUPTED)
+        return result;
+    if (result < 0 || !str_is(tree, hex))
+        return bundle_damaged(file, err, "a package in it is not what was put in");
+    return bundle_check_manifest(file, dir, ret_digest, err);
+}
+
+static bool bundle_has(const struct package_digests *digests, const char *digest)
+{
+    for (size_t i = 0; i < digests->n; i++) {
+        if (strcmp(digests->digest[i], digest) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int bundle_check_all(const struct package_env *env, const char *file, const char *top,
+                            struct package_digests *ret, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(OFFLINE_TEXT_MAX);
+    struct str rest = STR_NONE, line = STR_NONE;
+    char digest[DIGEST_HEX];
+    int result = bundle_read_text(file, top, &text, &rest, err);
+    while (result == 0 && str_cut(&rest, '\n', &line) && line.n) {
+        if (ret->n == PACKAGE_DIGESTS_MAX)
+            return bundle_damaged(file, err, "it holds too many packages");
+        result = bundle_check(env, file, top, line, digest, err);
+        if (result == 0 && bundle_has(ret, digest))
+            return bundle_damaged(file, err, "it names a package twice");
+        if (result == 0)
+            memcpy(ret->digest[ret->n++], digest, sizeof(digest));
+    }
+    if (result == 0 && ret->n == 0)
+        return bundle_damaged(file, err, "no package is in it");
+    return result;
+}
+
 /* The lines of a manifest that say where a package came from, which publishing would forget. */
 static int bundle_facts(const char *dir, struct buf *ret)
 {
@@ -90,68 +172,36 @@ static int bundle_move_children(const char *from, const char *to, struct gfxb_er
                : 0;
 }
 
-static int bundle_publish(const struct package_env *env, const char *dir, struct package *package,
+static int bundle_publish(const struct package_env *env, const char *top, const char *digest,
                           struct gfxb_error *err)
 {
     struct store_stage stage = STORE_STAGE_NONE;
     struct buf CLEAN_BUF facts = BUF_INIT(OFFLINE_TEXT_MAX);
-    if (bundle_facts(dir, &facts) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    int result = store_stage_new(env, 0, &stage, err);
+    struct package package = {0};
+    char *CLEAN_FREE dir = fs_join(top, digest);
+    int result = dir ? manifest_read(dir, &package) : -ENOMEM;
+    if (result == 0)
+        result = bundle_facts(dir, &facts);
+    if (result < 0) {
+        manifest_package_done(&package);
+        return error_set(err, -result, "cannot read what was unpacked: %s",
+                         error_errno_text(-result));
+    }
+    log_at(env->log, LOG_INFO, "installing %s", package.id);
+    result = store_stage_new(env, 0, &stage, err);
     if (result == 0)
         result = bundle_move_children(dir, stage.dir, err);
     if (result == 0)
-        result = store_publish(env, &stage, package, buf_view(&facts), err);
+        result = store_publish(env, &stage, &package, buf_view(&facts), err);
     store_stage_done(&stage);
-    return result;
-}
-
-/* "DIGEST TREE": the package is there, whole, and the one that it says it is. */
-static int bundle_take(const struct package_env *env, const char *file, const char *top,
-                       struct str line, char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
-{
-    struct str word = STR_NONE, digest = STR_NONE, tree = STR_NONE;
-    char hex[DIGEST_HEX];
-    struct package package = {0};
-    if (!str_word(&line, &word) || !str_is(word, "package") || !str_word(&line, &digest) ||
-        !bundle_is_digest(digest) || !str_word(&line, &tree))
-        return bundle_damaged(file, err, "a line about a package is wrong");
-    snprintf(ret_digest, DIGEST_HEX, "%.*s", STR_ARG(digest));
-    char *CLEAN_FREE dir = fs_join(top, ret_digest);
-    if (!dir)
-        return error_set(err, ENOMEM, "out of memory");
-    if (access(dir, F_OK) < 0 || offline_tree_digest(dir, hex, NULL) < 0 || !str_is(tree, hex))
-        return bundle_damaged(file, err, "a package in it is not what was put in");
-    if (manifest_read(dir, &package) < 0 || strcmp(package.digest, ret_digest) != 0)
-        return bundle_damaged(file, err, "a package in it has no manifest of its own");
-    log_at(env->log, LOG_INFO, "installing %s", package.id);
-    int result = bundle_publish(env, dir, &package, err);
     manifest_package_done(&package);
-    return result;
-}
-
-static int bundle_unpacked(const struct package_env *env, const char *file, const char *top,
-                           struct package_digests *ret, struct gfxb_error *err)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(OFFLINE_TEXT_MAX);
-    struct str rest = STR_NONE, line = STR_NONE;
-    int result = bundle_read_text(file, top, &text, &rest, err);
-    while (result == 0 && str_cut(&rest, '\n', &line) && line.n) {
-        if (ret->n == PACKAGE_DIGESTS_MAX)
-            return bundle_damaged(file, err, "it holds too many packages");
-        result = bundle_take(env, file, top, line, ret->digest[ret->n], err);
-        if (result == 0)
-            ret->n++;
-    }
-    if (result == 0 && ret->n == 0)
-        return bundle_damaged(file, err, "no package is in it");
     return result;
 }
 
 int package_install_bundle(const struct package_env *env, const char *file,
                            struct package_digests *ret_digests, struct gfxb_error *err)
 {
-    static const struct unpack_options options = {.strip_top = false};
+    const struct unpack_options options = {.cancel = provider_cancel(env)};
     struct store_stage stage = STORE_STAGE_NONE;
     struct package_digests found = {.n = 0};
     if (env->data_dir[0] != '/')
@@ -162,7 +212,9 @@ int package_install_bundle(const struct package_env *env, const char *file,
     if (result == -EBADMSG)
         error_prefix(err, "%s cannot be read: ", file);
     if (result == 0)
-        result = bundle_unpacked(env, file, stage.dir, &found, err);
+        result = bundle_check_all(env, file, stage.dir, &found, err);
+    for (size_t i = 0; result == 0 && i < found.n; i++)
+        result = bundle_publish(env, stage.dir, found.digest[i], err);
     store_stage_done(&stage);
     if (result == 0)
         *ret_digests = found;

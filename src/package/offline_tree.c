@@ -1,9 +1,32 @@
 #include "package/offline.h"
 
+#include "package/entry_path.h"
+#include "package/provider.h"
+
 #include <errno.h>
 #include <fts.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+static bool offline_is_inside(struct str path)
+{
+    struct buf CLEAN_BUF clean = BUF_INIT(ENTRY_PATH_MAX + 1);
+    return !entry_path_clean(path, &clean);
+}
+
+struct str package_outside(const struct package *package)
+{
+    const char *const paths[] = {package->executable, package->loader, package->backend_dir,
+                                 package->library_path};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct str rest = str_from(paths[i]), entry;
+        while (str_cut(&rest, ':', &entry)) {
+            if (entry.n && !offline_is_inside(entry))
+                return entry;
+        }
+    }
+    return STR_NONE;
+}
 
 static int offline_compare(const FTSENT **one, const FTSENT **other)
 {
@@ -70,12 +93,20 @@ int offline_walk(const char *dir,
     return result;
 }
 
+struct offline_digest {
+    const struct package_env *env;
+    struct digest *digest;
+};
+
 static int offline_digest_entry(void *context, const struct offline_entry *entry,
                                 struct gfxb_error *err)
 {
+    const struct offline_digest *tree = context;
     char hex[DIGEST_HEX] = "";
     struct buf CLEAN_BUF line = BUF_INIT(16384);
-    int result = S_ISREG(entry->mode) ? digest_file(entry->absolute, hex, err) : 0;
+    int result = provider_check_cancel(tree->env, err);
+    if (result == 0 && S_ISREG(entry->mode))
+        result = digest_file(entry->absolute, hex, err);
     if (result < 0)
         return result;
     const char *kind = S_ISREG(entry->mode) ? "file" : S_ISDIR(entry->mode) ? "dir" : "link";
@@ -84,18 +115,19 @@ static int offline_digest_entry(void *context, const struct offline_entry *entry
              0);
     if (!buf_ok(&line))
         return error_set(err, ENAMETOOLONG, "the path %.60s... is too long", entry->path);
-    digest_add(context, line.p, line.n);
+    digest_add(tree->digest, line.p, line.n);
     return 0;
 }
 
-int offline_tree_digest(const char *dir, char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
+int offline_tree_digest(const struct package_env *env, const char *dir,
+                        char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
 {
-    struct digest *digest = NULL;
-    int result = digest_new(&digest, err);
+    struct offline_digest tree = {.env = env};
+    int result = digest_new(&tree.digest, err);
     if (result == 0)
-        result = offline_walk(dir, offline_digest_entry, digest, err);
+        result = offline_walk(dir, offline_digest_entry, &tree, err);
     if (result == 0)
-        result = digest_end(digest, ret_hex, err);
-    digest_free(digest);
+        result = digest_end(tree.digest, ret_hex, err);
+    digest_free(tree.digest);
     return result;
 }

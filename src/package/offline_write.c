@@ -1,5 +1,7 @@
 #include "package/offline.h"
 
+#include "package/provider.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -11,8 +13,8 @@
 /* One bundle being written. */
 struct offline_writer {
     struct archive *archive;
+    const struct package_env *env;
     const char *prefix; /* the package's digest */
-    const volatile sig_atomic_t *cancel;
 };
 
 static int writer_failed(struct offline_writer *w, struct gfxb_error *err)
@@ -34,12 +36,13 @@ static int writer_content(struct offline_writer *w, const char *path, struct gfx
         return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
     for (;;) {
         ssize_t n = read(fd, block, 1 << 20);
-        if (w->cancel && *w->cancel)
-            return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
         if (n < 0)
             return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
         if (n == 0)
             return 0;
+        int result = provider_check_cancel(w->env, err);
+        if (result < 0)
+            return result;
         if (archive_write_data(w->archive, block, (size_t)n) != n)
             return writer_failed(w, err);
     }
@@ -84,7 +87,7 @@ static int writer_end(struct offline_writer *w, const struct buf *text, struct g
 }
 
 static int writer_packages(struct offline_writer *w, const struct package *const *packages,
-                           size_t n, const struct log *log, struct gfxb_error *err)
+                           size_t n, struct gfxb_error *err)
 {
     struct utsname system;
     struct buf CLEAN_BUF text = BUF_INIT(OFFLINE_TEXT_MAX);
@@ -94,9 +97,9 @@ static int writer_packages(struct offline_writer *w, const struct package *const
     for (size_t i = 0; i < n && result == 0; i++) {
         char tree[DIGEST_HEX];
         w->prefix = packages[i]->digest;
-        log_at(log, LOG_INFO, "writing %s, %.0f MB", packages[i]->id,
+        log_at(w->env->log, LOG_INFO, "writing %s, %.0f MB", packages[i]->id,
                (double)packages[i]->bytes / 1e6);
-        result = offline_tree_digest(packages[i]->dir, tree, err);
+        result = offline_tree_digest(w->env, packages[i]->dir, tree, err);
         if (result == 0)
             result = offline_walk(packages[i]->dir, writer_entry, w, err);
         buf_addf(&text, "package %s %s\n", packages[i]->digest, tree);
@@ -116,15 +119,16 @@ static int writer_open(struct offline_writer *w, int fd, struct gfxb_error *err)
     return 0;
 }
 
-/* An engine outside the store is this computer's own: its package only refers to it. */
+/* What is outside the store is this computer's own: its package only refers to it. */
 static int bundle_check(const struct package *const *packages, size_t n, struct gfxb_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (packages[i]->executable[0] == '/')
+        struct str outside = package_outside(packages[i]);
+        if (outside.n)
             return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
-                             "%s cannot be bundled: its engine, %s, is not in the store; bundle "
-                             "another package, or install the engine on the other computer too",
-                             packages[i]->id, packages[i]->executable);
+                             "%s cannot be bundled: it needs %.*s, which is not in the store; "
+                             "bundle another package, or install that on the other computer too",
+                             packages[i]->id, STR_ARG(outside));
     }
     return n ? 0
              : error_set(err, GFXB_E_NO_PACKAGE,
@@ -133,9 +137,9 @@ static int bundle_check(const struct package *const *packages, size_t n, struct 
 }
 
 int package_bundle(const struct package_env *env, const struct package *const *packages, size_t n,
-                   const char *file, const volatile sig_atomic_t *cancel, struct gfxb_error *err)
+                   const char *file, struct gfxb_error *err)
 {
-    struct offline_writer w = {.cancel = cancel};
+    struct offline_writer w = {.env = env};
     char *CLEAN_FREE stage = NULL;
     int result = bundle_check(packages, n, err);
     if (result < 0)
@@ -149,7 +153,7 @@ int package_bundle(const struct package_env *env, const struct package *const *p
         return error_set(err, errno, "cannot write %s: %s", file, error_errno_text(errno));
     result = writer_open(&w, fd, err);
     if (result == 0)
-        result = writer_packages(&w, packages, n, env->log, err);
+        result = writer_packages(&w, packages, n, err);
     archive_write_free(w.archive);
     if (result == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(stage, file) < 0))
         result = error_set(err, errno, "cannot write %s: %s", file, error_errno_text(errno));

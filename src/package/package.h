@@ -90,11 +90,15 @@ struct package_local {
 int package_install_local(const struct package_env *env, const struct package_local *wish,
                           char ret_digest[static DIGEST_HEX], struct gfxb_error *err);
 
+/* The first path that the package needs and that is not below its own directory, as with an engine
+ * that stays where it is or the ROCm of this computer; empty: there is none. Lent. */
+struct str package_outside(const struct package *package);
+
 /* Installed packages as one file, for a computer without the network. Replaces file as a whole or
- * not at all. Codes: no-package (n is 0), package-unavailable (an engine that is not in the store),
- * disk-full, interrupted. */
+ * not at all; env's cancel ends it. Codes: no-package (n is 0), package-unavailable (one needs what
+ * is outside the store), disk-full, interrupted. */
 int package_bundle(const struct package_env *env, const struct package *const *packages, size_t n,
-                   const char *file, const volatile sig_atomic_t *cancel, struct gfxb_error *err);
+                   const char *file, struct gfxb_error *err);
 
 #define PACKAGE_DIGESTS_MAX 64
 
@@ -104,9 +108,9 @@ struct package_digests {
 };
 
 /* Install what such a file holds, under the same digests; a package that is here already stays.
- * Each is complete or absent. Codes: digest-mismatch (damaged, cut short, no bundle),
- * archive-unsafe,
- * no-package (for other processors), disk-full, -EBADMSG (no archive at all). */
+ * All of it is looked at before the first is published, and env's cancel ends it until then. Codes:
+ * digest-mismatch (damaged, cut short, no bundle), archive-unsafe, no-package (for other
+ * processors), disk-full, interrupted, -EBADMSG (no archive at all). */
 int package_install_bundle(const struct package_env *env, const char *file,
                            struct package_digests *ret_digests, struct gfxb_error *err);
 

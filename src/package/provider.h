@@ -15,6 +15,12 @@ struct provider {
                    struct gfxb_error *err);
 };
 
+/* What ends it early when it is not 0; NULL: nothing does. */
+const volatile sig_atomic_t *provider_cancel(const struct package_env *env);
+
+/* 0, or -GFXB_E_INTERRUPTED. */
+int provider_check_cancel(const struct package_env *env, struct gfxb_error *err);
+
 /* The names of all of them, NULL-terminated. */
 extern const char *const provider_names[];
 

@@ -14,6 +14,7 @@ struct unpack {
     char *top; /* first component of the first entry; owned */
     bool top_is_dir;
     bool several_tops;
+    const volatile sig_atomic_t *cancel;
     bool link_to_top; /* a link leads to the archive's top: it would lead out if that were lifted */
 };
 
@@ -55,6 +56,11 @@ static int unpack_write_at(int fd, const char *bytes, size_t n, uint64_t offset)
     return 0;
 }
 
+static int unpack_check_cancel(const struct unpack *u, struct gfxb_error *err)
+{
+    return u->cancel && *u->cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
+}
+
 static int unpack_content(struct unpack *u, const char *path, int fd, struct gfxb_error *err)
 {
     struct archive_block block;
@@ -64,6 +70,9 @@ static int unpack_content(struct unpack *u, const char *path, int fd, struct gfx
         r = unpack_write_at(fd, block.bytes, block.n, block.offset);
         if (r < 0)
             return unpack_fail(path, r, err);
+        r = unpack_check_cancel(u, err);
+        if (r < 0)
+            return r;
         if (block.n)
             end = block.offset + block.n;
     }
@@ -175,7 +184,9 @@ static int unpack_all(struct unpack *u, const struct unpack_options *options, bo
     struct archive_item item;
     int r;
     while ((r = archive_reader_next(u->reader, &item, err)) == 1) {
-        r = unpack_one(u, &item, err);
+        r = unpack_check_cancel(u, err);
+        if (r == 0)
+            r = unpack_one(u, &item, err);
         if (r < 0)
             return r;
     }
@@ -192,7 +203,7 @@ int unpack_run(const struct archive_source *source, const char *directory,
                const struct unpack_options *options, struct unpack_result *ret_result,
                struct gfxb_error *err)
 {
-    struct unpack u = {.tree = {.root = -1, .parent = -1}};
+    struct unpack u = {.tree = {.root = -1, .parent = -1}, .cancel = options->cancel};
     struct unpack_result result = {0};
     int r = tree_open(directory, &u.tree, err);
     if (r < 0)

@@ -10,11 +10,14 @@
 
 #include "package/archive_reader.h"
 
+#include <signal.h>
+
 struct unpack_options {
     const struct archive_limits *limits; /* NULL: defaults */
     bool strip_top;   /* where everything is below one directory, leave that directory out */
     bool link_copies; /* replace libx.so and libx.so.1 by links where they are copies of libx.so.1.2
                        */
+    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
 struct unpack_result {
@@ -32,9 +35,9 @@ struct unpack_result {
  * thread of its own and let read wait. Nothing may be believed until the archive's digest is known:
  * unpack into a staging directory.
  *
- * -GFXB_E_ARCHIVE_UNSAFE names the entry; -GFXB_E_DISK_FULL; -EBADMSG damaged or no archive; what
- * the source's read gave. After a failure the directory holds what was written so far: the caller
- * removes it. ret_result may be NULL.
+ * -GFXB_E_ARCHIVE_UNSAFE names the entry; -GFXB_E_DISK_FULL; -GFXB_E_INTERRUPTED; -EBADMSG damaged
+ * or no archive; what the source's read gave. After a failure the directory holds what was written
+ * so far: the caller removes it. ret_result may be NULL.
  */
 int unpack_run(const struct archive_source *source, const char *directory,
                const struct unpack_options *options, struct unpack_result *ret_result,

@@ -4,6 +4,7 @@
 #include "plan/quirk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Of several records of one combination what failed just now counts, else the latest day, and of
  * one day the last. */
@@ -125,6 +126,18 @@ static void settle_usable(struct draft *d, struct draft_choice *dc)
                       dc->choice.package, download);
 }
 
+/* What it means that the model does not fit whole, behind how the choice stands. */
+static void settle_partial(struct draft *d, struct draft_choice *dc)
+{
+    char *CLEAN_FREE reason = dc->choice.reason ? strdup(dc->choice.reason) : NULL;
+    if (!reason || !dc->partial || dc->choice.state == PLAN_REJECTED)
+        return;
+    plan_draft_reason(d, dc,
+                      "%s %zu of the model's %zu layers fit on the GPU, the others compute on the "
+                      "CPU.",
+                      reason, dc->choice.gpu_layers, dc->choice.layers + 1);
+}
+
 void plan_settle_choice(struct draft *d, struct draft_choice *dc)
 {
     plan_quirk_apply(d, dc);
@@ -138,4 +151,5 @@ void plan_settle_choice(struct draft *d, struct draft_choice *dc)
         settle_pass(d, dc, proof);
     else
         settle_failure(d, dc, proof);
+    settle_partial(d, dc);
 }

@@ -43,6 +43,10 @@ json_t *report_json_choice(const struct plan_choice *choice)
     json_object_set_new(object, "evidence", plan_json_evidence(choice));
     json_object_set_new(object, "need_bytes", report_json_bytes(choice->need_bytes));
     json_object_set_new(object, "have_bytes", report_json_bytes(choice->have_bytes));
+    json_object_set_new(object, "host_bytes", report_json_bytes(choice->host_bytes));
+    json_object_set_new(object, "context", report_json_bytes(choice->context));
+    json_object_set_new(object, "gpu_layers", report_json_bytes(choice->gpu_layers));
+    json_object_set_new(object, "layers", report_json_bytes(choice->layers));
     json_object_set_new(object, "env", plan_json_env(choice->env));
     json_object_set_new(object, "args", report_json_strings(choice->args));
     json_object_set_new(object, "warnings", report_json_strings(choice->warning));

@@ -191,9 +191,15 @@ void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_er
 /* The engine answers 500 where the request is at fault: by the beginnings of its sentences (Debian
  * llama-server 0.7.0). */
 static const char *const error_requests_fault[] = {
-    "Failed to parse messages", "Failed to parse tools",  "image input is not supported",
-    "audio input is not",       "vector::_M_range_check", "input (",
-    "Failed to load image",     "[json.exception",
+    "Failed to parse messages",
+    "Failed to parse tool call arguments",
+    "Failed to parse tools",
+    "image input is not supported",
+    "audio input is not",
+    "vector::_M_range_check",
+    "input (",
+    "Failed to load image",
+    "[json.exception",
 };
 
 static int error_engine_status(long status, struct str message)

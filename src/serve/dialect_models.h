@@ -40,6 +40,10 @@ int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_er
 /* The server's places, ready for a pull of this job. */
 struct model_env dialect_model_env(struct serve_job *job);
 
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
+ * here, as far as can be told before it is downloaded? null: it cannot. */
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
+
 /* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
  * file. */
 void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX]);

@@ -1,14 +1,27 @@
 #include "serve/dialect_routes.h"
 
 #include "serve/control.h"
+#include "serve/downloads.h"
+#include "serve/log_ring.h"
+#include "serve/page.h"
 
 static const char routes_type[] = "application/json; charset=utf-8";
 
 /* First match counts. */
 const struct serve_route *const serve_dialects[] = {
-    openai_routes,    ollama_routes,         ollama_model_routes,
-    lemonade_routes,  lemonade_model_routes, metrics_routes,
-    gfxbridge_routes, control_routes,        NULL,
+    page_routes,
+    download_routes,
+    backend_routes,
+    log_routes,
+    openai_routes,
+    ollama_routes,
+    ollama_model_routes,
+    lemonade_routes,
+    lemonade_model_routes,
+    metrics_routes,
+    gfxbridge_routes,
+    control_routes,
+    NULL,
 };
 
 void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error)
@@ -18,7 +31,8 @@ void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *e
 
 void dialect_reply_json(struct serve_exchange *x, int status, json_t *value)
 {
-    char *CLEAN_FREE text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
         serve_reply(x, status, routes_type, str_from(text), NULL);
@@ -35,7 +49,8 @@ void dialect_job_error(struct serve_job *job, const struct gfxb_error *err)
 
 void dialect_job_json(struct serve_job *job, int status, json_t *value)
 {
-    char *CLEAN_FREE text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
         job_reply(job, status, routes_type, str_from(text));

@@ -5,8 +5,11 @@
 #include "serve/server.h"
 #include "serve/work.h"
 
+#include "report/report.h"
+
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 
 enum {
     DOWNLOADS_RUNNING_MAX = 8,
@@ -173,6 +176,14 @@ struct path_request download_path_request(struct download *d)
     return r;
 }
 
+struct model_env download_model_env(const struct download *d)
+{
+    struct model_env env = *serve_model_env(d->list->serve);
+    env.log = &d->log;
+    env.cancel = &d->cancel;
+    return env;
+}
+
 static void download_work(void *context)
 {
     struct download *d = context;
@@ -193,6 +204,8 @@ static void download_done(void *context)
         d->state = DOWNLOAD_ERROR;
     if (d->removing)
         downloads_drop(list, d);
+    if (list->serve->draining)
+        server_check_drained(list->serve);
 }
 
 /* ---- the list ---- */

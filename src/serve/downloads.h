@@ -6,6 +6,7 @@
 #ifndef SERVE_DOWNLOADS_H
 #define SERVE_DOWNLOADS_H
 
+#include "model/model.h"
 #include "serve/serve.h"
 
 #include <jansson.h>
@@ -38,6 +39,9 @@ struct download_work {
  * /v1/downloads about it. */
 void downloads_begin(struct serve_exchange *x, const struct download_work *work);
 
+/* Begin to pull a model, whose name dialect_name_ok takes. */
+void downloads_start_pull(struct serve_exchange *x, const char *name);
+
 /* ---- for the work itself, from its own thread ---- */
 
 struct download_progress {
@@ -55,5 +59,7 @@ void download_tell(struct download *d, const struct download_progress *progress)
 void download_set_result(struct download *d, json_t *result);
 /* The server's request for a path, with this download's log, progress and cancel. */
 struct path_request download_path_request(struct download *d);
+/* The server's places of models, likewise but for the progress. */
+struct model_env download_model_env(const struct download *d);
 
 #endif

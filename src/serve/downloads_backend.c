@@ -3,6 +3,10 @@
 #include "serve/dialect_routes.h"
 #include "serve/downloads.h"
 
+#include "report/report.h"
+
+#include <stdio.h>
+
 #include <errno.h>
 
 #define BACKEND_ENGINE "llamacpp:"

@@ -1,5 +1,6 @@
 /* lemonade_models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
 #include "serve/dialect_models.h"
+#include "serve/downloads.h"
 #include "serve/lemonade.h"
 
 #include "report/report.h"
@@ -58,8 +59,19 @@ static json_t *models_full_entry(const struct dialect_model *m)
     return entry;
 }
 
+static json_t *models_known_entry(const struct machine *machine, const struct model_known *k)
+{
+    json_t *entry = models_entry(report_json_str(k->name), report_json_str(k->repository),
+                                 k->labels, k->bytes, 0, false);
+    /* ours */
+    json_object_set_new(entry, "task", json_string(model_task_name(k->task)));
+    json_object_set_new(entry, "licence", report_json_str(k->licence));
+    json_object_set_new(entry, "fit", dialect_fit_json(machine, k->bytes));
+    return entry;
+}
+
 /* Rows of the short list that are not here. */
-static int models_add_known(json_t *array, struct gfxb_error *err)
+static int models_add_known(const struct machine *machine, json_t *array, struct gfxb_error *err)
 {
     struct model_knowns knowns;
     size_t here = json_array_size(array);
@@ -72,9 +84,7 @@ static int models_add_known(json_t *array, struct gfxb_error *err)
             listed = str_eq_nocase(str_from(json_string_value(id)), k->name);
         }
         if (!listed)
-            json_array_append_new(array, models_entry(report_json_str(k->name),
-                                                      report_json_str(k->repository), k->labels,
-                                                      k->bytes, 0, false));
+            json_array_append_new(array, models_known_entry(machine, k));
     }
     if (code == 0)
         model_knowns_done(&knowns);
@@ -94,7 +104,7 @@ static void models_list_job(struct serve_job *job, void *context)
         dialect_models_done(&models);
     }
     if (code == 0 && context)
-        code = models_add_known(array, &err);
+        code = models_add_known(serve_model_env(job_serve(job))->machine, array, &err);
     if (code == 0) {
         dialect_job_json(job, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
         return;
@@ -141,6 +151,7 @@ static void models_one(struct serve_exchange *x)
 struct models_wish {
     char name[DIALECT_NAME_SIZE];
     bool stream;
+    bool subscribe; /* false: it is pulled whether or not the client stays */
 };
 
 static int models_read(struct serve_exchange *x, struct models_wish *wish,
@@ -154,6 +165,8 @@ static int models_read(struct serve_exchange *x, struct models_wish *wish,
         code = dialect_fail_at(error, "model_name", "'model_name' is required");
     if (code == 0)
         code = dialect_body_flag(&body, "stream", false, &wish->stream, error);
+    if (code == 0)
+        code = dialect_body_flag(&body, "subscribe", true, &wish->subscribe, error);
     return code;
 }
 
@@ -209,11 +222,14 @@ static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *
     struct dialect_error error;
     struct models_wish *wish = calloc(1, sizeof(*wish));
     int code = wish ? models_read(x, wish, &error) : dialect_fail(&error, 500, "out of memory");
-    if (code == 0) {
+    if (code == 0 && (wish->subscribe || fn != models_pull_job)) {
         serve_job(x, fn, wish, free);
         return;
     }
-    dialect_reply_error(x, &error);
+    if (code == 0)
+        downloads_start_pull(x, wish->name);
+    else
+        dialect_reply_error(x, &error);
     free(wish);
 }
 

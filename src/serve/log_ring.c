@@ -3,6 +3,8 @@
 #include "serve/dialect_routes.h"
 #include "serve/server.h"
 
+#include "report/report.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
@@ -69,6 +71,11 @@ const struct log *log_ring_log(const struct log_ring *ring)
     return &ring->log;
 }
 
+struct log_ring *log_ring_of(const struct log *log)
+{
+    return log && log->write == log_ring_write ? log->context : NULL;
+}
+
 static const char *const log_ring_levels[] = {
     [LOG_DEBUG] = "debug",
     [LOG_INFO] = "info",
@@ -95,14 +102,19 @@ static json_t *log_ring_json(struct log_ring *ring, uint64_t after)
 
 static void log_ring_get(struct serve_exchange *x)
 {
+    struct log_ring *ring = log_ring_of(serve_of(x)->config.log);
     char text[24] = "";
     uint64_t after = 0;
+    if (!ring) {
+        serve_fail(x, 404, NULL, NULL, "This server keeps no log.");
+        return;
+    }
     if (dialect_query(serve_request(x)->query, "after", text, sizeof(text)) &&
         str_to_u64(str_from(text), 10, &after) < 0) {
         serve_fail(x, 400, NULL, "after", "after is the number of the last line that you have.");
         return;
     }
-    dialect_reply_json(x, 200, log_ring_json(serve_of(x)->ring, after));
+    dialect_reply_json(x, 200, log_ring_json(ring, after));
 }
 
 const struct serve_route log_routes[] = {

@@ -57,9 +57,10 @@ int loop_post(struct loop *loop, void (*fn)(void *context), void *context)
     pthread_mutex_lock(&loop->lock);
     *loop->last_call = call;
     loop->last_call = &call->next;
-    pthread_mutex_unlock(&loop->lock);
+    /* Within the lock: the call may be the loop's last one, and the loop gone behind it. */
     while (write(loop->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
+    pthread_mutex_unlock(&loop->lock);
     return 0;
 }
 

@@ -93,10 +93,11 @@ static void ollama_loaded(struct serve_exchange *x, const struct gfxb_error *why
 
 static void ollama_empty(struct serve_exchange *x, const struct ollama_call *call)
 {
-    struct gfxb_error why;
     if (call->keep_alive == 0) {
+        struct str name = str_from(call->model);
         /* Ollama says the same of a model that was not loaded. */
-        serve_unload(serve_of(x), str_from(call->model), &why);
+        if (serve_unload(serve_of(x), name, NULL) < 0 && str_ends(name, STR(":latest")))
+            serve_unload(serve_of(x), (struct str){name.p, name.n - 7}, NULL);
         ollama_reply_empty(x, call, "unload");
         return;
     }

@@ -233,19 +233,18 @@ static int answer_finish(struct serve_filter *f)
 
 /* ---- events ---- */
 
-static int answer_keep(json_t **kept, const json_t *value)
+static void answer_keep(json_t **kept, const json_t *value)
 {
     if (value) {
         json_decref(*kept);
         *kept = json_incref((json_t *)value);
     }
-    return 0;
 }
 
 static int answer_take_chunk(struct serve_filter *f, const struct ollama_chunk *c)
 {
-    struct str text = str_from(c->text);
-    struct str thinking = f->about.hide_thinking ? STR_NONE : str_from(c->thinking);
+    struct str text = c->text;
+    struct str thinking = f->about.hide_thinking ? STR_NONE : c->thinking;
     int code = c->calls ? answer_take_calls(f, c->calls) : 0;
     answer_keep(&f->timings, c->timings);
     answer_keep(&f->usage, c->usage);

@@ -2,10 +2,9 @@
 
 #include <errno.h>
 
-static const char *chunk_text(const json_t *value)
+static struct str chunk_text(const json_t *value)
 {
-    const char *text = json_string_value(value);
-    return text ? text : "";
+    return (struct str){json_string_value(value), json_string_length(value)};
 }
 
 /* {"choices":[{"delta":{...}}]} of chats, {"choices":[{"text":...}]} of completions. */
@@ -33,8 +32,8 @@ static void chunk_take_own(struct ollama_chunk *c)
 
 int ollama_chunk_read(struct str field, struct str value, struct ollama_chunk *ret)
 {
-    *ret = (struct ollama_chunk){.text = "", .thinking = ""};
-    ret->root = json_loadb(value.p ? value.p : "", value.n, 0, NULL);
+    *ret = (struct ollama_chunk){.text = STR_NONE};
+    ret->root = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(ret->root)) {
         ollama_chunk_done(ret);
         return -EBADMSG;
@@ -53,5 +52,5 @@ int ollama_chunk_read(struct str field, struct str value, struct ollama_chunk *r
 void ollama_chunk_done(struct ollama_chunk *chunk)
 {
     json_decref(chunk->root);
-    *chunk = (struct ollama_chunk){.text = "", .thinking = ""};
+    *chunk = (struct ollama_chunk){.text = STR_NONE};
 }

@@ -10,14 +10,13 @@
 /* Everything is lent by root, which ollama_chunk_done releases. */
 struct ollama_chunk {
     json_t *root;
-    const char *text;       /* "" none */
-    const char *thinking;   /* "" none */
-    const json_t *calls;    /* delta.tool_calls; NULL none */
-    const json_t *logprobs; /* an array; NULL none */
-    const char *finish;     /* "stop", "length" ...; NULL: not yet */
-    const json_t *timings;  /* NULL none */
-    const json_t *usage;    /* NULL none */
-    const json_t *error;    /* what went wrong; NULL nothing */
+    struct str text, thinking; /* empty: none; may hold NUL bytes */
+    const json_t *calls;       /* delta.tool_calls; NULL none */
+    const json_t *logprobs;    /* an array; NULL none */
+    const char *finish;        /* "stop", "length" ...; NULL: not yet */
+    const json_t *timings;     /* NULL none */
+    const json_t *usage;       /* NULL none */
+    const json_t *error;       /* what went wrong; NULL nothing */
 };
 
 /* -EBADMSG: not JSON of an object. */

@@ -1,5 +1,7 @@
 #include "serve/page.h"
 
+#include <stdio.h>
+
 /*
  * Everything comes from here and nothing is written into the page as code: no inline script or
  * style, no frame around it, and no way from a text to an element except through the DOM.
@@ -37,7 +39,7 @@
     X("markdown.js", PAGE_SCRIPT, markdown_js)                                                     \
     X("models.js", PAGE_SCRIPT, models_js)                                                         \
     X("plot.js", PAGE_SCRIPT, plot_js)                                                             \
-    X("theme.js", PAGE_SCRIPT, theme_js)                                                           \
+    X("start.js", PAGE_SCRIPT, start_js)                                                           \
     X("words.js", PAGE_SCRIPT, words_js)
 
 #define PAGE_DECLARE(name, type, symbol)                                                           \

@@ -127,13 +127,13 @@ void pool_model_serve(struct pool_model *m)
     }
     if (m->reload || m->state != POOL_STATE_READY)
         return;
-    if (m->suspect_until > loop_now(s->loop)) {
-        loop_timer_set(s->loop, &m->timer, m->suspect_until - loop_now(s->loop));
-        return;
-    }
     while (m->state == POOL_STATE_READY && m->lane && m->first &&
            (m->first->load_only || m->active < s->config.engine_requests)) {
         struct pool_waiter *w = m->first;
+        if (m->suspect_until > loop_now(s->loop)) { /* perhaps by what the last ready() found */
+            loop_timer_set(s->loop, &m->timer, m->suspect_until - loop_now(s->loop));
+            return;
+        }
         pool_take(w);
         m->used_at = loop_now(s->loop);
         if (!w->load_only) {

@@ -116,7 +116,9 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
     struct buf out = BUF_INIT(65536);
     r->status = status;
     if (!r->began) {
-        exchange_fail(x, status, gfxb_code_name(why->code), NULL, why->text);
+        struct dialect_error error;
+        dialect_error_from(why, &error); /* the code that clients know */
+        exchange_fail(x, status, error.code, NULL, why->text);
         relay_finish(r);
         return;
     }
@@ -293,6 +295,8 @@ static void relay_on_broken(void *owner, int code)
     struct gfxb_error err;
     r->upstream = NULL;
     buf_clear(&r->held);
+    if (code == -ECONNREFUSED) /* dead before it was asked: this request was not what killed it */
+        r->waiter.attempts--;
     if (relay_can_again(r) && code != -ENOMEM) {
         if (r->fed)
             r->ask.ops->reset(r->ask.filter);

@@ -1,8 +1,10 @@
 #include "serve/server.h"
 
+#include "serve/log_ring.h"
+
 #include "serve/control.h"
 #include "serve/notify.h"
-#include "serve/pool_walk.h"
+#include "serve/pool_supervisor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,7 +109,7 @@ static void server_stopped(void *context)
 
 void server_check_drained(struct serve *s)
 {
-    if (s->ending || s->idle.n || s->busy.n || jobs_count(s->jobs))
+    if (s->ending || s->idle.n || s->busy.n || jobs_count(s->jobs) || downloads_count(s->downloads))
         return;
     s->ending = true;
     loop_timer_clear(s->loop, &s->drain);
@@ -136,6 +138,7 @@ void server_drain(struct serve *s)
     log_at(s->config.log, LOG_INFO, "ending: %zu answers are under way", s->busy.n);
     listen_close(s);
     jobs_cancel(s->jobs);
+    downloads_cancel(s->downloads);
     loop_timer_set(s->loop, &s->drain, s->config.drain_ms);
     while (s->idle.first)
         connection_close(s->idle.first);
@@ -228,6 +231,8 @@ static int server_set_up(struct serve *s, const struct pool_engines *engines,
     if (result == 0)
         result = jobs_new(s, &s->jobs, err);
     if (result == 0)
+        result = downloads_new(s, &s->downloads, err);
+    if (result == 0)
         result = pool_new(s, engines, &s->pool, err);
     if (result == 0)
         result = server_catch_signals(s, err);
@@ -243,6 +248,7 @@ static void server_free(struct serve *s)
     if (s->loop)
         listen_close(s);
     pool_free(s->pool);
+    downloads_free(s->downloads);
     jobs_free(s->jobs);
     guard_free(s->guard);
     if (s->loop && s->signals.fd >= 0)
@@ -279,8 +285,21 @@ int server_run(const struct serve_config *config, const struct pool_engines *eng
     return result;
 }
 
+/* What is logged on the way goes to the ring too, whoever of us logs it. */
 int serve_run(const struct serve_config *config, struct gfxb_error *err)
 {
-    struct pool_engines engines = pool_walk_engines(config);
-    return server_run(config, &engines, err);
+    struct log_ring *ring = NULL;
+    struct serve_config own = *config;
+    struct path_request path = *config->path;
+    struct model_env models = *config->models;
+    int result = log_ring_new(config->log, &ring, err);
+    if (result < 0)
+        return result;
+    own.log = path.log = models.log = log_ring_log(ring);
+    own.path = &path;
+    own.models = &models;
+    struct pool_engines engines = pool_supervisor_engines(&own);
+    result = server_run(&own, &engines, err);
+    log_ring_free(ring);
+    return result;
 }

@@ -3,6 +3,7 @@
 #define SERVE_SERVER_H
 
 #include "serve/connection.h"
+#include "serve/downloads.h"
 #include "serve/guard.h"
 #include "serve/jobs.h"
 #include "serve/listen.h"
@@ -25,6 +26,7 @@ struct serve {
     struct guard *guard;
     struct pool *pool;
     struct jobs *jobs;
+    struct downloads *downloads;
     struct listener listener[SERVER_LISTENERS];
     size_t n_listeners;
     struct server_list idle, busy;

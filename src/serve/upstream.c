@@ -45,6 +45,8 @@ struct upstream_lane {
     struct sockaddr_un address;
     char *key;
     struct upstream *idle; /* the latest first */
+    size_t n;              /* connections, whatever they do */
+    bool closing;          /* goes with the last of them: one may be in the middle of its turn */
     char scratch[UPSTREAM_SCRATCH];
 };
 
@@ -78,25 +80,26 @@ static void upstream_unlink(struct upstream *u)
     u->next = u->previous = NULL;
 }
 
+static void upstream_lane_end(struct upstream_lane *lane)
+{
+    if (!lane->closing || lane->n)
+        return;
+    free(lane->key);
+    free(lane);
+}
+
 static void upstream_free(struct upstream *u)
 {
+    struct upstream_lane *lane = u->lane;
     if (u->phase == UPSTREAM_IDLE)
         upstream_unlink(u);
-    loop_timer_clear(u->lane->loop, &u->timer);
-    loop_close(u->lane->loop, &u->source);
+    loop_timer_clear(lane->loop, &u->timer);
+    loop_close(lane->loop, &u->source);
+    lane->n--;
+    upstream_lane_end(lane);
     buf_done(&u->ask);
     buf_done(&u->head);
     free(u);
-}
-
-void upstream_lane_free(struct upstream_lane *lane)
-{
-    if (!lane)
-        return;
-    while (lane->idle)
-        upstream_free(lane->idle);
-    free(lane->key);
-    free(lane);
 }
 
 void upstream_cancel(struct upstream *u)
@@ -104,6 +107,20 @@ void upstream_cancel(struct upstream *u)
     u->dead = true;
     if (!u->running)
         upstream_free(u);
+}
+
+void upstream_lane_free(struct upstream_lane *lane)
+{
+    if (!lane)
+        return;
+    while (lane->idle) {
+        struct upstream *u = lane->idle;
+        upstream_unlink(u);
+        u->phase = UPSTREAM_CONNECTING;
+        upstream_cancel(u);
+    }
+    lane->closing = true;
+    upstream_lane_end(lane);
 }
 
 /* ---- the connection ---- */
@@ -380,9 +397,10 @@ static void upstream_reuse(struct upstream *u, const struct upstream_request *re
 /* The first turn is the loop's: nothing is told before the owner has got it. */
 static void upstream_begin(struct upstream *u)
 {
+    bool running = u->running; /* one that has just become idle may be in the middle of its turn */
     u->running = true;
     upstream_send(u);
-    u->running = false;
+    u->running = running;
 }
 
 int upstream_start(struct upstream_lane *lane, const struct upstream_request *request,
@@ -396,6 +414,7 @@ int upstream_start(struct upstream_lane *lane, const struct upstream_request *re
         if (!u)
             return -ENOMEM;
         u->lane = lane;
+        lane->n++;
         u->source = (struct loop_source){-1, upstream_ready};
         u->timer.due = upstream_due;
         u->request = *request;

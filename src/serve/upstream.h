@@ -33,7 +33,8 @@ struct upstream_request {
 
 int upstream_lane_new(struct loop *loop, const char *socket, const char *key,
                       struct upstream_lane **ret_lane);
-/* Only once no request is under way. NULL is fine. */
+/* Only once no request is under way; one that is just being told its end counts as ended. NULL is
+ * fine. */
 void upstream_lane_free(struct upstream_lane *lane);
 
 /* 0 and a request under way, or -ENOMEM. What goes wrong later is told by broken. */

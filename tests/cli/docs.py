@@ -48,6 +48,20 @@ def every_command_has_a_page():
     assert pages == commands(), set(pages) ^ set(commands())
 
 
+def every_route_is_written_down():
+    """The rows of the tables of routes, each in a table of docs/http.md with its method."""
+    folder, routes = os.path.join(SOURCE, "src", "serve"), set()
+    for name in os.listdir(folder):
+        if name.endswith(".c"):
+            routes |= set(re.findall(r'\{SERVE_(GET|POST|DELETE), "([^"]+)"', read("src", "serve", name)))
+    assert len(routes) > 40, routes
+    lines = [line.split("|") for line in read("docs", "http.md").splitlines() if line.startswith("| ")]
+    written = {(cells[1].strip(), path) for cells in lines if len(cells) > 3
+               for path in re.findall(r"`([^`?]+)`", cells[2])}
+    missing = {(method, path.replace("*", "NAME")) for method, path in routes} - written
+    assert not missing, missing
+
+
 def version_is_one():
     version = call("--version").stdout.split()[1]
     assert re.search(rf"version: '{re.escape(version)}'", read("meson.build")), version
@@ -76,6 +90,7 @@ tap.run([
     ("every command has its own --help", every_command_has_help),
     ("every command has a manual page", every_command_has_a_page),
     ("README names every command", readme_names_every_command),
+    ("docs/http.md has every route", every_route_is_written_down),
     ("one version everywhere", version_is_one),
     ("README's support table is the one of data/", support_table_is_current),
     ("no dead links in the documents", no_dead_links),

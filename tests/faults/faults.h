@@ -78,6 +78,9 @@ void stage_done(struct stage *s);
  * packages.tsv. Its directory, to be freed. */
 char *stage_install(const struct stage *s, const char *id, enum plan_backend backend,
                     const struct fault *fault);
+/* From the next start on it behaves like this. dir: as stage_install returned it. */
+void stage_behave(const struct stage *s, const char *dir, enum plan_backend backend,
+                  const struct fault *fault);
 /* The same outside of the store, to be lent to an engine_spec; strings are lent by dir. */
 struct package stage_package(const char *dir);
 
@@ -98,6 +101,24 @@ extern const struct engine_deadlines stage_deadlines;
 int stage_start(const struct stage *s, const struct fault *fault, bool unconfined,
                 const volatile sig_atomic_t *cancel, struct engine **ret_engine,
                 struct gfxb_error *err);
+
+/* A captured machine (NULL: rx7900xtx-raphael) with a stage. */
+struct world {
+    struct stage stage;
+    struct gfx_tables *tables;
+    struct root *root;
+    struct machine *machine;
+    struct path_request request;
+    size_t descriptors;
+};
+
+struct world world_new(const char *machine, int backend, uint64_t need_bytes);
+/* Everything has ended and is cleared away. */
+void world_done(struct world *w);
+void world_install(const struct world *w, const char *id, enum plan_backend backend,
+                   const struct fault *f);
+/* As on a computer where the backend has been used before. */
+void world_prove(const struct world *w, enum plan_backend backend);
 
 int stage_set_up(void **state);
 int stage_tear_down(void **state);

@@ -104,6 +104,13 @@ static void stage_write_behaviour(const char *dir, const char *elsewhere, enum p
     stage_write(dir, "answers", buf_view(&answers));
 }
 
+void stage_behave(const struct stage *s, const char *dir, enum plan_backend backend,
+                  const struct fault *fault)
+{
+    char *CLEAN_FREE elsewhere = stage_join(s->data, "elsewhere/lib");
+    stage_write_behaviour(dir, elsewhere, backend, fault);
+}
+
 char *stage_install(const struct stage *s, const char *id, enum plan_backend backend,
                     const struct fault *fault)
 {
@@ -119,7 +126,7 @@ char *stage_install(const struct stage *s, const char *id, enum plan_backend bac
     stage_make(dir, "lib");
     stage_make_library(dir, "lib/libamdhip64.so.7");
     stage_make_library(dir, "lib/librocblas.so.5");
-    stage_write_behaviour(dir, elsewhere, backend, fault);
+    stage_behave(s, dir, backend, fault);
     buf_addf(&manifest,
              "gfxbridge-package 1\nid %s\nprovider %s\nbackend %s\ndigest %s\nversion 1\n"
              "executable %s\nlibrary-path %s\nbackend-dir .\nbytes 1\ninstalled %u\n",

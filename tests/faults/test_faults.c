@@ -10,56 +10,6 @@
 #define FIRST_ROCM  "llamacpp-rocm-gfx110X-linux"
 #define SECOND_ROCM "debian-rocm"
 
-/* A captured machine and the tables, read once. */
-static struct gfx_tables *tables;
-
-struct world {
-    struct stage stage;
-    struct root *root;
-    struct machine *machine;
-    struct path_request request;
-    size_t descriptors;
-};
-
-static struct world world_new(const char *machine, int backend, uint64_t need_bytes)
-{
-    struct world w = {.descriptors = stage_count_in("/proc/self/fd", "")};
-    struct gfxb_error err = {.text = ""};
-    char path[512];
-    snprintf(path, sizeof(path), "%s/tests/machines/%s.machine", stage_source(),
-             machine ? machine : "rx7900xtx-raphael");
-    if (root_new(path, &w.root, &err) < 0 || machine_new(w.root, tables, &w.machine, &err) < 0)
-        fail_msg("%s", err.text);
-    w.stage = stage_new();
-    w.request = (struct path_request){
-        .machine = w.machine,
-        .tables = tables,
-        .root = w.root,
-        .wish = {.backend = backend, .no_network = true, .need_bytes = need_bytes},
-        .data_dir = w.stage.data,
-        .runtime_dir = w.stage.run,
-        .deadlines = stage_deadlines,
-    };
-    return w;
-}
-
-/* Everything has ended and is cleared away. */
-static void world_done(struct world *w)
-{
-    assert_int_equal(stage_count_engines(&w->stage), 0);
-    assert_int_equal(stage_count_in(w->stage.run, "engine-"), 0);
-    stage_done(&w->stage);
-    machine_free(w->machine);
-    root_free(w->root);
-    assert_int_equal(stage_count_in("/proc/self/fd", ""), w->descriptors);
-}
-
-static void install(const struct world *w, const char *id, enum plan_backend backend,
-                    const struct fault *f)
-{
-    char *CLEAN_FREE dir = stage_install(&w->stage, id, backend, f);
-}
-
 /* The choice of this package, else the backend's first: where no card is seen it names none. */
 static const struct plan_choice *find(const struct plan *plan, const char *package,
                                       enum plan_backend backend)
@@ -129,18 +79,6 @@ static int fault_end(const struct fault *f)
                                                 : PLAN_CPU;
 }
 
-/* Measure the CPU first, as on a computer that has been used before: rung E5 compares with it. */
-static void prove_cpu(const struct world *w)
-{
-    struct path_request request = w->request;
-    struct path path;
-    struct gfxb_error err = {.text = ""};
-    request.wish.backend = PLAN_CPU;
-    if (path_walk(&request, &path, &err) < 0)
-        fail_msg("%s", err.text);
-    path_done(&path);
-}
-
 static void a_fault_ends_on_the_best_choice_that_works(void **state)
 {
     const struct fault *f = *state;
@@ -153,14 +91,14 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
     struct gfxb_error err = {.text = ""};
     struct path path;
     if (f->backend == PLAN_ROCM)
-        install(&w, package, PLAN_ROCM, f);
+        world_install(&w, package, PLAN_ROCM, f);
     if (!cpu)
-        install(&w, "debian-vulkan", software ? PLAN_VULKAN_SOFTWARE : PLAN_VULKAN, f);
-    install(&w, cpu ? "ggml-cpu-linux-x86_64" : "debian-cpu", PLAN_CPU, NULL);
+        world_install(&w, "debian-vulkan", software ? PLAN_VULKAN_SOFTWARE : PLAN_VULKAN, f);
+    world_install(&w, cpu ? "ggml-cpu-linux-x86_64" : "debian-cpu", PLAN_CPU, NULL);
     if (!software)
-        prove_cpu(&w);
+        world_prove(&w, PLAN_CPU);
     if (cpu) {
-        install(&w, "debian-cpu", PLAN_CPU, f);
+        world_install(&w, "debian-cpu", PLAN_CPU, f);
         assert_int_equal(engine_proofs_remove(w.stage.data, NULL, NULL), 0);
     }
     int result = path_walk(&w.request, &path, &err), end = fault_end(f);
@@ -208,11 +146,11 @@ static void after_one_rocm_package_comes_the_other(void **state)
     struct world w = world_new(NULL, -1, 0);
     struct path path;
     (void)state;
-    install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
-    install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
-    install(&w, "debian-vulkan", PLAN_VULKAN, NULL);
-    install(&w, "debian-cpu", PLAN_CPU, NULL);
-    prove_cpu(&w);
+    world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
+    world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
+    world_install(&w, "debian-vulkan", PLAN_VULKAN, NULL);
+    world_install(&w, "debian-cpu", PLAN_CPU, NULL);
+    world_prove(&w, PLAN_CPU);
     walk(&w, &path);
     assert_int_equal(path.running->backend, PLAN_ROCM);
     assert_string_equal(path.running->package, SECOND_ROCM);
@@ -226,11 +164,11 @@ static void every_gpu_path_fails_and_the_cpu_answers(void **state)
     struct world w = world_new(NULL, -1, 0);
     struct path path;
     (void)state;
-    install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
-    install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
-    install(&w, "debian-vulkan", PLAN_VULKAN, &lies_on_vulkan);
-    install(&w, "debian-cpu", PLAN_CPU, NULL);
-    prove_cpu(&w);
+    world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
+    world_install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
+    world_install(&w, "debian-vulkan", PLAN_VULKAN, &lies_on_vulkan);
+    world_install(&w, "debian-cpu", PLAN_CPU, NULL);
+    world_prove(&w, PLAN_CPU);
     walk(&w, &path);
     check_place(&hangs, &path, PLAN_CPU);
     assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
@@ -247,7 +185,7 @@ static void nothing_works_and_one_sentence_says_so(void **state)
     struct gfxb_error err = {.text = ""};
     struct path path;
     (void)state;
-    install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
+    world_install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
     assert_int_equal(path_walk(&w.request, &path, &err), -GFXB_E_ENGINE_CRASH);
     assert_null(path.engine);
     assert_true(str_starts(str_from(err.text), STR("no backend can be used here: ")));
@@ -262,13 +200,13 @@ static void a_new_package_that_fails_leaves_the_proven_one(void **state)
     struct world w = world_new(NULL, -1, 0);
     struct path path;
     (void)state;
-    install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
-    install(&w, "debian-cpu", PLAN_CPU, NULL);
-    prove_cpu(&w);
+    world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
+    world_install(&w, "debian-cpu", PLAN_CPU, NULL);
+    world_prove(&w, PLAN_CPU);
     walk(&w, &path);
     assert_string_equal(path.running->package, SECOND_ROCM);
     path_done(&path);
-    install(&w, FIRST_ROCM, PLAN_ROCM, &lies);
+    world_install(&w, FIRST_ROCM, PLAN_ROCM, &lies);
     walk(&w, &path);
     assert_int_equal(path.running->backend, PLAN_ROCM);
     assert_string_equal(path.running->package, SECOND_ROCM);
@@ -329,18 +267,6 @@ static void a_set_is_proven_by_its_members(void **state)
     stage_done(&s);
 }
 
-static int set_up(void **state)
-{
-    int code = stage_set_up(state);
-    return code < 0 ? code : gfx_tables_new(NULL, &tables, NULL);
-}
-
-static int tear_down(void **state)
-{
-    gfx_tables_free(tables);
-    return stage_tear_down(state);
-}
-
 #define CASES_MAX 160
 
 int main(void)
@@ -363,5 +289,5 @@ int main(void)
                                          .initial_state = (void *)(uintptr_t)&sets[i]};
     for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]) && n < CASES_MAX; i++)
         tests[n++] = chains[i];
-    return _cmocka_run_group_tests("faults", tests, n, set_up, tear_down);
+    return _cmocka_run_group_tests("faults", tests, n, stage_set_up, stage_tear_down);
 }

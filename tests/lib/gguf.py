@@ -71,11 +71,10 @@ class File:
             elements = 1
             for dim in dims:
                 elements *= dim
-            assert dims[0] % block == 0, name
             sizes.append(elements // block * size)
             out.append(string(name) + struct.pack("<I", len(dims)) +
                        b"".join(struct.pack("<q", dim) for dim in dims) +
-                       struct.pack("<IQ", number, at))
+                       struct.pack("<IQ", number, at % (1 << 64)))
             at = self.pad(at + sizes[-1])
         return b"".join(out), sizes
 
@@ -166,13 +165,13 @@ def norms(f, i, width, *names):
 
 
 def dense():
-    """As Qwen1.5-0.5B: every head has keys and values of its own."""
-    f = start("qwen2", layers=24, width=1024, context=32768, heads=16, heads_kv=16, ff=2816,
+    """As Qwen1.5-0.5B with fewer layers: every head has keys and values of its own."""
+    f = start("qwen2", layers=6, width=1024, context=32768, heads=16, heads_kv=16, ff=2816,
               vocabulary=151936)
     f.own(attention__layer_norm_rms_epsilon=1e-6, rope__freq_base=1e6)
     f.tensor("output_norm.weight", 1024)
     f.tensor("output.weight", 1024, 151936, type=Q6_K)
-    for i in range(24):
+    for i in range(6):
         norms(f, i, 1024, "attn_norm", "ffn_norm")
         attention(f, i, 1024, 16, 16, 64, bias=True)
         mlp(f, i, 1024, 2816)
@@ -180,13 +179,14 @@ def dense():
 
 
 def grouped():
-    """As Llama-3.2-1B: four heads share keys and values; output is the embeddings."""
-    f = start("llama", layers=16, width=2048, context=131072, heads=32, heads_kv=8, ff=8192,
+    """As Llama-3.2-1B with fewer layers: four heads share keys and values; output is the
+    embeddings."""
+    f = start("llama", layers=5, width=2048, context=131072, heads=32, heads_kv=8, ff=8192,
               vocabulary=128256)
     f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=5e5, rope__dimension_count=64,
           vocab_size=128256)
     f.tensor("output_norm.weight", 2048)
-    for i in range(16):
+    for i in range(5):
         norms(f, i, 2048, "attn_norm", "ffn_norm")
         attention(f, i, 2048, 32, 8, 64)
         mlp(f, i, 2048, 8192)
@@ -195,13 +195,13 @@ def grouped():
 
 def mixture():
     """As Qwen3-30B-A3B with fewer layers and experts."""
-    f = start("qwen3moe", layers=8, width=2048, context=40960, heads=32, heads_kv=4, ff=6144,
+    f = start("qwen3moe", layers=4, width=2048, context=40960, heads=32, heads_kv=4, ff=6144,
               vocabulary=151936, head=128)
     f.own(attention__layer_norm_rms_epsilon=1e-6, rope__freq_base=1e6, expert_count=32,
           expert_used_count=8, expert_feed_forward_length=768)
     f.tensor("output_norm.weight", 2048)
     f.tensor("output.weight", 2048, 151936, type=Q6_K)
-    for i in range(8):
+    for i in range(4):
         norms(f, i, 2048, "attn_norm", "ffn_norm")
         attention(f, i, 2048, 32, 4, 128, norms=True)
         experts(f, i, 2048, 768, 32)
@@ -209,13 +209,13 @@ def mixture():
 
 
 def window():
-    """As gemma-3-1b: five layers of six see a window of 512."""
-    f = start("gemma3", layers=26, width=1152, context=32768, heads=4, heads_kv=1, ff=6912,
+    """As gemma-3-1b with fewer layers: five of six see a window of 512."""
+    f = start("gemma3", layers=12, width=1152, context=32768, heads=4, heads_kv=1, ff=6912,
               vocabulary=262144, head=256)
     f.own(attention__layer_norm_rms_epsilon=1e-6, rope__freq_base=1e6,
           attention__sliding_window=512)
     f.tensor("output_norm.weight", 1152)
-    for i in range(26):
+    for i in range(12):
         norms(f, i, 1152, "attn_norm", "ffn_norm", "post_attention_norm", "post_ffw_norm")
         attention(f, i, 1152, 4, 1, 256, norms=True, type=Q8_0)
         mlp(f, i, 1152, 6912, type=Q8_0)
@@ -224,7 +224,7 @@ def window():
 
 def latent():
     """As GLM-4.7-Flash with fewer layers and experts: compressed keys, no values."""
-    width, heads, layers, ff = 2048, 20, 8, 1536
+    width, heads, layers, ff = 2048, 20, 4, 1536
     f = start("deepseek2", layers=layers, width=width, context=202752, heads=heads, heads_kv=1,
               ff=10240, vocabulary=154880)
     f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=1e6, rope__dimension_count=64,
@@ -259,8 +259,8 @@ def latent():
 
 
 def hybrid():
-    """As granite-4.0-h-1b: Mamba-2 layers with a state, every tenth layer with attention."""
-    width, layers, heads, inner, state, groups, ssm_heads = 1536, 20, 12, 3072, 128, 1, 48
+    """As granite-4.0-h-1b with fewer layers: Mamba-2 layers with a state, every tenth layer with attention."""
+    width, layers, heads, inner, state, groups, ssm_heads = 1536, 10, 12, 3072, 128, 1, 48
     f = start("granitehybrid", layers=layers, width=width, context=131072, heads=heads,
               heads_kv=4, ff=4096, vocabulary=100352)
     kv = [4 if i % 10 == 5 else 0 for i in range(layers)]
@@ -315,13 +315,13 @@ def embedding():
 
 
 def vision():
-    """As Qwen2-VL-2B, the part that reads; projector() is the part that sees."""
-    f = start("qwen2vl", layers=28, width=1536, context=32768, heads=12, heads_kv=2, ff=8960,
+    """As Qwen2-VL-2B with fewer layers, the part that reads; projector() is the part that sees."""
+    f = start("qwen2vl", layers=5, width=1536, context=32768, heads=12, heads_kv=2, ff=8960,
               vocabulary=151936)
     f.own(attention__layer_norm_rms_epsilon=1e-6, rope__freq_base=1e6,
           rope__dimension_sections=Array(I32, [16, 24, 24, 0]))
     f.tensor("output_norm.weight", 1536)
-    for i in range(28):
+    for i in range(5):
         norms(f, i, 1536, "attn_norm", "ffn_norm")
         attention(f, i, 1536, 12, 2, 128, bias=True)
         mlp(f, i, 1536, 8960)
@@ -331,7 +331,7 @@ def vision():
 def projector():
     """The part of Qwen2-VL that turns pictures into embeddings of 1536, with fewer layers."""
     f = File("clip")
-    width, ff, layers = 1280, 5120, 8
+    width, ff, layers = 1280, 5120, 2
     f.keys.update({
         "general.type": (STRING, "mmproj"), "clip.has_vision_encoder": (BOOL, True),
         "clip.projector_type": (STRING, "qwen2vl_merger"), "clip.use_gelu": (BOOL, False),
@@ -361,6 +361,21 @@ def projector():
     for n, (rows, columns) in ((0, (5120, 5120)), (2, (5120, 1536))):
         f.tensor(f"mm.{n}.weight", rows, columns, type=F16)
         f.tensor(f"mm.{n}.bias", columns)
+    return f
+
+
+def tiny():
+    """A llama of 100 KB for damage: small, and everything that a header has."""
+    f = start("llama", layers=2, width=64, context=512, heads=4, heads_kv=2, ff=128, vocabulary=320)
+    f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=1e4, rope__dimension_count=16,
+          vocab_size=320)
+    f.keys["general.alignment"] = (U32, 32)
+    f.tensor("output_norm.weight", 64)
+    f.tensor("output.weight", 64, 320, type=Q8_0)
+    for i in range(2):
+        norms(f, i, 64, "attn_norm", "ffn_norm")
+        attention(f, i, 64, 4, 2, 16, type=Q8_0)
+        mlp(f, i, 64, 128, type=Q8_0)
     return f
 
 

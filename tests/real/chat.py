@@ -43,6 +43,15 @@ def asks_and_ends():
     assert t.end() == 0, t.seen
 
 
+def ends_when_asked_beforehand():
+    t = start()
+    t.type(QUESTION + "\n")
+    t.expect(r"XT\?\n")
+    t.type("\x04")  # while it answers: the terminal is not raw then
+    t.expect(ANSWER)
+    assert t.end() == 0, t.seen
+
+
 def words_with_a_slash():
     t = start()
     t.type("/help\n")
@@ -132,6 +141,7 @@ try:
     tap.run([
         ("an engine is installed", prepare),
         ("it asks, answers and ends", asks_and_ends),
+        ("a Ctrl-D typed ahead ends it after the answer", ends_when_asked_beforehand),
         ("words that begin with a slash", words_with_a_slash),
         ("a message of several lines", several_lines),
         ("Ctrl-C stops the answer, not the program", interrupt_stops_the_answer_only),

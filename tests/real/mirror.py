@@ -294,6 +294,8 @@ def another_card_gets_another_runtime():
         assert code == 0, said
     found = packages(data)
     assert len(found) == 2 and found[0]["digest"] != found[1]["digest"], found
+    call("storage", "prune", "--data-dir", data)  # both are in use
+    assert len(packages(data)) == 2
 
 
 # ---- digests ----

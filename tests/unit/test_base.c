@@ -176,6 +176,30 @@ static void fs_writes_whole_files(void **state)
     free(dir);
 }
 
+/* What a kill left of a write goes; the file and its neighbours stay. */
+static void fs_sweeps_killed_writes(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"f", "f.tmp-aB3xYz", "f.tmp", "ff.tmp-aB3xYz", "g"};
+    struct gfxb_error err;
+    char *dir = scratch_dir(), *file = fs_join(dir, name[0]);
+    for (size_t i = 0; i < 5; i++) {
+        char *path = fs_join(dir, name[i]);
+        assert_int_equal(fs_write(path, "x", 1, 0644, &err), 0);
+        free(path);
+    }
+    fs_sweep_writes(file);
+    for (size_t i = 0; i < 5; i++) {
+        char *path = fs_join(dir, name[i]);
+        assert_int_equal(access(path, F_OK), i == 1 ? -1 : 0);
+        free(path);
+    }
+    assert_int_equal(fs_remove_tree(dir), 0);
+    fs_sweep_writes(file); /* nothing is there: nothing happens */
+    free(file);
+    free(dir);
+}
+
 static void fs_publishes_once(void **state)
 {
     (void)state;
@@ -596,6 +620,7 @@ int main(void)
         cmocka_unit_test(table_gives_rows_and_empty_fields),
         cmocka_unit_test(table_errors_name_the_place),
         cmocka_unit_test(fs_writes_whole_files),
+        cmocka_unit_test(fs_sweeps_killed_writes),
         cmocka_unit_test(fs_publishes_once),
         cmocka_unit_test(fs_lock_is_exclusive),
         cmocka_unit_test(fs_lock_waits_until_it_is_free_or_cancelled),

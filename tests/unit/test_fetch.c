@@ -645,6 +645,46 @@ static void whole_part_is_taken(void **state)
     free(path);
 }
 
+/* A part under another program's name: the digest alone says what it is a beginning of. */
+static void part_of_another_name(void **state)
+{
+    struct server *server = server_start(answer_good);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    struct gfxb_error err = {0};
+    char *path = target("file");
+    char *part = target("file.incomplete");
+    struct fetch_request request = pinned();
+    request.url = server_url(server, "/file");
+    request.path = path;
+    request.part = part;
+    assert_int_equal(fs_write(part, content, FILE_BYTES / 2, 0644, NULL), 0);
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
+    assert_is_content(path);
+    assert_int_equal(result.received, FILE_BYTES - FILE_BYTES / 2);
+    assert_false(is_there(part, "") || is_there(part, ".from"));
+    fetch_result_done(&result);
+    /* The beginning of something else is found out, and the file comes whole. */
+    unlink(path);
+    assert_int_equal(fs_write(part, content + FILE_BYTES, FILE_BYTES / 2, 0644, NULL), 0);
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
+    assert_is_content(path);
+    fetch_result_done(&result);
+    /* More than the file ever had is no beginning of it. */
+    unlink(path);
+    assert_int_equal(fs_write(part, content, FILE_BYTES + 1, 0644, NULL), 0);
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
+    assert_is_content(path);
+    assert_int_equal(result.received, FILE_BYTES);
+    fetch_result_done(&result);
+    unlink(path);
+    request.sha256 = NULL;
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), -EINVAL);
+    fetch_result_done(&result);
+    server_end(server);
+    free(part);
+    free(path);
+}
+
 /* ---- sink ---- */
 
 struct collector {
@@ -1022,6 +1062,7 @@ int main(void)
         cmocka_unit_test(next_run_resumes),
         cmocka_unit_test(damaged_part_is_found_out),
         cmocka_unit_test(whole_part_is_taken),
+        cmocka_unit_test(part_of_another_name),
         cmocka_unit_test(sink_gets_every_byte_once),
         cmocka_unit_test(sink_can_end_the_fetch),
         cmocka_unit_test(sink_is_given_what_an_earlier_run_brought),

@@ -20,6 +20,7 @@
 #define CHECKS_MAX  80
 #define SMALL_MAX   16
 #define CASES_LEAST 60
+#define LAYERS_MAX  128
 
 struct proof_spec {
     struct plan_proof proof;
@@ -51,6 +52,8 @@ struct scene {
     char *fingerprint[SMALL_MAX];
     size_t n_packages, n_quirks, n_installed, n_unusable, n_specs;
     struct plan_wish wish;
+    struct fit_model model;
+    struct fit_layer layer[LAYERS_MAX];
     struct check expect[CHECKS_MAX], check[CHECKS_MAX];
     size_t n_expect, n_checks;
 };
@@ -502,6 +505,29 @@ static void read_proof(struct scene *s, unsigned n, char **word)
     }
 }
 
+/* model LAYERS LAYER-SIZE OUTPUT-SIZE CACHE-BYTES-A-TOKEN: every layer alike; width 4096 */
+static void read_model(struct scene *s, unsigned n, char **word)
+{
+    if (n != 5)
+        stop(s, "model LAYERS LAYER OUTPUT CACHE, not", word[0]);
+    size_t layers = (size_t)number(s, word[1], 10);
+    if (layers == 0 || layers > LAYERS_MAX)
+        stop(s, "no number of layers:", word[1]);
+    for (size_t i = 0; i < layers; i++)
+        s->layer[i] =
+            (struct fit_layer){.weights = bytes(s, word[2]), .cache = number(s, word[4], 10)};
+    s->model = (struct fit_model){.layer = s->layer,
+                                  .n_layers = layers,
+                                  .input_weights = bytes(s, word[3]),
+                                  .output_weights = bytes(s, word[3]),
+                                  .context_most = 131072,
+                                  .width = 4096,
+                                  .live = 65536,
+                                  .vocabulary = 128000,
+                                  .cached = true};
+    s->wish.model = &s->model;
+}
+
 static bool read_wish(struct scene *s, unsigned n, char **word)
 {
     const char *v = n > 1 ? word[1] : "";
@@ -513,6 +539,10 @@ static bool read_wish(struct scene *s, unsigned n, char **word)
         s->wish.os = strcmp(v, "windows") == 0 ? GFX_WINDOWS : GFX_LINUX;
     else if (strcmp(word[0], "need") == 0)
         s->wish.need_bytes = bytes(s, v);
+    else if (strcmp(word[0], "model") == 0)
+        read_model(s, n, word);
+    else if (strcmp(word[0], "context") == 0)
+        s->wish.use.context = (uint32_t)number(s, v, 10);
     else if (strcmp(word[0], "pin") == 0)
         s->wish.gpu = v;
     else if (strcmp(word[0], "allow-override") == 0)
@@ -534,7 +564,7 @@ static bool is_check(const char *word)
 {
     static const char *const words[] = {"chosen",   "reason",    "evidence", "env",
                                         "noenv",    "warning",   "args",     "count",
-                                        "noreason", "nowarning", "have"};
+                                        "noreason", "nowarning", "have",     "fit"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i], word) == 0)
             return true;
@@ -917,6 +947,9 @@ static bool check_one(struct scene *s, const struct plan_choice *c, const struct
     const char *what = check->word[0];
     if (strcmp(what, "evidence") == 0)
         return check->n == 7 && evidence_has(c, check);
+    if (strcmp(what, "fit") == 0)
+        return check->n == 6 && c->context == number(s, check->word[4], 10) &&
+               c->gpu_layers == number(s, check->word[5], 10);
     if (check->n != 5)
         return false;
     if (strcmp(what, "reason") == 0)

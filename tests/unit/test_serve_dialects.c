@@ -646,6 +646,14 @@ static void arguments_that_were_cut_off_are_not_lost(void **state)
             "\"role\":\"assistant\",\"content\":\"{\\\"a\"}," DURATIONS "}");
 }
 
+static void a_nul_in_the_answer_is_no_end_of_it(void **state)
+{
+    becomes((struct ollama_call){.kind = OLLAMA_GENERATE},
+            EVENT("{\"content\":\"a\\u0000b\"}") LAST("stop"),
+            "{\"model\":\"m\"," WHEN ",\"done\":true,\"done_reason\":\"stop\",\"response\":"
+            "\"a\\u0000b\"," DURATIONS "}");
+}
+
 static void other_shapes_of_the_engine_are_read(void **state)
 {
     becomes((struct ollama_call){.kind = OLLAMA_RAW, .stream = true},
@@ -726,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_stream_becomes_one_object),
         cmocka_unit_test(arguments_of_a_call_become_an_object),
         cmocka_unit_test(arguments_that_were_cut_off_are_not_lost),
+        cmocka_unit_test(a_nul_in_the_answer_is_no_end_of_it),
         cmocka_unit_test(other_shapes_of_the_engine_are_read),
         cmocka_unit_test(an_error_in_the_stream_is_the_last_line),
         cmocka_unit_test(an_answer_without_an_end_is_none),

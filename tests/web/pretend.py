@@ -33,19 +33,19 @@ GB = 10 ** 9
 MODELS = [
     # name, here, bytes, labels, task, licence, origin, fit
     ("canary", True, 2_000_000, ["chat"], "chat", "MIT", "builtin", None),
-    ("Qwen3-4B-Instruct-2507-GGUF", True, 2_497_281_120, ["chat", "tools"], "chat", "Apache-2.0",
+    ("Qwen3-4B-Instruct-2507-GGUF", True, 2_497_281_120, ["chat", "tool-calling"], "chat", "Apache-2.0",
      "hub", None),
     ("gemma-3-12b-it-GGUF", True, 8_150_000_000, ["chat", "vision"], "chat", "Gemma", "ollama",
      None),
-    ("gpt-oss-20b-GGUF", False, 12_110_000_000, ["chat", "reasoning", "tools"], "chat",
+    ("gpt-oss-20b-GGUF", False, 12_110_000_000, ["chat", "reasoning", "tool-calling"], "chat",
      "Apache-2.0", None, ("gpu", 13.1)),
-    ("Qwen3-Coder-30B-A3B-Instruct-GGUF", False, 18_630_000_000, ["chat", "coding", "tools"],
+    ("Qwen3-Coder-30B-A3B-Instruct-GGUF", False, 18_630_000_000, ["chat", "coding", "tool-calling"],
      "chat", "Apache-2.0", None, ("gpu", 20.2)),
-    ("Llama-3.3-70B-Instruct-GGUF", False, 42_520_000_000, ["chat", "tools"], "chat", "Llama 3.3",
+    ("Llama-3.3-70B-Instruct-GGUF", False, 42_520_000_000, ["chat", "tool-calling"], "chat", "Llama 3.3",
      None, ("part", 43.0)),
-    ("gpt-oss-120b-GGUF", False, 63_390_000_000, ["chat", "reasoning", "tools"], "chat",
+    ("gpt-oss-120b-GGUF", False, 63_390_000_000, ["chat", "reasoning", "tool-calling"], "chat",
      "Apache-2.0", None, ("no", 66.8)),
-    ("nomic-embed-text-v1.5-GGUF", False, 146_000_000, ["embedding"], "embedding", "Apache-2.0",
+    ("nomic-embed-text-v1.5-GGUF", False, 146_000_000, ["embeddings"], "embedding", "Apache-2.0",
      None, ("gpu", 0.3)),
 ]
 
@@ -97,7 +97,7 @@ class World:
 
     def say(self, level, text):
         self.log.append({"n": len(self.log) + 1, "level": level, "text": text,
-                         "time": datetime.datetime.now().isoformat(timespec="seconds")})
+                         "time": time.time()})
 
     def prove(self, backend):
         index, choice = next((i, c) for i, c in enumerate(self.plan["choices"])
@@ -118,23 +118,14 @@ class World:
 
     def models(self):
         have = max([g["vram_bytes"] or 0 for g in self.detect["gpus"]] or [0]) or 16 << 30
-        return {"schema": 1, "models": [
-            {"name": name, "state": "here" if name in self.here else "offered", "bytes": size,
+        return {"object": "list", "data": [
+            {"id": name, "downloaded": name in self.here, "size": round(size / GB, 2),
              "labels": labels, "task": task, "licence": licence, "origin": origin,
              "ours": origin in (None, "hub", "builtin"),
              "fit": fit and {"ok": fit[0] != "no", "where": fit[0] if fit[0] != "no" else None,
-                             "need_bytes": int(fit[1] * 2 ** 30), "have_bytes": have,
-                             "sentence": self.fit_sentence(fit, have)}}
+                             "need_bytes": int(fit[1] * 2 ** 30),
+                             "have_bytes": have + (31 << 30 if fit[0] == "no" else 0)}}
             for name, _, size, labels, task, licence, origin, fit in MODELS]}
-
-    @staticmethod
-    def fit_sentence(fit, have):
-        gib = f"{have / 2 ** 30:.1f} GiB"
-        return {"gpu": f"Needs {fit[1]} GiB of the card's {gib}.",
-                "part": f"Needs {fit[1]} GiB and the card has {gib}: some layers would stay on the "
-                        "processor.",
-                "no": f"Needs {fit[1]} GiB; the card and this computer's memory do not hold it."
-                }[fit[0]]
 
     def health(self):
         return {"status": "ok", "version": "0.1.0", "all_models_loaded": list(self.loaded.values())}
@@ -224,7 +215,7 @@ class Answers(BaseHTTPRequestHandler):
                 "/gfxbridge/plan": lambda: world.plan,
                 "/gfxbridge/backends": lambda: world.plan,
                 "/gfxbridge/doctor": lambda: world.doctor,
-                "/gfxbridge/models": world.models,
+                "/api/v1/models": world.models,
                 "/api/v1/health": world.health,
                 "/api/v1/downloads": lambda: list(world.jobs.values()),
                 "/api/v1/stats": lambda: {"output_tokens_total": world.tokens},
@@ -354,6 +345,7 @@ def main():
     Answers.world = World(options)
     server = ThreadingHTTPServer(("127.0.0.1", options.port), Answers)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # clients that leave
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 

@@ -86,8 +86,8 @@ async function readLog() {
     return;
   logNext = answer.next;
   for (const line of answer.lines)
-    log.append(h(line.level === "error" || line.level === "warning" ? `span.${line.level}` : "span", null,
-      `${line.time ? `${line.time.replace("T", " ").slice(0, 19)}  ` : ""}${line.text}\n`));
+    log.append(h(`span.${line.level}`, null,
+      `${new Date(line.time * 1000).toLocaleTimeString("en-GB")}  ${line.text}\n`));
   while (log.childElementCount > LOG_LINES)
     log.firstChild.remove();
   if (byId("log-follow").checked)

@@ -18,7 +18,13 @@ let lost = false;
 
 function here() {
   const [place, argument] = location.hash.slice(1).split("/");
-  return {place: PLACES.includes(place) ? place : "computer", argument: argument ? decodeURIComponent(argument) : null};
+  let name = null;
+  try {
+    name = argument ? decodeURIComponent(argument) : null;
+  } catch {
+    // An address that somebody cut short: the place alone counts.
+  }
+  return {place: PLACES.includes(place) ? place : "computer", argument: name};
 }
 
 /** Draw what is looked at from what is known. */

@@ -148,7 +148,7 @@ export function showComputer(data) {
   show(byId("computer-body"), [detect, plan, doctor, running], () => [
     hero(data),
     detect.gpus.length > 0 && h("h2", null, detect.gpus.length === 1 ? "The card" : "The cards"),
-    h("div.grid", null, detect.gpus.map((gpu, i) => gpuCard(gpu, plan, i === 0))),
+    detect.gpus.length > 0 && h("div.grid", null, detect.gpus.map((gpu, i) => gpuCard(gpu, plan, i === 0))),
     paths(data),
     findings(data),
     hostFacts(data),

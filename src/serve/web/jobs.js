@@ -2,7 +2,7 @@
 // again by whoever opens it next.
 import {callIfThere, post} from "./api.js";
 import {h, action, notice} from "./dom.js";
-import {duration, size} from "./words.js";
+import {backendName, duration, size} from "./words.js";
 
 const POLL_MS = 500;
 const IDLE_MS = 5000;
@@ -45,7 +45,7 @@ function settle(before, after) {
   return ended.length > 0;
 }
 
-const jobTitle = (job) => job.model_name ?? job.id;
+const jobTitle = (job) => job.type === "backend" ? backendName(job.model_name.split(":")[1]) : job.model_name;
 
 export async function refreshJobs() {
   clearTimeout(timer);

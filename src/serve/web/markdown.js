@@ -70,9 +70,10 @@ function bracket(text, at, depth) {
   const found = depth < DEPTH && LINK.exec(text);
   if (!found)
     return {node: text[at], next: at + 1};
+  const next = LINK.lastIndex; // before what is inside is looked at by the same pattern
   // A picture would be a request to somewhere else: its words are shown, as a link.
   const words = picture ? [found[1] || "picture"] : inline(found[1], depth + 1);
-  return {node: link(found[2], words), next: LINK.lastIndex};
+  return {node: link(found[2], words), next};
 }
 
 function bareAddress(text, at) {

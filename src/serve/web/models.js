@@ -1,5 +1,5 @@
 // Models: which are here, which fit, and bringing more.
-import {call, callIfThere, post} from "./api.js";
+import {call, post} from "./api.js";
 import {h, show, badge, action, byId, notice} from "./dom.js";
 import {jobFor, isRunning, progress, startPull, updateProgress} from "./jobs.js";
 import * as words from "./words.js";
@@ -7,24 +7,13 @@ import * as words from "./words.js";
 const LABELS = {vision: "sees images", tools: "uses tools", "tool-calling": "uses tools", reasoning: "thinks first",
   coding: "for code", embeddings: "for search", embedding: "for search", reranking: "for search"};
 
-/** One model as this page needs it, from our list or from Lemonade's. */
-function fromOurs(m) {
-  return {name: m.name, here: m.state ? m.state === "here" : m.downloaded ?? true, bytes: m.bytes, labels: m.labels ?? [],
-    task: m.task, licence: m.licence, origin: m.origin, ours: m.ours ?? true, fit: m.fit ?? null};
-}
-
-function fromLemonade(m) {
+/** One model as this page needs it. */
+function fromList(m) {
   return {name: m.id, here: m.downloaded, bytes: m.size ? m.size * 1e9 : null, labels: m.labels ?? [],
-    task: null, licence: null, origin: null, ours: true, fit: m.fit ?? null};
+    task: m.task ?? null, licence: m.licence ?? null, origin: m.origin ?? null, ours: m.ours ?? true, fit: m.fit ?? null};
 }
 
-export async function readModels() {
-  const ours = await callIfThere("/gfxbridge/models");
-  if (ours?.models)
-    return ours.models.map(fromOurs);
-  const theirs = await callIfThere("/api/v1/models?show_all=true");
-  return (theirs?.data ?? []).map(fromLemonade);
-}
+export const readModels = async () => (await call("/api/v1/models?show_all=true")).data.map(fromList);
 
 export const sees = (model) => model?.labels.includes("vision") ?? false;
 export const chats = (model) => model.task ? model.task === "chat" || model.task === "completion"
@@ -33,7 +22,7 @@ export const chats = (model) => model.task ? model.task === "chat" || model.task
 const WHERE = {gpu: ["good", "fits"], part: ["warn", "fits in part, slower"], cpu: ["plain", "fits in memory"]};
 
 function fitBadge(fit) {
-  if (!fit || fit.ok === null)
+  if (!fit)
     return null;
   return fit.ok ? badge(...WHERE[fit.where] ?? WHERE.gpu) : badge("bad", "too large");
 }
@@ -41,10 +30,12 @@ function fitBadge(fit) {
 function fitText(fit) {
   if (!fit)
     return null;
-  if (fit.sentence)
-    return fit.sentence;
-  return fit.need_bytes && fit.have_bytes
-    ? `Needs ${words.memory(fit.need_bytes)} of ${words.memory(fit.have_bytes)}.` : null;
+  const need = words.memory(fit.need_bytes);
+  const have = words.memory(fit.have_bytes);
+  if (!fit.ok)
+    return `Needs ${need} at least, and this computer has ${have} in all.`;
+  return {gpu: `Needs ${need} of the card's ${have}.`, part: `Needs ${need}, and the card has ${have}.`,
+    cpu: `Needs ${need} of this computer's ${have}.`}[fit.where];
 }
 
 const labelsOf = (model) => [...new Set(model.labels.map((label) => LABELS[label]).filter(Boolean))];

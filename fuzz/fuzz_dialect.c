@@ -1,0 +1,147 @@
+/*
+ * fuzz_dialect.c - requests of clients and answers of engines, as the dialects read them. The first
+ * byte chooses the reader. Anything goes but a crash, a hang, a difference between pieces and the
+ * whole, or a text that one reader of JSON takes and the other does not.
+ */
+#include "serve/dialect.h"
+#include "serve/dialect_body.h"
+#include "serve/dialect_routes.h"
+#include "serve/ollama.h"
+
+#include <stdlib.h>
+
+static void require(bool good)
+{
+    if (!good)
+        abort();
+}
+
+static int64_t still(void)
+{
+    return 1795560795000000042;
+}
+
+/* What is taken can be edited, and is taken again. */
+static void read_body(struct str bytes)
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    char name[DIALECT_NAME_SIZE];
+    bool flag;
+    if (dialect_body_read(bytes, &body, &error) < 0) {
+        require(error.status == 400 && error.message[0]);
+        return;
+    }
+    struct buf CLEAN_BUF out = BUF_INIT(1u << 24);
+    const struct dialect_edit edit = {"model", STR("\"m\"")};
+    dialect_body_edit(&body, &edit, 1, &out);
+    struct dialect_body again;
+    require(dialect_body_read(buf_view(&out), &again, &error) == 0);
+    require(str_is(dialect_body_find(&again, "model")->value, "\"m\""));
+    if (dialect_body_model(&body, true, name, &error) == 0)
+        require(!name[0] || dialect_name_ok(str_from(name)));
+    (void)dialect_body_flag(&body, "stream", true, &flag, &error);
+}
+
+static int read_embed(const struct dialect_body *body, struct ollama_call *call, json_t **request,
+                      struct dialect_error *error)
+{
+    return ollama_embed_request(body, false, call, request, error);
+}
+
+/* A refusal says why, and what is taken is a request for the engine. */
+static void read_requests(struct str bytes)
+{
+    static int (*const readers[])(const struct dialect_body *, struct ollama_call *, json_t **,
+                                  struct dialect_error *) = {ollama_chat_request,
+                                                             ollama_generate_request, read_embed};
+    struct dialect_body body;
+    struct dialect_error error;
+    if (dialect_body_read(bytes, &body, &error) < 0)
+        return;
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        struct ollama_call call;
+        json_t *request = NULL;
+        int code = readers[i](&body, &call, &request, &error);
+        require(code == 0 || (error.status >= 400 && error.message[0] && !request));
+        require(code < 0 || call.empty == !request);
+        json_decref(request);
+    }
+}
+
+static int convert(struct str bytes, const struct ollama_call *call, size_t step, struct buf *out)
+{
+    bool embed = call->kind == OLLAMA_EMBED;
+    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &ollama_answer_ops;
+    struct serve_filter *f = embed ? ollama_embed_new(call, still) : ollama_answer_new(call, still);
+    struct gfxb_error err = {.code = 0};
+    const char *type = NULL;
+    int code = 0;
+    ops->head(f, STR("text/event-stream"), &type);
+    for (size_t at = 0, n = step; at < bytes.n && code == 0; at += n, n = n % 7 + step) {
+        size_t left = bytes.n - at;
+        code = ops->feed(f, (struct str){bytes.p + at, left < n ? left : n}, out, &err);
+    }
+    if (code == 0)
+        code = ops->end(f, out, &err);
+    require(code == 0 || err.text[0]);
+    ops->free(f);
+    return code;
+}
+
+static void read_answers(struct str bytes)
+{
+    for (int i = 0; i < 3; i++) {
+        const struct ollama_call call = {.kind = i == 2 ? OLLAMA_EMBED : OLLAMA_CHAT,
+                                         .model = "m",
+                                         .stream = i == 0,
+                                         .logprobs = true};
+        struct buf CLEAN_BUF whole = BUF_INIT(1u << 24), CLEAN_BUF parts = BUF_INIT(1u << 24);
+        int code = convert(bytes, &call, SIZE_MAX / 2, &whole);
+        require(code == convert(bytes, &call, 1, &parts));
+        require(code < 0 || str_eq(buf_view(&whole), buf_view(&parts)));
+    }
+}
+
+static void read_figures(struct str bytes)
+{
+    struct dialect_tail tail = {.tail_n = 0};
+    struct serve_timings t;
+    struct dialect_error error;
+    dialect_tail_feed(&tail, bytes);
+    dialect_tail_end(&tail, &t);
+    require(t.tokens_per_second >= 0.0);
+    dialect_error_of_engine(500, bytes, &error);
+    require(error.status >= 400 && error.message[0]);
+}
+
+static void read_words(struct str bytes)
+{
+    char text[64];
+    (void)dialect_query(bytes, "show_all", text, sizeof(text));
+    (void)dialect_of_path(bytes);
+    json_t *value = json_stringn(bytes.p, bytes.n);
+    struct dialect_error error;
+    int64_t seconds = 0;
+    if (value && ollama_read_keep_alive(value, &seconds, &error) == 0)
+        require(seconds >= SERVE_KEEP_DEFAULT);
+    json_decref(value);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const readers[])(struct str) = {read_body, read_requests, read_answers,
+                                                  read_figures, read_words};
+    if (size == 0)
+        return 0;
+    /* An exact copy, so that a byte beyond the end is seen. */
+    char *bytes = malloc(size);
+    if (!bytes)
+        return 0;
+    memcpy(bytes, data + 1, size - 1);
+    readers[data[0] % (sizeof(readers) / sizeof(readers[0]))]((struct str){bytes, size - 1});
+    free(bytes);
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* world.c - a captured machine with a data directory of its own, and what is to be left of it. */
+#include "faults.h"
+
+struct world world_new(const char *machine, int backend, uint64_t need_bytes)
+{
+    struct world w = {.descriptors = stage_count_in("/proc/self/fd", "")};
+    struct gfxb_error err = {.text = ""};
+    char path[512];
+    snprintf(path, sizeof(path), "%s/tests/machines/%s.machine", stage_source(),
+             machine ? machine : "rx7900xtx-raphael");
+    if (gfx_tables_new(NULL, &w.tables, &err) < 0 || root_new(path, &w.root, &err) < 0 ||
+        machine_new(w.root, w.tables, &w.machine, &err) < 0)
+        fail_msg("%s", err.text);
+    w.stage = stage_new();
+    w.request = (struct path_request){
+        .machine = w.machine,
+        .tables = w.tables,
+        .root = w.root,
+        .wish = {.backend = backend, .no_network = true, .need_bytes = need_bytes},
+        .data_dir = w.stage.data,
+        .runtime_dir = w.stage.run,
+        .deadlines = stage_deadlines,
+    };
+    return w;
+}
+
+void world_done(struct world *w)
+{
+    assert_int_equal(stage_count_engines(&w->stage), 0);
+    assert_int_equal(stage_count_in(w->stage.run, "engine-"), 0);
+    stage_done(&w->stage);
+    machine_free(w->machine);
+    gfx_tables_free(w->tables);
+    root_free(w->root);
+    assert_int_equal(stage_count_in("/proc/self/fd", ""), w->descriptors);
+}
+
+void world_install(const struct world *w, const char *id, enum plan_backend backend,
+                   const struct fault *f)
+{
+    char *CLEAN_FREE dir = stage_install(&w->stage, id, backend, f);
+}
+
+void world_prove(const struct world *w, enum plan_backend backend)
+{
+    struct path_request request = w->request;
+    struct path path;
+    struct gfxb_error err = {.text = ""};
+    request.wish.backend = (int)backend;
+    if (path_walk(&request, &path, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(path.running->backend, backend);
+    path_done(&path);
+}

@@ -1,0 +1,323 @@
+/*
+ * test_model.c - what the words for a model mean, what the tables hold, what a header says, how a
+ * model is launched and what is refused before a download. Real engines: tests/real/models.py.
+ */
+#include "model/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+
+static void names_mean_what_they_say(void **state)
+{
+    static const struct {
+        const char *text;
+        enum model_name_kind kind;
+        const char *repository, *tag, *file;
+    } good[] = {
+        {"qwen3-0.6b-gguf", MODEL_NAME_LISTED, "", "", ""},
+        {"org/repo", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"org/repo:Q4_K_M", MODEL_NAME_HUB, "org/repo", "Q4_K_M", ""},
+        {"org/repo/a.gguf", MODEL_NAME_HUB, "org/repo", "", "a.gguf"},
+        {"org/repo/Q8_0/a-00001-of-00002.gguf", MODEL_NAME_HUB, "org/repo", "",
+         "Q8_0/a-00001-of-00002.gguf"},
+        {"hf.co/org/repo:UD-Q4_K_XL", MODEL_NAME_HUB, "org/repo", "UD-Q4_K_XL", ""},
+        {"huggingface.co/org/repo", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"qwen3", MODEL_NAME_OLLAMA, "library/qwen3", "latest", ""},
+        {"qwen3:8b", MODEL_NAME_OLLAMA, "library/qwen3", "8b", ""},
+        {"registry.ollama.ai/some/one:7b", MODEL_NAME_OLLAMA, "some/one", "7b", ""},
+        {"/m/x.gguf", MODEL_NAME_FILE, "", "", "/m/x.gguf"},
+        {"./x", MODEL_NAME_FILE, "", "", "./x"},
+        {"../x.gguf", MODEL_NAME_FILE, "", "", "../x.gguf"},
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct model_name name;
+        struct gfxb_error err = {0};
+        if (model_name_parse(good[i].text, &name, &err) < 0)
+            fail_msg("%s: %s", good[i].text, err.text);
+        assert_int_equal(name.kind, good[i].kind);
+        assert_string_equal(name.repository, good[i].repository);
+        assert_string_equal(name.tag, good[i].tag);
+        assert_string_equal(name.file, good[i].file);
+    }
+}
+
+static void a_url_needs_its_digest(void **state)
+{
+    struct model_name name;
+    struct gfxb_error err = {0};
+    char text[200];
+    snprintf(text, sizeof(text), "https://host/a.gguf#sha256=%s", zeros);
+    assert_int_equal(model_name_parse(text, &name, &err), 0);
+    assert_int_equal(name.kind, MODEL_NAME_URL);
+    assert_string_equal(name.file, "https://host/a.gguf");
+    assert_string_equal(name.sha256, zeros);
+    assert_int_equal(model_name_parse("https://host/a.gguf", &name, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "#sha256="));
+    assert_int_equal(model_name_parse("https://host/a.gguf#sha256=12", &name, &err), -EINVAL);
+    snprintf(text, sizeof(text), "http://host/a.gguf#sha256=%s", zeros);
+    assert_int_equal(model_name_parse(text, &name, &err), -EINVAL);
+}
+
+static void bad_words_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        " ",
+        "a b",
+        "org/..",
+        "../../etc/passwd/",
+        "org/repo/",
+        "/org//repo",
+        "org/repo:",
+        "org/repo:a/b",
+        "org/repo/a.bin",
+        "-x",
+        "org/-x",
+        "org/repo/../a.gguf",
+        "a:b:c",
+        "x\ny",
+        "Qwen3-0.6B",
+        "org\\repo",
+        "hf.co/org",
+        "hf.co/a/b/c/d",
+        "org/repo/.hidden.gguf",
+        "caf\xc3\xa9",
+        "registry.ollama.ai/A:b",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct model_name name;
+        struct gfxb_error err = {0};
+        int result = model_name_parse(bad[i], &name, &err);
+        bool path = bad[i][0] == '/' || strncmp(bad[i], "../", 3) == 0;
+        if (result == 0 && !path)
+            fail_msg("'%s' was accepted", bad[i]);
+        if (result < 0)
+            assert_true(err.text[0] != '\0');
+    }
+    char *long_name = malloc(5001);
+    assert_non_null(long_name);
+    memset(long_name, 'a', 5000);
+    long_name[5000] = '\0';
+    struct model_name name;
+    assert_true(model_name_parse(long_name, &name, NULL) < 0);
+    free(long_name);
+}
+
+static void a_misspelt_name_gets_the_nearest(void **state)
+{
+    struct model_name name;
+    struct gfxb_error err = {0};
+    assert_true(model_name_parse("Qwen3-06B-GGUF", &name, &err) < 0);
+    assert_non_null(strstr(err.text, "did you mean Qwen3-0.6B-GGUF"));
+    assert_true(model_name_parse("GPT-OSS-20b", &name, &err) < 0);
+    assert_non_null(strstr(err.text, "gpt-oss-20b-GGUF"));
+}
+
+static void the_list_is_long_and_whole(void **state)
+{
+    struct model_knowns list;
+    struct gfxb_error err = {0};
+    size_t of[MODEL_TASKS] = {0}, vision = 0, coding = 0, small = 0, large = 0;
+    if (model_tables_check(&err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(model_knowns_new(&list, &err), 0);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct model_known *k = &list.item[i];
+        char *name = str_dup(k->name);
+        assert_true(model_name_is_plain(name));
+        free(name);
+        of[k->task]++;
+        vision += str_list_has(k->labels, STR("vision"));
+        coding += str_list_has(k->labels, STR("coding"));
+        small += k->bytes > 0 && k->bytes < UINT64_C(1000000000);
+        large += k->bytes > UINT64_C(50000000000);
+    }
+    assert_true(list.n >= 40 && of[MODEL_CHAT] >= 30 && of[MODEL_EMBEDDING] >= 4);
+    assert_true(of[MODEL_RERANKING] >= 2 && vision >= 8 && coding >= 3 && small >= 4 && large >= 3);
+    model_knowns_done(&list);
+}
+
+/* ---- launch ---- */
+
+static void args_are(const struct model_launch *l, const char *wanted)
+{
+    struct buf text = BUF_INIT(2000);
+    for (size_t i = 0; l->args[i]; i++)
+        buf_addf(&text, "%s%s", i ? " " : "", l->args[i]);
+    assert_string_equal(buf_text(&text), wanted);
+    buf_done(&text);
+}
+
+static void recipes_lead_to_arguments(void **state)
+{
+    char architecture[] = "gpt-oss", template[] = "{{ x }}";
+    struct gguf chat = {.architecture = architecture,
+                        .template = template,
+                        .context = 131072,
+                        .pooling = GGUF_POOLING_NOT_SAID};
+    struct model_launch l;
+    assert_int_equal(model_launch_new(&chat, NULL, 0, "/m/p.gguf", &l, NULL), 0);
+    assert_int_equal(l.task, MODEL_CHAT);
+    assert_int_equal(l.context, 0);
+    args_are(&l, "--temp 1.0 --top-p 1.0 --top-k 0 --mmproj /m/p.gguf");
+    model_launch_done(&l);
+}
+
+static void vectors_get_a_batch_of_their_context(void **state)
+{
+    char architecture[] = "bert";
+    struct gguf g = {.architecture = architecture, .context = 512, .pooling = 2};
+    struct model_launch l;
+    assert_int_equal(model_launch_new(&g, NULL, 0, NULL, &l, NULL), 0);
+    assert_int_equal(l.task, MODEL_EMBEDDING);
+    assert_int_equal(l.context, 512);
+    assert_int_equal(l.batch, 512);
+    args_are(&l, "--embeddings -b 512 -ub 512");
+    model_launch_done(&l);
+    g.pooling = 4;
+    assert_int_equal(model_launch_new(&g, NULL, 256, NULL, &l, NULL), 0);
+    assert_int_equal(l.task, MODEL_RERANKING);
+    args_are(&l, "--reranking -b 256 -ub 256");
+    model_launch_done(&l);
+}
+
+static void a_listed_model_has_its_own_recipe(void **state)
+{
+    char architecture[] = "qwen3";
+    struct gguf g = {
+        .architecture = architecture, .context = 32768, .pooling = GGUF_POOLING_NOT_SAID};
+    struct model_knowns list;
+    struct model_launch l;
+    assert_int_equal(model_knowns_new(&list, NULL), 0);
+    const struct model_known *row = model_knowns_find(&list, STR("qwen3-embedding-0.6b-gguf"));
+    assert_non_null(row);
+    assert_int_equal(model_launch_new(&g, row, 0, NULL, &l, NULL), 0);
+    assert_int_equal(l.task, MODEL_EMBEDDING);
+    args_are(&l, "--embeddings -b 2048 -ub 2048 --pooling last");
+    assert_string_equal(l.recipes, "embedding, embedding-last");
+    model_launch_done(&l);
+    model_knowns_done(&list);
+}
+
+/* ---- headers ---- */
+
+static void the_canary_is_read(void **state)
+{
+    const char *source = getenv("GFXB_TEST_SOURCE");
+    char path[500];
+    struct gguf g;
+    struct fit_model shape;
+    struct gfxb_error err = {0};
+    snprintf(path, sizeof(path), "%s/data/canary.gguf", source ? source : ".");
+    if (gguf_read(path, &g, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(gguf_require_model(&g, path, &err), 0);
+    assert_string_equal(g.architecture, "llama");
+    assert_int_equal(g.parts, 1);
+    assert_true(g.parameters > 1000 && g.vocabulary > 100 && g.layers > 0);
+    assert_int_equal(model_shape_new(&g, 0, &shape, &err), 0);
+    assert_int_equal(shape.n_layers, g.layers);
+    assert_true(shape.cached && shape.layer[0].cache > 0 && shape.live > shape.width);
+    model_shape_done(&shape);
+    gguf_done(&g);
+}
+
+/* Every shorter beginning asks for more; every shorter file is refused with a sentence. */
+static void a_cut_file_is_refused(void **state)
+{
+    const char *source = getenv("GFXB_TEST_SOURCE");
+    char path[500];
+    struct buf bytes = BUF_INIT(4 << 20);
+    snprintf(path, sizeof(path), "%s/data/canary.gguf", source ? source : ".");
+    assert_int_equal(fs_read(path, bytes.max, &bytes), 0);
+    for (size_t n = 0; n < bytes.n; n = n < 2000 ? n + 7 : n + 9973) {
+        struct gguf g;
+        struct gfxb_error err = {0};
+        int result = gguf_read_bytes("cut", bytes.p, n, n, &g, &err);
+        assert_int_equal(result, -GFXB_E_MODEL_DAMAGED);
+        assert_true(err.text[0] != '\0');
+        result = gguf_read_bytes("begun", bytes.p, n, bytes.n, &g, &err);
+        assert_true(result == -EAGAIN || result == 0);
+        if (result == 0)
+            gguf_done(&g);
+    }
+    buf_done(&bytes);
+}
+
+static void what_is_no_model_file(void **state)
+{
+    struct gguf g;
+    struct gfxb_error err = {0};
+    assert_int_equal(gguf_read("/nonexistent/x.gguf", &g, &err), -ENOENT);
+    assert_true(gguf_read("/", &g, &err) < 0);
+    assert_int_equal(gguf_read("/dev/zero", &g, &err), -EINVAL);
+    assert_int_equal(gguf_read("/proc/self/cmdline", &g, &err), -GFXB_E_MODEL_DAMAGED);
+}
+
+/* ---- before a download ---- */
+
+#define GIB (UINT64_C(1) << 30)
+
+static void what_cannot_fit_is_not_fetched(void **state)
+{
+    struct machine m = {.n_gpus = 0};
+    const struct model_offer offer[] = {{"m-Q2_K.gguf", 5 * GIB},
+                                        {"m-Q4_K_M.gguf", 9 * GIB},
+                                        {"m-Q8_0.gguf", 17 * GIB},
+                                        {"m-F16.gguf", 33 * GIB}};
+    struct gfxb_error err = {0};
+    size_t better;
+    m.host.memory_bytes = 16 * GIB;
+    assert_int_equal(model_offer_check(&m, offer, 4, 1, &better, &err), 0);
+    assert_int_equal(model_offer_check(&m, offer, 4, 3, &better, &err), -GFXB_E_MEMORY_TOO_SMALL);
+    assert_int_equal(better, 1);
+    assert_non_null(strstr(err.text, "33.2 GiB"));
+    assert_non_null(strstr(err.text, "16.0 GiB"));
+    assert_non_null(strstr(err.text, "m-Q4_K_M.gguf (9.0 GiB)"));
+    m.host.cgroup_limit_bytes = 4 * GIB;
+    assert_int_equal(model_offer_check(&m, offer, 4, 1, &better, &err), -GFXB_E_MEMORY_TOO_SMALL);
+    assert_int_equal(better, 4);
+    m.host = (struct machine){.n_gpus = 0}.host;
+    assert_int_equal(model_offer_check(&m, offer, 4, 3, &better, &err), 0);
+    assert_int_equal(model_offer_check(NULL, offer, 4, 3, NULL, &err), 0);
+}
+
+static void a_card_adds_to_the_memory(void **state)
+{
+    struct machine_gpu gpu = {.kind = GFX_DISCRETE, .vram_bytes = 24 * GIB};
+    struct machine m = {.gpu = &gpu, .n_gpus = 1};
+    const struct model_offer offer = {"m.gguf", 33 * GIB};
+    struct gfxb_error err = {0};
+    m.host.memory_bytes = 16 * GIB;
+    assert_int_equal(model_offer_check(&m, &offer, 1, 0, NULL, &err), 0);
+    gpu.vram_bytes = 8 * GIB;
+    assert_true(model_offer_check(&m, &offer, 1, 0, NULL, &err) < 0);
+    assert_non_null(strstr(err.text, "Take a smaller model."));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_mean_what_they_say),
+        cmocka_unit_test(a_url_needs_its_digest),
+        cmocka_unit_test(bad_words_are_refused),
+        cmocka_unit_test(a_misspelt_name_gets_the_nearest),
+        cmocka_unit_test(the_list_is_long_and_whole),
+        cmocka_unit_test(recipes_lead_to_arguments),
+        cmocka_unit_test(vectors_get_a_batch_of_their_context),
+        cmocka_unit_test(a_listed_model_has_its_own_recipe),
+        cmocka_unit_test(the_canary_is_read),
+        cmocka_unit_test(a_cut_file_is_refused),
+        cmocka_unit_test(what_is_no_model_file),
+        cmocka_unit_test(what_cannot_fit_is_not_fetched),
+        cmocka_unit_test(a_card_adds_to_the_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
