@@ -27,9 +27,7 @@ def largest():
 
 
 def list_devices(digest):
-    data = os.environ.get("GFXBRIDGE_DATA_DIR") or os.path.join(
-        os.environ.get("XDG_DATA_HOME", os.path.expanduser("~/.local/share")), "gfxbridge")
-    prefix, cwd = engine_by_hand.argv(os.path.join(data, "packages", digest))
+    prefix, cwd = engine_by_hand.argv(engine_by_hand.directory(digest))
     return ["env", "-C", cwd, *prefix, "--list-devices"]
 
 

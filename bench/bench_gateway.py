@@ -3,7 +3,8 @@
 
 Direct, ours and nginx take turns within each round, on an engine that answers at once, so that what is
 left is the gateway's own cost: 1, 8 and 64 clients, whole answers and streams. Then 500 idle
-connections, 1,000 open streams, and the resident memory. lemonade-server's figures on the same double
+connections, 1,000 open streams, and the resident memory. Then the whole server before the real engine
+with the canary, beside that engine by hand and its own router where that starts. lemonade-server's figures on the same double
 are those of issue 7: it takes 325 to 404 microseconds of CPU for a request.
 """
 import json
@@ -17,6 +18,11 @@ import sys
 import tempfile
 import time
 
+import engine_by_hand
+
+GFXBRIDGE = os.path.abspath(sys.argv[1])
+CANARY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data",
+                      "canary.gguf")
 BUILD = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[1]))))
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 7
 REQUESTS = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
@@ -43,9 +49,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start(*words):
+def start(*words, **options):
     STARTED.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL))
+                                    stderr=subprocess.DEVNULL, **options))
     return STARTED[-1]
 
 
@@ -85,25 +91,25 @@ def bar(text, value, limit, unit):
           f"{'kept' if value <= limit else 'MISSED'}", flush=True)
 
 
-def measure(targets):
+def measure(targets, crowds=(1, 8, 64), requests=REQUESTS):
     """{(kind, clients, name): [result of each round]}"""
     results = {}
     for _ in range(ROUNDS):
         for kind in ("whole", "stream"):
-            for clients in (1, 8, 64):
+            for clients in crowds:
                 for name, (address, pid) in targets.items():
                     before = cpu_us(pid) if pid else 0
-                    one = load(address, clients, REQUESTS, kind)
-                    one["cpu"] = (cpu_us(pid) - before) / REQUESTS if pid else 0
+                    one = load(address, clients, requests, kind)
+                    one["cpu"] = (cpu_us(pid) - before) / requests if pid else 0
                     results.setdefault((kind, clients, name), []).append(one)
     return results
 
 
-def show(results, targets):
+def show(results, targets, crowds=(1, 8, 64)):
     print(f"  {'':22} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'first ms':>8} "
           f"{'CPU us':>7} failed")
     for kind in ("whole", "stream"):
-        for clients in (1, 8, 64):
+        for clients in crowds:
             for name in targets:
                 m = {k: statistics.median(r[k] for r in results[kind, clients, name])
                      for k in ("rate", "p50", "p99", "first50", "cpu")}
@@ -171,6 +177,45 @@ def open_streams(runtime):
     bar("of them failed", done["failed"] + 1000 - done["answered"], 0, "streams")
 
 
+def answers(address, seconds=30):
+    """Has the model been loaded there, and answered?"""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if load(address, 1, 1, "whole")["failed"] == 0:
+                return True
+        except ValueError:  # nobody listens yet
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def real_engine():
+    """Most of the time is the engine's here: what a user notices of what stands before it."""
+    crowds, requests = (1, 8), max(REQUESTS // 20, 20)
+    found = engine_by_hand.package(GFXBRIDGE, "cpu")
+    prefix, cwd = engine_by_hand.argv(engine_by_hand.directory(found["digest"]))
+    models = os.path.join(TOP, "models")
+    os.makedirs(models)
+    os.symlink(CANARY, os.path.join(models, "canary.gguf"))
+    targets = {}
+    for name, words in {
+            "direct": [*prefix, "-m", CANARY, "--alias", "canary", "-np", "4"],
+            "ours": [GFXBRIDGE, "serve"],
+            "its router": [*prefix, "--models-dir", models]}.items():
+        port = free_port()
+        process = start(*words, "--port", str(port), cwd=cwd)
+        if answers(f"127.0.0.1:{port}"):
+            targets[name] = (f"127.0.0.1:{port}", process.pid if name == "ours" else None)
+        else:
+            print(f"  {name}: did not answer, left out")
+    print("the real engine")
+    results = measure(targets, crowds, requests)
+    show(results, targets, crowds)
+    bar("failed", sum(r["failed"] for key, rounds in results.items() if key[2] == "ours"
+                      for r in rounds), 0, "answers")
+
+
 def main():
     subprocess.run(["ninja", "-C", BUILD, "--quiet", "bench/gateway_engine", "bench/gateway_load",
                     "bench/gateway_serve"], check=True)
@@ -196,6 +241,7 @@ def main():
         judge(results)
     idle_connections(ours)
     open_streams(os.path.join(TOP, "run2"))
+    real_engine()
 
 
 try:

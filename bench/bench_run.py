@@ -58,10 +58,8 @@ def by_hand(package_dir, model):
 
 def main():
     found = engine_by_hand.package(GFXBRIDGE, "cpu")
-    data = os.environ.get("GFXBRIDGE_DATA_DIR") or os.path.join(
-        os.environ.get("XDG_DATA_HOME", os.path.expanduser("~/.local/share")), "gfxbridge")
-    package_dir = os.path.join(data, "packages", found["digest"])
-    models = os.path.join(data, "canary")
+    package_dir = engine_by_hand.directory(found["digest"])
+    models = os.path.join(engine_by_hand.data_dir(), "canary")
     model = os.path.join(models, next(n for n in os.listdir(models) if n.endswith(".gguf")))
     if len(sys.argv) > 2:
         return by_hand(sys.argv[2], sys.argv[3])

@@ -4,6 +4,17 @@ import os
 import subprocess
 
 
+def data_dir():
+    """Where gfxbridge keeps what it installs."""
+    return os.environ.get("GFXBRIDGE_DATA_DIR") or os.path.join(
+        os.environ.get("XDG_DATA_HOME", os.path.expanduser("~/.local/share")), "gfxbridge")
+
+
+def directory(digest):
+    """Of an installed package."""
+    return os.path.join(data_dir(), "packages", digest)
+
+
 def package(gfxbridge, backend):
     """The newest installed package of a backend, installing it when there is none."""
     name = "vulkan" if backend == "vulkan-software" else backend

@@ -31,6 +31,49 @@ static void status_model(const json_t *m)
                status_number(m, "active"), status_number(m, "waiting"),
                status_number(m, "answered"), status_number(m, "failovers"),
                json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "");
+    double speed = json_number_value(json_object_get(m, "tokens_per_second"));
+    if (speed > 0)
+        text_print(stdout, "    %.1f tokens/s in the last answer", speed);
+}
+
+/* Of how much, where both are known. */
+static void status_memory(struct buf *line, const char *name, bool known, uint64_t used,
+                          uint64_t all)
+{
+    char part[32], whole[32];
+    if (!known)
+        return;
+    report_bytes_text(used, part, sizeof(part));
+    report_bytes_text(all, whole, sizeof(whole));
+    buf_addf(line, ", %s %s%s%s", name, part, all ? " of " : "", all ? whole : "");
+}
+
+static void status_gpu(const struct root *root, const struct machine_gpu *gpu)
+{
+    struct buf CLEAN_BUF line = BUF_INIT(1000);
+    struct machine_load load;
+    machine_gpu_load(root, gpu, &load);
+    if (load.busy_percent >= 0)
+        buf_addf(&line, ", %d %% busy", load.busy_percent);
+    status_memory(&line, "VRAM", load.vram_known, load.vram_used_bytes, gpu->vram_bytes);
+    status_memory(&line, "GTT", load.gtt_known, load.gtt_used_bytes, gpu->gtt_bytes);
+    if (load.power_watts >= 0)
+        buf_addf(&line, ", %.0f W", load.power_watts);
+    if (line.n) /* a GPU of a driver that tells nothing has no line */
+        text_print(stdout, "%s  " TEXT_HANG "%.*s%s", gpu->pci,
+                   STR_ARG(gpu->card ? gpu->card->name : STR("GPU")), buf_text(&line));
+}
+
+static int status_gpus(struct cli *cli, struct gfxb_error *err)
+{
+    const struct machine *m;
+    const struct root *root;
+    int result = cli_machine(cli, &m, err);
+    if (result == 0)
+        result = cli_root(cli, &root, err);
+    for (size_t i = 0; result == 0 && i < m->n_gpus; i++)
+        status_gpu(root, &m->gpu[i]);
+    return result;
 }
 
 static void status_show(json_t *status)
@@ -78,6 +121,8 @@ static int status_run(struct cli *cli, const struct cli_args *args, struct gfxb_
         if (terminal)
             fputs("\033[H\033[J", stdout);
         result = status_once(cli, err);
+        if (result >= 0)
+            result = status_gpus(cli, err);
         fflush(stdout);
         if (result >= 0)
             sleep(1); /* a signal ends it early */
@@ -86,7 +131,7 @@ static int status_run(struct cli *cli, const struct cli_args *args, struct gfxb_
 }
 
 static const struct cli_option status_options[] = {
-    {"watch", NULL, "again each second, until Ctrl-C"},
+    {"watch", NULL, "again each second, with what the GPUs do, until Ctrl-C"},
     {NULL, NULL, NULL},
 };
 

@@ -112,6 +112,18 @@ int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error 
  * plus GTT, bounded by free RAM and cgroup, on an APU. 0 unknown. */
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu);
 
+/* What a GPU does at this moment. */
+struct machine_load {
+    int busy_percent;                         /* 0 to 100; -1 unknown */
+    bool vram_known, gtt_known;               /* do the next two mean anything? */
+    uint64_t vram_used_bytes, gtt_used_bytes; /* by all programs */
+    double power_watts; /* of the whole card, or of an APU's package; -1 unknown */
+};
+
+/* Reads a few small files; what the driver does not tell is unknown. */
+void machine_gpu_load(const struct root *root, const struct machine_gpu *gpu,
+                      struct machine_load *ret_load);
+
 const char *machine_kind_name(enum gfx_kind kind); /* "discrete" ...; NULL for unknown */
 
 #endif

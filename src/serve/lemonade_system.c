@@ -208,33 +208,20 @@ static uint64_t system_memory(struct str text, struct str name)
     return 0;
 }
 
-/* A number in a GPU's directory; false: it is not there. */
-static bool system_gpu_number(const struct root *root, const struct machine_gpu *gpu,
-                              const char *file, uint64_t *ret)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", gpu->pci, file);
-    return gpu->pci[0] && root_read_u64(root, path, ret) == 0;
-}
-
 static void system_add_gpus(const struct path_request *r, json_t *answer)
 {
-    uint64_t busy = 0, used = 0, total = 0, n;
-    bool busy_known = false, used_known = false;
+    uint64_t used = 0, total = 0;
+    int busy = -1;
+    bool used_known = false;
     for (size_t i = 0; i < r->machine->n_gpus; i++) {
-        const struct machine_gpu *gpu = &r->machine->gpu[i];
-        if (system_gpu_number(r->root, gpu, "gpu_busy_percent", &n)) {
-            busy = n > busy ? n : busy;
-            busy_known = true;
-        }
-        if (system_gpu_number(r->root, gpu, "mem_info_vram_used", &n)) {
-            used += n;
-            used_known = true;
-        }
-        total += gpu->vram_bytes;
+        struct machine_load load;
+        machine_gpu_load(r->root, &r->machine->gpu[i], &load);
+        busy = load.busy_percent > busy ? load.busy_percent : busy;
+        used += load.vram_used_bytes;
+        used_known |= load.vram_known;
+        total += r->machine->gpu[i].vram_bytes;
     }
-    json_object_set_new(answer, "gpu_percent",
-                        busy_known ? json_integer((json_int_t)busy) : json_null());
+    json_object_set_new(answer, "gpu_percent", busy >= 0 ? json_integer(busy) : json_null());
     json_object_set_new(answer, "vram_gb",
                         used_known ? json_real((double)used / SYSTEM_GIB) : json_null());
     json_object_set_new(answer, "vram_total_gb", system_gib(total));

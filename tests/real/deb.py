@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """deb.py GFXBRIDGE: the .deb of this tree, checked by lintian, installed, run and removed in Debian
-13 made anew by debootstrap, from the archive that this computer's apt is set up for."""
+13 made anew by debootstrap, from the archive that this computer's apt is set up for; then the tree
+itself is built and run there by the README's first command."""
 import os
 import shutil
 import subprocess
@@ -97,6 +98,18 @@ def removes_cleanly():
     assert not left, left
 
 
+def tree_builds_there():
+    need_root()
+    tree = os.path.join(ROOT, "root/gfxbridge")
+    os.makedirs(tree)
+    archive = subprocess.run(["git", "-C", SOURCE, "archive", "HEAD"], capture_output=True,
+                             check=True).stdout
+    subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+    inside("apt-get", "install", "-y", "-qq", "--no-install-recommends", "make")
+    said = inside("make", "-s", "-C", "/root/gfxbridge", "run")
+    assert "The Radeon RX 7900 XT is gfx1100." in said, said
+
+
 try:
     tap.run([
         ("the package is built from the tree", builds),
@@ -104,6 +117,7 @@ try:
         ("Debian 13 is made by debootstrap", debian_13_is_made),
         ("it is installed there and answers", installs_and_runs),
         ("it is removed and nothing of it is left", removes_cleanly),
+        ("the tree is built and run there", tree_builds_there),
     ])
 finally:
     if os.path.ismount(os.path.join(ROOT, "proc")):

@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,7 +18,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
+from gfxbridge import PROGRAM, call  # noqa: E402
 from server import (ANSWER, QUESTION, Server, chat, events_of, outcome_of,  # noqa: E402
                     streamed_text, text_of)
 
@@ -468,6 +469,30 @@ def settings_are_checked():
     assert '"prot"' in done.stderr, done.stderr
 
 
+def status_watches_the_gpus():
+    """What amdgpu's files say at that moment, beside what the server does."""
+    with tempfile.TemporaryDirectory() as top:
+        card = os.path.join(top, "sys/bus/pci/devices/0000:03:00.0")
+        os.makedirs(os.path.join(card, "hwmon/hwmon5"))
+        for name, text in {"vendor": "0x1002", "device": "0x744c", "revision": "0xc8",
+                           "class": "0x030000", "gpu_busy_percent": "97",
+                           "mem_info_vram_used": str(6 << 30),
+                           "hwmon/hwmon5/power1_average": "287000000"}.items():
+            with open(os.path.join(card, name), "w") as f:
+                f.write(text + "\n")
+        watch = subprocess.Popen([PROGRAM, "--data-dir", DATA, "--sysroot", top, "status",
+                                  "--watch"], env=server().env, stdout=subprocess.PIPE, text=True)
+        lines = []
+        while not lines or "W" not in lines[-1]:
+            lines.append(watch.stdout.readline())
+            assert lines[-1], lines
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(30) == 130
+        watch.stdout.close()
+    assert lines[0].startswith("gfxbridge "), lines
+    assert "97 % busy, VRAM 6.0 GiB, 287 W" in lines[-1], lines
+
+
 def ends_in_order():
     assert SHARED["server"].stop() == 0
     assert "ERROR: " not in SHARED["server"].said(), SHARED["server"].said()
@@ -484,8 +509,7 @@ CASES = [
     ten_thousand_connections, early_disconnects_by_the_thousand, control_is_not_for_clients, keys,
     other_computers_need_a_key, keep_alive_and_unload, fail_over_under_load,
     term_lets_answers_finish, stop_ends_it, second_serve_names_the_first, socket_activation,
-    settings_are_checked, ends_in_order,
+    settings_are_checked, status_watches_the_gpus, ends_in_order,
 ]
 
-WANTED = sys.argv[2:]  # some of them, by hand
-tap.run((f.__name__.replace("_", " "), f) for f in CASES if not WANTED or f.__name__ in WANTED)
+tap.run((f.__name__.replace("_", " "), f) for f in CASES)

@@ -48,6 +48,41 @@ static struct machine *read_lines(const char *lines)
     return m;
 }
 
+/* ---- what a GPU does right now ---- */
+
+static struct machine_load load_of(const char *lines)
+{
+    struct gfxb_error err = {0};
+    struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+    struct root *root = NULL;
+    struct machine_load load;
+    const struct machine_gpu gpu = {.pci = "0000:03:00.0"};
+    buf_addf(&text, "gfxbridge machine 1\n%s", lines);
+    assert_int_equal(root_new_text("lines", buf_view(&text), &root, &err), 0);
+    machine_gpu_load(root, &gpu, &load);
+    root_free(root);
+    return load;
+}
+
+static void what_a_driver_does_not_tell_is_unknown(void **state)
+{
+#define LOAD "file /sys/bus/pci/devices/0000:03:00.0/"
+    struct machine_load load = load_of("");
+    assert_int_equal(load.busy_percent, -1);
+    assert_true(load.power_watts < 0 && !load.vram_known && !load.gtt_known);
+    load = load_of(LOAD "gpu_busy_percent 97\n" LOAD "mem_info_vram_used 0\n" LOAD
+                        "hwmon/hwmon7/power1_input 15500000\n");
+    assert_int_equal(load.busy_percent, 97);
+    assert_true(load.vram_known && !load.gtt_known);
+    assert_true(load.power_watts > 15.4 && load.power_watts < 15.6);
+    load =
+        load_of(LOAD "gpu_busy_percent 65535\n" LOAD "hwmon/hwmon7/power1_average 300000000\n" LOAD
+                     "hwmon/hwmon7/power1_input 1\n");
+    assert_int_equal(load.busy_percent, -1);
+    assert_true(load.power_watts > 299 && load.power_watts < 301);
+#undef LOAD
+}
+
 /* ---- PCI addresses ---- */
 
 static void addresses_survive_both_ways(void **state)
@@ -465,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_capture_holds_nothing_personal),
         cmocka_unit_test(this_computer_is_captured_as_it_is),
         cmocka_unit_test(dumps_are_captured_as_they_are),
+        cmocka_unit_test(what_a_driver_does_not_tell_is_unknown),
     };
     return cmocka_run_group_tests_name("machine", tests, setup, teardown);
 }
