@@ -127,8 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(struct str) = {
-        read_devices, read_places, read_maps, read_events, read_last_words, read_proof, read_chunk,
-        read_timings,
+        read_devices,    read_places, read_maps,  read_events,
+        read_last_words, read_proof,  read_chunk, read_timings,
     };
     if (size == 0)
         return 0;

@@ -134,8 +134,7 @@ static int bench_prove(struct bench *b, struct gfxb_error *err)
         if (result < 0)
             break;
         if (!proof.passed)
-            result =
-                bench_add_failure(b, c, proof.code, "failed its proof", proof.sentence, err);
+            result = bench_add_failure(b, c, proof.code, "failed its proof", proof.sentence, err);
         b->proof_failed |= !proof.passed;
         engine_proof_done(&proof);
     }
@@ -356,8 +355,8 @@ static int bench_work(struct bench *b, const struct cli_args *args, struct gfxb_
 static int bench_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
     struct bench b = {.cli = cli};
-    bool narrowed = args->value[CLI_WISH_BACKEND] || args->value[CLI_WISH_POLICY] ||
-                    args->value[CLI_WISH_GPU];
+    bool narrowed =
+        args->value[CLI_WISH_BACKEND] || args->value[CLI_WISH_POLICY] || args->value[CLI_WISH_GPU];
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "bench works on this computer only: a captured machine runs nothing");

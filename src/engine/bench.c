@@ -7,7 +7,7 @@
 
 #define BENCH_RUNS      3
 #define BENCH_BUDGET_MS 60000
-/* More than the 512 tokens that the engine computes at once: a driver compiles the shaders for whole
+/* More than the 512 tokens that the engine computes at once: a driver compiles shaders for whole
  * batches and for what is left over. */
 #define BENCH_WARM      600
 #define BENCH_WARM_MS   1800000 /* the largest models on a CPU; shaders that are compiled */

@@ -72,9 +72,9 @@ static int proofs_prepare(const char *dir, const struct engine_proofs_speed *spe
     int code = path ? proofs_text_with(path, speed, with, &change->text) : -ENOMEM;
     if (code == -ENOENT)
         return error_set(err, ENOENT, "a proof is gone or has failed meanwhile: measure again");
-    return code < 0 ? error_set(err, -code, "cannot read the stored proof: %s",
-                                error_errno_text(-code))
-                    : 0;
+    return code < 0
+               ? error_set(err, -code, "cannot read the stored proof: %s", error_errno_text(-code))
+               : 0;
 }
 
 int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,

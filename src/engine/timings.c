@@ -10,8 +10,7 @@ int timings_read_ids(struct str body, json_t **ret_ids)
     json_t *ids = json_object_get(answer, "tokens"), *id;
     size_t i;
     bool ok = json_array_size(ids) > 0;
-    json_array_foreach(ids, i, id)
-        ok = ok && json_is_integer(id) && json_integer_value(id) >= 0;
+    json_array_foreach(ids, i, id) ok = ok && json_is_integer(id) && json_integer_value(id) >= 0;
     if (ok)
         *ret_ids = json_incref(ids);
     json_decref(answer);
@@ -25,10 +24,9 @@ char *timings_request(const json_t *ids, unsigned prompt_tokens, unsigned answer
     for (size_t i = 0; i < prompt_tokens && n; i++)
         json_array_append(prompt, json_array_get(ids, i % n));
     bool whole = json_array_size(prompt) == prompt_tokens;
-    json_t *request =
-        json_pack("{s:o, s:i, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt, "n_predict",
-                  (int)answer_tokens, "ignore_eos", 1, "cache_prompt", 0, "stream", 0,
-                  "temperature", 0, "seed", 1);
+    json_t *request = json_pack("{s:o, s:i, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt,
+                                "n_predict", (int)answer_tokens, "ignore_eos", 1, "cache_prompt", 0,
+                                "stream", 0, "temperature", 0, "seed", 1);
     char *text = request && whole ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     return text;

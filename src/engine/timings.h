@@ -14,7 +14,7 @@ struct timings {
     double prompt_per_second, tokens_per_second;
 };
 
-/* The token ids of a /tokenize answer, a new reference to an array with at least one. 0, -EPROTO. */
+/* The token ids of a /tokenize answer, at least one; a new reference. 0, or -EPROTO. */
 int timings_read_ids(struct str body, json_t **ret_ids);
 /* The body for /completion: the ids again and again until the prompt has so many, and an answer of
  * so many whatever the model would rather say. To be freed; NULL out of memory. */

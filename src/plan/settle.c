@@ -83,7 +83,7 @@ static void settle_add_tenths(struct buf *to, double value)
     buf_addf(to, "%llu.%llu", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10));
 }
 
-/* "110.0 tokens/s measured; 12.3 tokens/s in bench with MODEL, 8192 tokens"; "" when nothing was. */
+/* "110.0 tokens/s measured; 12.3 tokens/s in bench with MODEL, 8192 tokens"; "" when unmeasured. */
 static void settle_speed(const struct plan_proof *proof, struct draft_choice *dc, struct buf *ret)
 {
     const double canary = proof->tokens_per_second, bench = proof->bench_speed;

@@ -276,7 +276,7 @@ static void bench_tells_what_was_measured_and_what_was_not(void **state)
         {"rate 70\n", 0, 70.5, 3968},
         {"say silent\n", 0, 0.0, 0},
         {"say nonsense\n", EPROTO, 0, 0},
-        {"then die\n", GFXB_E_ENGINE_CRASH, 0, 0},
+        {"then abort\n", GFXB_E_ENGINE_CRASH, 0, 0},
     };
     struct engine_bench_spec spec = {.brief_tokens = 64, .full_tokens = 3968, .answer_tokens = 64};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import gguf  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, SOURCE, answer, call  # noqa: E402
+from gfxbridge import PROGRAM, SOURCE, answer, call, processes_of  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge bench ")
 DATA = os.path.join(TOP, "data")
@@ -141,20 +141,6 @@ def usage():
     assert "backends install llamacpp:cpu" in done.stderr, done.stderr
 
 
-def engines(data):
-    """Processes whose command line names the data directory, bench itself aside."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path, "rb") as f:
-                line = f.read()
-        except OSError:
-            continue
-        if os.fsencode(data) in line and b"llama-server" in line:
-            found.append(int(path.split("/")[2]))
-    return found
-
-
 def interrupted():
     """Ctrl-C while an engine works: 130, no engine is left, nothing is stored."""
     if not os.path.isdir(os.path.join(DATA, "packages")):
@@ -164,13 +150,13 @@ def interrupted():
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
-    while not engines(DATA) and time.monotonic() < end:
+    while not processes_of(DATA, "llama-server") and time.monotonic() < end:
         time.sleep(0.02)
-    assert engines(DATA), "no engine was started"
+    assert processes_of(DATA, "llama-server"), "no engine was started"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and "interrupted" in err, (out, err)
-    assert engines(DATA) == []
+    assert not processes_of(DATA, "llama-server")
     assert [n for n in os.listdir(os.path.join(DATA, "run")) if n != ".lock"] == []
     assert proof_text() == before
 

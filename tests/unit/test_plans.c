@@ -477,8 +477,8 @@ static void read_installed(struct scene *s, unsigned n, char **word)
     }
 }
 
-/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [kernel=] [canary=]: stored for that
- * choice, on a machine with another kernel or canary where one is named. */
+/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [kernel=] [canary=]:
+ * stored for that choice, on a machine with another kernel or canary where one is named. */
 static void read_proof(struct scene *s, unsigned n, char **word)
 {
     if (n < 5 || s->n_specs == SMALL_MAX)
