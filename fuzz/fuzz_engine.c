@@ -10,6 +10,7 @@
 #include "engine/maps.h"
 #include "engine/places.h"
 #include "engine/proofs.h"
+#include "engine/timings.h"
 
 #include <stdlib.h>
 
@@ -108,12 +109,26 @@ static void read_proof(struct str bytes)
     proofs_item_done(&item);
 }
 
+static void read_timings(struct str bytes)
+{
+    struct timings timings;
+    json_t *ids = NULL;
+    if (timings_parse(bytes, &timings) == 0)
+        require(timings.prompt_per_second >= 0.0 && timings.tokens_per_second >= 0.0);
+    if (timings_read_ids(bytes, &ids) < 0)
+        return;
+    char *CLEAN_FREE request = timings_request(ids, 100, 1);
+    require(request && str_has(str_from(request), STR("\"n_predict\":1")));
+    json_decref(ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(struct str) = {
-        read_devices, read_places, read_maps, read_events, read_last_words, read_proof, read_chunk,
+        read_devices,    read_places, read_maps,  read_events,
+        read_last_words, read_proof,  read_chunk, read_timings,
     };
     if (size == 0)
         return 0;

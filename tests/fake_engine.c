@@ -353,6 +353,27 @@ static void chat(int fd, const char *request)
     send_text(fd, "0\r\n\r\n");
 }
 
+/* A raw completion: the counts and speeds that it claims, for a prompt of token ids. */
+static void complete(int fd, const char *request)
+{
+    char body[512];
+    const char *prompt = strstr(request, "\"prompt\":[");
+    unsigned ids = prompt ? 1 : 0;
+    for (; prompt && *prompt && *prompt != ']'; prompt++)
+        ids += *prompt == ',';
+    act(get("then"));
+    if (is("say", "nonsense")) {
+        send_text(fd, "\1\2\3 this is no HTTP\r\n\r\n");
+        return;
+    }
+    long rate = *get("rate") ? strtol(get("rate"), NULL, 10) : 5000;
+    snprintf(body, sizeof(body),
+             "{\"content\":\"x\",\"timings\":{\"prompt_n\":%u,\"prompt_per_second\":900.25,"
+             "\"predicted_n\":64,\"predicted_per_second\":%ld.5}}",
+             ids, rate);
+    send_answer(fd, "200 OK", is("say", "silent") ? "{\"content\":\"\"}" : body);
+}
+
 static void serve(int listener)
 {
     static char request[1 << 20];
@@ -368,6 +389,10 @@ static void serve(int listener)
                         "{\"status\":\"ok\"}");
         else if (strncmp(request, "POST /v1/chat/completions", 25) == 0)
             chat(fd, request);
+        else if (strncmp(request, "POST /tokenize", 14) == 0)
+            send_answer(fd, "200 OK", "{\"tokens\":[5,6,7]}");
+        else if (strncmp(request, "POST /completion", 16) == 0)
+            complete(fd, request);
         else
             send_answer(fd, "404 Not Found", "{\"error\":{\"message\":\"File Not Found\"}}");
         close(fd);

@@ -67,12 +67,12 @@ struct cli_command {
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
 };
 
-extern const struct cli_command cli_command_backends, cli_command_capture, cli_command_complete,
-    cli_command_detect, cli_command_doctor, cli_command_env, cli_command_explain,
-    cli_command_import, cli_command_inspect, cli_command_list, cli_command_load, cli_command_plan,
-    cli_command_pull, cli_command_rm, cli_command_run, cli_command_serve, cli_command_show,
-    cli_command_status, cli_command_stop, cli_command_storage, cli_command_table,
-    cli_command_unload, cli_command_update;
+extern const struct cli_command cli_command_backends, cli_command_bench, cli_command_capture,
+    cli_command_complete, cli_command_detect, cli_command_doctor, cli_command_env,
+    cli_command_explain, cli_command_import, cli_command_inspect, cli_command_list,
+    cli_command_load, cli_command_plan, cli_command_pull, cli_command_rm, cli_command_run,
+    cli_command_serve, cli_command_show, cli_command_status, cli_command_stop, cli_command_storage,
+    cli_command_table, cli_command_unload, cli_command_update;
 
 /* Not 0 once the user wants us to end: the number of the signal. Written by the handler alone. */
 extern volatile sig_atomic_t cli_cancelled;

@@ -4,6 +4,7 @@
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
 static const struct cli_command *const all_commands[] = {
     &cli_command_backends,
+    &cli_command_bench,
     &cli_command_capture,
     &cli_command_detect,
     &cli_command_doctor,

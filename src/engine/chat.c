@@ -8,7 +8,6 @@
 
 #define CHAT_TEXT_MAX    (16u << 20)
 #define CHAT_REFUSAL_MAX 65536 /* bytes of an error body that are read */
-#define CHAT_END_MS      1000  /* for an engine that was cut off to be seen as ended */
 
 /* One answer on its way. */
 struct chat_progress {
@@ -161,25 +160,6 @@ static int chat_refused(struct chat_progress *p, long status, struct gfxb_error 
                      status == 503 ? " for now" : "", p->refusal);
 }
 
-/* It was cut off: the engine's end is the cause, when it has ended. */
-static int chat_cut_off(struct engine *engine, const struct chat_progress *p,
-                        struct gfxb_error *err)
-{
-    struct gfxb_error why = {.code = 0};
-    int64_t until = child_now_ms() + CHAT_END_MS;
-    int code = 0;
-    while (code == 0 && child_now_ms() < until) {
-        if (!engine->ended && child_wait(&engine->child, 20, &engine->status) > 0)
-            engine->ended = true;
-        code = engine_check(engine, &why);
-    }
-    if (code == 0)
-        return error_set(err, EPROTO, "the engine closed the connection %s",
-                         p->last ? "in the middle of an answer" : "without an answer");
-    return error_set(err, why.code, "%s%s", why.text,
-                     p->last ? " (in the middle of an answer)" : "");
-}
-
 static int chat_timed_out(const struct chat_progress *p, struct gfxb_error *err)
 {
     double waited = (double)(child_now_ms() - p->start) / 1000.0;
@@ -221,7 +201,7 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
         return error_set(err, ENOMEM, "out of memory");
     case ECONNREFUSED:
     case ECONNRESET:
-        return chat_cut_off(engine, p, err);
+        return running_cut_off(engine, p->last != 0, err);
     default:
         return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
     }
@@ -250,7 +230,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
     if (status != 200)
         return chat_refused(p, status, err);
     if (!p->finished && !p->sent_done)
-        return chat_cut_off(engine, p, err);
+        return running_cut_off(engine, p->last != 0, err);
     p->reply.whole_ms = (double)(child_now_ms() - p->start);
     return 0;
 }

@@ -19,14 +19,14 @@ static struct str chunk_text(const json_t *text)
     return (struct str){json_string_value(text), json_string_length(text)};
 }
 
-static int64_t chunk_count(const json_t *object, const char *name)
+int64_t chunk_count(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
     json_int_t count = json_is_integer(value) ? json_integer_value(value) : -1;
     return count >= 0 && count <= INT32_MAX ? (int64_t)count : -1;
 }
 
-static double chunk_rate(const json_t *object, const char *name)
+double chunk_rate(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
     double rate = json_is_number(value) ? json_number_value(value) : 0.0;

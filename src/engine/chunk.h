@@ -21,6 +21,10 @@ struct chunk {
 int chunk_parse(struct str field, struct str value, struct chunk *ret_chunk);
 void chunk_done(struct chunk *chunk);
 
+/* A count from 0 to INT32_MAX, -1 not told; a speed, 0 not told. */
+int64_t chunk_count(const json_t *object, const char *name);
+double chunk_rate(const json_t *object, const char *name);
+
 /* The words of an error object, or of an answer's body that holds one. */
 void chunk_refusal(const json_t *error, char *ret_text, size_t size);
 

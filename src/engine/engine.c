@@ -14,6 +14,7 @@
 #define ENGINE_POLL_MIN_MS 5
 #define ENGINE_POLL_MAX_MS 50
 #define ENGINE_HEALTH_MS   500
+#define ENGINE_END_MS      1000 /* for one that cut an answer off to be seen as ended */
 #define ENGINE_LOG_MAX                                                                             \
     (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
 
@@ -304,6 +305,22 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
     if (code < 0)
         return error_set(err, -code, "cannot wait for the engine: %s", error_errno_text(-code));
     return engine_mourn(engine, "while serving", NULL, err);
+}
+
+int running_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
+{
+    struct gfxb_error why = {.code = 0};
+    int64_t until = child_now_ms() + ENGINE_END_MS;
+    int code = 0;
+    while (code == 0 && child_now_ms() < until) {
+        if (!engine->ended && child_wait(&engine->child, 20, &engine->status) > 0)
+            engine->ended = true;
+        code = engine_check(engine, &why);
+    }
+    if (code == 0)
+        return error_set(err, EPROTO, "the engine closed the connection %s",
+                         begun ? "in the middle of an answer" : "without an answer");
+    return error_set(err, why.code, "%s%s", why.text, begun ? " (in the middle of an answer)" : "");
 }
 
 int running_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret)

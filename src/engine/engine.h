@@ -211,6 +211,10 @@ struct engine_proof {
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
     char *log_tail;           /* owned: end of the engine's log; "" none */
+    /* What `bench --apply` stored, and with what it was measured ("MODEL, 8192 tokens"): the policy
+     * "fastest" may rank by it. A new proof has none: 0 and "". */
+    double bench_speed; /* tokens/s */
+    char bench_with[256];
 };
 
 /* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined. Its model, env, args,
@@ -256,6 +260,15 @@ const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs
 
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, struct gfxb_error *err);
+/* Store bench figures in passed proofs, whose day and evidence stay as they are: all of them are
+ * read and judged before the first is written, each file as a whole. with: bench_with of them all.
+ * -ENOENT: one is no passed proof any more, and nothing was written. */
+struct engine_proofs_speed {
+    const char *fingerprint;
+    double tokens_per_second;
+};
+int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
+                            const char *with, struct gfxb_error *err);
 /* fingerprint NULL: all of them. 0 also when there was none. */
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err);
 
@@ -276,6 +289,7 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
 /* Every row parses, has a known code, a sentence and a source? For `table check`. */
 int engine_causes_check(struct gfxb_error *err);
 
+#include "engine/bench.h"
 #include "engine/path.h"
 #include "engine/sandbox.h"
 #include "engine/supervisor.h"

@@ -306,6 +306,15 @@ static int path_nothing(const struct path *path, struct gfxb_error *err)
                      buf_text(&others));
 }
 
+static int path_take_model(const struct path_request *r, struct path *path, struct gfxb_error *err)
+{
+    free(path->model);
+    path->model = r->model ? strdup(r->model) : NULL;
+    if (!r->model)
+        return engine_canary_path(r->data_dir, &path->model, err);
+    return path->model ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
 static int path_prepare(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
     int result = fs_make_dirs(r->runtime_dir, 0700, err);
@@ -315,10 +324,7 @@ static int path_prepare(const struct path_request *r, struct path *path, struct 
     }
     if (result < 0)
         return result;
-    if (!r->model)
-        return engine_canary_path(r->data_dir, &path->model, err);
-    path->model = strdup(r->model);
-    return path->model ? 0 : error_set(err, ENOMEM, "out of memory");
+    return path_take_model(r, path, err);
 }
 
 /* The engine runs: let the plan show the proof that was just made, and note whose engine it is. */
@@ -378,6 +384,21 @@ int path_prove(const struct path_request *request, struct path *path, size_t cho
                          "llamacpp:%s brings it",
                          c->package ? c->package : "its package", plan_backend_name(c->backend));
     return path_try_proof(request, path, c, ret_proof, NULL, err);
+}
+
+int path_start_proven(const struct path_request *request, struct path *path, size_t choice,
+                      struct gfxb_error *err)
+{
+    int result = fs_make_dirs(request->runtime_dir, 0700, err);
+    if (result == 0)
+        result = path_take_model(request, path, err);
+    return result < 0 ? result : path_start(request, path, &path->plan->choice[choice], err);
+}
+
+void path_stop_engine(struct path *path)
+{
+    engine_stop(path->engine);
+    path->engine = NULL;
 }
 
 bool path_can_prove(const struct plan_choice *c)

@@ -80,6 +80,12 @@ int path_walk(const struct path_request *request, struct path *ret_path, struct 
 int path_prove(const struct path_request *request, struct path *path, size_t choice,
                struct engine_proof *ret_proof, struct gfxb_error *err);
 
+/* Start the request's model on the plan's choice at this index, which is proven: path->engine, for
+ * the caller to end with path_stop_engine. */
+int path_start_proven(const struct path_request *request, struct path *path, size_t choice,
+                      struct gfxb_error *err);
+void path_stop_engine(struct path *path);
+
 /* Is there a package that path_prove could take, also after a failure? */
 bool path_can_prove(const struct plan_choice *choice);
 /* The backend that packages for it are of: vulkan-software's are Vulkan's. */

@@ -51,6 +51,8 @@ static int proofs_fill_plan(struct engine_proofs *proofs)
             .day = item->day,
             .detail = item->proof.passed ? item->proof.shown : item->proof.sentence,
             .tokens_per_second = item->proof.tokens_per_second,
+            .bench_speed = item->proof.bench_speed,
+            .bench_with = item->proof.bench_with,
         };
     }
     return 0;

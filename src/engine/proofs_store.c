@@ -39,6 +39,62 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
     return kept_write(dir, name, text.p, text.n, err);
 }
 
+/* The text of the stored proof with this figure in it. */
+static int proofs_text_with(const char *path, const struct engine_proofs_speed *speed,
+                            const char *with, struct buf *ret_text)
+{
+    struct proofs_item item;
+    struct buf CLEAN_BUF old = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
+    int code = fs_read(path, PROOFS_TEXT_MAX, &old);
+    if (code == 0)
+        code = proofs_parse(buf_view(&old), &item);
+    if (code < 0)
+        return code;
+    item.proof.bench_speed = speed->tokens_per_second;
+    snprintf(item.proof.bench_with, sizeof(item.proof.bench_with), "%s", with);
+    proofs_print(item.fingerprint, item.day, &item.proof, ret_text);
+    code = item.proof.passed ? 0 : -ENOENT;
+    proofs_item_done(&item);
+    return code < 0 || buf_ok(ret_text) ? code : -ENOMEM;
+}
+
+struct proofs_change {
+    char *name;
+    struct buf text;
+};
+
+static int proofs_prepare(const char *dir, const struct engine_proofs_speed *speed,
+                          const char *with, struct proofs_change *change, struct gfxb_error *err)
+{
+    change->text = BUF_INIT(PROOFS_TEXT_MAX);
+    change->name = proofs_name(speed->fingerprint);
+    char *CLEAN_FREE path = change->name ? fs_join(dir, change->name) : NULL;
+    int code = path ? proofs_text_with(path, speed, with, &change->text) : -ENOMEM;
+    if (code == -ENOENT)
+        return error_set(err, ENOENT, "a proof is gone or has failed meanwhile: measure again");
+    return code < 0
+               ? error_set(err, -code, "cannot read the stored proof: %s", error_errno_text(-code))
+               : 0;
+}
+
+int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
+                            const char *with, struct gfxb_error *err)
+{
+    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    struct proofs_change *change = calloc(n + 1, sizeof(*change));
+    int code = dir && change ? 0 : error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && code == 0; i++)
+        code = proofs_prepare(dir, &speed[i], with, &change[i], err);
+    for (size_t i = 0; i < n && code == 0; i++)
+        code = kept_write(dir, change[i].name, change[i].text.p, change[i].text.n, err);
+    for (size_t i = 0; i < n && change; i++) {
+        free(change[i].name);
+        buf_done(&change[i].text);
+    }
+    free(change);
+    return code;
+}
+
 static int proofs_remove_all(const char *dir)
 {
     DIR *stream = opendir(dir);

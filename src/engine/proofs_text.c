@@ -43,6 +43,10 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
     proofs_add_number(ret, "load-ms", proof->load_ms);
     proofs_add_number(ret, "first-token-ms", proof->first_token_ms);
     proofs_add_number(ret, "tokens-per-second", proof->tokens_per_second);
+    if (proof->bench_speed > 0.0006) { /* what three digits show */
+        proofs_add_number(ret, "bench-tokens-per-second", proof->bench_speed);
+        proofs_add_line(ret, "bench-with", proof->bench_with);
+    }
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         char key[32];
         snprintf(key, sizeof(key), "%s %s", plan_rung_name(proof->rung[i].rung),
@@ -123,6 +127,10 @@ static bool proofs_take(struct proofs_item *item, struct str key, struct str val
         return decimal_parse(value, &proof->first_token_ms) == 0;
     if (str_is(key, "tokens-per-second"))
         return decimal_parse(value, &proof->tokens_per_second) == 0;
+    if (str_is(key, "bench-tokens-per-second"))
+        return decimal_parse(value, &proof->bench_speed) == 0;
+    if (str_is(key, "bench-with"))
+        return proofs_take_fixed(value, proof->bench_with, sizeof(proof->bench_with));
     return proofs_take_rung(proof, key, value);
 }
 

@@ -31,6 +31,10 @@ const char *running_reason(enum plan_backend backend);
 /* At most max bytes of its log from this offset on, appended to *ret. 0 or -errno. */
 int running_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret);
 
+/* The code and cause of an answer that was cut off: the engine's end, when it has ended. begun: a
+ * part of the answer had come. */
+int running_cut_off(struct engine *engine, bool begun, struct gfxb_error *err);
+
 /* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
 int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
                   struct gfxb_error *err);

@@ -30,6 +30,8 @@ struct draft_choice {
     int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
     bool partial;              /* only a part of the model fits on the GPU */
     double tokens_per_second;  /* measured by its proof; 0 not measured */
+    double bench_speed;        /* the same of bench */
+    const char *bench_with;    /* lent by the proof */
     struct buf known, unknown; /* what E2 found good, and what it could not see */
 };
 

@@ -100,8 +100,27 @@ static int compare_speed(const void *left, const void *right)
     return compare(left, right);
 }
 
+/* Bench figures are of the user's own work, but they say something beside each other only: of the
+ * same model and context, and of everything that is proven. Otherwise the canary's are compared. */
+static bool is_benched(const struct draft *d)
+{
+    const char *with = NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct draft_choice *dc = d->item[i];
+        if (dc->choice.state != PLAN_PROVEN)
+            continue;
+        if (dc->bench_speed <= 0 || (with && strcmp(with, dc->bench_with) != 0))
+            return false;
+        with = dc->bench_with;
+    }
+    return with != NULL;
+}
+
 void plan_draft_sort(struct draft *d)
 {
+    bool benched = d->wish->policy == PLAN_FASTEST && is_benched(d);
+    for (size_t i = 0; i < d->n && benched; i++)
+        d->item[i]->tokens_per_second = d->item[i]->bench_speed;
     if (d->n > 1)
         qsort(d->item, d->n, sizeof(struct draft_choice *),
               d->wish->policy == PLAN_FASTEST ? compare_speed : compare);

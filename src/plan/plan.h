@@ -52,7 +52,9 @@ struct plan_proof {
     int code;                 /* GFXB_E_ of a failure */
     const char *day;          /* "2026-11-23" */
     const char *detail;       /* the sentence of a failure; the device of a proof */
-    double tokens_per_second; /* 0 not measured */
+    double tokens_per_second; /* on the canary; 0 not measured */
+    double bench_speed;       /* tokens/s of `bench --apply`; 0 not measured */
+    const char *bench_with;   /* the model and context of that: only like figures are compared */
     /* It failed just now, in this run: the choice is rejected with this code and detail as its own
      * (an install that went wrong too), where an older failure gives failed-before. */
     bool fresh;

@@ -172,7 +172,7 @@ static struct pool_model *pool_release(struct pool_waiter *w, enum pool_outcome 
     m->last_use = time(NULL);
     if (m->engine)
         m->pool->engines.ended(m->engine, lane->endpoint.generation, outcome);
-    if (outcome == POOL_BROKEN && !lane->old)
+    if ((outcome == POOL_BROKEN || outcome == POOL_NONSENSE) && !lane->old)
         m->suspect_until = m->used_at + POOL_SUSPECT_MS;
     lane->users--;
     pool_lane_release(lane);

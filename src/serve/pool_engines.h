@@ -44,7 +44,13 @@ struct pool_endpoint {
     char socket[108], key[80], backend[24], device[256], package[96];
 };
 
-enum pool_outcome { POOL_OK, POOL_BROKEN, POOL_STALLED, POOL_CANCELLED };
+enum pool_outcome {
+    POOL_OK,
+    POOL_BROKEN,    /* the connection was lost, or it is no HTTP */
+    POOL_STALLED,   /* silent for too long */
+    POOL_NONSENSE,  /* an answer over sound HTTP that is none */
+    POOL_CANCELLED, /* it says nothing about the engine */
+};
 
 struct pool_engines {
     /* Blocks: on a thread. -ENOENT: no such model. */

@@ -6,7 +6,7 @@
 #include "serve/server.h"
 
 enum {
-    POOL_SUSPECT_MS = 50,  /* after a broken connection, before the same engine is asked again */
+    POOL_SUSPECT_MS = 50,  /* after a useless answer, before the same engine is asked again */
     POOL_FAILED_MS = 5000, /* what failed is not tried again for so long */
     POOL_ROOM_MS = 1000,   /* between two looks whether somebody can make room */
     POOL_NAMES_MAX = 16,   /* names that a model was asked for by */

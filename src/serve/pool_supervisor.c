@@ -165,6 +165,7 @@ static void supervised_ended(void *engine, uint64_t generation, enum pool_outcom
         [POOL_OK] = SUPERVISOR_OK,
         [POOL_BROKEN] = SUPERVISOR_BROKEN,
         [POOL_STALLED] = SUPERVISOR_STALLED,
+        [POOL_NONSENSE] = SUPERVISOR_NONSENSE,
         [POOL_CANCELLED] = SUPERVISOR_CANCELLED,
     };
     supervisor_request_ended(engine, generation, outcomes[outcome]);

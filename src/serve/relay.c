@@ -135,12 +135,14 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
     relay_finish(r);
 }
 
+/* Bytes that are no answer are the engine's doing; that there is no memory for them says nothing of
+ * it. The client is told in either case: the same engine would hardly do better. */
 static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 {
     if (r->upstream)
         upstream_cancel(r->upstream);
     r->upstream = NULL;
-    pool_done(&r->waiter, POOL_OK); /* the engine is not to blame for what we do not understand */
+    pool_done(&r->waiter, why->code == EPROTO ? POOL_NONSENSE : POOL_CANCELLED);
     relay_fail(r, 502, why);
 }
 

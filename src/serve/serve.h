@@ -87,8 +87,8 @@ struct serve_filter_ops {
      * The engine accepts: before the first feed. *type holds the engine's content type and may be
      * replaced by a literal. NULL: leave it. */
     void (*head)(struct serve_filter *f, struct str engine_type, const char **type);
-    /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: an answer
-     * that is none; the exchange fails with err. */
+    /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: the exchange
+     * fails with err. -EPROTO: an answer that is none, which counts against the engine. */
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
     /* The engine's body has ended as it should. */
     int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);

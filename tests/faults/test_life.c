@@ -264,6 +264,60 @@ static void an_answer_comes_in_pieces_that_make_the_whole(void **state)
     stage_done(&s);
 }
 
+static void bench_tells_what_was_measured_and_what_was_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *behaviour;
+        int code;
+        double speed;
+        unsigned tokens;
+    } cases[] = {
+        {"rate 70\n", 0, 70.5, 3968},
+        {"say silent\n", 0, 0.0, 0},
+        {"say nonsense\n", EPROTO, 0, 0},
+        {"then abort\n", GFXB_E_ENGINE_CRASH, 0, 0},
+    };
+    struct engine_bench_spec spec = {.brief_tokens = 64, .full_tokens = 3968, .answer_tokens = 64};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fault f = well;
+        struct stage s = stage_new();
+        f.behaviour = cases[i].behaviour;
+        struct engine *engine = start_well(&s, &f);
+        struct engine_bench bench = {.full = {.runs = 77}};
+        struct gfxb_error err = {.text = ""};
+        assert_int_equal(engine_bench(engine, &spec, &bench, &err), -cases[i].code);
+        if (cases[i].code == 0) {
+            assert_true(bench.full.tokens_per_second == cases[i].speed);
+            assert_int_equal(bench.full.prompt_tokens, cases[i].tokens);
+            assert_int_equal(bench.brief.prompt_tokens, cases[i].tokens ? 64 : 0);
+            assert_int_equal(bench.full.runs, 3);
+        } else {
+            assert_int_equal(bench.full.runs, 77); /* untouched */
+            assert_true(err.text[0] != '\0');
+        }
+        engine_stop(engine);
+        stage_done(&s);
+    }
+}
+
+static void a_bench_of_an_engine_that_hangs_can_be_interrupted(void **state)
+{
+    (void)state;
+    struct fault f = well;
+    f.behaviour = "then hang\n";
+    struct stage s = stage_new();
+    struct engine *engine = start_well(&s, &f);
+    struct engine_bench_spec spec = {
+        .brief_tokens = 64, .full_tokens = 3968, .answer_tokens = 64, .cancel = &cancelled};
+    struct engine_bench bench;
+    alarm_in(200);
+    assert_int_equal(engine_bench(engine, &spec, &bench, NULL), -GFXB_E_INTERRUPTED);
+    engine_stop(engine);
+    assert_int_equal(stage_count_engines(&s), 0);
+    stage_done(&s);
+}
+
 static void an_answer_that_nobody_takes_stops_with_the_reason(void **state)
 {
     (void)state;
@@ -352,6 +406,8 @@ int main(void)
         cmocka_unit_test(an_interrupted_answer_ends_at_once),
         cmocka_unit_test(an_interrupted_proof_is_no_outcome),
         cmocka_unit_test(an_answer_comes_in_pieces_that_make_the_whole),
+        cmocka_unit_test(bench_tells_what_was_measured_and_what_was_not),
+        cmocka_unit_test(a_bench_of_an_engine_that_hangs_can_be_interrupted),
         cmocka_unit_test(an_answer_that_nobody_takes_stops_with_the_reason),
         cmocka_unit_test(a_package_without_its_engine_is_damaged),
         cmocka_unit_test(the_log_of_a_failure_is_kept),

@@ -1,5 +1,6 @@
 """Calls of the gfxbridge under test (argv[1] of every test script)."""
 import atexit
+import glob
 import json
 import os
 import shutil
@@ -43,6 +44,20 @@ def answer(*arguments, **options):
     value = json.loads(done.stdout)
     assert value["schema"] == 1, "schema is not 1"
     return value
+
+
+def processes_of(place, *parts):
+    """{pid: command line} of the processes whose command line names the place, and all the parts."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as f:
+                line = f.read()
+        except OSError:
+            continue
+        if all(os.fsencode(part) in line for part in (place, *parts)):
+            found[int(path.split("/")[2])] = line.replace(b"\0", b" ")
+    return found
 
 
 def machine(name):

@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, answer, call  # noqa: E402
+from gfxbridge import PROGRAM, answer, call, processes_of  # noqa: E402
 
 QUESTION = "Which gfx is the Radeon RX 7900 XT?"
 TOP = tempfile.mkdtemp(prefix="gfxbridge walk ")  # with spaces, as users have them
@@ -26,16 +26,7 @@ DATA = os.path.join(TOP, "data dir")
 
 def engines(data=DATA):
     """Processes whose command line names the data directory."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            with open(path, "rb") as f:
-                line = f.read()
-        except OSError:
-            continue
-        if os.fsencode(data) in line and b"walk.py" not in line:
-            found.append((path.split("/")[2], line.replace(b"\0", b" ")))
-    return found
+    return [line for line in processes_of(data).values() if b"walk.py" not in line]
 
 
 def listing(*parts):

@@ -13,6 +13,7 @@
 #include "engine/places.h"
 #include "engine/proofs.h"
 #include "engine/rundir.h"
+#include "engine/timings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -740,6 +741,125 @@ static void a_stored_proof_comes_back(void **state)
     free(data);
 }
 
+static double stored_bench(const char *data, const char *fingerprint, const char *with)
+{
+    struct engine_proofs *proofs = NULL;
+    size_t n = 0;
+    assert_int_equal(engine_proofs_new(data, &proofs, NULL), 0);
+    const struct plan_proof *for_plan = engine_proofs_for_plan(proofs, &n);
+    double speed = -1.0;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(for_plan[i].fingerprint, fingerprint) != 0)
+            continue;
+        speed = for_plan[i].bench_speed;
+        assert_string_equal(for_plan[i].bench_with, with);
+        assert_true(for_plan[i].tokens_per_second > 1713.9); /* the canary's stays */
+    }
+    engine_proofs_free(proofs);
+    return speed;
+}
+
+static void bench_figures_are_stored_all_or_none(void **state)
+{
+    (void)state;
+    char *data = below_top("proofs-bench");
+    struct engine_proof good = test_proof(true), bad = test_proof(false);
+    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "cpu", &good, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "broken", &bad, NULL), 0);
+    struct engine_proofs_speed speed[] = {{"gpu", 55.5}, {"cpu", 6.25}, {"broken", 9}};
+    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL), -ENOENT);
+    assert_true(stored_bench(data, "gpu", "") == 0.0);
+    speed[2].fingerprint = "never stored";
+    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL), -ENOENT);
+    assert_true(stored_bench(data, "gpu", "") == 0.0 && stored_bench(data, "cpu", "") == 0.0);
+    assert_int_equal(engine_proofs_set_bench(data, speed, 2, "qwen, 8192 tokens", NULL), 0);
+    assert_true(stored_bench(data, "gpu", "qwen, 8192 tokens") == 55.5);
+    assert_true(stored_bench(data, "cpu", "qwen, 8192 tokens") == 6.25);
+    /* Proven again, it has none. */
+    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL), 0);
+    assert_true(stored_bench(data, "gpu", "") == 0.0);
+    engine_proof_done(&good);
+    engine_proof_done(&bad);
+    free(data);
+}
+
+static void a_completion_tells_its_timings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int code;
+        struct timings wanted;
+    } cases[] = {
+        {"{\"timings\":{\"prompt_n\":3968,\"prompt_per_second\":4651.5,\"predicted_n\":64,"
+         "\"predicted_per_second\":602.5}}",
+         0,
+         {3968, 64, 4651.5, 602.5}},
+        {"{\"content\":\"no timings\"}", 0, {0, 0, 0, 0}},
+        {"{\"timings\":null}", 0, {0, 0, 0, 0}},
+        /* One token has no time behind it: engines tell a million, or null. */
+        {"{\"timings\":{\"prompt_n\":1,\"prompt_per_second\":1e6,\"predicted_n\":1,"
+         "\"predicted_per_second\":1e6}}",
+         0,
+         {1, 1, 0, 0}},
+        {"{\"timings\":{\"prompt_n\":-5,\"prompt_per_second\":-1,\"predicted_n\":9,"
+         "\"predicted_per_second\":null}}",
+         0,
+         {0, 9, 0, 0}},
+        {"{\"timings\":{\"prompt_n\":9,\"prompt_per_second\":0,\"predicted_n\":\"9\","
+         "\"predicted_per_second\":\"3\"}}",
+         0,
+         {9, 0, 0, 0}},
+        {"[]", -EPROTO, {0, 0, 0, 0}},
+        {"", -EPROTO, {0, 0, 0, 0}},
+        {"{\"timings\"", -EPROTO, {0, 0, 0, 0}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct timings got = {0};
+        assert_int_equal(timings_parse(str_from(cases[i].body), &got), cases[i].code);
+        assert_int_equal(got.prompt_tokens, cases[i].wanted.prompt_tokens);
+        assert_int_equal(got.tokens, cases[i].wanted.tokens);
+        assert_true(got.prompt_per_second == cases[i].wanted.prompt_per_second);
+        assert_true(got.tokens_per_second == cases[i].wanted.tokens_per_second);
+    }
+}
+
+static void a_prompt_of_ids_has_the_length_that_was_asked(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"",
+                                       "{}",
+                                       "[1]",
+                                       "{\"tokens\":[]}",
+                                       "{\"tokens\":[1,-2]}",
+                                       "{\"tokens\":[1,\"2\"]}",
+                                       "{\"tokens\":[1.5]}"};
+    json_t *ids = NULL;
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_int_equal(timings_read_ids(str_from(none[i]), &ids), -EPROTO);
+    assert_null(ids);
+    assert_int_equal(timings_read_ids(STR("{\"tokens\":[7,8,9]}"), &ids), 0);
+    char *text = timings_request(ids, 5, 64);
+    json_t *request = json_loads(text, 0, NULL), *prompt = json_object_get(request, "prompt");
+    assert_int_equal(json_array_size(prompt), 5);
+    assert_int_equal(json_integer_value(json_array_get(prompt, 4)), 8);
+    assert_int_equal(json_integer_value(json_object_get(request, "n_predict")), 64);
+    assert_true(json_is_false(json_object_get(request, "cache_prompt")));
+    assert_true(json_is_true(json_object_get(request, "ignore_eos")));
+    json_decref(request);
+    free(text);
+    json_decref(ids);
+}
+
+static void a_median_is_in_the_middle(void **state)
+{
+    (void)state;
+    double three[] = {9, 1, 4}, two[] = {8, 2}, one[] = {3};
+    assert_true(timings_median(three, 3) == 4 && timings_median(two, 2) == 5);
+    assert_true(timings_median(one, 1) == 3 && timings_median(one, 0) == 0);
+}
+
 static void a_damaged_proof_proves_nothing(void **state)
 {
     (void)state;
@@ -936,6 +1056,10 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_in_plain_characters),
         cmocka_unit_test(the_next_writer_removes_what_a_killed_one_left),
         cmocka_unit_test(a_stored_proof_comes_back),
+        cmocka_unit_test(bench_figures_are_stored_all_or_none),
+        cmocka_unit_test(a_completion_tells_its_timings),
+        cmocka_unit_test(a_prompt_of_ids_has_the_length_that_was_asked),
+        cmocka_unit_test(a_median_is_in_the_middle),
         cmocka_unit_test(a_damaged_proof_proves_nothing),
         cmocka_unit_test(the_table_of_causes_is_sound),
         cmocka_unit_test(real_messages_find_their_cause),

@@ -477,8 +477,8 @@ static void read_installed(struct scene *s, unsigned n, char **word)
     }
 }
 
-/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [detail=] [kernel=] [canary=]: stored for that
- * choice, on a machine with another kernel or canary where one is named. */
+/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [kernel=] [canary=]:
+ * stored for that choice, on a machine with another kernel or canary where one is named. */
 static void read_proof(struct scene *s, unsigned n, char **word)
 {
     if (n < 5 || s->n_specs == SMALL_MAX)
@@ -494,6 +494,10 @@ static void read_proof(struct scene *s, unsigned n, char **word)
             spec->proof.day = v;
         else if ((v = value_of(word[i], "tps")))
             spec->proof.tokens_per_second = (double)number(s, v, 10);
+        else if ((v = value_of(word[i], "bench")))
+            spec->proof.bench_speed = (double)number(s, v, 10);
+        else if ((v = value_of(word[i], "with")))
+            spec->proof.bench_with = v;
         else if ((v = value_of(word[i], "detail")))
             spec->proof.detail = v;
         else if ((v = value_of(word[i], "kernel")))

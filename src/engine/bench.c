@@ -1,0 +1,194 @@
+#include "engine/chunk.h"
+#include "engine/http.h"
+#include "engine/running.h"
+#include "engine/timings.h"
+
+#include <errno.h>
+
+#define BENCH_RUNS      3
+#define BENCH_BUDGET_MS 60000
+/* More than the 512 tokens that the engine computes at once: a driver compiles shaders for whole
+ * batches and for what is left over. */
+#define BENCH_WARM      600
+#define BENCH_WARM_MS   1800000 /* the largest models on a CPU; shaders that are compiled */
+#define BENCH_LEAST_MS  120000
+#define BENCH_PATIENCE  20 /* times what the warm-up lets expect, before it is taken for a hang */
+#define BENCH_TELL_MS   5000
+#define BENCH_REPLY_MAX (4u << 20)
+
+static const char bench_words[] = "{\"content\":\"Count these words and say them once again.\"}";
+
+struct bench_job {
+    struct engine *engine;
+    const struct engine_bench_spec *spec;
+    json_t *ids;     /* owned: of some words, in this model */
+    int64_t warm_ms; /* that the warm-up took */
+    unsigned warm;   /* tokens of its prompt */
+};
+
+struct bench_answer {
+    struct buf body;
+    int64_t until;
+};
+
+static int bench_on_bytes(void *context, struct str bytes)
+{
+    struct bench_answer *a = context;
+    buf_add_str(&a->body, bytes);
+    return buf_ok(&a->body) ? 0 : -EFBIG;
+}
+
+static int64_t bench_until(void *context)
+{
+    const struct bench_answer *a = context;
+    return a->until;
+}
+
+static int bench_refused(struct str body, struct gfxb_error *err)
+{
+    char words[400];
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
+    chunk_refusal(json_object_get(answer, "error"), words, sizeof(words));
+    json_decref(answer);
+    return error_set(err, EREMOTEIO, "the engine refused the request: %s", words);
+}
+
+static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
+                        struct gfxb_error *err)
+{
+    switch (-code) {
+    case EINTR:
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    case ENOMEM:
+        return error_set(err, ENOMEM, "out of memory");
+    case ETIMEDOUT:
+        return error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no answer within %lld s",
+                         (long long)(deadline_ms / 1000));
+    case ECONNREFUSED:
+    case ECONNRESET:
+        return running_cut_off(engine, false, err);
+    default:
+        return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
+    }
+}
+
+/* 0: ret_body holds an answer of status 200. */
+static int bench_post(const struct bench_job *job, const char *path, const char *body,
+                      int64_t deadline_ms, struct buf *ret_body, struct gfxb_error *err)
+{
+    struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), child_now_ms() + deadline_ms};
+    struct http_request request = {
+        .socket = engine_socket(job->engine),
+        .path = path,
+        .key = engine_key(job->engine),
+        .body = body,
+        .body_n = strlen(body),
+        .pidfd = engine_pidfd(job->engine),
+        .cancel = job->spec->cancel,
+        .on_bytes = bench_on_bytes,
+        .until = bench_until,
+        .context = &answer,
+    };
+    long status = 0;
+    int code = http_ask(&request, &status);
+    if (code < 0)
+        code = bench_failed(job->engine, code, deadline_ms, err);
+    else if (status != 200)
+        code = bench_refused(buf_view(&answer.body), err);
+    if (code < 0)
+        buf_done(&answer.body);
+    else
+        *ret_body = answer.body;
+    return code;
+}
+
+static int bench_learn_ids(struct bench_job *job, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF body = BUF_INIT(0);
+    int code = bench_post(job, "/tokenize", bench_words, BENCH_LEAST_MS, &body, err);
+    if (code == 0 && timings_read_ids(buf_view(&body), &job->ids) < 0)
+        code = error_set(err, EPROTO, "the engine does not say what tokens words are");
+    return code;
+}
+
+static int bench_ask(const struct bench_job *job, unsigned prompt, int64_t deadline_ms,
+                     struct timings *ret_timings, struct gfxb_error *err)
+{
+    char *CLEAN_FREE request = timings_request(job->ids, prompt, job->spec->answer_tokens);
+    struct buf CLEAN_BUF body = BUF_INIT(0);
+    if (!request)
+        return error_set(err, ENOMEM, "out of memory");
+    int code = bench_post(job, "/completion", request, deadline_ms, &body, err);
+    if (code == 0 && timings_parse(buf_view(&body), ret_timings) < 0)
+        code = error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
+    return code;
+}
+
+static int bench_warm_up(struct bench_job *job, struct gfxb_error *err)
+{
+    struct timings timings;
+    int64_t start = child_now_ms();
+    job->warm = job->spec->full_tokens < BENCH_WARM ? job->spec->full_tokens : BENCH_WARM;
+    int code = bench_ask(job, job->warm, BENCH_WARM_MS, &timings, err);
+    job->warm_ms = child_now_ms() - start;
+    return code;
+}
+
+/* What a prompt of this length takes, as the warm-up lets expect. */
+static int64_t bench_expected_ms(const struct bench_job *job, unsigned prompt)
+{
+    return prompt > job->warm ? job->warm_ms * prompt / job->warm : job->warm_ms;
+}
+
+static int bench_measure(const struct bench_job *job, unsigned prompt,
+                         struct engine_bench_figures *ret_figures, struct gfxb_error *err)
+{
+    struct engine_bench_figures f = {.runs = 0};
+    double reading[BENCH_RUNS], answering[BENCH_RUNS];
+    size_t n_reading = 0, n_answering = 0;
+    int64_t start = child_now_ms();
+    int64_t deadline = BENCH_LEAST_MS + BENCH_PATIENCE * bench_expected_ms(job, prompt);
+    while (f.runs < BENCH_RUNS && (f.runs == 0 || child_now_ms() - start < BENCH_BUDGET_MS)) {
+        struct timings t;
+        int code = bench_ask(job, prompt, deadline, &t, err);
+        if (code < 0)
+            return code;
+        f.runs++;
+        f.prompt_tokens = t.prompt_tokens;
+        f.answer_tokens = t.tokens;
+        if (t.prompt_per_second > 0.0)
+            reading[n_reading++] = t.prompt_per_second;
+        if (t.tokens_per_second > 0.0)
+            answering[n_answering++] = t.tokens_per_second;
+    }
+    f.prompt_per_second = timings_median(reading, n_reading);
+    f.tokens_per_second = timings_median(answering, n_answering);
+    *ret_figures = f;
+    return 0;
+}
+
+int engine_bench(struct engine *engine, const struct engine_bench_spec *spec,
+                 struct engine_bench *ret_bench, struct gfxb_error *err)
+{
+    struct bench_job job = {.engine = engine, .spec = spec};
+    struct engine_bench bench;
+    int code = engine_check(engine, err);
+    if (code == 0 && (spec->brief_tokens == 0 || spec->full_tokens == 0))
+        code = error_set(err, EINVAL, "a prompt needs tokens");
+    if (code == 0)
+        code = bench_learn_ids(&job, err);
+    if (code == 0)
+        code = bench_warm_up(&job, err);
+    int64_t expected = code == 0 ? bench_expected_ms(&job, spec->full_tokens) : 0;
+    if (expected > BENCH_TELL_MS)
+        log_at(spec->log, LOG_INFO, "a prompt of %u tokens takes about %lld s here",
+               spec->full_tokens, (long long)(expected / 1000));
+    if (code == 0)
+        code = bench_measure(&job, spec->brief_tokens, &bench.brief, err);
+    if (code == 0)
+        code = bench_measure(&job, spec->full_tokens, &bench.full, err);
+    json_decref(job.ids);
+    if (code == 0)
+        *ret_bench = bench;
+    return code;
+}
