@@ -6,6 +6,7 @@
 
 #define NAME_MAX_BYTES 64    /* ggml's limit of a tensor's name, with its NUL */
 #define KEY_MAX_BYTES  65535 /* of the format's description */
+#define KV_SHOWN       60    /* bytes of a key in a sentence */
 #define KV_LEAST       13    /* bytes of the shortest key with a value */
 #define TENSOR_LEAST   24    /* bytes of the shortest tensor description */
 
@@ -97,7 +98,8 @@ static int kv_read_type(struct cursor *c, struct gguf_kv *kv, enum gguf_type *re
     if (result < 0)
         return result;
     if (type >= GGUF_TYPES || (kv->array && type == GGUF_ARRAY))
-        return DAMAGED(c, "is damaged: '%.60s' has a value of type %u, which there is not",
+        return DAMAGED(c, "is damaged: '%.*s' has a value of type %u, which there is not",
+                       (int)(kv->key.n < KV_SHOWN ? kv->key.n : KV_SHOWN),
                        kv->key.n ? kv->key.p : "", type);
     *ret_type = (enum gguf_type)type;
     return 0;

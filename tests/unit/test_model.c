@@ -251,6 +251,25 @@ static void a_cut_file_is_refused(void **state)
     buf_done(&bytes);
 }
 
+/* A key is no C string: nothing behind the file's last byte is read for the sentence. */
+static void a_key_of_no_type_is_named(void **state)
+{
+    static const unsigned char file[] = "GGUF\3\0\0\0"
+                                        "\0\0\0\0\0\0\0\0"
+                                        "\1\0\0\0\0\0\0\0"
+                                        "\3\0\0\0\0\0\0\0"
+                                        "abc\143\0\0";
+    struct gguf g;
+    struct gfxb_error err = {0};
+    unsigned char *bytes = malloc(sizeof(file)); /* its end is guarded, unlike a constant's */
+    assert_non_null(bytes);
+    memcpy(bytes, file, sizeof(file));
+    assert_int_equal(gguf_read_bytes("x", bytes, sizeof(file), sizeof(file), &g, &err),
+                     -GFXB_E_MODEL_DAMAGED);
+    assert_non_null(strstr(err.text, "'abc' has a value of type 99"));
+    free(bytes);
+}
+
 static void what_is_no_model_file(void **state)
 {
     struct gguf g;
@@ -315,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_listed_model_has_its_own_recipe),
         cmocka_unit_test(the_canary_is_read),
         cmocka_unit_test(a_cut_file_is_refused),
+        cmocka_unit_test(a_key_of_no_type_is_named),
         cmocka_unit_test(what_is_no_model_file),
         cmocka_unit_test(what_cannot_fit_is_not_fetched),
         cmocka_unit_test(a_card_adds_to_the_memory),
