@@ -5,6 +5,7 @@ Needs apt and the distribution's archive. Everything is real here: the packages,
 engine, lavapipe as the Vulkan device.
 """
 import glob
+import json
 import os
 import random
 import re
@@ -16,8 +17,9 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import live  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, answer, call, processes_of  # noqa: E402
+from gfxbridge import PROGRAM, answer, call, machine, processes_of  # noqa: E402
 
 QUESTION = "Which gfx is the Radeon RX 7900 XT?"
 TOP = tempfile.mkdtemp(prefix="gfxbridge walk ")  # with spaces, as users have them
@@ -176,6 +178,30 @@ def software_vulkan_is_no_gpu():
         assert state["vulkan"] in ("vulkan-software-only", "no-gpu"), state
 
 
+def on_a_card(hidden):
+    """What the plan says of Vulkan after a run on a computer with an RX 7900 XTX, and the run."""
+    words = ["--data-dir", DATA, "--no-network", "--json"]
+    done = live.run(machine("rx7900xtx-raphael"), [PROGRAM, "run", *words, QUESTION], user=False,
+                    hidden=hidden)
+    value = json.loads(done.stdout)
+    assert value["backend"] == "cpu" and "gfx1100" in value["text"], (value, done.stderr)
+    done = live.run(machine("rx7900xtx-raphael"), [PROGRAM, "plan", *words], user=False,
+                    hidden=hidden)
+    return next(c for c in json.loads(done.stdout)["choices"] if c["backend"] == "vulkan")
+
+
+def a_card_whose_driver_does_not_work():
+    vulkan = on_a_card(())  # Mesa is here, but no card is behind the node
+    assert (vulkan["state"], vulkan["code"]) == ("rejected", "failed-before"), vulkan
+    assert "lists no vulkan device" in vulkan["reason"], vulkan
+
+
+def a_card_without_a_vulkan_driver():
+    vulkan = on_a_card(("/usr/share/vulkan", "/etc/vulkan"))
+    assert (vulkan["state"], vulkan["code"]) == ("rejected", "vulkan-driver-missing"), vulkan
+    assert "mesa-vulkan-drivers" in vulkan["reason"], vulkan
+
+
 def odd_locale():
     value = ask(env={"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.ISO-8859-1"})
     assert "gfx1100" in value["text"]
@@ -231,6 +257,10 @@ CASES = [
     ("--backend cpu", cpu_by_name),
     ("--backend vulkan-software: weights on Vulkan0, same text", software_vulkan_by_name),
     ("software Vulkan is never taken for a GPU", software_vulkan_is_no_gpu),
+    ("a card whose Vulkan driver does not work: tried, told, the CPU answers",
+     a_card_whose_driver_does_not_work),
+    ("a card without a Vulkan driver: vulkan-driver-missing, the CPU answers",
+     a_card_without_a_vulkan_driver),
     ("odd locale", odd_locale),
     ("hostile environment variables do not reach the engine", hostile_environment),
     ("a prompt on standard input", prompt_on_stdin),

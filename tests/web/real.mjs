@@ -42,7 +42,8 @@ async function files() {
 /** From nothing to proven: the engine is fetched, installed and proven because somebody clicked. */
 async function proveByClick() {
   await on(open, {}, async (page) => {
-    equal(await text(page, "h1:visible"), "This computer should answer on its processor", "the first line");
+    await until("the first line", () => text(page, "h1:visible")
+      .then((t) => t === "This computer should answer on its processor"));
     await page.locator("#prove-now").click();
     await page.goto(`${open}/#backends`);
     const card = page.locator("article[data-backend=cpu]");
