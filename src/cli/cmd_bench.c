@@ -26,7 +26,7 @@ struct bench_item {
 struct bench {
     struct cli *cli;
     struct path_request request;
-    struct model model; /* .name NULL: the canary */
+    struct model model;
     struct model_knowns knowns;
     struct bench_item *item;
     size_t n, n_measured;
@@ -48,31 +48,23 @@ static void bench_done(struct bench *b)
     model_done(&b->model);
 }
 
-static const char *bench_model_name(const struct bench *b)
-{
-    return b->model.name ? b->model.name : "canary";
-}
-
 /* The model, and the context to measure with: at most what it was trained for. */
 static int bench_find_model(struct bench *b, const char *name, struct gfxb_error *err)
 {
     struct gguf gguf;
-    char *CLEAN_FREE canary = NULL;
-    int result = name ? cli_find_model(b->cli, name, &b->model, err)
-                      : engine_canary_path(b->request.data_dir, &canary, err);
-    if (result == 0 && name)
+    int result = cli_find_model(b->cli, name ? name : ENGINE_CANARY, &b->model, err);
+    if (result == 0)
         result = model_knowns_new(&b->knowns, err);
     if (result == 0)
-        result = gguf_read(name ? b->model.path : canary, &gguf, err);
+        result = gguf_read(b->model.path, &gguf, err);
     if (result < 0)
         return result;
     bool shorter = gguf.context && gguf.context < BENCH_CONTEXT;
     b->request.context = shorter ? gguf.context : BENCH_CONTEXT;
     gguf_done(&gguf);
-    if (name) {
+    b->request.known = model_knowns_find(&b->knowns, str_from(b->model.name));
+    if (b->model.origin != MODEL_BUILTIN) /* the engine that proves itself is measured */
         b->request.model = b->model.path;
-        b->request.known = model_knowns_find(&b->knowns, str_from(b->model.name));
-    }
     return 0;
 }
 
@@ -229,7 +221,7 @@ static int bench_apply(struct bench *b, struct gfxb_error *err)
     }
     struct engine_proofs_speed *speed = calloc(b->n + 1, sizeof(*speed));
     size_t n = 0;
-    if (!speed || asprintf(&with, "%s, %u tokens", bench_model_name(b), b->request.context) < 0) {
+    if (!speed || asprintf(&with, "%s, %u tokens", b->model.name, b->request.context) < 0) {
         free(speed);
         return error_set(err, ENOMEM, "out of memory");
     }
@@ -285,7 +277,7 @@ static int bench_print_json(const struct bench *b, struct gfxb_error *err)
     }
     const char *fastest = b->fastest ? plan_backend_name(b->fastest->backend) : NULL;
     return cli_print_json(json_pack("{s:s?, s:o, s:i, s:b, s:o, s:o}", "fastest", fastest, "model",
-                                    report_json_text(bench_model_name(b)), "context",
+                                    report_json_text(b->model.name), "context",
                                     (int)b->request.context, "applied", (int)b->applied, "results",
                                     results, "failed", failed),
                           err);
@@ -316,8 +308,7 @@ static int bench_print(const struct bench *b, struct gfxb_error *err)
     if (b->fastest)
         text_print(stdout, "fastest: %s with %s, %.1f tokens/s with %s%s",
                    plan_backend_name(b->fastest->backend), b->fastest->package,
-                   b->fastest->figures.full.tokens_per_second,
-                   b->model.name ? b->model.name : "the canary",
+                   b->fastest->figures.full.tokens_per_second, b->model.name,
                    b->applied ? "; --policy fastest goes by these figures now" : "");
     if (b->n_measured)
         printf("%-16s %8s %14s %14s  %s\n", "tokens/s", "prompt", "reading", "answering", "on");

@@ -1,9 +1,9 @@
 /*
- * cmd_complete.c - what the shells' completion asks (data/completion/): the candidates for the last
+ * cmd_complete.c - what the shells' completion asks (dist/completion/): the candidates for the last
  * of these words, one a line, behind a tab what it means. The line ":file" or ":dir" asks the shell
  * for its own files or directories too. Not in --help: nobody types it.
  */
-#include "cli/cli.h"
+#include "cli/places.h"
 #include "engine/engine.h"
 
 /* The words so far; the last one, cur, is being typed. */
@@ -52,6 +52,46 @@ static void complete_backends(const struct complete *c)
     }
 }
 
+static void complete_models_here(const struct complete *c)
+{
+    struct cli_places places;
+    struct model_list list;
+    if (cli_places_new(c->cli, &places, NULL) < 0)
+        return;
+    if (engine_model_list_new(&places.env, &list, NULL) == 0) {
+        for (size_t i = 0; i < list.n; i++)
+            complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
+        model_list_done(&list);
+    }
+    cli_places_done(&places);
+}
+
+static void complete_models_known(const struct complete *c)
+{
+    struct model_knowns knowns;
+    if (model_knowns_new(&knowns, NULL) < 0)
+        return;
+    for (size_t i = 0; i < knowns.n; i++) {
+        char *CLEAN_FREE labels = str_dup(knowns.item[i].labels);
+        complete_offer(c, knowns.item[i].name, labels);
+    }
+    model_knowns_done(&knowns);
+}
+
+/* What is here, but for pull, which wants what is not; what could be pulled is also shown and
+ * planned for; what is read as a file where it lies may be any file. */
+static void complete_models(const struct complete *c)
+{
+    bool pull = c->command == &cli_command_pull;
+    bool describes = c->command == &cli_command_show || c->command == &cli_command_plan;
+    if (!pull)
+        complete_models_here(c);
+    if (pull || describes)
+        complete_models_known(c);
+    if (describes || c->command == &cli_command_run)
+        puts(":file");
+}
+
 /* By the name that help has for a value: "PCI", "DIR|FILE.machine", "rocm|vulkan". */
 static void complete_value(const struct complete *c, struct str value)
 {
@@ -63,6 +103,8 @@ static void complete_value(const struct complete *c, struct str value)
             complete_pci(c);
         else if (str_is(piece, "llamacpp:BACKEND"))
             complete_backends(c);
+        else if (str_is(piece, "MODEL"))
+            complete_models(c);
         else if (str_is(piece, "DIR"))
             puts(":dir");
         else if (str_starts(piece, STR("FILE")) || str_is(piece, "PATH"))

@@ -33,7 +33,8 @@ static void list_text(const struct model_list *list)
         char size[32];
         report_bytes_text(m->bytes, size, sizeof(size));
         printf("%-*s  %10s  %-10s  %s%s\n", widest, m->name, size, model_task_name(m->task),
-               list_from(m), m->ours ? "" : " (not pulled by gfxbridge)");
+               list_from(m),
+               m->ours || m->origin == MODEL_BUILTIN ? "" : " (not pulled by gfxbridge)");
     }
 }
 
@@ -44,7 +45,7 @@ static int list_here(struct cli *cli, struct gfxb_error *err)
     int result = cli_places_new(cli, &places, err);
     if (result < 0)
         return result;
-    result = model_list_new(&places.env, &list, err);
+    result = engine_model_list_new(&places.env, &list, err);
     cli_places_done(&places);
     if (result < 0)
         return result;
@@ -55,8 +56,9 @@ static int list_here(struct cli *cli, struct gfxb_error *err)
         result = cli_print_json(json_pack("{s:o}", "models", models), err);
     } else {
         list_text(&list);
-        if (list.n == 0 && !cli->quiet)
-            fputs("no model is here yet: gfxbridge list --available names some to pull\n", stderr);
+        if (list.n <= 1 && !cli->quiet)
+            fputs("no other model is here yet: gfxbridge list --available names some to pull\n",
+                  stderr);
     }
     model_list_done(&list);
     return result;

@@ -39,7 +39,7 @@ static int pull_one(struct cli *cli, struct model_env *env, const char *name, bo
     env->context = &progress;
     if (json)
         cli_progress_event(&progress, "start", NULL);
-    int result = model_pull(env, name, &model, err);
+    int result = engine_model_pull(env, name, &model, err);
     cli_progress_end(&progress);
     if (result < 0) {
         pull_say_error(&progress, err);

@@ -10,7 +10,7 @@ static int rm_run(struct cli *cli, const struct cli_args *args, struct gfxb_erro
         return result;
     for (size_t i = 0; result == 0 && i < args->n_words; i++) {
         uint64_t bytes = 0;
-        result = model_remove(&places.env, args->word[i], &bytes, err);
+        result = engine_model_remove(&places.env, args->word[i], &bytes, err);
         freed += bytes;
     }
     cli_places_done(&places);

@@ -189,16 +189,17 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         return result;
     }
     struct path path = {0};
-    request.model = model.path;
+    bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
+    request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model_knowns_find(&knowns, str_from(model.name));
     result = path_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (chat)
-        result = chat_run(cli, &path, max_tokens, model.path != NULL, err);
+        result = chat_run(cli, &path, max_tokens, !canary, err);
     else
-        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, model.path != NULL, err);
+        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, !canary, err);
     path_done(&path);
     model_knowns_done(&knowns);
     model_done(&model);

@@ -164,7 +164,7 @@ int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
     int result = cli_places_new(cli, &places, err);
     if (result < 0)
         return result;
-    result = model_find(&places.env, name, ret_model, err);
+    result = engine_model_find(&places.env, name, ret_model, err);
     cli_places_done(&places);
     return result;
 }

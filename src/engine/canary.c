@@ -64,18 +64,32 @@ static bool canary_is_written(const char *path, size_t size)
     return same;
 }
 
+size_t canary_size(void)
+{
+    return (size_t)(engine_data_canary_gguf_end - engine_data_canary_gguf);
+}
+
+char *canary_place(const char *data_dir)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/canary/canary-%.16s.gguf", data_dir,
+                    engine_data_canary_gguf_sha256) < 0
+               ? NULL
+               : path;
+}
+
 int engine_canary_path(const char *data_dir, char **ret_path, struct gfxb_error *err)
 {
-    size_t size = (size_t)(engine_data_canary_gguf_end - engine_data_canary_gguf);
+    char *path = canary_place(data_dir);
     char *CLEAN_FREE dir = fs_join(data_dir, "canary");
-    char name[64];
-    snprintf(name, sizeof(name), "canary-%.16s.gguf", engine_data_canary_gguf_sha256);
-    char *path = dir ? fs_join(dir, name) : NULL;
-    if (!path)
+    if (!path || !dir) {
+        free(path);
         return error_set(err, ENOMEM, "out of memory");
-    int code = canary_is_written(path, size)
-                   ? 0
-                   : kept_write(dir, name, engine_data_canary_gguf, size, err);
+    }
+    int code =
+        canary_is_written(path, canary_size())
+            ? 0
+            : kept_write(dir, strrchr(path, '/') + 1, engine_data_canary_gguf, canary_size(), err);
     if (code < 0) {
         free(path);
         return code;

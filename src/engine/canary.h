@@ -16,6 +16,10 @@ struct canary_proof {
 int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
                   struct gfxb_error *err);
 
+/* Where its file is once it is written (to be freed; NULL out of memory), and its bytes. */
+char *canary_place(const char *data_dir);
+size_t canary_size(void);
+
 /* Where two texts begin to differ, for a sentence: "at byte 12: '...' instead of '...'". */
 void canary_difference(struct str got, struct str wanted, char *ret_text, size_t size);
 

@@ -290,6 +290,7 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
 int engine_causes_check(struct gfxb_error *err);
 
 #include "engine/bench.h"
+#include "engine/models.h"
 #include "engine/path.h"
 #include "engine/sandbox.h"
 #include "engine/supervisor.h"

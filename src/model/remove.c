@@ -262,7 +262,6 @@ static int remove_refuse(const struct cache_item *item, struct gfxb_error *err)
         [MODEL_LLAMACPP] = "llama.cpp put it there; delete the file itself",
         [MODEL_LEMONADE] = "it is Lemonade's; `lemonade delete` removes it",
         [MODEL_LOCAL] = "it is a file of your own; delete the file itself",
-        [MODEL_BUILTIN] = "it is part of gfxbridge",
     };
     return error_set(err, EPERM, "%s stays: %s (%s)", item->name, how[item->origin], item->path);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* ---- one ---- */
 
@@ -20,36 +19,18 @@ static void models_read_header(struct dialect_model *m)
         m->gguf = (struct gguf){.kind = GGUF_MODEL};
 }
 
-static int models_canary(const struct model_env *env, struct dialect_model *ret_model,
-                         struct gfxb_error *err)
+/* Its header is read like others. Where it cannot be written the first use says so. */
+static void models_write_canary(const struct model_env *env)
 {
-    struct dialect_model m = {.model = {.origin = MODEL_BUILTIN, .task = MODEL_CHAT}};
-    struct stat st;
-    int code = engine_canary_path(env->data_dir, &m.model.path, err);
-    if (code < 0)
-        return code;
-    if (stat(m.model.path, &st) == 0) {
-        m.model.bytes = (uint64_t)st.st_size;
-        m.model.modified = st.st_mtime;
-    }
-    m.model.name = strdup(DIALECT_CANARY);
-    m.model.labels = strdup("chat");
-    models_read_header(&m);
-    if (!m.model.name || !m.model.labels) {
-        dialect_model_done(&m);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    *ret_model = m;
-    return 0;
+    char *CLEAN_FREE path = NULL;
+    engine_canary_path(env->data_dir, &path, NULL);
 }
 
 static int models_try(const struct model_env *env, const char *name,
                       struct dialect_model *ret_model, struct gfxb_error *err)
 {
     struct dialect_model m = {.model = {.name = NULL}};
-    if (strcmp(name, DIALECT_CANARY) == 0)
-        return models_canary(env, ret_model, err);
-    int code = model_find(env, name, &m.model, err);
+    int code = engine_model_find(env, name, &m.model, err);
     if (code < 0)
         return code;
     models_read_header(&m);
@@ -89,25 +70,23 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
                        struct gfxb_error *err)
 {
     struct model_list list;
-    int code = model_list_new(env, &list, err);
+    int code = engine_model_list_new(env, &list, err);
     if (code < 0)
         return code;
     struct dialect_models models = {.item = calloc(list.n + 1, sizeof(*models.item))};
-    code = models.item ? models_canary(env, &models.item[0], err)
-                       : error_set(err, ENOMEM, "out of memory");
-    models.n = code == 0 ? 1 : 0;
-    for (size_t i = 0; i < list.n && code == 0; i++) {
+    for (size_t i = 0; i < list.n && models.item; i++) {
         struct dialect_model *m = &models.item[models.n++];
         m->model = list.item[i]; /* taken over */
         list.item[i] = (struct model){.name = NULL};
+        if (m->model.origin == MODEL_BUILTIN)
+            models_write_canary(env);
         models_read_header(m);
     }
     model_list_done(&list);
-    if (code < 0)
-        dialect_models_done(&models);
-    else
-        *ret_models = models;
-    return code;
+    if (!models.item)
+        return error_set(err, ENOMEM, "out of memory");
+    *ret_models = models;
+    return 0;
 }
 
 /* ---- words ---- */
@@ -167,12 +146,9 @@ int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_er
     int code = dialect_model_find(&env, name, &m, err);
     if (code < 0)
         return code;
-    if (m.model.origin == MODEL_BUILTIN)
-        code = error_set(err, EPERM, "%s is part of gfxbridge and cannot be deleted", m.model.name);
-    if (code == 0 && m.model.ours)
+    if (m.model.ours)
         job_in_loop(job, models_unload, m.model.name);
-    if (code == 0)
-        code = model_remove(&env, m.model.name, NULL, err);
+    code = engine_model_remove(&env, m.model.name, NULL, err);
     dialect_model_done(&m);
     return code;
 }

@@ -8,8 +8,6 @@
 #include "model/model.h"
 #include "serve/dialect_routes.h"
 
-#define DIALECT_CANARY "canary" /* the built-in model's name */
-
 /* Everything is owned. */
 struct dialect_model {
     struct model model;

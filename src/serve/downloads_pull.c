@@ -21,7 +21,7 @@ static int pull_run(struct download *d, void *context, struct gfxb_error *err)
     struct model model = {.name = NULL};
     env.progress = pull_progress;
     env.context = d;
-    int result = model_pull(&env, context, &model, err);
+    int result = engine_model_pull(&env, context, &model, err);
     if (result == 0)
         download_set_result(d, json_pack("{s:o}", "model_name", report_json_text(model.name)));
     model_done(&model);

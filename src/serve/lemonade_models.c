@@ -187,7 +187,7 @@ static void models_pull_job(struct serve_job *job, void *context)
     env.progress = models_progress;
     env.context = &events;
     lemonade_events_begin(&events);
-    if (model_pull(&env, wish->name, &model, &err) == 0) {
+    if (engine_model_pull(&env, wish->name, &model, &err) == 0) {
         lemonade_events_complete(
             &events, json_pack("{s:s, s:s}", "status", "success", "model_name", model.name));
     } else {

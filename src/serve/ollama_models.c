@@ -314,7 +314,7 @@ static void models_pull_job(struct serve_job *job, void *context)
     if (pull.stream)
         job_begin(job, "application/x-ndjson");
     models_status(&pull, "pulling manifest");
-    int code = model_pull(&env, wish->name, &model, &err);
+    int code = engine_model_pull(&env, wish->name, &model, &err);
     model_done(&model);
     if (code < 0 && pull.stream) {
         models_line(&pull, json_pack("{s:o}", "error", report_json_text(err.text)));

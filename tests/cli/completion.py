@@ -66,6 +66,16 @@ def values():
     assert candidates("nonsense", "") == []
 
 
+def models():
+    assert candidates("run", "can") == ["canary", ":file"]
+    assert candidates("load", "can") == candidates("serve", "--pin", "can") == ["canary"]
+    offered = candidates("pull", "")
+    assert len(offered) >= 40 and "canary" not in offered, offered
+    assert set(offered) < set(candidates("show", "")) and "canary" in candidates("show", "")
+    assert candidates("pull", "a", "Gemma-4-12B") == ["Gemma-4-12B-it-GGUF"]
+    assert candidates("rm", "Gemma-4-12B") == []
+
+
 def addresses():
     found = call("--sysroot", TWO_CARDS, "complete", "--", "run", "--gpu", "0000:").stdout
     assert found == "0000:03:00.0\tAMD Radeon RX 7900 XTX\n0000:18:00.0\tRadeon 610M\n", found
@@ -96,6 +106,7 @@ source '{SCRIPTS}/_gfxbridge'
 tap.run([
     ("every command and option of --help is offered", every_command_and_option),
     ("values of options and words", values),
+    ("models that are here and that can be pulled", models),
     ("PCI addresses of this computer with the cards' names", addresses),
     ("in bash", in_bash),
     ("in fish", in_fish),

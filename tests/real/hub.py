@@ -80,8 +80,9 @@ class Home:
         return text
 
     def list(self, **settings):
+        """What is on the disk: without the canary, which is always there."""
         done = self.call("list", "--json", **settings)
-        return {m["name"]: m for m in json.loads(done.stdout)["models"]}
+        return {m["name"]: m for m in json.loads(done.stdout)["models"] if m["origin"] != "builtin"}
 
     def repo(self, name, *parts):
         return os.path.join(self.hub, "models--" + name.replace("/", "--"), *parts)

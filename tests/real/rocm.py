@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """rocm.py GFXBRIDGE PACKAGE_TOOL: the distribution's real ROCm package (about 480 MB to fetch, 6 GB on
-disk), installed and inspected; then what the plan makes of it on captured machines."""
+disk), installed and inspected; what the plan makes of it on captured machines; and what becomes of a run
+with it where the card of its computer is not really there."""
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import live  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import answer, machine  # noqa: E402
+from gfxbridge import PROGRAM, answer, machine  # noqa: E402
 
 TOOL = os.path.abspath(sys.argv[2])
 DATA = tempfile.mkdtemp(prefix="gfxbridge rocm ")
@@ -54,12 +58,30 @@ def rejected_where_it_holds_no_code():
     assert own and {c["code"] for c in own} == {"gfx-not-in-package"}, own
 
 
+def falls_back_with_the_cause():
+    """KFD's nodes say RX 7900 XTX, and behind /dev/kfd is nothing: the real HIP backend is tried."""
+    answer("backends", "install", "llamacpp:cpu", "--data-dir", DATA, timeout=900)
+    capture, words = machine("rx7900xtx-raphael"), ["--data-dir", DATA, "--no-network", "--json"]
+    began = time.monotonic()
+    done = live.run(capture, [PROGRAM, "run", *words, "Which gfx is the Radeon RX 7900 XT?"], user=False)
+    seconds = time.monotonic() - began
+    print(f"# the run took {seconds:.1f} s")
+    value = json.loads(done.stdout)
+    assert value["backend"] == "cpu" and "gfx1100" in value["text"], (value, done.stderr)
+    plan = json.loads(live.run(capture, [PROGRAM, "plan", *words], user=False).stdout)
+    rocm = [c for c in plan["choices"] if c["package"] == "debian-rocm" and c["gfx"] == "gfx1100"]
+    assert [(c["state"], c["code"]) for c in rocm] == [("rejected", "failed-before")], rocm
+    print("#", rocm[0]["reason"])
+    assert "HIP runtime finds no GPU" in rocm[0]["reason"], rocm
+
+
 try:
     tap.run([
         ("installs", installs),
         ("holds exactly ten targets, with BLAS kernels, nothing unresolved", holds_ten_targets),
         ("RX 7900 XTX without GitHub: preferred", preferred_when_nothing_else_can_be_had),
         ("RX 9070 XT: gfx-not-in-package", rejected_where_it_holds_no_code),
+        ("without the card: the real backend is tried, its cause is told, the CPU answers", falls_back_with_the_cause),
     ])
 finally:
     shutil.rmtree(DATA, ignore_errors=True)

@@ -143,6 +143,17 @@ def default_path():
     assert engines() == [], engines()
 
 
+def the_built_in_model():
+    listed = [m["name"] for m in answer("list", "--data-dir", DATA)["models"]]
+    assert listed[0] == "canary", listed
+    shown = answer("show", "canary", "--data-dir", DATA)
+    assert shown["model"]["origin"] == "builtin" and shown["launch"]["backend"], shown
+    for words in (["run", "--no-network", "canary", QUESTION], ["plan", "--model", "canary"],
+                  ["pull", "canary"]):
+        call("--data-dir", DATA, *words)
+    assert "is part of gfxbridge" in call("--data-dir", DATA, "rm", "canary", code=1).stderr
+
+
 def why_not_better():
     done = call("run", "--data-dir", DATA, QUESTION)
     assert "gfx1100" in done.stdout
@@ -252,6 +263,7 @@ CASES = [
     ("a host without apt is told of the other sources", host_without_apt),
     ("a full disk is told before anything is written", disk_full),
     ("first run: installed, proven, answered", default_path),
+    ("the built-in model is a model: list, show, run, plan, pull; rm refuses", the_built_in_model),
     ("the path and the reason for each better one", why_not_better),
     ("again without network", again_without_network),
     ("--backend cpu", cpu_by_name),
