@@ -120,7 +120,8 @@ def main():
         early = statistics.median(x[name] for x in samples[n // 4:n // 2] or samples)
         late = statistics.median(x[name] for x in samples[3 * n // 4:])
         slack = 2048 if name == "anonymous KiB" else 8
-        print(f"{name}: {early:.0f} in the second quarter, {late:.0f} in the last")
+        print(f"{name}: {early:.0f} in the second quarter, {late:.0f} in the last; all the while",
+              *(x[name] for x in samples))
         if late > early * 1.1 + slack:
             bad.append(name)
     m = len(waits)

@@ -13,9 +13,9 @@ enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
 
 struct chat {
     struct cli *cli;
-    const struct path *path;
+    const struct path_request *request;
+    struct path *path;
     unsigned max_tokens;
-    bool with_defaults; /* the model's own sampling; else greedy */
     EditLine *line;
     History *history;
     char *history_file; /* NULL: this user has no home */
@@ -168,21 +168,34 @@ static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
     struct chat_answer answer = {.text = BUF_INIT(CHAT_MESSAGE_MAX)};
     struct engine_chat request = {.messages = messages,
                                   .max_tokens = chat->max_tokens,
-                                  .temperature = chat->with_defaults ? -1 : 0,
+                                  .temperature = chat->request->model ? -1 : 0,
+                                  .silence_ms = ENGINE_SILENCE_MS,
                                   .on_text = chat_show,
                                   .context = &answer,
                                   .cancel = &cli_cancelled,
                                   .log = &chat->cli->log};
     struct engine_reply reply;
-    int result = engine_chat(chat->path->engine, &request, &reply, err);
+    int result;
+    while ((result = engine_chat(chat->path->engine, &request, &reply, err)) < 0 &&
+           path_is_engines_fault(err->code)) {
+        struct gfxb_error why = *err;
+        text_print(stderr, "\n%s failed while it answered: %s",
+                   plan_backend_name(chat->path->running->backend), why.text);
+        buf_clear(&answer.text);
+        result = path_fail_over(chat->request, chat->path, &why, err);
+        if (result < 0)
+            break;
+    }
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
     else
         chat_keep_answer(chat, buf_text(&answer.text));
     buf_done(&answer.text);
-    if (result == 0)
+    if (result == 0) {
         engine_reply_done(&reply);
+        path_settle(chat->request, chat->path);
+    }
     if (result == -GFXB_E_INTERRUPTED && cli_cancelled == SIGINT) {
         cli_cancelled = 0;
         text_print(stderr, "(stopped)");
@@ -309,11 +322,10 @@ static void chat_close(struct chat *chat)
     free(chat->history_file);
 }
 
-int chat_run(struct cli *cli, const struct path *path, unsigned max_tokens, bool with_defaults,
-             struct gfxb_error *err)
+int chat_run(struct cli *cli, const struct path_request *request, struct path *path,
+             unsigned max_tokens, struct gfxb_error *err)
 {
-    struct chat chat = {
-        .cli = cli, .path = path, .max_tokens = max_tokens, .with_defaults = with_defaults};
+    struct chat chat = {.cli = cli, .request = request, .path = path, .max_tokens = max_tokens};
     int result = chat_open(&chat, err);
     if (result == 0) {
         text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
+enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20, RUN_DOUBTFUL_MIN = 32 };
 
 static const struct cli_option run_options[] = {
     CLI_WISH_OPTIONS,
@@ -102,9 +102,22 @@ static int run_on_text(void *context, struct str piece, bool thinking)
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static int run_print_json(const struct path *path, const struct engine_reply *reply,
+/* What is asked. */
+struct run_question {
+    const char *prompt;
+    unsigned max_tokens;
+    bool with_defaults; /* sample as the model says, else greedily */
+};
+
+struct run_outcome {
+    struct engine_reply reply;
+    double load_ms;
+};
+
+static int run_print_json(const struct path *path, const struct run_outcome *outcome,
                           struct gfxb_error *err)
 {
+    const struct engine_reply *reply = &outcome->reply;
     char device[256];
     engine_places_text(&path->places, device, sizeof(device));
     json_t *choice = report_json_choice(path->running);
@@ -117,7 +130,7 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
     json_object_set_new(answer, "proof",
                         json_pack("{s:O}", "rungs", json_object_get(choice, "evidence")));
     json_object_set_new(answer, "timings",
-                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", engine_load_ms(path->engine),
+                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", outcome->load_ms,
                                   "first_token_ms", reply->first_token_ms, "tokens_per_second",
                                   reply->tokens_per_second, "tokens", (int)reply->tokens));
     json_t *rejected = json_array();
@@ -130,28 +143,78 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
     return cli_print_json(answer, err);
 }
 
-static int run_ask(const struct cli *cli, const struct path *path, const char *prompt,
-                   unsigned max_tokens, bool with_defaults, struct gfxb_error *err)
+static int run_ask(const struct cli *cli, const struct path *path,
+                   const struct run_question *question, struct run_outcome *ret_outcome,
+                   struct gfxb_error *err)
 {
     bool ended_line = true;
-    struct engine_reply reply;
-    struct engine_chat chat = {.prompt = prompt,
-                               .max_tokens = max_tokens,
-                               .temperature = with_defaults ? -1 : 0,
+    struct engine_chat chat = {.prompt = question->prompt,
+                               .max_tokens = question->max_tokens,
+                               .temperature = question->with_defaults ? -1 : 0,
+                               .silence_ms = ENGINE_SILENCE_MS,
                                .on_text = cli->json ? NULL : run_on_text,
                                .context = &ended_line,
-                               .cancel = &cli_cancelled};
-    int result = engine_chat(path->engine, &chat, &reply, err);
+                               .cancel = &cli_cancelled,
+                               .log = &cli->log};
+    ret_outcome->load_ms = engine_load_ms(path->engine);
+    int result = engine_chat(path->engine, &chat, &ret_outcome->reply, err);
     if (!cli->json && !ended_line)
         putchar('\n');
-    if (result < 0)
-        return result;
     fflush(stdout);
+    return result;
+}
+
+/* What an engine that computes wrongly says, mostly: nothing, or one character over and over. A
+ * model may say so too. */
+static bool run_is_doubtful(const struct engine_reply *reply)
+{
+    size_t same = 0;
+    for (size_t i = 1; i < reply->n; i++)
+        same += reply->text[i] == reply->text[i - 1];
+    return reply->n == 0 || (reply->n >= RUN_DOUBTFUL_MIN && same >= reply->n / 10 * 9);
+}
+
+/* Until an engine has answered: what breaks or computes wrongly is left for the next choice, where
+ * the answer begins again. */
+static int run_answer(const struct cli *cli, struct path_request *request, struct path *path,
+                      const struct run_question *question, struct run_outcome *ret_outcome,
+                      struct gfxb_error *err)
+{
+    for (;;) {
+        struct gfxb_error why = {.code = 0};
+        int result = run_ask(cli, path, question, ret_outcome, &why);
+        if (result == 0 && run_is_doubtful(&ret_outcome->reply)) {
+            result = path_prove_again(request, path, &why);
+            if (result < 0)
+                engine_reply_done(&ret_outcome->reply);
+        }
+        if (result == 0) {
+            path_settle(request, path);
+            return 0;
+        }
+        if (!path_is_engines_fault(why.code))
+            return error_set(err, why.code, "%s", why.text);
+        if (!cli->quiet)
+            text_print(stderr, "%s failed while it answered: %s",
+                       plan_backend_name(path->running->backend), why.text);
+        result = path_fail_over(request, path, &why, err);
+        if (result < 0)
+            return cli_nowhere(cli, path, result, err);
+    }
+}
+
+static int run_once(const struct cli *cli, struct path_request *request, struct path *path,
+                    const struct run_question *question, struct gfxb_error *err)
+{
+    struct run_outcome outcome;
+    int result = run_answer(cli, request, path, question, &outcome, err);
+    if (result != 0)
+        return result;
     if (cli->json)
-        result = run_print_json(path, &reply, err);
+        result = run_print_json(path, &outcome, err);
     else if (!cli->quiet)
         cli_tell_path(path);
-    engine_reply_done(&reply);
+    engine_reply_done(&outcome.reply);
     return result;
 }
 
@@ -190,6 +253,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     }
     struct path path = {0};
     bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
+    struct run_question question = {buf_text(&prompt), max_tokens, !canary};
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model_knowns_find(&knowns, str_from(model.name));
@@ -197,9 +261,9 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (chat)
-        result = chat_run(cli, &path, max_tokens, !canary, err);
+        result = chat_run(cli, &request, &path, max_tokens, err);
     else
-        result = run_ask(cli, &path, buf_text(&prompt), max_tokens, !canary, err);
+        result = run_once(cli, &request, &path, &question, err);
     path_done(&path);
     model_knowns_done(&knowns);
     model_done(&model);

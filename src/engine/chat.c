@@ -17,7 +17,8 @@ struct chat_progress {
     struct buf raw; /* the beginning of the body, for an answer that is no stream */
     struct engine_reply reply;
     int64_t start, last; /* ms; last: of the latest piece, 0 before the first */
-    enum plan_backend backend;
+    int64_t sign;        /* of its life: a piece, or the answer of /slots */
+    const struct engine *engine;
     bool told;     /* that it takes long */
     bool finished; /* the engine said that the answer is whole */
     bool sent_done;
@@ -32,7 +33,7 @@ static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
         return 0;
     if (!p->last)
         p->reply.first_token_ms = (double)(now - p->start);
-    p->last = now;
+    p->last = p->sign = now;
     if (!thinking)
         buf_add_str(&p->text, piece);
     if (!buf_ok(&p->text))
@@ -89,21 +90,40 @@ static int chat_on_bytes(void *context, struct str bytes)
     return sse_feed(&p->sse, bytes);
 }
 
+/* The earlier of two times, of which 0 is none. */
+static int64_t chat_sooner(int64_t a, int64_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
+/* When it has been silent for too long; 0 never. */
+static int64_t chat_silence(struct chat_progress *p)
+{
+    int ms = p->chat->silence_ms;
+    if (ms <= 0)
+        return 0;
+    if (child_now_ms() - p->sign >= ms && engine_lives(p->engine, ms, p->chat->cancel))
+        p->sign = child_now_ms();
+    return p->sign + ms;
+}
+
 static int64_t chat_until(void *context)
 {
     struct chat_progress *p = context;
     if (!p->last && !p->told && child_now_ms() - p->start >= RUNNING_PATIENCE_MS) {
         log_at(p->chat->log, LOG_INFO, "still waiting for the first word: %s",
-               p->backend == PLAN_CPU ? "the prompt is being read" : running_reason(p->backend));
+               p->engine->backend == PLAN_CPU ? "the prompt is being read"
+                                              : running_reason(p->engine->backend));
         p->told = true;
     }
+    int64_t silence = chat_silence(p);
     int64_t until = p->chat->whole_ms > 0 ? p->start + p->chat->whole_ms : 0;
     int64_t piece = 0;
     if (!p->last && p->chat->first_ms > 0)
         piece = p->start + p->chat->first_ms;
     else if (p->last && p->chat->gap_ms > 0)
         piece = p->last + p->chat->gap_ms;
-    return piece && (!until || piece < until) ? piece : until;
+    return chat_sooner(silence, chat_sooner(piece, until));
 }
 
 /* The messages of the request; a new reference, NULL when they are none. */
@@ -151,11 +171,9 @@ static char *chat_request(const struct engine_chat *chat, struct gfxb_error *err
 
 static int chat_refused(struct chat_progress *p, long status, struct gfxb_error *err)
 {
-    if (!p->refusal[0]) {
-        json_t *body = json_loadb(buf_text(&p->raw), p->raw.n, 0, NULL);
-        chunk_refusal(json_object_get(body, "error"), p->refusal, sizeof(p->refusal));
-        json_decref(body);
-    }
+    json_t *body = json_loadb(buf_text(&p->raw), p->raw.n, 0, NULL);
+    chunk_refusal(json_object_get(body, "error"), p->refusal, sizeof(p->refusal));
+    json_decref(body);
     return error_set(err, EREMOTEIO, "the engine refused the request%s: %s",
                      status == 503 ? " for now" : "", p->refusal);
 }
@@ -192,8 +210,9 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
         return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
     case ECANCELED:
         return chat_stopped(p, err);
-    case EREMOTEIO:
-        return chat_refused(p, 200, err);
+    case EREMOTEIO: /* it had taken the request: what it says now is its own failure */
+        return error_set(err, EPROTO, "the engine failed in the middle of an answer: %s",
+                         p->refusal);
     case EFBIG:
         return error_set(err, EFBIG, "the engine's answer does not end: more than %zu bytes",
                          p->text.max);
@@ -223,7 +242,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
         .context = p,
     };
     long status = 0;
-    p->start = child_now_ms();
+    p->start = p->sign = child_now_ms();
     int code = http_ask(&request, &status);
     if (code < 0)
         return chat_failed(engine, p, code, err);
@@ -240,7 +259,7 @@ int engine_chat(struct engine *engine, const struct engine_chat *chat,
 {
     struct chat_progress p = {
         .chat = chat,
-        .backend = engine->backend,
+        .engine = engine,
         .text = BUF_INIT(chat->max_text ? chat->max_text : CHAT_TEXT_MAX),
         .raw = BUF_INIT(CHAT_REFUSAL_MAX),
         .reply = {.least_probability = -1.0},

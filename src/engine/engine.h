@@ -101,6 +101,8 @@ struct engine_chat {
     int first_ms;         /* deadline for the first piece of text; 0 none */
     int gap_ms;           /* deadline between two pieces; 0 none */
     int whole_ms;         /* deadline for the answer; 0 none */
+    int silence_ms;       /* so long without a piece, and as long again without a sign of life
+                             (engine_lives): it hangs. 0 none */
     size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
     /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
      * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
@@ -122,6 +124,13 @@ struct engine_reply {
     double least_probability; /* of the tokens chosen; -1 not asked or not told */
     bool cut;                 /* ended at max_tokens */
 };
+
+/* Does the thread that computes answer within ms? It answers /slots, between two batches, however
+ * long its users wait: what answers there has not lost its device. (/health comes from another
+ * thread, hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
+bool engine_lives(const struct engine *engine, int ms, const volatile sig_atomic_t *cancel);
+
+#define ENGINE_SILENCE_MS 60000 /* a whole answer, or a long prompt, takes its time */
 
 /* One answer over the unix socket, streamed. Codes: engine-crash and engine-exit (it ended while
  * answering), engine-hang (a deadline passed), interrupted, -EPROTO (an answer that is none), and

@@ -1,6 +1,7 @@
 #include "engine/path_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* More attempts than any plan has choices: only a plan that offers one again and again gets here.
  */
@@ -14,8 +15,8 @@ static bool path_is_final(int code)
     return code == GFXB_E_INTERRUPTED || code == ENOMEM || code == EACCES || code == EROFS;
 }
 
-static int path_add_failure(struct path *path, const char *fingerprint, int code,
-                            const char *detail, struct gfxb_error *err)
+static int path_add_failure(struct path *path, const struct path_failure *failure,
+                            struct gfxb_error *err)
 {
     struct path_failure *grown =
         reallocarray(path->failure, path->n_failures + 1, sizeof(*path->failure));
@@ -23,7 +24,10 @@ static int path_add_failure(struct path *path, const char *fingerprint, int code
         return error_set(err, ENOMEM, "out of memory");
     path->failure = grown;
     struct path_failure *f = &grown[path->n_failures];
-    *f = (struct path_failure){strdup(fingerprint), strdup(detail), code};
+    *f = (struct path_failure){.fingerprint = strdup(failure->fingerprint),
+                               .detail = strdup(failure->detail),
+                               .code = failure->code,
+                               .broke = failure->broke};
     path->n_failures++;
     return f->fingerprint && f->detail ? 0 : error_set(err, ENOMEM, "out of memory");
 }
@@ -221,7 +225,8 @@ static int path_prove_chosen(const struct path_request *r, struct path *path,
         path->proof_failed = true;
         log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
                proof.sentence);
-        result = path_add_failure(path, choice->fingerprint, proof.code, proof.sentence, err);
+        struct path_failure f = {choice->fingerprint, proof.sentence, proof.code, false};
+        result = path_add_failure(path, &f, err);
     }
     engine_proof_done(&proof);
     return result;
@@ -233,6 +238,14 @@ static bool path_blames_model(const struct path_request *r, const struct plan_ch
                               int code)
 {
     return r->model && choice->state == PLAN_PROVEN && code == GFXB_E_ENGINE_EXIT;
+}
+
+/* Did it break, rather than lack memory, or end as the model made it? The CPU is the last resort:
+ * it is given up for good only when not even the canary runs on it. */
+static bool path_broke(const struct path_request *r, const struct plan_choice *choice, int code)
+{
+    bool broke = code == GFXB_E_ENGINE_HANG || code == GFXB_E_ENGINE_CRASH;
+    return broke && (choice->backend != PLAN_CPU || !r->model);
 }
 
 /* One step with the plan's choice. 0: look at the plan again, or done when path->engine runs. */
@@ -255,7 +268,9 @@ static int path_step(const struct path_request *r, struct path *path, struct gfx
     log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
            err->text);
     path->proof_failed |= choice->installed != NULL;
-    return path_add_failure(path, choice->fingerprint, -result, err->text, err);
+    struct path_failure f = {choice->fingerprint, err->text, -result,
+                             choice->state == PLAN_PROVEN && path_broke(r, choice, -result)};
+    return path_add_failure(path, &f, err);
 }
 
 /* How much a rejected choice's reason says about what went wrong: what was tried in this walk most,
@@ -319,8 +334,7 @@ static int path_prepare(const struct path_request *r, struct path *path, struct 
 {
     int result = fs_make_dirs(r->runtime_dir, 0700, err);
     for (size_t i = 0; i < r->n_failed && result == 0; i++) {
-        const struct path_failure *f = &r->failed[i];
-        result = path_add_failure(path, f->fingerprint, f->code, f->detail, err);
+        result = path_add_failure(path, &r->failed[i], err);
     }
     if (result < 0)
         return result;
@@ -369,6 +383,74 @@ int path_walk(const struct path_request *request, struct path *ret_path, struct 
         *err = own;
     *ret_path = path;
     return result;
+}
+
+bool path_is_engines_fault(int code)
+{
+    return code == EPROTO ||
+           (code >= GFXB_E_GFX_UNKNOWN && code < GFXB_E_TABLE && code != GFXB_E_DISK_FULL);
+}
+
+int path_fail_over(const struct path_request *request, struct path *path,
+                   const struct gfxb_error *why, struct gfxb_error *err)
+{
+    struct path_request again = *request;
+    struct path next = {0};
+    int code = why->code == EPROTO ? GFXB_E_ENGINE_CRASH : why->code;
+    char text[sizeof(why->text)];
+    snprintf(text, sizeof(text), "%s", why->text);
+    struct path_failure f = {path->running->fingerprint, text, code,
+                             path_broke(request, path->running, code)};
+    log_at(request->log, LOG_INFO, "%s failed: %s", plan_backend_name(path->running->backend),
+           why->text);
+    int result = path_add_failure(path, &f, err);
+    path_stop_engine(path);
+    again.failed = path->failure;
+    again.n_failed = path->n_failures;
+    if (result == 0)
+        result = path_walk(&again, &next, err);
+    path_done(path);
+    *path = next;
+    return result;
+}
+
+int path_prove_again(const struct path_request *request, struct path *path, struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    path_stop_engine(path);
+    int result = path_try_proof(request, path, path->running, &proof, NULL, err);
+    if (result < 0)
+        return result;
+    if (!proof.passed)
+        result = error_set(err, proof.code, "%s", proof.sentence);
+    engine_proof_done(&proof);
+    return result;
+}
+
+int path_remember(const char *data_dir, const char *fingerprint, const struct gfxb_error *why,
+                  struct gfxb_error *err)
+{
+    struct engine_proof proof = {.code = why->code, .sentence = strdup(why->text)};
+    for (size_t i = 0; i < ENGINE_RUNGS; i++)
+        proof.rung[i] = (struct engine_rung){PLAN_E3 + (enum plan_rung)i, TRI_UNKNOWN, NULL};
+    proof.rung[1].ok = TRI_NO; /* E4: it does not compute */
+    proof.rung[1].detail = strdup(why->text);
+    int result = proof.sentence && proof.rung[1].detail
+                     ? engine_proofs_save(data_dir, fingerprint, &proof, err)
+                     : error_set(err, ENOMEM, "out of memory");
+    engine_proof_done(&proof);
+    return result;
+}
+
+void path_settle(const struct path_request *request, const struct path *path)
+{
+    for (size_t i = 0; i < path->n_failures; i++) {
+        const struct path_failure *f = &path->failure[i];
+        struct gfxb_error why, err;
+        error_set(&why, f->code, "%s", f->detail);
+        if (f->broke && path_remember(request->data_dir, f->fingerprint, &why, &err) < 0)
+            log_at(request->log, LOG_WARNING, "%s", err.text);
+    }
 }
 
 int path_prove(const struct path_request *request, struct path *path, size_t choice,

@@ -11,6 +11,7 @@
 struct path_failure {
     char *fingerprint, *detail;
     int code;
+    bool broke; /* it was proven, and broke with what another choice may do: see path_settle */
 };
 
 struct path_request {
@@ -72,6 +73,31 @@ int path_plan(const struct path_request *request, struct path *ret_path, struct 
  * this computer (out of memory, an unwritable data directory) end the walk at once.
  */
 int path_walk(const struct path_request *request, struct path *ret_path, struct gfxb_error *err);
+
+/*
+ * The running engine failed while it answered, for *why: on to the next choice. *path becomes the
+ * new walk, in which the old choice is rejected with that reason; as path_walk otherwise.
+ * path_is_engines_fault: is there any sense in that?
+ */
+bool path_is_engines_fault(int code);
+int path_fail_over(const struct path_request *request, struct path *path,
+                   const struct gfxb_error *why, struct gfxb_error *err);
+
+/*
+ * Doubt: stop the running engine and prove its choice again, which is stored. 0: it computes
+ * rightly, and what it answered stands (no engine runs any more); else the code of why not, for
+ * path_fail_over.
+ */
+int path_prove_again(const struct path_request *request, struct path *path, struct gfxb_error *err);
+
+/* The running engine did what was asked: what was proven and broke on the way to it is remembered,
+ * so that no later walk begins with it. Before, the model or the prompt might have been at fault.
+ */
+void path_settle(const struct path_request *request, const struct path *path);
+
+/* Store that this combination fails, until one of its parts changes or it is verified again. */
+int path_remember(const char *data_dir, const char *fingerprint, const struct gfxb_error *why,
+                  struct gfxb_error *err);
 
 /*
  * Prove the plan's choice at this index, again or for the first time, and store the outcome. Its

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 enum {
-    SUPERVISOR_GAP_MS = 60000, /* a whole answer, or a long prompt, takes its time */
     SUPERVISOR_USELESS_MAX = 3,
 };
 
@@ -92,7 +91,7 @@ int supervisor_new(const struct supervisor_spec *spec, struct supervisor **ret_s
         return error_set(err, ENOMEM, "out of memory");
     s->spec = *spec;
     s->spec.path.cancel = &s->cancel;
-    s->spec.gap_ms = spec->gap_ms > 0 ? spec->gap_ms : SUPERVISOR_GAP_MS;
+    s->spec.gap_ms = spec->gap_ms > 0 ? spec->gap_ms : ENGINE_SILENCE_MS;
     s->spec.nonsense_max = spec->nonsense_max ? spec->nonsense_max : SUPERVISOR_USELESS_MAX;
     s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

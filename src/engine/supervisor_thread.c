@@ -1,5 +1,4 @@
 /* supervisor_thread.c - what blocks: walks, watching the engine, judging how it was lost. */
-#include "engine/http.h"
 #include "engine/running.h"
 #include "engine/supervisor_private.h"
 
@@ -59,7 +58,9 @@ static void supervisor_forget(struct supervisor *s)
 /* The next walk goes past this combination, until the pause after everything has failed. */
 static void supervisor_condemn(struct supervisor *s, const struct gfxb_error *why)
 {
-    struct path_failure f = {strdup(s->path.running->fingerprint), strdup(why->text), why->code};
+    struct path_failure f = {.fingerprint = strdup(s->path.running->fingerprint),
+                             .detail = strdup(why->text),
+                             .code = why->code};
     if (f.fingerprint && f.detail && s->n_failed < SUPERVISOR_FAILED_MAX) {
         s->failed[s->n_failed++] = f;
         return;
@@ -83,15 +84,8 @@ static void supervisor_remember(const struct supervisor *s, const struct gfxb_er
 {
     const struct path_request *r = &s->spec.path;
     struct gfxb_error own;
-    struct engine_proof proof = {.code = why->code, .sentence = strdup(why->text)};
-    for (size_t i = 0; i < ENGINE_RUNGS; i++)
-        proof.rung[i] = (struct engine_rung){PLAN_E3 + (enum plan_rung)i, TRI_UNKNOWN, NULL};
-    proof.rung[1].ok = TRI_NO; /* E4: it does not compute */
-    proof.rung[1].detail = strdup(why->text);
-    if (proof.sentence && proof.rung[1].detail &&
-        engine_proofs_save(r->data_dir, s->path.running->fingerprint, &proof, &own) < 0)
+    if (path_remember(r->data_dir, s->path.running->fingerprint, why, &own) < 0)
         log_at(r->log, LOG_WARNING, "%s", own.text);
-    engine_proof_done(&proof);
 }
 
 /* One death is bad luck; so are two. An answer in between starts the count anew. */
@@ -114,50 +108,21 @@ static void supervisor_died(struct supervisor *s, const struct gfxb_error *why)
     supervisor_happens(s, SUPERVISOR_EV_DIED, why);
 }
 
-/* It runs, and is of no use: it has to prove itself anew before it serves again. */
+/* It runs, and is of no use. The CPU, which is the last resort, has to prove itself anew. */
 static void supervisor_useless(struct supervisor *s, enum supervisor_input input,
                                const struct gfxb_error *why)
 {
     const struct path_request *r = &s->spec.path;
     struct gfxb_error own;
     supervisor_condemn(s, why);
-    if (engine_proofs_remove(r->data_dir, s->path.running->fingerprint, &own) < 0)
+    if (s->path.running->backend != PLAN_CPU)
+        supervisor_remember(s, why);
+    else if (engine_proofs_remove(r->data_dir, s->path.running->fingerprint, &own) < 0)
         log_at(r->log, LOG_WARNING, "%s", own.text);
     supervisor_happens(s, input, why);
 }
 
 /* ---- watching ---- */
-
-struct supervisor_look {
-    const struct supervisor *supervisor;
-    int64_t until;
-};
-
-static int64_t supervisor_look_until(void *context)
-{
-    return ((const struct supervisor_look *)context)->until;
-}
-
-/*
- * /slots is answered by the thread that computes, between two batches: what answers there has not
- * lost its device, however long its users wait. (/health comes from another thread, hung or not.)
- */
-static bool supervisor_lives(const struct supervisor *s)
-{
-    struct supervisor_look look = {s, child_now_ms() + s->spec.gap_ms};
-    const struct engine *engine = s->path.engine;
-    struct http_request request = {
-        .socket = engine_socket(engine),
-        .path = "/slots",
-        .key = engine_key(engine),
-        .pidfd = engine_pidfd(engine),
-        .cancel = &s->cancel,
-        .until = supervisor_look_until,
-        .context = &look,
-    };
-    long status;
-    return http_ask(&request, &status) != -ETIMEDOUT;
-}
 
 /* How long until the engine has been silent for too long; 0: it has. */
 static int supervisor_patience(struct supervisor *s)
@@ -175,7 +140,7 @@ static int supervisor_patience(struct supervisor *s)
 static void supervisor_suspect(struct supervisor *s)
 {
     struct gfxb_error why;
-    if (supervisor_lives(s)) {
+    if (engine_lives(s->path.engine, s->spec.gap_ms, &s->cancel)) {
         pthread_mutex_lock(&s->lock);
         s->sign_at = child_now_ms();
         pthread_mutex_unlock(&s->lock);

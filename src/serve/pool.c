@@ -108,6 +108,19 @@ void pool_model_fail(struct pool_model *m, const struct gfxb_error *why)
     }
 }
 
+void pool_refuse_loads(struct pool_model *m, const struct gfxb_error *why)
+{
+    struct gfxb_error copy = *why;
+    struct pool_waiter *next;
+    for (struct pool_waiter *w = m->first; w; w = next) {
+        next = w->next;
+        if (!w->load_only)
+            continue;
+        pool_take(w);
+        w->failed(w, &copy);
+    }
+}
+
 void pool_lane_release(struct pool_lane *lane)
 {
     if (lane->users || !lane->old)
@@ -263,13 +276,20 @@ void pool_wait(struct pool *pool, const struct pool_wish *wish, struct pool_wait
         w->failed(w, &why);
         return;
     }
-    if (m->state == POOL_STATE_FAILED) {
+    bool anew = m->state == POOL_STATE_FAILED && m->found.name && m->backend != wish->backend;
+    if (m->state == POOL_STATE_FAILED && !anew) {
         struct gfxb_error why = m->why;
         w->failed(w, &why);
         return;
     }
     pool_append(m, w, false);
     pool_apply(m, wish);
+    if (anew) {
+        m->backend = wish->backend;
+        m->state = POOL_STATE_ROOM;
+        pool_model_start(m);
+        return;
+    }
     if (m->state == POOL_STATE_UNLOADING)
         m->again = true;
     if (fresh)
@@ -288,6 +308,11 @@ struct upstream_lane *pool_upstream(const struct pool_waiter *w)
 const struct pool_endpoint *pool_endpoint(const struct pool_waiter *w)
 {
     return &w->lane->endpoint;
+}
+
+const struct gfxb_error *pool_lost(const struct pool_waiter *w)
+{
+    return w->model->state == POOL_STATE_LOADING && w->model->why.code ? &w->model->why : NULL;
 }
 
 struct serve_counters *pool_counters(const struct pool_waiter *w)

@@ -52,6 +52,8 @@ void pool_again(struct pool_waiter *waiter, enum pool_outcome outcome);
 
 struct upstream_lane *pool_upstream(const struct pool_waiter *waiter);
 const struct pool_endpoint *pool_endpoint(const struct pool_waiter *waiter);
+/* Why its engine was lost, where that is known already; NULL it is not. */
+const struct gfxb_error *pool_lost(const struct pool_waiter *waiter);
 struct serve_counters *pool_counters(const struct pool_waiter *waiter); /* of its model */
 const char *pool_name(const struct pool_waiter *waiter);                /* of its model */
 

@@ -126,11 +126,29 @@ static void pool_on_ready(struct pool_model *m)
     lane->endpoint = endpoint;
     m->lane = lane;
     m->suspect_until = 0;
+    m->why.code = 0;
     m->state = POOL_STATE_READY;
+    m->worked = true;
+    m->worked_context = m->context;
+    m->worked_backend = m->backend;
     m->loaded_at = m->last_use = time(NULL);
     m->used_at = loop_now(m->pool->serve->loop);
     log_at(m->pool->serve->config.log, LOG_INFO, "%s runs on %s (%s, %s)", m->names[0],
            endpoint.backend, endpoint.device, endpoint.package);
+}
+
+/* A wish for another backend or a larger context could not be fulfilled: those who waited for it
+ * are told, and the model comes back as it worked before. */
+static bool pool_return(struct pool_model *m, const struct gfxb_error *why)
+{
+    if (!m->worked || (m->backend == m->worked_backend && m->context == m->worked_context))
+        return false;
+    m->backend = m->worked_backend;
+    m->context = m->worked_context;
+    m->worked = false; /* once */
+    m->again = true;
+    pool_refuse_loads(m, why);
+    return true;
 }
 
 static void pool_on_event(struct loop_source *source, uint32_t events)
@@ -145,12 +163,16 @@ static void pool_on_event(struct loop_source *source, uint32_t events)
             pool_on_ready(m);
         } else {
             m->state = POOL_STATE_LOADING;
+            m->why = event.why;
             pool_drop_lane(m);
         }
-        if (event.kind == POOL_FAILED) {
+        if (event.why.code)
             log_at(m->pool->serve->config.log, LOG_WARNING, "%s: %s", m->names[0], event.why.text);
+        if (event.kind == POOL_FAILED) {
+            bool returns = pool_return(m, &event.why);
             pool_model_unload(m);
-            pool_model_fail(m, &event.why);
+            if (!returns)
+                pool_model_fail(m, &event.why);
             return;
         }
     }

@@ -7,7 +7,7 @@
 
 enum {
     POOL_SUSPECT_MS = 50,  /* after a useless answer, before the same engine is asked again */
-    POOL_FAILED_MS = 5000, /* what failed is not tried again for so long */
+    POOL_FAILED_MS = 5000, /* what failed is not tried again for so long, but with another wish */
     POOL_ROOM_MS = 1000,   /* between two looks whether somebody can make room */
     POOL_NAMES_MAX = 16,   /* names that a model was asked for by */
 };
@@ -42,13 +42,16 @@ struct pool_model {
     struct pool_lane *lane;           /* NULL: none is ready */
     struct pool_waiter *first, *last; /* the queue */
     unsigned waiting, active;
-    struct gfxb_error why; /* failed */
+    struct gfxb_error why; /* failed; loading: why the engine before was lost, .code 0 none was */
     bool again;            /* load it anew once it is unloaded */
     bool reload;           /* unload it (and load it anew) once nobody uses it */
     bool ending;           /* an engine of it is being ended */
     bool pinned, remove;
     unsigned context; /* that it is, or is to be, loaded with */
     int backend;
+    bool worked; /* with these: */
+    unsigned worked_context;
+    int worked_backend;
     int64_t keep;    /* seconds */
     int64_t used_at; /* ms of the loop's clock */
     int64_t suspect_until;
@@ -80,6 +83,8 @@ void pool_model_start(struct pool_model *m);
 /* End its engine, requests under way or not. */
 void pool_model_unload(struct pool_model *m);
 void pool_model_fail(struct pool_model *m, const struct gfxb_error *why);
+/* Those who wait for its being loaded, and for nothing else, are told why not. */
+void pool_refuse_loads(struct pool_model *m, const struct gfxb_error *why);
 /* Hand requests of its queue to its engine, as many as it takes. */
 void pool_model_serve(struct pool_model *m);
 void pool_lane_release(struct pool_lane *lane);

@@ -158,6 +158,13 @@ int pool_unload(struct pool *pool, struct str name, struct gfxb_error *err)
     return 0;
 }
 
+/* A model that is to be there from the start on. */
+struct pool_pin {
+    struct pool_waiter waiter;
+    const struct pool *pool;
+    const char *name; /* the configuration's */
+};
+
 static void pool_pinned_ready(struct pool_waiter *w)
 {
     free(w);
@@ -165,7 +172,9 @@ static void pool_pinned_ready(struct pool_waiter *w)
 
 static void pool_pinned_failed(struct pool_waiter *w, const struct gfxb_error *why)
 {
-    (void)why; /* the log has it */
+    const struct pool_pin *pin = (const struct pool_pin *)w; /* its first member */
+    log_at(pin->pool->serve->config.log, LOG_WARNING, "cannot load %s at the start: %s", pin->name,
+           why->text);
     free(w);
 }
 
@@ -175,12 +184,14 @@ void pool_load_pinned(struct pool *pool)
     for (; name && *name; name++) {
         struct pool_wish wish = {
             .model = str_from(*name), .keep_alive = SERVE_KEEP_FOREVER, .pin = 1, .backend = -1};
-        struct pool_waiter *w = calloc(1, sizeof(*w));
-        if (!w)
+        struct pool_pin *pin = calloc(1, sizeof(*pin));
+        if (!pin)
             return;
-        *w = (struct pool_waiter){
-            .load_only = true, .ready = pool_pinned_ready, .failed = pool_pinned_failed};
-        pool_wait(pool, &wish, w);
+        *pin = (struct pool_pin){
+            .waiter = {.load_only = true, .ready = pool_pinned_ready, .failed = pool_pinned_failed},
+            .pool = pool,
+            .name = *name};
+        pool_wait(pool, &wish, &pin->waiter);
     }
 }
 

@@ -307,9 +307,13 @@ static void relay_on_broken(void *owner, int code)
         pool_again(&r->waiter, outcome);
         return;
     }
-    error_set(&err, outcome == POOL_STALLED ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
-              "the engine %s while it answered; it is being replaced, ask again",
-              outcome == POOL_STALLED ? "was silent for too long" : "was lost");
+    const struct gfxb_error *lost = pool_lost(&r->waiter);
+    if (lost)
+        error_set(&err, lost->code, "%s; it is being replaced, ask again", lost->text);
+    else
+        error_set(&err, outcome == POOL_STALLED ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
+                  "the engine %s while it answered; it is being replaced, ask again",
+                  outcome == POOL_STALLED ? "was silent for too long" : "was lost");
     pool_done(&r->waiter, outcome);
     relay_fail(r, outcome == POOL_STALLED ? 504 : 502, &err);
 }

@@ -120,6 +120,9 @@ void world_install(const struct world *w, const char *id, enum plan_backend back
 /* As on a computer where the backend has been used before. */
 void world_prove(const struct world *w, enum plan_backend backend);
 
+/* What a plan says now of the installed package of this backend, on the card at PCI. */
+enum plan_state world_state(const struct world *w, enum plan_backend backend);
+
 int stage_set_up(void **state);
 int stage_tear_down(void **state);
 

@@ -149,26 +149,6 @@ static enum supervisor_outcome served_ask(const struct served *s,
 }
 
 /* What the next plan would say of the backend's proof. */
-static const struct plan_choice *served_find(const struct served *s, struct path *path,
-                                             enum plan_backend backend)
-{
-    assert_int_equal(path_plan(&s->world.request, path, NULL), 0);
-    for (size_t i = 0; i < path->plan->n_choices; i++) {
-        if (path->plan->choice[i].backend == backend && path->plan->choice[i].installed)
-            return &path->plan->choice[i];
-    }
-    fail_msg("the plan has no %s", plan_backend_name(backend));
-    return NULL;
-}
-
-static void check_stored(const struct served *s, enum plan_backend backend,
-                         enum plan_state expected)
-{
-    struct path path = {0};
-    assert_int_equal(served_find(s, &path, backend)->state, expected);
-    path_done(&path);
-}
-
 /* ---- its life ---- */
 
 static void it_starts_serves_stops_and_starts_again(void **state)
@@ -233,7 +213,7 @@ static void one_that_is_killed_comes_back_however_often(void **state)
         kill(endpoint.pid, SIGKILL);
         endpoint = served_next(&s, endpoint.generation);
     }
-    check_stored(&s, PLAN_VULKAN, PLAN_PROVEN);
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), PLAN_PROVEN);
     served_done(&s);
 }
 
@@ -251,8 +231,8 @@ static void dies_three_times(const char *behaviour, enum plan_state stored)
     }
     assert_string_equal(endpoint.backend, "cpu");
     assert_int_equal(served_ask(&s, &endpoint), SUPERVISOR_OK);
-    check_stored(&s, PLAN_VULKAN, stored);
-    check_stored(&s, PLAN_CPU, PLAN_PROVEN);
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), stored);
+    assert_int_equal(world_state(&s.world, PLAN_CPU), PLAN_PROVEN);
     served_done(&s);
 }
 
@@ -280,7 +260,7 @@ static void one_that_hangs_at_token_40(void **state)
     endpoint = served_next(&s, endpoint.generation);
     assert_string_equal(endpoint.backend, "cpu");
     assert_int_equal(served_ask(&s, &endpoint), SUPERVISOR_OK);
-    check_stored(&s, PLAN_VULKAN, PLAN_USABLE); /* to be proven again */
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), PLAN_REJECTED); /* failed-before */
     served_done(&s);
 }
 
@@ -313,7 +293,7 @@ static void one_that_talks_nonsense_again_and_again(void **state)
         assert_int_not_equal(served_ask(&s, &endpoint), SUPERVISOR_OK);
     endpoint = served_next(&s, endpoint.generation);
     assert_string_equal(endpoint.backend, "cpu");
-    check_stored(&s, PLAN_VULKAN, PLAN_USABLE);
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), PLAN_REJECTED);
     served_done(&s);
 }
 
@@ -328,7 +308,7 @@ static void one_without_memory_for_the_model(void **state)
     stage_behave(&s.world.stage, s.vulkan, PLAN_VULKAN, &f);
     supervisor_start(s.supervisor);
     assert_string_equal(served_ready(&s).backend, "cpu");
-    check_stored(&s, PLAN_VULKAN, PLAN_PROVEN); /* a smaller model fits */
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), PLAN_PROVEN); /* a smaller model fits */
     served_done(&s);
 }
 

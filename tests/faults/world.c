@@ -52,3 +52,20 @@ void world_prove(const struct world *w, enum plan_backend backend)
     assert_int_equal(path.running->backend, backend);
     path_done(&path);
 }
+
+enum plan_state world_state(const struct world *w, enum plan_backend backend)
+{
+    struct path path = {0};
+    int state = -1;
+    assert_int_equal(path_plan(&w->request, &path, NULL), 0);
+    for (size_t i = 0; i < path.plan->n_choices && state < 0; i++) {
+        const struct plan_choice *c = &path.plan->choice[i];
+        bool there = backend == PLAN_CPU || (c->gpu_pci[0] && strcmp(c->gpu_pci[0], PCI) == 0);
+        if (c->backend == backend && c->installed && there)
+            state = (int)c->state;
+    }
+    path_plan_done(&path);
+    if (state < 0)
+        fail_msg("the plan has no %s", plan_backend_name(backend));
+    return (enum plan_state)state;
+}

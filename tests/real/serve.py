@@ -348,6 +348,27 @@ def keep_alive_and_unload():
     s.command("unload")
 
 
+def a_load_that_fails_leaves_what_works():
+    s = Server(DATA)
+    load = {"model_name": "canary", "llamacpp_backend": "vulkan"}
+    assert s.ask(load, path="/api/v1/load")[0] == 500  # no GPU here, and nothing worked yet
+    assert text_of(s.ask(chat())[2]) == ANSWER  # which wished for no backend
+    assert s.ask(load, path="/api/v1/load")[0] == 500
+    status, headers, body = s.ask(chat())
+    assert status == 200 and text_of(body) == ANSWER, body
+    assert headers["x-gfxbridge-backend"] == "cpu", headers
+    assert s.stop() == 0
+
+
+def a_pin_that_cannot_be_is_told():
+    s = Server(DATA, "--pin", "nosuch")
+    end = time.monotonic() + 60
+    while "cannot load nosuch at the start" not in s.said() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "cannot load nosuch at the start" in s.said(), s.said()
+    assert s.stop() == 0
+
+
 def fail_over_under_load():
     """500 mixed requests, the engine killed 20 times: every whole answer is right, and a stream that
     had begun either ends as it should or says that it cannot."""
@@ -507,7 +528,8 @@ CASES = [
     large_and_deep_bodies, smuggling_shapes, header_limits_and_injection,
     path_tricks_in_model_names, numbers_out_of_range, slow_and_silent_clients,
     ten_thousand_connections, early_disconnects_by_the_thousand, control_is_not_for_clients, keys,
-    other_computers_need_a_key, keep_alive_and_unload, fail_over_under_load,
+    other_computers_need_a_key, keep_alive_and_unload,
+    a_load_that_fails_leaves_what_works, a_pin_that_cannot_be_is_told, fail_over_under_load,
     term_lets_answers_finish, stop_ends_it, second_serve_names_the_first, socket_activation,
     settings_are_checked, status_watches_the_gpus, ends_in_order,
 ]
