@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <histedit.h>
+#include <poll.h>
+#include <signal.h>
+#include <wchar.h>
 
 enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
 
@@ -210,6 +213,43 @@ static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
 
 /* ---- lines ---- */
 
+/* Wait for a key. A signal between the look at cli_cancelled and the wait would be lost, so they
+ * are let in only while it waits. 0, or -1 with errno. */
+static int chat_wait_key(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
+    sigset_t held, before;
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        sigaddset(&held, ends[i]);
+    sigprocmask(SIG_BLOCK, &held, &before);
+    int ready = cli_cancelled ? 0 : ppoll(&key, 1, NULL, &before);
+    int why = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = cli_cancelled ? EINTR : why;
+    return cli_cancelled || ready < 0 ? -1 : 0;
+}
+
+/* libedit's reader: 1 and a character, 0 at the end of input, -1 with errno. */
+static int chat_read_key(EditLine *line, wchar_t *ret_key)
+{
+    mbstate_t state = {0};
+    char byte;
+    for (;;) {
+        ssize_t n = chat_wait_key() < 0 ? -1 : read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && errno == EINTR && !cli_cancelled)
+            continue; /* the size of the window */
+        if (n <= 0)
+            return (int)n;
+        size_t length = mbrtowc(ret_key, &byte, 1, &state);
+        if (length <= 1)
+            return 1;
+        if (length == (size_t)-1)
+            state = (mbstate_t){0}; /* no character of this locale */
+    }
+}
+
 /* One line, without its newline; false at the end of input. */
 static bool chat_read_line(struct chat *chat, struct str *ret_line)
 {
@@ -302,6 +342,7 @@ static int chat_open(struct chat *chat, struct gfxb_error *err)
         history(chat->history, &event, H_LOAD, chat->history_file);
     el_set(chat->line, EL_CLIENTDATA, chat);
     el_set(chat->line, EL_PROMPT, chat_prompt);
+    el_set(chat->line, EL_GETCFN, chat_read_key);
     el_set(chat->line, EL_EDITOR, "emacs");
     el_set(chat->line, EL_HIST, history, chat->history);
     el_set(chat->line, EL_BIND, "^R", "em-inc-search-prev", NULL);

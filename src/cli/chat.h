@@ -8,8 +8,8 @@
 /*
  * Ask and answer until the user ends it: line editing with a history that is kept in the data
  * directory, several lines between """ and """, /help for the rest. SIGINT stops the answer, not
- * the program. A model samples as it says, the canary greedily. *path is the request's, walked; when
- * its engine breaks it becomes the next choice's. An exit code, or a negative error with *err
+ * the program. A model samples as it says, the canary greedily. *path is the request's, walked;
+ * when its engine breaks it becomes the next choice's. An exit code, or a negative error with *err
  * filled.
  */
 int chat_run(struct cli *cli, const struct path_request *request, struct path *path,

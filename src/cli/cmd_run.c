@@ -24,6 +24,25 @@ static bool run_is_model_form(const char *word)
     return name.kind == MODEL_NAME_LISTED || name.kind == MODEL_NAME_URL || strpbrk(word, "/:");
 }
 
+/* 0: a word of a prompt; -GFXB_E_MODEL_UNKNOWN: a slip in the name of a model. */
+static int run_check_slip(const char *word, struct gfxb_error *err)
+{
+    struct model_knowns knowns;
+    char nearest[300] = "";
+    bool like_a_name = strpbrk(word, "0123456789") != NULL;
+    int result = like_a_name ? model_knowns_new(&knowns, err) : -ENOENT;
+    if (result < 0)
+        return like_a_name ? result : 0;
+    model_knowns_nearest(&knowns, word, nearest, sizeof(nearest));
+    model_knowns_done(&knowns);
+    if (!nearest[0])
+        return 0;
+    return error_set(err, GFXB_E_MODEL_UNKNOWN,
+                     "the model %s is not on this computer: did you mean %s? gfxbridge pull "
+                     "brings a model; a prompt that begins with such a word goes in quotes",
+                     word, nearest);
+}
+
 /* 1: the first word is a model, *ret_model; 0: it belongs to the prompt. */
 static int run_find_model(struct cli *cli, const char *word, struct model *ret_model,
                           struct gfxb_error *err)
@@ -35,7 +54,7 @@ static int run_find_model(struct cli *cli, const char *word, struct model *ret_m
     int result = cli_find_model(cli, word, ret_model, err);
     bool is_unknown = result == -GFXB_E_MODEL_UNKNOWN || result == -EINVAL || result == -ENOENT;
     if (is_unknown && !run_is_model_form(word))
-        return 0;
+        return run_check_slip(word, err);
     return result < 0 ? result : 1;
 }
 
@@ -203,6 +222,14 @@ static int run_answer(const struct cli *cli, struct path_request *request, struc
     }
 }
 
+static void run_tell(const struct path *path, bool canary)
+{
+    cli_tell_path(path);
+    if (canary)
+        text_print(stderr, "This was the built-in canary, which knows little but Radeon cards: "
+                           "gfxbridge list --available names models to pull.");
+}
+
 static int run_once(const struct cli *cli, struct path_request *request, struct path *path,
                     const struct run_question *question, struct gfxb_error *err)
 {
@@ -213,7 +240,7 @@ static int run_once(const struct cli *cli, struct path_request *request, struct 
     if (cli->json)
         result = run_print_json(path, &outcome, err);
     else if (!cli->quiet)
-        cli_tell_path(path);
+        run_tell(path, request->model == NULL);
     engine_reply_done(&outcome.reply);
     return result;
 }

@@ -203,7 +203,7 @@ static const char *known_name_at(const void *context, size_t i)
     return ((char *const *)context)[i];
 }
 
-static void nearest_known(const struct model_knowns *list, const char *text, char *ret, size_t size)
+void model_knowns_nearest(const struct model_knowns *list, const char *text, char *ret, size_t size)
 {
     char **names = calloc(list->n + 1, sizeof(*names));
     ret[0] = '\0';
@@ -236,7 +236,7 @@ static int parse_listed(const struct model_knowns *list, const char *text, struc
     if (!hosted &&
         (memchr(all.p, '/', all.n) ? parse_hub(all, name) : parse_ollama(all, false, name)))
         return 0;
-    nearest_known(list, text, near, sizeof(near));
+    model_knowns_nearest(list, text, near, sizeof(near));
     return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", text,
                      near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
 }

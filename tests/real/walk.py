@@ -147,7 +147,7 @@ def the_built_in_model():
     listed = [m["name"] for m in answer("list", "--data-dir", DATA)["models"]]
     assert listed[0] == "canary", listed
     shown = answer("show", "canary", "--data-dir", DATA)
-    assert shown["model"]["origin"] == "builtin" and shown["launch"]["backend"], shown
+    assert shown["model"]["origin"] == "builtin" and shown["launch"], shown
     for words in (["run", "--no-network", "canary", QUESTION], ["plan", "--model", "canary"],
                   ["pull", "canary"]):
         call("--data-dir", DATA, *words)
