@@ -3,11 +3,6 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-static bool models_is_canary(const char *name)
-{
-    return strcmp(name, ENGINE_CANARY) == 0;
-}
-
 /* path: its file, taken over. */
 static int models_canary(char *path, struct model *ret_model, struct gfxb_error *err)
 {
@@ -43,8 +38,8 @@ static int models_write_canary(const struct model_env *env, struct model *ret_mo
 int engine_model_find(const struct model_env *env, const char *name, struct model *ret_model,
                       struct gfxb_error *err)
 {
-    return models_is_canary(name) ? models_write_canary(env, ret_model, err)
-                                  : model_find(env, name, ret_model, err);
+    return strcmp(name, ENGINE_CANARY) == 0 ? models_write_canary(env, ret_model, err)
+                                            : model_find(env, name, ret_model, err);
 }
 
 int engine_model_list_new(const struct model_env *env, struct model_list *ret_list,
@@ -67,19 +62,4 @@ int engine_model_list_new(const struct model_env *env, struct model_list *ret_li
     item[0] = canary;
     *ret_list = (struct model_list){item, ret_list->n + 1};
     return 0;
-}
-
-int engine_model_pull(const struct model_env *env, const char *name, struct model *ret_model,
-                      struct gfxb_error *err)
-{
-    return models_is_canary(name) ? models_write_canary(env, ret_model, err)
-                                  : model_pull(env, name, ret_model, err);
-}
-
-int engine_model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
-                        struct gfxb_error *err)
-{
-    if (models_is_canary(name))
-        return error_set(err, EPERM, "%s is part of gfxbridge and cannot be removed", name);
-    return model_remove(env, name, ret_bytes, err);
 }

@@ -3,19 +3,17 @@
 #include <stdio.h>
 
 /*
- * Everything comes from here and nothing is written into the page as code: no inline script or
- * style, no frame around it, and no way from a text to an element except through the DOM.
+ * Everything comes from here and nothing is written into the page as code but what the build puts
+ * there (web/policy.txt): no frame around it, and no way from a text to an element except through
+ * the DOM.
  */
-#define PAGE_POLICY                                                                                \
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "                \
-    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "    \
-    "require-trusted-types-for 'script'; trusted-types 'none'"
+extern const char page_policy[];
 
 /* Kept by browsers, and asked about each time: an update of the program must not mix with the
  * page of the one before. No opener policy: it makes browsers change processes on the way, which
  * doubles the time to the first paint. */
 #define PAGE_HEADERS                                                                               \
-    "content-security-policy: " PAGE_POLICY "\r\n"                                                 \
+    "content-security-policy: %s\r\n"                                                              \
     "x-content-type-options: nosniff\r\n"                                                          \
     "referrer-policy: no-referrer\r\n"                                                             \
     "cross-origin-resource-policy: same-origin\r\n"                                                \
@@ -27,7 +25,6 @@
 #define PAGE_FILES(X)                                                                              \
     X("index.html", "text/html; charset=utf-8", index_html)                                        \
     X("icon.svg", "image/svg+xml", icon_svg)                                                       \
-    X("style.css", "text/css; charset=utf-8", style_css)                                           \
     X("activity.js", PAGE_SCRIPT, activity_js)                                                     \
     X("api.js", PAGE_SCRIPT, api_js)                                                               \
     X("app.js", PAGE_SCRIPT, app_js)                                                               \
@@ -39,7 +36,6 @@
     X("markdown.js", PAGE_SCRIPT, markdown_js)                                                     \
     X("models.js", PAGE_SCRIPT, models_js)                                                         \
     X("plot.js", PAGE_SCRIPT, plot_js)                                                             \
-    X("start.js", PAGE_SCRIPT, start_js)                                                           \
     X("words.js", PAGE_SCRIPT, words_js)
 
 #define PAGE_DECLARE(name, type, symbol)                                                           \
@@ -63,7 +59,7 @@ static void page_send(struct serve_exchange *x, const struct page_file *file)
 {
     char tag[40], headers[1024];
     snprintf(tag, sizeof(tag), "\"%.32s\"", file->sha256);
-    snprintf(headers, sizeof(headers), PAGE_HEADERS "etag: %s\r\n", tag);
+    snprintf(headers, sizeof(headers), PAGE_HEADERS "etag: %s\r\n", page_policy, tag);
     bool known = page_names(x, "if-none-match", tag);
     struct str body = {file->bytes, known ? 0 : (size_t)(file->end - file->bytes)};
     serve_reply(x, known ? 304 : 200, file->type, body, headers);

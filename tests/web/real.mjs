@@ -32,7 +32,7 @@ async function files() {
   equal(again.status, 304, "asked for what it has");
   equal((await again.text()).length, 0, "bytes of it");
   equal((await fetch(open, {...page, method: "HEAD"})).status, 200, "HEAD");
-  for (const [name, type] of [["app.js", "text/javascript"], ["style.css", "text/css"], ["icon.svg", "image/svg+xml"]])
+  for (const [name, type] of [["app.js", "text/javascript"], ["icon.svg", "image/svg+xml"]])
     assert((await fetch(`${open}/page/${name}`)).headers.get("content-type").startsWith(type), name);
   for (const name of ["nothing.js", "../serve.h", "%2e%2e/index.html", ""])
     assert((await fetch(`${open}/page/${name}`)).status >= 400, `/page/${name}`);

@@ -13,7 +13,8 @@
     document.documentElement.dataset.theme = theme;
 
   // The rest comes once something is to be seen. A page in the background has no frames to wait for.
-  const begin = () => import("./app.js");
+  // (This file is put into the page: its paths are the page's.)
+  const begin = () => import("./page/app.js");
   if (document.hidden)
     addEventListener("DOMContentLoaded", begin);
   else
