@@ -204,7 +204,8 @@ void doctor_check_port(const struct doctor_case *c)
     if (!c->live || !c->port || !host_find_listener(c->port, &uid, &inode))
         return;
     host_holder(uid, inode, holder, sizeof(holder), pid, sizeof(pid));
-    if (str_starts(str_from(holder), STR("gfxbridge (")))
+    if (str_starts(str_from(holder), STR("gfxbridge (")) ||
+        str_starts(str_from(holder), STR("gfxbridge-full (")))
         return; /* our own server: as it should be */
     snprintf(what, sizeof(what), "port %u is held by %s", c->port, holder);
     snprintf(remedy, sizeof(remedy), "gfxbridge serve --port %u%s%s", c->port + 1,

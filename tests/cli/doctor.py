@@ -10,6 +10,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
 from gfxbridge import SOURCE, answer, machine  # noqa: E402
+from server import Server  # noqa: E402
 from unpack import unpack  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge doctor ")
@@ -124,6 +125,14 @@ def a_port_that_somebody_holds():
         found = findings(env=env)["port-in-use"]
         assert f"port {port} " in found["what"] and f"process {os.getpid()})" in found["what"], found
         assert f"--port {port + 1}" in found["remedy"], found
+
+
+def a_port_that_is_ours():
+    server = Server(os.path.join(TOP, "data"))
+    try:
+        assert "port-in-use" not in findings(env={"GFXBRIDGE_PORT": str(server.port)})
+    finally:
+        server.stop()
 
 
 def sandbox():
@@ -301,6 +310,7 @@ try:
         ("Secure Boot and a card without a driver", secure_boot),
         ("WSL: the variable, and no /dev/dxg", wsl),
         ("a port that somebody holds", a_port_that_somebody_holds),
+        ("a port that our own server holds", a_port_that_is_ours),
         ("what of the sandbox is in force", sandbox),
         ("what blocks has a remedy", what_blocks_has_a_remedy),
         ("at least 40 messages of other programs", messages_of_other_programs),
