@@ -156,15 +156,6 @@ static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_
     remedy_install(c, DISTRO_VULKAN, "install Mesa's Vulkan drivers", out);
 }
 
-/* lavapipe is what the package gives a computer without a GPU: installing it again helps nothing.
- */
-static void remedy_vulkan_software(const struct doctor_case *c, const struct plan_choice *choice,
-                                   struct buf *out)
-{
-    if (doctor_has_gpu(c->machine))
-        remedy_vulkan_driver(c, choice, out);
-}
-
 static void remedy_vulkan_loader(const struct doctor_case *c, const struct plan_choice *choice,
                                  struct buf *out)
 {
@@ -177,21 +168,10 @@ static void remedy_verify(const struct doctor_case *c, const struct plan_choice 
     buf_addf(out, "gfxbridge backends verify llamacpp:%s", plan_backend_name(choice->backend));
 }
 
-static void remedy_look(const struct doctor_case *c, const struct plan_choice *choice,
-                        struct buf *out)
-{
-    if (choice->gpu && choice->gpu->device >= 0 && choice->gpu->target)
-        buf_addf(out, "gfxbridge explain %04x:%04x  # which packages and which fall-back",
-                 (unsigned)choice->gpu->vendor, (unsigned)choice->gpu->device);
-}
-
-/* A card that is too old for any target needs no report. */
 static void remedy_report(const struct doctor_case *c, const struct plan_choice *choice,
                           struct buf *out)
 {
-    if (!choice->gpu || !choice->gpu->card)
-        buf_add_text(out,
-                     "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md");
+    buf_add_text(out, "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md");
 }
 
 static void remedy_install_package(const struct doctor_case *c, const struct plan_choice *choice,
@@ -217,9 +197,8 @@ static const struct remedy_row {
     {GFXB_E_DRIVER_NOT_AMDGPU, remedy_driver_not_amdgpu},
     {GFXB_E_VULKAN_DRIVER_MISSING, remedy_vulkan_driver},
     {GFXB_E_VULKAN_LOADER_MISSING, remedy_vulkan_loader},
-    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_software},
+    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_driver},
     {GFXB_E_FAILED_BEFORE, remedy_verify},
-    {GFXB_E_GFX_NOT_IN_PACKAGE, remedy_look},
     {GFXB_E_GFX_UNKNOWN, remedy_report},
     {GFXB_E_OFFLINE, remedy_install_package},
     {GFXB_E_KERNEL_QUIRK, remedy_kernel},

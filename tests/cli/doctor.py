@@ -37,6 +37,37 @@ def of(name, **options):
     return findings("--sysroot", changed(name, **options))
 
 
+def list_of(name):
+    return answer("doctor", "--sysroot", machine(name), code=(0, 1))
+
+
+def a_card_beside_one_that_works():
+    for name, address, code, remedy in (
+            ("vfio-passthrough", "0000:03:00.0", "driver-not-amdgpu", "driverctl unset-override"),
+            ("broken-no-revision", "0000:03:00.0", "driver-missing", "modprobe amdgpu"),
+            ("kfd-unreadable-node", "0000:03:00.0", "kfd-missing", "--device /dev/kfd")):
+        value = list_of(name)
+        found = [f for f in value["findings"] if address in f["what"]]
+        assert len(found) == 1 and found[0]["code"] == code, (name, value)
+        assert found[0]["severity"] == "warn" and remedy in found[0]["remedy"], (name, found)
+        assert value["ok"] is False, name
+
+
+def what_nobody_can_change_is_a_fact():
+    """Old or headless cards: told, without a remedy that cannot help, and nothing is wrong."""
+    for name in ("mi300x-x8", "mi50-x2", "hd6950", "es1000", "kaveri-a10", "r9-380", "raven-2400g",
+                 "renoir-4500u", "nvidia-cezanne", "stoney-laptop", "bmc-only", "no-gpu-vm", "rpi5",
+                 "ampere-rx6700xt"):
+        value = list_of(name)
+        told = [f for f in value["findings"] if "cannot be used" in f["what"]]
+        assert value["ok"], (name, value)
+        assert all(f["severity"] == "info" and not f["remedy"] for f in told), (name, told)
+    # ROCm is no way for this card, but the wrong driver is in Vulkan's.
+    found = of("hd7970-radeon")
+    assert found["gfx-not-in-package"]["severity"] == "info", found
+    assert found["driver-not-amdgpu"]["severity"] == "warn", found
+
+
 def groups():
     found = of("kfd-eacces")["kfd-permission"]
     assert "render (992)" in found["why"], found
@@ -301,6 +332,8 @@ def messages_have_sources():
 
 try:
     tap.run([
+        ("a card that cannot be used beside one that works", a_card_beside_one_that_works),
+        ("what nobody can change is a fact", what_nobody_can_change_is_a_fact),
         ("groups: name, gid, command", groups),
         ("a render node of another group than KFD's", render_node_of_another_group),
         ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
