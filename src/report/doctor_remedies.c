@@ -1,6 +1,7 @@
 /* doctor_remedies.c - reason code -> what a person types on this computer. */
 #include "report/doctor.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 
@@ -41,8 +42,11 @@ static bool remedy_find_distro(const struct machine *m, struct table_row *ret_ro
 static void remedy_install(const struct doctor_case *c, int column, const char *otherwise,
                            struct buf *out)
 {
+    const char *leave = plan_container_leave(c->machine);
     struct table_row row;
-    if (remedy_find_distro(c->machine, &row))
+    if (leave)
+        buf_add_text(out, leave);
+    else if (remedy_find_distro(c->machine, &row))
         buf_addf(out, "%.*s %.*s", STR_ARG(row.field[DISTRO_INSTALL]), STR_ARG(row.field[column]));
     else
         buf_add_text(out, otherwise);
@@ -79,53 +83,51 @@ static bool remedy_is_member(const char *group)
     return false;
 }
 
-static void remedy_permission(const struct doctor_case *c, const struct machine_node *node,
-                              struct buf *out)
+static void remedy_permission(const struct doctor_case *c, const char *node, unsigned gid,
+                              const char *group, struct buf *out)
 {
-    if (c->machine->host.container[0] && node->gid) {
-        buf_addf(out, "start the container with --group-add %u (the node's group on this host)",
-                 node->gid);
-    } else if (node->group[0] && c->machine->live && remedy_is_member(node->group)) {
+    if (c->machine->host.container[0])
+        plan_container_join(c->machine, node, gid, out);
+    else if (group[0] && c->machine->live && remedy_is_member(group))
         buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
-                 node->group);
-    } else if (node->group[0] && node->gid) {
-        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again", node->group);
-    } else {
-        buf_add_text(out, "sudo usermod -aG render,video \"$USER\"  # then log in again");
-    }
+                 group);
+    else
+        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again",
+                 group[0] && gid ? group : "render,video");
 }
 
 static void remedy_kfd_permission(const struct doctor_case *c, const struct plan_choice *choice,
                                   struct buf *out)
 {
-    remedy_permission(c, &c->machine->kfd, out);
+    const struct machine_node *kfd = &c->machine->kfd;
+    remedy_permission(c, "/dev/kfd", kfd->gid, kfd->group, out);
 }
 
 static void remedy_render_permission(const struct doctor_case *c, const struct plan_choice *choice,
                                      struct buf *out)
 {
-    struct machine_node node = {.gid = 0};
-    char path[64];
-    struct root_stat st;
-    if (c->machine->kfd.present == TRI_YES)
-        node = c->machine->kfd;
-    snprintf(path, sizeof(path), "/dev/dri/renderD%d",
-             choice->gpu ? choice->gpu->render_minor : -1);
-    if (c->root && root_stat(c->root, path, &st) == 0 && (unsigned)st.gid != node.gid) {
-        const struct group *entry = c->machine->live ? getgrgid(st.gid) : NULL;
-        node.gid = (unsigned)st.gid;
-        snprintf(node.group, sizeof(node.group), "%s", entry ? entry->gr_name : "");
-    }
-    remedy_permission(c, &node, out);
+    const struct machine_gpu *gpu = choice->gpu;
+    char node[48];
+    snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
+    if (gpu->render_errno == ENOENT)
+        plan_container_pass(c->machine, node, out);
+    else
+        remedy_permission(c, node, gpu->render_gid, gpu->render_group, out);
 }
 
 static void remedy_kfd_missing(const struct doctor_case *c, const struct plan_choice *choice,
                                struct buf *out)
 {
-    if (c->machine->host.wsl)
-        buf_add_text(out, "export HSA_ENABLE_DXG_DETECTION=1  # needs a ROCm that knows WSL");
-    else if (c->machine->host.container[0])
-        buf_add_text(out, "start the container with --device /dev/kfd --device /dev/dri");
+    const struct machine *m = c->machine;
+    if (m->host.wsl)
+        buf_add_text(out, "gfxbridge run --backend cpu  # or gfxbridge on Linux itself");
+    else if (m->host.container[0])
+        plan_container_pass(m, "/dev/kfd", out);
+    else if (m->kfd.present == TRI_YES)
+        buf_add_text(out, "sudo dmesg | grep -i kfd  # a newer kernel, or another slot");
+    else if (m->amdgpu_loaded == TRI_YES)
+        buf_add_text(out, "grep HSA_AMD /boot/config-$(uname -r)  # unless it says y, install a "
+                          "kernel built with CONFIG_HSA_AMD=y, as distributions' are");
     else
         buf_add_text(out, "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
 }

@@ -72,8 +72,40 @@ def groups():
     found = of("kfd-eacces")["kfd-permission"]
     assert "render (992)" in found["why"], found
     assert found["remedy"].startswith('sudo usermod -aG render "$USER"'), found
-    found = of("docker-no-group")["kfd-permission"]
-    assert "--group-add 992" in found["remedy"], found
+    for code in ("kfd-permission", "render-permission"):
+        found = of("docker-no-group")[code]
+        assert "--group-add 992" in found["remedy"] and "--group-add 992" in found["why"], found
+
+
+def containers():
+    """Each kind of container has a way of its own, and no advice is that of another one."""
+    def all_of(name, **options):
+        return of(name, **options).values()
+
+    for name, word in (("snap-confined", "snap"), ("flatpak", "outside of flatpak")):
+        told = [f for f in all_of(name) if "cannot be used" in f["what"]]
+        assert told and all(word in f["remedy"] and word in f["why"] for f in told), told
+        assert not any(w in f["remedy"] + f["why"] for f in told
+                       for w in ("--device", "--group-add", "apt install")), told
+    found = of("strixhalo-lxc")["kfd-missing"]
+    for text in (found["why"], found["remedy"]):
+        assert "dev0: /dev/kfd,gid=N" in text and "lxc.cgroup2.devices.allow" in text, found
+        assert "--device" not in text, found
+    found = of("podman-nothing")["render-permission"]
+    assert "--device /dev/kfd --device /dev/dri" in found["remedy"], found
+    kubernetes = {"without": ["/gfxbridge/container"],
+                  "lines": "dir /run/secrets/kubernetes.io\nfile /.dockerenv\n"}
+    for code, found in of("docker-no-group", **kubernetes).items():
+        assert "supplementalGroups" in found["remedy"] and "992" in found["remedy"], (code, found)
+    assert "amd.com/gpu" in of("docker-no-kfd", **kubernetes)["kfd-missing"]["remedy"]
+    hidden = "char /dev/kfd 0660 0 65534 open=EACCES\n"
+    found = of("docker-no-group", without=["/dev/kfd"], lines=hidden)["kfd-permission"]
+    assert "stat -c %g /dev/kfd" in found["remedy"] and "--group-add 65534" not in found["remedy"]
+
+
+def kernel_without_kfd():
+    found = of("kfd-without-amd-hsa")["kfd-missing"]
+    assert "CONFIG_HSA_AMD" in found["remedy"] and "modprobe" not in found["remedy"], found
 
 
 def render_node_of_another_group():
@@ -335,6 +367,8 @@ try:
         ("a card that cannot be used beside one that works", a_card_beside_one_that_works),
         ("what nobody can change is a fact", what_nobody_can_change_is_a_fact),
         ("groups: name, gid, command", groups),
+        ("each kind of container", containers),
+        ("a kernel built without KFD", kernel_without_kfd),
         ("a render node of another group than KFD's", render_node_of_another_group),
         ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
         ("the share of memory as a kernel argument", share_of_memory),
