@@ -188,6 +188,12 @@ static void remedy_kernel(const struct doctor_case *c, const struct plan_choice 
     buf_add_text(out, "gfxbridge run --backend vulkan  # until the kernel is newer");
 }
 
+static void remedy_firmware(const struct doctor_case *c, const struct plan_choice *choice,
+                            struct buf *out)
+{
+    buf_add_text(out, "gfxbridge run --backend vulkan  # until linux-firmware is another one");
+}
+
 static const struct remedy_row {
     int code;
     void (*write)(const struct doctor_case *c, const struct plan_choice *choice, struct buf *out);
@@ -204,7 +210,7 @@ static const struct remedy_row {
     {GFXB_E_GFX_UNKNOWN, remedy_report},
     {GFXB_E_OFFLINE, remedy_install_package},
     {GFXB_E_KERNEL_QUIRK, remedy_kernel},
-    {GFXB_E_FIRMWARE_QUIRK, remedy_kernel},
+    {GFXB_E_FIRMWARE_QUIRK, remedy_firmware},
 };
 
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret)

@@ -108,6 +108,13 @@ def kernel_without_kfd():
     assert "CONFIG_HSA_AMD" in found["remedy"] and "modprobe" not in found["remedy"], found
 
 
+def firmware_and_kernel():
+    found = of("strixhalo-mes83")["firmware-quirk"]
+    assert "firmware" in found["remedy"] and "kernel" not in found["remedy"], found
+    found = of("strixhalo-old-kernel")["kernel-quirk"]
+    assert "kernel" in found["remedy"], found
+
+
 def render_node_of_another_group():
     found = of("render-eacces", without=["/dev/dri/renderD128"],
                lines="char /dev/dri/renderD128 0660 0 39 open=EACCES\n"
@@ -369,6 +376,7 @@ try:
         ("groups: name, gid, command", groups),
         ("each kind of container", containers),
         ("a kernel built without KFD", kernel_without_kfd),
+        ("a fault of the firmware is none of the kernel", firmware_and_kernel),
         ("a render node of another group than KFD's", render_node_of_another_group),
         ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
         ("the share of memory as a kernel argument", share_of_memory),
