@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import SOURCE, answer, machine  # noqa: E402
+from gfxbridge import SOURCE, answer, call, machine  # noqa: E402
 from server import Server  # noqa: E402
 from unpack import unpack  # noqa: E402
 
@@ -236,8 +236,30 @@ MESSAGES = [
      'blas-kernels-missing'),
     ('rocBLAS error: Could not initialize Tensile host: No devices found',
      'kfd-permission'),
-    ('rocblaslt error: Heuristic Fetch Failed!',
-     'ok'),
+    ('hipBLASLt error: Heuristic Fetch Failed!',
+     'too-slow'),
+    ('unsupported GPU: gfx950',
+     'gfx-not-in-package'),
+    ('ROCM ERROR: NO KERNEL IMAGE IS AVAILABLE FOR EXECUTION ON THE DEVICE',
+     'gfx-not-in-package'),
+    ('docker: Error response from daemon: Unable to find group render: no matching entries in '
+     'group file.',
+     'kfd-permission'),
+    ('HTTP 403 rate limit exceeded',
+     'package-unavailable'),
+    ('HTTP/1.1 416 Range Not Satisfiable',
+     'package-unavailable'),
+    ('HTTP 404 Not Found',
+     'package-unavailable'),
+    ('curl: (60) SSL certificate problem: unable to get local issuer certificate',
+     'package-unavailable'),
+    ('Illegal instruction (core dumped)',
+     'engine-crash'),
+    ('hipblas.dll not found',
+     'library-missing'),
+    ('ggml_vulkan: Requested buffer size exceeds device memory allocation limit: '
+     'ErrorOutOfDeviceMemory',
+     'memory-too-small'),
     ('UserWarning: Attempting to use hipBLASLt on an unsupported architecture! '
      'Overriding blas backend to hipblas',
      'ok'),
@@ -356,10 +378,31 @@ MESSAGES = [
 
 def messages_of_other_programs():
     for text, code in MESSAGES:
-        value = answer("doctor", "some words before\n" + text + "\nand after", code=1)
+        harmless = code == "ok"
+        value = answer("doctor", "some words before\n" + text + "\nand after",
+                       code=0 if harmless else 1)
+        assert value["findings"][0]["severity"] == ("info" if harmless else "warn"), value
         assert value["recognised"] and value["findings"][0]["code"] == code, (text, value)
         assert value["findings"][0]["why"], text
     assert len({text for text, _ in MESSAGES}) >= 40
+
+
+def a_limit_of_one_buffer_is_no_full_memory():
+    value = answer("doctor", "Requested buffer size exceeds device memory allocation limit: "
+                   "ErrorOutOfDeviceMemory", code=1)
+    assert "buffer" in value["findings"][0]["why"] and "RADV" in value["findings"][0]["remedy"]
+
+
+def remedies_name_options_that_exist():
+    """Every gfxbridge command in a remedy of the tables, with its options."""
+    for table in ("causes.tsv", "quirks.tsv"):
+        with open(os.path.join(SOURCE, "data", table), encoding="utf-8") as f:
+            text = f.read()
+        for command, rest in re.findall(r"gfxbridge ([a-z]+)([^\t;,.()]*)", text):
+            options = re.findall(r"--[a-z-]+", rest)
+            if options:
+                said = call(command, "--help").stdout + call("--help").stdout
+                assert all(o in said for o in options), (table, command, rest)
 
 
 def messages_have_sources():
@@ -389,6 +432,8 @@ try:
         ("what of the sandbox is in force", sandbox),
         ("what blocks has a remedy", what_blocks_has_a_remedy),
         ("at least 40 messages of other programs", messages_of_other_programs),
+        ("a limit of one buffer is no full memory", a_limit_of_one_buffer_is_no_full_memory),
+        ("remedies name options that exist", remedies_name_options_that_exist),
         ("their sources", messages_have_sources),
     ])
 finally:
