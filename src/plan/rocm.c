@@ -392,8 +392,8 @@ static void reject_no_amd(struct draft *d)
     } else if (d->m->host.wsl) {
         (void)plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_NO_GPU,
-            "No GPU can be seen: WSL2 offers it through /dev/dxg alone, without PCI "
-            "address or /dev/kfd; run gfxbridge on Windows itself or on Linux.");
+            "No GPU can be seen: WSL2 offers it through /dev/dxg alone, and ROCm over that is not "
+            "supported by gfxbridge yet; the CPU backend works, and ROCm does on Linux itself.");
     } else {
         (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU in this computer.");
     }

@@ -272,12 +272,17 @@ static void reject_no_gpu(struct draft *d)
     const struct machine_vulkan_driver *software = software_icd(d->m);
     if (!dc)
         return;
-    if (software)
+    if (d->m->host.wsl)
+        (void)plan_draft_reject(
+            d, dc, PLAN_E0, software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_NO_GPU,
+            "WSL2 shows no GPU to Vulkan's own drivers, and Mesa's dzn driver, which reaches it "
+            "through /dev/dxg, is not supported by gfxbridge yet; the CPU backend works.");
+    else if (software)
         (void)plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_SOFTWARE_ONLY,
-            "The only Vulkan driver here, %s, computes on the CPU, more slowly than "
-            "the CPU backend does: it is taken only when asked for with --backend "
-            "vulkan-software.",
+            "There is no GPU for Vulkan here: the only driver that could compute, %s, does so on "
+            "the CPU, more slowly than the CPU backend does, and is taken only when asked for with "
+            "--backend vulkan-software.",
             software->name);
     else
         (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU for Vulkan here.");

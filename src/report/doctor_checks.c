@@ -298,9 +298,9 @@ static void doctor_check_disk(const struct doctor_case *c)
 }
 
 static void (*const doctor_checks[])(const struct doctor_case *c) = {
-    doctor_check_backends, doctor_check_warnings, doctor_check_override, doctor_check_driver,
-    doctor_check_wsl,      doctor_check_ttm,      doctor_check_disk,     doctor_check_port,
-    doctor_check_notes,    doctor_check_sandbox,
+    doctor_check_backends, doctor_check_warnings, doctor_check_override,
+    doctor_check_driver,   doctor_check_ttm,      doctor_check_disk,
+    doctor_check_port,     doctor_check_notes,    doctor_check_sandbox,
 };
 
 void doctor_examine(const struct doctor_case *c)
