@@ -79,15 +79,16 @@ static bool reject_unknown_card(struct draft *d, struct draft_choice *dc)
     char name[DEVICE_NAME_MAX], gfx[16];
     plan_device_name(gpu, name);
     if (gpu->kfd_version && gfx_kfd_name(gpu->kfd_version, gfx, sizeof(gfx)) == 0)
-        return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
-                                 "%s reports %s, which this program's tables do not know yet: run "
-                                 "gfxbridge update.",
-                                 name, gfx);
+        return plan_draft_reject(
+            d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
+            "%s reports %s, which this program's tables do not know yet: a newer "
+            "gfxbridge may, or report it with gfxbridge capture.",
+            name, gfx);
     if (!card)
         return plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
-            "%s is not in this program's tables: run gfxbridge update, or report it "
-            "with gfxbridge capture.",
+            "%s is not in this program's tables: a newer gfxbridge may know it, or report it with "
+            "gfxbridge capture.",
             name);
     if (card->gfx.n == 0 && card->generation.n > 0 && !str_is(card->confidence, "unverified"))
         return plan_draft_reject(
