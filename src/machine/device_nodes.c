@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* The name of a group, or nothing. */
-static void nodes_read_group(const struct root *root, unsigned wanted, char ret_name[static 32])
+void machine_read_group(const struct root *root, unsigned wanted, char ret_name[static 32])
 {
     struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
     if (root_read(root, "/etc/group", 1 << 20, &text) < 0)
@@ -53,7 +52,7 @@ static void nodes_read(const struct root *root, const char *path, struct machine
     node->uid = (unsigned)st.uid;
     node->gid = (unsigned)st.gid;
     node->openable = nodes_openable(root_try_open(root, path), &node->open_errno);
-    nodes_read_group(root, node->gid, node->group);
+    machine_read_group(root, node->gid, node->group);
 }
 
 void machine_read_nodes(const struct root *root, struct machine *m)
@@ -75,5 +74,5 @@ void machine_read_render_node(const struct root *root, struct machine_gpu *gpu)
     if (gpu->render_openable != TRI_NO || root_stat(root, path, &st) < 0)
         return;
     gpu->render_gid = (unsigned)st.gid;
-    nodes_read_group(root, gpu->render_gid, gpu->render_group);
+    machine_read_group(root, gpu->render_gid, gpu->render_group);
 }
