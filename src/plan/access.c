@@ -114,12 +114,12 @@ static bool reject_closed_node(struct draft *d, struct draft_choice *dc, int cod
             "%s may not be opened in this container (%s): it belongs to group %u%s%s%s there; %s.",
             node, container_of(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
             buf_text(&words));
-    if (!group[0])
+    if (!group[0] || gid == 0)
         return plan_draft_reject(
             d, dc, PLAN_E2, code,
-            "%s may not be opened: it belongs to group %u, which has no name here; give it to "
-            "group render (a udev rule) and join that group.",
-            node, gid);
+            "%s may not be opened: it belongs to group %u, %s; give it to group render (a udev "
+            "rule) and join that group.",
+            node, gid, group[0] ? "which is root's own" : "which has no name here");
     return plan_draft_reject(
         d, dc, PLAN_E2, code,
         "%s may not be opened: it belongs to group %s (%u) and this user is not in it; run sudo "

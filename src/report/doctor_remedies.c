@@ -88,12 +88,17 @@ static void remedy_permission(const struct doctor_case *c, const char *node, uns
 {
     if (c->machine->host.container[0])
         plan_container_join(c->machine, node, gid, out);
-    else if (group[0] && c->machine->live && remedy_is_member(group))
+    else if (group[0] && gid && c->machine->live && remedy_is_member(group))
         buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
                  group);
+    else if (group[0] && gid)
+        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again", group);
     else
-        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again",
-                 group[0] && gid ? group : "render,video");
+        buf_addf(out,
+                 "echo 'KERNEL==\"%s\", GROUP=\"render\", MODE=\"0660\"' | sudo tee -a "
+                 "/etc/udev/rules.d/70-gpu.rules && sudo udevadm trigger && sudo usermod -aG "
+                 "render \"$USER\"  # then log in again",
+                 strcmp(node, "/dev/kfd") == 0 ? "kfd" : "renderD*");
 }
 
 static void remedy_kfd_permission(const struct doctor_case *c, const struct plan_choice *choice,

@@ -72,6 +72,10 @@ def groups():
     found = of("kfd-eacces")["kfd-permission"]
     assert "render (992)" in found["why"], found
     assert found["remedy"].startswith('sudo usermod -aG render "$USER"'), found
+    for gid in (0, 4711):  # root's own, and one without a name: there is nothing to join
+        found = of("kfd-eacces", without=["/dev/kfd"],
+                   lines=f"char /dev/kfd 0660 0 {gid} open=EACCES\n")["kfd-permission"]
+        assert 'KERNEL=="kfd", GROUP="render"' in found["remedy"], found
     for code in ("kfd-permission", "render-permission"):
         found = of("docker-no-group")[code]
         assert "--group-add 992" in found["remedy"] and "--group-add 992" in found["why"], found
