@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-static char str_lower(char c)
+char str_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }

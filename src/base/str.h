@@ -22,7 +22,8 @@ struct str {
 
 struct str str_from(const char *text); /* NULL gives the empty view */
 bool str_eq(struct str a, struct str b);
-bool str_eq_nocase(struct str a, struct str b); /* ASCII only, whatever the locale */
+char str_lower(char c);                         /* ASCII only, whatever the locale */
+bool str_eq_nocase(struct str a, struct str b); /* the same */
 bool str_is(struct str a, const char *text);
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);

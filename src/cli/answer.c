@@ -144,19 +144,31 @@ static json_t *answer_quirk_json(const struct gfx_quirk *q)
     return object;
 }
 
-/* Rows about this target alone, and not about the other system. */
-static bool answer_has_quirk(const struct gfx_quirk *q, const struct gfx_target *target,
-                             enum gfx_os os)
+/* Can a package be installed that holds code for the target itself? */
+static bool answer_has_own(const struct answer *a)
+{
+    for (size_t i = 0; i < a->n_packages; i++) {
+        const struct answer_package *p = &a->package[i];
+        if (p->row->installable && (p->via == GFX_VIA_EXACT || p->via == GFX_VIA_GENERIC))
+            return true;
+    }
+    return false;
+}
+
+/* Rows about this target alone, and not about the other system; overrides where nothing else is
+ * there. */
+static bool answer_has_quirk(const struct gfx_quirk *q, const struct answer *a, enum gfx_os os)
 {
     struct str other = os == GFX_WINDOWS ? STR("os=linux") : STR("os=windows");
-    return target && q->gfx.n && gfx_quirk_names(q, target) && !str_list_has(q->condition, other);
+    return a->target && q->gfx.n && gfx_quirk_names(q, a->target) &&
+           !str_list_has(q->condition, other) && (q->effect != GFX_OVERRIDE || !answer_has_own(a));
 }
 
 json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a)
 {
     json_t *quirks = json_array();
     for (size_t i = 0; i < tables->n_quirks; i++) {
-        if (answer_has_quirk(&tables->quirk[i], a->target, os))
+        if (answer_has_quirk(&tables->quirk[i], a, os))
             json_array_append_new(quirks, answer_quirk_json(&tables->quirk[i]));
     }
     json_t *object = json_object();
@@ -200,7 +212,7 @@ static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const
     size_t hidden = 0;
     for (size_t i = 0; i < t->n_quirks; i++) {
         const struct gfx_quirk *q = &t->quirk[i];
-        if (!answer_has_quirk(q, a->target, os))
+        if (!answer_has_quirk(q, a, os))
             continue;
         if (q->effect == GFX_NOTE && !verbose) {
             hidden++;

@@ -106,8 +106,13 @@ static int doctor_text(struct cli *cli, const struct cli_args *args, struct gfxb
         char *CLEAN_FREE what = str_dup(cause[i].program);
         char *CLEAN_FREE why = str_dup(cause[i].text);
         char *CLEAN_FREE remedy = str_dup(cause[i].remedy);
-        struct doctor_finding f = {gfxb_code_name(cause[i].code), DOCTOR_WARN, what ? what : "",
-                                   why ? why : "", remedy ? remedy : ""};
+        struct doctor_finding f = {
+            gfxb_code_name(cause[i].code),
+            cause[i].code == GFXB_E_OK ? DOCTOR_INFO : DOCTOR_WARN,
+            what ? what : "",
+            why ? why : "",
+            remedy ? remedy : "",
+        };
         doctor_report_finding(&report, &f);
     }
     if (n == 0 && !report.findings)

@@ -36,6 +36,15 @@ static bool causes_row(const struct table_row *row, struct engine_cause *ret_cau
     return causes_code(row->field[1], &ret_cause->code);
 }
 
+/* A copy in small letters, as patterns and texts are compared. Out of memory: nothing is found. */
+static struct str causes_lower(struct str text, struct buf *ret)
+{
+    buf_add_str(ret, text);
+    for (size_t i = 0; i < ret->n; i++)
+        ret->p[i] = str_lower(ret->p[i]);
+    return buf_view(ret);
+}
+
 /* Do the pieces of the pattern come one after the other in the line? */
 static bool causes_match_line(struct str pattern, struct str line)
 {
@@ -68,15 +77,24 @@ static bool causes_match(struct str pattern, struct str text)
     return false;
 }
 
+static bool causes_row_matches(const struct engine_cause *cause, struct str text)
+{
+    struct buf CLEAN_BUF pattern = BUF_INIT(cause->pattern.n + 1);
+    struct str low = causes_lower(cause->pattern, &pattern);
+    return low.n && causes_match(low, text);
+}
+
 size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_t max)
 {
+    struct buf CLEAN_BUF low = BUF_INIT(text.n + 1);
     struct table table;
     struct table_row row;
     struct engine_cause cause;
     size_t n = 0;
+    text = causes_lower(text, &low);
     causes_open(&table);
     while (n < max && table_next(&table, &row, NULL) > 0) {
-        if (causes_row(&row, &cause) && cause.pattern.n && causes_match(cause.pattern, text))
+        if (causes_row(&row, &cause) && causes_row_matches(&cause, text))
             ret_causes[n++] = cause;
     }
     return n;

@@ -58,7 +58,8 @@ bool ending_cause(struct str text, struct engine_cause *ret_cause)
     struct engine_cause found[ENDING_CAUSES_MAX];
     size_t n = engine_cause_find(text, found, ENDING_CAUSES_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (found[i].code == GFXB_E_OK || found[i].code == GFXB_E_NOT_ON_DEVICE)
+        if (found[i].code == GFXB_E_OK || found[i].code == GFXB_E_NOT_ON_DEVICE ||
+            found[i].code == GFXB_E_TOO_SLOW)
             continue;
         *ret_cause = found[i];
         return true;

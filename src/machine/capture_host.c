@@ -35,15 +35,35 @@ static void capture_facts(struct machine_capture *c, const struct machine *m)
     }
 }
 
-/* Of /etc/group only the names of the groups that own our device nodes, without their members. */
-static void capture_groups(struct machine_capture *c, const struct machine *m)
+static void capture_group(const struct root *root, const char *node, struct buf *text)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(1024);
+    struct root_stat st;
+    char name[32] = "", line[64];
+    if (root_stat(root, node, &st) < 0)
+        return;
+    machine_read_group(root, (unsigned)st.gid, name);
+    snprintf(line, sizeof(line), "%s:x:%u:\n", name, (unsigned)st.gid);
+    if (name[0] && !str_has(buf_view(text), str_from(line)))
+        buf_add_text(text, line);
+}
+
+/* Of /etc/group only the names of the groups that own our device nodes, without their members. */
+static void capture_groups(struct machine_capture *c)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
     struct buf line = BUF_INIT(8192);
-    if (m->kfd.group[0])
-        buf_addf(&text, "%s:x:%u:\n", m->kfd.group, m->kfd.gid);
-    if (m->dxg.group[0] && (!m->kfd.group[0] || m->dxg.gid != m->kfd.gid))
-        buf_addf(&text, "%s:x:%u:\n", m->dxg.group, m->dxg.gid);
+    struct root_names nodes;
+    capture_group(c->root, "/dev/kfd", &text);
+    capture_group(c->root, "/dev/dxg", &text);
+    if (root_list(c->root, "/dev/dri", &nodes) == 0) {
+        for (size_t i = 0; i < nodes.n; i++) {
+            char path[MACHINE_PATH_MAX];
+            snprintf(path, sizeof(path), "/dev/dri/%s", nodes.name[i]);
+            if (str_starts(str_from(nodes.name[i]), STR("renderD")))
+                capture_group(c->root, path, &text);
+        }
+        root_names_done(&nodes);
+    }
     if (text.n)
         root_write_file(&line, "/etc/group", buf_view(&text));
     machine_capture_add(c, "/etc/group", &line);
@@ -181,8 +201,7 @@ void machine_capture_host(struct machine_capture *c)
     machine_read_host(c->root, &m);
     machine_read_memory(c->root, &m);
     machine_read_container(c->root, &m);
-    machine_read_nodes(c->root, &m);
     capture_facts(c, &m);
-    capture_groups(c, &m);
+    capture_groups(c);
     machine_capture_vulkan(c, m.host.arch);
 }

@@ -63,14 +63,18 @@ static void container_find(const struct root *root, struct machine *m)
         const char *path, *name;
     } marks[] = {
         {"/.flatpak-info", "flatpak"},
+        {"/run/secrets/kubernetes.io", "kubernetes"}, /* its containers have another's mark too */
         {"/run/.toolboxenv", "toolbox"},
         {"/run/.containerenv", "podman"},
         {"/.dockerenv", "docker"},
-        {"/run/secrets/kubernetes.io", "kubernetes"},
     };
     char text[sizeof(m->host.container)];
     if (m->live && container_is_snap(root)) {
         container_set(m, "snap");
+        return;
+    }
+    if (m->live && getenv("KUBERNETES_SERVICE_HOST")) {
+        container_set(m, "kubernetes");
         return;
     }
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {

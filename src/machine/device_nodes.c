@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-static void nodes_read_group(const struct root *root, struct machine_node *node)
+void machine_read_group(const struct root *root, unsigned wanted, char ret_name[static 32])
 {
     struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
     if (root_read(root, "/etc/group", 1 << 20, &text) < 0)
@@ -14,11 +14,11 @@ static void nodes_read_group(const struct root *root, struct machine_node *node)
         struct str name, password, gid;
         uint64_t number;
         if (!str_cut(&line, ':', &name) || !str_cut(&line, ':', &password) ||
-            !str_cut(&line, ':', &gid) || str_to_u64(gid, 10, &number) < 0 || number != node->gid ||
-            name.n >= sizeof(node->group))
+            !str_cut(&line, ':', &gid) || str_to_u64(gid, 10, &number) < 0 || number != wanted ||
+            name.n >= 32)
             continue;
-        memcpy(node->group, name.p, name.n);
-        node->group[name.n] = '\0';
+        memcpy(ret_name, name.p, name.n);
+        ret_name[name.n] = '\0';
         return;
     }
 }
@@ -52,7 +52,7 @@ static void nodes_read(const struct root *root, const char *path, struct machine
     node->uid = (unsigned)st.uid;
     node->gid = (unsigned)st.gid;
     node->openable = nodes_openable(root_try_open(root, path), &node->open_errno);
-    nodes_read_group(root, node);
+    machine_read_group(root, node->gid, node->group);
 }
 
 void machine_read_nodes(const struct root *root, struct machine *m)
@@ -65,9 +65,14 @@ void machine_read_nodes(const struct root *root, struct machine *m)
 void machine_read_render_node(const struct root *root, struct machine_gpu *gpu)
 {
     char path[64];
+    struct root_stat st;
     /* Only ours: opening wakes a GPU that sleeps, which takes long and tells us nothing. */
     if (gpu->vendor != MACHINE_AMD || gpu->render_minor < 0)
         return;
     snprintf(path, sizeof(path), "/dev/dri/renderD%d", gpu->render_minor);
     gpu->render_openable = nodes_openable(root_try_open(root, path), &gpu->render_errno);
+    if (gpu->render_openable != TRI_NO || root_stat(root, path, &st) < 0)
+        return;
+    gpu->render_gid = (unsigned)st.gid;
+    machine_read_group(root, gpu->render_gid, gpu->render_group);
 }

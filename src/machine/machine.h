@@ -32,13 +32,15 @@ struct machine_gpu {
     uint64_t vram_used_bytes, gtt_used_bytes; /* 0 unknown or none */
     int render_minor;                         /* 128 for /dev/dri/renderD128; -1 none or unknown */
     enum tri render_openable;
-    int render_errno;     /* why not; 0 */
-    int kfd_node;         /* first KFD node; -1 none */
-    int kfd_ordinal;      /* 0-based place among KFD's GPU nodes: ROCR_VISIBLE_DEVICES; -1 */
-    unsigned partitions;  /* KFD nodes of this card; 1 normally, 0 without KFD */
-    unsigned simd_count;  /* compute units x SIMDs of all partitions; 0 unknown */
-    enum tri kfd_cwsr;    /* cwsr_size and ctl_stack_size are in its KFD properties */
-    uint32_t kfd_version; /* gfx_target_version as reported; 0 none */
+    int render_errno;      /* why not; 0 */
+    unsigned render_gid;   /* of a node that may not be opened; 0 unknown */
+    char render_group[32]; /* name of that in this root's /etc/group; "" none */
+    int kfd_node;          /* first KFD node; -1 none */
+    int kfd_ordinal;       /* 0-based place among KFD's GPU nodes: ROCR_VISIBLE_DEVICES; -1 */
+    unsigned partitions;   /* KFD nodes of this card; 1 normally, 0 without KFD */
+    unsigned simd_count;   /* compute units x SIMDs of all partitions; 0 unknown */
+    enum tri kfd_cwsr;     /* cwsr_size and ctl_stack_size are in its KFD properties */
+    uint32_t kfd_version;  /* gfx_target_version as reported; 0 none */
     uint32_t mec_firmware, mes_firmware, sdma_firmware; /* 0 unknown */
     unsigned sources;                                   /* enum machine_source bits */
     char *note[MACHINE_NOTES_MAX]; /* owned; disagreements and oddities, one sentence each */

@@ -130,6 +130,8 @@ struct machine_capture {
     size_t n, capacity;
     bool failed; /* out of memory */
 };
+/* The name of a group of this root, or nothing. */
+void machine_read_group(const struct root *root, unsigned gid, char ret_name[static 32]);
 /* Add what `line` holds for path and empty it. */
 void machine_capture_add(struct machine_capture *c, const char *path, struct buf *line);
 void machine_capture_add_fact(struct machine_capture *c, const char *path, const char *text);

@@ -24,12 +24,6 @@ static const char *container_of(const struct draft *d)
     return d->m->host.container;
 }
 
-/* Snap and flatpak hide devices by a rule of their own; --device flags mean nothing there. */
-static bool is_confined(const struct draft *d)
-{
-    return strcmp(container_of(d), "snap") == 0 || strcmp(container_of(d), "flatpak") == 0;
-}
-
 static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const char *name)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
@@ -90,25 +84,58 @@ bool plan_check_driver(struct draft *d, struct draft_choice *dc)
         name, kernel[0] ? " " : "", kernel);
 }
 
+/* A device node that the container does not have. */
+static bool reject_absent_node(struct draft *d, struct draft_choice *dc, int code, const char *node)
+{
+    struct buf CLEAN_BUF words = BUF_INIT(600);
+    plan_container_pass(d->m, node, &words);
+    if (plan_container_leave(d->m))
+        return plan_draft_reject(d, dc, PLAN_E2, code,
+                                 "%s is hidden by the %s confinement this program runs in: %s.",
+                                 node, container_of(d), buf_text(&words));
+    return plan_draft_reject(d, dc, PLAN_E2, code, "%s is not in this container (%s): %s.", node,
+                             container_of(d), buf_text(&words));
+}
+
+/* A device node that this user may not open, for its group's sake or the confinement's. */
+static bool reject_closed_node(struct draft *d, struct draft_choice *dc, int code, const char *node,
+                               unsigned gid, const char *group)
+{
+    struct buf CLEAN_BUF words = BUF_INIT(600);
+    plan_container_join(d->m, node, gid, &words);
+    if (plan_container_leave(d->m))
+        return plan_draft_reject(d, dc, PLAN_E2, code,
+                                 "%s may not be opened: the %s confinement this program runs in "
+                                 "does not pass it; %s.",
+                                 node, container_of(d), buf_text(&words));
+    if (container_of(d)[0])
+        return plan_draft_reject(
+            d, dc, PLAN_E2, code,
+            "%s may not be opened in this container (%s): it belongs to group %u%s%s%s there; %s.",
+            node, container_of(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
+            buf_text(&words));
+    if (!group[0] || gid == 0)
+        return plan_draft_reject(
+            d, dc, PLAN_E2, code,
+            "%s may not be opened: it belongs to group %u, %s; give it to group render (a udev "
+            "rule) and join that group.",
+            node, gid, group[0] ? "which is root's own" : "which has no name here");
+    return plan_draft_reject(
+        d, dc, PLAN_E2, code,
+        "%s may not be opened: it belongs to group %s (%u) and this user is not in it; run sudo "
+        "usermod -aG %s $USER, then log out and in again.",
+        node, group, gid, group);
+}
+
 static bool reject_absent_kfd(struct draft *d, struct draft_choice *dc)
 {
     const struct machine *m = d->m;
     if (m->host.wsl)
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-            "WSL2 has no /dev/kfd: ROCm reaches the GPU through /dev/dxg there, "
-            "which needs AMD's ROCm for WSL and HSA_ENABLE_DXG_DETECTION=1.");
-    if (is_confined(d))
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-            "/dev/kfd is hidden by the %s confinement this program runs in: run it "
-            "outside of %s.",
-            container_of(d), container_of(d));
-    if (container_of(d)[0])
         return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                                 "/dev/kfd is not in this container (%s): start it with --device "
-                                 "/dev/kfd --device /dev/dri.",
-                                 container_of(d));
+                                 "WSL2 has no /dev/kfd, and ROCm over /dev/dxg is not supported by "
+                                 "gfxbridge yet.");
+    if (container_of(d)[0])
+        return reject_absent_node(d, dc, GFXB_E_KFD_MISSING, "/dev/kfd");
     if (m->amdgpu_loaded == TRI_NO)
         return plan_draft_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
@@ -124,29 +151,11 @@ static bool reject_absent_kfd(struct draft *d, struct draft_choice *dc)
 static bool reject_closed_kfd(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_node *kfd = &d->m->kfd;
-    const char *group = kfd->group;
     if (!is_denied(kfd->open_errno))
         return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
                                  "/dev/kfd cannot be opened: %s.",
                                  error_errno_text(kfd->open_errno));
-    if (container_of(d)[0])
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-            "/dev/kfd may not be opened in this container: it belongs to group %u%s%s%s "
-            "there; start the container with --group-add %u (Podman: --group-add "
-            "keep-groups).",
-            kfd->gid, group[0] ? " (" : "", group, group[0] ? ")" : "", kfd->gid);
-    if (!group[0])
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-            "/dev/kfd may not be opened: it belongs to group %u, which has no name "
-            "here; give it to group render (a udev rule) and join that group.",
-            kfd->gid);
-    return plan_draft_reject(
-        d, dc, PLAN_E2, GFXB_E_KFD_PERMISSION,
-        "/dev/kfd may not be opened: it belongs to group %s (%u) and this user is "
-        "not in it; run sudo usermod -aG %s $USER, then log out and in again.",
-        group, kfd->gid, group);
+    return reject_closed_node(d, dc, GFXB_E_KFD_PERMISSION, "/dev/kfd", kfd->gid, kfd->group);
 }
 
 /* Is a missing node of one GPU a fact, or was the topology just not recorded? */
@@ -161,21 +170,34 @@ static bool kfd_topology_known(const struct machine *m)
     return false;
 }
 
+static bool reject_no_kfd_node(struct draft *d, struct draft_choice *dc)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    char name[DEVICE_NAME_MAX], node[48];
+    struct buf CLEAN_BUF words = BUF_INIT(600);
+    plan_device_name(gpu, name);
+    snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
+    plan_container_pass(d->m, node, &words);
+    if (container_of(d)[0] && gpu->render_errno == ENOENT)
+        return plan_draft_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "This container (%s) does not have %s, without which ROCm cannot see %s either: %s.",
+            container_of(d), node, name, buf_text(&words));
+    return plan_draft_reject(
+        d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+        "The kernel's compute driver has no node for %s: this kernel%s%s is too "
+        "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
+        name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel, STR_ARG(gpu->target->gfx));
+}
+
 bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const struct machine_node *kfd = &d->m->kfd;
     if (kfd->present == TRI_NO)
         return reject_absent_kfd(d, dc);
-    if (gpu->kfd_node < 0 && kfd_topology_known(d->m)) {
-        char name[DEVICE_NAME_MAX];
-        plan_device_name(gpu, name);
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-            "The kernel's compute driver has no node for %s: this kernel%s%s is too "
-            "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
-            name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel, STR_ARG(gpu->target->gfx));
-    }
+    if (gpu->kfd_node < 0 && kfd_topology_known(d->m))
+        return reject_no_kfd_node(d, dc);
     if (kfd->openable == TRI_NO)
         return reject_closed_kfd(d, dc);
     plan_words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
@@ -185,26 +207,14 @@ bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
 
 static bool reject_render(struct draft *d, struct draft_choice *dc, const char *node)
 {
-    int code = dc->candidate.gpu->render_errno;
-    if (code == ENOENT && container_of(d)[0])
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-            "%s is not in this container (%s): start it with --device /dev/dri.", node,
-            container_of(d));
-    if (!is_denied(code))
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-                                 "%s cannot be opened: %s.", node, error_errno_text(code));
-    if (container_of(d)[0])
-        return plan_draft_reject(
-            d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-            "%s may not be opened in this container: start it with --group-add and "
-            "the number that stat -c %%g %s prints (Podman: --group-add "
-            "keep-groups).",
-            node, node);
-    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
-                             "%s may not be opened: join the group that owns it, usually with sudo "
-                             "usermod -aG render,video $USER, then log out and in again.",
-                             node);
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    if (gpu->render_errno == ENOENT && container_of(d)[0])
+        return reject_absent_node(d, dc, GFXB_E_RENDER_PERMISSION, node);
+    if (is_denied(gpu->render_errno))
+        return reject_closed_node(d, dc, GFXB_E_RENDER_PERMISSION, node, gpu->render_gid,
+                                  gpu->render_group);
+    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
+                             node, error_errno_text(gpu->render_errno));
 }
 
 bool plan_check_render(struct draft *d, struct draft_choice *dc)

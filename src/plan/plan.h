@@ -124,6 +124,15 @@ int plan_policy_from_name(const char *name);              /* -1 unknown */
 const char *plan_state_name(enum plan_state state);
 const char *plan_rung_name(enum plan_rung rung); /* "E0" */
 
+/* Where the machine is a container, appended as a half sentence that begins with a verb: how the
+ * device node gets into it, or how this user may open one that belongs to group gid. */
+void plan_container_pass(const struct machine *m, const char *node, struct buf *ret);
+void plan_container_join(const struct machine *m, const char *node, unsigned gid, struct buf *ret);
+
+/* The same for a confinement (snap, flatpak) that hides drivers too; NULL: the machine is in none.
+ */
+const char *plan_container_leave(const struct machine *m);
+
 /* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one.
  */
 bool plan_condition_known(struct str condition, struct str *ret_bad);

@@ -79,15 +79,16 @@ static bool reject_unknown_card(struct draft *d, struct draft_choice *dc)
     char name[DEVICE_NAME_MAX], gfx[16];
     plan_device_name(gpu, name);
     if (gpu->kfd_version && gfx_kfd_name(gpu->kfd_version, gfx, sizeof(gfx)) == 0)
-        return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
-                                 "%s reports %s, which this program's tables do not know yet: run "
-                                 "gfxbridge update.",
-                                 name, gfx);
+        return plan_draft_reject(
+            d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
+            "%s reports %s, which this program's tables do not know yet: a newer "
+            "gfxbridge may, or report it with gfxbridge capture.",
+            name, gfx);
     if (!card)
         return plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
-            "%s is not in this program's tables: run gfxbridge update, or report it "
-            "with gfxbridge capture.",
+            "%s is not in this program's tables: a newer gfxbridge may know it, or report it with "
+            "gfxbridge capture.",
             name);
     if (card->gfx.n == 0 && card->generation.n > 0 && !str_is(card->confidence, "unverified"))
         return plan_draft_reject(
@@ -392,8 +393,8 @@ static void reject_no_amd(struct draft *d)
     } else if (d->m->host.wsl) {
         (void)plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_NO_GPU,
-            "No GPU can be seen: WSL2 offers it through /dev/dxg alone, without PCI "
-            "address or /dev/kfd; run gfxbridge on Windows itself or on Linux.");
+            "No GPU can be seen: WSL2 offers it through /dev/dxg alone, and ROCm over that is not "
+            "supported by gfxbridge yet; the CPU backend works, and ROCm does on Linux itself.");
     } else {
         (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU in this computer.");
     }

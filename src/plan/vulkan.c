@@ -59,6 +59,9 @@ static const struct distribution *distribution_of(const struct machine *m)
 static const char *remedy_driver(const struct draft *d)
 {
     const struct distribution *here = distribution_of(d->m);
+    const char *leave = plan_container_leave(d->m);
+    if (leave)
+        return leave;
     return here ? here->driver : "install your distribution's Mesa Vulkan drivers";
 }
 
@@ -167,13 +170,17 @@ static bool check_icd(struct draft *d, struct draft_choice *dc)
 static bool check_loader(struct draft *d, struct draft_choice *dc)
 {
     const struct distribution *here = distribution_of(d->m);
+    const char *leave = plan_container_leave(d->m);
     if (str_is(plan_candidate_provider(&dc->candidate), "debian"))
         return true;
     if (d->m->vulkan.loader == TRI_NO)
         return plan_draft_reject(
             d, dc, PLAN_E2, GFXB_E_VULKAN_LOADER_MISSING,
             "%s needs the Vulkan loader libvulkan.so.1, which is not installed: %s.",
-            dc->choice.package, here ? here->loader : "install your distribution's Vulkan loader");
+            dc->choice.package,
+            leave  ? leave
+            : here ? here->loader
+                   : "install your distribution's Vulkan loader");
     if (d->m->vulkan.loader == TRI_UNKNOWN)
         buf_addf(&dc->unknown, "%sthe Vulkan loader", dc->unknown.n ? ", " : "");
     return true;
@@ -265,12 +272,17 @@ static void reject_no_gpu(struct draft *d)
     const struct machine_vulkan_driver *software = software_icd(d->m);
     if (!dc)
         return;
-    if (software)
+    if (d->m->host.wsl)
+        (void)plan_draft_reject(
+            d, dc, PLAN_E0, software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_NO_GPU,
+            "WSL2 shows no GPU to Vulkan's own drivers, and Mesa's dzn driver, which reaches it "
+            "through /dev/dxg, is not supported by gfxbridge yet; the CPU backend works.");
+    else if (software)
         (void)plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_SOFTWARE_ONLY,
-            "The only Vulkan driver here, %s, computes on the CPU, more slowly than "
-            "the CPU backend does: it is taken only when asked for with --backend "
-            "vulkan-software.",
+            "There is no GPU for Vulkan here: the only driver that could compute, %s, does so on "
+            "the CPU, more slowly than the CPU backend does, and is taken only when asked for with "
+            "--backend vulkan-software.",
             software->name);
     else
         (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU for Vulkan here.");

@@ -15,7 +15,6 @@ void doctor_kernel_argument(const struct doctor_case *c, const char *argument, b
 /* Checks of doctor_host.c. */
 void doctor_check_sandbox(const struct doctor_case *c);
 void doctor_check_driver(const struct doctor_case *c);
-void doctor_check_wsl(const struct doctor_case *c);
 void doctor_check_port(const struct doctor_case *c);
 
 #endif

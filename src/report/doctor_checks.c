@@ -22,11 +22,74 @@ bool doctor_has_gpu(const struct machine *m)
     return false;
 }
 
+/* Nobody can change it on this computer: a fact, not a problem. */
+static bool doctor_is_fact(const struct plan_choice *choice)
+{
+    enum plan_rung rung =
+        choice->n_evidence ? choice->evidence[choice->n_evidence - 1].rung : PLAN_E5;
+    switch (choice->code) {
+    case GFXB_E_GFX_NOT_IN_PACKAGE:
+    case GFXB_E_NO_PACKAGE:
+        return true;
+    case GFXB_E_GFX_UNKNOWN: /* one that no table knows can be reported */
+        return choice->gpu && choice->gpu->card;
+    default:
+        return rung == PLAN_E0;
+    }
+}
+
+static void doctor_tell_choice(const struct doctor_case *c, const struct plan_choice *choice,
+                               enum doctor_severity severity, const char *what)
+{
+    struct buf CLEAN_BUF remedy = BUF_INIT(1000);
+    bool fact = doctor_is_fact(choice);
+    if (!fact)
+        doctor_remedy(c, choice, &remedy);
+    doctor_tell(c, gfxb_code_name(choice->code), fact ? DOCTOR_INFO : severity, what,
+                choice->reason, buf_text(&remedy));
+}
+
+/* Why no engine can use this GPU, by the choice that most can be done about. NULL: one can, or none
+ * was looked at. */
+static const struct plan_choice *doctor_find_rejected(const struct plan *plan,
+                                                      const struct machine_gpu *gpu)
+{
+    const struct plan_choice *found = NULL;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *choice = &plan->choice[i];
+        if (choice->gpu != gpu || choice->code == GFXB_E_POLICY)
+            continue;
+        if (choice->state != PLAN_REJECTED)
+            return NULL;
+        if (!found || (doctor_is_fact(found) && !doctor_is_fact(choice)))
+            found = choice;
+    }
+    return found;
+}
+
+/* AMD's GPUs that cannot be used although the backends can, by another one. */
+static void doctor_check_gpus(const struct doctor_case *c,
+                              const struct plan_choice *const told[static PLAN_BACKENDS])
+{
+    for (size_t i = 0; i < c->machine->n_gpus; i++) {
+        const struct machine_gpu *gpu = &c->machine->gpu[i];
+        const struct plan_choice *why = doctor_find_rejected(c->plan, gpu);
+        char what[64];
+        if (!why || gpu->vendor != 0x1002 ||
+            (told[why->backend] && strcmp(told[why->backend]->reason, why->reason) == 0))
+            continue;
+        snprintf(what, sizeof(what), "the GPU at %s cannot be used",
+                 gpu->pci[0] ? gpu->pci : "an unknown address");
+        doctor_tell_choice(c, why, DOCTOR_WARN, what);
+    }
+}
+
 /* Each backend's best choice, when it is a rejected one: why not, and what would change that. On a
  * computer without an AMD GPU a missing GPU path is a fact, not a problem. */
 static void doctor_check_backends(const struct doctor_case *c)
 {
     bool seen[PLAN_BACKENDS] = {false};
+    const struct plan_choice *told[PLAN_BACKENDS] = {NULL};
     for (size_t i = 0; i < c->plan->n_choices; i++) {
         const struct plan_choice *choice = &c->plan->choice[i];
         if (seen[choice->backend])
@@ -34,18 +97,16 @@ static void doctor_check_backends(const struct doctor_case *c)
         seen[choice->backend] = true;
         if (choice->state != PLAN_REJECTED || choice->code == GFXB_E_POLICY)
             continue;
-        struct buf CLEAN_BUF remedy = BUF_INIT(1000);
         char what[64];
-        doctor_remedy(c, choice, &remedy);
         snprintf(what, sizeof(what), "%s cannot be used", plan_backend_name(choice->backend));
         enum doctor_severity severity = choice->backend == PLAN_CPU      ? DOCTOR_BLOCK
                                         : !doctor_has_gpu(c->machine)    ? DOCTOR_INFO
                                         : choice->backend == PLAN_VULKAN ? DOCTOR_WARN
                                                                          : DOCTOR_BLOCK;
-        bool hopeless = choice->code == GFXB_E_NO_GPU || choice->code == GFXB_E_NOT_AMD;
-        doctor_tell(c, gfxb_code_name(choice->code), hopeless ? DOCTOR_INFO : severity, what,
-                    choice->reason, buf_text(&remedy));
+        doctor_tell_choice(c, choice, severity, what);
+        told[choice->backend] = choice;
     }
+    doctor_check_gpus(c, told);
 }
 
 static void doctor_check_warnings(const struct doctor_case *c)
@@ -237,9 +298,9 @@ static void doctor_check_disk(const struct doctor_case *c)
 }
 
 static void (*const doctor_checks[])(const struct doctor_case *c) = {
-    doctor_check_backends, doctor_check_warnings, doctor_check_override, doctor_check_driver,
-    doctor_check_wsl,      doctor_check_ttm,      doctor_check_disk,     doctor_check_port,
-    doctor_check_notes,    doctor_check_sandbox,
+    doctor_check_backends, doctor_check_warnings, doctor_check_override,
+    doctor_check_driver,   doctor_check_ttm,      doctor_check_disk,
+    doctor_check_port,     doctor_check_notes,    doctor_check_sandbox,
 };
 
 void doctor_examine(const struct doctor_case *c)

@@ -1,4 +1,4 @@
-/* doctor_host.c - checks of the computer around the engines: sandbox, driver, WSL, port. */
+/* doctor_host.c - checks of the computer around the engines: sandbox, driver, port. */
 #include "report/doctor.h"
 
 #include <dirent.h>
@@ -104,21 +104,6 @@ void doctor_check_driver(const struct doctor_case *c)
                     "/var/lib/shim-signed/mok/MOK.der  # then restart and enrol it");
 }
 
-void doctor_check_wsl(const struct doctor_case *c)
-{
-    const struct machine *m = c->machine;
-    if (!m->host.wsl)
-        return;
-    if (m->dxg.present == TRI_NO)
-        doctor_tell(c, "wsl-dxg-missing", DOCTOR_WARN, "WSL offers no GPU here",
-                    "/dev/dxg is not there: WSL 1, a WSL that is too old, or GPU support is off",
-                    "wsl --update  # in Windows, then wsl --shutdown");
-    else if (!c->live || !getenv("HSA_ENABLE_DXG_DETECTION"))
-        doctor_tell(c, "wsl-variable", DOCTOR_INFO, "WSL offers the GPU through /dev/dxg alone",
-                    "ROCm older than 7.13 looks there only when this variable is set",
-                    "export HSA_ENABLE_DXG_DETECTION=1");
-}
-
 /* ---- who holds the server's port ---- */
 
 /* A line of /proc/net/tcp: "sl local:port remote:port state ... uid timeout inode". */
@@ -204,7 +189,8 @@ void doctor_check_port(const struct doctor_case *c)
     if (!c->live || !c->port || !host_find_listener(c->port, &uid, &inode))
         return;
     host_holder(uid, inode, holder, sizeof(holder), pid, sizeof(pid));
-    if (str_starts(str_from(holder), STR("gfxbridge (")))
+    if (str_starts(str_from(holder), STR("gfxbridge (")) ||
+        str_starts(str_from(holder), STR("gfxbridge-full (")))
         return; /* our own server: as it should be */
     snprintf(what, sizeof(what), "port %u is held by %s", c->port, holder);
     snprintf(remedy, sizeof(remedy), "gfxbridge serve --port %u%s%s", c->port + 1,

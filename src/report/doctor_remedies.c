@@ -1,6 +1,7 @@
 /* doctor_remedies.c - reason code -> what a person types on this computer. */
 #include "report/doctor.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 
@@ -41,8 +42,11 @@ static bool remedy_find_distro(const struct machine *m, struct table_row *ret_ro
 static void remedy_install(const struct doctor_case *c, int column, const char *otherwise,
                            struct buf *out)
 {
+    const char *leave = plan_container_leave(c->machine);
     struct table_row row;
-    if (remedy_find_distro(c->machine, &row))
+    if (leave)
+        buf_add_text(out, leave);
+    else if (remedy_find_distro(c->machine, &row))
         buf_addf(out, "%.*s %.*s", STR_ARG(row.field[DISTRO_INSTALL]), STR_ARG(row.field[column]));
     else
         buf_add_text(out, otherwise);
@@ -79,53 +83,56 @@ static bool remedy_is_member(const char *group)
     return false;
 }
 
-static void remedy_permission(const struct doctor_case *c, const struct machine_node *node,
-                              struct buf *out)
+static void remedy_permission(const struct doctor_case *c, const char *node, unsigned gid,
+                              const char *group, struct buf *out)
 {
-    if (c->machine->host.container[0] && node->gid) {
-        buf_addf(out, "start the container with --group-add %u (the node's group on this host)",
-                 node->gid);
-    } else if (node->group[0] && c->machine->live && remedy_is_member(node->group)) {
+    if (c->machine->host.container[0])
+        plan_container_join(c->machine, node, gid, out);
+    else if (group[0] && gid && c->machine->live && remedy_is_member(group))
         buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
-                 node->group);
-    } else if (node->group[0] && node->gid) {
-        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again", node->group);
-    } else {
-        buf_add_text(out, "sudo usermod -aG render,video \"$USER\"  # then log in again");
-    }
+                 group);
+    else if (group[0] && gid)
+        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again", group);
+    else
+        buf_addf(out,
+                 "echo 'KERNEL==\"%s\", GROUP=\"render\", MODE=\"0660\"' | sudo tee -a "
+                 "/etc/udev/rules.d/70-gpu.rules && sudo udevadm trigger && sudo usermod -aG "
+                 "render \"$USER\"  # then log in again",
+                 strcmp(node, "/dev/kfd") == 0 ? "kfd" : "renderD*");
 }
 
 static void remedy_kfd_permission(const struct doctor_case *c, const struct plan_choice *choice,
                                   struct buf *out)
 {
-    remedy_permission(c, &c->machine->kfd, out);
+    const struct machine_node *kfd = &c->machine->kfd;
+    remedy_permission(c, "/dev/kfd", kfd->gid, kfd->group, out);
 }
 
 static void remedy_render_permission(const struct doctor_case *c, const struct plan_choice *choice,
                                      struct buf *out)
 {
-    struct machine_node node = {.gid = 0};
-    char path[64];
-    struct root_stat st;
-    if (c->machine->kfd.present == TRI_YES)
-        node = c->machine->kfd;
-    snprintf(path, sizeof(path), "/dev/dri/renderD%d",
-             choice->gpu ? choice->gpu->render_minor : -1);
-    if (c->root && root_stat(c->root, path, &st) == 0 && (unsigned)st.gid != node.gid) {
-        const struct group *entry = c->machine->live ? getgrgid(st.gid) : NULL;
-        node.gid = (unsigned)st.gid;
-        snprintf(node.group, sizeof(node.group), "%s", entry ? entry->gr_name : "");
-    }
-    remedy_permission(c, &node, out);
+    const struct machine_gpu *gpu = choice->gpu;
+    char node[48];
+    snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
+    if (gpu->render_errno == ENOENT)
+        plan_container_pass(c->machine, node, out);
+    else
+        remedy_permission(c, node, gpu->render_gid, gpu->render_group, out);
 }
 
 static void remedy_kfd_missing(const struct doctor_case *c, const struct plan_choice *choice,
                                struct buf *out)
 {
-    if (c->machine->host.wsl)
-        buf_add_text(out, "export HSA_ENABLE_DXG_DETECTION=1  # needs a ROCm that knows WSL");
-    else if (c->machine->host.container[0])
-        buf_add_text(out, "start the container with --device /dev/kfd --device /dev/dri");
+    const struct machine *m = c->machine;
+    if (m->host.wsl)
+        buf_add_text(out, "gfxbridge run --backend cpu  # or gfxbridge on Linux itself");
+    else if (m->host.container[0])
+        plan_container_pass(m, "/dev/kfd", out);
+    else if (m->kfd.present == TRI_YES)
+        buf_add_text(out, "sudo dmesg | grep -i kfd  # a newer kernel, or another slot");
+    else if (m->amdgpu_loaded == TRI_YES)
+        buf_add_text(out, "grep HSA_AMD /boot/config-$(uname -r)  # unless it says y, install a "
+                          "kernel built with CONFIG_HSA_AMD=y, as distributions' are");
     else
         buf_add_text(out, "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
 }
@@ -156,15 +163,6 @@ static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_
     remedy_install(c, DISTRO_VULKAN, "install Mesa's Vulkan drivers", out);
 }
 
-/* lavapipe is what the package gives a computer without a GPU: installing it again helps nothing.
- */
-static void remedy_vulkan_software(const struct doctor_case *c, const struct plan_choice *choice,
-                                   struct buf *out)
-{
-    if (doctor_has_gpu(c->machine))
-        remedy_vulkan_driver(c, choice, out);
-}
-
 static void remedy_vulkan_loader(const struct doctor_case *c, const struct plan_choice *choice,
                                  struct buf *out)
 {
@@ -177,21 +175,10 @@ static void remedy_verify(const struct doctor_case *c, const struct plan_choice 
     buf_addf(out, "gfxbridge backends verify llamacpp:%s", plan_backend_name(choice->backend));
 }
 
-static void remedy_look(const struct doctor_case *c, const struct plan_choice *choice,
-                        struct buf *out)
-{
-    if (choice->gpu && choice->gpu->device >= 0 && choice->gpu->target)
-        buf_addf(out, "gfxbridge explain %04x:%04x  # which packages and which fall-back",
-                 (unsigned)choice->gpu->vendor, (unsigned)choice->gpu->device);
-}
-
-/* A card that is too old for any target needs no report. */
 static void remedy_report(const struct doctor_case *c, const struct plan_choice *choice,
                           struct buf *out)
 {
-    if (!choice->gpu || !choice->gpu->card)
-        buf_add_text(out,
-                     "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md");
+    buf_add_text(out, "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md");
 }
 
 static void remedy_install_package(const struct doctor_case *c, const struct plan_choice *choice,
@@ -206,6 +193,12 @@ static void remedy_kernel(const struct doctor_case *c, const struct plan_choice 
     buf_add_text(out, "gfxbridge run --backend vulkan  # until the kernel is newer");
 }
 
+static void remedy_firmware(const struct doctor_case *c, const struct plan_choice *choice,
+                            struct buf *out)
+{
+    buf_add_text(out, "gfxbridge run --backend vulkan  # until linux-firmware is another one");
+}
+
 static const struct remedy_row {
     int code;
     void (*write)(const struct doctor_case *c, const struct plan_choice *choice, struct buf *out);
@@ -217,13 +210,12 @@ static const struct remedy_row {
     {GFXB_E_DRIVER_NOT_AMDGPU, remedy_driver_not_amdgpu},
     {GFXB_E_VULKAN_DRIVER_MISSING, remedy_vulkan_driver},
     {GFXB_E_VULKAN_LOADER_MISSING, remedy_vulkan_loader},
-    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_software},
+    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_driver},
     {GFXB_E_FAILED_BEFORE, remedy_verify},
-    {GFXB_E_GFX_NOT_IN_PACKAGE, remedy_look},
     {GFXB_E_GFX_UNKNOWN, remedy_report},
     {GFXB_E_OFFLINE, remedy_install_package},
     {GFXB_E_KERNEL_QUIRK, remedy_kernel},
-    {GFXB_E_FIRMWARE_QUIRK, remedy_kernel},
+    {GFXB_E_FIRMWARE_QUIRK, remedy_firmware},
 };
 
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret)

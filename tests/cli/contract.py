@@ -74,6 +74,17 @@ def explain_queries():
     assert windows and all(p["os"] == "windows" for p in windows), windows
 
 
+def overrides_are_the_last_resort():
+    """Told where no package holds the target itself, and as the option that exists."""
+    def told(query):
+        return [q for a in answer("explain", query)["answers"] for q in a["quirks"]
+                if q["kind"] == "override"]
+    for query in ("RX 6700 XT", "gfx1035", "gfx1036", "gfx1012"):
+        assert not told(query), query
+        assert "OVERRIDE_GFX_VERSION=" not in call("explain", query).stdout, query
+    assert all("--allow-override" in q["remedy"] for q in told("gfx1153")) and told("gfx1153")
+
+
 def exit_codes():
     call("explain", "no such card at all", code=(1, 3))
     one_sentence(call("frobnicate", code=2))
@@ -117,6 +128,7 @@ tap.run([
     ("plan: every field, every captured machine", plan_shapes),
     ("detect, plan and doctor on this computer", live_computer),
     ("explain: ids, targets, families, names", explain_queries),
+    ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),
     ("a full stdout is an error", full_stdout_is_an_error),
     ("capture of a capture is the same machine", capture_round_trip),

@@ -16,9 +16,15 @@ def read(*parts):
 
 def reasons():
     header = set(re.findall(r'X\(\w+, \d+, "([a-z-]+)"\)', read("include", "gfxbridge.h")))
-    document = set(re.findall(r"^\| `([a-z-]+)` \|", read("docs", "reasons.md"), re.M))
+    every, doctors = (set(re.findall(r"^\| `([a-z-]+)` \|", part, re.M))
+                      for part in read("docs", "reasons.md").split("## What only doctor tells"))
     assert len(header) > 30, header
-    assert header == document, header ^ document
+    assert header == every, header ^ every
+    folder = os.path.join(SOURCE, "src", "report")
+    source = "".join(read("src", "report", n) for n in os.listdir(folder) if n.startswith("doctor"))
+    told = set(re.findall(r'doctor_tell\(\s*c,\s*"([a-z-]+)"', source))
+    assert len(told) > 10, told
+    assert told == doctors, told ^ doctors
 
 
 def commands():
@@ -86,7 +92,7 @@ def support_table_is_current():
 
 
 tap.run([
-    ("docs/reasons.md has exactly the codes of the header", reasons),
+    ("docs/reasons.md has exactly the codes of the header and of doctor", reasons),
     ("every command has its own --help", every_command_has_help),
     ("every command has a manual page", every_command_has_a_page),
     ("README names every command", readme_names_every_command),

@@ -9,7 +9,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import SOURCE, answer, machine  # noqa: E402
+from gfxbridge import SOURCE, answer, call, machine  # noqa: E402
+from server import Server  # noqa: E402
 from unpack import unpack  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge doctor ")
@@ -36,12 +37,86 @@ def of(name, **options):
     return findings("--sysroot", changed(name, **options))
 
 
+def list_of(name):
+    return answer("doctor", "--sysroot", machine(name), code=(0, 1))
+
+
+def a_card_beside_one_that_works():
+    for name, address, code, remedy in (
+            ("vfio-passthrough", "0000:03:00.0", "driver-not-amdgpu", "driverctl unset-override"),
+            ("broken-no-revision", "0000:03:00.0", "driver-missing", "modprobe amdgpu"),
+            ("kfd-unreadable-node", "0000:03:00.0", "kfd-missing", "--device /dev/kfd")):
+        value = list_of(name)
+        found = [f for f in value["findings"] if address in f["what"]]
+        assert len(found) == 1 and found[0]["code"] == code, (name, value)
+        assert found[0]["severity"] == "warn" and remedy in found[0]["remedy"], (name, found)
+        assert value["ok"] is False, name
+
+
+def what_nobody_can_change_is_a_fact():
+    """Old or headless cards: told, without a remedy that cannot help, and nothing is wrong."""
+    for name in ("mi300x-x8", "mi50-x2", "hd6950", "es1000", "kaveri-a10", "r9-380", "raven-2400g",
+                 "renoir-4500u", "nvidia-cezanne", "stoney-laptop", "bmc-only", "no-gpu-vm", "rpi5",
+                 "ampere-rx6700xt"):
+        value = list_of(name)
+        told = [f for f in value["findings"] if "cannot be used" in f["what"]]
+        assert value["ok"], (name, value)
+        assert all(f["severity"] == "info" and not f["remedy"] for f in told), (name, told)
+    # ROCm is no way for this card, but the wrong driver is in Vulkan's.
+    found = of("hd7970-radeon")
+    assert found["gfx-not-in-package"]["severity"] == "info", found
+    assert found["driver-not-amdgpu"]["severity"] == "warn", found
+
+
 def groups():
     found = of("kfd-eacces")["kfd-permission"]
     assert "render (992)" in found["why"], found
     assert found["remedy"].startswith('sudo usermod -aG render "$USER"'), found
-    found = of("docker-no-group")["kfd-permission"]
-    assert "--group-add 992" in found["remedy"], found
+    for gid in (0, 4711):  # root's own, and one without a name: there is nothing to join
+        found = of("kfd-eacces", without=["/dev/kfd"],
+                   lines=f"char /dev/kfd 0660 0 {gid} open=EACCES\n")["kfd-permission"]
+        assert 'KERNEL=="kfd", GROUP="render"' in found["remedy"], found
+    for code in ("kfd-permission", "render-permission"):
+        found = of("docker-no-group")[code]
+        assert "--group-add 992" in found["remedy"] and "--group-add 992" in found["why"], found
+
+
+def containers():
+    """Each kind of container has a way of its own, and no advice is that of another one."""
+    def all_of(name, **options):
+        return of(name, **options).values()
+
+    for name, word in (("snap-confined", "snap"), ("flatpak", "outside of flatpak")):
+        told = [f for f in all_of(name) if "cannot be used" in f["what"]]
+        assert told and all(word in f["remedy"] and word in f["why"] for f in told), told
+        assert not any(w in f["remedy"] + f["why"] for f in told
+                       for w in ("--device", "--group-add", "apt install")), told
+    found = of("strixhalo-lxc")["kfd-missing"]
+    for text in (found["why"], found["remedy"]):
+        assert "dev0: /dev/kfd,gid=N" in text and "lxc.cgroup2.devices.allow" in text, found
+        assert "--device" not in text, found
+    found = of("podman-nothing")["render-permission"]
+    assert "--device /dev/kfd --device /dev/dri" in found["remedy"], found
+    kubernetes = {"without": ["/gfxbridge/container"],
+                  "lines": "dir /run/secrets/kubernetes.io\nfile /.dockerenv\n"}
+    for code, found in of("docker-no-group", **kubernetes).items():
+        assert "supplementalGroups" in found["remedy"] and "992" in found["remedy"], (code, found)
+    assert "amd.com/gpu" in of("docker-no-kfd", **kubernetes)["kfd-missing"]["remedy"]
+    hidden = "char /dev/kfd 0660 0 65534 open=EACCES\n"
+    found = of("docker-no-group", without=["/dev/kfd"], lines=hidden)["kfd-permission"]
+    assert "stat -c %g /dev/kfd" in found["remedy"] and "--group-add 65534" not in found["remedy"]
+
+
+def kernel_without_kfd():
+    found = of("kfd-without-amd-hsa")["kfd-missing"]
+    assert "CONFIG_HSA_AMD" in found["remedy"] and "modprobe" not in found["remedy"], found
+
+
+def firmware_and_kernel():
+    found = of("strixhalo-mes83")["firmware-quirk"]
+    assert "firmware" in found["remedy"] and "kernel" not in found["remedy"], found
+    found = of("strixhalo-old-kernel")["kernel-quirk"]
+    assert "kernel" in found["remedy"], found
 
 
 def render_node_of_another_group():
@@ -108,10 +183,12 @@ def secure_boot():
 
 
 def wsl():
-    found = of("wsl2-rx7900xtx")
-    assert found["wsl-variable"]["remedy"] == "export HSA_ENABLE_DXG_DETECTION=1", found
-    found = of("wsl2-rx7900xtx", without=["/dev/dxg"], lines="absent /dev/dxg\n")
-    assert "wsl --update" in found["wsl-dxg-missing"]["remedy"], found
+    """What gfxbridge does not support there is said, and nothing is advised that changes nothing."""
+    value = list_of("wsl2-rx7900xtx")
+    assert value["ok"] and not any(f["remedy"] for f in value["findings"]), value
+    found = {f["what"]: f["why"] for f in value["findings"]}
+    for what in ("rocm cannot be used", "vulkan cannot be used"):
+        assert "/dev/dxg" in found[what] and "not supported by gfxbridge yet" in found[what], found
 
 
 def a_port_that_somebody_holds():
@@ -124,6 +201,14 @@ def a_port_that_somebody_holds():
         found = findings(env=env)["port-in-use"]
         assert f"port {port} " in found["what"] and f"process {os.getpid()})" in found["what"], found
         assert f"--port {port + 1}" in found["remedy"], found
+
+
+def a_port_that_is_ours():
+    server = Server(os.path.join(TOP, "data"))
+    try:
+        assert "port-in-use" not in findings(env={"GFXBRIDGE_PORT": str(server.port)})
+    finally:
+        server.stop()
 
 
 def sandbox():
@@ -157,8 +242,30 @@ MESSAGES = [
      'blas-kernels-missing'),
     ('rocBLAS error: Could not initialize Tensile host: No devices found',
      'kfd-permission'),
-    ('rocblaslt error: Heuristic Fetch Failed!',
-     'ok'),
+    ('hipBLASLt error: Heuristic Fetch Failed!',
+     'too-slow'),
+    ('unsupported GPU: gfx950',
+     'gfx-not-in-package'),
+    ('ROCM ERROR: NO KERNEL IMAGE IS AVAILABLE FOR EXECUTION ON THE DEVICE',
+     'gfx-not-in-package'),
+    ('docker: Error response from daemon: Unable to find group render: no matching entries in '
+     'group file.',
+     'kfd-permission'),
+    ('HTTP 403 rate limit exceeded',
+     'package-unavailable'),
+    ('HTTP/1.1 416 Range Not Satisfiable',
+     'package-unavailable'),
+    ('HTTP 404 Not Found',
+     'package-unavailable'),
+    ('curl: (60) SSL certificate problem: unable to get local issuer certificate',
+     'package-unavailable'),
+    ('Illegal instruction (core dumped)',
+     'engine-crash'),
+    ('hipblas.dll not found',
+     'library-missing'),
+    ('ggml_vulkan: Requested buffer size exceeds device memory allocation limit: '
+     'ErrorOutOfDeviceMemory',
+     'memory-too-small'),
     ('UserWarning: Attempting to use hipBLASLt on an unsupported architecture! '
      'Overriding blas backend to hipblas',
      'ok'),
@@ -277,10 +384,31 @@ MESSAGES = [
 
 def messages_of_other_programs():
     for text, code in MESSAGES:
-        value = answer("doctor", "some words before\n" + text + "\nand after", code=1)
+        harmless = code == "ok"
+        value = answer("doctor", "some words before\n" + text + "\nand after",
+                       code=0 if harmless else 1)
+        assert value["findings"][0]["severity"] == ("info" if harmless else "warn"), value
         assert value["recognised"] and value["findings"][0]["code"] == code, (text, value)
         assert value["findings"][0]["why"], text
     assert len({text for text, _ in MESSAGES}) >= 40
+
+
+def a_limit_of_one_buffer_is_no_full_memory():
+    value = answer("doctor", "Requested buffer size exceeds device memory allocation limit: "
+                   "ErrorOutOfDeviceMemory", code=1)
+    assert "buffer" in value["findings"][0]["why"] and "RADV" in value["findings"][0]["remedy"]
+
+
+def remedies_name_options_that_exist():
+    """Every gfxbridge command in a remedy of the tables, with its options."""
+    for table in ("causes.tsv", "quirks.tsv"):
+        with open(os.path.join(SOURCE, "data", table), encoding="utf-8") as f:
+            text = f.read()
+        for command, rest in re.findall(r"gfxbridge ([a-z]+)([^\t;,.()]*)", text):
+            options = re.findall(r"--[a-z-]+", rest)
+            if options:
+                said = call(command, "--help").stdout + call("--help").stdout
+                assert all(o in said for o in options), (table, command, rest)
 
 
 def messages_have_sources():
@@ -292,18 +420,26 @@ def messages_have_sources():
 
 try:
     tap.run([
+        ("a card that cannot be used beside one that works", a_card_beside_one_that_works),
+        ("what nobody can change is a fact", what_nobody_can_change_is_a_fact),
         ("groups: name, gid, command", groups),
+        ("each kind of container", containers),
+        ("a kernel built without KFD", kernel_without_kfd),
+        ("a fault of the firmware is none of the kernel", firmware_and_kernel),
         ("a render node of another group than KFD's", render_node_of_another_group),
         ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
         ("the share of memory as a kernel argument", share_of_memory),
         ("every distribution knows kernel arguments", kernel_argument_for_every_distribution),
         ("a driver that the kernel keeps away", driver_that_the_kernel_keeps_away),
         ("Secure Boot and a card without a driver", secure_boot),
-        ("WSL: the variable, and no /dev/dxg", wsl),
+        ("WSL: nothing is advised that changes nothing", wsl),
         ("a port that somebody holds", a_port_that_somebody_holds),
+        ("a port that our own server holds", a_port_that_is_ours),
         ("what of the sandbox is in force", sandbox),
         ("what blocks has a remedy", what_blocks_has_a_remedy),
         ("at least 40 messages of other programs", messages_of_other_programs),
+        ("a limit of one buffer is no full memory", a_limit_of_one_buffer_is_no_full_memory),
+        ("remedies name options that exist", remedies_name_options_that_exist),
         ("their sources", messages_have_sources),
     ])
 finally:

@@ -983,6 +983,7 @@ static void a_pattern_stays_within_its_line(void **state)
     (void)state;
     struct engine_cause cause;
     assert_int_equal(engine_cause_find(STR("Cannot read /x\nTensileLibrary.dat"), &cause, 1), 0);
+    assert_int_equal(engine_cause_find(STR("CANNOT READ /x/tensilelibrary.dat"), &cause, 1), 1);
     assert_int_equal(engine_cause_find(STR(""), &cause, 1), 0);
     assert_int_equal(engine_cause_find(STR("all is well\n"), &cause, 1), 0);
 }

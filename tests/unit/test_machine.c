@@ -384,6 +384,9 @@ static void a_capture_holds_nothing_personal(void **state)
         "file /etc/group\n"
         "    root:x:0:\n"
         "    render:x:992:secretuser\n"
+        "    video:x:44:secretuser\n"
+        "    cdrom:x:24:secretuser\n"
+        "char /dev/dri/renderD128 0660 0 44 open=EACCES\n"
         "char /dev/kfd 0660 0 992 open=ok\n"
         "file /etc/os-release\n"
         "    ID=debian\n"
@@ -420,6 +423,8 @@ static void a_capture_holds_nothing_personal(void **state)
     assert_null(strstr(buf_text(&capture), "user.slice"));
     assert_null(strstr(buf_text(&capture), "0000:05:00.0"));
     assert_non_null(strstr(buf_text(&capture), "render:x:992:"));
+    assert_non_null(strstr(buf_text(&capture), "video:x:44:"));
+    assert_null(strstr(buf_text(&capture), "cdrom"));
     assert_non_null(strstr(buf_text(&capture), "location_id 768"));
     assert_non_null(strstr(buf_text(&capture), "/home/user/mesa/libvulkan_radeon.so"));
     assert_non_null(strstr(buf_text(&capture), "file /gfxbridge/container podman"));

@@ -176,9 +176,11 @@ static int code_of(struct scene *s, const char *name)
 static void gpu_set_render(struct scene *s, struct machine_gpu *gpu, const char *text)
 {
     gpu->render_openable = strcmp(text, "ok") == 0 ? TRI_YES : TRI_NO;
-    if (strcmp(text, "eacces") == 0)
+    if (strcmp(text, "eacces") == 0) {
         gpu->render_errno = EACCES;
-    else if (strcmp(text, "enoent") == 0)
+        gpu->render_gid = 39; /* another one than KFD's */
+        snprintf(gpu->render_group, sizeof(gpu->render_group), "video");
+    } else if (strcmp(text, "enoent") == 0)
         gpu->render_errno = ENOENT;
     else if (strcmp(text, "unknown") == 0)
         gpu->render_openable = TRI_UNKNOWN;
