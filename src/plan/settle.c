@@ -88,7 +88,6 @@ static void settle_speed(const struct plan_proof *proof, struct draft_choice *dc
 {
     const double canary = proof->tokens_per_second, bench = proof->bench_speed;
     if (canary > 0 && canary < 1e9) {
-        dc->tokens_per_second = canary;
         settle_add_tenths(ret, canary);
         buf_add_text(ret, " tokens/s measured");
     }
