@@ -109,8 +109,12 @@ void machine_free(struct machine *m);
 int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error *err);
 
 /* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out
- * plus GTT, bounded by free RAM and cgroup, on an APU. 0 unknown. */
+ * plus GTT, bounded by the kernel's and the cgroup's limits, on an APU. 0 unknown. */
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu);
+
+/* The part of it that no program used when the machine was read, 1 byte at least; all of it where
+ * that is not known; 0 unknown. */
+uint64_t machine_gpu_memory_free(const struct machine *m, const struct machine_gpu *gpu);
 
 /* What a GPU does at this moment. */
 struct machine_load {

@@ -85,6 +85,10 @@ void plan_draft_warn(struct draft *d, struct draft_choice *dc, const char *forma
 /* Memory that a GPU must have to hold the whole model; 0 unknown. */
 uint64_t plan_room_need(const struct plan_wish *wish);
 
+/* Memory that a model may use now: of the GPU, or RAM where the backend computes on the CPU. 0
+ * unknown. */
+uint64_t plan_room_have(const struct machine *m, const struct candidate *c);
+
 /* Best first: see docs/how-it-decides.md. */
 void plan_draft_sort(struct draft *d);
 

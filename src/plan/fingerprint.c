@@ -74,7 +74,8 @@ static void add_package(struct buf *b, const struct candidate *c)
 }
 
 /* Environment and arguments change what the engine does. Which other GPUs are hidden does not: the
- * number that says it moves when a card is plugged in elsewhere. */
+ * number that says it moves when a card is plugged in elsewhere. Nor does how many layers of a
+ * model are on the GPU, which follows from the memory that is free: the canary's all are. */
 static void add_settings(struct buf *b, const struct plan_choice *choice)
 {
     struct buf CLEAN_BUF text = BUF_INIT(1200);
@@ -82,8 +83,12 @@ static void add_settings(struct buf *b, const struct plan_choice *choice)
         if (!str_starts(str_from(choice->env[i]), STR("ROCR_VISIBLE_DEVICES=")))
             buf_addf(&text, "%s%s", text.n ? " " : "", choice->env[i]);
     }
-    for (size_t i = 0; choice->args && choice->args[i]; i++)
-        buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
+    for (size_t i = 0; choice->args && choice->args[i]; i++) {
+        if (strcmp(choice->args[i], "-ngl") == 0 && choice->args[i + 1])
+            i++;
+        else
+            buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
+    }
     field_add(b, buf_view(&text));
 }
 

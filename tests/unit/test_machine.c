@@ -353,13 +353,20 @@ static void memory_is_bounded_by_what_is_there(void **state)
     struct machine m = {.host = {.memory_bytes = 0}};
     struct machine_gpu gpu = {.kind = GFX_DISCRETE, .vram_bytes = 24 * gib, .gtt_bytes = 16 * gib};
     assert_true(machine_gpu_memory(&m, &gpu) == 24 * gib);
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 24 * gib);
+    gpu.vram_used_bytes = 20 * gib;
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 4 * gib);
+    gpu.vram_used_bytes = 24 * gib;
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 1); /* known: not 0 */
+    gpu.vram_used_bytes = 0;
     gpu.kind = GFX_INTEGRATED;
     gpu.vram_bytes = gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 17 * gib);
     m.host.ttm_limit_bytes = 12 * gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 13 * gib);
     m.host.memory_free_bytes = 8 * gib;
-    assert_true(machine_gpu_memory(&m, &gpu) == 9 * gib);
+    assert_true(machine_gpu_memory(&m, &gpu) == 13 * gib);
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 9 * gib);
     m.host.cgroup_limit_bytes = 4 * gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 5 * gib);
     gpu.gtt_bytes = 0;
