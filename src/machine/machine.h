@@ -45,10 +45,14 @@ struct machine_gpu {
     unsigned n_notes;
 };
 
+#define MACHINE_BUILD_ID_MAX 17
+
 struct machine_vulkan_driver {
     char name[64]; /* "radeon", "lvp", "amdvlk": from the manifest's file name */
     char *icd;     /* owned: path of the manifest */
     char *library; /* owned: library_path of the manifest as written; NULL unknown */
+    /* Beginning of the library file's build id: another one with every update. "" unknown. */
+    char build_id[MACHINE_BUILD_ID_MAX];
     bool software; /* lavapipe, SwiftShader */
     bool amd;      /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
     enum tri library_found;

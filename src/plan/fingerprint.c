@@ -48,7 +48,8 @@ static void add_driver(struct buf *b, const struct draft *d, const struct machin
     field_add(b, str_trim(buf_view(&text)));
 }
 
-/* The driver's manifest and library names: what files tell of an ICD without loading it. */
+/* The driver's name, its library's and which build that is: what files tell of an ICD without
+ * loading it. Mesa's driver is updated in place, under the same name. */
 static void add_icd(struct buf *b, const struct draft *d, const struct candidate *c)
 {
     struct buf CLEAN_BUF text = BUF_INIT(800);
@@ -56,8 +57,8 @@ static void add_icd(struct buf *b, const struct draft *d, const struct candidate
     for (size_t i = 0; vulkan && i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
         if (c->icd ? strcmp(icd->name, c->icd) == 0 : !icd->software)
-            buf_addf(&text, "%s%s=%s", text.n ? " " : "", icd->name,
-                     icd->library ? icd->library : "?");
+            buf_addf(&text, "%s%s=%s@%s", text.n ? " " : "", icd->name,
+                     icd->library ? icd->library : "?", icd->build_id[0] ? icd->build_id : "-");
     }
     field_add(b, buf_view(&text));
 }

@@ -449,7 +449,7 @@ static void fingerprint_is_readable(void **state)
                         "llamacpp-rocm-gfx110X-linux@d1|bundled|canary-1|-");
     assert_string_equal(vulkan,
                         "vulkan|0000:03:00.0|1002:744c:c8|gfx1100|6.12.107+deb13-amd64|amdgpu|"
-                        "radeon=libvulkan_radeon.so|debian-vulkan@d2|none|canary-1|-");
+                        "radeon=libvulkan_radeon.so@-|debian-vulkan@d2|none|canary-1|-");
     free(rocm);
     free(vulkan);
 }
@@ -487,6 +487,10 @@ static void change_icd(struct fingerprint_case *f)
 {
     f->icd.library = (char *)"libvulkan_radeon2.so";
 }
+static void change_icd_build(struct fingerprint_case *f)
+{
+    snprintf(f->icd.build_id, sizeof(f->icd.build_id), "0123456789abcdef");
+}
 static void change_igpu(struct fingerprint_case *f)
 {
     f->m.n_gpus = 2;
@@ -504,11 +508,12 @@ static void fingerprint_changes_with_what_matters(void **state)
         const char *what;
         bool rocm, vulkan; /* must differ afterwards */
     } cases[] = {
-        {change_kernel, "kernel", true, true},      {change_slot, "slot", true, true},
-        {change_revision, "revision", true, true},  {change_dkms, "driver", true, true},
-        {change_firmware, "firmware", true, true},  {change_digest, "digest", true, true},
-        {change_canary, "canary", true, true},      {change_icd, "ICD", false, true},
-        {change_igpu, "another GPU", false, false}, {change_memory, "memory", false, false},
+        {change_kernel, "kernel", true, true},          {change_slot, "slot", true, true},
+        {change_revision, "revision", true, true},      {change_dkms, "driver", true, true},
+        {change_firmware, "firmware", true, true},      {change_digest, "digest", true, true},
+        {change_canary, "canary", true, true},          {change_icd, "ICD", false, true},
+        {change_icd_build, "Mesa update", false, true}, {change_igpu, "another GPU", false, false},
+        {change_memory, "memory", false, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fingerprint_case f;
