@@ -230,5 +230,6 @@ const struct cli_command cli_command_plan = {
              "Rejected ones stay in the list with a reason code and one sentence. Changes nothing "
              "and uses no network. --verbose shows the evidence, rung by rung.",
     .options = plan_options,
+    .any_os = true,
     .run = plan_run,
 };
