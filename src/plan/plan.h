@@ -94,7 +94,8 @@ struct plan_choice {
     char *reason; /* owned: one sentence, also for usable choices ("to be installed") */
     struct plan_evidence *evidence;
     size_t n_evidence;
-    uint64_t need_bytes, have_bytes; /* on the GPU, or in memory for the CPU; 0 unknown */
+    /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
+    uint64_t need_bytes, have_bytes;
     /* With wish.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
     uint32_t context;          /* tokens, of all slots together */

@@ -495,6 +495,19 @@ static void change_igpu(struct fingerprint_case *f)
 {
     f->m.n_gpus = 2;
 }
+/* A model that fits in part: how many layers are on the GPU follows from what is free. */
+static void change_layers(struct fingerprint_case *f)
+{
+    static struct fit_layer layers[40];
+    static const struct fit_model model = {
+        .layer = layers, .n_layers = 40, .width = 4096, .live = 65536, .context_most = 4096};
+    for (size_t i = 0; i < 40; i++)
+        layers[i].weights = GIB;
+    f->gpu[0].vram_bytes = 24 * GIB;
+    f->m.host.memory_bytes = 64 * GIB;
+    f->wish.model = &model;
+}
+
 static void change_memory(struct fingerprint_case *f)
 {
     f->wish.need_bytes = GIB;
@@ -512,8 +525,8 @@ static void fingerprint_changes_with_what_matters(void **state)
         {change_revision, "revision", true, true},      {change_dkms, "driver", true, true},
         {change_firmware, "firmware", true, true},      {change_digest, "digest", true, true},
         {change_canary, "canary", true, true},          {change_icd, "ICD", false, true},
-        {change_icd_build, "Mesa update", false, true}, {change_igpu, "another GPU", false, false},
-        {change_memory, "memory", false, false},
+        {change_icd_build, "Mesa update", false, true}, {change_layers, "layers", false, false},
+        {change_igpu, "another GPU", false, false},     {change_memory, "memory", false, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fingerprint_case f;
