@@ -63,6 +63,7 @@ struct cli_command {
     const char *about;                /* for --help and the manual page: a line is a paragraph, with
                                          TEXT_HANG one of a list */
     const struct cli_option *options; /* ends with a NULL name */
+    bool any_os; /* answers from the tables, also for the other system (--os) */
     /* An exit code, or a negative error with *err filled. */
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
 };

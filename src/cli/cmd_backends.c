@@ -306,6 +306,33 @@ static int backends_remove(struct cli *cli, struct path_request *r, const struct
     return result;
 }
 
+/* Which package is preferred now. */
+static int backends_tell_use(const struct cli *cli, const struct package_env *env,
+                             const char *backend, struct gfxb_error *err)
+{
+    struct package_list list;
+    const struct package *pinned = NULL;
+    int result = package_list_new(env, &list, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < list.n && !pinned; i++) {
+        if (list.item[i].pinned && strcmp(list.item[i].backend, backend) == 0)
+            pinned = &list.item[i];
+    }
+    if (cli->json)
+        result = cli_print_json(json_pack("{s:s, s:s?, s:s?}", "backend", backend, "package",
+                                          pinned ? pinned->id : NULL, "digest",
+                                          pinned ? pinned->digest : NULL),
+                                err);
+    else if (pinned)
+        text_print(stdout, "llamacpp:%s uses %s (%.12s) from now on, before all other choices",
+                   backend, pinned->id, pinned->digest);
+    else
+        text_print(stdout, "no package of llamacpp:%s is preferred any more", backend);
+    package_list_done(&list);
+    return result;
+}
+
 /* With a digest (its beginning is enough) that package, else the newest; "none" ends it. */
 static int backends_use(struct cli *cli, struct path_request *r, const struct cli_args *args,
                         struct gfxb_error *err)
@@ -314,7 +341,10 @@ static int backends_use(struct cli *cli, struct path_request *r, const struct cl
     struct package_env env = backends_env(r);
     const char *prefix = args->n_words > 2 ? args->word[2] : "";
     int result = backends_read_name(args->word[1], &backend, err);
-    return result < 0 ? result : package_use(&env, path_package_backend(backend), prefix, err);
+    const char *name = result < 0 ? NULL : path_package_backend(backend);
+    if (result == 0)
+        result = package_use(&env, name, prefix, err);
+    return result < 0 ? result : backends_tell_use(cli, &env, name, err);
 }
 
 static const struct backends_verb {

@@ -195,5 +195,6 @@ const struct cli_command cli_command_explain = {
              "LLVM target, a family with its last digit an X, a generation, or a retail name in "
              "quotes; without it, this computer. A name that several chips share gives all of "
              "them. --os windows answers from those rows.",
+    .any_os = true,
     .run = explain_run,
 };

@@ -213,7 +213,8 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     request.model = subject.model.path;
     request.mmproj = subject.model.mmproj;
     request.known = subject.row;
-    request.wish.need_bytes = subject.bytes;
+    if (subject.bytes)
+        request.wish.need_bytes = model_offer_need(&(struct model_offer){.bytes = subject.bytes});
     if (result == 0)
         result = plan_answer(cli, &request, &subject, err);
     model_done(&subject.model);
@@ -229,5 +230,6 @@ const struct cli_command cli_command_plan = {
              "Rejected ones stay in the list with a reason code and one sentence. Changes nothing "
              "and uses no network. --verbose shows the evidence, rung by rung.",
     .options = plan_options,
+    .any_os = true,
     .run = plan_run,
 };

@@ -33,7 +33,7 @@ static int run_check_slip(const char *word, struct gfxb_error *err)
     int result = like_a_name ? model_knowns_new(&knowns, err) : -ENOENT;
     if (result < 0)
         return like_a_name ? result : 0;
-    model_knowns_nearest(&knowns, word, nearest, sizeof(nearest));
+    model_name_nearest_known(&knowns, word, nearest, sizeof(nearest));
     model_knowns_done(&knowns);
     if (!nearest[0])
         return 0;

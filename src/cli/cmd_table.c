@@ -174,5 +174,6 @@ const struct cli_command cli_command_table = {
              "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "
              "other programs' packages) and whether Vulkan works. check proves every rule of the "
              "tables; FILE proves a table of yours with the built-in others.",
+    .any_os = true,
     .run = table_run,
 };

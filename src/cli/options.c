@@ -149,6 +149,10 @@ int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char
         if (result < 0)
             return result;
     }
+    if (!*ret_help && cli->os != GFX_LINUX && !command->any_os)
+        return error_set(err, GFXB_E_USAGE,
+                         "%s is about this computer: --os windows is for explain, plan and table",
+                         command->name);
     args.word = (const char *const *)(argv + optind);
     args.n_words = (size_t)(argc - optind);
     if (!*ret_help && args.n_words < command->min_words)

@@ -70,7 +70,7 @@ static int api_fill_gpu(const struct machine *m, const struct machine_gpu *g, st
         .driver = strcmp(g->driver, "?") == 0 ? NULL : g->driver,
         .vram_bytes = g->vram_bytes,
         .gtt_bytes = g->gtt_bytes,
-        .usable_bytes = machine_gpu_memory(m, g),
+        .usable_bytes = machine_gpu_memory_free(m, g),
         .partitions = g->partitions,
     };
     struct str generation = g->target ? g->target->generation

@@ -89,20 +89,29 @@ void machine_identify(const struct machine_scan *s, struct machine_found *f)
         gpu->vram_bytes = f->kfd_vram_bytes;
 }
 
+static uint64_t identity_least(uint64_t bytes, uint64_t limit)
+{
+    return limit && limit < bytes ? limit : bytes;
+}
+
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu)
 {
     if (gpu->kind == GFX_DISCRETE || gpu->kind == GFX_ACCELERATOR)
         return gpu->vram_bytes;
     if (gpu->kind != GFX_INTEGRATED || gpu->gtt_bytes == 0)
         return 0;
-    uint64_t shared = gpu->gtt_bytes;
-    const uint64_t limits[] = {m->host.ttm_limit_bytes, m->host.memory_free_bytes,
-                               m->host.cgroup_limit_bytes};
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        if (limits[i] && limits[i] < shared)
-            shared = limits[i];
-    }
-    return gpu->vram_bytes + shared;
+    uint64_t lent = identity_least(gpu->gtt_bytes, m->host.ttm_limit_bytes);
+    return gpu->vram_bytes + identity_least(lent, m->host.cgroup_limit_bytes);
+}
+
+uint64_t machine_gpu_memory_free(const struct machine *m, const struct machine_gpu *gpu)
+{
+    uint64_t all = machine_gpu_memory(m, gpu), used = gpu->vram_used_bytes;
+    if (!all)
+        return 0;
+    uint64_t own = used < gpu->vram_bytes ? gpu->vram_bytes - used : 0;
+    uint64_t free = own + identity_least(all - gpu->vram_bytes, m->host.memory_free_bytes);
+    return free ? free : 1;
 }
 
 const char *machine_kind_name(enum gfx_kind kind)

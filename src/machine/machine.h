@@ -47,10 +47,14 @@ struct machine_gpu {
     unsigned n_notes;
 };
 
+#define MACHINE_BUILD_ID_MAX 17
+
 struct machine_vulkan_driver {
     char name[64]; /* "radeon", "lvp", "amdvlk": from the manifest's file name */
     char *icd;     /* owned: path of the manifest */
     char *library; /* owned: library_path of the manifest as written; NULL unknown */
+    /* Beginning of the library file's build id: another one with every update. "" unknown. */
+    char build_id[MACHINE_BUILD_ID_MAX];
     bool software; /* lavapipe, SwiftShader */
     bool amd;      /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
     enum tri library_found;
@@ -111,8 +115,12 @@ void machine_free(struct machine *m);
 int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error *err);
 
 /* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out
- * plus GTT, bounded by free RAM and cgroup, on an APU. 0 unknown. */
+ * plus GTT, bounded by the kernel's and the cgroup's limits, on an APU. 0 unknown. */
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu);
+
+/* The part of it that no program used when the machine was read, 1 byte at least; all of it where
+ * that is not known; 0 unknown. */
+uint64_t machine_gpu_memory_free(const struct machine *m, const struct machine_gpu *gpu);
 
 /* What a GPU does at this moment. */
 struct machine_load {

@@ -114,6 +114,11 @@ void machine_read_render_node(const struct root *root, struct machine_gpu *gpu);
  * programs only. */
 enum tri machine_library_state(const struct root *root, const char *arch, const char *path);
 
+/* The GNU build id's beginning in hex; "" where the file is no ELF file or has none. Reads its
+ * first page. */
+void machine_read_build_id(const struct root *root, const char *path,
+                           char ret_id[static MACHINE_BUILD_ID_MAX]);
+
 /* Tables that the capture shares with the readers: NULL-terminated. */
 extern const char *const machine_library_dirs[];
 extern const char *const machine_manifest_dirs[];

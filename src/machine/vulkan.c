@@ -77,16 +77,16 @@ enum tri machine_library_state(const struct root *root, const char *arch, const 
     return TRI_YES;
 }
 
-/* A library looked up by its bare name. */
-static enum tri vulkan_find_library(const struct root *root, const char *arch, const char *name)
+/* A library looked up by its bare name; ret_path is where it is when the answer is yes. */
+static enum tri vulkan_find_library(const struct root *root, const char *arch, const char *name,
+                                    char ret_path[static MACHINE_PATH_MAX])
 {
     enum tri result = TRI_UNKNOWN;
     for (size_t i = 0; machine_library_dirs[i]; i++) {
-        char path[MACHINE_PATH_MAX];
-        int n = snprintf(path, sizeof(path), "%s/%s", machine_library_dirs[i], name);
+        int n = snprintf(ret_path, MACHINE_PATH_MAX, "%s/%s", machine_library_dirs[i], name);
         if (n < 0 || n >= MACHINE_PATH_MAX)
             return TRI_UNKNOWN;
-        enum tri state = machine_library_state(root, arch, path);
+        enum tri state = machine_library_state(root, arch, ret_path);
         if (state == TRI_YES)
             return TRI_YES;
         if (state == TRI_NO)
@@ -97,18 +97,18 @@ static enum tri vulkan_find_library(const struct root *root, const char *arch, c
 
 /* A manifest's library: an absolute path, one relative to the manifest, or a bare name. */
 static enum tri vulkan_find_driver(const struct root *root, const char *arch, const char *dir,
-                                   const char *library)
+                                   const char *library, char ret_path[static MACHINE_PATH_MAX])
 {
-    if (library[0] == '/')
-        return machine_library_state(root, arch, library);
     if (!strchr(library, '/')) {
         /* The system may have more library directories than we look into. */
-        enum tri found = vulkan_find_library(root, arch, library);
+        enum tri found = vulkan_find_library(root, arch, library, ret_path);
         return found == TRI_NO ? TRI_UNKNOWN : found;
     }
-    char path[MACHINE_PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s/%s", dir, library);
-    return n < 0 || n >= MACHINE_PATH_MAX ? TRI_UNKNOWN : machine_library_state(root, arch, path);
+    bool absolute = library[0] == '/';
+    int n = snprintf(ret_path, MACHINE_PATH_MAX, "%s%s%s", absolute ? "" : dir, absolute ? "" : "/",
+                     library);
+    return n < 0 || n >= MACHINE_PATH_MAX ? TRI_UNKNOWN
+                                          : machine_library_state(root, arch, ret_path);
 }
 
 /*
@@ -187,6 +187,7 @@ static int vulkan_read_manifest(const struct root *root, struct machine *m, cons
 {
     struct str name, arch;
     char path[MACHINE_PATH_MAX], library[MACHINE_PATH_MAX], library_arch[16];
+    char path_of[MACHINE_PATH_MAX];
     if (!vulkan_split_name(str_from(file), &name, &arch) || !vulkan_arch_fits(arch, m->host.arch))
         return 0;
     int n = snprintf(path, sizeof(path), "%s/%s", dir, file);
@@ -198,7 +199,9 @@ static int vulkan_read_manifest(const struct root *root, struct machine *m, cons
                                sizeof(library_arch)) == 0) {
         if (!vulkan_arch_fits(str_from(library_arch), m->host.arch))
             return 0;
-        driver.library_found = vulkan_find_driver(root, m->host.arch, dir, library);
+        driver.library_found = vulkan_find_driver(root, m->host.arch, dir, library, path_of);
+        if (driver.library_found == TRI_YES)
+            machine_read_build_id(root, path_of, driver.build_id);
         driver.library = str_dup(str_from(library));
     }
     driver.icd = str_dup(str_from(path));
@@ -224,7 +227,8 @@ static int vulkan_read_dir(const struct root *root, struct machine *m, const cha
 int machine_read_vulkan(const struct root *root, struct machine *m)
 {
     m->vulkan.known = TRI_UNKNOWN;
-    m->vulkan.loader = vulkan_find_library(root, m->host.arch, "libvulkan.so.1");
+    char path[MACHINE_PATH_MAX];
+    m->vulkan.loader = vulkan_find_library(root, m->host.arch, "libvulkan.so.1", path);
     int r = 0;
     for (size_t i = 0; r == 0 && machine_manifest_dirs[i]; i++)
         r = vulkan_read_dir(root, m, machine_manifest_dirs[i]);

@@ -135,6 +135,28 @@ static const char *find_name_at(const void *context, size_t i)
     return ((const struct caches *)context)->item[i].name;
 }
 
+/* A bare word is most likely a misspelt name: that some registry could have it is no advice. */
+static bool find_is_bare(const struct model_name *name, const char *text)
+{
+    return name->kind == MODEL_NAME_OLLAMA && !strpbrk(text, ":/");
+}
+
+static int find_unknown(const char *text, const char *nearest, struct gfxb_error *err)
+{
+    struct model_knowns knowns;
+    char near[300];
+    int r = model_knowns_new(&knowns, err);
+    if (r < 0)
+        return r;
+    model_name_nearest_known(&knowns, text, near, sizeof(near));
+    model_knowns_done(&knowns);
+    return error_set(err, GFXB_E_MODEL_UNKNOWN,
+                     "no such model: %s; gfxbridge list and gfxbridge list --available name those "
+                     "there are%s%s%s%s",
+                     text, nearest[0] ? "; here are " : "", nearest,
+                     near[0] ? "; to be pulled are " : "", near);
+}
+
 int list_nothing(const struct caches *c, const char *text, struct gfxb_error *err)
 {
     struct model_name name;
@@ -143,6 +165,8 @@ int list_nothing(const struct caches *c, const char *text, struct gfxb_error *er
     if (r < 0)
         return r;
     model_name_nearest(text, c->n, find_name_at, c, nearest, sizeof(nearest));
+    if (find_is_bare(&name, text))
+        return find_unknown(text, nearest, err);
     return error_set(err, GFXB_E_MODEL_UNKNOWN,
                      "the model %s is not on this computer: gfxbridge pull %s brings it%s%s", text,
                      text, nearest[0] ? "; here are " : "", nearest);

@@ -44,10 +44,6 @@ void model_knowns_done(struct model_knowns *list);
 /* ASCII case does not matter; NULL when it is not listed. */
 const struct model_known *model_knowns_find(const struct model_knowns *list, struct str name);
 
-/* The names nearest to a mistyped one, as of model_name_nearest. */
-void model_knowns_nearest(const struct model_knowns *list, const char *text, char *ret_text,
-                          size_t size);
-
 /* The rules of the table, for `table check`: -GFXB_E_TABLE with file and line. */
 int model_tables_check(struct gfxb_error *err);
 

@@ -203,17 +203,18 @@ static const char *known_name_at(const void *context, size_t i)
     return ((char *const *)context)[i];
 }
 
-void model_knowns_nearest(const struct model_knowns *list, const char *text, char *ret, size_t size)
+void model_name_nearest_known(const struct model_knowns *list, const char *text, char *ret_text,
+                              size_t size)
 {
     char **names = calloc(list->n + 1, sizeof(*names));
-    ret[0] = '\0';
+    ret_text[0] = '\0';
     for (size_t i = 0; names && i < list->n; i++) {
         names[i] = str_dup(list->item[i].name);
         if (!names[i])
             names[i] = strdup("");
     }
     if (names)
-        model_name_nearest(text, list->n, known_name_at, names, ret, size);
+        model_name_nearest(text, list->n, known_name_at, names, ret_text, size);
     for (size_t i = 0; names && i < list->n; i++)
         free(names[i]);
     free(names);
@@ -236,7 +237,7 @@ static int parse_listed(const struct model_knowns *list, const char *text, struc
     if (!hosted &&
         (memchr(all.p, '/', all.n) ? parse_hub(all, name) : parse_ollama(all, false, name)))
         return 0;
-    model_knowns_nearest(list, text, near, sizeof(near));
+    model_name_nearest_known(list, text, near, sizeof(near));
     return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", text,
                      near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
 }

@@ -7,6 +7,8 @@
 #include "base/base.h"
 #include "base/digest.h"
 
+struct model_knowns;
+
 enum model_name_kind {
     MODEL_NAME_LISTED, /* a row of data/models.tsv */
     MODEL_NAME_HUB,    /* org/repo, org/repo:QUANT, org/repo/file.gguf; with hf.co/ before it too */
@@ -41,6 +43,10 @@ int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_
 void model_name_nearest(const char *text, size_t n,
                         const char *(*name)(const void *context, size_t i), const void *context,
                         char *ret_text, size_t size);
+
+/* The same of the rows of data/models.tsv. */
+void model_name_nearest_known(const struct model_knowns *list, const char *text, char *ret_text,
+                              size_t size);
 
 /* May this be a model's name here: letters, digits and "-._:/", no "..", not a path? */
 bool model_name_is_plain(const char *text);

@@ -10,18 +10,7 @@
 
 uint64_t model_offer_have(const struct machine *m)
 {
-    uint64_t limit = m->host.cgroup_limit_bytes, host = m->host.memory_bytes;
-    uint64_t all = limit && (!host || limit < host) ? limit : host;
-    if (!all)
-        return 0;
-    for (size_t i = 0; i < m->n_gpus; i++) {
-        uint64_t have = machine_gpu_memory(m, &m->gpu[i]);
-        if (m->gpu[i].kind == GFX_INTEGRATED)
-            continue; /* the same memory */
-        if (have > fit_margin(have))
-            all += have - fit_margin(have);
-    }
-    return all;
+    return plan_memory_most(m);
 }
 
 static void size_text(uint64_t bytes, char *ret, size_t size)
@@ -60,8 +49,8 @@ int model_offer_check(const struct machine *m, const struct model_offer *offer, 
     if (ret_better)
         *ret_better = better;
     return error_set(err, GFXB_E_MEMORY_TOO_SMALL,
-                     "%s needs %s of memory at least and this computer has %s in all: it was not "
-                     "downloaded. %s%s%s%s%s",
+                     "%s needs %s of memory at least and this computer has %s for a model: it was "
+                     "not downloaded. %s%s%s%s%s",
                      offer[chosen].file, need_text, have_text,
                      better < n ? "The largest that fits is " : "Take a smaller model.",
                      better < n ? offer[better].file : "", better < n ? " (" : "", better_text,

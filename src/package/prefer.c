@@ -27,6 +27,11 @@ int package_use(const struct package_env *env, const char *backend, const char *
     const char *digest = prefer_find(&list, backend, prefix);
     if (digest)
         result = package_pin(env, backend, digest, err);
+    else if (!prefix[0])
+        result = error_set(err, ENOENT,
+                           "no package of llamacpp:%s is installed: gfxbridge backends install "
+                           "llamacpp:%s brings one",
+                           backend, backend);
     else
         result = error_set(err, ENOENT,
                            "no installed package of llamacpp:%s has a digest that begins with "

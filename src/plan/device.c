@@ -67,15 +67,9 @@ void plan_device_sort(const struct machine *m, uint64_t need_bytes, const struct
     }
 }
 
-uint64_t plan_device_memory(const struct machine *m, const struct machine_gpu *gpu,
-                            enum plan_backend backend)
+bool plan_device_shares(const struct machine_gpu *gpu)
 {
-    if (gpu)
-        return machine_gpu_memory(m, gpu);
-    if (backend != PLAN_CPU && backend != PLAN_VULKAN_SOFTWARE)
-        return 0;
-    uint64_t limit = m->host.cgroup_limit_bytes, all = m->host.memory_bytes;
-    return limit && (!all || limit < all) ? limit : all;
+    return kind_place(gpu) == 2;
 }
 
 void plan_device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME_MAX])

@@ -13,10 +13,8 @@ bool plan_device_is_amd(const struct machine_gpu *gpu);
  * discrete before integrated; more memory; more compute units; PCI address. */
 void plan_device_sort(const struct machine *m, uint64_t need_bytes, const struct machine_gpu **ret);
 
-/* Memory that a model may use: of this GPU, or RAM where the backend computes on the CPU. 0
- * unknown. */
-uint64_t plan_device_memory(const struct machine *m, const struct machine_gpu *gpu,
-                            enum plan_backend backend);
+/* Is its memory a part of the computer's? */
+bool plan_device_shares(const struct machine_gpu *gpu);
 
 /* "Radeon RX 7900 XTX (0000:03:00.0)", for sentences. */
 void plan_device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE_NAME_MAX]);

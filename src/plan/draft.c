@@ -148,7 +148,7 @@ static void draft_fill(struct draft *d, struct draft_choice *dc, const struct ca
     choice->state = PLAN_USABLE;
     choice->code = GFXB_E_OK;
     choice->need_bytes = d->wish->need_bytes;
-    choice->have_bytes = plan_device_memory(d->m, c->gpu, c->backend);
+    choice->have_bytes = plan_room_have(d->m, c);
     choice->gpu_pci = calloc(2, sizeof(char *));
     choice->env = calloc(1, sizeof(char *));
     choice->args = calloc(1, sizeof(char *));

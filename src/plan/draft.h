@@ -29,8 +29,7 @@ struct draft_choice {
     size_t number;             /* in the order of making */
     int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
     bool partial;              /* only a part of the model fits on the GPU */
-    double tokens_per_second;  /* measured by its proof; 0 not measured */
-    double bench_speed;        /* the same of bench */
+    double bench_speed;        /* tokens/s of `bench --apply`; 0 not measured */
     const char *bench_with;    /* lent by the proof */
     struct buf known, unknown; /* what E2 found good, and what it could not see */
 };
@@ -85,6 +84,10 @@ void plan_draft_warn(struct draft *d, struct draft_choice *dc, const char *forma
 
 /* Memory that a GPU must have to hold the whole model; 0 unknown. */
 uint64_t plan_room_need(const struct plan_wish *wish);
+
+/* Memory that a model may use now: of the GPU, or RAM where the backend computes on the CPU. 0
+ * unknown. */
+uint64_t plan_room_have(const struct machine *m, const struct candidate *c);
 
 /* Best first: see docs/how-it-decides.md. */
 void plan_draft_sort(struct draft *d);

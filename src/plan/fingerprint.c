@@ -48,7 +48,8 @@ static void add_driver(struct buf *b, const struct draft *d, const struct machin
     field_add(b, str_trim(buf_view(&text)));
 }
 
-/* The driver's manifest and library names: what files tell of an ICD without loading it. */
+/* The driver's name, its library's and which build that is: what files tell of an ICD without
+ * loading it. Mesa's driver is updated in place, under the same name. */
 static void add_icd(struct buf *b, const struct draft *d, const struct candidate *c)
 {
     struct buf CLEAN_BUF text = BUF_INIT(800);
@@ -56,8 +57,8 @@ static void add_icd(struct buf *b, const struct draft *d, const struct candidate
     for (size_t i = 0; vulkan && i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
         if (c->icd ? strcmp(icd->name, c->icd) == 0 : !icd->software)
-            buf_addf(&text, "%s%s=%s", text.n ? " " : "", icd->name,
-                     icd->library ? icd->library : "?");
+            buf_addf(&text, "%s%s=%s@%s", text.n ? " " : "", icd->name,
+                     icd->library ? icd->library : "?", icd->build_id[0] ? icd->build_id : "-");
     }
     field_add(b, buf_view(&text));
 }
@@ -74,7 +75,8 @@ static void add_package(struct buf *b, const struct candidate *c)
 }
 
 /* Environment and arguments change what the engine does. Which other GPUs are hidden does not: the
- * number that says it moves when a card is plugged in elsewhere. */
+ * number that says it moves when a card is plugged in elsewhere. Nor does how many layers of a
+ * model are on the GPU, which follows from the memory that is free: the canary's all are. */
 static void add_settings(struct buf *b, const struct plan_choice *choice)
 {
     struct buf CLEAN_BUF text = BUF_INIT(1200);
@@ -82,8 +84,12 @@ static void add_settings(struct buf *b, const struct plan_choice *choice)
         if (!str_starts(str_from(choice->env[i]), STR("ROCR_VISIBLE_DEVICES=")))
             buf_addf(&text, "%s%s", text.n ? " " : "", choice->env[i]);
     }
-    for (size_t i = 0; choice->args && choice->args[i]; i++)
-        buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
+    for (size_t i = 0; choice->args && choice->args[i]; i++) {
+        if (strcmp(choice->args[i], "-ngl") == 0 && choice->args[i + 1])
+            i++;
+        else
+            buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
+    }
     field_add(b, buf_view(&text));
 }
 

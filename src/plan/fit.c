@@ -118,7 +118,7 @@ uint64_t fit_margin(uint64_t have)
     return part < least ? least : part > most ? most : part;
 }
 
-static uint64_t usable(uint64_t have)
+uint64_t fit_usable(uint64_t have)
 {
     return have > fit_margin(have) ? have - fit_margin(have) : 0;
 }
@@ -126,8 +126,8 @@ static uint64_t usable(uint64_t have)
 static bool has_room(const struct fit_need *need, const struct fit_memory *memory)
 {
     uint64_t host = need->host.total + (memory->shared ? need->gpu.total : 0);
-    return (need->gpu.total == 0 || need->gpu.total <= usable(memory->gpu)) &&
-           (memory->host == 0 || host <= usable(memory->host));
+    return (need->gpu.total == 0 || need->gpu.total <= fit_usable(memory->gpu)) &&
+           (memory->host == 0 || host <= fit_usable(memory->host));
 }
 
 static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_t context,
@@ -182,4 +182,16 @@ bool fit_choose(const struct fit_model *model, const struct fit_use *use,
     }
     (void)try_it(model, use, least, all, memory, ret_choice);
     return false;
+}
+
+enum fit_way fit_by_size(uint64_t need, const struct fit_memory *memory)
+{
+    uint64_t gpu = fit_usable(memory->gpu);
+    uint64_t host = memory->host ? fit_usable(memory->host) : UINT64_MAX;
+    if (!memory->gpu)
+        return need <= host ? FIT_WHOLE : FIT_NOWHERE;
+    if (need <= gpu && (!memory->shared || need <= host))
+        return FIT_WHOLE;
+    uint64_t beside = memory->shared ? 0 : gpu;
+    return need <= host || need - host <= beside ? FIT_PART : FIT_NOWHERE;
 }

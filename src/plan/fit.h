@@ -66,6 +66,9 @@ void fit_need(const struct fit_model *model, const struct fit_use *use, uint32_t
 /* Left free of so much memory: for the driver and the screen, or for everything else that runs. */
 uint64_t fit_margin(uint64_t have);
 
+/* What remains of it for a model. */
+uint64_t fit_usable(uint64_t have);
+
 /* Bytes that there are. */
 struct fit_memory {
     uint64_t gpu;  /* 0: no GPU, the CPU computes */
@@ -90,5 +93,11 @@ struct fit_choice {
  */
 bool fit_choose(const struct fit_model *model, const struct fit_use *use,
                 const struct fit_memory *memory, struct fit_choice *ret_choice);
+
+enum fit_way { FIT_NOWHERE, FIT_PART, FIT_WHOLE };
+
+/* Where only the size is known: all of it on the GPU (or on the CPU, where there is no GPU), a part
+ * of it, or not even with both memories together. */
+enum fit_way fit_by_size(uint64_t need, const struct fit_memory *memory);
 
 #endif

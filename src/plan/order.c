@@ -89,19 +89,20 @@ static int compare(const void *left, const void *right)
     return by ? by : by_merit(a, b);
 }
 
-/* For the policy "fastest": what was measured comes before what was not. */
+/* For the policy "fastest", once bench measured: what it measured comes before what it did not. */
 static int compare_speed(const void *left, const void *right)
 {
     const struct draft_choice *a = *(const struct draft_choice *const *)left;
     const struct draft_choice *b = *(const struct draft_choice *const *)right;
-    double speed_a = a->tokens_per_second, speed_b = b->tokens_per_second;
+    double speed_a = a->bench_speed, speed_b = b->bench_speed;
     if (is_pinned(a) == is_pinned(b) && (speed_a > speed_b || speed_a < speed_b))
         return speed_a > speed_b ? -1 : 1;
     return compare(left, right);
 }
 
-/* Bench figures are of the user's own work, but they say something beside each other only: of the
- * same model and context, and of everything that is proven. Otherwise the canary's are compared. */
+/* Bench figures say something beside each other only: of the same model and context, and of
+ * everything that is proven. What the proofs measured is never compared: the canary is so small
+ * that a CPU answers it faster than a card. */
 static bool is_benched(const struct draft *d)
 {
     const char *with = NULL;
@@ -118,10 +119,7 @@ static bool is_benched(const struct draft *d)
 
 void plan_draft_sort(struct draft *d)
 {
-    bool benched = d->wish->policy == PLAN_FASTEST && is_benched(d);
-    for (size_t i = 0; i < d->n && benched; i++)
-        d->item[i]->tokens_per_second = d->item[i]->bench_speed;
+    bool by_speed = d->wish->policy == PLAN_FASTEST && is_benched(d);
     if (d->n > 1)
-        qsort(d->item, d->n, sizeof(struct draft_choice *),
-              d->wish->policy == PLAN_FASTEST ? compare_speed : compare);
+        qsort(d->item, d->n, sizeof(struct draft_choice *), by_speed ? compare_speed : compare);
 }

@@ -94,13 +94,14 @@ struct plan_choice {
     char *reason; /* owned: one sentence, also for usable choices ("to be installed") */
     struct plan_evidence *evidence;
     size_t n_evidence;
-    uint64_t need_bytes, have_bytes; /* on the GPU, or in memory for the CPU; 0 unknown */
+    /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
+    uint64_t need_bytes, have_bytes;
     /* With wish.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
     uint32_t context;          /* tokens, of all slots together */
     size_t layers, gpu_layers; /* of the model; on the GPU, layers + 1 being all of it */
     char **env, **args;        /* owned, NULL-terminated; never NULL */
-    char **warning;            /* owned, NULL-terminated sentences of quirk rows; never NULL */
+    char **warning;            /* owned, NULL-terminated: of quirks and of memory; never NULL */
     /* Owned: what a proof of this choice is stored under, one readable line. The digest of a
      * package that is not installed yet is "-": plan again after the installation. */
     char *fingerprint;
@@ -116,6 +117,10 @@ struct plan {
 int plan_new(const struct machine *m, const struct gfx_tables *tables, const struct plan_wish *wish,
              struct plan **ret_plan, struct gfxb_error *err);
 void plan_free(struct plan *p);
+
+/* The largest need_bytes that a plan for this computer would not reject for its memory, on any of
+ * its GPUs with the computer's memory beside it, or on the CPU; 0 unknown. */
+uint64_t plan_memory_most(const struct machine *m);
 
 const char *plan_backend_name(enum plan_backend backend); /* "vulkan-software" */
 int plan_backend_from_name(const char *name);             /* -1 unknown */

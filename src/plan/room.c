@@ -8,6 +8,52 @@
  * leaves what is larger on the CPU. */
 #define SOFTWARE_TENSOR_MOST (UINT64_C(128) << 20)
 
+/* Of an integrated GPU's memory, what RADV reports as the GPU's own heap; the rest is a heap of the
+ * computer's. Source: Mesa, src/amd/vulkan/radv_physical_device.c,
+ * radv_physical_device_init_mem_types; seen as 80 of 120 GB on a gfx1151 (ROCm #5595). */
+#define RADV_SHARE_OF(bytes) ((bytes) / 3 * 2)
+
+/* Use that is told: less is the screen's. */
+#define BUSY_LEAST (UINT64_C(512) << 20)
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return !a || (b && b < a) ? b : a; /* 0 is unknown */
+}
+
+/* Numbers of a capture may be any. */
+static uint64_t sum_of(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t host_memory(const struct machine *m, bool now)
+{
+    uint64_t all = least_of(m->host.memory_bytes, m->host.cgroup_limit_bytes);
+    return now ? least_of(all, m->host.memory_free_bytes) : all;
+}
+
+static uint64_t gpu_memory(const struct machine *m, const struct candidate *c, bool now)
+{
+    uint64_t all = machine_gpu_memory(m, c->gpu);
+    uint64_t have = now ? machine_gpu_memory_free(m, c->gpu) : all;
+    bool radv = c->icd && strcmp(c->icd, "radeon") == 0;
+    return radv && plan_device_shares(c->gpu) ? least_of(have, RADV_SHARE_OF(all)) : have;
+}
+
+/* Of the GPU, or RAM where the backend computes on the CPU; 0 unknown. */
+static uint64_t memory_for(const struct machine *m, const struct candidate *c, bool now)
+{
+    if (c->gpu)
+        return gpu_memory(m, c, now);
+    return c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE ? host_memory(m, now) : 0;
+}
+
+uint64_t plan_room_have(const struct machine *m, const struct candidate *c)
+{
+    return memory_for(m, c, true);
+}
+
 /* What to do about an APU whose share of RAM is the limit; empty where nothing can be done. */
 static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, uint64_t need,
                           char *ret_text, size_t size)
@@ -19,22 +65,66 @@ static void memory_remedy(const struct draft *d, const struct machine_gpu *gpu, 
         return;
     uint64_t pages = (need / gib + 2) * 262144;
     snprintf(ret_text, size,
-             " This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
+             "This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
              "raise it.",
              d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
 }
 
-static struct fit_memory memory_of(const struct draft *d, const struct draft_choice *dc)
+/* What there is: now, or when nothing else runs. */
+static struct fit_memory memory_of(const struct draft *d, const struct draft_choice *dc, bool now)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
-    struct fit_memory memory = {.host = plan_device_memory(d->m, NULL, PLAN_CPU)};
+    struct fit_memory memory = {.host = host_memory(d->m, now)};
     if (dc->candidate.backend == PLAN_CPU)
         return memory;
-    memory.gpu = dc->choice.have_bytes;
-    memory.shared = !gpu || gpu->kind == GFX_INTEGRATED;
+    memory.gpu = memory_for(d->m, &dc->candidate, now);
+    memory.shared = !gpu || plan_device_shares(gpu);
     if (gpu && memory.shared && memory.host)
-        memory.host += gpu->vram_bytes; /* the carve-out is no part of what the kernel counts */
+        /* the carve-out is no part of what the kernel counts */
+        memory.host = sum_of(memory.host, gpu->vram_bytes);
+    if (memory.gpu == 0)
+        memory.gpu = UINT64_MAX; /* unknown: nothing is rejected for it */
     return memory;
+}
+
+/* "24.0 GiB on the GPU and 32.0 GiB beside it" */
+static void tell_memory(const struct fit_memory *memory, struct buf *ret)
+{
+    char gpu[DEVICE_SIZE_MAX], host[DEVICE_SIZE_MAX];
+    plan_device_size(memory->gpu, gpu);
+    plan_device_size(memory->host, host);
+    if (!memory->gpu)
+        buf_add_text(ret, host);
+    else if (memory->shared || !memory->host)
+        buf_add_text(ret, gpu);
+    else
+        buf_addf(ret, "%s on the GPU and %s beside it", gpu, host);
+}
+
+static void tell_used(struct buf *ret, const char *whose, uint64_t all, uint64_t now)
+{
+    char used_text[DEVICE_SIZE_MAX], all_text[DEVICE_SIZE_MAX];
+    if (all < now || all - now < BUSY_LEAST)
+        return;
+    plan_device_size(all - now, used_text);
+    plan_device_size(all, all_text);
+    buf_addf(ret, "%s%s of the %s's %s", ret->n ? " and " : "", used_text, whose, all_text);
+}
+
+/* It would fit, or fit better, if less were in use: that comes and goes, so it rejects nothing. */
+static void warn_busy(struct draft *d, struct draft_choice *dc, const struct fit_memory *all,
+                      const struct fit_memory *now, bool in_part)
+{
+    const bool card = all->gpu && !all->shared;
+    struct buf CLEAN_BUF used = BUF_INIT(200);
+    if (card)
+        tell_used(&used, "GPU", all->gpu, now->gpu);
+    if (!card || !in_part)
+        tell_used(&used, "computer", all->host, now->host);
+    if (used.n)
+        plan_draft_warn(d, dc, "%s are in use at the moment, so that the model %s: close programs.",
+                        buf_text(&used),
+                        in_part ? "does not fit on the GPU whole" : "does not fit");
 }
 
 /* "20 of 33 layers", and what stays in the computer's memory. */
@@ -62,38 +152,73 @@ static void take_fit(struct draft *d, struct draft_choice *dc, const struct fit_
     dc->partial = !fit->whole;
 }
 
+/* With the least context. */
+static uint64_t least_need(const struct plan_wish *wish)
+{
+    return wish->model ? fit_least(wish->model, &wish->use, true) : wish->need_bytes;
+}
+
 /* Nothing of it, or not even a few layers: what would be needed, and what there is. */
 static bool reject_model(struct draft *d, struct draft_choice *dc, const struct fit_memory *memory)
 {
-    char need[DEVICE_SIZE_MAX], have[DEVICE_SIZE_MAX], remedy[200];
-    uint64_t there = memory->gpu ? memory->gpu : memory->host;
+    char need[DEVICE_SIZE_MAX], context[60] = "", remedy[200];
+    struct buf CLEAN_BUF have = BUF_INIT(100);
     plan_device_size(dc->choice.need_bytes, need);
-    plan_device_size(there, have);
-    memory_remedy(d, dc->candidate.gpu, dc->choice.need_bytes, remedy, sizeof(remedy));
+    tell_memory(memory, &have);
+    memory_remedy(d, dc->candidate.gpu, least_need(d->wish), remedy, sizeof(remedy));
+    if (d->wish->model)
+        snprintf(context, sizeof(context), " with a context of %u tokens", dc->choice.context);
     return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
-                             "The model needs %s with a context of %u tokens and there are %s, of "
-                             "which a part is left to others: take a smaller model, a smaller "
-                             "quantisation or a shorter context.%s",
-                             need, dc->choice.context, have, remedy);
+                             "The model needs %s%s and there are %s, of which a part is left to "
+                             "others: take a smaller model%s or a smaller quantisation%s.%s%s",
+                             need, context, buf_text(&have), d->wish->model ? "," : "",
+                             d->wish->model ? " or a shorter context" : "", remedy[0] ? " " : "",
+                             remedy);
+}
+
+/* Only a part of it computes on the GPU: what would change that. */
+static void warn_partial(struct draft *d, struct draft_choice *dc)
+{
+    char remedy[200];
+    memory_remedy(d, dc->candidate.gpu, least_need(d->wish), remedy, sizeof(remedy));
+    if (remedy[0])
+        plan_draft_warn(d, dc, "%s", remedy);
+}
+
+/* How it fits now; else how it would if nothing else ran. */
+static bool choose_fit(struct draft *d, struct draft_choice *dc, struct fit_choice *ret_fit)
+{
+    struct fit_use use = d->wish->use;
+    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    struct fit_choice alone;
+    if (dc->candidate.backend == PLAN_VULKAN_SOFTWARE)
+        use.tensor_most = SOFTWARE_TENSOR_MOST;
+    bool fits = fit_choose(d->wish->model, &use, &now, ret_fit);
+    if (fits && ret_fit->whole)
+        return true;
+    bool could = fit_choose(d->wish->model, &use, &all, &alone);
+    if (!fits)
+        *ret_fit = alone;
+    if (!could) {
+        take_fit(d, dc, &alone);
+        return reject_model(d, dc, &all);
+    }
+    if (!fits || alone.whole)
+        warn_busy(d, dc, &all, &now, fits);
+    return true;
 }
 
 static bool check_model(struct draft *d, struct draft_choice *dc)
 {
-    struct fit_use use = d->wish->use;
-    struct fit_memory memory = memory_of(d, dc);
     struct fit_choice fit;
     char need[DEVICE_SIZE_MAX], have[DEVICE_SIZE_MAX];
-    if (dc->candidate.backend == PLAN_VULKAN_SOFTWARE)
-        use.tensor_most = SOFTWARE_TENSOR_MOST;
-    if (dc->candidate.backend != PLAN_CPU && memory.gpu == 0)
-        memory.gpu = UINT64_MAX; /* unknown: nothing is rejected for it */
-    bool fits = fit_choose(d->wish->model, &use, &memory, &fit);
+    if (!choose_fit(d, dc, &fit))
+        return false;
     take_fit(d, dc, &fit);
-    if (!fits)
-        return reject_model(d, dc, &memory);
     if (dc->choice.have_bytes == 0)
         plan_words_add(&dc->unknown, "how much memory it has");
     if (dc->partial) {
+        warn_partial(d, dc);
         tell_partial(dc, &fit);
         plan_draft_arg(d, dc, "-ngl");
         plan_draft_arg(d, dc, "%zu", fit.gpu_layers);
@@ -111,36 +236,57 @@ static bool check_model(struct draft *d, struct draft_choice *dc)
     return true;
 }
 
+/* Without the header: the sizes alone. How many layers it would be is not known. */
+static bool check_size(struct draft *d, struct draft_choice *dc)
+{
+    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    uint64_t need = dc->choice.need_bytes;
+    enum fit_way alone = fit_by_size(need, &all), way = fit_by_size(need, &now);
+    char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX];
+    if (alone == FIT_NOWHERE)
+        return reject_model(d, dc, &all);
+    if (way < alone)
+        warn_busy(d, dc, &all, &now, way == FIT_PART);
+    dc->partial = (way == FIT_NOWHERE ? alone : way) == FIT_PART;
+    if (dc->partial)
+        warn_partial(d, dc);
+    plan_device_size(need, need_text);
+    plan_device_size(dc->choice.have_bytes, have_text);
+    plan_words_add(&dc->known, have_text);
+    buf_addf(&dc->known, " of memory for %sthe %s needed", dc->partial ? "a part of " : "",
+             need_text);
+    return true;
+}
+
 bool plan_check_memory(struct draft *d, struct draft_choice *dc)
 {
-    uint64_t need = dc->choice.need_bytes, have = dc->choice.have_bytes;
-    char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX], remedy[200];
     if (d->wish->model)
         return check_model(d, dc);
-    if (need == 0)
+    if (dc->choice.need_bytes == 0)
         return true;
-    plan_device_size(need, need_text);
-    if (have == 0) {
-        plan_words_add(&dc->unknown, "how much memory it has");
-        return true;
-    }
-    plan_device_size(have, have_text);
-    if (have < need) {
-        memory_remedy(d, dc->candidate.gpu, need, remedy, sizeof(remedy));
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
-                                 "The model needs %s and there are %s: take a smaller model or a "
-                                 "smaller quantisation.%s",
-                                 need_text, have_text, remedy);
-    }
-    plan_words_add(&dc->known, have_text);
-    buf_addf(&dc->known, " of memory for the %s needed", need_text);
+    if (dc->choice.have_bytes > 0)
+        return check_size(d, dc);
+    plan_words_add(&dc->unknown, "how much memory it has");
     return true;
 }
 
 uint64_t plan_room_need(const struct plan_wish *wish)
 {
-    if (!wish->model)
-        return wish->need_bytes;
-    uint64_t least = fit_least(wish->model, &wish->use, true);
-    return least + fit_margin(least);
+    uint64_t least = least_need(wish);
+    return least ? least + fit_margin(least) : 0;
+}
+
+uint64_t plan_memory_most(const struct machine *m)
+{
+    const uint64_t host = host_memory(m, false);
+    uint64_t most = fit_usable(host);
+    for (size_t i = 0; host && i < m->n_gpus; i++) {
+        const struct machine_gpu *gpu = &m->gpu[i];
+        uint64_t have = machine_gpu_memory(m, gpu);
+        uint64_t with = plan_device_shares(gpu)
+                            ? have ? fit_usable(sum_of(host, gpu->vram_bytes)) : 0
+                            : sum_of(fit_usable(host), fit_usable(have));
+        most = with > most ? with : most;
+    }
+    return host ? most : 0;
 }

@@ -88,7 +88,6 @@ static void settle_speed(const struct plan_proof *proof, struct draft_choice *dc
 {
     const double canary = proof->tokens_per_second, bench = proof->bench_speed;
     if (canary > 0 && canary < 1e9) {
-        dc->tokens_per_second = canary;
         settle_add_tenths(ret, canary);
         buf_add_text(ret, " tokens/s measured");
     }
@@ -152,6 +151,13 @@ static void settle_partial(struct draft *d, struct draft_choice *dc)
     char *CLEAN_FREE reason = dc->choice.reason ? strdup(dc->choice.reason) : NULL;
     if (!reason || !dc->partial || dc->choice.state == PLAN_REJECTED)
         return;
+    if (!d->wish->model) {
+        plan_draft_reason(d, dc,
+                          "%s Some of the model's layers compute on the CPU; how many is told once "
+                          "it is here.",
+                          reason);
+        return;
+    }
     plan_draft_reason(d, dc,
                       "%s %zu of the model's %zu layers fit on the GPU, the others compute on the "
                       "CPU.",

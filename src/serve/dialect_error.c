@@ -134,17 +134,30 @@ static const char *error_anthropic_type(int status)
     }
 }
 
-/* The message may quote what a client sent: a byte that is no UTF-8 becomes '?'. */
+/* It may quote what a client sent: a byte that is no UTF-8 becomes '?'. */
+static json_t *error_text(struct str s)
+{
+    json_t *text = json_stringn(s.p, s.n);
+    if (text)
+        return text;
+    char copy[800];
+    size_t n = 0;
+    for (; n < s.n && n < sizeof(copy); n++)
+        copy[n] = (char)((unsigned char)s.p[n] < 0x80 ? s.p[n] : '?');
+    return json_stringn(copy, n);
+}
+
 static json_t *error_message(const struct dialect_error *error)
 {
-    json_t *message = json_string(error->message);
-    if (message)
-        return message;
-    char copy[sizeof(error->message)];
-    size_t n = 0;
-    for (const char *p = error->message; *p; p++)
-        copy[n++] = (char)((unsigned char)*p < 0x80 ? *p : '?');
-    return json_stringn(copy, n);
+    return error_text(str_from(error->message));
+}
+
+static json_t *error_lemonade(const struct dialect_error *error)
+{
+    if (!error->path.n)
+        return json_pack("{s:o}", "error", error_message(error));
+    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", error_message(error), "path",
+                     error_text(error->path), "type", "not_found");
 }
 
 static json_t *error_json(enum dialect dialect, const struct dialect_error *error)
@@ -154,8 +167,9 @@ static json_t *error_json(enum dialect dialect, const struct dialect_error *erro
         return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
                          error_anthropic_type(error->status), "message", error_message(error));
     case DIALECT_OLLAMA:
-    case DIALECT_LEMONADE:
         return json_pack("{s:o}", "error", error_message(error));
+    case DIALECT_LEMONADE:
+        return error_lemonade(error);
     default:
         return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", error_message(error),
                          "type", error_openai_type(error->status), "param", error->param, "code",

@@ -11,7 +11,7 @@ enum dialect {
     DIALECT_OPENAI,    /* {"error":{"message","type","param","code"}} */
     DIALECT_ANTHROPIC, /* {"type":"error","error":{"type","message"}} */
     DIALECT_OLLAMA,    /* {"error":"text"} */
-    DIALECT_LEMONADE,  /* {"error":"text"} or {"error":{message,type,...}}: by the call */
+    DIALECT_LEMONADE,  /* {"error":"text"}, or {"error":{message,path,type}} for an unknown path */
     DIALECT_OWN,       /* as OpenAI's, with one of our reason codes as code */
 };
 
@@ -19,6 +19,7 @@ struct dialect_error {
     int status;        /* HTTP */
     const char *code;  /* "model_not_found": a constant; NULL none */
     const char *param; /* member of the request that is at fault: a constant; NULL none */
+    struct str path;   /* of a request that nothing here answers; empty none */
     char message[800];
 };
 

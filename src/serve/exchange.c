@@ -248,6 +248,8 @@ void exchange_fail(struct serve_exchange *x, int status, const char *code, const
     struct dialect_error error = {.status = status, .code = code, .param = param};
     struct buf CLEAN_BUF body = BUF_INIT(65536);
     snprintf(error.message, sizeof(error.message), "%s", message);
+    if (code && strcmp(code, "not_found") == 0)
+        error.path = x->request.path;
     dialect_error_body(dialect_of_path(x->request.path), &error, &body);
     exchange_reply(x, status, "application/json", buf_view(&body),
                    status == 503 ? "Retry-After: 1\r\n" : NULL);

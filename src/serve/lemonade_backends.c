@@ -9,11 +9,12 @@ int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
 {
     char recipe[64];
     int code = dialect_body_text(body, "recipe", recipe, sizeof(recipe), ret_error);
-    if (code == 0)
-        code = dialect_body_text(body, "backend", ret_backend, 32, ret_error);
+    ret_backend[0] = '\0';
     if (code == 0 && strcmp(recipe, LEMONADE_RECIPE) != 0)
         return dialect_fail_at(ret_error, "recipe",
                                "no such recipe here: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
+    if (code == 0)
+        code = dialect_body_text(body, "backend", ret_backend, 32, ret_error);
     if (code == 0 && plan_backend_from_name(ret_backend) < 0)
         return dialect_fail_at(ret_error, "backend",
                                "no such backend: '%s'; they are rocm, vulkan and cpu", ret_backend);
@@ -83,6 +84,8 @@ static void backends_start(struct serve_exchange *x, void (*fn)(struct serve_job
         serve_job(x, fn, about, free);
         return;
     }
+    if (error.param && strcmp(error.param, "recipe") == 0)
+        error.status = 500; /* as Lemonade */
     if (about && about->backend[0])
         dialect_reply_json(x, error.status, backends_refusal(about->backend, error.message));
     else

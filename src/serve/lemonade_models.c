@@ -28,7 +28,7 @@ static json_t *models_labels(struct str labels)
 
 /* What both kinds of entries have. */
 static json_t *models_entry(json_t *id, json_t *checkpoint, struct str labels, uint64_t bytes,
-                            int64_t created, bool here)
+                            int64_t created, const char *source, bool here)
 {
     json_t *main = json_incref(checkpoint);
     return json_pack("{s:o, s:s, s:I, s:s, s:o, s:{s:o}, s:[], s:s, s:{}, s:o, s:f, s:s, s:s, s:b, "
@@ -37,8 +37,14 @@ static json_t *models_entry(json_t *id, json_t *checkpoint, struct str labels, u
                      "gfxbridge", "checkpoint", checkpoint, "checkpoints", "main", main,
                      "components", "recipe", LEMONADE_RECIPE, "recipe_options", "labels",
                      models_labels(labels), "size", round((double)bytes / 1e7) / 100.0, "source",
-                     "huggingface", "registry_source", "gfxbridge", "suggested", 1, "downloaded",
+                     source, "registry_source", "gfxbridge", "suggested", 1, "downloaded",
                      (int)here, "update_available", 0);
+}
+
+/* Lemonade's word for the hub; where Lemonade knows no other, ours. */
+static const char *models_source(enum model_origin origin)
+{
+    return origin == MODEL_HUB ? "huggingface" : model_origin_name(origin);
 }
 
 static json_t *models_full_entry(const struct dialect_model *m)
@@ -46,7 +52,7 @@ static json_t *models_full_entry(const struct dialect_model *m)
     const char *checkpoint = m->model.repository ? m->model.repository : m->model.name;
     json_t *entry =
         models_entry(json_string(m->model.name), json_string(checkpoint), str_from(m->model.labels),
-                     m->model.bytes, m->model.modified, true);
+                     m->model.bytes, m->model.modified, models_source(m->model.origin), true);
     if (m->gguf.context) {
         json_object_set_new(entry, "context_length", json_integer(m->gguf.context));
         json_object_set_new(entry, "max_context_window", json_integer(m->gguf.context));
@@ -62,7 +68,7 @@ static json_t *models_full_entry(const struct dialect_model *m)
 static json_t *models_known_entry(const struct machine *machine, const struct model_known *k)
 {
     json_t *entry = models_entry(report_json_str(k->name), report_json_str(k->repository),
-                                 k->labels, k->bytes, 0, false);
+                                 k->labels, k->bytes, 0, models_source(MODEL_HUB), false);
     /* ours */
     json_object_set_new(entry, "task", json_string(model_task_name(k->task)));
     json_object_set_new(entry, "licence", report_json_str(k->licence));

@@ -93,6 +93,13 @@ def exit_codes():
     one_sentence(call("plan", "--backend", "cuda", code=2))
     one_sentence(call("plan", "--policy", "luck", code=2))
     one_sentence(call("detect", "--os", "beos", code=2))
+    for words in (["detect"], ["run", "hello"], ["serve"], ["doctor"], ["pull", "x"],
+                  ["backends", "install", "llamacpp:cpu"]):
+        done = call(*words, "--os", "windows", code=2)
+        one_sentence(done)
+        assert "--os windows is for explain, plan and table" in done.stderr, done.stderr
+        assert call("--os", "windows", *words, code=2).stderr == done.stderr
+    call("--os", "linux", "detect")
     one_sentence(call("detect", "--sysroot", "/nonexistent/x.machine", code=1))
     one_sentence(call("inspect", "/nonexistent", code=1))
     one_sentence(call("run", "--sysroot", machine(MACHINES[0]), "hello", code=2))

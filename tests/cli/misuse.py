@@ -231,6 +231,22 @@ def model_that_is_missing():
     assert "missing.gguf" in sentence(call("run", "missing.gguf", "hi", code=1))
     assert "none.gguf" in sentence(call("run", place("none.gguf"), "hi", code=1))
     assert "Qwen3-0.6B-GGUF?" in sentence(call("run", "qwen3-0.6b", "hi", code=1))
+    data = ("--data-dir", place("no-models"))
+    for command in ("show", "rm"):
+        said = sentence(call(command, "nosuch", *data, code=1))
+        assert "no such model: nosuch" in said and "list --available" in said, said
+        assert "pull nosuch" not in said, said
+        assert "Qwen3-4B-GGUF" in sentence(call(command, "qwn3-4b-gguf", *data, code=1))
+        for name in ("org/repo", "qwen3:8b"):
+            assert f"pull {name} brings it" in sentence(call(command, name, *data, code=1))
+
+
+def nothing_to_prefer():
+    data = ("--data-dir", place("no-packages"))
+    said = sentence(call("backends", "use", "llamacpp:rocm", *data, code=1))
+    assert "no package of llamacpp:rocm is installed" in said, said
+    done = call("backends", "use", "llamacpp:rocm", "none", *data)
+    assert "no package of llamacpp:rocm is preferred" in done.stdout, done.stdout
 
 
 def nul_in_prompt():
@@ -345,6 +361,7 @@ CASES = [
     ("an empty --data-dir", empty_data_dir),
     ("--gpu names none of this computer", gpu_that_is_not_there),
     ("a model that is missing", model_that_is_missing),
+    ("backends use: nothing is installed", nothing_to_prefer),
     ("a NUL byte in a prompt on stdin", nul_in_prompt),
     ("a stale XDG_RUNTIME_DIR", stale_runtime_dir),
     ("interrupted while waiting for stdin: 130", interrupted_while_reading),

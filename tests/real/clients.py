@@ -151,6 +151,10 @@ def models_and_all_of_them():
     assert set(here) < set(everything) and not all(m["downloaded"] for m in everything.values())
     assert ask("/api/v1/models/canary")["id"] == "canary"
     assert ask("/api/v1/models/nobody", status=404)["error"]["code"] == "model_not_found"
+    assert ask("/api/v1/nosuch", status=404)["error"] == {
+        "message": "no such path", "path": "/api/v1/nosuch", "type": "not_found"}
+    assert ask("/api/nosuch", status=404) == {"error": "no such path"}
+    assert ask("/api/v1/models/canary")["source"] == "builtin"
 
 
 def pull_and_delete_say_what_is_wrong():
@@ -187,6 +191,9 @@ def dry_run_knows_every_target():
 
 
 def install_streams_its_steps():
+    for path in ("install", "uninstall"):
+        none = ask(f"/api/v1/{path}", {"recipe": "foo", "backend": "cpu"}, status=500)
+        assert list(none) == ["error"] and "'foo'" in none["error"], none
     done = ask("/api/v1/install", {"recipe": "llamacpp", "backend": "cpu"})
     assert done["status"] == "success" and done["backend"] == "cpu"
     text = ask("/api/v1/install", {"recipe": "llamacpp", "backend": "cpu", "stream": True})

@@ -232,7 +232,8 @@ def back_to_the_one_before():
     install(data, rebuilt(doubled(entries(), False)))
     both = packages(data)
     for digest, other in (both, both[::-1]):
-        call("--data-dir", data, "backends", "use", "llamacpp:cpu", digest[:12])
+        done = call("--data-dir", data, "backends", "use", "llamacpp:cpu", digest[:12])
+        assert digest[:12] in done.stdout, done.stdout
         listed = answer("--data-dir", data, "--no-network", "backends", "list")["packages"]
         assert {p["digest"]: p["pinned"] for p in listed} == {digest: True, other: False}, listed
         unused = os.path.join(data, "packages", other, "usr/bin/llama-server")

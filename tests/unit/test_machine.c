@@ -229,6 +229,34 @@ static void a_driver_that_is_missing_or_foreign_is_told(void **state)
     machine_free(m);
 }
 
+/* As linkers write it: behind the headers, sizes of owner and id, type 3, owner, id. */
+#define NOTE(size, type)                                                                           \
+    "04000000 " size " " type " 474e5500 00112233445566778899aabbccddeeff00112233"
+#define DRIVER(note)                                                                               \
+    "file /gfxbridge/arch x86_64\nhex /usr/lib/libd.so 7f454c46 02010100 0000000000000000 "        \
+    "0300 3e00 " note                                                                              \
+    "\nfile /usr/share/vulkan/icd.d/d_icd.json {\"ICD\":{\"library_path\":\"libd.so\"}}\n"
+
+static void a_driver_has_its_build_id(void **state)
+{
+    static const struct {
+        const char *text, *id;
+    } cases[] = {
+        {DRIVER(NOTE("14000000", "03000000")), "0011223344556677"},
+        {DRIVER(NOTE("14000000", "01000000")), ""}, /* another note */
+        {DRIVER(NOTE("ffffff7f", "03000000")), ""},
+        {DRIVER("04000000 14000000 03000000 474e5500 001122"), ""}, /* cut off */
+        {DRIVER(""), ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct machine *m = read_lines(cases[i].text);
+        assert_int_equal(m->vulkan.n_drivers, 1);
+        assert_int_equal(m->vulkan.driver[0].library_found, TRI_YES);
+        assert_string_equal(m->vulkan.driver[0].build_id, cases[i].id);
+        machine_free(m);
+    }
+}
+
 static void nothing_recorded_is_unknown_not_no(void **state)
 {
     struct machine *m = read_lines("");
@@ -353,13 +381,20 @@ static void memory_is_bounded_by_what_is_there(void **state)
     struct machine m = {.host = {.memory_bytes = 0}};
     struct machine_gpu gpu = {.kind = GFX_DISCRETE, .vram_bytes = 24 * gib, .gtt_bytes = 16 * gib};
     assert_true(machine_gpu_memory(&m, &gpu) == 24 * gib);
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 24 * gib);
+    gpu.vram_used_bytes = 20 * gib;
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 4 * gib);
+    gpu.vram_used_bytes = 24 * gib;
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 1); /* known: not 0 */
+    gpu.vram_used_bytes = 0;
     gpu.kind = GFX_INTEGRATED;
     gpu.vram_bytes = gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 17 * gib);
     m.host.ttm_limit_bytes = 12 * gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 13 * gib);
     m.host.memory_free_bytes = 8 * gib;
-    assert_true(machine_gpu_memory(&m, &gpu) == 9 * gib);
+    assert_true(machine_gpu_memory(&m, &gpu) == 13 * gib);
+    assert_true(machine_gpu_memory_free(&m, &gpu) == 9 * gib);
     m.host.cgroup_limit_bytes = 4 * gib;
     assert_true(machine_gpu_memory(&m, &gpu) == 5 * gib);
     gpu.gtt_bytes = 0;
@@ -495,6 +530,7 @@ int main(void)
         cmocka_unit_test(a_long_kfd_file_without_an_address_is_damaged),
         cmocka_unit_test(manifests_give_the_path_and_nothing_else),
         cmocka_unit_test(a_driver_that_is_missing_or_foreign_is_told),
+        cmocka_unit_test(a_driver_has_its_build_id),
         cmocka_unit_test(nothing_recorded_is_unknown_not_no),
         cmocka_unit_test(two_of_three_statements_decide_who_a_device_is),
         cmocka_unit_test(classes_of_other_functions_are_no_gpus),

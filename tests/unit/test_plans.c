@@ -206,6 +206,8 @@ static void gpu_set(struct scene *s, struct machine_gpu *gpu, char *word)
     char *v;
     if ((v = value_of(word, "vram")))
         gpu->vram_bytes = bytes(s, v);
+    else if ((v = value_of(word, "vram-used")))
+        gpu->vram_used_bytes = bytes(s, v);
     else if ((v = value_of(word, "gtt")))
         gpu->gtt_bytes = bytes(s, v);
     else if ((v = value_of(word, "driver")))
@@ -352,6 +354,8 @@ static bool read_host(struct scene *s, unsigned n, char **word)
         copy(s, s->m.host.override_gfx, sizeof(s->m.host.override_gfx), v);
     else if (strcmp(word[0], "memory") == 0)
         s->m.host.memory_bytes = s->m.host.memory_free_bytes = bytes(s, v);
+    else if (strcmp(word[0], "memory-free") == 0)
+        s->m.host.memory_free_bytes = bytes(s, v);
     else if (strcmp(word[0], "cgroup") == 0)
         s->m.host.cgroup_limit_bytes = bytes(s, v);
     else if (strcmp(word[0], "amdgpu-loaded") == 0)
@@ -961,7 +965,8 @@ static bool check_one(struct scene *s, const struct plan_choice *c, const struct
     if (strcmp(what, "reason") == 0)
         return strstr(c->reason, check->word[4]) != NULL;
     if (strcmp(what, "have") == 0)
-        return c->have_bytes == bytes(s, check->word[4]) && c->need_bytes == s->wish.need_bytes;
+        return c->have_bytes == bytes(s, check->word[4]) &&
+               (s->wish.model || c->need_bytes == s->wish.need_bytes);
     if (strcmp(what, "noreason") == 0)
         return strstr(c->reason, check->word[4]) == NULL;
     if (strcmp(what, "nowarning") == 0)

@@ -246,6 +246,29 @@ static void errors_have_the_shape_of_their_path(void **state)
     }
 }
 
+static void an_unknown_path_is_told_as_its_api_does(void **state)
+{
+    static const struct {
+        const char *path, *body;
+    } cases[] = {
+        {"/api/v1/nosuch", "{\"error\":{\"message\":\"no\",\"path\":\"/api/v1/nosuch\","
+                           "\"type\":\"not_found\"}}"},
+        {"/v0/a\xff",
+         "{\"error\":{\"message\":\"no\",\"path\":\"/v0/a?\",\"type\":\"not_found\"}}"},
+        {"/api/nosuch", "{\"error\":\"no\"}"},
+        {"/nosuch", "{\"error\":{\"message\":\"no\",\"type\":\"not_found_error\","
+                    "\"param\":null,\"code\":\"not_found\"}}"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf CLEAN_BUF out = BUF_INIT(4096);
+        const struct str path = str_from(cases[i].path);
+        const struct dialect_error e = {
+            .status = 404, .code = "not_found", .path = path, .message = "no"};
+        dialect_error_body(dialect_of_path(path), &e, &out);
+        assert_string_equal(buf_text(&out), cases[i].body);
+    }
+}
+
 static void an_engines_refusal_keeps_its_words_and_gets_the_right_status(void **state)
 {
     static const struct {
@@ -721,6 +744,7 @@ int main(void)
         cmocka_unit_test(a_grammar_cannot_overflow_the_engines_stack),
         cmocka_unit_test(names_of_models_hold_no_path),
         cmocka_unit_test(errors_have_the_shape_of_their_path),
+        cmocka_unit_test(an_unknown_path_is_told_as_its_api_does),
         cmocka_unit_test(an_engines_refusal_keeps_its_words_and_gets_the_right_status),
         cmocka_unit_test(token_counts_are_read_in_passing),
         cmocka_unit_test(only_the_end_of_a_long_answer_is_kept),
