@@ -159,6 +159,15 @@ static int chat_show(void *context, struct str piece, bool thinking)
     return chat_write(&answer->thinking, piece, thinking);
 }
 
+/* What came of the answer so far is void. */
+static void chat_begin_again(void *context)
+{
+    struct chat_answer *answer = context;
+    buf_clear(&answer->text);
+    putchar('\n');
+    fflush(stdout);
+}
+
 static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
 {
     if (chat_add_message(chat, text) < 0) {
@@ -178,27 +187,15 @@ static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
                                   .cancel = &cli_cancelled,
                                   .log = &chat->cli->log};
     struct engine_reply reply;
-    int result;
-    while ((result = engine_chat(chat->path->engine, &request, &reply, err)) < 0 &&
-           path_is_engines_fault(err->code)) {
-        struct gfxb_error why = *err;
-        text_print(stderr, "\n%s failed while it answered: %s",
-                   plan_backend_name(chat->path->running->backend), why.text);
-        buf_clear(&answer.text);
-        result = path_fail_over(chat->request, chat->path, &why, err);
-        if (result < 0)
-            break;
-    }
+    int result = path_ask(chat->request, chat->path, &request, chat_begin_again, &reply, err);
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
     else
         chat_keep_answer(chat, buf_text(&answer.text));
     buf_done(&answer.text);
-    if (result == 0) {
+    if (result == 0)
         engine_reply_done(&reply);
-        path_settle(chat->request, chat->path);
-    }
     if (result == -GFXB_E_INTERRUPTED && cli_cancelled == SIGINT) {
         cli_cancelled = 0;
         text_print(stderr, "(stopped)");

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20, RUN_DOUBTFUL_MIN = 32 };
+enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
 
 static const struct cli_option run_options[] = {
     CLI_WISH_OPTIONS,
@@ -24,23 +24,16 @@ static bool run_is_model_form(const char *word)
     return name.kind == MODEL_NAME_LISTED || name.kind == MODEL_NAME_URL || strpbrk(word, "/:");
 }
 
-/* 0: a word of a prompt; -GFXB_E_MODEL_UNKNOWN: a slip in the name of a model. */
-static int run_check_slip(const char *word, struct gfxb_error *err)
+/* A slip in the name of a model that could be pulled, rather than a word of a prompt? */
+static bool run_is_slip(const char *word)
 {
     struct model_knowns knowns;
     char nearest[300] = "";
-    bool like_a_name = strpbrk(word, "0123456789") != NULL;
-    int result = like_a_name ? model_knowns_new(&knowns, err) : -ENOENT;
-    if (result < 0)
-        return like_a_name ? result : 0;
+    if (!strpbrk(word, "0123456789") || model_knowns_new(&knowns, NULL) < 0)
+        return false;
     model_name_nearest_known(&knowns, word, nearest, sizeof(nearest));
     model_knowns_done(&knowns);
-    if (!nearest[0])
-        return 0;
-    return error_set(err, GFXB_E_MODEL_UNKNOWN,
-                     "the model %s is not on this computer: did you mean %s? gfxbridge pull "
-                     "brings a model; a prompt that begins with such a word goes in quotes",
-                     word, nearest);
+    return nearest[0] != '\0';
 }
 
 /* 1: the first word is a model, *ret_model; 0: it belongs to the prompt. */
@@ -53,8 +46,8 @@ static int run_find_model(struct cli *cli, const char *word, struct model *ret_m
         return 0;
     int result = cli_find_model(cli, word, ret_model, err);
     bool is_unknown = result == -GFXB_E_MODEL_UNKNOWN || result == -EINVAL || result == -ENOENT;
-    if (is_unknown && !run_is_model_form(word))
-        return run_check_slip(word, err);
+    if (is_unknown && !run_is_model_form(word) && !run_is_slip(word))
+        return 0;
     return result < 0 ? result : 1;
 }
 
@@ -110,6 +103,15 @@ static int run_read_words(struct cli *cli, const struct cli_args *args, struct m
     return 0;
 }
 
+static void run_end_line(void *context)
+{
+    bool *ended_line = context;
+    if (!*ended_line)
+        putchar('\n');
+    *ended_line = true;
+    fflush(stdout);
+}
+
 static int run_on_text(void *context, struct str piece, bool thinking)
 {
     if (thinking)
@@ -121,22 +123,9 @@ static int run_on_text(void *context, struct str piece, bool thinking)
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* What is asked. */
-struct run_question {
-    const char *prompt;
-    unsigned max_tokens;
-    bool with_defaults; /* sample as the model says, else greedily */
-};
-
-struct run_outcome {
-    struct engine_reply reply;
-    double load_ms;
-};
-
-static int run_print_json(const struct path *path, const struct run_outcome *outcome,
+static int run_print_json(const struct path *path, const struct engine_reply *reply,
                           struct gfxb_error *err)
 {
-    const struct engine_reply *reply = &outcome->reply;
     char device[256];
     engine_places_text(&path->places, device, sizeof(device));
     json_t *choice = report_json_choice(path->running);
@@ -149,7 +138,7 @@ static int run_print_json(const struct path *path, const struct run_outcome *out
     json_object_set_new(answer, "proof",
                         json_pack("{s:O}", "rungs", json_object_get(choice, "evidence")));
     json_object_set_new(answer, "timings",
-                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", outcome->load_ms,
+                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", path->load_ms,
                                   "first_token_ms", reply->first_token_ms, "tokens_per_second",
                                   reply->tokens_per_second, "tokens", (int)reply->tokens));
     json_t *rejected = json_array();
@@ -162,66 +151,6 @@ static int run_print_json(const struct path *path, const struct run_outcome *out
     return cli_print_json(answer, err);
 }
 
-static int run_ask(const struct cli *cli, const struct path *path,
-                   const struct run_question *question, struct run_outcome *ret_outcome,
-                   struct gfxb_error *err)
-{
-    bool ended_line = true;
-    struct engine_chat chat = {.prompt = question->prompt,
-                               .max_tokens = question->max_tokens,
-                               .temperature = question->with_defaults ? -1 : 0,
-                               .silence_ms = ENGINE_SILENCE_MS,
-                               .on_text = cli->json ? NULL : run_on_text,
-                               .context = &ended_line,
-                               .cancel = &cli_cancelled,
-                               .log = &cli->log};
-    ret_outcome->load_ms = engine_load_ms(path->engine);
-    int result = engine_chat(path->engine, &chat, &ret_outcome->reply, err);
-    if (!cli->json && !ended_line)
-        putchar('\n');
-    fflush(stdout);
-    return result;
-}
-
-/* What an engine that computes wrongly says, mostly: nothing, or one character over and over. A
- * model may say so too. */
-static bool run_is_doubtful(const struct engine_reply *reply)
-{
-    size_t same = 0;
-    for (size_t i = 1; i < reply->n; i++)
-        same += reply->text[i] == reply->text[i - 1];
-    return reply->n == 0 || (reply->n >= RUN_DOUBTFUL_MIN && same >= reply->n / 10 * 9);
-}
-
-/* Until an engine has answered: what breaks or computes wrongly is left for the next choice, where
- * the answer begins again. */
-static int run_answer(const struct cli *cli, struct path_request *request, struct path *path,
-                      const struct run_question *question, struct run_outcome *ret_outcome,
-                      struct gfxb_error *err)
-{
-    for (;;) {
-        struct gfxb_error why = {.code = 0};
-        int result = run_ask(cli, path, question, ret_outcome, &why);
-        if (result == 0 && run_is_doubtful(&ret_outcome->reply)) {
-            result = path_prove_again(request, path, &why);
-            if (result < 0)
-                engine_reply_done(&ret_outcome->reply);
-        }
-        if (result == 0) {
-            path_settle(request, path);
-            return 0;
-        }
-        if (!path_is_engines_fault(why.code))
-            return error_set(err, why.code, "%s", why.text);
-        if (!cli->quiet)
-            text_print(stderr, "%s failed while it answered: %s",
-                       plan_backend_name(path->running->backend), why.text);
-        result = path_fail_over(request, path, &why, err);
-        if (result < 0)
-            return cli_nowhere(cli, path, result, err);
-    }
-}
-
 static void run_tell(const struct path *path, bool canary)
 {
     cli_tell_path(path);
@@ -230,18 +159,28 @@ static void run_tell(const struct path *path, bool canary)
                            "gfxbridge list --available names models to pull.");
 }
 
-static int run_once(const struct cli *cli, struct path_request *request, struct path *path,
-                    const struct run_question *question, struct gfxb_error *err)
+static int run_once(const struct cli *cli, const struct path_request *request, struct path *path,
+                    const char *prompt, unsigned max_tokens, struct gfxb_error *err)
 {
-    struct run_outcome outcome;
-    int result = run_answer(cli, request, path, question, &outcome, err);
-    if (result != 0)
-        return result;
+    bool ended_line = true;
+    struct engine_reply reply;
+    struct engine_chat chat = {.prompt = prompt,
+                               .max_tokens = max_tokens,
+                               .temperature = request->model ? -1 : 0,
+                               .silence_ms = ENGINE_SILENCE_MS,
+                               .on_text = cli->json ? NULL : run_on_text,
+                               .context = &ended_line,
+                               .cancel = &cli_cancelled,
+                               .log = &cli->log};
+    int result = path_ask(request, path, &chat, run_end_line, &reply, err);
+    run_end_line(&ended_line);
+    if (result < 0)
+        return cli_nowhere(cli, path, result, err);
     if (cli->json)
-        result = run_print_json(path, &outcome, err);
+        result = run_print_json(path, &reply, err);
     else if (!cli->quiet)
         run_tell(path, request->model == NULL);
-    engine_reply_done(&outcome.reply);
+    engine_reply_done(&reply);
     return result;
 }
 
@@ -280,7 +219,6 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     }
     struct path path = {0};
     bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
-    struct run_question question = {buf_text(&prompt), max_tokens, !canary};
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model_knowns_find(&knowns, str_from(model.name));
@@ -290,7 +228,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     else if (chat)
         result = chat_run(cli, &request, &path, max_tokens, err);
     else
-        result = run_once(cli, &request, &path, &question, err);
+        result = run_once(cli, &request, &path, buf_text(&prompt), max_tokens, err);
     path_done(&path);
     model_knowns_done(&knowns);
     model_done(&model);

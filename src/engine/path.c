@@ -187,10 +187,10 @@ static int path_start(const struct path_request *r, struct path *path,
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)
         result = engine_verify(path->engine, &path->places, err);
-    if (result < 0) {
-        engine_stop(path->engine);
-        path->engine = NULL;
-    }
+    if (result == 0)
+        path->load_ms = engine_load_ms(path->engine);
+    else
+        path_stop_engine(path);
     return result;
 }
 
@@ -204,11 +204,13 @@ static int path_keep_engine(const struct path_request *r, struct path *path, str
         return 0;
     }
     int result = engine_verify(engine, &path->places, err);
-    if (result < 0)
+    if (result < 0) {
         engine_stop(engine);
-    else
-        path->engine = engine;
-    return result;
+        return result;
+    }
+    path->engine = engine;
+    path->load_ms = engine_load_ms(engine);
+    return 0;
 }
 
 static int path_prove_chosen(const struct path_request *r, struct path *path,
@@ -385,10 +387,9 @@ int path_walk(const struct path_request *request, struct path *ret_path, struct 
     return result;
 }
 
-bool path_is_engines_fault(int code)
+int path_start_running(const struct path_request *r, struct path *path, struct gfxb_error *err)
 {
-    return code == EPROTO ||
-           (code >= GFXB_E_GFX_UNKNOWN && code < GFXB_E_TABLE && code != GFXB_E_DISK_FULL);
+    return path_start(r, path, path->running, err);
 }
 
 int path_fail_over(const struct path_request *request, struct path *path,
@@ -401,8 +402,6 @@ int path_fail_over(const struct path_request *request, struct path *path,
     snprintf(text, sizeof(text), "%s", why->text);
     struct path_failure f = {path->running->fingerprint, text, code,
                              path_broke(request, path->running, code)};
-    log_at(request->log, LOG_INFO, "%s failed: %s", plan_backend_name(path->running->backend),
-           why->text);
     int result = path_add_failure(path, &f, err);
     path_stop_engine(path);
     again.failed = path->failure;

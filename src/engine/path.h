@@ -56,6 +56,7 @@ struct path {
     struct plan *plan;
     struct engine *engine;             /* running and verified; NULL */
     struct engine_places places;       /* of the running engine */
+    double load_ms;                    /* and how long its start took */
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
@@ -75,20 +76,16 @@ int path_plan(const struct path_request *request, struct path *ret_path, struct 
 int path_walk(const struct path_request *request, struct path *ret_path, struct gfxb_error *err);
 
 /*
- * The running engine failed while it answered, for *why: on to the next choice. *path becomes the
- * new walk, in which the old choice is rejected with that reason; as path_walk otherwise.
- * path_is_engines_fault: is there any sense in that?
+ * One answer of the path's model. An engine that breaks, hangs (chat->silence_ms) or computes
+ * wrongly is left for the next choice: *path becomes that walk, in which the old choice is rejected
+ * with its reason, and the answer begins again, of which on_again is told with chat's context. Once
+ * it has come path_settle is called. An answer that looks like garbage makes the choice prove
+ * itself anew before it stands. Codes of engine_chat, where it is not the engine's fault, and of
+ * path_walk.
  */
-bool path_is_engines_fault(int code);
-int path_fail_over(const struct path_request *request, struct path *path,
-                   const struct gfxb_error *why, struct gfxb_error *err);
-
-/*
- * Doubt: stop the running engine and prove its choice again, which is stored. 0: it computes
- * rightly, and what it answered stands (no engine runs any more); else the code of why not, for
- * path_fail_over.
- */
-int path_prove_again(const struct path_request *request, struct path *path, struct gfxb_error *err);
+int path_ask(const struct path_request *request, struct path *path, const struct engine_chat *chat,
+             void (*on_again)(void *context), struct engine_reply *ret_reply,
+             struct gfxb_error *err);
 
 /* The running engine did what was asked: what was proven and broke on the way to it is remembered,
  * so that no later walk begins with it. Before, the model or the prompt might have been at fault.

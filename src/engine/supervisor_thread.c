@@ -223,6 +223,8 @@ static void supervisor_walk(struct supervisor *s)
     request.load_context = s;
     supervisor_end(s);
     int result = path_walk(&request, &s->path, &why);
+    if (result == 0)
+        path_settle(&request, &s->path); /* the model runs: what broke with it was at fault */
     pthread_mutex_lock(&s->lock);
     bool unwanted = s->todo != SUPERVISOR_DO_NOTHING || s->ending;
     if (!unwanted && result == 0) {

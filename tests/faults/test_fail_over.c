@@ -2,6 +2,7 @@
  * test_fail_over.c - an engine that breaks while it answers one person: the next choice answers,
  * and what broke is remembered once another engine has done the same work.
  */
+#include "engine/path_private.h"
 #include "faults.h"
 
 #include <errno.h>
@@ -46,11 +47,18 @@ static void asked_done(struct asked *a)
     world_done(&a->world);
 }
 
-static int ask(const struct asked *a, struct gfxb_error *err)
+static void count(void *context)
 {
-    struct engine_chat chat = {.prompt = "What is proof?", .silence_ms = 300};
+    ++*(unsigned *)context;
+}
+
+/* again: how often the answer began anew. */
+static int ask(struct asked *a, unsigned *again, struct gfxb_error *err)
+{
+    struct engine_chat chat = {.prompt = "What is proof?", .silence_ms = 300, .context = again};
     struct engine_reply reply;
-    int result = engine_chat(a->path.engine, &chat, &reply, err);
+    *again = 0;
+    int result = path_ask(&a->world.request, &a->path, &chat, count, &reply, err);
     if (result == 0)
         engine_reply_done(&reply);
     return result;
@@ -62,67 +70,90 @@ static void check_running(const struct asked *a, enum plan_backend backend)
     assert_int_equal(a->path.running->backend, backend);
 }
 
-/* Vulkan fails with this code, the CPU answers, and Vulkan is remembered only after that. */
-static void check_fails_over(const char *behaviour, int code, const char *tells)
+/* What a later walk is told of Vulkan on the card holds this. */
+static void check_told(const struct asked *a, const char *words)
+{
+    struct path path = {0};
+    assert_int_equal(path_plan(&a->world.request, &path, NULL), 0);
+    bool told = false;
+    for (size_t i = 0; i < path.plan->n_choices; i++)
+        told |= path.plan->choice[i].backend == PLAN_VULKAN &&
+                strstr(path.plan->choice[i].reason, words) != NULL;
+    path_plan_done(&path);
+    assert_true(told);
+}
+
+/* Vulkan fails like this, the CPU answers, and Vulkan is remembered with its code and its words. */
+static void check_fails_over(const char *behaviour, const char *code, const char *words)
 {
     struct asked a = asked_new(behaviour);
-    struct gfxb_error why, err = {.text = ""};
+    struct gfxb_error err = {.text = ""};
+    unsigned again;
     check_running(&a, PLAN_VULKAN);
-    assert_int_equal(ask(&a, &why), -code);
-    assert_non_null(strstr(why.text, tells));
-    assert_true(path_is_engines_fault(code));
-    if (path_fail_over(&a.world.request, &a.path, &why, &err) < 0)
+    if (ask(&a, &again, &err) < 0)
         fail_msg("%s", err.text);
+    assert_int_equal(again, 1);
     check_running(&a, PLAN_CPU);
-    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_PROVEN);
-    assert_int_equal(ask(&a, &err), 0);
-    path_settle(&a.world.request, &a.path);
     assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_REJECTED);
     assert_int_equal(world_state(&a.world, PLAN_CPU), PLAN_PROVEN);
+    check_told(&a, code);
+    check_told(&a, words);
     asked_done(&a);
 }
 
 static void one_that_aborts_in_the_middle(void **state)
 {
     (void)state;
-    check_fails_over("then abort\nat 3\n", GFXB_E_ENGINE_CRASH, "in the middle of an answer");
+    check_fails_over("then abort\nat 3\n", "engine-crash", "in the middle of an answer");
 }
 
 static void one_that_hangs_in_the_middle(void **state)
 {
     (void)state;
-    check_fails_over("then hang\nat 3\n", GFXB_E_ENGINE_HANG, "in the middle of an answer");
+    check_fails_over("then hang\nat 3\n", "engine-hang", "in the middle of an answer");
 }
 
 static void one_that_hangs_before_the_first_word(void **state)
 {
     (void)state;
-    check_fails_over("then hang\nat 0\n", GFXB_E_ENGINE_HANG, "no first token");
-}
-
-static void one_that_dies_at_the_start_with_the_model(void **state)
-{
-    (void)state;
-    struct asked a = asked_new("start abort\n");
-    struct gfxb_error err;
-    check_running(&a, PLAN_CPU);
-    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_PROVEN);
-    assert_int_equal(ask(&a, &err), 0);
-    path_settle(&a.world.request, &a.path);
-    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_REJECTED);
-    asked_done(&a);
+    check_fails_over("then hang\nat 0\n", "engine-hang", "no first token");
 }
 
 static void one_that_computes_wrongly_is_doubted(void **state)
 {
     (void)state;
-    struct asked a = asked_new("say garbage\n");
-    struct gfxb_error why, err = {.text = ""};
-    assert_int_equal(ask(&a, &why), 0);
-    assert_int_equal(path_prove_again(&a.world.request, &a.path, &why), -GFXB_E_CANARY_MISMATCH);
-    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_REJECTED);
-    assert_int_equal(path_fail_over(&a.world.request, &a.path, &why, &err), 0);
+    check_fails_over("say garbage\n", "canary-mismatch", "it computes wrongly");
+}
+
+static void one_that_is_silent_is_doubted(void **state)
+{
+    (void)state;
+    check_fails_over("say silent\n", "canary-mismatch", "it computes wrongly");
+}
+
+static void one_that_fails_in_words(void **state)
+{
+    (void)state;
+    struct asked a = asked_new("say error\n");
+    struct gfxb_error err;
+    unsigned again;
+    assert_int_equal(ask(&a, &again, &err), 0);
     check_running(&a, PLAN_CPU);
+    asked_done(&a);
+}
+
+/* It is remembered only when another one has done the same. */
+static void one_that_dies_at_the_start_with_the_model(void **state)
+{
+    (void)state;
+    struct asked a = asked_new("start abort\n");
+    struct gfxb_error err;
+    unsigned again;
+    check_running(&a, PLAN_CPU);
+    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_PROVEN);
+    assert_int_equal(ask(&a, &again, &err), 0);
+    assert_int_equal(again, 0);
+    assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_REJECTED);
     asked_done(&a);
 }
 
@@ -130,24 +161,26 @@ static void one_that_is_right_stands_a_doubt(void **state)
 {
     (void)state;
     struct asked a = asked_new(NULL);
-    struct gfxb_error why;
-    assert_int_equal(path_prove_again(&a.world.request, &a.path, &why), 0);
+    struct gfxb_error err;
+    unsigned again;
+    assert_int_equal(path_prove_again(&a.world.request, &a.path, &err), 0);
+    assert_null(a.path.engine);
+    assert_int_equal(ask(&a, &again, &err), 0); /* it is started again for the next question */
+    check_running(&a, PLAN_VULKAN);
     assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_PROVEN);
     asked_done(&a);
 }
 
-/* The model may be at fault as well, and nothing is left behind the CPU. */
+/* The model or the prompt may be at fault, and nothing is left behind the CPU. */
 static void the_cpu_is_not_given_up_for_good(void **state)
 {
     (void)state;
     struct asked a = asked_new("then abort\nat 3\n");
-    struct gfxb_error why, err;
+    struct gfxb_error err;
+    unsigned again;
     behave(&a, PLAN_CPU, "then abort\nat 3\n");
-    assert_true(ask(&a, &why) < 0);
-    assert_int_equal(path_fail_over(&a.world.request, &a.path, &why, &err), 0);
-    check_running(&a, PLAN_CPU);
-    assert_true(ask(&a, &why) < 0);
-    assert_true(path_fail_over(&a.world.request, &a.path, &why, &err) < 0);
+    assert_true(ask(&a, &again, &err) < 0);
+    assert_int_equal(again, 2);
     assert_null(a.path.engine);
     assert_int_equal(world_state(&a.world, PLAN_VULKAN), PLAN_PROVEN);
     assert_int_equal(world_state(&a.world, PLAN_CPU), PLAN_PROVEN);
@@ -156,12 +189,14 @@ static void the_cpu_is_not_given_up_for_good(void **state)
 
 static void a_wish_that_is_refused_is_not_its_fault(void **state)
 {
-    static const int codes[] = {
-        EREMOTEIO,    EINVAL, GFXB_E_INTERRUPTED, GFXB_E_MODEL_DAMAGED, GFXB_E_DISK_FULL,
-        GFXB_E_USAGE, ENOMEM};
     (void)state;
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        assert_false(path_is_engines_fault(codes[i]));
+    struct asked a = asked_new("say status\n");
+    struct gfxb_error err;
+    unsigned again;
+    assert_int_equal(ask(&a, &again, &err), -EREMOTEIO);
+    assert_int_equal(again, 0);
+    check_running(&a, PLAN_VULKAN);
+    asked_done(&a);
 }
 
 int main(void)
@@ -170,8 +205,10 @@ int main(void)
         cmocka_unit_test(one_that_aborts_in_the_middle),
         cmocka_unit_test(one_that_hangs_in_the_middle),
         cmocka_unit_test(one_that_hangs_before_the_first_word),
-        cmocka_unit_test(one_that_dies_at_the_start_with_the_model),
         cmocka_unit_test(one_that_computes_wrongly_is_doubted),
+        cmocka_unit_test(one_that_is_silent_is_doubted),
+        cmocka_unit_test(one_that_fails_in_words),
+        cmocka_unit_test(one_that_dies_at_the_start_with_the_model),
         cmocka_unit_test(one_that_is_right_stands_a_doubt),
         cmocka_unit_test(the_cpu_is_not_given_up_for_good),
         cmocka_unit_test(a_wish_that_is_refused_is_not_its_fault),

@@ -297,6 +297,17 @@ static void one_that_talks_nonsense_again_and_again(void **state)
     served_done(&s);
 }
 
+static void one_that_breaks_at_the_start_with_the_model(void **state)
+{
+    struct served s = served_new(-1);
+    (void)state;
+    served_behave(&s, PLAN_VULKAN, "start abort\n");
+    supervisor_start(s.supervisor);
+    assert_string_equal(served_ready(&s).backend, "cpu");
+    assert_int_equal(world_state(&s.world, PLAN_VULKAN), PLAN_REJECTED);
+    served_done(&s);
+}
+
 static void one_without_memory_for_the_model(void **state)
 {
     struct served s = served_new(-1);
@@ -363,6 +374,7 @@ int main(void)
         cmocka_unit_test(one_that_hangs_at_token_40),
         cmocka_unit_test(one_that_is_slow_does_not_hang),
         cmocka_unit_test(one_that_talks_nonsense_again_and_again),
+        cmocka_unit_test(one_that_breaks_at_the_start_with_the_model),
         cmocka_unit_test(one_without_memory_for_the_model),
         cmocka_unit_test(the_only_one_dies_and_is_tried_again_after_a_pause),
         cmocka_unit_test(nothing_works_until_it_does),
