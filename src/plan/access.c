@@ -89,7 +89,7 @@ static bool reject_absent_node(struct draft *d, struct draft_choice *dc, int cod
 {
     struct buf CLEAN_BUF words = BUF_INIT(600);
     plan_container_pass(d->m, node, &words);
-    if (plan_container_leave(d->m))
+    if (plan_container_leave(d->m).n)
         return plan_draft_reject(d, dc, PLAN_E2, code,
                                  "%s is hidden by the %s confinement this program runs in: %s.",
                                  node, container_of(d), buf_text(&words));
@@ -103,7 +103,7 @@ static bool reject_closed_node(struct draft *d, struct draft_choice *dc, int cod
 {
     struct buf CLEAN_BUF words = BUF_INIT(600);
     plan_container_join(d->m, node, gid, &words);
-    if (plan_container_leave(d->m))
+    if (plan_container_leave(d->m).n)
         return plan_draft_reject(d, dc, PLAN_E2, code,
                                  "%s may not be opened: the %s confinement this program runs in "
                                  "does not pass it; %s.",

@@ -129,14 +129,25 @@ int plan_policy_from_name(const char *name);              /* -1 unknown */
 const char *plan_state_name(enum plan_state state);
 const char *plan_rung_name(enum plan_rung rung); /* "E0" */
 
+enum plan_thing { PLAN_VULKAN_DRIVER, PLAN_VULKAN_LOADER };
+
+/* The command that installs it on this distribution, or that the confinement must be left for it,
+ * appended. False: the distribution is not known. */
+bool plan_way_to_install(const struct machine *m, enum plan_thing thing, struct buf *ret);
+/* The same for an argument of the kernel's command line. */
+bool plan_way_to_boot(const struct machine *m, const char *argument, bool away, struct buf *ret);
+
 /* Where the machine is a container, appended as a half sentence that begins with a verb: how the
  * device node gets into it, or how this user may open one that belongs to group gid. */
 void plan_container_pass(const struct machine *m, const char *node, struct buf *ret);
 void plan_container_join(const struct machine *m, const char *node, unsigned gid, struct buf *ret);
 
-/* The same for a confinement (snap, flatpak) that hides drivers too; NULL: the machine is in none.
+/* The same for a confinement (snap, flatpak) that hides drivers too; empty: the machine is in none.
  */
-const char *plan_container_leave(const struct machine *m);
+struct str plan_container_leave(const struct machine *m);
+
+/* Are the tables of these ways whole? For `table check`. */
+int plan_ways_check(struct gfxb_error *err);
 
 /* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one.
  */

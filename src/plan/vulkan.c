@@ -8,22 +8,6 @@
 
 #define ICDS_MAX 4
 
-/* How the distributions call Mesa's Vulkan drivers and the loader. */
-static const struct distribution {
-    const char *id; /* ID or a word of ID_LIKE in /etc/os-release */
-    const char *driver, *loader;
-} distributions[] = {
-    {"debian", "sudo apt install mesa-vulkan-drivers", "sudo apt install libvulkan1"},
-    {"ubuntu", "sudo apt install mesa-vulkan-drivers", "sudo apt install libvulkan1"},
-    {"fedora", "sudo dnf install mesa-vulkan-drivers", "sudo dnf install vulkan-loader"},
-    {"rhel", "sudo dnf install mesa-vulkan-drivers", "sudo dnf install vulkan-loader"},
-    {"arch", "sudo pacman -S vulkan-radeon", "sudo pacman -S vulkan-icd-loader"},
-    {"opensuse", "sudo zypper install libvulkan_radeon", "sudo zypper install libvulkan1"},
-    {"suse", "sudo zypper install libvulkan_radeon", "sudo zypper install libvulkan1"},
-    {"alpine", "sudo apk add mesa-vulkan-ati", "sudo apk add vulkan-loader"},
-    {"void", "sudo xbps-install mesa-vulkan-radeon", "sudo xbps-install vulkan-loader"},
-};
-
 /* Whose GPUs other than AMD's are offered, and the manifests that drive them. */
 static const struct vendor {
     uint16_t id;
@@ -42,27 +26,10 @@ static const struct vendor *vendor_of(const struct machine_gpu *gpu)
     return NULL;
 }
 
-static const struct distribution *distribution_of(const struct machine *m)
+static void remedy_driver(const struct draft *d, struct buf *ret)
 {
-    const size_t n = sizeof(distributions) / sizeof(distributions[0]);
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(distributions[i].id, m->host.distro_id) == 0)
-            return &distributions[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (str_list_has(str_from(m->host.distro_like), str_from(distributions[i].id)))
-            return &distributions[i];
-    }
-    return NULL;
-}
-
-static const char *remedy_driver(const struct draft *d)
-{
-    const struct distribution *here = distribution_of(d->m);
-    const char *leave = plan_container_leave(d->m);
-    if (leave)
-        return leave;
-    return here ? here->driver : "install your distribution's Mesa Vulkan drivers";
+    if (!plan_way_to_install(d->m, PLAN_VULKAN_DRIVER, ret))
+        buf_add_text(ret, "install your distribution's Mesa Vulkan drivers");
 }
 
 static bool icd_drives(const struct machine_vulkan_driver *icd, const struct machine_gpu *gpu)
@@ -123,8 +90,10 @@ static void show_icd(struct draft *d, struct draft_choice *dc, const char *name)
 
 static bool reject_driver(struct draft *d, struct draft_choice *dc)
 {
+    struct buf CLEAN_BUF remedy = BUF_INIT(400);
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX];
+    remedy_driver(d, &remedy);
     plan_device_name(gpu, name);
     for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
@@ -134,7 +103,7 @@ static bool reject_driver(struct draft *d, struct draft_choice *dc)
                 "%s names the driver library %s, which is not there: reinstall it "
                 "(%s).",
                 icd->icd ? icd->icd : icd->name, icd->library ? icd->library : "of its own",
-                remedy_driver(d));
+                buf_text(&remedy));
     }
     bool software = software_icd(d->m) != NULL;
     int code = software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_VULKAN_DRIVER_MISSING;
@@ -144,7 +113,7 @@ static bool reject_driver(struct draft *d, struct draft_choice *dc)
                                  "There is no Vulkan driver for %s%s: install %s's.", name, only,
                                  vendor_of(gpu)->name);
     return plan_draft_reject(d, dc, PLAN_E2, code, "There is no Vulkan driver for %s%s: %s.", name,
-                             only, remedy_driver(d));
+                             only, buf_text(&remedy));
 }
 
 static bool check_icd(struct draft *d, struct draft_choice *dc)
@@ -169,18 +138,17 @@ static bool check_icd(struct draft *d, struct draft_choice *dc)
 /* Debian's package brings the loader along; every other one takes this computer's. */
 static bool check_loader(struct draft *d, struct draft_choice *dc)
 {
-    const struct distribution *here = distribution_of(d->m);
-    const char *leave = plan_container_leave(d->m);
     if (str_is(plan_candidate_provider(&dc->candidate), "debian"))
         return true;
-    if (d->m->vulkan.loader == TRI_NO)
+    if (d->m->vulkan.loader == TRI_NO) {
+        struct buf CLEAN_BUF remedy = BUF_INIT(400);
+        if (!plan_way_to_install(d->m, PLAN_VULKAN_LOADER, &remedy))
+            buf_add_text(&remedy, "install your distribution's Vulkan loader");
         return plan_draft_reject(
             d, dc, PLAN_E2, GFXB_E_VULKAN_LOADER_MISSING,
             "%s needs the Vulkan loader libvulkan.so.1, which is not installed: %s.",
-            dc->choice.package,
-            leave  ? leave
-            : here ? here->loader
-                   : "install your distribution's Vulkan loader");
+            dc->choice.package, buf_text(&remedy));
+    }
     if (d->m->vulkan.loader == TRI_UNKNOWN)
         buf_addf(&dc->unknown, "%sthe Vulkan loader", dc->unknown.n ? ", " : "");
     return true;
@@ -320,19 +288,21 @@ void plan_draft_vulkan(struct draft *d)
 
 static void judge_software(struct draft *d, const struct candidate *c)
 {
+    struct buf CLEAN_BUF remedy = BUF_INIT(400);
     static plan_check *const checks[] = {check_icd, check_loader, plan_quirk_check,
                                          plan_check_glibc, plan_check_memory};
     const struct machine_vulkan_driver *icd = software_icd(d->m);
     struct candidate named = *c;
     named.icd = icd ? icd->name : NULL;
     struct draft_choice *dc = plan_draft_add(d, &named);
+    remedy_driver(d, &remedy);
     if (!dc)
         return;
     if (!icd && d->m->vulkan.known == TRI_YES) {
         (void)plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
             "There is no Vulkan driver that computes on the CPU (lavapipe) here: %s.",
-            remedy_driver(d));
+            buf_text(&remedy));
         return;
     }
     plan_draft_tell(d, dc, PLAN_E0, icd ? TRI_YES : TRI_UNKNOWN,

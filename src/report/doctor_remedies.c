@@ -5,70 +5,14 @@
 #include <grp.h>
 #include <pwd.h>
 
-extern const char report_data_distros[], report_data_distros_end[];
-
-enum {
-    DISTRO_ID,
-    DISTRO_INSTALL,
-    DISTRO_VULKAN,
-    DISTRO_LOADER,
-    DISTRO_ARGUMENT,
-    DISTRO_AWAY,
-    DISTRO_SOURCE
-};
-
-static bool remedy_find_distro(const struct machine *m, struct table_row *ret_row)
-{
-    static const char *const columns[] = {"id",       "install", "vulkan", "loader",
-                                          "argument", "away",    "source", NULL};
-    struct str bytes = {report_data_distros,
-                        (size_t)(report_data_distros_end - report_data_distros)};
-    struct table t;
-    struct table_row row;
-    bool found = false;
-    table_init(&t, "distros.tsv", bytes, columns);
-    while (table_next(&t, &row, NULL) == 1) {
-        bool own = str_is(row.field[DISTRO_ID], m->host.distro_id);
-        if (own || (!found && str_list_has(str_from(m->host.distro_like), row.field[DISTRO_ID]))) {
-            *ret_row = row;
-            found = true;
-        }
-        if (own)
-            return true;
-    }
-    return found;
-}
-
-static void remedy_install(const struct doctor_case *c, int column, const char *otherwise,
-                           struct buf *out)
-{
-    const char *leave = plan_container_leave(c->machine);
-    struct table_row row;
-    if (leave)
-        buf_add_text(out, leave);
-    else if (remedy_find_distro(c->machine, &row))
-        buf_addf(out, "%.*s %.*s", STR_ARG(row.field[DISTRO_INSTALL]), STR_ARG(row.field[column]));
-    else
-        buf_add_text(out, otherwise);
-}
-
 void doctor_kernel_argument(const struct doctor_case *c, const char *argument, bool away,
                             struct buf *ret)
 {
-    static const char mark[] = "ARG";
-    struct table_row row;
-    if (!remedy_find_distro(c->machine, &row)) {
+    if (plan_way_to_boot(c->machine, argument, away, ret))
+        buf_add_text(ret, "  # then restart");
+    else
         buf_addf(ret, "%s %s %s the kernel command line and restart", away ? "take" : "add",
                  argument, away ? "off" : "to");
-        return;
-    }
-    struct str text = row.field[away ? DISTRO_AWAY : DISTRO_ARGUMENT];
-    const char *at = text.n ? memmem(text.p, text.n, mark, sizeof(mark) - 1) : NULL;
-    size_t before = at ? (size_t)(at - text.p) : text.n;
-    buf_addf(ret, "%.*s%s", (int)before, text.p, at ? argument : "");
-    if (at)
-        buf_addf(ret, "%.*s", (int)(text.n - before - (sizeof(mark) - 1)), at + sizeof(mark) - 1);
-    buf_add_text(ret, "  # then restart");
 }
 
 /* Is this user in the group by the system's files, so that only the login is older than that? */
@@ -160,13 +104,15 @@ static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct p
 static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_choice *choice,
                                  struct buf *out)
 {
-    remedy_install(c, DISTRO_VULKAN, "install Mesa's Vulkan drivers", out);
+    if (!plan_way_to_install(c->machine, PLAN_VULKAN_DRIVER, out))
+        buf_add_text(out, "install Mesa's Vulkan drivers");
 }
 
 static void remedy_vulkan_loader(const struct doctor_case *c, const struct plan_choice *choice,
                                  struct buf *out)
 {
-    remedy_install(c, DISTRO_LOADER, "install the Vulkan loader (libvulkan.so.1)", out);
+    if (!plan_way_to_install(c->machine, PLAN_VULKAN_LOADER, out))
+        buf_add_text(out, "install the Vulkan loader (libvulkan.so.1)");
 }
 
 static void remedy_verify(const struct doctor_case *c, const struct plan_choice *choice,
