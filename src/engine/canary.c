@@ -78,6 +78,13 @@ char *canary_place(const char *data_dir)
                : path;
 }
 
+bool canary_is(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    char *CLEAN_FREE own = canary_place("");
+    return name && own && strcmp(name, strrchr(own, '/')) == 0;
+}
+
 int engine_canary_path(const char *data_dir, char **ret_path, struct gfxb_error *err)
 {
     char *path = canary_place(data_dir);

@@ -20,6 +20,9 @@ int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_
 char *canary_place(const char *data_dir);
 size_t canary_size(void);
 
+/* Is this path its file's, by the name? */
+bool canary_is(const char *path);
+
 /* Where two texts begin to differ, for a sentence: "at byte 12: '...' instead of '...'". */
 void canary_difference(struct str got, struct str wanted, char *ret_text, size_t size);
 

@@ -160,8 +160,8 @@ const char *running_reason(enum plan_backend backend)
     case PLAN_VULKAN:
         return "at its first start a graphics driver compiles its shaders, which can take 20 s";
     case PLAN_VULKAN_SOFTWARE:
-        return "at its first start lavapipe compiles its shaders on the CPU, which takes most of a "
-               "minute, and more on a busy computer";
+        return "at its first start lavapipe compiles its shaders on the CPU, which takes a "
+               "quarter of a minute, and more on a busy computer or with a large model";
     case PLAN_ROCM:
         return "at its first start ROCm reads and prepares its GPU code";
     default:

@@ -10,8 +10,8 @@
 #define PROVE_SHARE          0.5 /* of the canary's weights: all its layers are on the GPU */
 
 /* ms. ROCm reads a gigabyte of code objects at its first start; a graphics driver compiles shaders,
- * and lavapipe does that with LLVM: 15 s on two idle cores, 200 s when six other processes want
- * them (measured). */
+ * and lavapipe does that with LLVM: 12 s on two idle cores, many times that when other processes
+ * want them. */
 static const struct engine_deadlines prove_deadlines[PLAN_BACKENDS] = {
     [PLAN_ROCM] = {.list = 30000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},
     [PLAN_VULKAN] = {.list = 20000, .ready = 90000, .first = 60000, .gap = 20000, .whole = 90000},

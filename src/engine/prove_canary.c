@@ -10,9 +10,6 @@
 /* Of the token that was chosen. A backend that computes right gives far more: the model is trained
  * until its answers are certain. One that comes out right by luck does not. */
 #define PROVE_PROBABILITY 0.5
-/* Bytes. A prompt of up to 8 tokens has GPU kernels of its own for each length, which lavapipe
- * needs 90 s of processor time to compile (measured; 70 s is all the others together). */
-#define PROVE_SHORT       24
 #define PROVE_FLOOR_SHARE 0.02
 
 double engine_floor(double cpu_tokens_per_second)
@@ -111,21 +108,15 @@ int prove_canary(struct prove *p, struct gfxb_error *err)
     struct canary_proof wanted[CANARY_PROOFS_MAX];
     struct gfxb_error why = {.code = 0};
     double least = 1.0;
-    size_t n = 0, asked = 0;
+    size_t n = 0;
     int code = canary_proofs(wanted, &n, &why);
-    for (size_t i = 0; i < n && code == 0; i++) {
-        if (p->spec.backend == PLAN_VULKAN_SOFTWARE && wanted[i].prompt.n < PROVE_SHORT)
-            continue;
-        asked++;
+    for (size_t i = 0; i < n && code == 0; i++)
         code = prove_ask(p, &wanted[i], &least, &why);
-    }
     /* Slow may be other work on this computer: a failure is stored, so look more than once. */
     for (int i = 0; i < PROVE_SPEED_TRIES && code == 0 && prove_has_floor(p) &&
                     p->proof.tokens_per_second < p->trial->floor;
          i++)
         code = prove_ask(p, &wanted[0], &least, &why);
-    if (code == 0 && asked == 0)
-        code = error_set(&why, GFXB_E_TABLE, "data/canary.tsv has no prompt for this backend");
     if (code < 0) {
         prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
         return error_set(err, why.code, "%s", why.text);
@@ -135,7 +126,7 @@ int prove_canary(struct prove *p, struct gfxb_error *err)
     prove_set_rung(p, PLAN_E4, TRI_YES,
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
                    "weights on %s",
-                   asked, least, p->places.gpu_mib > 0.0 ? p->places.gpu_mib : p->places.cpu_mib,
+                   n, least, p->places.gpu_mib > 0.0 ? p->places.gpu_mib : p->places.cpu_mib,
                    places);
     return prove_speed(p, err);
 }

@@ -456,6 +456,34 @@ static void a_launch_is_exact(void **state)
     launch_done(&launch);
 }
 
+/* So that a software Vulkan driver compiles the canary's kernels for one number of tokens only. */
+static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
+{
+    (void)state;
+    char *canary = canary_place("/data");
+    struct {
+        const char *model;
+        enum plan_backend backend;
+        bool by_token;
+    } c[] = {{canary, PLAN_VULKAN_SOFTWARE, true},
+             {canary, PLAN_VULKAN, false},
+             {canary, PLAN_CPU, false},
+             {"/data/canary/x.gguf", PLAN_VULKAN_SOFTWARE, false}};
+    struct package package = test_package();
+    struct launch_serving serving = {"/run/e.sock", "k"};
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct engine_spec spec = test_spec(&package);
+        struct launch launch;
+        spec.model = c[i].model;
+        spec.backend = c[i].backend;
+        assert_int_equal(launch_new(&spec, "/scratch", &serving, &launch, NULL), 0);
+        assert_int_equal(words_have_pair(&launch.argv, "--ubatch-size", "1"), c[i].by_token);
+        assert_int_equal(words_have(&launch.argv, "--ubatch-size"), c[i].by_token);
+        launch_done(&launch);
+    }
+    free(canary);
+}
+
 static void nothing_of_our_environment_reaches_an_engine(void **state)
 {
     (void)state;
@@ -1045,6 +1073,7 @@ int main(void)
         cmocka_unit_test(a_stream_reads_the_same_in_any_pieces),
         cmocka_unit_test(a_line_without_end_is_refused),
         cmocka_unit_test(a_launch_is_exact),
+        cmocka_unit_test(only_the_canary_on_software_vulkan_goes_token_by_token),
         cmocka_unit_test(nothing_of_our_environment_reaches_an_engine),
         cmocka_unit_test(the_cpu_gets_no_device),
         cmocka_unit_test(tables_cannot_take_over_an_engine),
