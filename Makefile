@@ -33,9 +33,11 @@ check-heavy: check
 	@tools/install-deps heavy
 	@tools/run-tests $(BUILD)/check --suite heavy
 
-bench: build
-	@tools/install-deps check heavy
-	@bench/run $(BUILD)/run/src/cli/gfxbridge
+bench:
+	@tools/install-deps build check heavy
+	@mkdir -p $(BUILD)
+	$(call compile,$(BUILD)/bench,-Dbuildtype=release)
+	@bench/run $(BUILD)/bench/src/cli/gfxbridge
 
 soak: build
 	@tools/install-deps check

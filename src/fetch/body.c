@@ -16,10 +16,10 @@ static void *body_context(const struct job *job)
 
 int body_begin(struct job *job)
 {
-    digest_free(job->digest);
-    job->digest = NULL;
+    hasher_free(job->hasher);
+    job->hasher = NULL;
     job->at = 0;
-    return digest_new(&job->digest, job->err);
+    return hasher_new(&job->hasher, job->err);
 }
 
 enum verdict body_restart(struct job *job)
@@ -47,7 +47,7 @@ enum verdict body_restart(struct job *job)
 static enum verdict body_deliver(struct job *job, const char *bytes, size_t n)
 {
     const struct fetch_sink *sink = job->request->sink;
-    digest_add(job->digest, bytes, n);
+    hasher_add(job->hasher, bytes, n);
     job->at += n;
     if (sink && sink->write(sink->context, bytes, n, job->err) < 0)
         return VERDICT_FINAL;
@@ -221,7 +221,7 @@ enum verdict body_check(struct job *job)
                   "%s has %" PRIu64 " bytes where %" PRIu64
                   " were expected: it is not the file that is known here",
                   job->what, job->at, request->size);
-    } else if (digest_end(job->digest, hex, job->err) < 0) {
+    } else if (hasher_end(job->hasher, hex, job->err) < 0) {
         return VERDICT_FINAL;
     } else if (request->sha256 && strcmp(hex, request->sha256) != 0) {
         error_set(job->err, GFXB_E_DIGEST_MISMATCH,

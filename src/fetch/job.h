@@ -8,6 +8,7 @@
 
 #include "fetch/address.h"
 #include "fetch/fetch.h"
+#include "fetch/hasher.h"
 #include "fetch/headers.h"
 #include "fetch/part.h"
 
@@ -32,7 +33,7 @@ struct job {
     bool is_mirrored;
     struct part part;
     struct part_origin origin; /* what is known about the file; kept beside the part */
-    struct digest *digest;
+    struct hasher *hasher;
     uint64_t at;  /* bytes given to the digest and the sink */
     bool resumed; /* a piece was continued: a wrong digest may be the piece's fault */
     int expired;  /* signed links that had expired when we followed them */

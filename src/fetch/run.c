@@ -68,7 +68,7 @@ static void run_done(struct job *job)
     part_done(&job->part);
     part_origin_done(&job->origin);
     address_done(&job->here);
-    digest_free(job->digest);
+    hasher_free(job->hasher);
     curl_easy_cleanup(job->curl);
     free(job->url);
     free(job->what);
