@@ -80,8 +80,8 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
     struct buf CLEAN_BUF line = BUF_INIT(4000);
     buf_addf(&line, "%s %-8s %s%-9s" TEXT_END TEXT_HANG, chosen ? "->" : "  ",
              plan_backend_name(c->backend), plan_state_style(c->state), plan_state_name(c->state));
-    if (c->gpu_pci[0] && c->gpu_pci[0][0])
-        buf_addf(&line, " %s", c->gpu_pci[0]);
+    for (char *const *pci = c->gpu_pci; *pci && **pci; pci++)
+        buf_addf(&line, "%s%s", pci == c->gpu_pci ? " " : "+", *pci);
     if (c->gfx)
         buf_addf(&line, " %s", c->gfx);
     if (c->package)
@@ -104,21 +104,33 @@ static void plan_headline(const struct plan *plan)
     }
     const struct plan_choice *c = &plan->choice[plan->chosen];
     struct str name = c->gpu && c->gpu->card ? c->gpu->card->name : STR_NONE;
-    text_print(stdout, TEXT_STRONG "%s%s%.*s%s%s%s" TEXT_END "%s\n", plan_backend_name(c->backend),
-               name.n ? " on " : "", STR_ARG(name), c->gfx ? " (" : "", c->gfx ? c->gfx : "",
-               c->gfx ? ")" : "",
+    char several[32] = "";
+    size_t n = 0;
+    while (c->gpu_pci[n])
+        n++;
+    if (n > 1)
+        snprintf(several, sizeof(several), "%zux ", n);
+    text_print(stdout, TEXT_STRONG "%s%s%s%.*s%s%s%s" TEXT_END "%s\n",
+               plan_backend_name(c->backend), name.n || n > 1 ? " on " : "", several, STR_ARG(name),
+               c->gfx ? " (" : "", c->gfx ? c->gfx : "", c->gfx ? ")" : "",
                c->state == PLAN_PROVEN ? ", proven on this computer"
                : c->installed          ? ", installed; its first use proves it"
                                        : ", to be installed and proven by its first use");
 }
 
-/* Is this the first choice of its backend on its GPU? The others differ in the package alone. */
+static bool plan_same_gpus(const struct plan_choice *a, const struct plan_choice *b)
+{
+    bool set_a = a->gpu_pci[0] && a->gpu_pci[1], set_b = b->gpu_pci[0] && b->gpu_pci[1];
+    return a->gpu == b->gpu && set_a == set_b;
+}
+
+/* Is this the first choice of its backend on its GPUs? The others differ in the package alone. */
 static bool plan_is_first(const struct plan *plan, size_t i)
 {
     const struct plan_choice *c = &plan->choice[i];
     for (size_t k = 0; k < i; k++) {
         const struct plan_choice *o = &plan->choice[k];
-        if (o->backend == c->backend && (o->gpu == c->gpu || c->state == PLAN_REJECTED))
+        if (o->backend == c->backend && (plan_same_gpus(o, c) || c->state == PLAN_REJECTED))
             return false;
     }
     return true;

@@ -1,3 +1,4 @@
+#include "engine/canary.h"
 #include "engine/ending.h"
 #include "engine/http.h"
 #include "engine/launch.h"
@@ -58,6 +59,7 @@ static int engine_remember(struct engine *engine, const struct engine_spec *spec
         n++;
     const char *device = launch_device(spec);
     engine->backend = spec->backend;
+    engine->is_canary = canary_is(spec->model);
     engine->package_dir = realpath(spec->package->dir, NULL);
     engine->device = device ? strdup(device) : NULL;
     engine->keep_log = spec->keep_log ? strdup(spec->keep_log) : NULL;

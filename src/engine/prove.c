@@ -225,7 +225,7 @@ static int prove_find_card(struct prove *p, const struct engine_devices *devices
     return error_set(err, first.code, "%s", first.text);
 }
 
-/* Several cards are wanted: each is proven to start alone, then all of them together. */
+/* Several cards are wanted: each is started and answers alone, then all of them together. */
 static int prove_find_set(struct prove *p, const struct engine_devices *devices, size_t n,
                           char *set, size_t size, struct gfxb_error *err)
 {
@@ -237,10 +237,16 @@ static int prove_find_set(struct prove *p, const struct engine_devices *devices,
         p->spec.gpu_pci = NULL; /* alone, it cannot be on all of them */
         int code = prove_start(p, devices->item[i].name, &why);
         p->spec.gpu_pci = wanted;
-        bool member = code == 0 && prove_card(p, wanted, n) >= 0;
+        int card = code == 0 ? prove_card(p, wanted, n) : -1;
+        bool member = card >= 0;
+        if (member)
+            code = prove_member(p, &why);
         prove_end_engine(p);
         if (code == -GFXB_E_INTERRUPTED)
             return error_set(err, why.code, "%s", why.text);
+        if (member && code < 0)
+            return error_set(err, why.code, "the GPU at %s fails alone already: %s", wanted[card],
+                             why.text);
         if (member)
             buf_addf(&names, "%s%s", found++ ? "," : "", devices->item[i].name);
     }

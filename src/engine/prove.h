@@ -20,4 +20,7 @@ void prove_set_rung(struct prove *p, enum plan_rung rung, enum tri ok, const cha
 /* Ask the canary: answers to the byte, probabilities, speed (rungs E4 and E5). 0, or -code. */
 int prove_canary(struct prove *p, struct gfxb_error *err);
 
+/* The canary's answers alone, of a GPU that is to be one of several. */
+int prove_member(struct prove *p, struct gfxb_error *err);
+
 #endif

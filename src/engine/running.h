@@ -20,6 +20,7 @@ struct engine {
     char *keep_log;    /* NULL none */
     char *package_dir; /* without symbolic links */
     enum plan_backend backend;
+    bool is_canary;
     char **gpu_pci;              /* owned, NULL-terminated: where the weights must be; NULL any */
     struct engine_places places; /* as the log told before it was cut; n 0 before */
 };

@@ -269,11 +269,42 @@ bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
     return true;
 }
 
+/* What is true of several GPUs is said once. */
+static void say_once(struct buf *words, size_t before)
+{
+    const size_t comma = 2;
+    if (before == 0 || words->n <= before + comma)
+        return;
+    struct str said = {words->p, before};
+    if (str_has(said, (struct str){words->p + before + comma, words->n - before - comma})) {
+        words->p[before] = '\0';
+        words->n = before;
+    }
+}
+
+/* What each GPU of a set has of its own is looked at for each. */
+static bool check_each(struct draft *d, struct draft_choice *dc, plan_check *check)
+{
+    const struct plan_set *set = dc->candidate.set;
+    const struct machine_gpu *first = dc->candidate.gpu;
+    bool own = check == plan_check_driver || check == plan_check_kfd || check == plan_check_render;
+    bool good = check(d, dc);
+    for (size_t i = 1; good && own && set && i < set->n; i++) {
+        size_t known = dc->known.n, unknown = dc->unknown.n;
+        dc->candidate.gpu = set->gpu[i];
+        good = check(d, dc);
+        say_once(&dc->known, known);
+        say_once(&dc->unknown, unknown);
+    }
+    dc->candidate.gpu = first;
+    return good;
+}
+
 bool plan_check_all(struct draft *d, struct draft_choice *dc, plan_check *const *checks, size_t n)
 {
     bool reads_host = d->wish->os == GFX_LINUX;
     for (size_t i = 0; i < n; i++) {
-        if ((reads_host || checks[i] == plan_quirk_check) && !checks[i](d, dc))
+        if ((reads_host || checks[i] == plan_quirk_check) && !check_each(d, dc, checks[i]))
             return false;
     }
     if (!reads_host) {

@@ -54,6 +54,7 @@ void plan_draft_init(struct draft *d, const struct machine *m, const struct gfx_
     }
     d->n_gpus = m->n_gpus;
     plan_device_sort(m, plan_room_need(wish), d->gpu);
+    plan_set_choose(m, wish, d->gpu, d->n_gpus, &d->set);
 }
 
 void plan_draft_done(struct draft *d)
@@ -129,6 +130,20 @@ static size_t draft_gpu_place(const struct draft *d, const struct machine_gpu *g
     return i;
 }
 
+/* "" where it is unknown. */
+static char *draft_address(struct draft *d, const struct machine_gpu *gpu)
+{
+    char *copy = strdup(gpu->pci);
+    d->failed = d->failed || !copy;
+    return copy;
+}
+
+static void draft_fill_set(struct draft *d, struct plan_choice *choice, const struct plan_set *set)
+{
+    for (size_t i = 0; i < set->n; i++)
+        list_add(d, &choice->gpu_pci, draft_address(d, set->gpu[i]));
+}
+
 static void draft_fill(struct draft *d, struct draft_choice *dc, const struct candidate *c)
 {
     struct plan_choice *choice = &dc->choice;
@@ -149,14 +164,16 @@ static void draft_fill(struct draft *d, struct draft_choice *dc, const struct ca
     choice->code = GFXB_E_OK;
     choice->need_bytes = d->wish->need_bytes;
     choice->have_bytes = plan_room_have(d->m, c);
-    choice->gpu_pci = calloc(2, sizeof(char *));
+    choice->gpu_pci = calloc(1, sizeof(char *));
     choice->env = calloc(1, sizeof(char *));
     choice->args = calloc(1, sizeof(char *));
     choice->warning = calloc(1, sizeof(char *));
     if (!choice->gpu_pci || !choice->env || !choice->args || !choice->warning)
         d->failed = true;
-    else if (c->gpu && !(choice->gpu_pci[0] = strdup(c->gpu->pci)))
-        d->failed = true;
+    else if (c->set)
+        draft_fill_set(d, choice, c->set);
+    else if (c->gpu)
+        list_add(d, &choice->gpu_pci, draft_address(d, c->gpu));
 }
 
 struct draft_choice *plan_draft_add(struct draft *d, const struct candidate *c)

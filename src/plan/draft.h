@@ -8,11 +8,13 @@
 #define PLAN_DRAFT_H
 
 #include "plan/plan.h"
+#include "plan/set.h"
 
 /* One combination to be judged. All lent. */
 struct candidate {
     enum plan_backend backend;
     const struct machine_gpu *gpu;          /* NULL: none (CPU, software) */
+    const struct plan_set *set;             /* gpu is the first of these; NULL: it is alone */
     const struct gfx_package *row;          /* NULL: the table does not know it, or there is none */
     const struct plan_installed *installed; /* NULL: to be installed first */
     const char *icd;                        /* Vulkan: name of the driver to use; NULL any */
@@ -40,6 +42,7 @@ struct draft {
     const struct plan_wish *wish;
     const struct machine_gpu **gpu; /* best first */
     size_t n_gpus;
+    struct plan_set set; /* n is 0: every choice is one GPU */
     struct draft_choice **item;
     size_t n, capacity;
     struct {

@@ -17,15 +17,19 @@ static void field_add(struct buf *b, struct str text)
     }
 }
 
-static void add_device(struct buf *b, const struct draft *d, const struct machine_gpu *gpu)
+static void add_device(struct buf *b, const struct draft *d, const struct candidate *c)
 {
-    struct buf CLEAN_BUF id = BUF_INIT(200);
+    const struct machine_gpu *gpu = c->gpu;
+    struct buf CLEAN_BUF addresses = BUF_INIT(400), id = BUF_INIT(200);
     if (!gpu) {
         field_add(b, STR_NONE);
         field_add(b, str_from(d->m->host.cpu));
         return;
     }
-    field_add(b, str_from(gpu->pci));
+    buf_add_text(&addresses, gpu->pci);
+    for (size_t i = 1; c->set && i < c->set->n; i++)
+        buf_addf(&addresses, "+%s", c->set->gpu[i]->pci);
+    field_add(b, buf_view(&addresses));
     if (gpu->device >= 0)
         buf_addf(&id, "%04x:%04x", (unsigned)gpu->vendor, (unsigned)gpu->device);
     if (gpu->device >= 0 && gpu->revision >= 0)
@@ -98,7 +102,7 @@ void plan_fingerprint_write(struct draft *d, struct draft_choice *dc)
     const struct candidate *c = &dc->candidate;
     struct buf b = BUF_INIT(FINGERPRINT_MAX);
     field_add(&b, str_from(plan_backend_name(c->backend)));
-    add_device(&b, d, c->gpu);
+    add_device(&b, d, c);
     field_add(&b, str_from(dc->choice.gfx));
     field_add(&b, str_from(d->m->host.kernel));
     add_driver(&b, d, c->gpu);

@@ -86,6 +86,7 @@ static void count_compute(const struct fit_model *m, const struct fit_use *use, 
     uint64_t carried = batch * m->width * NUMBER * HOST_COPIES + masks;
     /* What comes from layers on the CPU has to be brought. */
     need->gpu.compute = !on_gpu ? 0 : whole ? all : all + batch * m->width * NUMBER;
+    need->gpu.compute *= use->gpus ? use->gpus : 1;
     need->host.compute = !on_gpu ? all : whole || carried > all ? carried : all;
 }
 

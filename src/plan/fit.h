@@ -43,6 +43,7 @@ struct fit_use {
     uint32_t context; /* [as much as is usual and fits] tokens, of all slots together */
     uint32_t slots;   /* [1] */
     uint32_t batch;   /* [512] tokens computed at once: -ub */
+    uint32_t gpus;    /* [1] that share the layers: each has buffers of its own to compute with */
     /* Bytes of the largest tensor that the device takes; what is larger stays on the CPU. [no
      * limit] */
     uint64_t tensor_most;

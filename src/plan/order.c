@@ -24,13 +24,16 @@ static bool is_radv(const struct draft_choice *dc)
     return dc->candidate.icd && strcmp(dc->candidate.icd, "radeon") == 0;
 }
 
-/* The CPU is the last resort, behind every GPU's choices; a GPU that holds the whole model comes
- * before one that does not; a GPU's own choices stay together. */
+/* The CPU is the last resort, behind every GPU's choices; GPUs that hold the whole model come
+ * before those that do not, and several before one where none holds it; a GPU's own choices stay
+ * together. */
 static int by_place(const struct draft_choice *a, const struct draft_choice *b)
 {
     int by = by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU);
     if (by == 0)
         by = by_yes(!a->partial, !b->partial);
+    if (by == 0)
+        by = by_yes(a->candidate.set != NULL, b->candidate.set != NULL);
     if (by == 0)
         by = by_size(a->gpu_place, b->gpu_place);
     return by ? by : by_size(a->choice.backend, b->choice.backend);

@@ -63,13 +63,15 @@ static void tell_card(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX], partitions[80] = "";
+    struct buf CLEAN_BUF others = BUF_INIT(400);
     plan_device_name(gpu, name);
     if (gpu->partitions > 1)
         snprintf(partitions, sizeof(partitions),
                  "; it is split into %u partitions, the first is used", gpu->partitions);
-    plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s by its %s%s", name,
-                    STR_ARG(gpu->target->gfx), gpu->kfd_version ? "KFD node" : "PCI id",
-                    partitions);
+    plan_set_words(dc->candidate.set, &others);
+    plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s by its %s%s%s", name,
+                    STR_ARG(gpu->target->gfx), gpu->kfd_version ? "KFD node" : "PCI id", partitions,
+                    buf_text(&others));
 }
 
 static bool reject_unknown_card(struct draft *d, struct draft_choice *dc)
@@ -228,16 +230,38 @@ static bool check_code(struct draft *d, struct draft_choice *dc)
     return true;
 }
 
-/* Only the chosen GPU may be visible to HIP: another one without code in the package ends the
+/* "0,2": what the chosen GPUs are to ROCm. False: not known of one. */
+static bool rocr_numbers(const struct draft *d, const struct draft_choice *dc, struct buf *ret,
+                         bool *ret_guessed)
+{
+    const struct machine_gpu *const *gpu = &dc->candidate.gpu;
+    size_t n = 1;
+    if (dc->candidate.set) {
+        gpu = dc->candidate.set->gpu;
+        n = dc->candidate.set->n;
+    }
+    *ret_guessed = false;
+    for (size_t i = 0; i < n; i++) {
+        bool guessed;
+        int number = plan_device_rocr_number(d->m, gpu[i], &guessed);
+        if (number < 0)
+            return false;
+        buf_addf(ret, "%s%d", i ? "," : "", number);
+        *ret_guessed = *ret_guessed || guessed;
+    }
+    return true;
+}
+
+/* Only the chosen GPUs may be visible to HIP: another one without code in the package ends the
  * process, and orders differ everywhere but here. */
 static bool show_gpu(struct draft *d, struct draft_choice *dc)
 {
-    const struct machine_gpu *gpu = dc->candidate.gpu;
-    size_t others = plan_device_count_hip(d->m) - (gpu->target->kfd != 0);
+    struct buf CLEAN_BUF numbers = BUF_INIT(200);
+    size_t chosen = dc->candidate.set ? dc->candidate.set->n : 1;
+    size_t others = plan_device_count_hip(d->m) - chosen;
     bool guessed;
-    int number = plan_device_rocr_number(d->m, gpu, &guessed);
-    if (number >= 0 && (!guessed || others > 0)) {
-        plan_draft_env(d, dc, "ROCR_VISIBLE_DEVICES=%d", number);
+    if (rocr_numbers(d, dc, &numbers, &guessed) && (!guessed || others > 0)) {
+        plan_draft_env(d, dc, "ROCR_VISIBLE_DEVICES=%s", buf_text(&numbers));
         if (others > 0)
             buf_addf(&dc->known, "%shidden from ROCm: %zu other GPU%s", dc->known.n ? ", " : "",
                      others, others > 1 ? "s" : "");
@@ -376,6 +400,11 @@ static void draft_gpu(struct draft *d, struct candidate *list, size_t n,
     for (size_t i = 0; i < n && serving > 0; i++) {
         if (best || candidate_serves(d, &list[i]))
             judge(d, &list[i]);
+        if (best && d->set.n && list[i].via != GFX_VIA_OVERRIDE && candidate_serves(d, &list[i])) {
+            struct candidate c = list[i];
+            c.set = &d->set;
+            judge(d, &c);
+        }
     }
 }
 

@@ -35,6 +35,8 @@ static uint64_t host_memory(const struct machine *m, bool now)
 
 static uint64_t gpu_memory(const struct machine *m, const struct candidate *c, bool now)
 {
+    if (c->set)
+        return plan_set_memory(m, c->set, now);
     uint64_t all = machine_gpu_memory(m, c->gpu);
     uint64_t have = now ? machine_gpu_memory_free(m, c->gpu) : all;
     bool radv = c->icd && strcmp(c->icd, "radeon") == 0;
@@ -191,6 +193,7 @@ static bool choose_fit(struct draft *d, struct draft_choice *dc, struct fit_choi
     struct fit_use use = d->wish->use;
     struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
     struct fit_choice alone;
+    use.gpus = dc->candidate.set ? (uint32_t)dc->candidate.set->n : 1;
     if (dc->candidate.backend == PLAN_VULKAN_SOFTWARE)
         use.tensor_most = SOFTWARE_TENSOR_MOST;
     bool fits = fit_choose(d->wish->model, &use, &now, ret_fit);
@@ -276,13 +279,26 @@ uint64_t plan_room_need(const struct plan_wish *wish)
     return least ? least + fit_margin(least) : 0;
 }
 
+/* Of this GPU and all like it. */
+static uint64_t memory_with_equals(const struct machine *m, const struct machine_gpu *gpu)
+{
+    const struct machine_gpu **all = calloc(m->n_gpus, sizeof(struct machine_gpu *));
+    struct plan_set set = {.n = 0};
+    for (size_t i = 0; all && i < m->n_gpus; i++)
+        all[i] = &m->gpu[i];
+    if (all)
+        plan_set_like(m, all, m->n_gpus, gpu, &set);
+    free(all);
+    return set.n > 1 ? plan_set_memory(m, &set, false) : machine_gpu_memory(m, gpu);
+}
+
 uint64_t plan_memory_most(const struct machine *m)
 {
     const uint64_t host = host_memory(m, false);
     uint64_t most = fit_usable(host);
     for (size_t i = 0; host && i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
-        uint64_t have = machine_gpu_memory(m, gpu);
+        uint64_t have = memory_with_equals(m, gpu);
         uint64_t with = plan_device_shares(gpu)
                             ? have ? fit_usable(sum_of(host, gpu->vram_bytes)) : 0
                             : sum_of(fit_usable(host), fit_usable(have));

@@ -158,10 +158,11 @@ static void settle_partial(struct draft *d, struct draft_choice *dc)
                           reason);
         return;
     }
-    plan_draft_reason(d, dc,
-                      "%s %zu of the model's %zu layers fit on the GPU, the others compute on the "
-                      "CPU.",
-                      reason, dc->choice.gpu_layers, dc->choice.layers + 1);
+    plan_draft_reason(
+        d, dc,
+        "%s %zu of the model's %zu layers fit on the GPU%s, the others compute on the "
+        "CPU.",
+        reason, dc->choice.gpu_layers, dc->choice.layers + 1, dc->candidate.set ? "s" : "");
 }
 
 void plan_settle_choice(struct draft *d, struct draft_choice *dc)

@@ -169,9 +169,12 @@ static void tell_card(struct draft *d, struct draft_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX];
+    struct buf CLEAN_BUF others = BUF_INIT(400);
     plan_device_name(gpu, name);
+    plan_set_words(dc->candidate.set, &others);
     if (gpu->target)
-        plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s", name, STR_ARG(gpu->target->gfx));
+        plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s%s", name, STR_ARG(gpu->target->gfx),
+                        buf_text(&others));
     else
         plan_draft_tell(d, dc, PLAN_E0,
                         gpu->card || !plan_device_is_amd(gpu) ? TRI_YES : TRI_UNKNOWN, "%s%s", name,
@@ -230,6 +233,10 @@ static void draft_gpu(struct draft *d, const struct candidate *list, size_t n,
             c.gpu = gpu;
             c.icd = icd[k];
             judge(d, &c);
+            if (d->set.n && gpu == d->set.gpu[0]) {
+                c.set = &d->set;
+                judge(d, &c);
+            }
         }
     }
 }

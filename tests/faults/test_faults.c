@@ -237,6 +237,14 @@ static const struct fault sets[] = {
      .pci = {PCI, OTHER_PCI, NULL},
      .code = GFXB_E_ENGINE_CRASH,
      .tells = "only 1 of 2 GPUs"},
+    {.name = "[38] one of two cards computes wrongly",
+     .backend = PLAN_ROCM,
+     .behaviour = OWN_HIP "say byte\n",
+     .devices = LIST(ROCM0 ROCM1),
+     .log = SET_LOG,
+     .pci = {"0000:00:00.0", "0000:01:00.0", NULL},
+     .code = GFXB_E_CANARY_MISMATCH,
+     .tells = "0000:00:00.0 fails alone already: it computes wrongly"},
 };
 
 static void a_set_is_proven_by_its_members(void **state)
@@ -267,6 +275,67 @@ static void a_set_is_proven_by_its_members(void **state)
     stage_done(&s);
 }
 
+/* Two cards of 48 GB, and a model that only both together hold. */
+#define PAIR_LOG  LOAD USING("%D", "0000:%N3:00.0") WEIGHTS("%D", "0.75") OFFLOADED LOADED
+#define PAIR_NEED (UINT64_C(70) << 30)
+
+static struct world pair_of_cards(const struct fault *f)
+{
+    struct world w = world_new("w7900-x2", -1, PAIR_NEED);
+    world_install(&w, FIRST_ROCM, PLAN_ROCM, f);
+    world_install(&w, "debian-cpu", PLAN_CPU, NULL);
+    world_prove(&w, PLAN_CPU);
+    return w;
+}
+
+static void a_model_for_two_cards_runs_on_both(void **state)
+{
+    static const struct fault well = {.name = "[38] two cards",
+                                      .backend = PLAN_ROCM,
+                                      .devices = LIST(ROCM0 ROCM1),
+                                      .log = PAIR_LOG};
+    struct world w = pair_of_cards(&well);
+    struct path path;
+    (void)state;
+    for (int again = 0; again < 2; again++) { /* proven first, then by what is stored */
+        walk(&w, &path);
+        check_place(&well, &path, PLAN_ROCM);
+        assert_string_equal(path.running->gpu_pci[0], "0000:03:00.0");
+        assert_string_equal(path.running->gpu_pci[1], "0000:13:00.0");
+        assert_null(path.running->gpu_pci[2]);
+        assert_string_equal(engine_device(path.engine), "ROCm0,ROCm1");
+        path_done(&path);
+    }
+    world_done(&w);
+}
+
+static void a_card_that_fails_alone_is_in_no_set(void **state)
+{
+    static const struct fault second = {.name = "[38] the second card fails",
+                                        .backend = PLAN_ROCM,
+                                        .behaviour = OWN_HIP "start abort\nonly ROCm1\n",
+                                        .devices = LIST(ROCM0 ROCM1),
+                                        .log = PAIR_LOG};
+    struct world w = pair_of_cards(&second);
+    struct path path;
+    (void)state;
+    walk(&w, &path);
+    check_place(&second, &path, PLAN_ROCM);
+    assert_string_equal(path.running->gpu_pci[0], "0000:03:00.0");
+    assert_null(path.running->gpu_pci[1]);
+    const struct plan_choice *set = NULL;
+    for (size_t i = 0; i < path.plan->n_choices && !set; i++) {
+        const struct plan_choice *c = &path.plan->choice[i];
+        set = c->installed && c->gpu_pci[0] && c->gpu_pci[1] ? c : NULL;
+    }
+    assert_non_null(set);
+    assert_string_equal(set->gpu_pci[1], "0000:13:00.0");
+    assert_int_equal(set->code, GFXB_E_ENGINE_CRASH);
+    assert_non_null(strstr(set->reason, "only 1 of 2 GPUs"));
+    path_done(&path);
+    world_done(&w);
+}
+
 #define CASES_MAX 160
 
 int main(void)
@@ -276,6 +345,8 @@ int main(void)
         cmocka_unit_test(every_gpu_path_fails_and_the_cpu_answers),
         cmocka_unit_test(nothing_works_and_one_sentence_says_so),
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
+        cmocka_unit_test(a_model_for_two_cards_runs_on_both),
+        cmocka_unit_test(a_card_that_fails_alone_is_in_no_set),
     };
     struct CMUnitTest tests[CASES_MAX];
     size_t n = 0;

@@ -710,9 +710,15 @@ static struct plan *make_plan(const struct scene *s, const struct machine *m,
     return p;
 }
 
+/* Lent until the next call; a set's addresses with "+" between them. */
 static const char *pci_of(const struct plan_choice *c)
 {
-    return c->gpu_pci[0] ? c->gpu_pci[0] : "-";
+    static char text[400];
+    size_t n = 0;
+    snprintf(text, sizeof(text), "-");
+    for (size_t i = 0; c->gpu_pci[i] && n < sizeof(text); i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "+" : "", c->gpu_pci[i]);
+    return text;
 }
 
 static const char *package_of(const struct plan_choice *c)
