@@ -121,6 +121,8 @@ void plan_free(struct plan *p);
 /* The largest need_bytes that a plan for this computer would not reject for its memory, on any of
  * its GPUs with the computer's memory beside it, or on the CPU; 0 unknown. */
 uint64_t plan_memory_most(const struct machine *m);
+/* The largest that would be on GPUs whole: on one, or on equal ones together. */
+uint64_t plan_memory_gpu(const struct machine *m);
 
 const char *plan_backend_name(enum plan_backend backend); /* "vulkan-software" */
 int plan_backend_from_name(const char *name);             /* -1 unknown */

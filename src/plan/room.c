@@ -292,6 +292,16 @@ static uint64_t memory_with_equals(const struct machine *m, const struct machine
     return set.n > 1 ? plan_set_memory(m, &set, false) : machine_gpu_memory(m, gpu);
 }
 
+uint64_t plan_memory_gpu(const struct machine *m)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        uint64_t have = fit_usable(memory_with_equals(m, &m->gpu[i]));
+        most = have > most ? have : most;
+    }
+    return most;
+}
+
 uint64_t plan_memory_most(const struct machine *m)
 {
     const uint64_t host = host_memory(m, false);

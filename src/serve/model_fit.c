@@ -3,25 +3,13 @@
 
 #include "report/report.h"
 
-/* The most that one GPU here has for a model; 0: none, or unknown. */
-static uint64_t fit_largest_gpu(const struct machine *m)
-{
-    uint64_t largest = 0;
-    for (size_t i = 0; i < m->n_gpus; i++) {
-        uint64_t have = machine_gpu_memory(m, &m->gpu[i]);
-        have = have > fit_margin(have) ? have - fit_margin(have) : 0;
-        largest = have > largest ? have : largest;
-    }
-    return largest;
-}
-
 json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
 {
     const struct model_offer offer = {"", bytes};
     uint64_t all = m ? model_offer_have(m) : 0;
     if (!all || !bytes)
         return json_null();
-    uint64_t gpu = fit_largest_gpu(m), need = model_offer_need(&offer);
+    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(&offer);
     bool fits = need <= all, on_gpu = fits && gpu;
     const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
     return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",
