@@ -301,10 +301,11 @@ static void chat_remember(struct chat *chat, const char *text)
         history(chat->history, &event, H_SAVE, chat->history_file);
 }
 
+/* A Ctrl-C that came too late to stop an answer is one at the prompt, which gives the line up. */
 static int chat_loop(struct chat *chat, struct gfxb_error *err)
 {
     int result = 0;
-    while (result == 0 && !chat->end && !cli_cancelled) {
+    while (result == 0 && !chat->end && (!cli_cancelled || cli_cancelled == SIGINT)) {
         struct buf CLEAN_BUF message = BUF_INIT(CHAT_MESSAGE_MAX);
         if (!chat_read_message(chat, &message))
             break;
