@@ -51,6 +51,13 @@ class Terminal:
                 f"it ended without {pattern!r}:\n{self.seen}"
             assert time.monotonic() < until, f"no {pattern!r} in {seconds} s:\n{self.seen}"
 
+    def wait_raw(self, seconds=30):
+        """Until the program reads keys itself: a prompt is seen a moment before that."""
+        until = time.monotonic() + seconds
+        while termios.tcgetattr(self.leader)[3] & termios.ICANON:
+            assert time.monotonic() < until, f"the terminal does not become raw:\n{self.seen}"
+            self.read(0.01)
+
     def type(self, text):
         os.write(self.leader, text.encode())
 
