@@ -233,7 +233,7 @@ static void query_match(const struct query_search *s, const struct gfx_name *wan
     }
 }
 
-/* Did the search find a row that somebody vouches for? Some rows are placeholders, named after a
+/* Did the search find a row that somebody vouches for? Some rows only name a
  * chip that no product is known to have. */
 static bool query_found(const struct gfx_query *query)
 {

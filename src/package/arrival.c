@@ -1,5 +1,5 @@
 #include "package/arrival.h"
-#include "package/stream.h"
+#include "base/stream.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -54,7 +54,7 @@ void plan_draft_init(struct draft *d, const struct machine *m, const struct gfx_
     }
     d->n_gpus = m->n_gpus;
     plan_device_sort(m, plan_room_need(wish), d->gpu);
-    plan_set_choose(m, wish, d->gpu, d->n_gpus, &d->set);
+    plan_set_choose(m, wish, d->gpu[0], &d->set);
 }
 
 void plan_draft_done(struct draft *d)

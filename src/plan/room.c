@@ -282,13 +282,8 @@ uint64_t plan_room_need(const struct plan_wish *wish)
 /* Of this GPU and all like it. */
 static uint64_t memory_with_equals(const struct machine *m, const struct machine_gpu *gpu)
 {
-    const struct machine_gpu **all = calloc(m->n_gpus, sizeof(struct machine_gpu *));
-    struct plan_set set = {.n = 0};
-    for (size_t i = 0; all && i < m->n_gpus; i++)
-        all[i] = &m->gpu[i];
-    if (all)
-        plan_set_like(m, all, m->n_gpus, gpu, &set);
-    free(all);
+    struct plan_set set;
+    plan_set_like(m, gpu, &set);
     return set.n > 1 ? plan_set_memory(m, &set, false) : machine_gpu_memory(m, gpu);
 }
 

@@ -2,8 +2,6 @@
 
 #include "plan/device.h"
 
-#define SET_LAYERS_USUAL 32 /* of a model of which only the size is known */
-
 static bool is_member(const struct machine *m, const struct machine_gpu *gpu)
 {
     return plan_device_is_amd(gpu) && gpu->device >= 0 && gpu->pci[0] && gpu->partitions <= 1 &&
@@ -17,13 +15,14 @@ static bool is_like(const struct machine *m, const struct machine_gpu *a,
            machine_gpu_memory(m, a) == machine_gpu_memory(m, b);
 }
 
-void plan_set_like(const struct machine *m, const struct machine_gpu *const *gpu, size_t n_gpus,
-                   const struct machine_gpu *first, struct plan_set *ret_set)
+void plan_set_like(const struct machine *m, const struct machine_gpu *first,
+                   struct plan_set *ret_set)
 {
-    struct plan_set set = {.n = 0};
-    for (size_t i = 0; i < n_gpus && set.n < PLAN_SET_MOST; i++) {
-        if (is_member(m, first) && is_member(m, gpu[i]) && is_like(m, first, gpu[i]))
-            set.gpu[set.n++] = gpu[i];
+    struct plan_set set = {.gpu = {first}, .n = is_member(m, first)};
+    for (size_t i = 0; set.n && i < m->n_gpus && set.n < PLAN_SET_MOST; i++) {
+        const struct machine_gpu *gpu = &m->gpu[i];
+        if (gpu != first && is_member(m, gpu) && is_like(m, first, gpu))
+            set.gpu[set.n++] = gpu;
     }
     *ret_set = set;
 }
@@ -50,7 +49,7 @@ static uint64_t piece_of(const struct plan_wish *wish)
         uint64_t weights = wish->model->layer[i].weights;
         most = weights > most ? weights : most;
     }
-    return wish->model ? most : wish->need_bytes / SET_LAYERS_USUAL;
+    return most;
 }
 
 /* With the least context. */
@@ -64,11 +63,11 @@ static bool is_enough(const struct machine *m, const struct plan_wish *wish,
 }
 
 void plan_set_choose(const struct machine *m, const struct plan_wish *wish,
-                     const struct machine_gpu *const *gpu, size_t n_gpus, struct plan_set *ret_set)
+                     const struct machine_gpu *best, struct plan_set *ret_set)
 {
     struct plan_set set = {.n = 0};
-    if (n_gpus > 1 && !wish->gpu && wish->os == GFX_LINUX && (wish->model || wish->need_bytes))
-        plan_set_like(m, gpu, n_gpus, gpu[0], &set);
+    if (!wish->gpu && wish->os == GFX_LINUX && (wish->model || wish->need_bytes))
+        plan_set_like(m, best, &set);
     set.piece = piece_of(wish);
     size_t all = set.n;
     for (set.n = 1; set.n < all && !is_enough(m, wish, &set); set.n++)

@@ -9,15 +9,15 @@
 #define PLAN_SET_MOST 8
 
 struct plan_set {
-    const struct machine_gpu *gpu[PLAN_SET_MOST]; /* best first; lent */
+    const struct machine_gpu *gpu[PLAN_SET_MOST]; /* lent */
     size_t n;
-    uint64_t piece; /* bytes that go to one GPU or another, never in half: a layer */
+    uint64_t piece; /* bytes that go to one GPU or another, never in half: a layer; 0 unknown */
 };
 
-/* This GPU and those that are exactly like it, each with memory of its own that is known and in one
- * piece; n is 0 or 1 where it has no like. gpu: n_gpus of them, in order. */
-void plan_set_like(const struct machine *m, const struct machine_gpu *const *gpu, size_t n_gpus,
-                   const struct machine_gpu *first, struct plan_set *ret_set);
+/* This GPU, and behind it those that are exactly like it, each with memory of its own that is known
+ * and in one piece; n is 0 or 1 where it has no like. */
+void plan_set_like(const struct machine *m, const struct machine_gpu *first,
+                   struct plan_set *ret_set);
 
 /* What they have for a model together, as one GPU would have it: all but one leave free what a
  * driver needs, and a piece. 0 unknown. */
@@ -26,7 +26,7 @@ uint64_t plan_set_memory(const struct machine *m, const struct plan_set *set, bo
 /* As few of the best GPU's equals as hold the model, or all of them where none hold it; n is 0
  * where one GPU is enough, or was asked for, or has no like, or nothing is known of the model. */
 void plan_set_choose(const struct machine *m, const struct plan_wish *wish,
-                     const struct machine_gpu *const *gpu, size_t n_gpus, struct plan_set *ret_set);
+                     const struct machine_gpu *best, struct plan_set *ret_set);
 
 /* "; it shares the model's layers with ...", appended; nothing where set is NULL. */
 void plan_set_words(const struct plan_set *set, struct buf *ret);

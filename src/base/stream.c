@@ -1,4 +1,4 @@
-#include "package/stream.h"
+#include "base/stream.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /*
- * stream.h - bytes from the thread that fetches to the thread that unpacks, through a ring of a few
- * megabytes: whoever is faster waits. Private to package/.
+ * stream.h - bytes from one thread to another, through a ring of a stated size: whoever is faster
+ * waits.
  */
-#ifndef PACKAGE_STREAM_H
-#define PACKAGE_STREAM_H
+#ifndef BASE_STREAM_H
+#define BASE_STREAM_H
 
 #include "base/base.h"
 
