@@ -16,10 +16,8 @@ static void answer_vulkan(struct answer *a, enum gfx_os os)
     if (!a->target) {
         /* Radeon chips from before GCN have no Vulkan driver on any system. */
         a->vulkan_works = false;
-        a->vulkan_reason = "no Vulkan driver exists for chips before GCN";
-        if (a->card && !str_is(a->card->generation, "") &&
-            str_is(a->card->confidence, "unverified"))
-            a->vulkan_reason = "unknown: no source says what this chip is";
+        a->vulkan_reason = gfx_card_is_old(a->card) ? "no Vulkan driver exists for chips before GCN"
+                                                    : "unknown: no source says what this chip is";
         return;
     }
     struct str vulkan = a->target->vulkan;
@@ -39,7 +37,7 @@ static const char *answer_no_gfx(const struct gfx_card *card)
 {
     if (!card)
         return "the id is in no table";
-    if (str_is(card->confidence, "unverified"))
+    if (str_is(gfx_card_confidence(card), "unverified"))
         return "no source says which chip this id is";
     return "the chip is older than GCN and has no LLVM target: ROCm cannot drive it";
 }
@@ -96,7 +94,7 @@ static json_t *answer_family_json(const struct gfx_tables *t, const struct answe
 {
     json_t *family = json_object();
     const struct gfx_target *target = a->target;
-    struct str generation = target ? target->generation : a->card ? a->card->generation : STR_NONE;
+    struct str generation = target ? target->generation : gfx_card_generation(a->card);
     json_t *members = json_array();
     for (size_t i = 0; target && i < t->n_targets; i++) {
         if (str_eq(t->target[i].family, target->family) && t->target[i].covers.n == 0)
@@ -229,9 +227,7 @@ static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const
 void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a,
                  bool verbose)
 {
-    struct str generation = a->target ? a->target->generation
-                            : a->card ? a->card->generation
-                                      : STR_NONE;
+    struct str generation = a->target ? a->target->generation : gfx_card_generation(a->card);
     if (a->target)
         text_print(stdout,
                    "1 Which family?   " TEXT_HANG

@@ -27,7 +27,7 @@ static void complete_pci(const struct complete *c)
         return;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct gfx_card *card = m->gpu[i].card;
-        char *CLEAN_FREE name = card ? str_dup(card->name) : NULL;
+        char *CLEAN_FREE name = card ? str_dup(gfx_card_name(card)) : NULL;
         if (m->gpu[i].pci[0])
             complete_offer(c, str_from(m->gpu[i].pci), name);
     }

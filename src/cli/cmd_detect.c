@@ -20,7 +20,7 @@ static void detect_gpu_text(const struct machine *m, const struct machine_gpu *g
 {
     char vram[32], gtt[32];
     struct buf CLEAN_BUF line = BUF_INIT(4000);
-    struct str name = gpu->card ? gpu->card->name : STR_NONE;
+    struct str name = gfx_card_name(gpu->card);
     struct str gfx = gpu->target ? gpu->target->gfx : STR("-");
     buf_addf(&line, "%-12s " TEXT_STRONG "%-8.*s" TEXT_END " " TEXT_HANG,
              gpu->pci[0] ? gpu->pci : "(no address)", STR_ARG(gfx));

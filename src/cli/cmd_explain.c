@@ -62,8 +62,8 @@ static int explain_query(const struct cli *cli, const char *text, struct explain
         const struct gfx_card *card = query->card[i];
         result = explain_add_card(e, card) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
         if (result == 0)
-            result = explain_add_answer(
-                cli, e, card->gfx.n ? gfx_target_find(cli->tables, card->gfx) : NULL, card, err);
+            result = explain_add_answer(cli, e, gfx_target_find(cli->tables, gfx_card_gfx(card)),
+                                        card, err);
     }
     for (size_t i = 0; i < query->n_targets && result == 0; i++)
         result = explain_add_answer(cli, e, query->target[i], NULL, err);
@@ -101,13 +101,13 @@ static json_t *explain_card_json(const struct gfx_card *card)
     json_object_set_new(object, "revision",
                         card->revision < 0 ? json_null()
                                            : json_sprintf("%02x", (unsigned)card->revision));
-    json_object_set_new(object, "name", report_json_str(card->name));
-    json_object_set_new(object, "asic", report_json_str(card->asic));
-    json_object_set_new(object, "gfx", report_json_str(card->gfx));
-    json_object_set_new(object, "generation", report_json_str(card->generation));
+    json_object_set_new(object, "name", report_json_str(gfx_card_name(card)));
+    json_object_set_new(object, "asic", report_json_str(gfx_card_asic(card)));
+    json_object_set_new(object, "gfx", report_json_str(gfx_card_gfx(card)));
+    json_object_set_new(object, "generation", report_json_str(gfx_card_generation(card)));
     json_object_set_new(object, "kind", report_json_text(machine_kind_name(card->kind)));
-    json_object_set_new(object, "confidence", report_json_str(card->confidence));
-    json_object_set_new(object, "source", report_json_str(card->source));
+    json_object_set_new(object, "confidence", report_json_str(gfx_card_confidence(card)));
+    json_object_set_new(object, "source", report_json_str(gfx_card_source(card)));
     return object;
 }
 
@@ -137,11 +137,11 @@ static void explain_cards_text(const struct explain *e, const struct answer *a)
     for (size_t i = 0; i < e->n_cards; i++) {
         const struct gfx_card *card = e->card[i];
         struct str gfx = a->target ? a->target->gfx : STR_NONE;
-        if (!str_eq(card->gfx, gfx) || str_eq(card->name, last))
+        if (!str_eq(gfx_card_gfx(card), gfx) || str_eq(gfx_card_name(card), last))
             continue;
-        last = card->name;
+        last = gfx_card_name(card);
         if (n++ < SHOWN)
-            buf_addf(&line, "%s%.*s (1002:%04x)", n > 1 ? ", " : "", STR_ARG(card->name),
+            buf_addf(&line, "%s%.*s (1002:%04x)", n > 1 ? ", " : "", STR_ARG(gfx_card_name(card)),
                      card->device);
     }
     if (n > SHOWN)

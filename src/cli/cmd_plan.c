@@ -103,7 +103,7 @@ static void plan_headline(const struct plan *plan)
         return;
     }
     const struct plan_choice *c = &plan->choice[plan->chosen];
-    struct str name = c->gpu && c->gpu->card ? c->gpu->card->name : STR_NONE;
+    struct str name = c->gpu ? gfx_card_name(c->gpu->card) : STR_NONE;
     char several[32] = "";
     size_t n = 0;
     while (c->gpu_pci[n])

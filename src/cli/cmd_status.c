@@ -61,7 +61,7 @@ static void status_gpu(const struct root *root, const struct machine_gpu *gpu)
         buf_addf(&line, ", %.0f W", load.power_watts);
     if (line.n) /* a GPU of a driver that tells nothing has no line */
         text_print(stdout, "%s  " TEXT_HANG "%.*s%s", gpu->pci,
-                   STR_ARG(gpu->card ? gpu->card->name : STR("GPU")), buf_text(&line));
+                   STR_ARG(gpu->card ? gfx_card_name(gpu->card) : STR("GPU")), buf_text(&line));
 }
 
 static int status_gpus(struct cli *cli, struct gfxb_error *err)

@@ -22,7 +22,7 @@ static unsigned table_count_cards(const struct gfx_tables *t, const struct gfx_t
 {
     unsigned n = 0;
     for (size_t i = 0; i < t->n_cards; i++)
-        n += str_eq(t->card[i].gfx, target->gfx) && t->card[i].revision < 0;
+        n += str_eq(gfx_card_gfx(&t->card[i]), target->gfx) && t->card[i].revision < 0;
     return n;
 }
 

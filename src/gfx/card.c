@@ -34,7 +34,7 @@ static int card_read_key(const struct gfx_cursor *at, struct gfx_card *card, str
     if (result < 0)
         return result;
     card->device = (uint16_t)device;
-    card->revision = any ? -1 : (int)revision;
+    card->revision = any ? -1 : (int16_t)revision;
     const struct gfx_card *before = gfx_rows_previous(at->rows);
     bool same = before && before->device == card->device;
     if (!any && !same)
@@ -55,12 +55,12 @@ static int card_check_words(const struct gfx_cursor *at, const struct gfx_card *
 {
     const struct str *field = at->row->field;
     unsigned kind, confidence;
-    if (!before || !str_eq(before->gfx, field[GFX])) {
+    if (!before || !str_eq(at->before->field[GFX], field[GFX])) {
         int result = gfx_field_targets(at, GFX, err);
         if (result < 0)
             return result;
     }
-    if (!before || !str_eq(before->confidence, field[CONFIDENCE])) {
+    if (!before || !str_eq(at->before->field[CONFIDENCE], field[CONFIDENCE])) {
         int result = gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err);
         if (result < 0)
             return result;
@@ -86,14 +86,54 @@ static int card_read(const struct gfx_cursor *at, void *item, struct gfxb_error 
         result = gfx_field_required(at, SOURCE, err);
     if (result < 0)
         return result;
-    card->name = field[NAME];
-    card->asic = field[ASIC];
-    card->gfx = field[GFX];
-    card->generation = field[GENERATION];
-    card->confidence = field[CONFIDENCE];
-    card->source = field[SOURCE];
+    card->text = field[NAME].p;
+    card->text_bytes = (uint32_t)(field[SOURCE].p + field[SOURCE].n - card->text);
     card->line = at->row->line;
     return 0;
+}
+
+static struct str card_field(const struct gfx_card *card, unsigned column)
+{
+    struct str rest = card ? (struct str){card->text, card->text_bytes} : STR_NONE, field = rest;
+    for (unsigned i = NAME; i <= column; i++)
+        str_cut(&rest, '\t', &field);
+    return str_is(field, "-") ? (struct str){field.p, 0} : field;
+}
+
+struct str gfx_card_name(const struct gfx_card *card)
+{
+    return card_field(card, NAME);
+}
+
+struct str gfx_card_asic(const struct gfx_card *card)
+{
+    return card_field(card, ASIC);
+}
+
+struct str gfx_card_gfx(const struct gfx_card *card)
+{
+    return card_field(card, GFX);
+}
+
+struct str gfx_card_generation(const struct gfx_card *card)
+{
+    return card_field(card, GENERATION);
+}
+
+struct str gfx_card_confidence(const struct gfx_card *card)
+{
+    return card_field(card, CONFIDENCE);
+}
+
+struct str gfx_card_source(const struct gfx_card *card)
+{
+    return card_field(card, SOURCE);
+}
+
+bool gfx_card_is_old(const struct gfx_card *card)
+{
+    return gfx_card_generation(card).n && !gfx_card_gfx(card).n &&
+           !str_is(gfx_card_confidence(card), "unverified");
 }
 
 const struct gfx_reader gfx_card_reader = {card_columns, sizeof(struct gfx_card), SIZE_MAX,

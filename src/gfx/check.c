@@ -95,19 +95,19 @@ static int target_check(const struct gfx_tables *t, const struct gfx_target *tar
 static int card_check(const struct gfx_tables *t, const struct gfx_card *card,
                       struct gfxb_error *err)
 {
-    int result = source_check(t, GFX_CARDS, card->line, card->source, err);
+    int result = source_check(t, GFX_CARDS, card->line, gfx_card_source(card), err);
     if (result < 0)
         return result;
-    if (card->gfx.n == 0) {
-        if (card->generation.n || str_is(card->confidence, "unverified"))
+    if (gfx_card_gfx(card).n == 0) {
+        if (gfx_card_generation(card).n || str_is(gfx_card_confidence(card), "unverified"))
             return 0;
         return finding(t, GFX_CARDS, card->line, err,
                        "no gfx, and neither an older generation nor 'unverified' says why");
     }
-    const struct gfx_target *target = gfx_target_find(t, card->gfx);
+    const struct gfx_target *target = gfx_target_find(t, gfx_card_gfx(card));
     if (!target || target_is_generic(target))
         return finding(t, GFX_CARDS, card->line, err, "'%.*s' is not a target in %s",
-                       STR_ARG(card->gfx), t->file[GFX_TARGETS]);
+                       STR_ARG(gfx_card_gfx(card)), t->file[GFX_TARGETS]);
     return 0;
 }
 

@@ -33,18 +33,25 @@ struct gfx_target {
 };
 
 /* data/cards.tsv: a PCI device id (vendor 1002), or one revision of it. */
+/* There are thousands, of which a run asks for a few: what a row says stays in its text. */
 struct gfx_card {
-    uint16_t device;
-    int revision;    /* -1: any */
-    struct str name; /* retail name: for people only, never for decisions */
-    struct str asic;
-    struct str gfx; /* empty: before GCN, or unknown (see confidence) */
-    struct str generation;
-    enum gfx_kind kind;
-    struct str confidence; /* verified, single, inferred, disputed, unverified */
-    struct str source;
+    const char *text; /* lent: the row from its name on */
+    uint32_t text_bytes;
     unsigned line;
+    uint16_t device;
+    int16_t revision;   /* -1: any */
+    enum gfx_kind kind; /* UNKNOWN: the target's kind holds */
 };
+
+/* Fields of the row, lent by the tables; all are empty for NULL. */
+struct str gfx_card_name(const struct gfx_card *card); /* for people, never for decisions */
+struct str gfx_card_asic(const struct gfx_card *card);
+struct str gfx_card_gfx(const struct gfx_card *card); /* empty: before GCN, or unknown */
+struct str gfx_card_generation(const struct gfx_card *card);
+struct str gfx_card_confidence(const struct gfx_card *card); /* verified, single, inferred ... */
+struct str gfx_card_source(const struct gfx_card *card);
+/* Known to be from before GCN: it has no gfx target, and no ROCm and no Vulkan driver. */
+bool gfx_card_is_old(const struct gfx_card *card);
 
 /* data/packages.tsv: one exact engine package or one runtime archive. */
 struct gfx_package {

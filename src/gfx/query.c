@@ -55,7 +55,7 @@ static void query_conclude(const struct query_search *s)
 {
     bool without = false;
     for (size_t i = 0; i < s->query->n_cards; i++) {
-        const struct gfx_target *target = gfx_target_find(s->t, s->query->card[i]->gfx);
+        const struct gfx_target *target = gfx_target_find(s->t, gfx_card_gfx(s->query->card[i]));
         if (target)
             query_add_target(s->query, target);
         else
@@ -69,7 +69,7 @@ static void query_add_cards(const struct query_search *s)
 {
     for (size_t i = 0; i < s->t->n_cards; i++) {
         for (size_t k = 0; k < s->query->n_targets; k++) {
-            if (str_eq(s->t->card[i].gfx, s->query->target[k]->gfx))
+            if (str_eq(gfx_card_gfx(&s->t->card[i]), s->query->target[k]->gfx))
                 s->query->card[s->query->n_cards++] = &s->t->card[i];
         }
     }
@@ -188,12 +188,12 @@ static int query_by_gfx(const struct query_search *s, struct str text, struct gf
 static bool card_is_called(const struct gfx_card *card, const struct gfx_name *wanted)
 {
     struct gfx_name name;
-    if (card->name.n == 0)
+    if (gfx_card_name(card).n == 0)
         return false;
-    gfx_name_normalise(card->name, false, &name);
+    gfx_name_normalise(gfx_card_name(card), false, &name);
     if (gfx_name_equal(&name, wanted))
         return true;
-    struct str rest = card->name;
+    struct str rest = gfx_card_name(card);
     const char *cut;
     while (rest.n && (cut = memmem(rest.p, rest.n, " / ", 3))) {
         gfx_name_normalise((struct str){rest.p, (size_t)(cut - rest.p)}, false, &name);
@@ -209,17 +209,17 @@ static bool card_is_called(const struct gfx_card *card, const struct gfx_name *w
 static bool card_has_words(const struct gfx_card *card, const struct gfx_name *wanted)
 {
     struct gfx_name name;
-    gfx_name_normalise(card->name, false, &name);
+    gfx_name_normalise(gfx_card_name(card), false, &name);
     if (gfx_name_has_words(&name, wanted))
         return true;
-    gfx_name_normalise(card->asic, false, &name);
+    gfx_name_normalise(gfx_card_asic(card), false, &name);
     return gfx_name_has_words(&name, wanted);
 }
 
 static bool card_is_of_series(const struct gfx_card *card, const struct gfx_name *wanted)
 {
     struct gfx_name name;
-    gfx_name_normalise(card->name, false, &name);
+    gfx_name_normalise(gfx_card_name(card), false, &name);
     return gfx_name_is_of_series(&name, wanted);
 }
 
@@ -238,7 +238,7 @@ static void query_match(const struct query_search *s, const struct gfx_name *wan
 static bool query_found(const struct gfx_query *query)
 {
     for (size_t i = 0; i < query->n_cards; i++) {
-        if (!str_is(query->card[i]->confidence, "unverified"))
+        if (!str_is(gfx_card_confidence(query->card[i]), "unverified"))
             return true;
     }
     return false;
@@ -304,10 +304,10 @@ static int name_unknown(const struct gfx_tables *t, struct str text, struct gfxb
     gfx_name_normalise(text, false, &wanted);
     unsigned limit = wanted.n < 8 ? 1 : wanted.n < 14 ? 2 : 3;
     for (size_t i = 0; i < t->n_cards; i++) {
-        gfx_name_normalise(t->card[i].name, false, &name);
+        gfx_name_normalise(gfx_card_name(&t->card[i]), false, &name);
         unsigned distance = gfx_name_distance(&wanted, &name, limit);
         if (distance <= limit)
-            near_add(near, &n, t->card[i].name, distance);
+            near_add(near, &n, gfx_card_name(&t->card[i]), distance);
     }
     struct buf CLEAN_BUF list = BUF_INIT(512);
     for (size_t i = 0; i < n; i++)

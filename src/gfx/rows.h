@@ -20,7 +20,8 @@ const void *gfx_rows_previous(const struct gfx_rows *rows);
 struct gfx_cursor {
     const struct table *table;
     const struct table_row *row;
-    const struct gfx_rows *rows; /* with the row that is being read as the last */
+    const struct table_row *before; /* the row before it; NULL: it is the first */
+    const struct gfx_rows *rows;    /* with the row that is being read as the last */
 };
 
 /* How one table is read. read fills item, which is zeroed. */

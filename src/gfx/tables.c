@@ -104,19 +104,22 @@ static int rows_read(struct gfx_rows *rows, const struct gfx_reader *reader, con
                      struct str bytes, struct gfxb_error *err)
 {
     struct table table;
-    struct table_row row;
+    struct table_row two[2]; /* the row and the one before it */
     table_init(&table, file, bytes, reader->columns);
     bool text = bytes_are_text(bytes);
     rows->item = reader->item;
     int result;
-    while ((result = table_next(&table, &row, err)) > 0) {
+    while ((result = table_next(&table, &two[rows->n % 2], err)) > 0) {
+        struct gfx_cursor at = {.table = &table,
+                                .row = &two[rows->n % 2],
+                                .before = rows->n ? &two[(rows->n + 1) % 2] : NULL,
+                                .rows = rows};
         if (rows->n == reader->max)
-            return table_error(&table, &row, 0, err, "more than %zu rows", reader->max);
+            return table_error(&table, at.row, 0, err, "more than %zu rows", reader->max);
         void *item = gfx_rows_add(rows, bytes.n / ROW_BYTES);
         if (!item)
             return error_set(err, ENOMEM, "%s: out of memory", file);
-        struct gfx_cursor at = {&table, &row, rows};
-        result = text ? 0 : row_check_text(&table, &row, err);
+        result = text ? 0 : row_check_text(&table, at.row, err);
         if (result == 0)
             result = reader->read(&at, item, err);
         if (result < 0)

@@ -73,12 +73,10 @@ static int api_fill_gpu(const struct machine *m, const struct machine_gpu *g, st
         .usable_bytes = machine_gpu_memory_free(m, g),
         .partitions = g->partitions,
     };
-    struct str generation = g->target ? g->target->generation
-                            : g->card ? g->card->generation
-                                      : STR_NONE;
-    int result = api_copy(g->card ? g->card->name : STR_NONE, &out->name);
+    struct str generation = g->target ? g->target->generation : gfx_card_generation(g->card);
+    int result = api_copy(gfx_card_name(g->card), &out->name);
     if (result == 0)
-        result = api_copy(g->card ? g->card->asic : STR_NONE, &out->asic);
+        result = api_copy(gfx_card_asic(g->card), &out->asic);
     if (result == 0)
         result = api_copy(g->target ? g->target->gfx : STR_NONE, &out->gfx);
     if (result == 0)

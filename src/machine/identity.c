@@ -38,8 +38,7 @@ static void identity_find_target(const struct gfx_tables *tables, struct machine
         if (!claims.kfd)
             identity_note_unknown_kfd(gpu);
     }
-    if (gpu->card && gpu->card->gfx.n)
-        claims.pci = gfx_target_find(tables, gpu->card->gfx);
+    claims.pci = gfx_target_find(tables, gfx_card_gfx(gpu->card));
     if (f->gc[0])
         claims.gc = gfx_target_by_gc(tables, str_from(f->gc));
     gpu->target = claims.kfd ? claims.kfd : claims.pci ? claims.pci : claims.gc;

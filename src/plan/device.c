@@ -80,7 +80,7 @@ void plan_device_name(const struct machine_gpu *gpu, char ret_name[static DEVICE
         snprintf(id, sizeof(id), " %04x:%04x", (unsigned)gpu->vendor, (unsigned)gpu->device);
     if (gpu->pci[0])
         snprintf(at, sizeof(at), " (%s)", gpu->pci);
-    struct str name = card && card->name.n ? card->name : card ? card->asic : STR_NONE;
+    struct str name = gfx_card_name(card).n ? gfx_card_name(card) : gfx_card_asic(card);
     if (name.n > 0 && name.n < 120)
         snprintf(ret_name, DEVICE_NAME_MAX, "%.*s%s", STR_ARG(name), at);
     else

@@ -92,12 +92,12 @@ static bool reject_unknown_card(struct draft *d, struct draft_choice *dc)
             "%s is not in this program's tables: a newer gfxbridge may know it, or report it with "
             "gfxbridge capture.",
             name);
-    if (card->gfx.n == 0 && card->generation.n > 0 && !str_is(card->confidence, "unverified"))
+    if (gfx_card_is_old(card))
         return plan_draft_reject(
             d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
             "%s is older than GCN (%.*s): there is no gfx target and no ROCm for "
             "it.",
-            name, STR_ARG(card->generation));
+            name, STR_ARG(gfx_card_generation(card)));
     return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
                              "No source tells the gfx target of %s: nothing is tried on a guess.",
                              name);

@@ -201,8 +201,7 @@ static bool gpu_is_possible(struct draft *d, const struct machine_gpu *gpu)
 {
     const struct gfx_card *card = gpu->card;
     char name[DEVICE_NAME_MAX];
-    bool old = !gpu->target && card && card->gfx.n == 0 && card->generation.n > 0 &&
-               !str_is(card->confidence, "unverified");
+    bool old = !gpu->target && gfx_card_is_old(card);
     bool headless = gpu->target && str_is(gpu->target->vulkan, "no");
     if (!plan_device_is_amd(gpu))
         return true;
@@ -216,7 +215,7 @@ static bool gpu_is_possible(struct draft *d, const struct machine_gpu *gpu)
     if (old)
         return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
                                  "%s is older than GCN (%.*s): no Vulkan driver exists for it.",
-                                 name, STR_ARG(card->generation));
+                                 name, STR_ARG(gfx_card_generation(card)));
     return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
                              "%s (%.*s) has no graphics pipeline and no released Vulkan driver.",
                              name, STR_ARG(gpu->target->gfx));

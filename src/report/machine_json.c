@@ -79,10 +79,10 @@ static void machine_json_identity(json_t *object, const struct machine_gpu *gpu)
     json_object_set_new(object, "vendor_id", machine_json_hex(gpu->vendor ? gpu->vendor : -1, 4));
     json_object_set_new(object, "device_id", machine_json_hex(gpu->device, 4));
     json_object_set_new(object, "revision", machine_json_hex(gpu->revision, 2));
-    json_object_set_new(object, "name", report_json_str(card ? card->name : STR_NONE));
-    json_object_set_new(object, "asic", report_json_str(card ? card->asic : STR_NONE));
+    json_object_set_new(object, "name", report_json_str(gfx_card_name(card)));
+    json_object_set_new(object, "asic", report_json_str(gfx_card_asic(card)));
     json_object_set_new(object, "gfx", report_json_str(target ? target->gfx : STR_NONE));
-    struct str generation = target ? target->generation : card ? card->generation : STR_NONE;
+    struct str generation = target ? target->generation : gfx_card_generation(card);
     json_object_set_new(object, "generation", report_json_str(generation));
     json_object_set_new(object, "kind", report_json_text(machine_kind_name(gpu->kind)));
 }

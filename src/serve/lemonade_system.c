@@ -19,7 +19,7 @@ static json_t *system_gib(uint64_t bytes)
 
 static json_t *system_gpu(const struct machine *m, const struct machine_gpu *gpu)
 {
-    struct str name = gpu->card ? gpu->card->name : STR_NONE;
+    struct str name = gfx_card_name(gpu->card);
     struct str family = gpu->target ? gpu->target->gfx : STR_NONE;
     json_t *object = json_pack("{s:o, s:o, s:b, s:o}", "name", report_json_str(name), "vram_gb",
                                system_gib(gpu->vram_bytes), "available",

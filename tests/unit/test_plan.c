@@ -47,7 +47,7 @@ static struct machine_gpu gpu_make(const struct gfx_tables *t, const char *pci, 
     snprintf(gpu.pci, sizeof(gpu.pci), "%s", pci);
     gpu.card = gfx_card_find(t, device, 0xc8);
     assert_non_null(gpu.card);
-    gpu.target = gpu.card->gfx.n ? gfx_target_find(t, gpu.card->gfx) : NULL;
+    gpu.target = gfx_target_find(t, gfx_card_gfx(gpu.card));
     gpu.kind = gpu.card->kind;
     return gpu;
 }
@@ -609,7 +609,7 @@ static void roll_gpu(struct dice *d, const struct gfx_tables *t, struct machine_
     snprintf(gpu->driver, sizeof(gpu->driver), "%s", drivers[roll(d, 9)]);
     if (gpu->vendor == 0x1002 && gpu->device >= 0 && roll(d, 10)) {
         gpu->card = card;
-        gpu->target = card->gfx.n ? gfx_target_find(t, card->gfx) : NULL;
+        gpu->target = gfx_target_find(t, gfx_card_gfx(card));
     }
     if (gpu->vendor == 0x1002 && roll(d, 12) == 0)
         gpu->target = &t->target[roll(d, (unsigned)t->n_targets)]; /* generic ones among them */

@@ -263,7 +263,7 @@ static void read_gpu(struct scene *s, unsigned n, char **word)
     if (gpu->vendor == 0x1002)
         gpu->card = gfx_card_find(s->real, (uint16_t)gpu->device, gpu->revision);
     if (gpu->card) {
-        gpu->target = gpu->card->gfx.n ? gfx_target_find(s->real, gpu->card->gfx) : NULL;
+        gpu->target = gfx_target_find(s->real, gfx_card_gfx(gpu->card));
         gpu->kind = gpu->card->kind;
         if (gpu->kind == GFX_KIND_UNKNOWN && gpu->target)
             gpu->kind = gpu->target->kind;
