@@ -132,8 +132,8 @@ static void test_gc_versions(void **state)
 static void test_card_find(void **state)
 {
     const struct gfx_tables *t = *state;
-    assert_str(gfx_card_find(t, 0x744c, 0xcc)->name, "AMD Radeon RX 7900 XT");
-    assert_str(gfx_card_find(t, 0x744c, 0xc8)->name, "AMD Radeon RX 7900 XTX");
+    assert_str(gfx_card_name(gfx_card_find(t, 0x744c, 0xcc)), "AMD Radeon RX 7900 XT");
+    assert_str(gfx_card_name(gfx_card_find(t, 0x744c, 0xc8)), "AMD Radeon RX 7900 XTX");
     /* A revision that no row has, and none at all: the row of the device. */
     assert_int_equal(gfx_card_find(t, 0x744c, 0x77)->revision, -1);
     assert_int_equal(gfx_card_find(t, 0x744c, -1)->revision, -1);
@@ -142,8 +142,8 @@ static void test_card_find(void **state)
     /* Before GCN: known, and explicitly without a target. */
     const struct gfx_card *old = gfx_card_find(t, 0x6718, -1); /* Cayman */
     assert_non_null(old);
-    assert_int_equal(old->gfx.n, 0);
-    assert_true(old->generation.n > 0);
+    assert_int_equal(gfx_card_gfx(old).n, 0);
+    assert_true(gfx_card_generation(old).n > 0);
     for (size_t i = 0; i < t->n_cards; i++)
         assert_ptr_equal(gfx_card_find(t, t->card[i].device, t->card[i].revision), &t->card[i]);
 }
@@ -598,7 +598,7 @@ static void test_override_directory(void **state)
     assert_int_equal(gfx_tables_new(dir, &t, &err), 0);
     assert_int_equal(t->n_cards, 1);
     assert_true(t->n_targets > 60);
-    assert_str(gfx_card_find(t, 0xabcd, 7)->name, "My card");
+    assert_str(gfx_card_name(gfx_card_find(t, 0xabcd, 7)), "My card");
     snprintf(path, sizeof(path), "%s/cards.tsv", dir);
     assert_string_equal(t->file[GFX_CARDS], path);
     assert_int_equal(gfx_tables_check(t, &err), 0);
