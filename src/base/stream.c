@@ -1,15 +1,17 @@
 #include "base/stream.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <signal.h>
 
-#define STREAM_PIECE (256u << 10) /* lent at most at a time, so that the writer is not held up */
+/* Lent at a time, or half the ring: waking a thread for less costs more than it brings, and for
+ * more the writer would be held up. */
+#define STREAM_PIECE ((size_t)256 << 10)
 
 struct stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     char *bytes;
-    size_t capacity;
+    size_t capacity, piece;
     size_t start;  /* of what is filled */
     size_t filled; /* what is lent included */
     size_t lent;
@@ -28,6 +30,7 @@ int stream_new(size_t capacity, struct stream **ret_stream, struct gfxb_error *e
     }
     stream->bytes = bytes;
     stream->capacity = capacity;
+    stream->piece = capacity / 2 < STREAM_PIECE ? capacity / 2 : STREAM_PIECE;
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->changed, NULL);
     *ret_stream = stream;
@@ -42,6 +45,16 @@ void stream_free(struct stream *stream)
     pthread_mutex_destroy(&stream->lock);
     free(stream->bytes);
     free(stream);
+}
+
+int stream_start(pthread_t *ret_thread, void *(*run)(void *), void *context)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(ret_thread, NULL, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -code;
 }
 
 /* Copy in as much as there is room for without a break; called with the lock. */
@@ -67,9 +80,9 @@ int stream_write(struct stream *stream, const void *bytes, size_t n)
         size_t put = stream_put(stream, p, n);
         p += put;
         n -= put;
-        if (put)
+        if (stream->filled - stream->lent >= stream->piece)
             pthread_cond_signal(&stream->changed);
-        else
+        if (!put)
             pthread_cond_wait(&stream->changed, &stream->lock);
     }
     int result = stream->left ? -EPIPE : 0;
@@ -95,13 +108,13 @@ ssize_t stream_read(struct stream *stream, const void **ret_bytes)
         stream->lent = 0;
         pthread_cond_signal(&stream->changed);
     }
-    while (!stream->filled && !stream->ended)
+    while (stream->filled < stream->piece && !stream->ended)
         pthread_cond_wait(&stream->changed, &stream->lock);
     size_t n = stream->capacity - stream->start;
     if (n > stream->filled)
         n = stream->filled;
-    if (n > STREAM_PIECE)
-        n = STREAM_PIECE;
+    if (n > stream->piece)
+        n = stream->piece;
     if (stream->ended && stream->result < 0)
         n = 0;
     stream->lent = n;

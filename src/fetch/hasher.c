@@ -3,8 +3,6 @@
 #include "base/stream.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 
 #define HASHER_SMALL (256u << 10) /* bytes that are hashed without a thread */
 #define HASHER_RING  (1u << 20)
@@ -40,20 +38,15 @@ int hasher_new(struct hasher **ret_hasher, struct gfxb_error *err)
     return 0;
 }
 
-/* Signals are for the caller, whose waits they end. Where there can be no thread, the caller hashes
- * itself. */
+/* Where there can be no thread, the caller hashes itself. */
 static void hasher_start(struct hasher *h)
 {
-    sigset_t all, before;
     if (stream_new(HASHER_RING, &h->stream, NULL) < 0)
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&h->thread, NULL, hasher_thread, h)) {
+    if (stream_start(&h->thread, hasher_thread, h) < 0) {
         stream_free(h->stream);
         h->stream = NULL;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void hasher_add(struct hasher *h, const void *bytes, size_t n)

@@ -1,5 +1,7 @@
 #include "fetch/part.h"
 
+#include "fetch/flusher.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +12,7 @@
 
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS  100
-#define PART_FLUSH    (16u << 20) /* bytes after which the disk is told to begin writing */
+#define PART_SMALL    (16u << 20) /* bytes that are forced to disk at the end alone */
 
 void part_origin_done(struct part_origin *origin)
 {
@@ -83,6 +85,7 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
 
 void part_done(struct part *part)
 {
+    (void)flusher_end(part->flusher); /* the part is hashed again before it is used */
     if (part->fd >= 0 && part->n == 0) {
         if (part->from)
             unlink(part->from);
@@ -155,18 +158,12 @@ int part_clear(struct part *part, struct gfxb_error *err)
     return 0;
 }
 
-/* The disk writes while the network brings: fsync at the end finds little left to do. */
-static void part_begin_writing(const struct part *part, uint64_t before)
-{
-    uint64_t flushed = before - before % PART_FLUSH, end = part->n - part->n % PART_FLUSH;
-    if (end > flushed)
-        sync_file_range(part->fd, (off_t)flushed, (off_t)(end - flushed), SYNC_FILE_RANGE_WRITE);
-}
-
 int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err)
 {
     const char *p = bytes;
-    uint64_t before = part->n;
+    if (part->durable && !part->flusher && part->n >= PART_SMALL)
+        part->flusher = flusher_new(part->fd);
+    flusher_note(part->flusher, n);
     while (n) {
         ssize_t written = pwrite(part->fd, p, n, (off_t)part->n);
         if (written < 0 && errno == EINTR)
@@ -177,8 +174,6 @@ int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *
         n -= (size_t)written;
         part->n += (uint64_t)written;
     }
-    if (part->durable)
-        part_begin_writing(part, before);
     return 0;
 }
 
@@ -193,8 +188,12 @@ static int part_sync_parent(const char *path)
 
 int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err)
 {
-    if (durable && fsync(part->fd) < 0)
-        return part_failed(err, errno, part->path);
+    int flushed = flusher_end(part->flusher);
+    part->flusher = NULL;
+    if (flushed == 0 && durable && fsync(part->fd) < 0)
+        flushed = -errno;
+    if (flushed < 0)
+        return part_failed(err, -flushed, part->path);
     if (rename(part->path, path) < 0)
         return part_failed(err, errno, path);
     if (part->from)

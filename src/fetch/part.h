@@ -19,12 +19,13 @@ struct part_origin {
 void part_origin_done(struct part_origin *origin);
 
 struct part {
-    int fd;       /* -1: there is none */
-    char *path;   /* PATH.part */
-    char *from;   /* PATH.part.from; NULL none is kept */
-    uint64_t n;   /* bytes in it */
-    bool waited;  /* another process had it before us */
-    bool durable; /* will be forced to disk; set by the caller once it is open */
+    int fd;                  /* -1: there is none */
+    char *path;              /* PATH.part */
+    char *from;              /* PATH.part.from; NULL none is kept */
+    uint64_t n;              /* bytes in it */
+    bool waited;             /* another process had it before us */
+    bool durable;            /* will be forced to disk; set by the caller once it is open */
+    struct flusher *flusher; /* while much is being added; NULL: none */
 };
 
 #define PART_NONE ((struct part){.fd = -1})
