@@ -12,6 +12,7 @@
  *   start      ok | hang | exit | abort | kill | mute | unready | flood
  *   only       NAME                           start fails as said above only on this --device
  *   log        FILE                           stderr of a load; lines with %D once a device
+ *   reach      N                              they come for the first N devices alone
  *   map        FILE                           maps this file, as a library would be; may come twice
  *   far        FILE                           the same, of the directory that "elsewhere" names
  *   try        KIND ARGUMENT                  what a hostile engine tries, see fake_hostile.c
@@ -29,6 +30,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -106,11 +108,12 @@ static void print_line(const char *line, const char *name, FILE *to)
 static void print_file(const char *name, FILE *to)
 {
     char line[4096], names[256];
+    int reach = *get("reach") ? atoi(get("reach")) : INT_MAX;
     FILE *file = *name ? fopen(name, "re") : NULL;
     while (file && fgets(line, sizeof(line), file)) {
         char *rest = names, *one;
         snprintf(names, sizeof(names), "%s", strstr(line, "%D") ? device : "");
-        while ((one = strsep(&rest, ",")))
+        for (int i = 0; i < reach && (one = strsep(&rest, ",")); i++)
             print_line(line, one, to);
     }
     if (file)

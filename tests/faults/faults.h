@@ -20,6 +20,7 @@
 #define LIST(...) "Available devices:\n" __VA_ARGS__
 #define ROCM0     "  ROCm0: AMD Radeon RX 7900 XTX (24560 MiB, 24510 MiB free)\n"
 #define ROCM1     "  ROCm1: AMD Radeon Graphics (512 MiB, 400 MiB free)\n"
+#define ROCM2     "  ROCm2: AMD Radeon Graphics (512 MiB, 400 MiB free)\n"
 #define VULKAN0   "  Vulkan0: AMD Radeon RX 7900 XTX (RADV NAVI31) (24560 MiB, 24510 MiB free)\n"
 #define VULKAN1   "  Vulkan1: AMD Radeon 780M (RADV PHOENIX) (24560 MiB, 24510 MiB free)\n"
 #define LLVMPIPE  "  Vulkan0: llvmpipe (LLVM 15.0.6, 256 bits) (2048 MiB, 2048 MiB free)\n"
@@ -50,7 +51,7 @@ struct fault {
     const char *devices;       /* NULL: the wanted card alone */
     const char *said;          /* on stderr */
     const char *log;
-    const char *pci[3]; /* wanted of a proof without a plan; {NULL}: PCI */
+    const char *pci[4]; /* wanted of a proof without a plan; {NULL}: PCI */
     int code;           /* expected; 0: proven */
     const char *tells;  /* what the sentence must hold; of a proof the device */
     /* Of the walk on a captured machine: */

@@ -230,6 +230,22 @@ static const struct fault sets[] = {
      .pci = {"0000:00:00.0", "0000:01:00.0", NULL},
      .code = GFXB_E_NOT_ON_DEVICE,
      .tells = "ROCm0"},
+    /* The canary is too small to have something for every card of three. */
+    {.name = "[38] a set of three cards of which the canary reaches two",
+     .backend = PLAN_ROCM,
+     .behaviour = OWN_HIP "reach 2\n",
+     .devices = LIST(ROCM0 ROCM1 ROCM2),
+     .log = SET_LOG,
+     .pci = {"0000:00:00.0", "0000:01:00.0", "0000:02:00.0", NULL},
+     .tells = "ROCm0,ROCm1,ROCm2"},
+    {.name = "[38] a set of three cards of which one gets all weights",
+     .backend = PLAN_ROCM,
+     .behaviour = OWN_HIP "reach 1\n",
+     .devices = LIST(ROCM0 ROCM1 ROCM2),
+     .log = SET_LOG,
+     .pci = {"0000:00:00.0", "0000:01:00.0", "0000:02:00.0", NULL},
+     .code = GFXB_E_NOT_ON_DEVICE,
+     .tells = "0000:01:00.0"},
     {.name = "[38] one of two cards cannot start",
      .backend = PLAN_ROCM,
      .behaviour = OWN_HIP "start abort\nonly ROCm1\n",
@@ -254,7 +270,9 @@ static void a_set_is_proven_by_its_members(void **state)
     struct stage s = stage_new();
     char *CLEAN_FREE dir = stage_install(&s, FIRST_ROCM, f->backend, f);
     struct package package = stage_package(dir);
-    char *pci[3] = {(char *)(uintptr_t)f->pci[0], (char *)(uintptr_t)f->pci[1], NULL};
+    char *pci[4] = {NULL};
+    for (size_t i = 0; f->pci[i]; i++)
+        pci[i] = (char *)(uintptr_t)f->pci[i];
     struct plan_choice choice = {.backend = f->backend, .gpu_pci = pci, .env = none, .args = none};
     struct engine_trial trial = {
         .spec = {.package = &package, .runtime_dir = s.run, .threads = 1},
