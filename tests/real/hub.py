@@ -414,6 +414,30 @@ def wrong_beginning():
     check_repository(home, "org/wrong-begin", {"m-Q8_0.gguf": data})
 
 
+def large_file_killed():
+    """More than what is forced to the disk at a time while it comes, killed in the middle of that."""
+    data = CANARY + os.urandom(96 << 20)
+    WORLD.publish("org/forced", {"m-Q8_0.gguf": data})
+    home = Home()
+    part = home.repo("org/forced", "blobs", hw.sha256(data) + ".incomplete")
+    WORLD.set_rate("100m")
+    try:
+        process = home.start("pull", "org/forced")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None and \
+                not (os.path.exists(part) and os.path.getsize(part) > 70 << 20):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        have = os.path.getsize(part)
+    finally:
+        WORLD.set_rate("")
+    since = len(WORLD.requests())
+    home.pull("org/forced")
+    check_repository(home, "org/forced", {"m-Q8_0.gguf": data})
+    assert [r[5] for r in storage_requests(since)] == [f"bytes={have}-"]
+
+
 def killed_thirty_times():
     """No byte is fetched twice, beyond what was on its way at each kill."""
     print(f"# seed {SEED}", flush=True)
@@ -1003,6 +1027,7 @@ CASES = [
      continued_beginning("out-of-range", [("416", "bytes=1500000-"), ("200", "-")])),
     ("a wrong beginning", wrong_beginning),
     ("killed at 30 random moments", killed_thirty_times),
+    ("a large file, killed while it is forced to the disk", large_file_killed),
     ("two at once", two_at_once),
     ("another program holds the lock", another_program_holds_the_lock),
     ("offline", offline),
