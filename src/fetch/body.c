@@ -82,6 +82,8 @@ enum verdict body_replay_part(struct job *job)
 {
     if (job->part.fd < 0 || job->at >= job->part.n)
         return VERDICT_DONE;
+    if (part_settle(&job->part, job->err) < 0)
+        return VERDICT_FINAL;
     return body_replay(job, job->part.fd, job->part.n);
 }
 

@@ -12,7 +12,8 @@
 
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS  100
-#define PART_SMALL    (16u << 20) /* bytes that are forced to disk at the end alone */
+#define PART_HELD     (128u << 10) /* one large write costs half of many small ones */
+#define PART_SMALL    (16u << 20)  /* bytes that are forced to disk at the end alone */
 
 void part_origin_done(struct part_origin *origin)
 {
@@ -83,8 +84,33 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
     return r;
 }
 
+int part_settle(struct part *part, struct gfxb_error *err)
+{
+    const char *p = part->held;
+    if (part->n_held == 0)
+        return 0;
+    if (part->durable && !part->flusher && part->n >= PART_SMALL)
+        part->flusher = flusher_new(part->fd);
+    flusher_note(part->flusher, part->n_held);
+    while (part->n_held) {
+        ssize_t written = pwrite(part->fd, p, part->n_held, (off_t)(part->n - part->n_held));
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0) {
+            part->n -= part->n_held;
+            part->n_held = 0;
+            return part_failed(err, errno, part->path);
+        }
+        p += written;
+        part->n_held -= (size_t)written;
+    }
+    return 0;
+}
+
 void part_done(struct part *part)
 {
+    (void)part_settle(part, NULL); /* what is missing is fetched by the next run */
+    free(part->held);
     (void)flusher_end(part->flusher); /* the part is hashed again before it is used */
     if (part->fd >= 0 && part->n == 0) {
         if (part->from)
@@ -152,6 +178,8 @@ int part_save_origin(const struct part *part, const struct part_origin *origin,
 
 int part_clear(struct part *part, struct gfxb_error *err)
 {
+    part->n -= part->n_held;
+    part->n_held = 0;
     if (ftruncate(part->fd, 0) < 0)
         return part_failed(err, errno, part->path);
     part->n = 0;
@@ -161,18 +189,19 @@ int part_clear(struct part *part, struct gfxb_error *err)
 int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err)
 {
     const char *p = bytes;
-    if (part->durable && !part->flusher && part->n >= PART_SMALL)
-        part->flusher = flusher_new(part->fd);
-    flusher_note(part->flusher, n);
+    if (!part->held && !(part->held = malloc(PART_HELD)))
+        return error_set(err, ENOMEM, "out of memory");
     while (n) {
-        ssize_t written = pwrite(part->fd, p, n, (off_t)part->n);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return part_failed(err, errno, part->path);
-        p += written;
-        n -= (size_t)written;
-        part->n += (uint64_t)written;
+        size_t room = PART_HELD - (size_t)(part->n % PART_HELD);
+        size_t taken = n < room ? n : room;
+        memcpy(part->held + part->n_held, p, taken);
+        p += taken;
+        n -= taken;
+        part->n += taken;
+        part->n_held += taken;
+        int r = taken == room ? part_settle(part, err) : 0;
+        if (r < 0)
+            return r;
     }
     return 0;
 }
@@ -188,6 +217,9 @@ static int part_sync_parent(const char *path)
 
 int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err)
 {
+    int r = part_settle(part, err);
+    if (r < 0)
+        return r;
     int flushed = flusher_end(part->flusher);
     part->flusher = NULL;
     if (flushed == 0 && durable && fsync(part->fd) < 0)

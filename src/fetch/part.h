@@ -19,10 +19,12 @@ struct part_origin {
 void part_origin_done(struct part_origin *origin);
 
 struct part {
-    int fd;                  /* -1: there is none */
-    char *path;              /* PATH.part */
-    char *from;              /* PATH.part.from; NULL none is kept */
-    uint64_t n;              /* bytes in it */
+    int fd;     /* -1: there is none */
+    char *path; /* PATH.part */
+    char *from; /* PATH.part.from; NULL none is kept */
+    uint64_t n; /* bytes in it, those that are held included */
+    char *held; /* the last of them, to be written together; NULL: none were yet */
+    size_t n_held;
     bool waited;             /* another process had it before us */
     bool durable;            /* will be forced to disk; set by the caller once it is open */
     struct flusher *flusher; /* while much is being added; NULL: none */
@@ -45,8 +47,10 @@ int part_save_origin(const struct part *part, const struct part_origin *origin,
 
 /* Empty it. */
 int part_clear(struct part *part, struct gfxb_error *err);
-/* Add to its end. disk-full when there is no room. */
+/* Add to its end. disk-full when there is no room. A killed process loses what is held: 128 KiB. */
 int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err);
+/* All of it is in the file afterwards, or n says how much. */
+int part_settle(struct part *part, struct gfxb_error *err);
 /* Make it the file. durable: survives a power cut. */
 int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err);
 
