@@ -39,9 +39,9 @@ static int arrival_begin_unpacking(struct arrival_job *job, struct gfxb_error *e
     int r = stream_new(ARRIVAL_RING, &job->stream, err);
     if (r < 0)
         return r;
-    int code = pthread_create(&job->thread, NULL, arrival_unpack, job);
-    if (code)
-        return error_set(err, code, "cannot start a thread: %s", error_errno_text(code));
+    r = stream_start(&job->thread, arrival_unpack, job);
+    if (r < 0)
+        return error_set(err, -r, "cannot start a thread: %s", error_errno_text(-r));
     job->running = true;
     return 0;
 }
