@@ -74,6 +74,16 @@ def explain_queries():
     assert windows and all(p["os"] == "windows" for p in windows), windows
 
 
+def chips_without_a_target():
+    """Too old, and unknown, are two answers."""
+    def reasons(query):
+        one = answer("explain", query)["answers"][0]
+        assert one["gfx"] is None and one["vulkan"]["works"] is False, one
+        return one["reason"], one["vulkan"]["reason"]
+    assert ["before GCN" in r or "older than GCN" in r for r in reasons("1002:6718")] == [True, True]
+    assert ["no source says" in r for r in reasons("1002:154c")] == [True, True]
+
+
 def overrides_are_the_last_resort():
     """Told where no package holds the target itself, and as the option that exists."""
     def told(query):
@@ -135,6 +145,7 @@ tap.run([
     ("plan: every field, every captured machine", plan_shapes),
     ("detect, plan and doctor on this computer", live_computer),
     ("explain: ids, targets, families, names", explain_queries),
+    ("explain: too old, and unknown", chips_without_a_target),
     ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),
     ("a full stdout is an error", full_stdout_is_an_error),

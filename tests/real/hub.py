@@ -420,12 +420,12 @@ def large_file_killed():
     WORLD.publish("org/forced", {"m-Q8_0.gguf": data})
     home = Home()
     part = home.repo("org/forced", "blobs", hw.sha256(data) + ".incomplete")
-    WORLD.set_rate("100m")
+    WORLD.set_rate("50m")
     try:
         process = home.start("pull", "org/forced")
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and process.poll() is None and \
-                not (os.path.exists(part) and os.path.getsize(part) > 70 << 20):
+                not (os.path.exists(part) and os.path.getsize(part) > 56 << 20):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.communicate()

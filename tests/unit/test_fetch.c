@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fetch/fetch.h"
+#include "fetch/flusher.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -1041,6 +1042,25 @@ static int tear_down(void **state)
     return fs_remove_tree(dir);
 }
 
+/* A pipe cannot be forced to a disk. fsync tells a failure once: what the thread heard must stay.
+ */
+static void failure_to_force_out_is_kept(void **state)
+{
+    int ends[2], result = 0;
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    for (int i = 0; i < 200 && result == 0; i++) { /* until the thread came to it before the end */
+        struct flusher *f = flusher_new(ends[1]);
+        assert_non_null(f);
+        flusher_note(f, (size_t)64 << 20);
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        result = flusher_end(f);
+    }
+    assert_int_equal(result, -EINVAL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1077,6 +1097,7 @@ int main(void)
         cmocka_unit_test(headers_alone_can_be_asked_for),
         cmocka_unit_test(unwritable_place_is_said),
         cmocka_unit_test(progress_ends_at_the_total),
+        cmocka_unit_test(failure_to_force_out_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
