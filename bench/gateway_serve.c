@@ -3,7 +3,7 @@
  *
  * gateway_serve PORT SOCKET [REQUESTS_PER_ENGINE]
  */
-#include "serve/server.h"
+#include "http/server.h"
 
 #include <stdio.h>
 #include <sys/eventfd.h>

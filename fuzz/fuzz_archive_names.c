@@ -1,8 +1,8 @@
 /* Any bytes as an archive entry's name and, behind the first NUL, as the target of a link there.
  * What is let through must stay inside: checked here in another way than the code under test does
  * it. */
-#include "package/entry_path.h"
-#include "package/entry_set.h"
+#include "package/unpack/entry_path.h"
+#include "package/unpack/entry_set.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

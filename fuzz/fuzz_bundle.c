@@ -1,6 +1,6 @@
 /* Any bytes as a file that may hold GPU code: ELF files with bundles in them, bundles by
  * themselves, Windows programs. */
-#include "package/inspector.h"
+#include "inspect/inspector.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,10 +3,10 @@
  * byte chooses the reader. Anything goes but a crash, a hang, a difference between pieces and the
  * whole, or a text that one reader of JSON takes and the other does not.
  */
-#include "serve/dialect.h"
-#include "serve/dialect_body.h"
-#include "serve/dialect_routes.h"
-#include "serve/ollama.h"
+#include "api/dialect.h"
+#include "api/dialect_body.h"
+#include "api/dialect_routes.h"
+#include "api/ollama/ollama.h"
 
 #include <stdlib.h>
 

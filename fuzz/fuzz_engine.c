@@ -3,14 +3,14 @@
  * JSON, last words; and the text of a stored proof. The first byte chooses the reader. Anything
  * goes but a crash, a hang, or a result outside of its limits.
  */
-#include "base/sse.h"
 #include "engine/chunk.h"
 #include "engine/devices.h"
-#include "engine/ending.h"
+#include "engine/diagnose.h"
 #include "engine/maps.h"
-#include "engine/places.h"
+#include "engine/placement.h"
 #include "engine/proofs.h"
 #include "engine/timings.h"
+#include "http/sse.h"
 
 #include <stdlib.h>
 

@@ -1,9 +1,9 @@
 /* Any bytes as a request's head, as an engine's answer, as a chunked body in pieces of any size,
  * and as the values that the guard looks at. */
-#include "serve/guard.h"
-#include "serve/http_chunks.h"
-#include "serve/request_head.h"
-#include "serve/upstream_head.h"
+#include "http/chunks.h"
+#include "http/guard.h"
+#include "http/request_head.h"
+#include "http/upstream_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

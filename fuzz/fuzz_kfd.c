@@ -5,6 +5,7 @@
  * detection runs: with the tree, no GPU may appear that is not its own.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #define NODE     "/sys/class/kfd/kfd/topology/nodes/1"
 #define FUNCTION "/sys/bus/pci/devices/0000:03:00.0"

@@ -1,5 +1,5 @@
 /* Any bytes as a .kpack file, and as the reference to one that a library holds. */
-#include "package/kpack.h"
+#include "inspect/kpack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

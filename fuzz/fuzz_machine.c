@@ -4,6 +4,7 @@
  * crash, a hang, or an error without a sentence.
  */
 #include "machine/machine.h"
+#include "sysroot/sysroot.h"
 
 static void require(bool good)
 {

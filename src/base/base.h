@@ -12,11 +12,10 @@
 #include "base/buf.h"
 #include "base/child.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/root.h"
-#include "base/sse.h"
 #include "base/str.h"
 #include "base/table.h"
 

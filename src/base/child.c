@@ -10,13 +10,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-int64_t child_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void child_reset_signals(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
@@ -194,17 +187,17 @@ static int child_reap(struct child *child, int flags, int *ret_status)
 
 int child_wait(struct child *child, int ms, int *ret_status)
 {
-    int64_t end = child_now_ms() + ms;
+    int64_t end = clock_now_ms() + ms;
     for (;;) {
         struct pollfd poller = {.fd = child->pidfd, .events = POLLIN};
-        int64_t left = ms < 0 ? -1 : end - child_now_ms();
+        int64_t left = ms < 0 ? -1 : end - clock_now_ms();
         int ready = poll(&poller, 1, ms < 0 ? -1 : left > 0 ? (int)left : 0);
         if (ready < 0 && errno != EINTR)
             return -errno;
         int result = child_reap(child, WNOHANG, ret_status);
         if (result != 0)
             return result;
-        if (ms >= 0 && child_now_ms() >= end)
+        if (ms >= 0 && clock_now_ms() >= end)
             return 0;
     }
 }
@@ -286,7 +279,7 @@ static bool child_streams_serve(struct child_streams *s, int64_t deadline)
     int64_t stop = deadline;
     bool ended = false;
     while (!ended || s->poller[1].fd >= 0 || s->poller[2].fd >= 0) {
-        int64_t left = stop ? stop - child_now_ms() : -1;
+        int64_t left = stop ? stop - clock_now_ms() : -1;
         if (stop && left <= 0)
             return ended;
         int ready = poll(s->poller, 4, (int)left);
@@ -301,7 +294,7 @@ static bool child_streams_serve(struct child_streams *s, int64_t deadline)
         if (s->poller[3].fd >= 0 && s->poller[3].revents) {
             ended = true;
             s->poller[3].fd = -1;
-            stop = child_now_ms() + 200;
+            stop = clock_now_ms() + 200;
         }
     }
     return true;
@@ -335,7 +328,7 @@ static int child_run_piped(const struct child_spec *spec, int pipes[3][2],
         if (s.poller[i].fd >= 0)
             fcntl(s.poller[i].fd, F_SETFL, O_NONBLOCK);
     }
-    int64_t deadline = spec->deadline_ms ? child_now_ms() + spec->deadline_ms : 0;
+    int64_t deadline = spec->deadline_ms ? clock_now_ms() + spec->deadline_ms : 0;
     result->timed_out = !child_streams_serve(&s, deadline);
     pipes[0][1] = s.poller[0].fd;
     pipes[1][0] = s.poller[1].fd;

@@ -67,7 +67,4 @@ void child_status_text(int status, char *ret_text, size_t size);
  */
 int child_open_standard_fds(void);
 
-/* Milliseconds of the monotonic clock. */
-int64_t child_now_ms(void);
-
 #endif

@@ -1,8 +1,9 @@
 #include "cli/chat.h"
 
 #include "cli/chat_image.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <histedit.h>
@@ -16,8 +17,8 @@ enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
 
 struct chat {
     struct cli *cli;
-    const struct path_request *request;
-    struct path *path;
+    const struct session_request *request;
+    struct session *path;
     unsigned max_tokens;
     EditLine *line;
     History *history;
@@ -187,7 +188,7 @@ static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
                                   .cancel = &cli_cancelled,
                                   .log = &chat->cli->log};
     struct engine_reply reply;
-    int result = path_ask(chat->request, chat->path, &request, chat_begin_again, &reply, err);
+    int result = session_ask(chat->request, chat->path, &request, chat_begin_again, &reply, err);
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
@@ -361,7 +362,7 @@ static void chat_close(struct chat *chat)
     free(chat->history_file);
 }
 
-int chat_run(struct cli *cli, const struct path_request *request, struct path *path,
+int chat_run(struct cli *cli, const struct session_request *request, struct session *path,
              unsigned max_tokens, struct gfxb_error *err)
 {
     struct chat chat = {.cli = cli, .request = request, .path = path, .max_tokens = max_tokens};

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "engine/engine.h"
+#include "session/session.h"
 
 /*
  * Ask and answer until the user ends it: line editing with a history that is kept in the data
@@ -12,7 +13,7 @@
  * when its engine breaks it becomes the next choice's. An exit code, or a negative error with *err
  * filled.
  */
-int chat_run(struct cli *cli, const struct path_request *request, struct path *path,
+int chat_run(struct cli *cli, const struct session_request *request, struct session *path,
              unsigned max_tokens, struct gfxb_error *err);
 
 #endif

@@ -1,5 +1,6 @@
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -28,19 +29,19 @@ static int backends_read_name(const char *word, enum plan_backend *ret_backend,
     return 0;
 }
 
-static struct package_env backends_env(const struct path_request *r)
+static struct package_env backends_env(const struct session_request *r)
 {
     return (struct package_env){.data_dir = r->data_dir,
                                 .tables = r->tables,
                                 .root = r->root,
-                                .no_network = r->wish.no_network,
+                                .no_network = r->request.no_network,
                                 .log = r->log,
                                 .net = &r->net};
 }
 
 /* ---- list ---- */
 
-static void backends_list_text(const struct path *path)
+static void backends_list_text(const struct session *path)
 {
     bool told[PLAN_BACKENDS] = {false};
     for (size_t i = 0; i < path->plan->n_choices; i++) {
@@ -60,18 +61,18 @@ static void backends_list_text(const struct path *path)
     }
 }
 
-static int backends_list(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_list(struct cli *cli, struct session_request *r, const struct cli_args *args,
                          struct gfxb_error *err)
 {
-    struct path path;
-    int result = path_plan(r, &path, err);
+    struct session path;
+    int result = session_plan(r, &path, err);
     if (result < 0)
         return result;
     if (cli->json)
         result = cli_print_json(report_json_backends(&path), err);
     else
         backends_list_text(&path);
-    path_done(&path);
+    session_done(&path);
     return result;
 }
 
@@ -98,7 +99,7 @@ static const struct plan_choice *backends_find_choice(const struct plan *plan, c
         const struct plan_choice *c = &plan->choice[i];
         if (!c->installed || strcmp(c->installed->digest, digest) != 0)
             continue;
-        if (path_can_prove(c))
+        if (session_can_prove(c))
             return c;
         found = found ? found : c;
     }
@@ -106,20 +107,20 @@ static const struct plan_choice *backends_find_choice(const struct plan *plan, c
 }
 
 /* Prove the package with this digest and no other, and tell the outcome. */
-static int backends_prove_package(struct cli *cli, struct path_request *r, const char *digest,
-                                  struct path *path, struct gfxb_error *err)
+static int backends_prove_package(struct cli *cli, struct session_request *r, const char *digest,
+                                  struct session *path, struct gfxb_error *err)
 {
     struct engine_proof proof;
-    int result = path_plan(r, path, err);
+    int result = session_plan(r, path, err);
     if (result < 0)
         return result;
     const struct plan_choice *c = backends_find_choice(path->plan, digest);
     if (!c)
         return error_set(err, GFXB_E_NO_PACKAGE, "the package %.12s was removed meanwhile", digest);
-    if (!path_can_prove(c))
+    if (!session_can_prove(c))
         return error_set(err, c->code, "%s is installed and cannot be used here: %s", c->package,
                          c->reason);
-    result = path_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
+    result = session_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
     if (result < 0)
         return result;
     if (!proof.passed)
@@ -135,12 +136,12 @@ static int backends_prove_package(struct cli *cli, struct path_request *r, const
 }
 
 /* A package that is on this computer's disk. backend NULL: the best that is in it. */
-static int backends_install_local(struct cli *cli, struct path_request *r, const char *file,
+static int backends_install_local(struct cli *cli, struct session_request *r, const char *file,
                                   const char *backend, struct gfxb_error *err)
 {
     const struct package_local local = {.path = file, .backend = backend};
     struct package_env env = backends_env(r);
-    struct path path = {0};
+    struct session path = {0};
     char digest[DIGEST_HEX];
     struct str target = backends_only_target(r->machine);
     char *CLEAN_FREE gfx = target.n ? str_dup(target) : NULL;
@@ -148,18 +149,18 @@ static int backends_install_local(struct cli *cli, struct path_request *r, const
     int result = package_install_local(&env, &local, digest, err);
     if (result == 0)
         result = backends_prove_package(cli, r, digest, &path, err);
-    path_done(&path);
+    session_done(&path);
     return result;
 }
 
 /* ---- verify ---- */
 
-static int backends_verify_choice(const struct path_request *r, struct path *path, size_t i,
+static int backends_verify_choice(const struct session_request *r, struct session *path, size_t i,
                                   json_t *results, bool *all_passed, struct gfxb_error *err)
 {
     const struct plan_choice *c = &path->plan->choice[i];
     struct engine_proof proof;
-    int result = path_prove(r, path, i, &proof, err);
+    int result = session_prove(r, path, i, &proof, err);
     if (result < 0)
         return result;
     *all_passed &= proof.passed;
@@ -172,22 +173,22 @@ static int backends_verify_choice(const struct path_request *r, struct path *pat
     return 0;
 }
 
-static int backends_verify(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_verify(struct cli *cli, struct session_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend only = PLAN_BACKENDS;
     int result = args->n_words > 1 ? backends_read_name(args->word[1], &only, err) : 0;
-    struct path path = {0};
+    struct session path = {0};
     if (result == 0 && only != PLAN_BACKENDS)
-        r->wish.backend = (int)only;
+        r->request.backend = (int)only;
     if (result == 0)
-        result = path_plan(r, &path, err);
+        result = session_plan(r, &path, err);
     if (result < 0)
         return result;
     json_t *results = cli->json ? json_array() : NULL;
     bool passed = true, any = false;
     for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        if (!path_can_prove(&path.plan->choice[i]))
+        if (!session_can_prove(&path.plan->choice[i]))
             continue;
         any = true;
         result = backends_verify_choice(r, &path, i, results, &passed, err);
@@ -199,14 +200,14 @@ static int backends_verify(struct cli *cli, struct path_request *r, const struct
     if (result == 0 && results)
         result = cli_print_json(json_pack("{s:O}", "results", results), err);
     json_decref(results);
-    path_done(&path);
+    session_done(&path);
     return result == 0 && !passed ? CLI_PROOF_FAILED : result;
 }
 
 /* ---- bundles for a computer without the network ---- */
 
 /* bundle FILE [llamacpp:BACKEND]: what is installed of one backend, or all that can be bundled. */
-static int backends_bundle(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_bundle(struct cli *cli, struct session_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
@@ -224,7 +225,7 @@ static int backends_bundle(struct cli *cli, struct path_request *r, const struct
         const struct package *p = &list.item[i];
         bool wanted = backend == PLAN_BACKENDS
                           ? package_outside(p).n == 0
-                          : strcmp(p->backend, path_package_backend(backend)) == 0;
+                          : strcmp(p->backend, session_package_backend(backend)) == 0;
         if (wanted)
             chosen[n++] = p;
     }
@@ -243,24 +244,24 @@ static int backends_bundle(struct cli *cli, struct path_request *r, const struct
 }
 
 /* Install all that a bundle holds, then prove what can be used here. */
-static int backends_install_bundle(struct cli *cli, struct path_request *r, const char *file,
+static int backends_install_bundle(struct cli *cli, struct session_request *r, const char *file,
                                    struct gfxb_error *err)
 {
     struct package_env env = backends_env(r);
     struct package_digests digests;
     const struct cli_args all = {.n_words = 1};
     int result = package_install_bundle(&env, file, &digests, err);
-    r->wish.no_network = true;
+    r->request.no_network = true;
     return result < 0 ? result : backends_verify(cli, r, &all, err);
 }
 
 /* ---- install by name ---- */
 
-static int backends_install(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_install(struct cli *cli, struct session_request *r, const struct cli_args *args,
                             struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
-    struct path path = {0};
+    struct session path = {0};
     if (args->value[BACKENDS_FROM])
         return backends_install_bundle(cli, r, args->value[BACKENDS_FROM], err);
     if (args->n_words < 2)
@@ -274,11 +275,11 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
     if (result < 0)
         return result;
     if (args->n_words > 2) {
-        r->wish.backend = (int)backend;
-        return backends_install_local(cli, r, args->word[2], path_package_backend(backend), err);
+        r->request.backend = (int)backend;
+        return backends_install_local(cli, r, args->word[2], session_package_backend(backend), err);
     }
-    r->wish.backend = (int)backend;
-    result = path_walk(r, &path, err);
+    r->request.backend = (int)backend;
+    result = session_walk(r, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (cli->json)
@@ -286,13 +287,13 @@ static int backends_install(struct cli *cli, struct path_request *r, const struc
     else
         text_print(stdout, "%s is installed and proven: %s", path.package->id,
                    path.running->reason);
-    path_done(&path);
+    session_done(&path);
     return result;
 }
 
 /* ---- remove and use ---- */
 
-static int backends_remove(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_remove(struct cli *cli, struct session_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
@@ -300,7 +301,7 @@ static int backends_remove(struct cli *cli, struct path_request *r, const struct
     size_t n = 0;
     int result = backends_read_name(args->word[1], &backend, err);
     if (result == 0)
-        result = package_remove_backend(&env, path_package_backend(backend), &n, err);
+        result = package_remove_backend(&env, session_package_backend(backend), &n, err);
     if (result == 0 && !cli->quiet)
         text_print(stderr, "removed %zu package%s", n, n == 1 ? "" : "s");
     return result;
@@ -334,14 +335,14 @@ static int backends_tell_use(const struct cli *cli, const struct package_env *en
 }
 
 /* With a digest (its beginning is enough) that package, else the newest; "none" ends it. */
-static int backends_use(struct cli *cli, struct path_request *r, const struct cli_args *args,
+static int backends_use(struct cli *cli, struct session_request *r, const struct cli_args *args,
                         struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
     const char *prefix = args->n_words > 2 ? args->word[2] : "";
     int result = backends_read_name(args->word[1], &backend, err);
-    const char *name = result < 0 ? NULL : path_package_backend(backend);
+    const char *name = result < 0 ? NULL : session_package_backend(backend);
     if (result == 0)
         result = package_use(&env, name, prefix, err);
     return result < 0 ? result : backends_tell_use(cli, &env, name, err);
@@ -350,7 +351,7 @@ static int backends_use(struct cli *cli, struct path_request *r, const struct cl
 static const struct backends_verb {
     const char *name;
     size_t min_words;
-    int (*run)(struct cli *cli, struct path_request *r, const struct cli_args *args,
+    int (*run)(struct cli *cli, struct session_request *r, const struct cli_args *args,
                struct gfxb_error *err);
 } backends_verbs[] = {
     {"bundle", 2, backends_bundle}, {"install", 1, backends_install},
@@ -361,7 +362,7 @@ static const struct backends_verb {
 static int backends_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
     const char *verb = args->n_words ? args->word[0] : "list";
-    struct path_request request;
+    struct session_request request;
     cli_catch_signals();
     int result = cli_path_request(cli, args, &request, err);
     if (result < 0)

@@ -1,7 +1,8 @@
-#include "cli/places.h"
+#include "cli/directories.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
 #include "model/model.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -25,7 +26,7 @@ struct bench_item {
 
 struct bench {
     struct cli *cli;
-    struct path_request request;
+    struct session_request request;
     struct model model;
     struct model_knowns knowns;
     struct bench_item *item;
@@ -113,8 +114,8 @@ static int bench_add_failure(struct bench *b, const struct plan_choice *c, int c
 /* Prove what is installed and not proven yet. */
 static int bench_prove(struct bench *b, struct gfxb_error *err)
 {
-    struct path path = {0};
-    int result = path_plan(&b->request, &path, err);
+    struct session path = {0};
+    int result = session_plan(&b->request, &path, err);
     if (result < 0)
         return result;
     for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
@@ -122,7 +123,7 @@ static int bench_prove(struct bench *b, struct gfxb_error *err)
         struct engine_proof proof;
         if (!c->installed || c->state != PLAN_USABLE)
             continue;
-        result = path_prove(&b->request, &path, i, &proof, err);
+        result = session_prove(&b->request, &path, i, &proof, err);
         if (result < 0)
             break;
         if (!proof.passed)
@@ -130,11 +131,11 @@ static int bench_prove(struct bench *b, struct gfxb_error *err)
         b->proof_failed |= !proof.passed;
         engine_proof_done(&proof);
     }
-    path_plan_done(&path);
+    session_plan_done(&path);
     return result;
 }
 
-static int bench_measure(const struct bench *b, struct path *path, size_t i,
+static int bench_measure(const struct bench *b, struct session *path, size_t i,
                          struct engine_bench *ret_figures, char **ret_device,
                          struct gfxb_error *err)
 {
@@ -151,11 +152,11 @@ static int bench_measure(const struct bench *b, struct path *path, size_t i,
     char device[256];
     log_at(b->request.log, LOG_INFO, "measuring %s with %s", plan_backend_name(c->backend),
            c->package);
-    int result = path_start_proven(&b->request, path, i, err);
+    int result = session_start_proven(&b->request, path, i, err);
     if (result == 0)
         result = engine_bench(path->engine, &spec, ret_figures, err);
     engine_places_text(&path->places, device, sizeof(device));
-    path_stop_engine(path);
+    session_stop_engine(path);
     if (result < 0)
         return result;
     *ret_device = strdup(device);
@@ -163,7 +164,7 @@ static int bench_measure(const struct bench *b, struct path *path, size_t i,
 }
 
 /* A failure is told and left out; only an interruption and this computer's own end the rest. */
-static int bench_take(struct bench *b, struct path *path, size_t i, struct gfxb_error *err)
+static int bench_take(struct bench *b, struct session *path, size_t i, struct gfxb_error *err)
 {
     const struct plan_choice *c = &path->plan->choice[i];
     struct engine_bench figures;
@@ -188,7 +189,7 @@ static int bench_take(struct bench *b, struct path *path, size_t i, struct gfxb_
     return 0;
 }
 
-static int bench_all(struct bench *b, struct path *path, struct gfxb_error *err)
+static int bench_all(struct bench *b, struct session *path, struct gfxb_error *err)
 {
     int result = 0;
     for (size_t i = 0; i < path->plan->n_choices && result == 0; i++) {
@@ -324,16 +325,16 @@ static int bench_print(const struct bench *b, struct gfxb_error *err)
 
 static int bench_work(struct bench *b, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct path path = {0};
-    b->request.wish.no_network = true;
+    struct session path = {0};
+    b->request.request.no_network = true;
     int result = bench_find_model(b, args->value[BENCH_MODEL], err);
     if (result == 0)
         result = bench_prove(b, err);
     if (result == 0)
-        result = path_plan(&b->request, &path, err);
+        result = session_plan(&b->request, &path, err);
     if (result == 0)
         result = bench_all(b, &path, err);
-    path_plan_done(&path);
+    session_plan_done(&path);
     if (result == 0 && args->value[BENCH_APPLY])
         result = bench_apply(b, err);
     if (result == 0)

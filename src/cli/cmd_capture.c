@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
+#include "api/api.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
-#include "serve/serve.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -140,15 +141,15 @@ static int doctor_tables(struct cli *cli, struct gfxb_error *ret_broken, struct 
 
 static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gfxb_error *err)
 {
-    struct path_request request;
-    struct path path = {0};
+    struct session_request request;
+    struct session path = {0};
     const struct cli_args none = {0};
     int result = cli_path_request(cli, &none, &request, err);
     if (result < 0)
         return result;
     doctor_check_places(c);
     struct gfxb_error why = {0};
-    if (path_plan(&request, &path, &why) < 0) { /* as of a data directory that is a file */
+    if (session_plan(&request, &path, &why) < 0) { /* as of a data directory that is a file */
         doctor_tell_no_plan(c, why.text);
         return 0;
     }
@@ -156,7 +157,7 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
     c->root = request.root;
     c->plan = path.plan;
     doctor_examine(c);
-    path_done(&path);
+    session_done(&path);
     return 0;
 }
 

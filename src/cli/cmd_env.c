@@ -1,6 +1,7 @@
+#include "api/api.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
-#include "serve/serve.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -34,7 +35,7 @@ static int env_tell(const struct cli *cli, const struct env_answer *answer, stru
 }
 
 /* The proven choice's engine as DATA/bin/llama-server. */
-static int env_write_wrapper(const struct cli *cli, const struct path *path,
+static int env_write_wrapper(const struct cli *cli, const struct session *path,
                              const struct plan_choice *choice, char **ret_file,
                              struct gfxb_error *err)
 {
@@ -63,7 +64,7 @@ static int env_write_wrapper(const struct cli *cli, const struct path *path,
     return result;
 }
 
-static const struct plan_choice *env_proven(const struct path *path)
+static const struct plan_choice *env_proven(const struct session *path)
 {
     const struct plan *plan = path->plan;
     const struct plan_choice *choice = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
@@ -75,7 +76,7 @@ static const char *env_upper_backend(enum plan_backend backend)
     return backend == PLAN_ROCM ? "ROCM" : backend == PLAN_CPU ? "CPU" : "VULKAN";
 }
 
-static int env_engine(struct cli *cli, const struct path *path, bool lemonade,
+static int env_engine(struct cli *cli, const struct session *path, bool lemonade,
                       struct gfxb_error *err)
 {
     const struct plan_choice *choice = env_proven(path);
@@ -130,8 +131,8 @@ static int env_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
 {
     const char *program = args->value[ENV_FOR];
     bool lemonade = program && strcmp(program, "lemonade") == 0;
-    struct path_request request;
-    struct path path = {0};
+    struct session_request request;
+    struct session path = {0};
     if (program && strcmp(program, "ollama") == 0)
         return env_ollama(cli, err);
     if (!program || (!lemonade && strcmp(program, "llama.cpp") != 0))
@@ -142,11 +143,11 @@ static int env_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
                          "env works on this computer only: a captured machine runs nothing");
     int result = cli_path_request(cli, args, &request, err);
     if (result == 0)
-        result = path_plan(&request, &path, err);
+        result = session_plan(&request, &path, err);
     if (result < 0)
         return result;
     result = env_engine(cli, &path, lemonade, err);
-    path_plan_done(&path);
+    session_plan_done(&path);
     return result;
 }
 

@@ -1,4 +1,4 @@
-#include "cli/places.h"
+#include "cli/directories.h"
 
 enum { IMPORT_NAME, IMPORT_MMPROJ };
 

@@ -1,4 +1,4 @@
-#include "cli/places.h"
+#include "cli/directories.h"
 
 enum { LIST_AVAILABLE };
 

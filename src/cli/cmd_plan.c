@@ -1,6 +1,7 @@
-#include "cli/places.h"
+#include "cli/directories.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -41,7 +42,7 @@ static json_t *plan_model_json(const struct plan_subject *subject, const struct 
     return o;
 }
 
-static int plan_answer_json(const struct path *path, const struct plan_subject *subject,
+static int plan_answer_json(const struct session *path, const struct plan_subject *subject,
                             struct gfxb_error *err)
 {
     json_t *answer = report_json_plan(path->plan);
@@ -51,7 +52,7 @@ static int plan_answer_json(const struct path *path, const struct plan_subject *
 }
 
 /* "8.0 GiB on it and 0.3 GiB beside it, context 32768" */
-static void plan_room_text(const struct plan_choice *c)
+static void plan_memory_text(const struct plan_choice *c)
 {
     char need[32], host[32];
     if (!c->context || c->state == PLAN_REJECTED)
@@ -91,7 +92,7 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
     text_print(stdout, "%s\n      %s", buf_text(&line), c->reason);
     for (char *const *w = c->warning; *w; w++)
         text_print(stdout, "      " TEXT_WARN "note: %s" TEXT_END, *w);
-    plan_room_text(c);
+    plan_memory_text(c);
 }
 
 /* The answer first, in one sentence. */
@@ -195,11 +196,11 @@ static int plan_read_context(const char *text, uint32_t *ret_context, struct gfx
     return 0;
 }
 
-static int plan_answer(struct cli *cli, const struct path_request *request,
+static int plan_answer(struct cli *cli, const struct session_request *request,
                        const struct plan_subject *subject, struct gfxb_error *err)
 {
-    struct path path = {0};
-    int result = path_plan(request, &path, err);
+    struct session path = {0};
+    int result = session_plan(request, &path, err);
     if (result < 0)
         return result;
     if (cli->json)
@@ -208,13 +209,13 @@ static int plan_answer(struct cli *cli, const struct path_request *request,
         plan_text(path.plan, cli->verbose);
     if (result == 0 && path.plan->chosen < 0)
         result = CLI_NOTHING_USABLE;
-    path_plan_done(&path);
+    session_plan_done(&path);
     return result;
 }
 
 static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct path_request request;
+    struct session_request request;
     struct plan_subject subject = {.bytes = 0};
     const char *name = args->value[PLAN_MODEL];
     int result = cli_path_request(cli, args, &request, err);
@@ -226,7 +227,8 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     request.mmproj = subject.model.mmproj;
     request.known = subject.row;
     if (subject.bytes)
-        request.wish.need_bytes = model_offer_need(&(struct model_offer){.bytes = subject.bytes});
+        request.request.need_bytes =
+            model_offer_need(&(struct model_offer){.bytes = subject.bytes});
     if (result == 0)
         result = plan_answer(cli, &request, &subject, err);
     model_done(&subject.model);

@@ -1,4 +1,4 @@
-#include "cli/places.h"
+#include "cli/directories.h"
 #include "cli/progress.h"
 
 enum { PULL_PROGRESS, PULL_FORCE };
@@ -50,7 +50,7 @@ static int pull_one(struct cli *cli, struct model_env *env, const char *name, bo
     return 0;
 }
 
-/* What ends all of them: the user's wish, a full disk, no network. */
+/* What ends all of them: the user's request, a full disk, no network. */
 static bool pull_is_hopeless(int result)
 {
     return result == -GFXB_E_INTERRUPTED || result == -GFXB_E_DISK_FULL ||

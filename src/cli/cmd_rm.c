@@ -1,4 +1,4 @@
-#include "cli/places.h"
+#include "cli/directories.h"
 
 static int rm_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {

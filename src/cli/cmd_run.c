@@ -1,7 +1,8 @@
 #include "cli/chat.h"
-#include "cli/places.h"
+#include "cli/directories.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
+#include "session/session.h"
 
 #include <errno.h>
 
@@ -123,7 +124,7 @@ static int run_on_text(void *context, struct str piece, bool thinking)
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static int run_print_json(const struct path *path, const struct engine_reply *reply,
+static int run_print_json(const struct session *path, const struct engine_reply *reply,
                           struct gfxb_error *err)
 {
     char device[256];
@@ -151,7 +152,7 @@ static int run_print_json(const struct path *path, const struct engine_reply *re
     return cli_print_json(answer, err);
 }
 
-static void run_tell(const struct path *path, bool canary)
+static void run_tell(const struct session *path, bool canary)
 {
     cli_tell_path(path);
     if (canary)
@@ -159,8 +160,9 @@ static void run_tell(const struct path *path, bool canary)
                            "gfxbridge list --available names models to pull.");
 }
 
-static int run_once(const struct cli *cli, const struct path_request *request, struct path *path,
-                    const char *prompt, unsigned max_tokens, struct gfxb_error *err)
+static int run_once(const struct cli *cli, const struct session_request *request,
+                    struct session *path, const char *prompt, unsigned max_tokens,
+                    struct gfxb_error *err)
 {
     bool ended_line = true;
     struct engine_reply reply;
@@ -172,7 +174,7 @@ static int run_once(const struct cli *cli, const struct path_request *request, s
                                .context = &ended_line,
                                .cancel = &cli_cancelled,
                                .log = &cli->log};
-    int result = path_ask(request, path, &chat, run_end_line, &reply, err);
+    int result = session_ask(request, path, &chat, run_end_line, &reply, err);
     run_end_line(&ended_line);
     if (result < 0)
         return cli_nowhere(cli, path, result, err);
@@ -199,7 +201,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "run works on this computer only: a captured machine runs nothing");
-    struct path_request request;
+    struct session_request request;
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
     struct model model = {.name = NULL};
@@ -217,19 +219,19 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         model_done(&model);
         return result;
     }
-    struct path path = {0};
+    struct session path = {0};
     bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model_knowns_find(&knowns, str_from(model.name));
-    result = path_walk(&request, &path, err);
+    result = session_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (chat)
         result = chat_run(cli, &request, &path, max_tokens, err);
     else
         result = run_once(cli, &request, &path, buf_text(&prompt), max_tokens, err);
-    path_done(&path);
+    session_done(&path);
     model_knowns_done(&knowns);
     model_done(&model);
     return result;

@@ -1,6 +1,7 @@
-#include "cli/places.h"
+#include "cli/directories.h"
+#include "cli/request.h"
 #include "cli/settings.h"
-#include "cli/wish.h"
+#include "session/session.h"
 
 enum {
     SERVE_OPTION_HOST = CLI_WISH_NEXT,
@@ -50,7 +51,7 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args, struc
 {
     struct settings settings;
     struct cli_places places;
-    struct path_request path;
+    struct session_request path;
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "serve works on this computer only: a captured machine runs nothing");

@@ -1,5 +1,6 @@
-#include "cli/places.h"
-#include "cli/wish.h"
+#include "cli/directories.h"
+#include "cli/request.h"
+#include "session/session.h"
 
 static const struct cli_option show_options[] = {
     CLI_WISH_OPTIONS,
@@ -99,7 +100,7 @@ static int show_available(struct cli *cli, const char *name, struct gfxb_error *
 }
 
 /* The engine's arguments on the choice that would be taken; "null" where nothing can be used. */
-static json_t *show_launch_json(const struct path *path)
+static json_t *show_launch_json(const struct session *path)
 {
     const struct plan *plan = path->plan;
     const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
@@ -115,7 +116,7 @@ static json_t *show_launch_json(const struct path *path)
     return object;
 }
 
-static void show_launch_text(const struct path *path)
+static void show_launch_text(const struct session *path)
 {
     const struct plan *plan = path->plan;
     const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
@@ -134,19 +135,19 @@ static void show_launch_text(const struct path *path)
     show_text("arguments", buf_text(&line));
 }
 
-static int show_model(struct cli *cli, struct path_request *request, const struct model *model,
+static int show_model(struct cli *cli, struct session_request *request, const struct model *model,
                       struct gfxb_error *err)
 {
     struct model_knowns knowns;
-    struct path path = {0};
+    struct session path = {0};
     int result = model_knowns_new(&knowns, err);
     if (result < 0)
         return result;
     request->model = model->path;
     request->mmproj = model->mmproj;
     request->known = model_knowns_find(&knowns, str_from(model->name));
-    request->wish.need_bytes = model->bytes;
-    result = path_plan(request, &path, err);
+    request->request.need_bytes = model->bytes;
+    result = session_plan(request, &path, err);
     if (result == 0 && cli->json) {
         result = cli_print_json(json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
                                           "header", show_header_json(&path.use->gguf), "launch",
@@ -156,14 +157,14 @@ static int show_model(struct cli *cli, struct path_request *request, const struc
         show_model_text(model, &path.use->gguf);
         show_launch_text(&path);
     }
-    path_done(&path);
+    session_done(&path);
     model_knowns_done(&knowns);
     return result;
 }
 
 static int show_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct path_request request;
+    struct session_request request;
     struct model model;
     int result = cli_path_request(cli, args, &request, err);
     if (result == 0)

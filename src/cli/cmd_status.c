@@ -1,5 +1,6 @@
 #include "cli/control.h"
 #include "cli/text.h"
+#include "sysroot/sysroot.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,7 @@
-#include "cli/places.h"
+#include "cli/directories.h"
+#include "cli/request.h"
 #include "cli/text.h"
-#include "cli/wish.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -97,7 +97,7 @@ static int table_check(const struct cli *cli, const struct gfx_tables *t, struct
 {
     int result = cli_table_check(t, err);
     if (result == 0)
-        result = plan_ways_check(err);
+        result = plan_remedy_check(err);
     if (result == 0)
         result = engine_causes_check(err);
     if (result == 0)

@@ -2,8 +2,8 @@
 #ifndef CLI_CONTROL_H
 #define CLI_CONTROL_H
 
+#include "api/api.h"
 #include "cli/cli.h"
-#include "serve/serve.h"
 
 /*
  * Ask this user's server; body is taken over (NULL: GET). On success *ret_answer is the JSON of a

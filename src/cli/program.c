@@ -1,6 +1,7 @@
 #include "cli/program.h"
 #include "cli/table_set.h"
 #include "cli/text.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <locale.h>

@@ -61,7 +61,7 @@ void cli_progress_show(void *context, const struct model_progress *at)
 {
     struct cli_progress *p = context;
     bool is_whole = at->at.total && at->at.bytes >= at->at.total;
-    int64_t now = child_now_ms();
+    int64_t now = clock_now_ms();
     bool is_terminal = !p->json && isatty(STDERR_FILENO);
     int64_t pause = is_terminal ? 0 : p->json ? PROGRESS_JSON_MS : PROGRESS_LOG_MS;
     if (!is_whole && at->index == p->file && now - p->shown < pause)

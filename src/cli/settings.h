@@ -5,8 +5,8 @@
 #ifndef CLI_SETTINGS_H
 #define CLI_SETTINGS_H
 
+#include "api/api.h"
 #include "cli/cli.h"
-#include "serve/serve.h"
 
 enum { SETTINGS_LIST_MAX = 32 };
 

@@ -1,6 +1,6 @@
 #include "engine/chunk.h"
 #include "engine/http.h"
-#include "engine/running.h"
+#include "engine/instance.h"
 #include "engine/timings.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
 static int bench_post(const struct bench_job *job, const char *path, const char *body,
                       int64_t deadline_ms, struct buf *ret_body, struct gfxb_error *err)
 {
-    struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), child_now_ms() + deadline_ms};
+    struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), clock_now_ms() + deadline_ms};
     struct http_request request = {
         .socket = engine_socket(job->engine),
         .path = path,
@@ -127,10 +127,10 @@ static int bench_ask(const struct bench_job *job, unsigned prompt, int64_t deadl
 static int bench_warm_up(struct bench_job *job, struct gfxb_error *err)
 {
     struct timings timings;
-    int64_t start = child_now_ms();
+    int64_t start = clock_now_ms();
     job->warm = job->spec->full_tokens < BENCH_WARM ? job->spec->full_tokens : BENCH_WARM;
     int code = bench_ask(job, job->warm, BENCH_WARM_MS, &timings, err);
-    job->warm_ms = child_now_ms() - start;
+    job->warm_ms = clock_now_ms() - start;
     return code;
 }
 
@@ -146,9 +146,9 @@ static int bench_measure(const struct bench_job *job, unsigned prompt,
     struct engine_bench_figures f = {.runs = 0};
     double reading[BENCH_RUNS], answering[BENCH_RUNS];
     size_t n_reading = 0, n_answering = 0;
-    int64_t start = child_now_ms();
+    int64_t start = clock_now_ms();
     int64_t deadline = BENCH_LEAST_MS + BENCH_PATIENCE * bench_expected_ms(job, prompt);
-    while (f.runs < BENCH_RUNS && (f.runs == 0 || child_now_ms() - start < BENCH_BUDGET_MS)) {
+    while (f.runs < BENCH_RUNS && (f.runs == 0 || clock_now_ms() - start < BENCH_BUDGET_MS)) {
         struct timings t;
         int code = bench_ask(job, prompt, deadline, &t, err);
         if (code < 0)

@@ -1,6 +1,7 @@
 #include "engine/chunk.h"
 #include "engine/http.h"
-#include "engine/running.h"
+#include "engine/instance.h"
+#include "http/sse.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -28,7 +29,7 @@ struct chat_progress {
 
 static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
 {
-    int64_t now = child_now_ms();
+    int64_t now = clock_now_ms();
     if (piece.n == 0)
         return 0;
     if (!p->last)
@@ -102,15 +103,15 @@ static int64_t chat_silence(struct chat_progress *p)
     int ms = p->chat->silence_ms;
     if (ms <= 0)
         return 0;
-    if (child_now_ms() - p->sign >= ms && engine_lives(p->engine, ms, p->chat->cancel))
-        p->sign = child_now_ms();
+    if (clock_now_ms() - p->sign >= ms && engine_lives(p->engine, ms, p->chat->cancel))
+        p->sign = clock_now_ms();
     return p->sign + ms;
 }
 
 static int64_t chat_until(void *context)
 {
     struct chat_progress *p = context;
-    if (!p->last && !p->told && child_now_ms() - p->start >= RUNNING_PATIENCE_MS) {
+    if (!p->last && !p->told && clock_now_ms() - p->start >= RUNNING_PATIENCE_MS) {
         log_at(p->chat->log, LOG_INFO, "still waiting for the first word: %s",
                p->engine->backend == PLAN_CPU ? "the prompt is being read"
                                               : running_reason(p->engine->backend));
@@ -180,7 +181,7 @@ static int chat_refused(struct chat_progress *p, long status, struct gfxb_error 
 
 static int chat_timed_out(const struct chat_progress *p, struct gfxb_error *err)
 {
-    double waited = (double)(child_now_ms() - p->start) / 1000.0;
+    double waited = (double)(clock_now_ms() - p->start) / 1000.0;
     if (!p->last)
         return error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no first token within %.1f s",
                          waited);
@@ -242,7 +243,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
         .context = p,
     };
     long status = 0;
-    p->start = p->sign = child_now_ms();
+    p->start = p->sign = clock_now_ms();
     int code = http_ask(&request, &status);
     if (code < 0)
         return chat_failed(engine, p, code, err);
@@ -250,7 +251,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
         return chat_refused(p, status, err);
     if (!p->finished && !p->sent_done)
         return running_cut_off(engine, p->last != 0, err);
-    p->reply.whole_ms = (double)(child_now_ms() - p->start);
+    p->reply.whole_ms = (double)(clock_now_ms() - p->start);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 #include "engine/devices.h"
 
-#include "engine/ending.h"
+#include "engine/diagnose.h"
 #include "engine/launch.h"
 #include "engine/rundir.h"
 

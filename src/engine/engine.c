@@ -1,8 +1,8 @@
 #include "engine/canary.h"
-#include "engine/ending.h"
+#include "engine/diagnose.h"
 #include "engine/http.h"
+#include "engine/instance.h"
 #include "engine/launch.h"
-#include "engine/running.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,7 +137,7 @@ static int64_t engine_health_until(void *context)
 /* One look; what accepts a connection and then says nothing is not ready. */
 static bool engine_answers(const struct engine *engine, const struct engine_spec *spec)
 {
-    int64_t until = child_now_ms() + ENGINE_HEALTH_MS;
+    int64_t until = clock_now_ms() + ENGINE_HEALTH_MS;
     struct http_request request = {
         .socket = engine->rundir.socket,
         .path = "/health",
@@ -174,7 +174,7 @@ const char *running_reason(enum plan_backend backend)
 static int engine_await(struct engine *engine, const struct engine_spec *spec, struct buf *ret_tail,
                         struct gfxb_error *err)
 {
-    int64_t start = child_now_ms();
+    int64_t start = clock_now_ms();
     int64_t limit = spec->ready_ms > 0 ? spec->ready_ms : ENGINE_READY_MS;
     bool told = false;
     int pause = ENGINE_POLL_MIN_MS;
@@ -189,10 +189,10 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
         if (spec->cancel && *spec->cancel)
             return error_set(err, GFXB_E_INTERRUPTED, "interrupted while the engine was loading");
         if (engine_answers(engine, spec)) {
-            engine->load_ms = (double)(child_now_ms() - start);
+            engine->load_ms = (double)(clock_now_ms() - start);
             return 0;
         }
-        int64_t passed = child_now_ms() - start;
+        int64_t passed = clock_now_ms() - start;
         if (passed >= limit || engine_log_size(engine) > ENGINE_LOG_MAX)
             return engine_give_up(engine, passed, ret_tail, err);
         if (!told && passed >= RUNNING_PATIENCE_MS) {
@@ -312,9 +312,9 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
 int running_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
 {
     struct gfxb_error why = {.code = 0};
-    int64_t until = child_now_ms() + ENGINE_END_MS;
+    int64_t until = clock_now_ms() + ENGINE_END_MS;
     int code = 0;
-    while (code == 0 && child_now_ms() < until) {
+    while (code == 0 && clock_now_ms() < until) {
         if (!engine->ended && child_wait(&engine->child, 20, &engine->status) > 0)
             engine->ended = true;
         code = engine_check(engine, &why);

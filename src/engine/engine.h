@@ -261,7 +261,7 @@ struct engine_proofs; /* everything that is stored, read once */
 int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
                       struct gfxb_error *err);
 void engine_proofs_free(struct engine_proofs *proofs);
-/* As plan_wish wants them; lent. ret_n is always filled. */
+/* As plan_request wants them; lent. ret_n is always filled. */
 const struct plan_proof *engine_proofs_for_plan(const struct engine_proofs *proofs, size_t *ret_n);
 /* One of them in full; NULL when there is none. Lent; log_tail is "". */
 const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs,
@@ -300,8 +300,6 @@ int engine_causes_check(struct gfxb_error *err);
 
 #include "engine/bench.h"
 #include "engine/models.h"
-#include "engine/path.h"
 #include "engine/sandbox.h"
-#include "engine/supervisor.h"
 
 #endif

@@ -106,7 +106,7 @@ static int http_drive(struct http_transfer *t)
             return code;
         if (r->cancel && *r->cancel)
             return -EINTR;
-        int64_t now = child_now_ms(), until = r->until ? r->until(r->context) : 0;
+        int64_t now = clock_now_ms(), until = r->until ? r->until(r->context) : 0;
         if (until && now >= until)
             return -ETIMEDOUT;
         if (last && now >= last)
@@ -116,7 +116,7 @@ static int http_drive(struct http_transfer *t)
         watched.revents = 0;
         curl_multi_poll(t->multi, &watched, watching ? 1 : 0, (int)wait, NULL);
         if (watching && watched.revents)
-            last = child_now_ms() + HTTP_LAST_MS;
+            last = clock_now_ms() + HTTP_LAST_MS;
     }
 }
 

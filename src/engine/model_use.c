@@ -16,21 +16,22 @@ static int read_projector(const char *file, uint64_t *ret_bytes, struct gfxb_err
     return result;
 }
 
-int model_use_new(const struct model_wish *wish, struct model_use *ret_use, struct gfxb_error *err)
+int model_use_new(const struct model_request *request, struct model_use *ret_use,
+                  struct gfxb_error *err)
 {
-    struct model_use use = {.use = {.slots = wish->slots}};
+    struct model_use use = {.use = {.slots = request->slots}};
     uint64_t projector = 0;
-    int result = gguf_read(wish->file, &use.gguf, err);
+    int result = gguf_read(request->file, &use.gguf, err);
     if (result < 0)
         return result;
-    result = gguf_require_model(&use.gguf, wish->file, err);
-    if (result == 0 && wish->mmproj)
-        result = read_projector(wish->mmproj, &projector, err);
+    result = gguf_require_model(&use.gguf, request->file, err);
+    if (result == 0 && request->mmproj)
+        result = read_projector(request->mmproj, &projector, err);
     if (result == 0)
         result = model_shape_new(&use.gguf, projector, &use.shape, err);
     if (result == 0)
-        result =
-            model_launch_new(&use.gguf, wish->known, wish->context, wish->mmproj, &use.launch, err);
+        result = model_launch_new(&use.gguf, request->known, request->context, request->mmproj,
+                                  &use.launch, err);
     if (result < 0) {
         model_use_done(&use);
         return result;

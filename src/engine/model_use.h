@@ -9,7 +9,7 @@
 #include "plan/plan.h"
 
 /* What the user says about a model. All lent; zero but for file is valid. */
-struct model_wish {
+struct model_request {
     const char *file;                /* a GGUF file */
     const char *mmproj;              /* its projector; NULL none */
     const struct model_known *known; /* its row of the list; NULL none */
@@ -27,7 +27,8 @@ struct model_use {
 
 /* Reads the headers of the file and of its projector. Codes: model-damaged, model-unusable, -errno.
  */
-int model_use_new(const struct model_wish *wish, struct model_use *ret_use, struct gfxb_error *err);
+int model_use_new(const struct model_request *request, struct model_use *ret_use,
+                  struct gfxb_error *err);
 void model_use_done(struct model_use *use);
 
 /* A choice's arguments and the model's behind them, NULL-terminated; the array is to be freed, its

@@ -1,7 +1,7 @@
 #include "engine/prove.h"
 
-#include "engine/ending.h"
-#include "engine/running.h"
+#include "engine/diagnose.h"
+#include "engine/instance.h"
 
 #include <errno.h>
 #include <stdio.h>

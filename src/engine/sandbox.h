@@ -15,7 +15,7 @@
 
 /* What is in force for engines that are started by this process. */
 struct engine_sandbox {
-    bool off;     /* by wish: nothing of what follows holds */
+    bool off;     /* by request: nothing of what follows holds */
     int landlock; /* ABI of the kernel's Landlock; 0: there is none */
     bool files;   /* reads and writes only what it is given */
     bool rename;  /* may move files between the directories that it is given */

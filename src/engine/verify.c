@@ -1,6 +1,6 @@
+#include "engine/instance.h"
 #include "engine/maps.h"
-#include "engine/places.h"
-#include "engine/running.h"
+#include "engine/placement.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 static int verify_read_places(const struct engine *engine, struct engine_places *ret_places,
                               struct gfxb_error *err)
 {
-    int64_t until = child_now_ms() + VERIFY_SETTLE_MS, grew = child_now_ms();
+    int64_t until = clock_now_ms() + VERIFY_SETTLE_MS, grew = clock_now_ms();
     size_t size = 0;
     for (;;) {
         struct buf CLEAN_BUF log = BUF_INIT(VERIFY_LOG_MAX + (1u << 18));
@@ -24,7 +24,7 @@ static int verify_read_places(const struct engine *engine, struct engine_places 
             return error_set(err, -code, "cannot read the engine's log: %s",
                              error_errno_text(-code));
         places_parse(buf_view(&log), ret_places);
-        int64_t now = child_now_ms();
+        int64_t now = clock_now_ms();
         if (log.n != size)
             grew = now;
         size = log.n;

@@ -253,7 +253,7 @@ static void body_measure_rate(struct job *job, int64_t now)
 
 void body_show_progress(struct job *job, bool last)
 {
-    int64_t now = child_now_ms();
+    int64_t now = clock_now_ms();
     body_measure_rate(job, now);
     if (!job->request->progress || (!last && now - job->shown < BODY_PROGRESS_MS))
         return;

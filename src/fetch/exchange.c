@@ -56,7 +56,7 @@ static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context
 {
     struct job *job = context;
     n *= size;
-    int64_t start = child_now_ms();
+    int64_t start = clock_now_ms();
     job->result->received += n;
     if (!exchange_has_file(job)) {
         job->skipped += n;
@@ -67,7 +67,7 @@ static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context
     if (job->verdict == VERDICT_DONE)
         job->verdict = body_add(job, bytes, n);
     /* The time that the disk or the unpacking took is not the network's. */
-    job->window_start += child_now_ms() - start;
+    job->window_start += clock_now_ms() - start;
     job->window_bytes += n;
     return job->verdict == VERDICT_DONE ? n : 0;
 }
@@ -77,7 +77,7 @@ static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now,
 {
     struct job *job = context;
     const struct fetch_config *config = job->config;
-    int64_t clock = child_now_ms();
+    int64_t clock = clock_now_ms();
     uint64_t enough = config->stall_bytes ? config->stall_bytes : 4096;
     int64_t patience = 1000 * (int64_t)(config->stall_seconds ? config->stall_seconds : 30);
     if (job->window_bytes >= enough) {
@@ -176,7 +176,7 @@ static enum verdict exchange_one(struct job *job, const char *url, bool is_own_h
     job->accepted = job->stalled = false;
     job->skipped = 0;
     job->verdict = VERDICT_DONE;
-    job->window_start = child_now_ms();
+    job->window_start = clock_now_ms();
     job->window_bytes = 0;
     snprintf(range, sizeof(range), "%" PRIu64 "-", job->offset);
     if (exchange_make_headers(job, is_own_host, &headers) < 0) {

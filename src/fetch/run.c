@@ -59,7 +59,7 @@ static int run_begin(struct job *job)
     job->origin.sha256 = request->sha256 ? strdup(request->sha256) : NULL;
     if (!job->what || !job->curl || !job->origin.url || (request->sha256 && !job->origin.sha256))
         return error_set(job->err, ENOMEM, "out of memory");
-    job->rate_start = child_now_ms();
+    job->rate_start = clock_now_ms();
     return body_begin(job);
 }
 
@@ -143,8 +143,8 @@ static enum verdict run_take_existing(struct job *job)
 
 static enum verdict run_pause(struct job *job, int64_t ms)
 {
-    int64_t end = child_now_ms() + ms;
-    while (child_now_ms() < end) {
+    int64_t end = clock_now_ms() + ms;
+    while (clock_now_ms() < end) {
         struct timespec step = {0, 50 * 1000000l};
         if (transfer_cancelled(job))
             return run_interrupted(job);

@@ -1,6 +1,7 @@
 #include "gfx/gfx.h"
 #include "machine/machine.h"
 #include "plan/plan.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 
@@ -135,31 +136,31 @@ const struct gfxb_gpu *gfxb_machine_gpu(const struct gfxb_machine *machine, size
 
 /* ---- plan ---- */
 
-static int api_read_wish(const struct gfxb_wish *given, struct plan_wish *ret_wish,
-                         struct gfxb_error *err)
+static int api_read_request(const struct gfxb_wish *given, struct plan_request *ret_request,
+                            struct gfxb_error *err)
 {
     /* A caller built against an older header knows fewer fields: the others are zero. */
-    struct gfxb_wish wish = {0};
+    struct gfxb_wish request = {0};
     if (given && given->size < sizeof(given->size))
         return error_set(err, GFXB_E_USAGE, "set size of struct gfxb_wish to its sizeof");
-    if (given && given->size <= sizeof(wish))
-        memcpy(&wish, given, given->size);
+    if (given && given->size <= sizeof(request))
+        memcpy(&request, given, given->size);
     else if (given)
-        wish = *given;
-    *ret_wish = (struct plan_wish){.backend = -1,
-                                   .gpu = wish.gpu,
-                                   .need_bytes = wish.need_bytes,
-                                   .allow_override = wish.allow_override};
-    int policy = wish.policy ? plan_policy_from_name(wish.policy) : PLAN_ROCM_FIRST;
+        request = *given;
+    *ret_request = (struct plan_request){.backend = -1,
+                                         .gpu = request.gpu,
+                                         .need_bytes = request.need_bytes,
+                                         .allow_override = request.allow_override};
+    int policy = request.policy ? plan_policy_from_name(request.policy) : PLAN_ROCM_FIRST;
     if (policy < 0)
-        return error_set(err, GFXB_E_USAGE, "no such policy: '%s'", wish.policy);
-    ret_wish->policy = (enum plan_policy)policy;
-    if (wish.backend && (ret_wish->backend = plan_backend_from_name(wish.backend)) < 0)
-        return error_set(err, GFXB_E_USAGE, "no such backend: '%s'", wish.backend);
-    if (wish.os && strcmp(wish.os, "windows") == 0)
-        ret_wish->os = GFX_WINDOWS;
-    else if (wish.os && strcmp(wish.os, "linux") != 0)
-        return error_set(err, GFXB_E_USAGE, "no such system: '%s'", wish.os);
+        return error_set(err, GFXB_E_USAGE, "no such policy: '%s'", request.policy);
+    ret_request->policy = (enum plan_policy)policy;
+    if (request.backend && (ret_request->backend = plan_backend_from_name(request.backend)) < 0)
+        return error_set(err, GFXB_E_USAGE, "no such backend: '%s'", request.backend);
+    if (request.os && strcmp(request.os, "windows") == 0)
+        ret_request->os = GFX_WINDOWS;
+    else if (request.os && strcmp(request.os, "linux") != 0)
+        return error_set(err, GFXB_E_USAGE, "no such system: '%s'", request.os);
     return 0;
 }
 
@@ -180,17 +181,17 @@ static void api_fill_choice(const struct plan_choice *c, struct gfxb_choice *out
     };
 }
 
-int gfxb_plan_new(const struct gfxb_machine *machine, const struct gfxb_wish *wish,
+int gfxb_plan_new(const struct gfxb_machine *machine, const struct gfxb_wish *request,
                   struct gfxb_plan **ret_plan, struct gfxb_error *err)
 {
-    struct plan_wish inner_wish;
-    int result = api_read_wish(wish, &inner_wish, err);
+    struct plan_request inner_request;
+    int result = api_read_request(request, &inner_request, err);
     if (result < 0)
         return result;
     struct gfxb_plan *p = calloc(1, sizeof(*p));
     if (!p)
         return error_set(err, ENOMEM, "out of memory");
-    result = plan_new(machine->inner, machine->tables->inner, &inner_wish, &p->inner, err);
+    result = plan_new(machine->inner, machine->tables->inner, &inner_request, &p->inner, err);
     if (result == 0) {
         p->choice = calloc(p->inner->n_choices + 1, sizeof(*p->choice));
         if (!p->choice)

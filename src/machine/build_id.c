@@ -1,6 +1,7 @@
 /* build_id.c - which build of a library a file is, from the note that linkers leave near its
  * beginning (GNU build id; the layout is in the gABI's chapter on notes). */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 

@@ -4,6 +4,7 @@
  * file is made by capture_host.c.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * that hold more than others should see, written anew from what we understood of them.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 /* container.c - are we in a container, a confined package or WSL, and what did the user set? */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 

@@ -4,6 +4,7 @@
  * only some of these, and damaged ones disagree: two of three decide.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 

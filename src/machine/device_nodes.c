@@ -1,5 +1,6 @@
 /* device_nodes.c - access rights, by really opening: /dev/kfd, /dev/dxg, render nodes. */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * firmware and graphics core. Facts: Linux Documentation/gpu/amdgpu/driver-misc.rst.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

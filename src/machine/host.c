@@ -1,5 +1,6 @@
 /* host.c - kernel, distribution, C library, processor. */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 #include <sys/utsname.h>

@@ -7,6 +7,7 @@
  * where there is nothing to compare with.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

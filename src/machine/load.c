@@ -1,5 +1,6 @@
 /* load.c - what a GPU does right now: amdgpu's sysfs files. */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 

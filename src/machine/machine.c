@@ -1,6 +1,7 @@
 /* machine.c - runs the sources of evidence in order and makes one plain value of what they found.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "gfx/gfx.h"
+#include "sysroot/sysroot.h"
 
 enum tri { TRI_UNKNOWN = -1, TRI_NO = 0, TRI_YES = 1 };
 

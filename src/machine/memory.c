@@ -1,6 +1,7 @@
 /* memory.c - how much memory this computer has, how much a program of ours may use, and how much of
  * it the kernel lends to GPUs. */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 

@@ -3,6 +3,7 @@
  * too. NPUs and FPGAs are left out.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* sysfs.c - small files whose path is put together. */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdarg.h>

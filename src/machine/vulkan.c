@@ -3,6 +3,7 @@
  * loaded into our process could crash it.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>

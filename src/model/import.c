@@ -1,9 +1,9 @@
 /* A file of the user's own under a name of ours: linked, cloned or copied, whole or not at all. */
-#include "model/hub_cache.h"
+#include "model/cache/hub_cache.h"
+#include "model/cache/stock.h"
 #include "model/list.h"
 #include "model/pick.h"
-#include "model/pull.h"
-#include "model/stock.h"
+#include "model/pull/pull.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define IMPORT_PIECE (4u << 20)
 
-/* Copied bytes, with a look at the user's wish to end it between the pieces. */
+/* Copied bytes, with a look at the user's request to end it between the pieces. */
 static int import_copy(const struct model_env *env, int in, int out, uint64_t size)
 {
     uint64_t at = 0;

@@ -2,7 +2,7 @@
 #ifndef MODEL_LIST_H
 #define MODEL_LIST_H
 
-#include "model/caches.h"
+#include "model/cache/caches.h"
 
 /* The item that this name means: by its own name, by the list's, or as "org/repo" with the
  * quantisation that a pull would take. NULL: none. */

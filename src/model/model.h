@@ -16,13 +16,14 @@
 #include "fetch/fetch.h"
 #include "plan/plan.h"
 
-#include "model/gguf.h"
-#include "model/hubs.h"
+#include "model/gguf/gguf.h"
+#include "model/gguf/shape.h"
 #include "model/known.h"
 #include "model/name.h"
-#include "model/offer.h"
+#include "model/pull/hubs.h"
+#include "model/pull/offer.h"
 #include "model/recipe.h"
-#include "model/shape.h"
+#include "sysroot/sysroot.h"
 
 #include <signal.h>
 

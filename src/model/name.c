@@ -1,7 +1,7 @@
 #include "model/name.h"
 
-#include "model/hubs.h"
 #include "model/known.h"
+#include "model/pull/hubs.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "model/recipe.h"
 
-#include "model/architecture.h"
+#include "model/gguf/architecture.h"
 #include "model/rows.h"
 
 #include <errno.h>

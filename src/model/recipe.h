@@ -4,7 +4,7 @@
 #ifndef MODEL_RECIPE_H
 #define MODEL_RECIPE_H
 
-#include "model/gguf.h"
+#include "model/gguf/gguf.h"
 #include "model/known.h"
 
 /* What a model is for: by its pooling and its architecture's row. Name and labels may say more. */

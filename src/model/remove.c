@@ -1,8 +1,8 @@
 #include "model/remove.h"
-#include "model/hub_cache.h"
+#include "model/cache/hub_cache.h"
+#include "model/cache/stock.h"
 #include "model/list.h"
-#include "model/ollama_api.h"
-#include "model/stock.h"
+#include "model/pull/ollama_api.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,6 +4,7 @@
  * the package (a ROCm in /opt) are looked through here.
  */
 #include "package/closure.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef PACKAGE_CLOSURE_H
 #define PACKAGE_CLOSURE_H
 
-#include "package/inspect.h"
+#include "inspect/inspect.h"
 #include "package/package.h"
 
 /*

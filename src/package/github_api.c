@@ -1,5 +1,5 @@
 #include "package/github_api.h"
-#include "package/arrival.h"
+#include "package/unpack/arrival.h"
 
 #include <errno.h>
 #include <jansson.h>

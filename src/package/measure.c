@@ -1,6 +1,7 @@
 #include "package/measure.h"
 
-#include "package/inspect.h"
+#include "inspect/inspect.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <gnu/libc-version.h>

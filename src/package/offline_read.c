@@ -3,7 +3,7 @@
 #include "package/manifest.h"
 #include "package/provider.h"
 #include "package/store.h"
-#include "package/unpack.h"
+#include "package/unpack/unpack.h"
 
 #include <dirent.h>
 #include <errno.h>

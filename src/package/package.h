@@ -10,7 +10,8 @@
 #include "base/base.h"
 #include "fetch/fetch.h"
 #include "gfx/gfx.h"
-#include "package/inspect.h"
+#include "inspect/inspect.h"
+#include "sysroot/sysroot.h"
 
 /* How the engine inside a package is started. All paths are relative to the package directory
  * unless they begin with '/'. Owned by the struct package. */
@@ -87,7 +88,7 @@ struct package_local {
  * package refers to it, under the digest of the engine's files as they are now. ret_digest: of the
  * package, which may have been there before. Codes as with package_install, and -ENOENT.
  */
-int package_install_local(const struct package_env *env, const struct package_local *wish,
+int package_install_local(const struct package_env *env, const struct package_local *request,
                           char ret_digest[static DIGEST_HEX], struct gfxb_error *err);
 
 /* The first path that the package needs and that is not below its own directory, as with an engine

@@ -1,5 +1,6 @@
 #include "package/runtime.h"
-#include "package/inspect.h"
+#include "inspect/inspect.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <limits.h>

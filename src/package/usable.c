@@ -1,7 +1,8 @@
 /* usable.c - can a provider bring anything to this computer at all? Asked for every plan: so this
  * file needs nothing of what installs. */
-#include "package/debian_sources.h"
+#include "package/apt/sources.h"
 #include "package/provider.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 

@@ -19,16 +19,16 @@ static bool is_denied(int code)
 }
 
 /* "" outside a container. */
-static const char *container_of(const struct draft *d)
+static const char *container_of(const struct builder *d)
 {
     return d->m->host.container;
 }
 
-static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const char *name)
+static bool check_foreign_driver(struct builder *d, struct builder_choice *dc, const char *name)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     if (strcmp(gpu->driver, "vfio-pci") == 0 || strcmp(gpu->driver, "pci-stub") == 0)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2,
             plan_device_is_amd(gpu) ? GFXB_E_DRIVER_NOT_AMDGPU : GFXB_E_DRIVER_MISSING,
             "%s is bound to %s, which reserves it for a virtual machine: give it "
@@ -39,18 +39,18 @@ static bool check_foreign_driver(struct draft *d, struct draft_choice *dc, const
         return true;
     }
     if (strcmp(gpu->driver, "radeon") == 0)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
             "%s is driven by radeon, which neither ROCm nor Vulkan can use: boot "
             "with radeon.si_support=0 radeon.cik_support=0 amdgpu.si_support=1 "
             "amdgpu.cik_support=1.",
             name);
-    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
-                             "%s is driven by %s instead of amdgpu: bind amdgpu to it.", name,
-                             gpu->driver);
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_NOT_AMDGPU,
+                               "%s is driven by %s instead of amdgpu: bind amdgpu to it.", name,
+                               gpu->driver);
 }
 
-bool plan_check_driver(struct draft *d, struct draft_choice *dc)
+bool plan_check_driver(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const char *kernel = d->m->host.kernel;
@@ -67,17 +67,17 @@ bool plan_check_driver(struct draft *d, struct draft_choice *dc)
     if (gpu->driver[0])
         return check_foreign_driver(d, dc, name);
     if (!plan_device_is_amd(gpu))
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-                                 "No kernel driver is bound to %s: install or load its driver.",
-                                 name);
+        return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                                   "No kernel driver is bound to %s: install or load its driver.",
+                                   name);
     if (d->m->amdgpu_loaded == TRI_NO)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
             "No kernel driver is bound to %s because the amdgpu module is not "
             "loaded: run sudo modprobe amdgpu, and look for a blacklist entry in "
             "/etc/modprobe.d if that helps until the next boot only.",
             name);
-    return plan_draft_reject(
+    return plan_builder_reject(
         d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
         "No kernel driver is bound to %s: this kernel%s%s may be too old for it or "
         "its firmware is missing; dmesg | grep amdgpu tells.",
@@ -85,76 +85,78 @@ bool plan_check_driver(struct draft *d, struct draft_choice *dc)
 }
 
 /* A device node that the container does not have. */
-static bool reject_absent_node(struct draft *d, struct draft_choice *dc, int code, const char *node)
+static bool reject_absent_node(struct builder *d, struct builder_choice *dc, int code,
+                               const char *node)
 {
     struct buf CLEAN_BUF words = BUF_INIT(600);
     plan_container_pass(d->m, node, &words);
     if (plan_container_leave(d->m).n)
-        return plan_draft_reject(d, dc, PLAN_E2, code,
-                                 "%s is hidden by the %s confinement this program runs in: %s.",
-                                 node, container_of(d), buf_text(&words));
-    return plan_draft_reject(d, dc, PLAN_E2, code, "%s is not in this container (%s): %s.", node,
-                             container_of(d), buf_text(&words));
+        return plan_builder_reject(d, dc, PLAN_E2, code,
+                                   "%s is hidden by the %s confinement this program runs in: %s.",
+                                   node, container_of(d), buf_text(&words));
+    return plan_builder_reject(d, dc, PLAN_E2, code, "%s is not in this container (%s): %s.", node,
+                               container_of(d), buf_text(&words));
 }
 
 /* A device node that this user may not open, for its group's sake or the confinement's. */
-static bool reject_closed_node(struct draft *d, struct draft_choice *dc, int code, const char *node,
-                               unsigned gid, const char *group)
+static bool reject_closed_node(struct builder *d, struct builder_choice *dc, int code,
+                               const char *node, unsigned gid, const char *group)
 {
     struct buf CLEAN_BUF words = BUF_INIT(600);
     plan_container_join(d->m, node, gid, &words);
     if (plan_container_leave(d->m).n)
-        return plan_draft_reject(d, dc, PLAN_E2, code,
-                                 "%s may not be opened: the %s confinement this program runs in "
-                                 "does not pass it; %s.",
-                                 node, container_of(d), buf_text(&words));
+        return plan_builder_reject(d, dc, PLAN_E2, code,
+                                   "%s may not be opened: the %s confinement this program runs in "
+                                   "does not pass it; %s.",
+                                   node, container_of(d), buf_text(&words));
     if (container_of(d)[0])
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, code,
             "%s may not be opened in this container (%s): it belongs to group %u%s%s%s there; %s.",
             node, container_of(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
             buf_text(&words));
     if (!group[0] || gid == 0)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, code,
             "%s may not be opened: it belongs to group %u, %s; give it to group render (a udev "
             "rule) and join that group.",
             node, gid, group[0] ? "which is root's own" : "which has no name here");
-    return plan_draft_reject(
+    return plan_builder_reject(
         d, dc, PLAN_E2, code,
         "%s may not be opened: it belongs to group %s (%u) and this user is not in it; run sudo "
         "usermod -aG %s $USER, then log out and in again.",
         node, group, gid, group);
 }
 
-static bool reject_absent_kfd(struct draft *d, struct draft_choice *dc)
+static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
 {
     const struct machine *m = d->m;
     if (m->host.wsl)
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                                 "WSL2 has no /dev/kfd, and ROCm over /dev/dxg is not supported by "
-                                 "gfxbridge yet.");
+        return plan_builder_reject(
+            d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+            "WSL2 has no /dev/kfd, and ROCm over /dev/dxg is not supported by "
+            "gfxbridge yet.");
     if (container_of(d)[0])
         return reject_absent_node(d, dc, GFXB_E_KFD_MISSING, "/dev/kfd");
     if (m->amdgpu_loaded == TRI_NO)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "/dev/kfd does not exist because the amdgpu module is not loaded: run "
             "sudo modprobe amdgpu.");
-    return plan_draft_reject(
+    return plan_builder_reject(
         d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
         "/dev/kfd does not exist: this kernel%s%s was built without CONFIG_HSA_AMD "
         "or is too old for this GPU; a newer distribution kernel has it.",
         m->host.kernel[0] ? " " : "", m->host.kernel);
 }
 
-static bool reject_closed_kfd(struct draft *d, struct draft_choice *dc)
+static bool reject_closed_kfd(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_node *kfd = &d->m->kfd;
     if (!is_denied(kfd->open_errno))
-        return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                                 "/dev/kfd cannot be opened: %s.",
-                                 error_errno_text(kfd->open_errno));
+        return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                                   "/dev/kfd cannot be opened: %s.",
+                                   error_errno_text(kfd->open_errno));
     return reject_closed_node(d, dc, GFXB_E_KFD_PERMISSION, "/dev/kfd", kfd->gid, kfd->group);
 }
 
@@ -170,7 +172,7 @@ static bool kfd_topology_known(const struct machine *m)
     return false;
 }
 
-static bool reject_no_kfd_node(struct draft *d, struct draft_choice *dc)
+static bool reject_no_kfd_node(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX], node[48];
@@ -179,18 +181,18 @@ static bool reject_no_kfd_node(struct draft *d, struct draft_choice *dc)
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     plan_container_pass(d->m, node, &words);
     if (container_of(d)[0] && gpu->render_errno == ENOENT)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "This container (%s) does not have %s, without which ROCm cannot see %s either: %s.",
             container_of(d), node, name, buf_text(&words));
-    return plan_draft_reject(
+    return plan_builder_reject(
         d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
         "The kernel's compute driver has no node for %s: this kernel%s%s is too "
         "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
         name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel, STR_ARG(gpu->target->gfx));
 }
 
-bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
+bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const struct machine_node *kfd = &d->m->kfd;
@@ -205,7 +207,7 @@ bool plan_check_kfd(struct draft *d, struct draft_choice *dc)
     return true;
 }
 
-static bool reject_render(struct draft *d, struct draft_choice *dc, const char *node)
+static bool reject_render(struct builder *d, struct builder_choice *dc, const char *node)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     if (gpu->render_errno == ENOENT && container_of(d)[0])
@@ -213,11 +215,11 @@ static bool reject_render(struct draft *d, struct draft_choice *dc, const char *
     if (is_denied(gpu->render_errno))
         return reject_closed_node(d, dc, GFXB_E_RENDER_PERMISSION, node, gpu->render_gid,
                                   gpu->render_group);
-    return plan_draft_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
-                             node, error_errno_text(gpu->render_errno));
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
+                               node, error_errno_text(gpu->render_errno));
 }
 
-bool plan_check_render(struct draft *d, struct draft_choice *dc)
+bool plan_check_render(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char node[48];
@@ -249,7 +251,7 @@ static int version_compare(struct str a, struct str b)
     }
 }
 
-bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
+bool plan_check_glibc(struct builder *d, struct builder_choice *dc)
 {
     const struct gfx_package *row = dc->candidate.row;
     struct str here = str_from(d->m->host.glibc);
@@ -260,7 +262,7 @@ bool plan_check_glibc(struct draft *d, struct draft_choice *dc)
         return true;
     }
     if (version_compare(here, row->glibc) < 0)
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_GLIBC_TOO_OLD,
             "%.*s needs glibc %.*s and this computer has %.*s: a newer "
             "distribution release, or a package with an older floor, is needed.",
@@ -283,9 +285,9 @@ static void say_once(struct buf *words, size_t before)
 }
 
 /* What each GPU of a set has of its own is looked at for each. */
-static bool check_each(struct draft *d, struct draft_choice *dc, plan_check *check)
+static bool check_each(struct builder *d, struct builder_choice *dc, plan_check *check)
 {
-    const struct plan_set *set = dc->candidate.set;
+    const struct plan_gpu_set *set = dc->candidate.set;
     const struct machine_gpu *first = dc->candidate.gpu;
     bool own = check == plan_check_driver || check == plan_check_kfd || check == plan_check_render;
     bool good = check(d, dc);
@@ -300,22 +302,23 @@ static bool check_each(struct draft *d, struct draft_choice *dc, plan_check *che
     return good;
 }
 
-bool plan_check_all(struct draft *d, struct draft_choice *dc, plan_check *const *checks, size_t n)
+bool plan_check_all(struct builder *d, struct builder_choice *dc, plan_check *const *checks,
+                    size_t n)
 {
-    bool reads_host = d->wish->os == GFX_LINUX;
+    bool reads_host = d->request->os == GFX_LINUX;
     for (size_t i = 0; i < n; i++) {
         if ((reads_host || checks[i] == plan_quirk_check) && !check_each(d, dc, checks[i]))
             return false;
     }
     if (!reads_host) {
-        plan_draft_tell(d, dc, PLAN_E2, TRI_UNKNOWN,
-                        "not looked at: answers for Windows come from the tables alone");
+        plan_builder_tell(d, dc, PLAN_E2, TRI_UNKNOWN,
+                          "not looked at: answers for Windows come from the tables alone");
         return true;
     }
     const char *known = buf_text(&dc->known), *unknown = buf_text(&dc->unknown);
     const char *between = dc->known.n && dc->unknown.n ? "; " : "";
-    plan_draft_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
-                    dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
-                    dc->unknown.n ? "not known here: " : "", unknown);
+    plan_builder_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
+                      dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
+                      dc->unknown.n ? "not known here: " : "", unknown);
     return true;
 }

@@ -6,9 +6,9 @@
 #ifndef PLAN_ACCESS_H
 #define PLAN_ACCESS_H
 
-#include "plan/draft.h"
+#include "plan/builder.h"
 
-typedef bool plan_check(struct draft *d, struct draft_choice *dc);
+typedef bool plan_check(struct builder *d, struct builder_choice *dc);
 
 plan_check plan_check_driver; /* a kernel driver that can compute is bound to the card */
 plan_check plan_check_kfd;    /* /dev/kfd is there, can be opened and knows the card */
@@ -21,6 +21,7 @@ void plan_words_add(struct buf *words, const char *text);
 
 /* Run checks up to the first that rejects, then write the E2 evidence. False when one rejected. For
  * answers about Windows only the check of the quirks is run: this computer says nothing there. */
-bool plan_check_all(struct draft *d, struct draft_choice *dc, plan_check *const *checks, size_t n);
+bool plan_check_all(struct builder *d, struct builder_choice *dc, plan_check *const *checks,
+                    size_t n);
 
 #endif

@@ -1,5 +1,5 @@
 /* candidate.c - what is known about the package of a candidate: its files first, then its row. */
-#include "plan/draft.h"
+#include "plan/builder.h"
 
 bool plan_candidate_gfx(const struct candidate *c, struct str *ret_list)
 {
@@ -34,14 +34,14 @@ struct str plan_candidate_runtime(const struct candidate *c)
     return c->row ? c->row->runtime : STR_NONE;
 }
 
-bool plan_candidate_row_fits(const struct draft *d, const struct gfx_package *row)
+bool plan_candidate_row_fits(const struct builder *d, const struct gfx_package *row)
 {
     const char *arch = d->m->host.arch[0] ? d->m->host.arch : "x86_64";
-    return row->os == d->wish->os && (row->arch.n == 0 || str_is(row->arch, arch));
+    return row->os == d->request->os && (row->arch.n == 0 || str_is(row->arch, arch));
 }
 
 struct candidates {
-    struct draft *d;
+    struct builder *d;
     enum plan_backend backend;
     struct candidate *item;
     size_t n, capacity;
@@ -64,7 +64,7 @@ static void candidates_add(struct candidates *list, const struct gfx_package *ro
         (struct candidate){.backend = list->backend, .row = row, .installed = installed};
 }
 
-static const struct gfx_package *row_of(const struct draft *d, const char *id)
+static const struct gfx_package *row_of(const struct builder *d, const char *id)
 {
     for (size_t i = 0; i < d->tables->n_packages; i++) {
         if (str_is(d->tables->package[i].id, id))
@@ -73,27 +73,28 @@ static const struct gfx_package *row_of(const struct draft *d, const char *id)
     return NULL;
 }
 
-size_t plan_candidate_list(struct draft *d, enum plan_backend backend, struct candidate **ret)
+size_t plan_candidate_list(struct builder *d, enum plan_backend backend, struct candidate **ret)
 {
     struct candidates list = {.d = d, .backend = backend};
-    const struct plan_wish *wish = d->wish;
+    const struct plan_request *request = d->request;
     const char *name = backend == PLAN_VULKAN_SOFTWARE ? "vulkan" : plan_backend_name(backend);
     for (size_t i = 0; i < d->tables->n_packages; i++) {
         const struct gfx_package *row = &d->tables->package[i];
         size_t before = list.n;
         if (!str_is(row->backend, name) || !plan_candidate_row_fits(d, row))
             continue;
-        for (size_t k = 0; k < wish->n_installed; k++) {
-            if (str_is(row->id, wish->installed[k].id))
-                candidates_add(&list, row, &wish->installed[k]);
+        for (size_t k = 0; k < request->n_installed; k++) {
+            if (str_is(row->id, request->installed[k].id))
+                candidates_add(&list, row, &request->installed[k]);
         }
-        if (list.n == before && (row->installable || wish->os == GFX_WINDOWS))
+        if (list.n == before && (row->installable || request->os == GFX_WINDOWS))
             candidates_add(&list, row, NULL);
     }
     /* Packages of their own making: an installed llama-server, a local archive. */
-    for (size_t k = 0; k < wish->n_installed && wish->os == GFX_LINUX; k++) {
-        if (strcmp(wish->installed[k].backend, name) == 0 && !row_of(d, wish->installed[k].id))
-            candidates_add(&list, NULL, &wish->installed[k]);
+    for (size_t k = 0; k < request->n_installed && request->os == GFX_LINUX; k++) {
+        if (strcmp(request->installed[k].backend, name) == 0 &&
+            !row_of(d, request->installed[k].id))
+            candidates_add(&list, NULL, &request->installed[k]);
     }
     *ret = list.item;
     return list.n;

@@ -1,5 +1,5 @@
 /* fingerprint.c - what a proof is stored under: everything that could change its outcome. */
-#include "plan/draft.h"
+#include "plan/builder.h"
 
 #define FINGERPRINT_MAX 3000
 
@@ -17,7 +17,7 @@ static void field_add(struct buf *b, struct str text)
     }
 }
 
-static void add_device(struct buf *b, const struct draft *d, const struct candidate *c)
+static void add_device(struct buf *b, const struct builder *d, const struct candidate *c)
 {
     const struct machine_gpu *gpu = c->gpu;
     struct buf CLEAN_BUF addresses = BUF_INIT(400), id = BUF_INIT(200);
@@ -37,7 +37,7 @@ static void add_device(struct buf *b, const struct draft *d, const struct candid
     field_add(b, buf_view(&id));
 }
 
-static void add_driver(struct buf *b, const struct draft *d, const struct machine_gpu *gpu)
+static void add_driver(struct buf *b, const struct builder *d, const struct machine_gpu *gpu)
 {
     struct buf CLEAN_BUF text = BUF_INIT(400);
     if (gpu) {
@@ -54,7 +54,7 @@ static void add_driver(struct buf *b, const struct draft *d, const struct machin
 
 /* The driver's name, its library's and which build that is: what files tell of an ICD without
  * loading it. Mesa's driver is updated in place, under the same name. */
-static void add_icd(struct buf *b, const struct draft *d, const struct candidate *c)
+static void add_icd(struct buf *b, const struct builder *d, const struct candidate *c)
 {
     struct buf CLEAN_BUF text = BUF_INIT(800);
     bool vulkan = c->backend == PLAN_VULKAN || c->backend == PLAN_VULKAN_SOFTWARE;
@@ -97,7 +97,7 @@ static void add_settings(struct buf *b, const struct plan_choice *choice)
     field_add(b, buf_view(&text));
 }
 
-void plan_fingerprint_write(struct draft *d, struct draft_choice *dc)
+void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
     struct buf b = BUF_INIT(FINGERPRINT_MAX);
@@ -108,7 +108,7 @@ void plan_fingerprint_write(struct draft *d, struct draft_choice *dc)
     add_driver(&b, d, c->gpu);
     add_icd(&b, d, c);
     add_package(&b, c);
-    field_add(&b, str_from(d->wish->canary_version));
+    field_add(&b, str_from(d->request->canary_version));
     add_settings(&b, &dc->choice);
     free(dc->choice.fingerprint);
     dc->choice.fingerprint = buf_take(&b);

@@ -1,5 +1,5 @@
 /* order.c - the ranking: keys in their order of weight. docs/how-it-decides.md says it in words. */
-#include "plan/draft.h"
+#include "plan/builder.h"
 
 /* -1, 0, 1: the smaller comes first. */
 static int by_size(size_t a, size_t b)
@@ -13,13 +13,13 @@ static int by_yes(bool a, bool b)
     return (int)b - (int)a;
 }
 
-static bool is_pinned(const struct draft_choice *dc)
+static bool is_pinned(const struct builder_choice *dc)
 {
     return dc->choice.installed && dc->choice.installed->pinned;
 }
 
 /* RADV first; then the others and "any" alike. */
-static bool is_radv(const struct draft_choice *dc)
+static bool is_radv(const struct builder_choice *dc)
 {
     return dc->candidate.icd && strcmp(dc->candidate.icd, "radeon") == 0;
 }
@@ -27,7 +27,7 @@ static bool is_radv(const struct draft_choice *dc)
 /* The CPU is the last resort, behind every GPU's choices; GPUs that hold the whole model come
  * before those that do not, and several before one where none holds it; a GPU's own choices stay
  * together. */
-static int by_place(const struct draft_choice *a, const struct draft_choice *b)
+static int by_place(const struct builder_choice *a, const struct builder_choice *b)
 {
     int by = by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU);
     if (by == 0)
@@ -40,12 +40,12 @@ static int by_place(const struct draft_choice *a, const struct draft_choice *b)
 }
 
 /* Needs a ROCm on the computer that nothing has been seen of? */
-static bool needs_system(const struct draft_choice *dc)
+static bool needs_system(const struct builder_choice *dc)
 {
     return !dc->choice.installed && str_is(plan_candidate_runtime(&dc->candidate), "system");
 }
 
-static int by_package(const struct draft_choice *a, const struct draft_choice *b)
+static int by_package(const struct builder_choice *a, const struct builder_choice *b)
 {
     int by = by_size(a->choice.via, b->choice.via); /* exact, generic, override */
     if (by == 0)
@@ -59,7 +59,7 @@ static int by_package(const struct draft_choice *a, const struct draft_choice *b
     return by ? by : by_size(a->number, b->number);
 }
 
-static int by_merit(const struct draft_choice *a, const struct draft_choice *b)
+static int by_merit(const struct builder_choice *a, const struct builder_choice *b)
 {
     int by = by_place(a, b);
     if (by == 0)
@@ -69,7 +69,7 @@ static int by_merit(const struct draft_choice *a, const struct draft_choice *b)
 
 /* What was looked at first, then by backend, so that "why not ROCm?" is answered in one place. Of
  * one GPU those that came furthest first: they say most about what is missing. */
-static int by_progress(const struct draft_choice *a, const struct draft_choice *b)
+static int by_progress(const struct builder_choice *a, const struct builder_choice *b)
 {
     int by = by_yes(a->reached >= 0, b->reached >= 0);
     if (by == 0)
@@ -83,8 +83,8 @@ static int by_progress(const struct draft_choice *a, const struct draft_choice *
 
 static int compare(const void *left, const void *right)
 {
-    const struct draft_choice *a = *(const struct draft_choice *const *)left;
-    const struct draft_choice *b = *(const struct draft_choice *const *)right;
+    const struct builder_choice *a = *(const struct builder_choice *const *)left;
+    const struct builder_choice *b = *(const struct builder_choice *const *)right;
     bool out_a = a->choice.state == PLAN_REJECTED, out_b = b->choice.state == PLAN_REJECTED;
     if (out_a || out_b)
         return out_a != out_b ? (int)out_a - (int)out_b : by_progress(a, b);
@@ -95,8 +95,8 @@ static int compare(const void *left, const void *right)
 /* For the policy "fastest", once bench measured: what it measured comes before what it did not. */
 static int compare_speed(const void *left, const void *right)
 {
-    const struct draft_choice *a = *(const struct draft_choice *const *)left;
-    const struct draft_choice *b = *(const struct draft_choice *const *)right;
+    const struct builder_choice *a = *(const struct builder_choice *const *)left;
+    const struct builder_choice *b = *(const struct builder_choice *const *)right;
     double speed_a = a->bench_speed, speed_b = b->bench_speed;
     if (is_pinned(a) == is_pinned(b) && (speed_a > speed_b || speed_a < speed_b))
         return speed_a > speed_b ? -1 : 1;
@@ -106,11 +106,11 @@ static int compare_speed(const void *left, const void *right)
 /* Bench figures say something beside each other only: of the same model and context, and of
  * everything that is proven. What the proofs measured is never compared: the canary is so small
  * that a CPU answers it faster than a card. */
-static bool is_benched(const struct draft *d)
+static bool is_benched(const struct builder *d)
 {
     const char *with = NULL;
     for (size_t i = 0; i < d->n; i++) {
-        const struct draft_choice *dc = d->item[i];
+        const struct builder_choice *dc = d->item[i];
         if (dc->choice.state != PLAN_PROVEN)
             continue;
         if (dc->bench_speed <= 0 || (with && strcmp(with, dc->bench_with) != 0))
@@ -120,9 +120,9 @@ static bool is_benched(const struct draft *d)
     return with != NULL;
 }
 
-void plan_draft_sort(struct draft *d)
+void plan_builder_sort(struct builder *d)
 {
-    bool by_speed = d->wish->policy == PLAN_FASTEST && is_benched(d);
+    bool by_speed = d->request->policy == PLAN_FASTEST && is_benched(d);
     if (d->n > 1)
-        qsort(d->item, d->n, sizeof(struct draft_choice *), by_speed ? compare_speed : compare);
+        qsort(d->item, d->n, sizeof(struct builder_choice *), by_speed ? compare_speed : compare);
 }

@@ -1,11 +1,11 @@
 #include "plan/plan.h"
 
-#include "plan/draft.h"
+#include "plan/builder.h"
 
 #include <errno.h>
 
 /* Rejected choices have a fingerprint too, so that all can be told apart. */
-static void fingerprint_rest(struct draft *d)
+static void fingerprint_rest(struct builder *d)
 {
     for (size_t i = 0; i < d->n && !d->failed; i++) {
         if (!d->item[i]->choice.fingerprint)
@@ -22,25 +22,25 @@ static int first_accepted(const struct plan *p)
     return -1;
 }
 
-int plan_new(const struct machine *m, const struct gfx_tables *tables, const struct plan_wish *wish,
-             struct plan **ret_plan, struct gfxb_error *err)
+int plan_new(const struct machine *m, const struct gfx_tables *tables,
+             const struct plan_request *request, struct plan **ret_plan, struct gfxb_error *err)
 {
-    struct draft d;
+    struct builder d;
     struct plan *p = calloc(1, sizeof(*p));
     if (!p)
         return error_set(err, ENOMEM, "Out of memory while planning.");
-    plan_draft_init(&d, m, tables, wish);
+    plan_builder_init(&d, m, tables, request);
     if (!d.failed) {
-        plan_draft_rocm(&d);
-        plan_draft_vulkan(&d);
-        plan_draft_cpu(&d);
-        plan_draft_software(&d);
+        plan_builder_rocm(&d);
+        plan_builder_vulkan(&d);
+        plan_builder_cpu(&d);
+        plan_builder_software(&d);
     }
     fingerprint_rest(&d);
-    plan_draft_sort(&d);
-    p->policy = wish->policy;
-    p->choice = plan_draft_take(&d, &p->n_choices);
-    plan_draft_done(&d);
+    plan_builder_sort(&d);
+    p->policy = request->policy;
+    p->choice = plan_builder_take(&d, &p->n_choices);
+    plan_builder_done(&d);
     if (!p->choice) {
         free(p);
         return error_set(err, ENOMEM, "Out of memory while planning.");

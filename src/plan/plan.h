@@ -1,5 +1,6 @@
 /*
- * plan.h - the outward header of plan/: machine + tables + what is installed + stored proofs + wish
+ * plan.h - the outward header of plan/: machine + tables + what is installed + stored proofs +
+ * request
  * -> ranked choices with reasons. Pure: no I/O, the same inputs always give the same plan.
  *
  * Every backend has at least one choice, a rejected one if need be. Best first; rejected ones stay
@@ -60,7 +61,7 @@ struct plan_proof {
     bool fresh;
 };
 
-struct plan_wish {
+struct plan_request {
     enum plan_policy policy;
     int backend; /* enum plan_backend, or -1: the policy decides */
     enum gfx_os os;
@@ -87,7 +88,7 @@ struct plan_choice {
     char *gfx;                              /* owned; NULL none */
     char *package;                          /* owned: packages.tsv id; NULL none */
     char *provider;                         /* owned: "github", "debian" ...; NULL none */
-    const struct plan_installed *installed; /* lent by the wish; NULL: to be installed first */
+    const struct plan_installed *installed; /* lent by the request; NULL: to be installed first */
     enum gfx_via via;
     enum plan_state state;
     int code;     /* GFXB_E_OK unless rejected */
@@ -96,7 +97,7 @@ struct plan_choice {
     size_t n_evidence;
     /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
     uint64_t need_bytes, have_bytes;
-    /* With wish.model; all 0 without, and for what was not looked at. */
+    /* With request.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
     uint32_t context;          /* tokens, of all slots together */
     size_t layers, gpu_layers; /* of the model; on the GPU, layers + 1 being all of it */
@@ -114,8 +115,8 @@ struct plan {
     int chosen; /* index of the first that is not rejected; -1 none */
 };
 
-int plan_new(const struct machine *m, const struct gfx_tables *tables, const struct plan_wish *wish,
-             struct plan **ret_plan, struct gfxb_error *err);
+int plan_new(const struct machine *m, const struct gfx_tables *tables,
+             const struct plan_request *request, struct plan **ret_plan, struct gfxb_error *err);
 void plan_free(struct plan *p);
 
 /* The largest need_bytes that a plan for this computer would not reject for its memory, on any of
@@ -149,7 +150,7 @@ void plan_container_join(const struct machine *m, const char *node, unsigned gid
 struct str plan_container_leave(const struct machine *m);
 
 /* Are the tables of these ways whole? For `table check`. */
-int plan_ways_check(struct gfxb_error *err);
+int plan_remedy_check(struct gfxb_error *err);
 
 /* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one.
  */

@@ -5,12 +5,12 @@
 
 #define QUIRK_TEXT_MAX 2000
 
-static struct condition_facts facts_of(const struct draft *d, const struct candidate *c)
+static struct condition_facts facts_of(const struct builder *d, const struct candidate *c)
 {
     struct condition_facts facts = {
         .m = d->m,
         .backend = c->backend,
-        .os = d->wish->os,
+        .os = d->request->os,
         .gpu = c->gpu,
         .target = c->gpu ? c->gpu->target : NULL,
         .package = plan_candidate_package(c),
@@ -34,7 +34,7 @@ static bool quirk_applies(const struct gfx_quirk *quirk, const struct condition_
 }
 
 /* Find the rows that do something for this target. */
-static void acting_find(struct draft *d, const struct gfx_target *target)
+static void acting_find(struct builder *d, const struct gfx_target *target)
 {
     if (d->acting.row && d->acting.target == target)
         return;
@@ -63,7 +63,7 @@ static void quirk_words(const struct gfx_quirk *quirk, struct buf *words)
         buf_add_char(words, '.');
 }
 
-bool plan_quirk_check(struct draft *d, struct draft_choice *dc)
+bool plan_quirk_check(struct builder *d, struct builder_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
     acting_find(d, facts.target);
@@ -73,27 +73,27 @@ bool plan_quirk_check(struct draft *d, struct draft_choice *dc)
             continue;
         struct buf CLEAN_BUF words = BUF_INIT(QUIRK_TEXT_MAX);
         quirk_words(quirk, &words);
-        return plan_draft_reject(d, dc, PLAN_E2, quirk->code ? quirk->code : GFXB_E_KERNEL_QUIRK,
-                                 "%s", buf_text(&words));
+        return plan_builder_reject(d, dc, PLAN_E2, quirk->code ? quirk->code : GFXB_E_KERNEL_QUIRK,
+                                   "%s", buf_text(&words));
     }
     return true;
 }
 
-static void args_add(struct draft *d, struct draft_choice *dc, struct str value)
+static void args_add(struct builder *d, struct builder_choice *dc, struct str value)
 {
     struct str word;
     while (str_word(&value, &word))
-        plan_draft_arg(d, dc, "%.*s", STR_ARG(word));
+        plan_builder_arg(d, dc, "%.*s", STR_ARG(word));
 }
 
-static void quirk_warn(struct draft *d, struct draft_choice *dc, const struct gfx_quirk *quirk)
+static void quirk_warn(struct builder *d, struct builder_choice *dc, const struct gfx_quirk *quirk)
 {
     struct buf CLEAN_BUF words = BUF_INIT(QUIRK_TEXT_MAX);
     quirk_words(quirk, &words);
-    plan_draft_warn(d, dc, "%s", buf_text(&words));
+    plan_builder_warn(d, dc, "%s", buf_text(&words));
 }
 
-void plan_quirk_apply(struct draft *d, struct draft_choice *dc)
+void plan_quirk_apply(struct builder *d, struct builder_choice *dc)
 {
     struct condition_facts facts = facts_of(d, &dc->candidate);
     acting_find(d, facts.target);
@@ -104,13 +104,13 @@ void plan_quirk_apply(struct draft *d, struct draft_choice *dc)
         if (quirk->effect == GFX_WARN)
             quirk_warn(d, dc, quirk);
         else if (quirk->effect == GFX_ENV)
-            plan_draft_env(d, dc, "%.*s", STR_ARG(quirk->value));
+            plan_builder_env(d, dc, "%.*s", STR_ARG(quirk->value));
         else
             args_add(d, dc, quirk->value);
     }
 }
 
-const struct gfx_quirk *plan_quirk_override(const struct draft *d, const struct candidate *c,
+const struct gfx_quirk *plan_quirk_override(const struct builder *d, const struct candidate *c,
                                             struct str gfx)
 {
     struct condition_facts facts = facts_of(d, c);

@@ -2,17 +2,17 @@
 #ifndef PLAN_QUIRK_H
 #define PLAN_QUIRK_H
 
-#include "plan/draft.h"
+#include "plan/builder.h"
 
 /* E2: no row blocks this choice; else it is rejected with the row's code and words. */
-bool plan_quirk_check(struct draft *d, struct draft_choice *dc);
+bool plan_quirk_check(struct builder *d, struct builder_choice *dc);
 
 /* Add the warnings, environment and arguments of the rows that apply. */
-void plan_quirk_apply(struct draft *d, struct draft_choice *dc);
+void plan_quirk_apply(struct builder *d, struct builder_choice *dc);
 
 /* The row that says this candidate's GPU can run its package's code for gfx under an override;
  * NULL: there is none whose condition holds. */
-const struct gfx_quirk *plan_quirk_override(const struct draft *d, const struct candidate *c,
+const struct gfx_quirk *plan_quirk_override(const struct builder *d, const struct candidate *c,
                                             struct str gfx);
 
 #endif

@@ -1,7 +1,7 @@
 /* vulkan.c - Vulkan choices: each GPU that a driver can drive with each package. */
 #include "plan/access.h"
+#include "plan/builder.h"
 #include "plan/device.h"
-#include "plan/draft.h"
 #include "plan/quirk.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static const struct vendor *vendor_of(const struct machine_gpu *gpu)
     return NULL;
 }
 
-static void remedy_driver(const struct draft *d, struct buf *ret)
+static void remedy_driver(const struct builder *d, struct buf *ret)
 {
     if (!plan_way_to_install(d->m, PLAN_VULKAN_DRIVER, ret))
         buf_add_text(ret, "install your distribution's Mesa Vulkan drivers");
@@ -76,7 +76,7 @@ static const struct machine_vulkan_driver *software_icd(const struct machine *m)
 }
 
 /* VK_DRIVER_FILES: all manifests of one driver, so that no other driver is loaded. */
-static void show_icd(struct draft *d, struct draft_choice *dc, const char *name)
+static void show_icd(struct builder *d, struct builder_choice *dc, const char *name)
 {
     struct buf CLEAN_BUF paths = BUF_INIT(900);
     for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
@@ -85,10 +85,10 @@ static void show_icd(struct draft *d, struct draft_choice *dc, const char *name)
             buf_addf(&paths, "%s%s", paths.n ? ":" : "", icd->icd);
     }
     if (paths.n > 0 && buf_ok(&paths))
-        plan_draft_env(d, dc, "VK_DRIVER_FILES=%s", buf_text(&paths));
+        plan_builder_env(d, dc, "VK_DRIVER_FILES=%s", buf_text(&paths));
 }
 
-static bool reject_driver(struct draft *d, struct draft_choice *dc)
+static bool reject_driver(struct builder *d, struct builder_choice *dc)
 {
     struct buf CLEAN_BUF remedy = BUF_INIT(400);
     const struct machine_gpu *gpu = dc->candidate.gpu;
@@ -98,7 +98,7 @@ static bool reject_driver(struct draft *d, struct draft_choice *dc)
     for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
         if (icd_drives(icd, gpu))
-            return plan_draft_reject(
+            return plan_builder_reject(
                 d, dc, PLAN_E2, GFXB_E_VULKAN_DRIVER_MISSING,
                 "%s names the driver library %s, which is not there: reinstall it "
                 "(%s).",
@@ -109,14 +109,14 @@ static bool reject_driver(struct draft *d, struct draft_choice *dc)
     int code = software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_VULKAN_DRIVER_MISSING;
     const char *only = software ? " (only one that computes on the CPU)" : "";
     if (!plan_device_is_amd(gpu))
-        return plan_draft_reject(d, dc, PLAN_E2, code,
-                                 "There is no Vulkan driver for %s%s: install %s's.", name, only,
-                                 vendor_of(gpu)->name);
-    return plan_draft_reject(d, dc, PLAN_E2, code, "There is no Vulkan driver for %s%s: %s.", name,
-                             only, buf_text(&remedy));
+        return plan_builder_reject(d, dc, PLAN_E2, code,
+                                   "There is no Vulkan driver for %s%s: install %s's.", name, only,
+                                   vendor_of(gpu)->name);
+    return plan_builder_reject(d, dc, PLAN_E2, code, "There is no Vulkan driver for %s%s: %s.",
+                               name, only, buf_text(&remedy));
 }
 
-static bool check_icd(struct draft *d, struct draft_choice *dc)
+static bool check_icd(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
     const char *names[ICDS_MAX];
@@ -136,7 +136,7 @@ static bool check_icd(struct draft *d, struct draft_choice *dc)
 }
 
 /* Debian's package brings the loader along; every other one takes this computer's. */
-static bool check_loader(struct draft *d, struct draft_choice *dc)
+static bool check_loader(struct builder *d, struct builder_choice *dc)
 {
     if (str_is(plan_candidate_provider(&dc->candidate), "debian"))
         return true;
@@ -144,7 +144,7 @@ static bool check_loader(struct draft *d, struct draft_choice *dc)
         struct buf CLEAN_BUF remedy = BUF_INIT(400);
         if (!plan_way_to_install(d->m, PLAN_VULKAN_LOADER, &remedy))
             buf_add_text(&remedy, "install your distribution's Vulkan loader");
-        return plan_draft_reject(
+        return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_VULKAN_LOADER_MISSING,
             "%s needs the Vulkan loader libvulkan.so.1, which is not installed: %s.",
             dc->choice.package, buf_text(&remedy));
@@ -155,7 +155,7 @@ static bool check_loader(struct draft *d, struct draft_choice *dc)
 }
 
 /* Vulkan numbers devices only once its drivers are loaded, which is not done here. */
-static bool note_order(struct draft *d, struct draft_choice *dc)
+static bool note_order(struct builder *d, struct builder_choice *dc)
 {
     if (d->n_gpus > 1)
         buf_addf(&dc->known,
@@ -165,39 +165,39 @@ static bool note_order(struct draft *d, struct draft_choice *dc)
     return true;
 }
 
-static void tell_card(struct draft *d, struct draft_choice *dc)
+static void tell_card(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX];
     struct buf CLEAN_BUF others = BUF_INIT(400);
     plan_device_name(gpu, name);
-    plan_set_words(dc->candidate.set, &others);
+    plan_gpu_set_words(dc->candidate.set, &others);
     if (gpu->target)
-        plan_draft_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s%s", name, STR_ARG(gpu->target->gfx),
-                        buf_text(&others));
+        plan_builder_tell(d, dc, PLAN_E0, TRI_YES, "%s is %.*s%s", name, STR_ARG(gpu->target->gfx),
+                          buf_text(&others));
     else
-        plan_draft_tell(d, dc, PLAN_E0,
-                        gpu->card || !plan_device_is_amd(gpu) ? TRI_YES : TRI_UNKNOWN, "%s%s", name,
-                        plan_device_is_amd(gpu) ? "" : ", not AMD's");
-    plan_draft_tell(d, dc, PLAN_E1, TRI_YES,
-                    "the driver compiles the package's Vulkan code for the card itself");
+        plan_builder_tell(d, dc, PLAN_E0,
+                          gpu->card || !plan_device_is_amd(gpu) ? TRI_YES : TRI_UNKNOWN, "%s%s",
+                          name, plan_device_is_amd(gpu) ? "" : ", not AMD's");
+    plan_builder_tell(d, dc, PLAN_E1, TRI_YES,
+                      "the driver compiles the package's Vulkan code for the card itself");
 }
 
-static void judge(struct draft *d, const struct candidate *c)
+static void judge(struct builder *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {plan_check_driver, check_icd,        check_loader,
                                          plan_check_render, plan_quirk_check, plan_check_glibc,
                                          plan_check_memory, note_order};
-    struct draft_choice *dc = plan_draft_add(d, c);
+    struct builder_choice *dc = plan_builder_add(d, c);
     if (!dc)
         return;
     tell_card(d, dc);
     if (plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
-        plan_settle_choice(d, dc);
+        plan_resolve_choice(d, dc);
 }
 
 /* Is there any Vulkan driver in the world for this GPU? */
-static bool gpu_is_possible(struct draft *d, const struct machine_gpu *gpu)
+static bool gpu_is_possible(struct builder *d, const struct machine_gpu *gpu)
 {
     const struct gfx_card *card = gpu->card;
     char name[DEVICE_NAME_MAX];
@@ -207,25 +207,25 @@ static bool gpu_is_possible(struct draft *d, const struct machine_gpu *gpu)
         return true;
     if (!old && !headless)
         return true;
-    struct draft_choice *dc =
-        plan_draft_add(d, &(struct candidate){.backend = PLAN_VULKAN, .gpu = gpu});
+    struct builder_choice *dc =
+        plan_builder_add(d, &(struct candidate){.backend = PLAN_VULKAN, .gpu = gpu});
     if (!dc)
         return false;
     plan_device_name(gpu, name);
     if (old)
-        return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
-                                 "%s is older than GCN (%.*s): no Vulkan driver exists for it.",
-                                 name, STR_ARG(gfx_card_generation(card)));
-    return plan_draft_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
-                             "%s (%.*s) has no graphics pipeline and no released Vulkan driver.",
-                             name, STR_ARG(gpu->target->gfx));
+        return plan_builder_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
+                                   "%s is older than GCN (%.*s): no Vulkan driver exists for it.",
+                                   name, STR_ARG(gfx_card_generation(card)));
+    return plan_builder_reject(d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
+                               "%s (%.*s) has no graphics pipeline and no released Vulkan driver.",
+                               name, STR_ARG(gpu->target->gfx));
 }
 
-static void draft_gpu(struct draft *d, const struct candidate *list, size_t n,
-                      const struct machine_gpu *gpu)
+static void builder_gpu(struct builder *d, const struct candidate *list, size_t n,
+                        const struct machine_gpu *gpu)
 {
     const char *icd[ICDS_MAX] = {NULL};
-    size_t n_icds = d->wish->os == GFX_LINUX ? icds_of(d->m, gpu, icd) : 0;
+    size_t n_icds = d->request->os == GFX_LINUX ? icds_of(d->m, gpu, icd) : 0;
     for (size_t k = 0; k < (n_icds ? n_icds : 1); k++) {
         for (size_t i = 0; i < n; i++) {
             struct candidate c = list[i];
@@ -240,42 +240,43 @@ static void draft_gpu(struct draft *d, const struct candidate *list, size_t n,
     }
 }
 
-static void reject_no_gpu(struct draft *d)
+static void reject_no_gpu(struct builder *d)
 {
-    struct draft_choice *dc = plan_draft_add(d, &(struct candidate){.backend = PLAN_VULKAN});
+    struct builder_choice *dc = plan_builder_add(d, &(struct candidate){.backend = PLAN_VULKAN});
     const struct machine_vulkan_driver *software = software_icd(d->m);
     if (!dc)
         return;
     if (d->m->host.wsl)
-        (void)plan_draft_reject(
+        (void)plan_builder_reject(
             d, dc, PLAN_E0, software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_NO_GPU,
             "WSL2 shows no GPU to Vulkan's own drivers, and Mesa's dzn driver, which reaches it "
             "through /dev/dxg, is not supported by gfxbridge yet; the CPU backend works.");
     else if (software)
-        (void)plan_draft_reject(
+        (void)plan_builder_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_SOFTWARE_ONLY,
             "There is no GPU for Vulkan here: the only driver that could compute, %s, does so on "
             "the CPU, more slowly than the CPU backend does, and is taken only when asked for with "
             "--backend vulkan-software.",
             software->name);
     else
-        (void)plan_draft_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU for Vulkan here.");
+        (void)plan_builder_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU,
+                                  "There is no GPU for Vulkan here.");
 }
 
-static void reject_no_package(struct draft *d, enum plan_backend backend)
+static void reject_no_package(struct builder *d, enum plan_backend backend)
 {
-    struct draft_choice *dc = plan_draft_add(d, &(struct candidate){.backend = backend});
+    struct builder_choice *dc = plan_builder_add(d, &(struct candidate){.backend = backend});
     if (dc)
-        (void)plan_draft_reject(
+        (void)plan_builder_reject(
             d, dc, PLAN_E1, GFXB_E_NO_PACKAGE,
             "No Vulkan package for this operating system and processor is known.");
 }
 
-void plan_draft_vulkan(struct draft *d)
+void plan_builder_vulkan(struct builder *d)
 {
     struct candidate *CLEAN_FREE list = NULL;
     size_t n_gpus = 0;
-    if (!plan_draft_wants(d, PLAN_VULKAN) || !plan_draft_has_pinned(d, PLAN_VULKAN))
+    if (!plan_builder_wants(d, PLAN_VULKAN) || !plan_builder_has_pinned(d, PLAN_VULKAN))
         return;
     size_t n = plan_candidate_list(d, PLAN_VULKAN, &list);
     for (size_t i = 0; i < d->n_gpus; i++) {
@@ -283,8 +284,8 @@ void plan_draft_vulkan(struct draft *d)
         if (!plan_device_is_amd(gpu) && !vendor_of(gpu))
             continue;
         n_gpus++;
-        if (n > 0 && plan_draft_wants_gpu(d, PLAN_VULKAN, gpu) && gpu_is_possible(d, gpu))
-            draft_gpu(d, list, n, gpu);
+        if (n > 0 && plan_builder_wants_gpu(d, PLAN_VULKAN, gpu) && gpu_is_possible(d, gpu))
+            builder_gpu(d, list, n, gpu);
     }
     if (n_gpus == 0)
         reject_no_gpu(d);
@@ -292,7 +293,7 @@ void plan_draft_vulkan(struct draft *d)
         reject_no_package(d, PLAN_VULKAN);
 }
 
-static void judge_software(struct draft *d, const struct candidate *c)
+static void judge_software(struct builder *d, const struct candidate *c)
 {
     struct buf CLEAN_BUF remedy = BUF_INIT(400);
     static plan_check *const checks[] = {check_icd, check_loader, plan_quirk_check,
@@ -300,34 +301,35 @@ static void judge_software(struct draft *d, const struct candidate *c)
     const struct machine_vulkan_driver *icd = software_icd(d->m);
     struct candidate named = *c;
     named.icd = icd ? icd->name : NULL;
-    struct draft_choice *dc = plan_draft_add(d, &named);
+    struct builder_choice *dc = plan_builder_add(d, &named);
     remedy_driver(d, &remedy);
     if (!dc)
         return;
     if (!icd && d->m->vulkan.known == TRI_YES) {
-        (void)plan_draft_reject(
+        (void)plan_builder_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_DRIVER_MISSING,
             "There is no Vulkan driver that computes on the CPU (lavapipe) here: %s.",
             buf_text(&remedy));
         return;
     }
-    plan_draft_tell(d, dc, PLAN_E0, icd ? TRI_YES : TRI_UNKNOWN,
-                    "Vulkan in software, on the CPU: no GPU "
-                    "is used");
-    plan_draft_tell(d, dc, PLAN_E1, TRI_YES,
-                    "the driver compiles the package's Vulkan code itself");
+    plan_builder_tell(d, dc, PLAN_E0, icd ? TRI_YES : TRI_UNKNOWN,
+                      "Vulkan in software, on the CPU: no GPU "
+                      "is used");
+    plan_builder_tell(d, dc, PLAN_E1, TRI_YES,
+                      "the driver compiles the package's Vulkan code itself");
     if (!plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
         return;
     if (icd)
         show_icd(d, dc, icd->name);
-    plan_draft_env(d, dc, "GGML_VK_VISIBLE_DEVICES=0"); /* the engine hides CPU devices otherwise */
-    plan_settle_choice(d, dc);
+    plan_builder_env(d, dc,
+                     "GGML_VK_VISIBLE_DEVICES=0"); /* the engine hides CPU devices otherwise */
+    plan_resolve_choice(d, dc);
 }
 
-void plan_draft_software(struct draft *d)
+void plan_builder_software(struct builder *d)
 {
     struct candidate *CLEAN_FREE list = NULL;
-    if (d->wish->backend != PLAN_VULKAN_SOFTWARE)
+    if (d->request->backend != PLAN_VULKAN_SOFTWARE)
         return;
     size_t n = plan_candidate_list(d, PLAN_VULKAN_SOFTWARE, &list);
     for (size_t i = 0; i < n; i++)

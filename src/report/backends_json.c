@@ -1,4 +1,5 @@
 #include "report/report.h"
+#include "session/session.h"
 
 json_t *report_json_package(const struct package *p)
 {
@@ -14,7 +15,7 @@ json_t *report_json_package(const struct package *p)
     return object;
 }
 
-json_t *report_json_backends(const struct path *path)
+json_t *report_json_backends(const struct session *path)
 {
     json_t *packages = json_array();
     for (size_t i = 0; i < path->packages.n; i++)

@@ -1,5 +1,6 @@
 /* doctor_host.c - checks of the computer around the engines: sandbox, driver, port. */
 #include "report/doctor.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "session/session.h"
 
 #include <jansson.h>
 
@@ -32,7 +33,7 @@ json_t *report_json_choice(const struct plan_choice *choice);
 /* An installed package; `backends list --json` (the plan and all of them), without "schema"; what
  * install and verify tell of a proof. */
 json_t *report_json_package(const struct package *package);
-json_t *report_json_backends(const struct path *path);
+json_t *report_json_backends(const struct session *path);
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof);
 
 /* A model on this disk, as `list --json` shows it. */

@@ -6,6 +6,7 @@
 #define FAULTS_FAULTS_H
 
 #include "engine/engine.h"
+#include "session/session.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,7 +110,7 @@ struct world {
     struct gfx_tables *tables;
     struct root *root;
     struct machine *machine;
-    struct path_request request;
+    struct session_request request;
     size_t descriptors;
 };
 

@@ -2,8 +2,9 @@
  * test_fail_over.c - an engine that breaks while it answers one person: the next choice answers,
  * and what broke is remembered once another engine has done the same work.
  */
-#include "engine/path_private.h"
 #include "faults.h"
+#include "session/session.h"
+#include "session/session_private.h"
 
 #include <errno.h>
 
@@ -12,7 +13,7 @@ struct asked {
     struct world world;
     char *vulkan, *cpu; /* their packages */
     char *model;
-    struct path path;
+    struct session path;
 };
 
 static void behave(const struct asked *a, enum plan_backend backend, const char *behaviour)
@@ -33,14 +34,14 @@ static struct asked asked_new(const char *behaviour)
     a.model = stage_join(stage_source(), "data/canary.gguf");
     a.world.request.model = a.model;
     behave(&a, PLAN_VULKAN, behaviour);
-    if (path_walk(&a.world.request, &a.path, &err) < 0)
+    if (session_walk(&a.world.request, &a.path, &err) < 0)
         fail_msg("%s", err.text);
     return a;
 }
 
 static void asked_done(struct asked *a)
 {
-    path_done(&a->path);
+    session_done(&a->path);
     free(a->vulkan);
     free(a->cpu);
     free(a->model);
@@ -58,7 +59,7 @@ static int ask(struct asked *a, unsigned *again, struct gfxb_error *err)
     struct engine_chat chat = {.prompt = "What is proof?", .silence_ms = 300, .context = again};
     struct engine_reply reply;
     *again = 0;
-    int result = path_ask(&a->world.request, &a->path, &chat, count, &reply, err);
+    int result = session_ask(&a->world.request, &a->path, &chat, count, &reply, err);
     if (result == 0)
         engine_reply_done(&reply);
     return result;
@@ -73,13 +74,13 @@ static void check_running(const struct asked *a, enum plan_backend backend)
 /* What a later walk is told of Vulkan on the card holds this. */
 static void check_told(const struct asked *a, const char *words)
 {
-    struct path path = {0};
-    assert_int_equal(path_plan(&a->world.request, &path, NULL), 0);
+    struct session path = {0};
+    assert_int_equal(session_plan(&a->world.request, &path, NULL), 0);
     bool told = false;
     for (size_t i = 0; i < path.plan->n_choices; i++)
         told |= path.plan->choice[i].backend == PLAN_VULKAN &&
                 strstr(path.plan->choice[i].reason, words) != NULL;
-    path_plan_done(&path);
+    session_plan_done(&path);
     assert_true(told);
 }
 
@@ -163,7 +164,7 @@ static void one_that_is_right_stands_a_doubt(void **state)
     struct asked a = asked_new(NULL);
     struct gfxb_error err;
     unsigned again;
-    assert_int_equal(path_prove_again(&a.world.request, &a.path, &err), 0);
+    assert_int_equal(session_prove_again(&a.world.request, &a.path, &err), 0);
     assert_null(a.path.engine);
     assert_int_equal(ask(&a, &again, &err), 0); /* it is started again for the next question */
     check_running(&a, PLAN_VULKAN);
@@ -187,7 +188,7 @@ static void the_cpu_is_not_given_up_for_good(void **state)
     asked_done(&a);
 }
 
-static void a_wish_that_is_refused_is_not_its_fault(void **state)
+static void a_request_that_is_refused_is_not_its_fault(void **state)
 {
     (void)state;
     struct asked a = asked_new("say status\n");
@@ -211,7 +212,7 @@ int main(void)
         cmocka_unit_test(one_that_dies_at_the_start_with_the_model),
         cmocka_unit_test(one_that_is_right_stands_a_doubt),
         cmocka_unit_test(the_cpu_is_not_given_up_for_good),
-        cmocka_unit_test(a_wish_that_is_refused_is_not_its_fault),
+        cmocka_unit_test(a_request_that_is_refused_is_not_its_fault),
     };
     return cmocka_run_group_tests(tests, stage_set_up, stage_tear_down);
 }

@@ -4,6 +4,7 @@
  * why, evidence, nothing left behind; and work that the CPU does is never called a GPU's.
  */
 #include "faults.h"
+#include "session/session.h"
 
 #include <dirent.h>
 
@@ -40,7 +41,7 @@ static void check_sentence(const struct fault *f, const struct plan_choice *choi
 }
 
 /* The running engine is where the plan says, by its own log. */
-static void check_place(const struct fault *f, const struct path *path, enum plan_backend end)
+static void check_place(const struct fault *f, const struct session *path, enum plan_backend end)
 {
     char shown[256];
     assert_non_null(path->running);
@@ -60,14 +61,14 @@ static void check_place(const struct fault *f, const struct path *path, enum pla
 /* The next plan knows it without trying: proven, or failed before. */
 static void check_memory(const struct world *w, const struct fault *f, const char *package)
 {
-    struct path later;
-    assert_int_equal(path_plan(&w->request, &later, NULL), 0);
+    struct session later;
+    assert_int_equal(session_plan(&w->request, &later, NULL), 0);
     const struct plan_choice *choice = find(later.plan, package, f->backend);
     if (f->code == 0)
         assert_int_equal(choice->state, PLAN_PROVEN);
     else if (choice->code != f->code) /* one that the machine itself tells is not stored */
         assert_int_equal(choice->code, GFXB_E_FAILED_BEFORE);
-    path_done(&later);
+    session_done(&later);
 }
 
 static int fault_end(const struct fault *f)
@@ -89,7 +90,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
                                                     : "debian-vulkan";
     struct world w = world_new(f->machine, software ? PLAN_VULKAN_SOFTWARE : -1, f->need_bytes);
     struct gfxb_error err = {.text = ""};
-    struct path path;
+    struct session path;
     if (f->backend == PLAN_ROCM)
         world_install(&w, package, PLAN_ROCM, f);
     if (!cpu)
@@ -101,7 +102,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
         world_install(&w, "debian-cpu", PLAN_CPU, f);
         assert_int_equal(engine_proofs_remove(w.stage.data, NULL, NULL), 0);
     }
-    int result = path_walk(&w.request, &path, &err), end = fault_end(f);
+    int result = session_walk(&w.request, &path, &err), end = fault_end(f);
     if (end == ENDS_NOWHERE) {
         assert_int_equal(result, -f->code);
         assert_null(path.engine);
@@ -114,17 +115,17 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
     assert_int_equal(stage_count_engines(&w.stage), path.engine ? 1 : 0);
     if (f->code)
         check_sentence(f, find(path.plan, package, f->backend));
-    path_done(&path);
+    session_done(&path);
     check_memory(&w, f, package);
     world_done(&w);
 }
 
 /* ---- chains ---- */
 
-static void walk(const struct world *w, struct path *ret_path)
+static void walk(const struct world *w, struct session *ret_path)
 {
     struct gfxb_error err = {.text = ""};
-    if (path_walk(&w->request, ret_path, &err) < 0)
+    if (session_walk(&w->request, ret_path, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -144,7 +145,7 @@ static const struct fault dies_on_cpu = {
 static void after_one_rocm_package_comes_the_other(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct path path;
+    struct session path;
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
@@ -155,14 +156,14 @@ static void after_one_rocm_package_comes_the_other(void **state)
     assert_int_equal(path.running->backend, PLAN_ROCM);
     assert_string_equal(path.running->package, SECOND_ROCM);
     assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
-    path_done(&path);
+    session_done(&path);
     world_done(&w);
 }
 
 static void every_gpu_path_fails_and_the_cpu_answers(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct path path;
+    struct session path;
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
@@ -175,7 +176,7 @@ static void every_gpu_path_fails_and_the_cpu_answers(void **state)
     assert_int_equal(find(path.plan, SECOND_ROCM, PLAN_ROCM)->code, GFXB_E_CANARY_MISMATCH);
     assert_int_equal(find(path.plan, NULL, PLAN_VULKAN)->code, GFXB_E_CANARY_MISMATCH);
     assert_true(path.proof_failed);
-    path_done(&path);
+    session_done(&path);
     world_done(&w);
 }
 
@@ -183,14 +184,14 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
     struct gfxb_error err = {.text = ""};
-    struct path path;
+    struct session path;
     (void)state;
     world_install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
-    assert_int_equal(path_walk(&w.request, &path, &err), -GFXB_E_ENGINE_CRASH);
+    assert_int_equal(session_walk(&w.request, &path, &err), -GFXB_E_ENGINE_CRASH);
     assert_null(path.engine);
     assert_true(str_starts(str_from(err.text), STR("no backend can be used here: ")));
     assert_non_null(strstr(err.text, "signal 6"));
-    path_done(&path);
+    session_done(&path);
     world_done(&w);
 }
 
@@ -198,19 +199,19 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 static void a_new_package_that_fails_leaves_the_proven_one(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct path path;
+    struct session path;
     (void)state;
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
     world_install(&w, "debian-cpu", PLAN_CPU, NULL);
     world_prove(&w, PLAN_CPU);
     walk(&w, &path);
     assert_string_equal(path.running->package, SECOND_ROCM);
-    path_done(&path);
+    session_done(&path);
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &lies);
     walk(&w, &path);
     assert_int_equal(path.running->backend, PLAN_ROCM);
     assert_string_equal(path.running->package, SECOND_ROCM);
-    path_done(&path);
+    session_done(&path);
     world_done(&w);
 }
 
@@ -313,7 +314,7 @@ static void a_model_for_two_cards_runs_on_both(void **state)
                                       .devices = LIST(ROCM0 ROCM1),
                                       .log = PAIR_LOG};
     struct world w = pair_of_cards(&well);
-    struct path path;
+    struct session path;
     (void)state;
     for (int again = 0; again < 2; again++) { /* proven first, then by what is stored */
         walk(&w, &path);
@@ -322,7 +323,7 @@ static void a_model_for_two_cards_runs_on_both(void **state)
         assert_string_equal(path.running->gpu_pci[1], "0000:13:00.0");
         assert_null(path.running->gpu_pci[2]);
         assert_string_equal(engine_device(path.engine), "ROCm0,ROCm1");
-        path_done(&path);
+        session_done(&path);
     }
     world_done(&w);
 }
@@ -335,7 +336,7 @@ static void a_card_that_fails_alone_is_in_no_set(void **state)
                                         .devices = LIST(ROCM0 ROCM1),
                                         .log = PAIR_LOG};
     struct world w = pair_of_cards(&second);
-    struct path path;
+    struct session path;
     (void)state;
     walk(&w, &path);
     check_place(&second, &path, PLAN_ROCM);
@@ -350,7 +351,7 @@ static void a_card_that_fails_alone_is_in_no_set(void **state)
     assert_string_equal(set->gpu_pci[1], "0000:13:00.0");
     assert_int_equal(set->code, GFXB_E_ENGINE_CRASH);
     assert_non_null(strstr(set->reason, "only 1 of 2 GPUs"));
-    path_done(&path);
+    session_done(&path);
     world_done(&w);
 }
 

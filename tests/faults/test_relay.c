@@ -2,8 +2,9 @@
  * test_relay.c - the whole server before an engine that answers over sound HTTP with what is no
  * answer: the client is told, and again and again the next choice takes over.
  */
+#include "api/api.h"
 #include "faults.h"
-#include "serve/serve.h"
+#include "session/session.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -37,9 +38,9 @@ static int gateway_serve(const struct world *w, int fd)
 {
     const struct log log = {say_to, &fd};
     struct gfxb_error err = {.text = ""};
-    struct path_request path = w->request;
+    struct session_request path = w->request;
     struct model_env models = {.data_dir = w->stage.data, .no_network = true};
-    path.wish.backend = -1;
+    path.request.backend = -1;
     struct serve_config config = {
         .path = &path, .models = &models, .runtime_dir = w->stage.run, .log = &log};
     int result = serve_run(&config, &err);
@@ -149,13 +150,13 @@ static void nonsense_inside_sound_http_again_and_again(void **state)
     /* Three condemn it; those that came while it was being left may add to them. */
     assert_true(refused >= 3 && refused < TRIES);
     /* It has to prove itself anew. */
-    struct path path = {0};
-    assert_int_equal(path_plan(&g.world.request, &path, NULL), 0);
+    struct session path = {0};
+    assert_int_equal(session_plan(&g.world.request, &path, NULL), 0);
     for (size_t i = 0; i < path.plan->n_choices; i++) {
         const struct plan_choice *c = &path.plan->choice[i];
         assert_true(c->backend != PLAN_VULKAN || c->state != PLAN_PROVEN);
     }
-    path_done(&path);
+    session_done(&path);
     gateway_done(&g);
 }
 

@@ -3,8 +3,10 @@
  * what it remembers, and that nothing is left of what it has ended.
  */
 #include "engine/http.h"
-#include "engine/supervisor_private.h"
 #include "faults.h"
+#include "session/session.h"
+#include "session/supervisor.h"
+#include "session/supervisor_private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -128,7 +130,7 @@ static enum supervisor_outcome served_ask(const struct served *s,
 {
     static const char body[] =
         "{\"messages\":[{\"role\":\"user\",\"content\":\"What is proof?\"}],\"stream\":true}";
-    int64_t until = child_now_ms() + WAIT_MS;
+    int64_t until = clock_now_ms() + WAIT_MS;
     long status = 0;
     struct http_request request = {.socket = endpoint->socket,
                                    .path = "/v1/chat/completions",

@@ -1,5 +1,7 @@
 /* world.c - a captured machine with a data directory of its own, and what is to be left of it. */
 #include "faults.h"
+#include "session/session.h"
+#include "sysroot/sysroot.h"
 
 struct world world_new(const char *machine, int backend, uint64_t need_bytes)
 {
@@ -12,11 +14,11 @@ struct world world_new(const char *machine, int backend, uint64_t need_bytes)
         machine_new(w.root, w.tables, &w.machine, &err) < 0)
         fail_msg("%s", err.text);
     w.stage = stage_new();
-    w.request = (struct path_request){
+    w.request = (struct session_request){
         .machine = w.machine,
         .tables = w.tables,
         .root = w.root,
-        .wish = {.backend = backend, .no_network = true, .need_bytes = need_bytes},
+        .request = {.backend = backend, .no_network = true, .need_bytes = need_bytes},
         .data_dir = w.stage.data,
         .runtime_dir = w.stage.run,
         .deadlines = stage_deadlines,
@@ -43,28 +45,28 @@ void world_install(const struct world *w, const char *id, enum plan_backend back
 
 void world_prove(const struct world *w, enum plan_backend backend)
 {
-    struct path_request request = w->request;
-    struct path path;
+    struct session_request request = w->request;
+    struct session path;
     struct gfxb_error err = {.text = ""};
-    request.wish.backend = (int)backend;
-    if (path_walk(&request, &path, &err) < 0)
+    request.request.backend = (int)backend;
+    if (session_walk(&request, &path, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(path.running->backend, backend);
-    path_done(&path);
+    session_done(&path);
 }
 
 enum plan_state world_state(const struct world *w, enum plan_backend backend)
 {
-    struct path path = {0};
+    struct session path = {0};
     int state = -1;
-    assert_int_equal(path_plan(&w->request, &path, NULL), 0);
+    assert_int_equal(session_plan(&w->request, &path, NULL), 0);
     for (size_t i = 0; i < path.plan->n_choices && state < 0; i++) {
         const struct plan_choice *c = &path.plan->choice[i];
         bool there = backend == PLAN_CPU || (c->gpu_pci[0] && strcmp(c->gpu_pci[0], PCI) == 0);
         if (c->backend == backend && c->installed && there)
             state = (int)c->state;
     }
-    path_plan_done(&path);
+    session_plan_done(&path);
     if (state < 0)
         fail_msg("the plan has no %s", plan_backend_name(backend));
     return (enum plan_state)state;

@@ -10,6 +10,7 @@
  * line on stderr, "error: CODE: SENTENCE".
  */
 #include "package/package.h"
+#include "sysroot/sysroot.h"
 
 #include <stdio.h>
 
@@ -39,8 +40,8 @@ static int tool_local(const struct package_env *env, const char *path, const cha
 {
     struct gfxb_error err = {0};
     char digest[DIGEST_HEX];
-    struct package_local wish = {.path = path, .backend = backend};
-    return package_install_local(env, &wish, digest, &err) < 0 ? tool_fail(&err) : 0;
+    struct package_local request = {.path = path, .backend = backend};
+    return package_install_local(env, &request, digest, &err) < 0 ? tool_fail(&err) : 0;
 }
 
 static const char *tool_or(const char *text)

@@ -10,6 +10,7 @@
  * TOOL_MIRROR in the environment is the mirror, TOOL_GFX the target that it is for; SIGINT cancels.
  */
 #include "package/package.h"
+#include "sysroot/sysroot.h"
 
 #include <signal.h>
 #include <stdio.h>

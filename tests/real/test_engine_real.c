@@ -5,6 +5,7 @@
  * that is kept, so that a second run needs no download.
  */
 #include "engine/engine.h"
+#include "sysroot/sysroot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

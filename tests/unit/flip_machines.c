@@ -12,6 +12,7 @@
  * KFD node or card of its own that was a GPU's before.
  */
 #include "machine/machine_private.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <inttypes.h>

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "base/stream.h"
-#include "package/arrival.h"
 #include "package/github_api.h"
 #include "package/runtime.h"
+#include "package/unpack/arrival.h"
 
 #include <errno.h>
 #include <pthread.h>

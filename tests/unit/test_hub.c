@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "model/hub_api.h"
-#include "model/hub_cache.h"
-#include "model/ollama_api.h"
+#include "model/cache/hub_cache.h"
 #include "model/pick.h"
+#include "model/pull/hub_api.h"
+#include "model/pull/ollama_api.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,12 +8,13 @@
 
 #include <cmocka.h>
 
-#include "package/bundle.h"
-#include "package/inspector.h"
-#include "package/ldcache.h"
-#include "package/msgpack.h"
-#include "package/pe.h"
-#include "package/resolve.h"
+#include "inspect/inspector.h"
+#include "inspect/ldcache.h"
+#include "inspect/msgpack.h"
+#include "inspect/offload_bundle.h"
+#include "inspect/pe.h"
+#include "inspect/resolve.h"
+#include "sysroot/sysroot.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -11,6 +11,7 @@
 
 #include "machine/machine_private.h"
 #include "machine_text.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "machine_text.h"
+#include "sysroot/sysroot.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "model/model.h"
 
 #include "plan/plan.h"
+#include "sysroot/sysroot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -339,10 +340,10 @@ static void compare_offer(const struct machine *m, const struct gfx_tables *tabl
                           const char *where)
 {
     const struct model_offer offer = {"m.gguf", bytes};
-    const struct plan_wish wish = {.backend = -1, .need_bytes = model_offer_need(&offer)};
+    const struct plan_request request = {.backend = -1, .need_bytes = model_offer_need(&offer)};
     struct gfxb_error err = {0};
     struct plan *plan = NULL;
-    assert_int_equal(plan_new(m, tables, &wish, &plan, &err), 0);
+    assert_int_equal(plan_new(m, tables, &request, &plan, &err), 0);
     const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
     bool fetched = model_offer_check(m, &offer, 1, 0, NULL, &err) == 0;
     if (c && c->have_bytes && !fetched)

@@ -1,13 +1,14 @@
 /* The package room's store, its manifests, and how it reads what Debian's tools write. What apt
  * does for real is in tests/real/debian.py. */
-#include "package/deb822.h"
-#include "package/debian_parts.h"
-#include "package/debian_recipe.h"
-#include "package/debian_sources.h"
+#include "package/apt/deb822.h"
+#include "package/apt/parts.h"
+#include "package/apt/recipe.h"
+#include "package/apt/sources.h"
 #include "package/manifest.h"
 #include "package/measure.h"
 #include "package/provider.h"
 #include "package/store.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* test_plan.c - plan/ by itself: names, terms of conditions, fingerprints, order of GPUs, and what
- * must hold for any machine and any wish. Whole cases are in tests/plans/. */
+ * must hold for any machine and any request. Whole cases are in tests/plans/. */
 #include "plan/condition.h"
 #include "plan/device.h"
 #include "plan/plan.h"
@@ -63,11 +63,11 @@ static struct machine machine_make(struct machine_gpu *gpu, size_t n)
 }
 
 static struct plan *plan_make(const struct machine *m, const struct gfx_tables *t,
-                              const struct plan_wish *wish)
+                              const struct plan_request *request)
 {
     struct plan *p = NULL;
     struct gfxb_error err;
-    if (plan_new(m, t, wish, &p, &err) < 0)
+    if (plan_new(m, t, request, &p, &err) < 0)
         fail_msg("%s", err.text);
     return p;
 }
@@ -404,7 +404,7 @@ struct fingerprint_case {
     struct machine m;
     struct machine_vulkan_driver icd;
     struct plan_installed installed[2];
-    struct plan_wish wish;
+    struct plan_request request;
 };
 
 static void fingerprint_setup(struct fingerprint_case *f, const struct gfx_tables *t)
@@ -425,13 +425,13 @@ static void fingerprint_setup(struct fingerprint_case *f, const struct gfx_table
         .id = "llamacpp-rocm-gfx110X-linux", .backend = "rocm", .digest = "d1"};
     f->installed[1] =
         (struct plan_installed){.id = "debian-vulkan", .backend = "vulkan", .digest = "d2"};
-    f->wish = (struct plan_wish){
+    f->request = (struct plan_request){
         .backend = -1, .canary_version = "canary-1", .installed = f->installed, .n_installed = 2};
 }
 
 static char *fingerprint_of(const struct fingerprint_case *f, enum plan_backend backend)
 {
-    struct plan *p = plan_make(&f->m, f->t, &f->wish);
+    struct plan *p = plan_make(&f->m, f->t, &f->request);
     const char *package = backend == PLAN_ROCM ? "llamacpp-rocm-gfx110X-linux" : "debian-vulkan";
     char *copy = strdup(choice_of(p, backend, package)->fingerprint);
     assert_non_null(copy);
@@ -481,7 +481,7 @@ static void change_digest(struct fingerprint_case *f)
 }
 static void change_canary(struct fingerprint_case *f)
 {
-    f->wish.canary_version = "canary-2";
+    f->request.canary_version = "canary-2";
 }
 static void change_icd(struct fingerprint_case *f)
 {
@@ -505,12 +505,12 @@ static void change_layers(struct fingerprint_case *f)
         layers[i].weights = GIB;
     f->gpu[0].vram_bytes = 24 * GIB;
     f->m.host.memory_bytes = 64 * GIB;
-    f->wish.model = &model;
+    f->request.model = &model;
 }
 
 static void change_memory(struct fingerprint_case *f)
 {
-    f->wish.need_bytes = GIB;
+    f->request.need_bytes = GIB;
     f->m.host.memory_bytes = 64 * GIB;
 }
 
@@ -549,7 +549,7 @@ static void fingerprint_cannot_be_forged(void **state)
 {
     struct fingerprint_case f;
     fingerprint_setup(&f, *state);
-    f.wish.canary_version = "1|x\n\x7f";
+    f.request.canary_version = "1|x\n\x7f";
     snprintf(f.m.host.kernel, sizeof(f.m.host.kernel), "6|1\t2");
     char *rocm = fingerprint_of(&f, PLAN_ROCM);
     assert_non_null(strstr(rocm, "|6_1_2|"));
@@ -557,7 +557,7 @@ static void fingerprint_cannot_be_forged(void **state)
     free(rocm);
 }
 
-/* ---- what must hold for any machine and any wish ---- */
+/* ---- what must hold for any machine and any request ---- */
 
 struct dice {
     uint64_t state;
@@ -652,22 +652,22 @@ static void roll_machine(struct dice *d, const struct gfx_tables *t, struct mach
     snprintf(m->host.arch, sizeof(m->host.arch), "%s", roll(d, 6) ? "x86_64" : "aarch64");
 }
 
-static void roll_wish(struct dice *d, const struct gfx_tables *t, struct plan_wish *wish,
-                      struct plan_installed installed[6])
+static void roll_request(struct dice *d, const struct gfx_tables *t, struct plan_request *request,
+                         struct plan_installed installed[6])
 {
     static const char *const lists[] = {
         NULL, "", "gfx1100", " : gfx gfx1100: ", "gfx11-generic", "gfx1030 gfx90a:xnack- gfx1201"};
     static const char *const pins[] = {NULL, NULL, NULL, "0000:03:00.0", "", "nonsense"};
-    *wish = (struct plan_wish){.policy = (enum plan_policy)roll(d, 4),
-                               .backend = roll(d, 3) ? -1 : (int)roll(d, PLAN_BACKENDS),
-                               .os = roll(d, 6) ? GFX_LINUX : GFX_WINDOWS,
-                               .allow_override = roll(d, 2),
-                               .no_network = roll(d, 4) == 0,
-                               .gpu = pins[roll(d, 6)],
-                               .need_bytes = roll(d, 2) ? 0 : roll_bytes(d),
-                               .canary_version = roll(d, 4) ? "c" : NULL,
-                               .installed = installed,
-                               .n_installed = roll(d, 7)};
+    *request = (struct plan_request){.policy = (enum plan_policy)roll(d, 4),
+                                     .backend = roll(d, 3) ? -1 : (int)roll(d, PLAN_BACKENDS),
+                                     .os = roll(d, 6) ? GFX_LINUX : GFX_WINDOWS,
+                                     .allow_override = roll(d, 2),
+                                     .no_network = roll(d, 4) == 0,
+                                     .gpu = pins[roll(d, 6)],
+                                     .need_bytes = roll(d, 2) ? 0 : roll_bytes(d),
+                                     .canary_version = roll(d, 4) ? "c" : NULL,
+                                     .installed = installed,
+                                     .n_installed = roll(d, 7)};
     static const char *const ids[] = {"debian-vulkan", "debian-cpu", "llamacpp-rocm-gfx110X-linux",
                                       "debian-rocm",   "own",        "own"};
     static const char *const backends[] = {"vulkan", "cpu", "rocm", "rocm", "rocm", "cpu"};
@@ -707,10 +707,10 @@ static void check_plan(const struct plan *p, enum gfx_os os, uint64_t most, unsi
 
 /* Every usable choice is stored as a failure: the next plan must not offer one of them again. */
 static void check_failures(const struct machine *m, const struct gfx_tables *t,
-                           const struct plan_wish *wish, const struct plan *p, unsigned round)
+                           const struct plan_request *request, const struct plan *p, unsigned round)
 {
     struct plan_proof *proof = calloc(p->n_choices + 1, sizeof(*proof));
-    struct plan_wish again = *wish;
+    struct plan_request again = *request;
     assert_non_null(proof);
     for (size_t i = 0; i < p->n_choices; i++)
         proof[i] = (struct plan_proof){.fingerprint = p->choice[i].fingerprint,
@@ -719,14 +719,14 @@ static void check_failures(const struct machine *m, const struct gfx_tables *t,
     again.proof = proof;
     again.n_proofs = p->n_choices;
     struct plan *after = plan_make(m, t, &again);
-    check_plan(after, wish->os, plan_memory_most(m), round);
+    check_plan(after, request->os, plan_memory_most(m), round);
     if (after->chosen >= 0)
         fail_msg("round %u: a failed combination is offered again", round);
     plan_free(after);
     for (size_t i = 0; i < p->n_choices; i++)
         proof[i].passed = true;
     after = plan_make(m, t, &again);
-    check_plan(after, wish->os, plan_memory_most(m), round);
+    check_plan(after, request->os, plan_memory_most(m), round);
     for (size_t i = 0; i < after->n_choices; i++) {
         if (after->choice[i].state == PLAN_USABLE)
             fail_msg("round %u: a proven combination is not proven", round);
@@ -746,12 +746,12 @@ static void any_machine_gives_a_sound_plan(void **state)
     unsigned chosen = 0, rejected_all = 0;
     for (unsigned round = 0; round < 1500; round++) {
         struct machine m;
-        struct plan_wish wish;
+        struct plan_request request;
         roll_machine(&d, t, &m, gpu, icd);
-        roll_wish(&d, t, &wish, installed);
-        struct plan *p = plan_make(&m, t, &wish);
-        check_plan(p, wish.os, plan_memory_most(&m), round);
-        check_failures(&m, t, &wish, p, round);
+        roll_request(&d, t, &request, installed);
+        struct plan *p = plan_make(&m, t, &request);
+        check_plan(p, request.os, plan_memory_most(&m), round);
+        check_failures(&m, t, &request, p, round);
         chosen += p->chosen >= 0;
         rejected_all += p->chosen < 0;
         plan_free(p);
@@ -781,7 +781,7 @@ static void long_text_is_cut_whole(void **state)
     struct fingerprint_case f;
     char text[4000];
     fingerprint_setup(&f, *state);
-    f.wish.n_installed = 0;
+    f.request.n_installed = 0;
     for (size_t offset = 0; offset < 4; offset++) {
         size_t n = offset;
         memset(text, 'x', offset);
@@ -791,9 +791,9 @@ static void long_text_is_cut_whole(void **state)
         }
         text[n] = '\0';
         struct plan_provider provider = {"debian", GFXB_E_PACKAGE_UNAVAILABLE, text};
-        f.wish.unusable = &provider;
-        f.wish.n_unusable = 1;
-        struct plan *p = plan_make(&f.m, f.t, &f.wish);
+        f.request.unusable = &provider;
+        f.request.n_unusable = 1;
+        struct plan *p = plan_make(&f.m, f.t, &f.request);
         const struct plan_choice *c = choice_of(p, PLAN_VULKAN, "debian-vulkan");
         assert_int_equal(c->code, GFXB_E_PACKAGE_UNAVAILABLE);
         assert_true(strlen(c->reason) > 900 && strlen(c->reason) < 1000 && is_utf8(c->reason));

@@ -1,5 +1,5 @@
 /*
- * test_plans.c - runs every tests/plans/NAME.plan: a machine and a wish in a few words, and what
+ * test_plans.c - runs every tests/plans/NAME.plan: a machine and a request in a few words, and what
  * the plan must say. tests/plans/README.md describes the words. Files are found at run time.
  */
 #include "plan/plan.h"
@@ -51,7 +51,7 @@ struct scene {
     struct plan_proof proof[SMALL_MAX];
     char *fingerprint[SMALL_MAX];
     size_t n_packages, n_quirks, n_installed, n_unusable, n_specs;
-    struct plan_wish wish;
+    struct plan_request request;
     struct fit_model model;
     struct fit_layer layer[LAYERS_MAX];
     struct check expect[CHECKS_MAX], check[CHECKS_MAX];
@@ -457,7 +457,7 @@ static void read_quirk(struct scene *s, unsigned n, char **word)
     s->tables.n_quirks = s->n_quirks;
 }
 
-/* ---- what is installed and proven, and the wish ---- */
+/* ---- what is installed and proven, and the request ---- */
 
 /* installed ID BACKEND [digest=X] [gfx=a,b] [blas=a,b] [provider=P] [pinned] */
 static void read_installed(struct scene *s, unsigned n, char **word)
@@ -535,35 +535,35 @@ static void read_model(struct scene *s, unsigned n, char **word)
                                   .live = 65536,
                                   .vocabulary = 128000,
                                   .cached = true};
-    s->wish.model = &s->model;
+    s->request.model = &s->model;
 }
 
-static bool read_wish(struct scene *s, unsigned n, char **word)
+static bool read_request(struct scene *s, unsigned n, char **word)
 {
     const char *v = n > 1 ? word[1] : "";
     if (strcmp(word[0], "policy") == 0)
-        s->wish.policy = (enum plan_policy)plan_policy_from_name(v);
+        s->request.policy = (enum plan_policy)plan_policy_from_name(v);
     else if (strcmp(word[0], "backend") == 0)
-        s->wish.backend = plan_backend_from_name(v);
+        s->request.backend = plan_backend_from_name(v);
     else if (strcmp(word[0], "os") == 0)
-        s->wish.os = strcmp(v, "windows") == 0 ? GFX_WINDOWS : GFX_LINUX;
+        s->request.os = strcmp(v, "windows") == 0 ? GFX_WINDOWS : GFX_LINUX;
     else if (strcmp(word[0], "need") == 0)
-        s->wish.need_bytes = bytes(s, v);
+        s->request.need_bytes = bytes(s, v);
     else if (strcmp(word[0], "model") == 0)
         read_model(s, n, word);
     else if (strcmp(word[0], "context") == 0)
-        s->wish.use.context = (uint32_t)number(s, v, 10);
+        s->request.use.context = (uint32_t)number(s, v, 10);
     else if (strcmp(word[0], "pin") == 0)
-        s->wish.gpu = v;
+        s->request.gpu = v;
     else if (strcmp(word[0], "allow-override") == 0)
-        s->wish.allow_override = true;
+        s->request.allow_override = true;
     else if (strcmp(word[0], "no-network") == 0)
-        s->wish.no_network = true;
+        s->request.no_network = true;
     else if (strcmp(word[0], "unusable") == 0 && n == 4)
         s->unusable[s->n_unusable++] = (struct plan_provider){v, code_of(s, word[2]), word[3]};
     else
         return false;
-    if ((int)s->wish.policy < 0 || (strcmp(word[0], "backend") == 0 && s->wish.backend < 0))
+    if ((int)s->request.policy < 0 || (strcmp(word[0], "backend") == 0 && s->request.backend < 0))
         stop(s, "no such name:", v);
     return true;
 }
@@ -623,7 +623,7 @@ static void read_line(struct scene *s, char *line)
         keep(s, s->expect, &s->n_expect, n - 1, word + 1);
     else if (is_check(word[0]))
         keep(s, s->check, &s->n_checks, n, word);
-    else if (!read_host(s, n, word) && !read_wish(s, n, word))
+    else if (!read_host(s, n, word) && !read_request(s, n, word))
         stop(s, "no such word:", word[0]);
 }
 
@@ -666,8 +666,8 @@ static struct scene *scene_new(const char *path, const char *name)
     s->m.vulkan.driver = s->icd;
     copy(s, s->m.host.os, sizeof(s->m.host.os), "linux");
     copy(s, s->m.host.arch, sizeof(s->m.host.arch), "x86_64");
-    s->wish.backend = -1;
-    s->wish.canary_version = "canary-1";
+    s->request.backend = -1;
+    s->request.canary_version = "canary-1";
     char *line = s->text;
     while (line) {
         char *end = strchr(line, '\n');
@@ -678,10 +678,10 @@ static struct scene *scene_new(const char *path, const char *name)
         line = end ? end + 1 : NULL;
     }
     give_nodes(s);
-    s->wish.installed = s->installed;
-    s->wish.n_installed = s->n_installed;
-    s->wish.unusable = s->unusable;
-    s->wish.n_unusable = s->n_unusable;
+    s->request.installed = s->installed;
+    s->request.n_installed = s->n_installed;
+    s->request.unusable = s->unusable;
+    s->request.n_unusable = s->n_unusable;
     return s;
 }
 
@@ -701,11 +701,11 @@ static void scene_free(struct scene *s)
 /* ---- the plan ---- */
 
 static struct plan *make_plan(const struct scene *s, const struct machine *m,
-                              const struct plan_wish *wish)
+                              const struct plan_request *request)
 {
     struct plan *p = NULL;
     struct gfxb_error err;
-    if (plan_new(m, &s->tables, wish, &p, &err) < 0)
+    if (plan_new(m, &s->tables, request, &p, &err) < 0)
         fail_msg("%s.plan: %s", s->name, err.text);
     return p;
 }
@@ -749,12 +749,12 @@ static void store_proofs(struct scene *s)
     for (size_t i = 0; i < s->n_specs; i++) {
         const struct proof_spec *spec = &s->spec[i];
         struct machine m = s->m;
-        struct plan_wish wish = s->wish;
+        struct plan_request request = s->request;
         if (spec->kernel)
             copy(s, m.host.kernel, sizeof(m.host.kernel), spec->kernel);
         if (spec->canary)
-            wish.canary_version = spec->canary;
-        struct plan *p = make_plan(s, &m, &wish);
+            request.canary_version = spec->canary;
+        struct plan *p = make_plan(s, &m, &request);
         const struct plan_choice *c = find(p, spec->backend, spec->pci, spec->package);
         if (!c)
             fail_msg("%s.plan: no choice %s %s %s to prove", s->name, spec->backend, spec->pci,
@@ -764,8 +764,8 @@ static void store_proofs(struct scene *s)
         s->proof[i].fingerprint = s->fingerprint[i];
         plan_free(p);
     }
-    s->wish.proof = s->proof;
-    s->wish.n_proofs = s->n_specs;
+    s->request.proof = s->proof;
+    s->request.n_proofs = s->n_specs;
 }
 
 static void print_list(struct buf *b, const char *title, char **list)
@@ -878,7 +878,7 @@ static void check_always(const struct scene *s, const struct plan *p)
 static void check_again(const struct scene *s, const struct plan *p)
 {
     struct buf a = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20);
-    struct plan *again = make_plan(s, &s->m, &s->wish);
+    struct plan *again = make_plan(s, &s->m, &s->request);
     print_plan(p, &a);
     print_plan(again, &b);
     assert_true(buf_ok(&a) && buf_ok(&b));
@@ -972,7 +972,7 @@ static bool check_one(struct scene *s, const struct plan_choice *c, const struct
         return strstr(c->reason, check->word[4]) != NULL;
     if (strcmp(what, "have") == 0)
         return c->have_bytes == bytes(s, check->word[4]) &&
-               (s->wish.model || c->need_bytes == s->wish.need_bytes);
+               (s->request.model || c->need_bytes == s->request.need_bytes);
     if (strcmp(what, "noreason") == 0)
         return strstr(c->reason, check->word[4]) == NULL;
     if (strcmp(what, "nowarning") == 0)
@@ -1023,7 +1023,7 @@ static void run_case(void **state)
     if (s->n_expect + s->n_checks == 0)
         fail_msg("%s.plan expects nothing", name);
     store_proofs(s);
-    struct plan *p = make_plan(s, &s->m, &s->wish);
+    struct plan *p = make_plan(s, &s->m, &s->request);
     check_always(s, p);
     check_again(s, p);
     check_choices(s, p);

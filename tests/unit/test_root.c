@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <fcntl.h>

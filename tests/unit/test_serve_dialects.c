@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "serve/dialect.h"
-#include "serve/dialect_body.h"
-#include "serve/dialect_numbers.h"
-#include "serve/ollama.h"
+#include "api/dialect.h"
+#include "api/dialect_body.h"
+#include "api/dialect_numbers.h"
+#include "api/ollama/ollama.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "package/entry_path.h"
-#include "package/unpack.h"
+#include "package/unpack/entry_path.h"
+#include "package/unpack/unpack.h"
 
 #include <archive.h>
 #include <archive_entry.h>

@@ -191,7 +191,7 @@ class Answers(BaseHTTPRequestHandler):
         return False
 
     def page(self, path):
-        """The files as src/serve/page.c gives them, under the policy that stands there."""
+        """The files as src/api/page/page.c gives them, under the policy that stands there."""
         name = "index.html" if path == "/" else path[len("/page/"):]
         kind = mimetypes.guess_type(name)[0]
         with open(os.path.join(BUILT if path == "/" else WEB, name), "rb") as f:

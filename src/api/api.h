@@ -1,0 +1,257 @@
+/*
+ * api.h - the outward header of serve/: HTTP <-> engines. One address for every program on this
+ * computer; which card, backend, package and process answers is decided by plan and proof.
+ *
+ * One thread runs the event loop and every handler; handlers never block. What blocks (downloads,
+ * deletes, plans) runs as a job on a thread of its own. Engines are kept by the pool, which loads a
+ * model on first use.
+ *
+ * A dialect is a table of routes. A handler looks at the request and does exactly one of
+ * serve_reply, serve_fail, serve_relay, serve_load, serve_job before it returns.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "base/base.h"
+#include "engine/engine.h"
+#include "model/model.h"
+
+struct serve;          /* the server */
+struct serve_exchange; /* one request and its answer, until the answer is sent */
+
+/* ---- routes ---- */
+
+enum serve_method {
+    SERVE_GET,
+    SERVE_POST,
+    SERVE_DELETE,
+    SERVE_HEAD, /* handled as GET; the body is not sent */
+    SERVE_OPTIONS,
+    SERVE_METHODS, /* none of these: answered with 405 */
+};
+
+enum serve_route_flags {
+    SERVE_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
+    SERVE_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
+    SERVE_CONTROL = 4,  /* only there over the control socket of this user */
+};
+
+struct serve_route {
+    enum serve_method method;
+    /* "/v1/models" or "/v1/models/" followed by "*": the rest of the path, which is not empty and
+     * may hold slashes, is in the request. Paths below /v1 also answer below /api/v1, /v0 and
+     * /api/v0, except where a table has a row for the longer one. */
+    const char *path;
+    void (*handle)(struct serve_exchange *x);
+    unsigned flags;
+};
+
+/* Tables end with a NULL path; the list ends with a NULL table. First match counts. */
+extern const struct serve_route *const serve_dialects[];
+
+/* ---- requests: everything is lent until the exchange ends ---- */
+
+struct serve_request {
+    enum serve_method method;
+    struct str path;  /* as sent, without the query; no "%" escapes, "//" or ".." get this far */
+    struct str rest;  /* what "*" stood for, with %XX decoded; never holds control characters */
+    struct str query; /* behind "?"; may be empty */
+    struct str body;  /* whole; grammatical JSON unless the route has SERVE_ANY_BODY */
+};
+
+const struct serve_request *serve_request(const struct serve_exchange *x);
+/* A header's value, by its lower-case name; the empty view when absent. */
+struct str serve_header(const struct serve_exchange *x, const char *name);
+/* The server that it came to. */
+struct serve *serve_of(const struct serve_exchange *x);
+
+/* ---- answers ---- */
+
+/* The whole answer. The body is copied. headers: lines of "name: value\r\n", NULL none. */
+void serve_reply(struct serve_exchange *x, int status, const char *type, struct str body,
+                 const char *headers);
+/* An error in the shape of the request's dialect (dialect_error in dialect.h). param: the field
+ * that it is about; NULL none. */
+void serve_fail(struct serve_exchange *x, int status, const char *code, const char *param,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/*
+ * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
+ * one answer; all calls come from the loop's thread. As long as it has put nothing out, its answer
+ * has not begun: when it ends so, what end puts out is sent as a whole.
+ */
+struct serve_filter;
+struct serve_filter_ops {
+    /* Each may be NULL: then the bytes pass as they are, nothing is added, ...
+     *
+     * The engine accepts: before the first feed. *type holds the engine's content type and may be
+     * replaced by a literal. NULL: leave it. */
+    void (*head)(struct serve_filter *f, struct str engine_type, const char **type);
+    /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: the exchange
+     * fails with err. -EPROTO: an answer that is none, which counts against the engine. */
+    int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
+    /* The engine's body has ended as it should. */
+    int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
+    /* The engine refuses (any status but 2xx): its whole body (cut at 64 KiB). *status holds the
+     * engine's; what is written to out goes to the client as JSON. NULL: as it came. */
+    void (*refused)(struct serve_filter *f, int *status, struct str body, struct buf *out);
+    /* The engine was lost after the answer had begun: a last piece that says so in the dialect's
+     * words. NULL: dialect_error_event. */
+    void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);
+    void (*free)(struct serve_filter *f);
+    /* The engine was lost before a byte went to the client: forget this attempt, another follows.
+     * NULL: once it was fed it cannot. */
+    void (*reset)(struct serve_filter *f);
+};
+
+enum { SERVE_KEEP_DEFAULT = -2, SERVE_KEEP_FOREVER = -1 };
+
+struct serve_relay {
+    struct str model;        /* as the client named it, lent until serve_relay returns; empty: the
+                                one that was used last, else the default one */
+    unsigned context;        /* tokens that the client wants at least; 0 no request */
+    int64_t keep_alive;      /* seconds that the model stays after its last use, SERVE_KEEP_ */
+    const char *engine_path; /* static: "/v1/chat/completions" */
+    struct buf body;         /* for the engine; taken over */
+    bool stream;             /* the client asked for a stream */
+    const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
+    struct serve_filter *filter;        /* taken over */
+};
+
+/* Ask an engine that runs the model (loaded when need be) and pass its answer on. */
+void serve_relay(struct serve_exchange *x, struct serve_relay *relay);
+
+struct serve_load {
+    struct str model;
+    unsigned context;
+    int64_t keep_alive;
+    int pin;     /* 1 pin, 0 unpin, -1 leave as it is */
+    int backend; /* enum plan_backend, or -1: as planned */
+    /* Called in the loop once it is ready (why NULL) or cannot be; answers x. A client that leaves
+     * meanwhile is not told to it. */
+    void (*done)(struct serve_exchange *x, const struct gfxb_error *why);
+};
+
+/* Load a model, then answer. */
+void serve_load(struct serve_exchange *x, const struct serve_load *load);
+/* 0, or -ENOENT when it is not loaded. name empty: all. Requests under way are finished first. Loop
+ * only. */
+int serve_unload(struct serve *s, struct str name, struct gfxb_error *err);
+
+/* ---- jobs: what blocks, on a thread of its own ---- */
+
+struct serve_job;
+/* Run fn(job, context) on a thread, at most SERVE_JOBS_MAX at a time (more: 503). fn answers with
+ * job_reply, or job_begin and job_send; returning without either is an answer 500. The context is
+ * freed with free_context (NULL: not at all) on that thread after fn. */
+void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void *context),
+               void *context, void (*free_context)(void *context));
+void job_reply(struct serve_job *job, int status, const char *type, struct str body);
+void job_fail(struct serve_job *job, int status, const char *code, const char *param,
+              const char *text);
+void job_begin(struct serve_job *job, const char *type); /* a stream with status 200 */
+int job_send(struct serve_job *job, struct str piece);   /* waits for slow readers; -ECANCELED */
+bool job_cancelled(const struct serve_job *job);         /* the client left, or we shut down */
+const volatile sig_atomic_t *job_cancel(const struct serve_job *job); /* the same as a flag */
+struct serve *job_serve(const struct serve_job *job);
+/* Run fn in the loop's thread and wait for it. */
+void job_in_loop(struct serve_job *job, void (*fn)(struct serve *s, void *context), void *context);
+
+/* ---- what is there: read in the loop's thread ---- */
+
+/* The engine's own figures of an answer (dialect: tail_end), and what is counted of them. */
+struct serve_timings {
+    uint64_t prompt_tokens, cached_tokens, tokens;
+    double prompt_per_second, tokens_per_second; /* 0 unknown */
+};
+
+struct serve_counters {
+    uint64_t requests[6]; /* [1..5]: by the first digit of the status; [0]: client left */
+    uint64_t prompt_tokens, cached_tokens, tokens;
+    double seconds;             /* under way, summed */
+    double first_token_seconds; /* of the last answer; 0 unknown */
+    struct serve_timings last;
+    uint64_t failovers; /* engines lost while they served */
+    uint64_t replays;   /* requests that were answered by another engine than the first */
+    uint64_t loads;
+};
+
+enum serve_model_state {
+    SERVE_MODEL_LOADING,
+    SERVE_MODEL_READY,
+    SERVE_MODEL_FAILING_OVER,
+    SERVE_MODEL_UNLOADING,
+};
+
+struct serve_model {
+    const char *name; /* strings are lent until the loop goes on */
+    const char *path;
+    enum serve_model_state state;
+    const char *backend, *device, *package; /* "" until ready */
+    unsigned context;                       /* as asked for; 0: the engine's choice */
+    unsigned slots;
+    unsigned active, waiting; /* requests at the engine, and in our queue */
+    bool pinned;
+    int64_t loaded_at, last_use, expires_at; /* unix seconds; expires_at 0: never */
+    uint64_t bytes;                          /* memory that it is counted with */
+    int pid;                                 /* 0 unknown */
+    struct serve_counters counters;
+};
+
+size_t serve_model_count(const struct serve *s);
+/* False behind the last one. */
+bool serve_model_at(const struct serve *s, size_t index, struct serve_model *ret_model);
+const struct serve_counters *serve_totals(const struct serve *s);
+int64_t serve_started_at(const struct serve *s); /* unix seconds */
+size_t serve_connections(const struct serve *s);
+/* Machine, tables, data directory, request: as the command line has set them. Its strings live as
+ * long as the server. */
+const struct session_request *serve_path_request(const struct serve *s);
+/* Where models are, likewise. */
+const struct model_env *serve_model_env(const struct serve *s);
+
+/* ---- the server ---- */
+
+struct serve_config {
+    const char *host;                   /* NULL 127.0.0.1 */
+    unsigned port;                      /* 0: any free one; default SERVE_PORT */
+    const char *const *keys;            /* NULL-terminated; NULL none */
+    const char *const *allowed_hosts;   /* beyond the loopback's names; "*" any; NULL none */
+    const char *const *allowed_origins; /* beyond local ones; "*" any; NULL none */
+    const char *const *pinned;          /* models that are loaded at the start and stay */
+    const char *default_model;          /* for requests without one; NULL: the canary */
+    int64_t keep_alive;                 /* seconds; SERVE_KEEP_FOREVER; 0: SERVE_KEEP_SECONDS */
+    unsigned slots;                     /* answers at a time of one engine; 0: 4 */
+    unsigned engine_requests;           /* requests at a time that one engine gets; 0: 64 */
+    unsigned queue;                     /* requests that may wait; 0: 1024 */
+    unsigned connections;               /* 0: as many as descriptors allow, at most 8192 */
+    unsigned max_models;                /* loaded at a time, whatever the memory; 0: no limit */
+    size_t max_body;                    /* bytes; 0: 64 MiB */
+    unsigned drain_ms;                  /* for answers under way after SIGTERM; 0: 30 s */
+    const struct session_request *path; /* model NULL */
+    const struct model_env *models;     /* where models are; its data_dir is path's */
+    const char *runtime_dir;            /* of the lock and address files */
+    const struct log *log;
+};
+
+#define SERVE_PORT 13305
+enum { SERVE_KEEP_SECONDS = 300, SERVE_JOBS_MAX = 16 };
+
+/*
+ * Serve until SIGTERM or SIGINT (which are blocked from here on), or until somebody asks over the
+ * control socket, then drain. Sockets handed over by the service manager (LISTEN_FDS) are taken
+ * instead of host and port. -EADDRINUSE names who holds the port, or the server of this user that
+ * runs already, by process and program.
+ */
+int serve_run(const struct serve_config *config, struct gfxb_error *err);
+
+/* ---- from outside, for the command line ---- */
+
+/*
+ * Ask the server of this user that has runtime_dir, over its control socket. body NULL: GET. 0 and
+ * status and body of the answer; -ENOENT: none runs.
+ */
+int serve_control(const char *runtime_dir, const char *path, const char *body, int *ret_status,
+                  struct buf *ret_body, struct gfxb_error *err);
+
+#endif

@@ -1,0 +1,221 @@
+#include "api/dialect_body.h"
+
+#include "api/dialect_numbers.h"
+
+#include <errno.h>
+#include <jansson.h>
+
+/* A grammar of 100 KB keeps the engine busy for seconds before its first token, and one of 20,000
+ * nested parentheses ends it (measured with Debian llama-server 0.7.0). */
+#define BODY_GRAMMAR_MAX     65536
+#define BODY_GRAMMAR_NESTING 256
+
+/* ---- what the engine must not see ---- */
+
+struct body_reading {
+    struct dialect_body *body;
+    struct dialect_error *error;
+    bool told; /* *error is filled */
+};
+
+static int body_check_grammar(const struct json_scan_member *m, struct dialect_error *error)
+{
+    unsigned depth = 0, deepest = 0;
+    if (m->value.n > BODY_GRAMMAR_MAX)
+        return dialect_fail_at(error, "grammar", "the grammar is longer than %d bytes",
+                               BODY_GRAMMAR_MAX);
+    for (size_t i = 0; i < m->value.n; i++) {
+        if (m->value.p[i] == '(')
+            depth++;
+        else if (m->value.p[i] == ')' && depth)
+            depth--;
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest > BODY_GRAMMAR_NESTING
+               ? dialect_fail_at(error, "grammar", "the grammar nests deeper than %d parentheses",
+                                 BODY_GRAMMAR_NESTING)
+               : 0;
+}
+
+/* The text of a value begins with what only inline data begins with. */
+static bool body_is_inline(struct str value)
+{
+    return !str_has(value, STR(":")) || str_starts(value, STR("\"data:"));
+}
+
+/* Pictures, sounds and films come inside the request: an address would be fetched by the engine,
+ * from wherever it points to. */
+static int body_check_address(const struct json_scan_member *m, struct dialect_error *error)
+{
+    static const char *const holders[] = {"image_url",   "audio_url",   "video_url",
+                                          "input_audio", "input_video", "source"};
+    bool address = str_is(m->name, "image_url") || str_is(m->name, "video_url") ||
+                   str_is(m->name, "audio_url") || str_is(m->name, "file_url");
+    for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++)
+        address |= str_is(m->name, "url") && str_is(m->parent, holders[i]);
+    if (!address || m->kind != JSON_KIND_STRING || body_is_inline(m->value))
+        return 0;
+    return dialect_fail_at(error, "messages",
+                           "images and sounds must be in the request, as data: URIs: nothing is "
+                           "fetched from an address for a request");
+}
+
+static int body_take(void *context, const struct json_scan_member *m, struct gfxb_error *err)
+{
+    struct body_reading *reading = context;
+    struct dialect_body *body = reading->body;
+    int code = body_check_address(m, reading->error);
+    if (code == 0 && m->depth == 1 && str_is(m->name, "grammar"))
+        code = body_check_grammar(m, reading->error);
+    if (code == 0 && m->depth == 1)
+        code = dialect_number_check(m->name, m->value, m->kind, reading->error);
+    if (code == 0 && m->depth == 1) {
+        for (size_t i = 0; i < body->n && code == 0; i++) {
+            if (str_eq(body->member[i].name, m->name))
+                code = dialect_fail(reading->error, 400, "'%.*s' is there twice", STR_ARG(m->name));
+        }
+        if (code == 0 && body->n == DIALECT_MEMBERS_MAX)
+            code = dialect_fail(reading->error, 400, "more than %d members", DIALECT_MEMBERS_MAX);
+        if (code == 0)
+            body->member[body->n++] = (struct dialect_member){m->name, m->value, m->kind};
+    }
+    reading->told = code < 0;
+    return code;
+}
+
+int dialect_body_read(struct str text, struct dialect_body *ret_body,
+                      struct dialect_error *ret_error)
+{
+    struct gfxb_error err = {.code = 0};
+    struct body_reading reading = {.body = ret_body, .error = ret_error};
+    ret_body->text = str_trim(text);
+    ret_body->n = 0;
+    int code = json_scan(text, body_take, &reading, &err);
+    if (code < 0)
+        return reading.told ? code : dialect_fail(ret_error, 400, "%s", err.text);
+    if (ret_body->text.p[0] != '{')
+        return dialect_fail(ret_error, 400, "the request is not a JSON object");
+    return 0;
+}
+
+/* ---- members ---- */
+
+const struct dialect_member *dialect_body_find(const struct dialect_body *body, const char *name)
+{
+    for (size_t i = 0; i < body->n; i++) {
+        if (str_is(body->member[i].name, name))
+            return &body->member[i];
+    }
+    return NULL;
+}
+
+int dialect_body_flag(const struct dialect_body *body, const char *name, bool fallback,
+                      bool *ret_value, struct dialect_error *ret_error)
+{
+    const struct dialect_member *m = dialect_body_find(body, name);
+    if (m && m->kind != JSON_KIND_BOOL && m->kind != JSON_KIND_NULL)
+        return dialect_fail_at(ret_error, name, "'%s' must be true or false", name);
+    *ret_value = m && m->kind == JSON_KIND_BOOL ? str_is(m->value, "true") : fallback;
+    return 0;
+}
+
+int dialect_body_text(const struct dialect_body *body, const char *name, char *ret, size_t size,
+                      struct dialect_error *ret_error)
+{
+    const struct dialect_member *m = dialect_body_find(body, name);
+    ret[0] = '\0';
+    if (!m || m->kind == JSON_KIND_NULL)
+        return 0;
+    if (m->kind != JSON_KIND_STRING)
+        return dialect_fail_at(ret_error, name, "'%s' must be a string", name);
+    json_t *value = json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL);
+    size_t n = json_string_length(value);
+    if (value && n < size)
+        memcpy(ret, json_string_value(value), n + 1);
+    json_decref(value);
+    /* \u0000 makes it no value at all: jansson refuses it. */
+    return !value || n >= size
+               ? dialect_fail_at(ret_error, name, "'%s' is too long, or holds a NUL", name)
+               : 0;
+}
+
+bool dialect_name_ok(struct str name)
+{
+    if (name.n == 0 || name.n > DIALECT_NAME_MAX || name.p[0] == '/' || name.p[0] == '.' ||
+        name.p[0] == '-' || str_has(name, STR("..")) || str_has(name, STR("//")))
+        return false;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && (c == '\0' || !strchr("-_.:/@+", c)))
+            return false;
+    }
+    return true;
+}
+
+int dialect_body_model(const struct dialect_body *body, bool also_name,
+                       char ret_name[DIALECT_NAME_SIZE], struct dialect_error *ret_error)
+{
+    const char *member = also_name && !dialect_body_find(body, "model") ? "name" : "model";
+    int code = dialect_body_text(body, member, ret_name, DIALECT_NAME_SIZE, ret_error);
+    if (code < 0)
+        return code;
+    if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
+        return dialect_fail_at(ret_error, member,
+                               "that is not a model's name: it has letters, digits and -_.:/@+");
+    return 0;
+}
+
+/* ---- a body of ours ---- */
+
+void dialect_json_text(struct str text, struct buf *ret)
+{
+    buf_add_char(ret, '"');
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c == '"' || c == '\\')
+            buf_add_char(ret, '\\');
+        if (c < 0x20)
+            buf_addf(ret, "\\u%04x", c);
+        else
+            buf_add_char(ret, (char)c);
+    }
+    buf_add_char(ret, '"');
+}
+
+static const struct dialect_edit *body_edit_of(const struct dialect_edit *edit, size_t n,
+                                               struct str name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (str_is(name, edit[i].name))
+            return &edit[i];
+    }
+    return NULL;
+}
+
+void dialect_body_edit(const struct dialect_body *body, const struct dialect_edit *edit, size_t n,
+                       struct buf *ret)
+{
+    const char *from = body->text.p + 1; /* behind "{" */
+    const char *end = body->text.p + body->text.n;
+    size_t added = 0;
+    buf_add_char(ret, '{');
+    for (size_t i = 0; i < n; i++) {
+        if (dialect_body_find(body, edit[i].name))
+            continue;
+        buf_addf(ret, "%s\"%s\":", added++ ? "," : "", edit[i].name);
+        buf_add_str(ret, edit[i].value);
+    }
+    if (added && body->n)
+        buf_add_char(ret, ',');
+    for (size_t i = 0; i < body->n; i++) {
+        const struct dialect_member *m = &body->member[i];
+        const struct dialect_edit *e = body_edit_of(edit, n, m->name);
+        if (!e)
+            continue;
+        buf_add(ret, from, (size_t)(m->value.p - from));
+        buf_add_str(ret, e->value);
+        from = m->value.p + m->value.n;
+    }
+    buf_add(ret, from, (size_t)(end - from));
+}

@@ -1,0 +1,154 @@
+#include "api/dialect_models.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- one ---- */
+
+void dialect_model_done(struct dialect_model *m)
+{
+    model_done(&m->model);
+    gguf_done(&m->gguf);
+    *m = (struct dialect_model){.model = {.name = NULL}};
+}
+
+/* What the header says; a file that is damaged is listed all the same: show tells what is wrong. */
+static void models_read_header(struct dialect_model *m)
+{
+    if (gguf_read(m->model.path, &m->gguf, NULL) < 0)
+        m->gguf = (struct gguf){.kind = GGUF_MODEL};
+}
+
+/* Its header is read like others. Where it cannot be written the first use says so. */
+static void models_write_canary(const struct model_env *env)
+{
+    char *CLEAN_FREE path = NULL;
+    engine_canary_path(env->data_dir, &path, NULL);
+}
+
+static int models_try(const struct model_env *env, const char *name,
+                      struct dialect_model *ret_model, struct gfxb_error *err)
+{
+    struct dialect_model m = {.model = {.name = NULL}};
+    int code = engine_model_find(env, name, &m.model, err);
+    if (code < 0)
+        return code;
+    models_read_header(&m);
+    *ret_model = m;
+    return 0;
+}
+
+int dialect_model_find(const struct model_env *env, const char *name,
+                       struct dialect_model *ret_model, struct gfxb_error *err)
+{
+    struct str rest = str_from(name);
+    char other[256];
+    int code = models_try(env, name, ret_model, err);
+    if (code != -GFXB_E_MODEL_UNKNOWN || rest.n + sizeof(":latest") > sizeof(other))
+        return code;
+    if (str_ends(rest, STR(":latest")))
+        snprintf(other, sizeof(other), "%.*s", (int)(rest.n - 7), name);
+    else if (str_starts(rest, STR("user.")))
+        snprintf(other, sizeof(other), "%s", name + 5);
+    else
+        snprintf(other, sizeof(other), "%s:latest", name);
+    /* The first sentence is about the name as it was written. */
+    return models_try(env, other, ret_model, NULL) == 0 ? 0 : code;
+}
+
+/* ---- all ---- */
+
+void dialect_models_done(struct dialect_models *models)
+{
+    for (size_t i = 0; i < models->n; i++)
+        dialect_model_done(&models->item[i]);
+    free(models->item);
+    *models = (struct dialect_models){NULL, 0};
+}
+
+int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
+                       struct gfxb_error *err)
+{
+    struct model_list list;
+    int code = engine_model_list_new(env, &list, err);
+    if (code < 0)
+        return code;
+    struct dialect_models models = {.item = calloc(list.n + 1, sizeof(*models.item))};
+    for (size_t i = 0; i < list.n && models.item; i++) {
+        struct dialect_model *m = &models.item[models.n++];
+        m->model = list.item[i]; /* taken over */
+        list.item[i] = (struct model){.name = NULL};
+        if (m->model.origin == MODEL_BUILTIN)
+            models_write_canary(env);
+        models_read_header(m);
+    }
+    model_list_done(&list);
+    if (!models.item)
+        return error_set(err, ENOMEM, "out of memory");
+    *ret_models = models;
+    return 0;
+}
+
+/* ---- words ---- */
+
+struct model_env dialect_model_env(struct serve_job *job)
+{
+    struct model_env env = *serve_model_env(job_serve(job));
+    env.cancel = job_cancel(job);
+    return env;
+}
+
+void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX])
+{
+    struct buf CLEAN_BUF text = BUF_INIT(8192);
+    if (m->model.digest && strlen(m->model.digest) == DIGEST_HEX - 1) {
+        memcpy(ret_hex, m->model.digest, DIGEST_HEX);
+        return;
+    }
+    buf_addf(&text, "%s %llu %lld", m->model.path, (unsigned long long)m->model.bytes,
+             (long long)m->model.modified);
+    digest_bytes(buf_text(&text), text.n, ret_hex);
+}
+
+const char *dialect_model_quantisation(const struct dialect_model *m)
+{
+    return m->gguf.quantisation[0] ? m->gguf.quantisation : "unknown";
+}
+
+void dialect_model_size_text(const struct dialect_model *m, char ret_text[24])
+{
+    double n = (double)m->gguf.parameters;
+    if (n <= 0.0)
+        ret_text[0] = '\0';
+    else if (n >= 1e9)
+        snprintf(ret_text, 24, "%.1fB", n / 1e9);
+    else
+        snprintf(ret_text, 24, "%.2fM", n / 1e6);
+}
+
+bool dialect_model_has(const struct dialect_model *m, const char *label)
+{
+    return str_list_has(str_from(m->model.labels), str_from(label));
+}
+
+/* ---- delete ---- */
+
+/* A model that is loaded is unloaded first: its file may be mapped. */
+static void models_unload(struct serve *s, void *context)
+{
+    serve_unload(s, str_from(context), NULL);
+}
+
+int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_error *err)
+{
+    struct model_env env = dialect_model_env(job);
+    struct dialect_model m;
+    int code = dialect_model_find(&env, name, &m, err);
+    if (code < 0)
+        return code;
+    if (m.model.ours)
+        job_in_loop(job, models_unload, m.model.name);
+    code = engine_model_remove(&env, m.model.name, NULL, err);
+    dialect_model_done(&m);
+    return code;
+}

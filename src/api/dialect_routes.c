@@ -1,0 +1,89 @@
+#include "api/dialect_routes.h"
+
+#include "api/downloads.h"
+#include "api/own/control.h"
+#include "api/own/log_ring.h"
+#include "api/page/page.h"
+
+static const char routes_type[] = "application/json; charset=utf-8";
+
+/* First match counts. */
+const struct serve_route *const serve_dialects[] = {
+    page_routes,
+    download_routes,
+    backend_routes,
+    log_routes,
+    openai_routes,
+    ollama_routes,
+    ollama_model_routes,
+    lemonade_routes,
+    lemonade_model_routes,
+    metrics_routes,
+    gfxbridge_routes,
+    control_routes,
+    NULL,
+};
+
+void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error)
+{
+    serve_fail(x, error->status, error->code, error->param, "%s", error->message);
+}
+
+void dialect_reply_json(struct serve_exchange *x, int status, json_t *value)
+{
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(value);
+    if (text)
+        serve_reply(x, status, routes_type, str_from(text), NULL);
+    else
+        serve_fail(x, 500, NULL, NULL, "out of memory");
+}
+
+void dialect_job_error(struct serve_job *job, const struct gfxb_error *err)
+{
+    struct dialect_error error;
+    dialect_error_from(err, &error);
+    job_fail(job, error.status, error.code, error.param, error.message);
+}
+
+void dialect_job_json(struct serve_job *job, int status, json_t *value)
+{
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(value);
+    if (text)
+        job_reply(job, status, routes_type, str_from(text));
+    else
+        job_fail(job, 500, NULL, NULL, "out of memory");
+}
+
+/* %XX and + of a query's value. */
+static bool query_decode(struct str text, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n && n + 1 < size; i++) {
+        uint64_t byte = (unsigned char)text.p[i];
+        if (text.p[i] == '+')
+            byte = ' ';
+        if (text.p[i] == '%') {
+            if (i + 2 >= text.n || str_to_u64((struct str){text.p + i + 1, 2}, 16, &byte) < 0 ||
+                byte < 0x20)
+                return false;
+            i += 2;
+        }
+        ret[n++] = (char)byte;
+    }
+    ret[n] = '\0';
+    return n + 1 < size;
+}
+
+bool dialect_query(struct str query, const char *name, char *ret, size_t size)
+{
+    struct str pair, key;
+    while (str_cut(&query, '&', &pair)) {
+        if (str_cut(&pair, '=', &key) && str_is(key, name))
+            return query_decode(pair, ret, size);
+    }
+    return false;
+}

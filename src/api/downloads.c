@@ -1,0 +1,388 @@
+#include "api/downloads.h"
+
+#include "api/dialect_body.h"
+#include "api/dialect_routes.h"
+#include "http/server.h"
+#include "http/work.h"
+
+#include "report/report.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+
+enum {
+    DOWNLOADS_RUNNING_MAX = 8,
+    DOWNLOADS_KEPT_MAX = 64,
+    DOWNLOADS_DONE_MS = 60000, /* so long a completed one is still shown */
+    DOWNLOAD_TEXT = 256,
+};
+
+enum download_state {
+    DOWNLOAD_RUNNING,
+    DOWNLOAD_PAUSED,
+    DOWNLOAD_CANCELLED,
+    DOWNLOAD_COMPLETED,
+    DOWNLOAD_ERROR,
+};
+
+static const char *const download_states[] = {
+    [DOWNLOAD_RUNNING] = "downloading", [DOWNLOAD_PAUSED] = "paused",
+    [DOWNLOAD_CANCELLED] = "cancelled", [DOWNLOAD_COMPLETED] = "completed",
+    [DOWNLOAD_ERROR] = "error",
+};
+
+struct download {
+    struct download *next;
+    struct downloads *list;
+    char *id, *name;
+    const char *type;
+    struct download_work work;
+    struct log log;
+    volatile sig_atomic_t cancel; /* set in the loop, read by the work */
+    enum download_state state;    /* as the user wants it, or as it ended */
+    bool running;                 /* its thread has not ended */
+    bool removing;                /* forget it once it has */
+    int64_t ended_at;
+    int result; /* the work's until it has ended */
+    struct gfxb_error error;
+    pthread_mutex_t lock; /* of what follows */
+    char step[DOWNLOAD_TEXT], file[DOWNLOAD_TEXT];
+    struct download_progress at; /* without its file */
+    json_t *answer;
+};
+
+struct downloads {
+    struct serve *serve;
+    struct download *first; /* the oldest first */
+    size_t running;
+};
+
+int downloads_new(struct serve *s, struct downloads **ret_downloads, struct gfxb_error *err)
+{
+    struct downloads *list = calloc(1, sizeof(*list));
+    if (!list)
+        return error_set(err, ENOMEM, "out of memory");
+    list->serve = s;
+    *ret_downloads = list;
+    return 0;
+}
+
+static void download_free(struct download *d)
+{
+    if (d->work.free)
+        d->work.free(d->work.context);
+    json_decref(d->answer);
+    pthread_mutex_destroy(&d->lock);
+    free(d->id);
+    free(d->name);
+    free(d);
+}
+
+static void downloads_drop(struct downloads *list, struct download *d)
+{
+    struct download **at = &list->first;
+    while (*at != d)
+        at = &(*at)->next;
+    *at = d->next;
+    download_free(d);
+}
+
+void downloads_free(struct downloads *list)
+{
+    if (!list)
+        return;
+    while (list->first)
+        downloads_drop(list, list->first);
+    free(list);
+}
+
+size_t downloads_count(const struct downloads *list)
+{
+    return list->running;
+}
+
+static void download_stop(struct download *d, enum download_state state)
+{
+    if (!d->running)
+        return;
+    d->cancel = 1;
+    d->state = state;
+}
+
+void downloads_cancel(struct downloads *list)
+{
+    for (struct download *d = list->first; d; d = d->next)
+        download_stop(d, DOWNLOAD_CANCELLED);
+}
+
+/* ---- the work's side ---- */
+
+const volatile sig_atomic_t *download_cancelled(const struct download *d)
+{
+    return &d->cancel;
+}
+
+const struct log *download_log(const struct download *d)
+{
+    return &d->log;
+}
+
+static void download_write(void *context, enum log_level level, const char *line)
+{
+    struct download *d = context;
+    if (level == LOG_INFO) {
+        pthread_mutex_lock(&d->lock);
+        snprintf(d->step, sizeof(d->step), "%s", line);
+        pthread_mutex_unlock(&d->lock);
+    }
+    log_at(d->list->serve->config.log, level, "%s", line);
+}
+
+void download_tell(struct download *d, const struct download_progress *progress)
+{
+    pthread_mutex_lock(&d->lock);
+    d->at = *progress;
+    d->at.file = NULL;
+    snprintf(d->file, sizeof(d->file), "%s", progress->file ? progress->file : "");
+    pthread_mutex_unlock(&d->lock);
+}
+
+void download_set_result(struct download *d, json_t *result)
+{
+    pthread_mutex_lock(&d->lock);
+    json_decref(d->answer);
+    d->answer = result;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void download_show_fetch(void *context, const char *what, const struct fetch_progress *p)
+{
+    download_tell(context, &(struct download_progress){.file = what,
+                                                       .n = 1,
+                                                       .file_bytes = p->bytes,
+                                                       .file_total = p->total,
+                                                       .bytes = p->bytes,
+                                                       .total = p->total});
+}
+
+struct session_request download_path_request(struct download *d)
+{
+    struct session_request r = *serve_path_request(d->list->serve);
+    r.log = &d->log;
+    r.cancel = &d->cancel;
+    r.net.progress = download_show_fetch;
+    r.net.context = d;
+    return r;
+}
+
+struct model_env download_model_env(const struct download *d)
+{
+    struct model_env env = *serve_model_env(d->list->serve);
+    env.log = &d->log;
+    env.cancel = &d->cancel;
+    return env;
+}
+
+static void download_work(void *context)
+{
+    struct download *d = context;
+    d->result = d->work.run(d, d->work.context, &d->error);
+}
+
+/* In the loop: a stop that came too late stopped nothing. */
+static void download_done(void *context)
+{
+    struct download *d = context;
+    struct downloads *list = d->list;
+    d->running = false;
+    d->ended_at = loop_now(list->serve->loop);
+    list->running--;
+    if (d->result == 0)
+        d->state = DOWNLOAD_COMPLETED;
+    else if (d->state == DOWNLOAD_RUNNING)
+        d->state = DOWNLOAD_ERROR;
+    if (d->removing)
+        downloads_drop(list, d);
+    if (list->serve->draining)
+        server_check_drained(list->serve);
+}
+
+/* ---- the list ---- */
+
+static struct download *downloads_find(struct downloads *list, const char *id)
+{
+    struct download *d = list->first;
+    while (d && strcmp(d->id, id) != 0)
+        d = d->next;
+    return d;
+}
+
+/* Forget what was completed a while ago, and the oldest of what ended when there are too many. */
+static void downloads_tidy(struct downloads *list)
+{
+    int64_t now = loop_now(list->serve->loop);
+    size_t n = 0;
+    for (struct download *d = list->first; d; d = d->next)
+        n++;
+    for (struct download *d = list->first, *next; d; d = next) {
+        bool old = d->state == DOWNLOAD_COMPLETED && now - d->ended_at > DOWNLOADS_DONE_MS;
+        next = d->next;
+        if (d->running || (!old && n <= DOWNLOADS_KEPT_MAX))
+            continue;
+        downloads_drop(list, d);
+        n--;
+    }
+}
+
+static json_t *download_json(struct download *d)
+{
+    pthread_mutex_lock(&d->lock);
+    const struct download_progress *p = &d->at;
+    json_int_t percent = p->file_total ? (json_int_t)(p->file_bytes * 100 / p->file_total) : 0;
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
+        d->id, "type", d->type, "model_name", d->name, "status", download_states[d->state],
+        "running", d->running, "step", d->step, "file", d->file, "file_index",
+        (json_int_t)(p->n ? p->index + 1 : 0), "total_files", (json_int_t)p->n, "bytes_downloaded",
+        (json_int_t)p->file_bytes, "bytes_total", (json_int_t)p->file_total, "total_download_size",
+        (json_int_t)p->total, "cumulative_bytes_downloaded", (json_int_t)p->bytes,
+        "overall_bytes_downloaded", (json_int_t)p->bytes, "percent", percent, "complete",
+        d->state == DOWNLOAD_COMPLETED);
+    if (object && d->state == DOWNLOAD_ERROR)
+        json_object_set_new(object, "error", report_json_text(d->error.text));
+    if (object && d->answer)
+        json_object_set(object, "result", d->answer);
+    pthread_mutex_unlock(&d->lock);
+    return object;
+}
+
+static struct download *download_new(struct downloads *list, const struct download_work *work)
+{
+    struct download *d = calloc(1, sizeof(*d));
+    size_t size = strlen(work->type) + strlen(work->name) + 2;
+    if (!d)
+        return NULL;
+    *d = (struct download){.list = list,
+                           .id = malloc(size),
+                           .name = strdup(work->name),
+                           .type = work->type,
+                           .running = true,
+                           .log = {download_write, d}};
+    pthread_mutex_init(&d->lock, NULL);
+    if (!d->id || !d->name) {
+        download_free(d);
+        return NULL;
+    }
+    snprintf(d->id, size, "%s:%s", work->type, work->name);
+    d->work = *work;
+    return d;
+}
+
+static void downloads_append(struct downloads *list, struct download *d)
+{
+    struct download **at = &list->first;
+    while (*at)
+        at = &(*at)->next;
+    *at = d;
+}
+
+/* A new one on its thread; NULL when there is none to be had. Takes the context over. */
+static struct download *downloads_start(struct downloads *list, const struct download_work *work)
+{
+    struct download *d = list->running < DOWNLOADS_RUNNING_MAX ? download_new(list, work) : NULL;
+    if (d && work_run(list->serve->loop, download_work, download_done, d) == 0) {
+        downloads_append(list, d);
+        list->running++;
+        return d;
+    }
+    if (d)
+        download_free(d);
+    else if (work->free)
+        work->free(work->context);
+    return NULL;
+}
+
+void downloads_begin(struct serve_exchange *x, const struct download_work *work)
+{
+    struct downloads *list = serve_of(x)->downloads;
+    char id[DOWNLOAD_TEXT];
+    snprintf(id, sizeof(id), "%s:%s", work->type, work->name);
+    downloads_tidy(list);
+    struct download *d = downloads_find(list, id);
+    if (d && d->running && work->free)
+        work->free(work->context);
+    if (d && d->running && d->cancel) {
+        serve_fail(x, 409, "busy", NULL, "%s is being stopped: ask again in a moment.", work->name);
+        return;
+    }
+    if (d && !d->running) {
+        downloads_drop(list, d);
+        d = NULL;
+    }
+    d = d ? d : downloads_start(list, work);
+    if (d)
+        dialect_reply_json(x, 200, download_json(d));
+    else
+        serve_fail(x, 503, "busy", NULL,
+                   "%d things are being fetched or proven already: ask again when one has ended.",
+                   DOWNLOADS_RUNNING_MAX);
+}
+
+/* ---- routes ---- */
+
+static void downloads_get(struct serve_exchange *x)
+{
+    struct downloads *list = serve_of(x)->downloads;
+    json_t *array = json_array();
+    downloads_tidy(list);
+    for (struct download *d = list->first; d; d = d->next)
+        json_array_append_new(array, download_json(d));
+    dialect_reply_json(x, 200, array);
+}
+
+static void downloads_remove(struct serve_exchange *x, struct download *d)
+{
+    json_t *answer = json_pack("{s:s}", "status", "ok");
+    if (!d)
+        json_object_set_new(answer, "missing", json_true());
+    dialect_reply_json(x, 200, answer);
+    if (d && d->running) {
+        download_stop(d, DOWNLOAD_CANCELLED);
+        d->removing = true;
+    } else if (d) {
+        downloads_drop(d->list, d);
+    }
+}
+
+static void downloads_control(struct serve_exchange *x)
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    char id[DOWNLOAD_TEXT], action[16];
+    if (dialect_body_read(serve_request(x)->body, &body, &error) < 0 ||
+        dialect_body_text(&body, "id", id, sizeof(id), &error) < 0 ||
+        dialect_body_text(&body, "action", action, sizeof(action), &error) < 0) {
+        dialect_reply_error(x, &error);
+        return;
+    }
+    struct download *d = downloads_find(serve_of(x)->downloads, id);
+    bool pause = strcmp(action, "pause") == 0, cancel = strcmp(action, "cancel") == 0;
+    if (strcmp(action, "remove") == 0) {
+        downloads_remove(x, d);
+    } else if (!pause && !cancel) {
+        serve_fail(x, 400, NULL, "action", "The action is pause, cancel or remove.");
+    } else if (!d) {
+        serve_fail(x, 404, NULL, "id", "There is no download '%s'.", id);
+    } else {
+        download_stop(d, pause ? DOWNLOAD_PAUSED : DOWNLOAD_CANCELLED);
+        dialect_reply_json(x, 200, download_json(d));
+    }
+}
+
+const struct serve_route download_routes[] = {
+    {SERVE_GET, "/v1/downloads", downloads_get, 0},
+    {SERVE_POST, "/v1/downloads/control", downloads_control, 0},
+    {0},
+};

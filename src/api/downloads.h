@@ -1,0 +1,65 @@
+/*
+ * downloads.h - what goes on without the client that asked for it: pulls, installs, proofs. Whoever
+ * looks next (a page that was loaded anew, another program) finds them here. Private to api/; the
+ * loop's thread only, except where it says otherwise.
+ */
+#ifndef API_DOWNLOADS_H
+#define API_DOWNLOADS_H
+
+#include "api/api.h"
+#include "model/model.h"
+
+#include <jansson.h>
+
+struct downloads;
+struct download;
+
+int downloads_new(struct serve *s, struct downloads **ret_downloads, struct gfxb_error *err);
+/* Tell all that are under way to stop; what has arrived stays for the next time. */
+void downloads_cancel(struct downloads *list);
+/* How many are under way: the loop must live until there are none. */
+size_t downloads_count(const struct downloads *list);
+/* Only when downloads_count is 0. */
+void downloads_free(struct downloads *list);
+
+/* GET /v1/downloads and POST /v1/downloads/control */
+extern const struct serve_route download_routes[];
+/* POST /gfxbridge/backends/{install,verify,use,remove} */
+extern const struct serve_route backend_routes[];
+
+struct download_work {
+    const char *type, *name; /* copied; together they are the id, "model:NAME" */
+    /* On a thread of its own. 0, or negative with *err filled. */
+    int (*run)(struct download *d, void *context, struct gfxb_error *err);
+    void *context;               /* taken over, whatever becomes of it */
+    void (*free)(void *context); /* on any thread; NULL none */
+};
+
+/* Begin, or join the one of the same id that is under way, and answer with what stands in GET
+ * /v1/downloads about it. */
+void downloads_begin(struct serve_exchange *x, const struct download_work *work);
+
+/* Begin to pull a model, whose name dialect_name_ok takes. */
+void downloads_start_pull(struct serve_exchange *x, const char *name);
+
+/* ---- for the work itself, from its own thread ---- */
+
+struct download_progress {
+    const char *file; /* NULL none */
+    size_t index, n;  /* of the files, from 0 */
+    uint64_t file_bytes, file_total;
+    uint64_t bytes, total; /* of all files; total 0 unknown */
+};
+
+const volatile sig_atomic_t *download_cancelled(const struct download *d);
+/* Lines become the step that is shown, and go on to the server's log. */
+const struct log *download_log(const struct download *d);
+void download_tell(struct download *d, const struct download_progress *progress);
+/* What the answer of the command line would be; taken over, NULL: out of memory. */
+void download_set_result(struct download *d, json_t *result);
+/* The server's request for a path, with this download's log, progress and cancel. */
+struct session_request download_path_request(struct download *d);
+/* The server's places of models, likewise but for the progress. */
+struct model_env download_model_env(const struct download *d);
+
+#endif

@@ -1,0 +1,183 @@
+/* Backends over HTTP: install and verify as downloads, use and remove as jobs. */
+#include "api/dialect_body.h"
+#include "api/dialect_routes.h"
+#include "api/downloads.h"
+
+#include "report/report.h"
+#include "session/session.h"
+
+#include <stdio.h>
+
+#include <errno.h>
+
+#define BACKEND_ENGINE "llamacpp:"
+
+struct backend_request {
+    enum plan_backend backend;
+    char digest[DIGEST_HEX]; /* of use: its beginning, or "none"; "" the newest */
+};
+
+/* The request of a request, or the answer that there is none: NULL then. To be freed. */
+static struct backend_request *backend_read(struct serve_exchange *x)
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    struct backend_request request;
+    char name[64];
+    if (dialect_body_read(serve_request(x)->body, &body, &error) < 0 ||
+        dialect_body_text(&body, "backend", name, sizeof(name), &error) < 0 ||
+        dialect_body_text(&body, "digest", request.digest, sizeof(request.digest), &error) < 0) {
+        dialect_reply_error(x, &error);
+        return NULL;
+    }
+    size_t n = strlen(BACKEND_ENGINE);
+    int backend = strncmp(name, BACKEND_ENGINE, n) == 0 ? plan_backend_from_name(name + n) : -1;
+    struct backend_request *copy = backend < 0 ? NULL : malloc(sizeof(*copy));
+    if (backend < 0)
+        serve_fail(x, 400, NULL, "backend",
+                   "No such backend: they are llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu.");
+    else if (!copy)
+        serve_fail(x, 500, NULL, NULL, "out of memory");
+    if (!copy)
+        return NULL;
+    request.backend = (enum plan_backend)backend;
+    *copy = request;
+    return copy;
+}
+
+/* ---- install and verify ---- */
+
+static int backend_install(struct download *d, void *context, struct gfxb_error *err)
+{
+    const struct backend_request *request = context;
+    struct session_request r = download_path_request(d);
+    struct session path = {0};
+    r.request.backend = (int)request->backend;
+    r.model = NULL;
+    int result = session_walk(&r, &path, err);
+    if (result == 0)
+        download_set_result(d, report_json_choice(path.running));
+    session_done(&path);
+    return result;
+}
+
+/* Prove one choice and add what came of it; the last failure stays in *err. */
+static int backend_prove(const struct session_request *r, struct session *path, size_t i,
+                         json_t *results, int *failed, struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    int result = session_prove(r, path, i, &proof, err);
+    if (result < 0)
+        return result;
+    json_array_append_new(results, report_json_proof(&path->plan->choice[i], &proof));
+    if (!proof.passed)
+        *failed = error_set(err, proof.code, "%s", proof.sentence);
+    engine_proof_done(&proof);
+    return 0;
+}
+
+static int backend_verify(struct download *d, void *context, struct gfxb_error *err)
+{
+    const struct backend_request *request = context;
+    struct session_request r = download_path_request(d);
+    struct session path = {0};
+    r.request.backend = (int)request->backend;
+    r.model = NULL;
+    int result = session_plan(&r, &path, err), failed = 0;
+    if (result < 0)
+        return result;
+    json_t *results = json_array();
+    for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
+        if (session_can_prove(&path.plan->choice[i]))
+            result = backend_prove(&r, &path, i, results, &failed, err);
+    }
+    if (result == 0 && json_array_size(results) == 0)
+        result = error_set(err, GFXB_E_NO_PACKAGE,
+                           "nothing of %s is installed that could be proven: install it first",
+                           plan_backend_name(request->backend));
+    download_set_result(d, json_pack("{s:o}", "results", results));
+    session_done(&path);
+    return result < 0 ? result : failed;
+}
+
+static void backend_begin(struct serve_exchange *x,
+                          int (*run)(struct download *d, void *context, struct gfxb_error *err))
+{
+    struct backend_request *request = backend_read(x);
+    char name[64];
+    if (!request)
+        return;
+    snprintf(name, sizeof(name), BACKEND_ENGINE "%s", plan_backend_name(request->backend));
+    downloads_begin(x, &(struct download_work){"backend", name, run, request, free});
+}
+
+static void backend_post_install(struct serve_exchange *x)
+{
+    backend_begin(x, backend_install);
+}
+
+static void backend_post_verify(struct serve_exchange *x)
+{
+    backend_begin(x, backend_verify);
+}
+
+/* ---- use and remove ---- */
+
+static struct package_env backend_env(struct serve_job *job)
+{
+    const struct session_request *r = serve_path_request(job_serve(job));
+    return (struct package_env){.data_dir = r->data_dir,
+                                .tables = r->tables,
+                                .root = r->root,
+                                .no_network = r->request.no_network,
+                                .log = r->log};
+}
+
+static void backend_answer(struct serve_job *job, int result, const struct gfxb_error *err)
+{
+    if (result < 0)
+        dialect_job_error(job, err);
+    else
+        dialect_job_json(job, 200, json_pack("{s:i, s:s}", "schema", 1, "status", "success"));
+}
+
+static void backend_use(struct serve_job *job, void *context)
+{
+    const struct backend_request *request = context;
+    struct package_env env = backend_env(job);
+    struct gfxb_error err;
+    const char *name = session_package_backend(request->backend);
+    backend_answer(job, package_use(&env, name, request->digest, &err), &err);
+}
+
+static void backend_remove(struct serve_job *job, void *context)
+{
+    const struct backend_request *request = context;
+    struct package_env env = backend_env(job);
+    struct gfxb_error err;
+    size_t n;
+    const char *name = session_package_backend(request->backend);
+    backend_answer(job, package_remove_backend(&env, name, &n, &err), &err);
+}
+
+static void backend_post_use(struct serve_exchange *x)
+{
+    struct backend_request *request = backend_read(x);
+    if (request)
+        serve_job(x, backend_use, request, free);
+}
+
+static void backend_post_remove(struct serve_exchange *x)
+{
+    struct backend_request *request = backend_read(x);
+    if (request)
+        serve_job(x, backend_remove, request, free);
+}
+
+const struct serve_route backend_routes[] = {
+    {SERVE_POST, "/gfxbridge/backends/install", backend_post_install, 0},
+    {SERVE_POST, "/gfxbridge/backends/verify", backend_post_verify, 0},
+    {SERVE_POST, "/gfxbridge/backends/use", backend_post_use, 0},
+    {SERVE_POST, "/gfxbridge/backends/remove", backend_post_remove, 0},
+    {0},
+};

@@ -1,0 +1,264 @@
+#include "api/json_scan.h"
+
+#include <errno.h>
+
+struct scan {
+    struct str text;
+    size_t at;
+    json_scan_take *take;
+    void *context;
+    struct gfxb_error *err;
+};
+
+static int scan_value(struct scan *s, struct str parent, unsigned depth, enum json_kind *ret_kind);
+
+static int scan_refuse(const struct scan *s, const char *what)
+{
+    return error_set(s->err, EINVAL, "not valid JSON: %s at byte %zu", what, s->at);
+}
+
+/* The next byte; 0 at the end (a NUL byte is nowhere allowed, so the two need no telling apart). */
+static char scan_peek(const struct scan *s)
+{
+    return s->at < s->text.n ? s->text.p[s->at] : '\0';
+}
+
+static void scan_blanks(struct scan *s)
+{
+    while (s->at < s->text.n) {
+        char c = s->text.p[s->at];
+        if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
+            break;
+        s->at++;
+    }
+}
+
+static struct str scan_since(const struct scan *s, size_t start)
+{
+    return (struct str){s->text.p + start, s->at - start};
+}
+
+/* ---- strings ---- */
+
+/* Bytes of the UTF-8 character at p; 0 when it is none (overlong and surrogates are none). */
+static size_t scan_utf8(const unsigned char *p, size_t n)
+{
+    size_t more = p[0] >= 0xf0 ? 3 : p[0] >= 0xe0 ? 2 : 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || n <= more)
+        return 0;
+    for (size_t i = 1; i <= more; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
+    return overlong || beyond ? 0 : more + 1;
+}
+
+/* The four hex digits of a \u escape that begins at `at`; -1: they are none. */
+static int scan_unit(const struct scan *s, size_t at)
+{
+    uint64_t value = 0;
+    if (at + 6 > s->text.n || s->text.p[at] != '\\' || s->text.p[at + 1] != 'u')
+        return -1;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        if (str_to_u64((struct str){s->text.p + i, 1}, 16, &value) < 0)
+            return -1;
+    }
+    return str_to_u64((struct str){s->text.p + at + 2, 4}, 16, &value) < 0 ? -1 : (int)value;
+}
+
+/* One escape. plain: set when it stands for a character that needs none. */
+static int scan_escape(struct scan *s, bool *plain)
+{
+    char c = s->at + 1 < s->text.n ? s->text.p[s->at + 1] : '\0';
+    if (c != 'u') {
+        if (c == '\0' || !strchr("\"\\/bfnrt", c))
+            return scan_refuse(s, "an unknown escape");
+        *plain |= c == '/';
+        s->at += 2;
+        return 0;
+    }
+    int unit = scan_unit(s, s->at);
+    if (unit < 0)
+        return scan_refuse(s, "a broken \\u escape");
+    s->at += 6;
+    if (unit >= 0xdc00 && unit <= 0xdfff)
+        return scan_refuse(s, "half of a surrogate pair");
+    if (unit >= 0xd800 && unit <= 0xdbff) {
+        int low = scan_unit(s, s->at);
+        if (low < 0xdc00 || low > 0xdfff)
+            return scan_refuse(s, "half of a surrogate pair");
+        s->at += 6;
+    }
+    *plain |= unit >= 0x20 && unit < 0x7f && unit != '"' && unit != '\\';
+    return 0;
+}
+
+static int scan_string(struct scan *s, bool *ret_plain_escapes)
+{
+    bool plain = false;
+    s->at++;
+    while (s->at < s->text.n && s->text.p[s->at] != '"') {
+        unsigned char c = (unsigned char)s->text.p[s->at];
+        int code = 0;
+        if (c < 0x20)
+            return scan_refuse(s, "a control character in a string");
+        if (c == '\\') {
+            code = scan_escape(s, &plain);
+        } else if (c < 0x80) {
+            s->at++;
+        } else {
+            size_t n = scan_utf8((const unsigned char *)s->text.p + s->at, s->text.n - s->at);
+            if (n == 0)
+                return scan_refuse(s, "a byte that is not UTF-8");
+            s->at += n;
+        }
+        if (code < 0)
+            return code;
+    }
+    if (s->at >= s->text.n)
+        return scan_refuse(s, "a string without an end");
+    s->at++;
+    *ret_plain_escapes = plain;
+    return 0;
+}
+
+/* ---- numbers and words ---- */
+
+static size_t scan_digits(struct scan *s)
+{
+    size_t start = s->at;
+    while (scan_peek(s) >= '0' && scan_peek(s) <= '9')
+        s->at++;
+    return s->at - start;
+}
+
+static int scan_number(struct scan *s)
+{
+    if (scan_peek(s) == '-')
+        s->at++;
+    bool zero = scan_peek(s) == '0';
+    size_t digits = scan_digits(s);
+    if (digits == 0 || (zero && digits > 1))
+        return scan_refuse(s, "a broken number");
+    if (scan_peek(s) == '.') {
+        s->at++;
+        if (scan_digits(s) == 0)
+            return scan_refuse(s, "a broken number");
+    }
+    if (scan_peek(s) == 'e' || scan_peek(s) == 'E') {
+        s->at++;
+        if (scan_peek(s) == '+' || scan_peek(s) == '-')
+            s->at++;
+        if (scan_digits(s) == 0)
+            return scan_refuse(s, "a broken number");
+    }
+    return 0;
+}
+
+static int scan_word(struct scan *s, struct str word)
+{
+    if (!str_starts((struct str){s->text.p + s->at, s->text.n - s->at}, word))
+        return scan_refuse(s, "an unknown word");
+    s->at += word.n;
+    return 0;
+}
+
+/* ---- objects and arrays ---- */
+
+static int scan_member(struct scan *s, struct str parent, unsigned depth)
+{
+    struct json_scan_member m = {.parent = parent, .depth = depth};
+    size_t start = s->at + 1;
+    bool plain_escapes = false;
+    if (scan_peek(s) != '"')
+        return scan_refuse(s, "no name of a member");
+    int code = scan_string(s, &plain_escapes);
+    if (code < 0)
+        return code;
+    m.name = (struct str){s->text.p + start, s->at - start - 1};
+    if (plain_escapes)
+        return scan_refuse(s, "a name that is spelt with escapes");
+    scan_blanks(s);
+    if (scan_peek(s) != ':')
+        return scan_refuse(s, "no colon");
+    s->at++;
+    scan_blanks(s);
+    start = s->at;
+    code = scan_value(s, m.name, depth + 1, &m.kind);
+    if (code < 0)
+        return code;
+    m.value = scan_since(s, start);
+    return s->take ? s->take(s->context, &m, s->err) : 0;
+}
+
+/* The members or items between two brackets, the first of which is the next byte. */
+static int scan_group(struct scan *s, struct str parent, unsigned depth, char end)
+{
+    enum json_kind kind;
+    if (depth > JSON_SCAN_DEPTH)
+        return scan_refuse(s, "it nests too deeply");
+    s->at++;
+    scan_blanks(s);
+    if (scan_peek(s) == end) {
+        s->at++;
+        return 0;
+    }
+    for (;;) {
+        int code =
+            end == '}' ? scan_member(s, parent, depth) : scan_value(s, parent, depth + 1, &kind);
+        if (code < 0)
+            return code;
+        scan_blanks(s);
+        char c = scan_peek(s);
+        if (c != end && c != ',')
+            return scan_refuse(s, "no comma");
+        s->at++;
+        if (c == end)
+            return 0;
+        scan_blanks(s);
+    }
+}
+
+static int scan_value(struct scan *s, struct str parent, unsigned depth, enum json_kind *ret_kind)
+{
+    bool ignored;
+    switch (scan_peek(s)) {
+    case '{':
+        *ret_kind = JSON_KIND_OBJECT;
+        return scan_group(s, parent, depth, '}');
+    case '[':
+        *ret_kind = JSON_KIND_ARRAY;
+        return scan_group(s, parent, depth, ']');
+    case '"':
+        *ret_kind = JSON_KIND_STRING;
+        return scan_string(s, &ignored);
+    case 't':
+        *ret_kind = JSON_KIND_BOOL;
+        return scan_word(s, STR("true"));
+    case 'f':
+        *ret_kind = JSON_KIND_BOOL;
+        return scan_word(s, STR("false"));
+    case 'n':
+        *ret_kind = JSON_KIND_NULL;
+        return scan_word(s, STR("null"));
+    default:
+        *ret_kind = JSON_KIND_NUMBER;
+        return scan_number(s);
+    }
+}
+
+int json_scan(struct str text, json_scan_take *take, void *context, struct gfxb_error *err)
+{
+    struct scan s = {.text = text, .take = take, .context = context, .err = err};
+    enum json_kind kind;
+    scan_blanks(&s);
+    if (s.at >= text.n)
+        return error_set(err, EINVAL, "the request has no body");
+    int code = scan_value(&s, STR_NONE, 1, &kind);
+    if (code < 0)
+        return code;
+    scan_blanks(&s);
+    return s.at < text.n ? scan_refuse(&s, "more than one value") : 0;
+}

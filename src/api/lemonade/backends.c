@@ -1,0 +1,238 @@
+/* lemonade_backends.c - install, uninstall and dry-run: one recipe, llamacpp, and its backends. */
+#include "api/lemonade/lemonade.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
+                          struct dialect_error *ret_error)
+{
+    char recipe[64];
+    int code = dialect_body_text(body, "recipe", recipe, sizeof(recipe), ret_error);
+    ret_backend[0] = '\0';
+    if (code == 0 && strcmp(recipe, LEMONADE_RECIPE) != 0)
+        return dialect_fail_at(ret_error, "recipe",
+                               "no such recipe here: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
+    if (code == 0)
+        code = dialect_body_text(body, "backend", ret_backend, 32, ret_error);
+    if (code == 0 && plan_backend_from_name(ret_backend) < 0)
+        return dialect_fail_at(ret_error, "backend",
+                               "no such backend: '%s'; they are rocm, vulkan and cpu", ret_backend);
+    return code;
+}
+
+/* ---- install ---- */
+
+struct backends_job {
+    char backend[32];
+    bool stream;
+};
+
+static json_t *backends_answer(const char *backend)
+{
+    return json_pack("{s:s, s:s, s:s}", "status", "success", "recipe", LEMONADE_RECIPE, "backend",
+                     backend);
+}
+
+static json_t *backends_refusal(const char *backend, const char *message)
+{
+    return json_pack("{s:s, s:s, s:o}", "backend", backend, "recipe", LEMONADE_RECIPE, "error",
+                     report_json_text(message));
+}
+
+/* Install the best package of the backend and prove it, as the command line does. */
+static void backends_install(struct serve_job *job, void *context)
+{
+    const struct backends_job *about = context;
+    struct lemonade_events events = {.job = job, .stream = about->stream};
+    const struct log log = {lemonade_events_step, &events};
+    struct session_request r = *serve_path_request(job_serve(job));
+    struct session path = {.plan = NULL};
+    struct gfxb_error err = {.code = 0};
+    r.request.backend = plan_backend_from_name(about->backend);
+    r.cancel = job_cancel(job);
+    r.log = &log;
+    r.net.progress = lemonade_events_progress;
+    r.net.context = &events;
+    lemonade_events_begin(&events);
+    int code = session_walk(&r, &path, &err);
+    if (code == 0) {
+        json_t *answer = backends_answer(about->backend);
+        json_object_set_new(answer, "gfxbridge", report_json_choice(path.running));
+        lemonade_events_complete(&events, answer);
+    } else {
+        struct dialect_error error;
+        dialect_error_from(&err, &error);
+        lemonade_events_failed(&events, error.status, backends_refusal(about->backend, err.text),
+                               err.text);
+    }
+    session_done(&path);
+}
+
+static void backends_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    struct backends_job *about = calloc(1, sizeof(*about));
+    int code = about ? dialect_body_read(serve_request(x)->body, &body, &error)
+                     : dialect_fail(&error, 500, "out of memory");
+    if (code == 0)
+        code = lemonade_read_backend(&body, about->backend, &error);
+    if (code == 0)
+        code = dialect_body_flag(&body, "stream", false, &about->stream, &error);
+    if (code == 0) {
+        serve_job(x, fn, about, free);
+        return;
+    }
+    if (error.param && strcmp(error.param, "recipe") == 0)
+        error.status = 500; /* as Lemonade */
+    if (about && about->backend[0])
+        dialect_reply_json(x, error.status, backends_refusal(about->backend, error.message));
+    else
+        dialect_reply_error(x, &error);
+    free(about);
+}
+
+void lemonade_install(struct serve_exchange *x)
+{
+    backends_start(x, backends_install);
+}
+
+/* ---- uninstall ---- */
+
+struct backends_use {
+    const char *backend;
+    char model[DIALECT_NAME_SIZE]; /* one that runs on it; "" none */
+};
+
+static void backends_find_use(struct serve *s, void *context)
+{
+    struct backends_use *use = context;
+    struct serve_model m;
+    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
+        if (strcmp(m.backend, use->backend) == 0)
+            snprintf(use->model, sizeof(use->model), "%s", m.name);
+    }
+}
+
+static int backends_remove(struct serve_job *job, const char *backend, struct gfxb_error *err)
+{
+    const struct session_request *r = serve_path_request(job_serve(job));
+    struct backends_use use = {.backend = backend};
+    size_t removed = 0;
+    struct package_env env = {.data_dir = r->data_dir,
+                              .tables = r->tables,
+                              .root = r->root,
+                              .no_network = r->request.no_network,
+                              .log = r->log};
+    job_in_loop(job, backends_find_use, &use);
+    if (use.model[0])
+        return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
+    return package_remove_backend(&env, backend, &removed, err);
+}
+
+static void backends_uninstall(struct serve_job *job, void *context)
+{
+    const struct backends_job *about = context;
+    struct gfxb_error err = {.code = 0};
+    if (backends_remove(job, about->backend, &err) == 0) {
+        dialect_job_json(job, 200, backends_answer(about->backend));
+        return;
+    }
+    struct dialect_error error;
+    dialect_error_from(&err, &error);
+    dialect_job_json(job, error.status, backends_refusal(about->backend, err.text));
+}
+
+void lemonade_uninstall(struct serve_exchange *x)
+{
+    backends_start(x, backends_uninstall);
+}
+
+/* ---- dry-run ---- */
+
+/* The row that would be taken on a computer with this target and nothing in the way. */
+static const struct gfx_package *dry_run_row(const struct gfx_tables *t, const char *backend,
+                                             const struct gfx_target *target, enum gfx_os os)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        const struct gfx_package *p = &t->package[i];
+        if (!str_is(p->backend, backend) || p->os != os || !str_is(p->arch, "x86_64") ||
+            !p->installable || !str_starts(p->locate, STR("https://")))
+            continue;
+        if (strcmp(backend, "rocm") != 0)
+            return p;
+        enum gfx_via via = target ? gfx_covers(t, target, p->gfx, NULL) : GFX_VIA_NONE;
+        if (via == GFX_VIA_EXACT || via == GFX_VIA_GENERIC)
+            return p;
+    }
+    return NULL;
+}
+
+/* https://HOST/OWNER/REPO/releases/download/TAG/FILE */
+static void dry_run_parts(struct str url, struct str *ret_repo, struct str *ret_file)
+{
+    struct str rest = {url.p + 8, url.n - 8}, piece = STR_NONE, repo;
+    str_cut(&rest, '/', &piece);
+    repo = rest;
+    str_cut(&rest, '/', &piece);
+    str_cut(&rest, '/', &piece);
+    *ret_repo = (struct str){repo.p, (size_t)(piece.p + piece.n - repo.p)};
+    while (str_cut(&rest, '/', &piece))
+        *ret_file = piece;
+}
+
+json_t *lemonade_dry_run_json(const struct gfx_tables *tables, const char *backend,
+                              const char *arch, const struct gfx_target *target, enum gfx_os os)
+{
+    const struct gfx_package *p = dry_run_row(tables, backend, target, os);
+    struct str repo = STR_NONE, file = STR_NONE;
+    if (p)
+        dry_run_parts(p->locate, &repo, &file);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:b, s:b}", "recipe", LEMONADE_RECIPE, "backend", backend,
+                  "arch", arch, "supported", p != NULL, "supports_split_archive", 0);
+    json_object_set_new(object, "repo", report_json_str(repo));
+    json_object_set_new(object, "version", report_json_str(p ? p->tag : STR_NONE));
+    json_object_set_new(object, "filename", report_json_str(file));
+    json_object_set_new(object, "url", report_json_str(p ? p->locate : STR_NONE));
+    json_object_set_new(object, "package", report_json_str(p ? p->id : STR_NONE));
+    json_object_set_new(object, "bytes", report_json_bytes(p ? p->size : 0));
+    return object;
+}
+
+/* Without "arch": the first GPU here that has a target. */
+static const struct gfx_target *dry_run_target(const struct session_request *r, char arch[32])
+{
+    if (arch[0])
+        return gfx_target_find(r->tables, str_from(arch));
+    for (size_t i = 0; i < r->machine->n_gpus; i++) {
+        const struct gfx_target *target = r->machine->gpu[i].target;
+        if (!target)
+            continue;
+        snprintf(arch, 32, "%.*s", STR_ARG(target->gfx));
+        return target;
+    }
+    return NULL;
+}
+
+void lemonade_dry_run(struct serve_exchange *x)
+{
+    const struct session_request *r = serve_path_request(serve_of(x));
+    struct dialect_body body;
+    struct dialect_error error;
+    char backend[32], arch[32];
+    int code = dialect_body_read(serve_request(x)->body, &body, &error);
+    if (code == 0)
+        code = lemonade_read_backend(&body, backend, &error);
+    if (code == 0)
+        code = dialect_body_text(&body, "arch", arch, sizeof(arch), &error);
+    if (code < 0) {
+        dialect_reply_error(x, &error);
+        return;
+    }
+    const struct gfx_target *target = dry_run_target(r, arch);
+    dialect_reply_json(x, 200,
+                       lemonade_dry_run_json(r->tables, backend, arch, target, r->request.os));
+}

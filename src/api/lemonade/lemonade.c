@@ -1,0 +1,248 @@
+/*
+ * lemonade.c - the calls of Lemonade's API about the server and its loaded models. Field by field
+ * as its clients read them; what has no meaning here has the value that says so.
+ */
+#include "api/lemonade/lemonade.h"
+
+#include "http/exchange.h"
+
+#include <errno.h>
+
+/* ---- live, health ---- */
+
+static void lemonade_live(struct serve_exchange *x)
+{
+    dialect_reply_json(x, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static const char *lemonade_state(enum serve_model_state state)
+{
+    static const char *const names[] = {
+        [SERVE_MODEL_LOADING] = "loading",
+        [SERVE_MODEL_READY] = "ready",
+        [SERVE_MODEL_FAILING_OVER] = "failing-over",
+        [SERVE_MODEL_UNLOADING] = "unloading",
+    };
+    return names[state];
+}
+
+/* "cpu" or "gpu", as Lemonade knows them. */
+static const char *lemonade_device(const struct serve_model *m)
+{
+    return strcmp(m->backend, "rocm") == 0 || strcmp(m->backend, "vulkan") == 0 ? "gpu" : "cpu";
+}
+
+static json_t *lemonade_loaded(const struct serve_model *m)
+{
+    json_t *options =
+        json_pack("{s:I, s:s}", "ctx_size", (json_int_t)m->context, "llamacpp_backend", m->backend);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}", "model_name",
+        m->name, "checkpoint", m->name, "recipe", LEMONADE_RECIPE, "recipe_options", options,
+        "device", lemonade_device(m), "type", "llm", "status", lemonade_state(m->state), "loaded",
+        m->state == SERVE_MODEL_READY, "pinned", (int)m->pinned, "last_use",
+        (json_int_t)m->last_use, "is_busy", m->active > 0, "is_streaming", m->active > 0,
+        "backend_alive", m->state == SERVE_MODEL_READY, "watchdog_reset", 0);
+    json_object_set_new(object, "pid", m->pid ? json_integer(m->pid) : json_null());
+    json_object_set_new(object, "max_context_window",
+                        m->context ? json_integer(m->context) : json_null());
+    /* ours */
+    json_object_set_new(object, "backend", report_json_text(m->backend));
+    json_object_set_new(object, "device_name", report_json_text(m->device));
+    json_object_set_new(object, "package", report_json_text(m->package));
+    json_object_set_new(object, "waiting", json_integer(m->waiting));
+    json_object_set_new(object, "active", json_integer(m->active));
+    json_object_set_new(object, "slots", json_integer(m->slots));
+    json_object_set_new(object, "bytes", report_json_bytes(m->bytes));
+    json_object_set_new(object, "expires_at",
+                        m->expires_at ? json_integer(m->expires_at) : json_null());
+    return object;
+}
+
+static void lemonade_health(struct serve_exchange *x)
+{
+    static const char *const kinds[] = {"llm", "embedding", "reranking",     "transcription",
+                                        "tts", "image",     "classification"};
+    const struct serve *s = serve_of(x);
+    struct serve_model m;
+    json_t *loaded = json_array(), *max = json_object(), *pinned = json_object();
+    const char *last = NULL;
+    int64_t last_use = -1;
+    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
+        json_array_append_new(loaded, lemonade_loaded(&m));
+        if (m.pinned)
+            json_object_set_new(pinned, m.name, json_true());
+        if (m.last_use > last_use && m.state != SERVE_MODEL_UNLOADING) {
+            last = m.name;
+            last_use = m.last_use;
+        }
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        json_object_set_new(max, kinds[i], json_integer(-1)); /* as many as there is memory for */
+    dialect_reply_json(x, 200,
+                       json_pack("{s:s, s:s, s:n, s:s?, s:o, s:o, s:o, s:{}, s:{s:b}, s:b}",
+                                 "status", "ok", "version", GFXB_VERSION, "websocket_port",
+                                 "model_loaded", last, "all_models_loaded", loaded, "max_models",
+                                 max, "pinned_models", pinned, "pinned_helper_models", "telemetry",
+                                 "enabled", 0, "update_check_done", 1));
+}
+
+/* ---- stats ---- */
+
+static void lemonade_stats(struct serve_exchange *x)
+{
+    const struct serve_counters *t = serve_totals(serve_of(x));
+    uint64_t requests = 0;
+    for (size_t i = 1; i < sizeof(t->requests) / sizeof(t->requests[0]); i++)
+        requests += t->requests[i];
+    uint64_t fresh = t->last.prompt_tokens - t->last.cached_tokens;
+    dialect_reply_json(
+        x, 200,
+        json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+                  "time_to_first_token", t->first_token_seconds, "tokens_per_second",
+                  t->last.tokens_per_second, "input_tokens", (json_int_t)fresh, "output_tokens",
+                  (json_int_t)t->last.tokens, "prompt_tokens", (json_int_t)t->last.prompt_tokens,
+                  "cache_tokens", (json_int_t)t->last.cached_tokens, "input_tokens_total",
+                  (json_int_t)(t->prompt_tokens - t->cached_tokens), "output_tokens_total",
+                  (json_int_t)t->tokens, "prompt_tokens_total", (json_int_t)t->prompt_tokens,
+                  "cache_tokens_total", (json_int_t)t->cached_tokens, "request_count_total",
+                  (json_int_t)requests, "failover_total", (json_int_t)t->failovers));
+}
+
+/* ---- load, unload ---- */
+
+int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
+                       struct dialect_error *ret_error)
+{
+    int code = dialect_body_text(body, "model_name", ret_name, DIALECT_NAME_SIZE, ret_error);
+    if (code == 0 && !ret_name[0])
+        code = dialect_body_text(body, "model", ret_name, DIALECT_NAME_SIZE, ret_error);
+    if (code == 0 && ret_name[0] && !dialect_name_ok(str_from(ret_name)))
+        code = dialect_fail_at(ret_error, "model_name", "that is not a model's name");
+    return code;
+}
+
+static int lemonade_read(struct serve_exchange *x, struct dialect_body *body,
+                         char name[DIALECT_NAME_SIZE], struct dialect_error *error)
+{
+    int code = dialect_body_read(serve_request(x)->body, body, error);
+    return code == 0 ? lemonade_read_name(body, name, error) : code;
+}
+
+static void lemonade_load_done(struct serve_exchange *x, const struct gfxb_error *why)
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    char name[DIALECT_NAME_SIZE] = "";
+    lemonade_read(x, &body, name, &error);
+    if (!why) {
+        dialect_reply_json(x, 200,
+                           json_pack("{s:s, s:s, s:s, s:s, s:s+}", "status", "success",
+                                     "model_name", name, "checkpoint", name, "recipe",
+                                     LEMONADE_RECIPE, "message", "Loaded model: ", name));
+        return;
+    }
+    dialect_error_from(why, &error);
+    const char *code = error.status == 404 ? "model_not_found" : "model_load_error";
+    dialect_reply_json(x, error.status == 404 ? 404 : 500,
+                       json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s?}}", "error", "code", code,
+                                 "message", error.message, "param", "model", "requested_model",
+                                 name, "type", code, "reason", error.code));
+}
+
+/* "ctx_size": a number of tokens; -1: automatic. */
+static int lemonade_context(const struct dialect_body *body, unsigned *ret,
+                            struct dialect_error *error)
+{
+    const struct dialect_member *m = dialect_body_find(body, "ctx_size");
+    json_t *value = m ? json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL) : NULL;
+    json_int_t n = json_integer_value(value);
+    bool good =
+        !m || m->kind == JSON_KIND_NULL || (json_is_integer(value) && n >= -1 && n <= (16 << 20));
+    *ret = good && n > 0 ? (unsigned)n : 0;
+    json_decref(value);
+    return good ? 0
+                : dialect_fail_at(error, "ctx_size",
+                                  "'ctx_size' must be -1 or a number of "
+                                  "tokens");
+}
+
+static int lemonade_read_load(const struct dialect_body *body, struct serve_load *load,
+                              struct dialect_error *error)
+{
+    char text[64];
+    bool pinned = false;
+    int code = lemonade_context(body, &load->context, error);
+    if (code == 0)
+        code = dialect_body_text(body, "llamacpp_args", text, sizeof(text), error);
+    if (code == 0 && text[0])
+        return dialect_fail_at(error, "llamacpp_args",
+                               "'llamacpp_args' is not taken: how a model is started follows from "
+                               "what was proven here, never from a request");
+    if (code == 0)
+        code = dialect_body_text(body, "llamacpp_backend", text, sizeof(text), error);
+    if (code == 0 && text[0] && strcmp(text, "auto") != 0 &&
+        (load->backend = plan_backend_from_name(text)) < 0)
+        return dialect_fail_at(error, "llamacpp_backend",
+                               "no such backend: '%s'; they are rocm, vulkan and cpu", text);
+    if (code == 0)
+        code = dialect_body_flag(body, "pinned", false, &pinned, error);
+    load->pin = dialect_body_find(body, "pinned") ? (int)pinned : -1;
+    return code;
+}
+
+static void lemonade_load(struct serve_exchange *x)
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    char name[DIALECT_NAME_SIZE];
+    struct serve_load load = {
+        .keep_alive = SERVE_KEEP_DEFAULT, .pin = -1, .backend = -1, .done = lemonade_load_done};
+    int code = lemonade_read(x, &body, name, &error);
+    if (code == 0 && !name[0])
+        code = dialect_fail_at(&error, "model_name", "'model_name' is required");
+    if (code == 0)
+        code = lemonade_read_load(&body, &load, &error);
+    if (code < 0) {
+        dialect_reply_error(x, &error);
+        return;
+    }
+    load.model = str_from(name);
+    serve_load(x, &load);
+}
+
+static void lemonade_unload(struct serve_exchange *x)
+{
+    struct dialect_body body = {.n = 0};
+    struct dialect_error error;
+    struct gfxb_error why;
+    char name[DIALECT_NAME_SIZE] = "";
+    if (str_trim(serve_request(x)->body).n && lemonade_read(x, &body, name, &error) < 0) {
+        dialect_reply_error(x, &error);
+        return;
+    }
+    if (serve_unload(serve_of(x), str_from(name), &why) < 0) {
+        dialect_reply_json(x, 404, json_pack("{s:s+}", "error", "Model not loaded: ", name));
+        return;
+    }
+    json_t *answer =
+        json_pack("{s:s, s:s}", "status", "success", "message",
+                  name[0] ? "Model unloaded successfully" : "All models unloaded successfully");
+    if (name[0])
+        json_object_set_new(answer, "model_name", json_string(name));
+    dialect_reply_json(x, 200, answer);
+}
+
+const struct serve_route lemonade_routes[] = {
+    {SERVE_GET, "/live", lemonade_live, SERVE_NO_KEY},
+    {SERVE_GET, "/v1/health", lemonade_health, 0},
+    {SERVE_GET, "/v1/stats", lemonade_stats, 0},
+    {SERVE_GET, "/v1/system-info", lemonade_system_info, 0},
+    {SERVE_GET, "/v1/system-stats", lemonade_system_stats, 0},
+    {SERVE_POST, "/v1/load", lemonade_load, 0},
+    {SERVE_POST, "/v1/unload", lemonade_unload, SERVE_ANY_BODY},
+    {SERVE_POST, "/v1/install", lemonade_install, 0},
+    {SERVE_POST, "/v1/install/dry-run", lemonade_dry_run, 0},
+    {SERVE_POST, "/v1/uninstall", lemonade_uninstall, 0},
+    {SERVE_METHODS, NULL, NULL, 0},
+};

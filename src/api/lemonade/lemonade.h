@@ -1,0 +1,61 @@
+/* lemonade.h - Lemonade's API, beyond what it shares with OpenAI's. Private to lemonade*.c. */
+#ifndef API_LEMONADE_LEMONADE_H
+#define API_LEMONADE_LEMONADE_H
+
+#include "api/dialect_body.h"
+#include "api/dialect_routes.h"
+#include "report/report.h"
+#include "session/session.h"
+
+/* The only recipe that is ours: engines of llama.cpp. */
+#define LEMONADE_RECIPE "llamacpp"
+
+/* ---- events of long calls ("event: progress\ndata: {...}\n\n") ---- */
+
+/* Where a job's progress goes: as events when the client wants a stream, else nowhere. */
+struct lemonade_events {
+    struct serve_job *job;
+    bool stream;
+    int64_t told_at; /* ms: of the last progress */
+};
+
+/* Begins the stream, when it is one. */
+void lemonade_events_begin(struct lemonade_events *events);
+/* One more state of a download: struct package_net's progress. */
+void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p);
+/* The same of file `index` (from 0) of n; bytes and total are of all. */
+void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,
+                           const struct fetch_progress *p, uint64_t bytes, uint64_t total);
+/* A step in words: struct log's write. */
+void lemonade_events_step(void *context, enum log_level level, const char *line);
+/* The end: `complete` and nothing more, or the whole answer. Takes answer over. */
+void lemonade_events_complete(struct lemonade_events *events, json_t *answer);
+/* `error`, or the whole answer with the error's status. Takes answer over. */
+void lemonade_events_failed(struct lemonade_events *events, int status, json_t *answer,
+                            const char *message);
+
+/* ---- handlers ---- */
+
+void lemonade_install(struct serve_exchange *x);
+void lemonade_uninstall(struct serve_exchange *x);
+void lemonade_dry_run(struct serve_exchange *x);
+void lemonade_system_info(struct serve_exchange *x);
+void lemonade_system_stats(struct serve_exchange *x);
+
+/* "model_name", or "model": "" when neither is there. */
+int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
+                       struct dialect_error *ret_error);
+
+/* "recipe" and "backend" of a body; -EINVAL with *ret_error, also when another recipe is meant. */
+int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
+                          struct dialect_error *ret_error);
+
+/* What dry-run says of a backend for a gfx target; a new reference. target NULL: not known. Pure:
+ * from the tables alone. */
+json_t *lemonade_dry_run_json(const struct gfx_tables *tables, const char *backend,
+                              const char *arch, const struct gfx_target *target, enum gfx_os os);
+
+/* The answer of system-info; a new reference. Pure. */
+json_t *lemonade_system_json(const struct machine *m, const struct session *path);
+
+#endif

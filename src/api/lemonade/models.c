@@ -1,0 +1,260 @@
+/* lemonade_models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
+#include "api/dialect_models.h"
+#include "api/downloads.h"
+#include "api/lemonade/lemonade.h"
+
+#include "report/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+/* ---- models ---- */
+
+/* Lemonade's words for what a model is for; by them its clients choose. */
+static json_t *models_labels(struct str labels)
+{
+    json_t *words = json_array();
+    struct str word;
+    while (str_word(&labels, &word)) {
+        if (str_is(word, "tools"))
+            word = STR("tool-calling");
+        else if (str_is(word, "embedding"))
+            word = STR("embeddings");
+        json_array_append_new(words, report_json_str(word));
+    }
+    return words;
+}
+
+/* What both kinds of entries have. */
+static json_t *models_entry(json_t *id, json_t *checkpoint, struct str labels, uint64_t bytes,
+                            int64_t created, const char *source, bool here)
+{
+    json_t *main = json_incref(checkpoint);
+    return json_pack("{s:o, s:s, s:I, s:s, s:o, s:{s:o}, s:[], s:s, s:{}, s:o, s:f, s:s, s:s, s:b, "
+                     "s:b, s:b}",
+                     "id", id, "object", "model", "created", (json_int_t)created, "owned_by",
+                     "gfxbridge", "checkpoint", checkpoint, "checkpoints", "main", main,
+                     "components", "recipe", LEMONADE_RECIPE, "recipe_options", "labels",
+                     models_labels(labels), "size", round((double)bytes / 1e7) / 100.0, "source",
+                     source, "registry_source", "gfxbridge", "suggested", 1, "downloaded",
+                     (int)here, "update_available", 0);
+}
+
+/* Lemonade's word for the hub; where Lemonade knows no other, ours. */
+static const char *models_source(enum model_origin origin)
+{
+    return origin == MODEL_HUB ? "huggingface" : model_origin_name(origin);
+}
+
+static json_t *models_full_entry(const struct dialect_model *m)
+{
+    const char *checkpoint = m->model.repository ? m->model.repository : m->model.name;
+    json_t *entry =
+        models_entry(json_string(m->model.name), json_string(checkpoint), str_from(m->model.labels),
+                     m->model.bytes, m->model.modified, models_source(m->model.origin), true);
+    if (m->gguf.context) {
+        json_object_set_new(entry, "context_length", json_integer(m->gguf.context));
+        json_object_set_new(entry, "max_context_window", json_integer(m->gguf.context));
+    }
+    /* ours */
+    json_object_set_new(entry, "origin", json_string(model_origin_name(m->model.origin)));
+    json_object_set_new(entry, "ours", json_boolean(m->model.ours));
+    json_object_set_new(entry, "task", json_string(model_task_name(m->model.task)));
+    json_object_set_new(entry, "licence", report_json_text(m->model.licence));
+    return entry;
+}
+
+static json_t *models_known_entry(const struct machine *machine, const struct model_known *k)
+{
+    json_t *entry = models_entry(report_json_str(k->name), report_json_str(k->repository),
+                                 k->labels, k->bytes, 0, models_source(MODEL_HUB), false);
+    /* ours */
+    json_object_set_new(entry, "task", json_string(model_task_name(k->task)));
+    json_object_set_new(entry, "licence", report_json_str(k->licence));
+    json_object_set_new(entry, "fit", dialect_fit_json(machine, k->bytes));
+    return entry;
+}
+
+/* Rows of the short list that are not here. */
+static int models_add_known(const struct machine *machine, json_t *array, struct gfxb_error *err)
+{
+    struct model_knowns knowns;
+    size_t here = json_array_size(array);
+    int code = model_knowns_new(&knowns, err);
+    for (size_t i = 0; code == 0 && i < knowns.n; i++) {
+        const struct model_known *k = &knowns.item[i];
+        bool listed = false;
+        for (size_t j = 0; j < here && !listed; j++) {
+            const json_t *id = json_object_get(json_array_get(array, j), "id");
+            listed = str_eq_nocase(str_from(json_string_value(id)), k->name);
+        }
+        if (!listed)
+            json_array_append_new(array, models_known_entry(machine, k));
+    }
+    if (code == 0)
+        model_knowns_done(&knowns);
+    return code;
+}
+
+/* context: not NULL for all, also those that are not here. */
+static void models_list_job(struct serve_job *job, void *context)
+{
+    struct dialect_models models;
+    struct gfxb_error err;
+    json_t *array = json_array();
+    int code = dialect_models_new(serve_model_env(job_serve(job)), &models, &err);
+    if (code == 0) {
+        for (size_t i = 0; i < models.n; i++)
+            json_array_append_new(array, models_full_entry(&models.item[i]));
+        dialect_models_done(&models);
+    }
+    if (code == 0 && context)
+        code = models_add_known(serve_model_env(job_serve(job))->machine, array, &err);
+    if (code == 0) {
+        dialect_job_json(job, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
+        return;
+    }
+    json_decref(array);
+    dialect_job_error(job, &err);
+}
+
+static void models_list(struct serve_exchange *x)
+{
+    static char all;
+    char word[8];
+    bool wanted = dialect_query(serve_request(x)->query, "show_all", word, sizeof(word)) &&
+                  strcmp(word, "true") == 0;
+    serve_job(x, models_list_job, wanted ? &all : NULL, NULL);
+}
+
+/* ---- one ---- */
+
+static void models_one_job(struct serve_job *job, void *context)
+{
+    struct dialect_model m;
+    struct gfxb_error err;
+    if (dialect_model_find(serve_model_env(job_serve(job)), context, &m, &err) < 0) {
+        dialect_job_error(job, &err);
+        return;
+    }
+    dialect_job_json(job, 200, models_full_entry(&m));
+    dialect_model_done(&m);
+}
+
+static void models_one(struct serve_exchange *x)
+{
+    struct str rest = serve_request(x)->rest;
+    char *name = dialect_name_ok(rest) ? str_dup(rest) : NULL;
+    if (name)
+        serve_job(x, models_one_job, name, free);
+    else
+        serve_fail(x, 404, "model_not_found", "model", "there is no model of that name");
+}
+
+/* ---- pull, delete ---- */
+
+struct models_request {
+    char name[DIALECT_NAME_SIZE];
+    bool stream;
+    bool subscribe; /* false: it is pulled whether or not the client stays */
+};
+
+static int models_read(struct serve_exchange *x, struct models_request *request,
+                       struct dialect_error *error)
+{
+    struct dialect_body body;
+    int code = dialect_body_read(serve_request(x)->body, &body, error);
+    if (code == 0)
+        code = lemonade_read_name(&body, request->name, error);
+    if (code == 0 && !request->name[0])
+        code = dialect_fail_at(error, "model_name", "'model_name' is required");
+    if (code == 0)
+        code = dialect_body_flag(&body, "stream", false, &request->stream, error);
+    if (code == 0)
+        code = dialect_body_flag(&body, "subscribe", true, &request->subscribe, error);
+    return code;
+}
+
+/* Lemonade's fields of a state, over all files of a model. */
+static void models_progress(void *context, const struct model_progress *p)
+{
+    struct lemonade_events *events = context;
+    lemonade_events_files(events, p->file, p->index, p->n, &p->at, p->bytes, p->total);
+}
+
+static void models_pull_job(struct serve_job *job, void *context)
+{
+    const struct models_request *request = context;
+    struct lemonade_events events = {.job = job, .stream = request->stream};
+    struct model_env env = dialect_model_env(job);
+    struct model model = {.name = NULL};
+    struct gfxb_error err = {.code = 0};
+    env.progress = models_progress;
+    env.context = &events;
+    lemonade_events_begin(&events);
+    if (engine_model_pull(&env, request->name, &model, &err) == 0) {
+        lemonade_events_complete(
+            &events, json_pack("{s:s, s:s}", "status", "success", "model_name", model.name));
+    } else {
+        struct dialect_error error;
+        dialect_error_from(&err, &error);
+        bool unknown = err.code == GFXB_E_MODEL_UNKNOWN || err.code == EINVAL;
+        const char *code = unknown ? "unknown_model" : error.code;
+        lemonade_events_failed(
+            &events, unknown ? 400 : error.status,
+            json_pack("{s:s?, s:o}", "code", code, "error", report_json_text(err.text)), err.text);
+    }
+    model_done(&model);
+}
+
+static void models_delete_job(struct serve_job *job, void *context)
+{
+    const struct models_request *request = context;
+    struct gfxb_error err = {.code = 0};
+    int code = dialect_model_delete(job, request->name, &err);
+    if (code == 0)
+        dialect_job_json(job, 200,
+                         json_pack("{s:s, s:s+}", "status", "success", "message",
+                                   "Deleted model: ", request->name));
+    else if (code == -GFXB_E_MODEL_UNKNOWN)
+        dialect_job_json(job, 422,
+                         json_pack("{s:s+}", "error", "Model not found: ", request->name));
+    else
+        dialect_job_error(job, &err);
+}
+
+static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+{
+    struct dialect_error error;
+    struct models_request *request = calloc(1, sizeof(*request));
+    int code =
+        request ? models_read(x, request, &error) : dialect_fail(&error, 500, "out of memory");
+    if (code == 0 && (request->subscribe || fn != models_pull_job)) {
+        serve_job(x, fn, request, free);
+        return;
+    }
+    if (code == 0)
+        downloads_start_pull(x, request->name);
+    else
+        dialect_reply_error(x, &error);
+    free(request);
+}
+
+static void models_pull(struct serve_exchange *x)
+{
+    models_start(x, models_pull_job);
+}
+
+static void models_delete(struct serve_exchange *x)
+{
+    models_start(x, models_delete_job);
+}
+
+const struct serve_route lemonade_model_routes[] = {
+    {SERVE_GET, "/v1/models", models_list, 0},
+    {SERVE_GET, "/v1/models/*", models_one, 0},
+    {SERVE_POST, "/v1/pull", models_pull, 0},
+    {SERVE_POST, "/v1/delete", models_delete, 0},
+    {SERVE_METHODS, NULL, NULL, 0},
+};

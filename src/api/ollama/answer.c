@@ -1,0 +1,411 @@
+#include "api/ollama/ollama.h"
+#include "http/sse.h"
+
+#include "api/dialect.h"
+#include "api/ollama/chunk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+/* An answer that is given whole, or the arguments of one call, has an end. */
+#define ANSWER_TEXT_MAX (64u << 20)
+enum { ANSWER_CALLS_MAX = 128 };
+
+/* A call of a tool on its way: its arguments come in pieces. */
+struct answer_call {
+    char id[80];
+    struct buf name, arguments;
+};
+
+/* One answer of the engine (server-sent events) becoming one of Ollama's: an object a line as it
+ * comes, or one at the end. */
+struct serve_filter {
+    struct ollama_call about;
+    ollama_clock *now;
+    int64_t began, answered; /* ns; answered: the engine's first byte, 0 before */
+    struct sse sse;
+    struct buf *out;           /* where feed and end write, while they run */
+    struct buf text, thinking; /* an answer that is given whole */
+    json_t *logprobs;          /* likewise; NULL none */
+    struct answer_call *call;  /* ANSWER_CALLS_MAX of them; NULL until the first */
+    size_t n_calls;
+    json_t *timings, *usage;
+    char finish[16]; /* "" until the engine said why it ended */
+    bool ended;      /* [DONE] */
+    bool refused;    /* an error was the last line */
+};
+
+/* ---- time ---- */
+
+int64_t ollama_clock_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE])
+{
+    time_t seconds = (time_t)(nanoseconds / 1000000000);
+    struct tm tm = {.tm_year = 70};
+    char day[32];
+    gmtime_r(&seconds, &tm);
+    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text, OLLAMA_TIME_SIZE, "%s.%09uZ", day, (unsigned)(nanoseconds % 1000000000));
+}
+
+/* ---- lines ---- */
+
+/* A reply without its text yet. */
+static json_t *answer_line(const struct serve_filter *f, bool done)
+{
+    char when[OLLAMA_TIME_SIZE];
+    ollama_time_text(f->now(), when);
+    return json_pack("{s:s, s:s, s:b}", "model", f->about.model, "created_at", when, "done",
+                     (int)done);
+}
+
+static int answer_send(struct serve_filter *f, json_t *line)
+{
+    char *CLEAN_FREE text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    json_decref(line);
+    if (!text)
+        return -ENOMEM;
+    buf_add_text(f->out, text);
+    if (f->about.stream)
+        buf_add_char(f->out, '\n');
+    return buf_ok(f->out) ? 0 : -ENOMEM;
+}
+
+/* Text, thoughts and calls in the place that the call's kind has for them. calls and logprobs: NULL
+ * none, taken over. */
+static int answer_fill(const struct serve_filter *f, json_t *line, struct str text,
+                       struct str thinking, json_t *calls, json_t *logprobs)
+{
+    json_t *place = line;
+    int bad = 0;
+    if (f->about.kind == OLLAMA_CHAT) {
+        place = json_pack("{s:s}", "role", "assistant");
+        bad |= json_object_set_new(line, "message", place);
+    }
+    bad |= json_object_set_new(place, f->about.kind == OLLAMA_CHAT ? "content" : "response",
+                               json_stringn(text.p ? text.p : "", text.n));
+    if (thinking.n)
+        bad |= json_object_set_new(place, "thinking", json_stringn(thinking.p, thinking.n));
+    if (calls)
+        bad |= json_object_set_new(place, "tool_calls", calls);
+    if (logprobs)
+        bad |= json_object_set_new(line, "logprobs", logprobs);
+    return bad ? -ENOMEM : 0;
+}
+
+static int answer_piece(struct serve_filter *f, struct str text, struct str thinking, json_t *calls,
+                        json_t *logprobs)
+{
+    json_t *line = answer_line(f, false);
+    int code = answer_fill(f, line, text, thinking, calls, logprobs);
+    if (code == 0)
+        return answer_send(f, line);
+    json_decref(line);
+    return code;
+}
+
+/* ---- calls of tools ---- */
+
+static struct answer_call *answer_call_at(struct serve_filter *f, json_int_t index)
+{
+    if (index < 0 || index >= ANSWER_CALLS_MAX)
+        return NULL;
+    if (!f->call)
+        f->call = calloc(ANSWER_CALLS_MAX, sizeof(*f->call));
+    while (f->call && f->n_calls <= (size_t)index) {
+        struct answer_call *call = &f->call[f->n_calls++];
+        call->name = BUF_INIT(4096);
+        call->arguments = BUF_INIT(ANSWER_TEXT_MAX);
+    }
+    return f->call ? &f->call[index] : NULL;
+}
+
+static int answer_take_calls(struct serve_filter *f, const json_t *calls)
+{
+    size_t i;
+    json_t *delta;
+    json_array_foreach((json_t *)calls, i, delta)
+    {
+        const json_t *function = json_object_get(delta, "function");
+        const json_t *index = json_object_get(delta, "index");
+        const char *id = json_string_value(json_object_get(delta, "id"));
+        struct answer_call *call =
+            answer_call_at(f, json_is_integer(index) ? json_integer_value(index) : (json_int_t)i);
+        if (!call)
+            return -EBADMSG;
+        if (id)
+            snprintf(call->id, sizeof(call->id), "%s", id);
+        buf_add_text(&call->name, json_string_value(json_object_get(function, "name")) ?: "");
+        buf_add_text(&call->arguments,
+                     json_string_value(json_object_get(function, "arguments")) ?: "");
+        if (!buf_ok(&call->name) || !buf_ok(&call->arguments))
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+/* Whole calls as Ollama's, arguments as an object; what is none (an answer that was cut) is given
+ * as text instead, so that it is not lost. NULL: there are none. */
+static json_t *answer_calls(const struct serve_filter *f, struct buf *text)
+{
+    json_t *array = NULL;
+    for (size_t i = 0; i < f->n_calls; i++) {
+        const struct answer_call *c = &f->call[i];
+        const char *words = c->arguments.n ? buf_text(&c->arguments) : "{}";
+        json_t *arguments = json_loads(words, 0, NULL);
+        if (!json_is_object(arguments)) {
+            json_decref(arguments);
+            buf_add_text(text, words);
+            continue;
+        }
+        if (!array)
+            array = json_array();
+        json_array_append_new(array, json_pack("{s:s, s:{s:i, s:s, s:o}}", "id", c->id, "function",
+                                               "index", (int)i, "name", buf_text(&c->name),
+                                               "arguments", arguments));
+    }
+    return array;
+}
+
+/* ---- the end ---- */
+
+static void answer_add_count(json_t *line, const char *name, double value)
+{
+    if (value > 0.0 && value < 9e15) /* Ollama leaves zeros out */
+        json_object_set_new(line, name, json_integer((json_int_t)value));
+}
+
+static double answer_number(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+static void answer_add_durations(const struct serve_filter *f, json_t *line)
+{
+    const json_t *t = f->timings;
+    double prompt_ms = answer_number(t, "prompt_ms"), eval_ms = answer_number(t, "predicted_ms");
+    double prompt = answer_number(t, "prompt_n") + answer_number(t, "cache_n");
+    double eval = answer_number(t, "predicted_n");
+    /* The engine's head comes with its first token: what was before it and its reading of the
+     * prompt is the wait for the model. */
+    double load = (double)(f->answered - f->began) - prompt_ms * 1e6;
+    answer_add_count(line, "total_duration", (double)(f->now() - f->began));
+    answer_add_count(line, "load_duration", f->answered ? load : 0.0);
+    answer_add_count(line, "prompt_eval_count",
+                     t ? prompt : answer_number(f->usage, "prompt_tokens"));
+    answer_add_count(line, "prompt_eval_duration", prompt_ms * 1e6);
+    answer_add_count(line, "eval_count", t ? eval : answer_number(f->usage, "completion_tokens"));
+    answer_add_count(line, "eval_duration", eval_ms * 1e6);
+}
+
+static int answer_finish(struct serve_filter *f)
+{
+    struct buf CLEAN_BUF rest = BUF_INIT(ANSWER_TEXT_MAX);
+    json_t *calls = answer_calls(f, &rest);
+    bool stream = f->about.stream;
+    int code = 0;
+    buf_add_str(stream ? &rest : &f->text, stream ? STR_NONE : buf_view(&rest));
+    if (stream && (calls || rest.n)) {
+        code = answer_piece(f, buf_view(&rest), STR_NONE, calls, NULL);
+        calls = NULL;
+    }
+    json_t *line = answer_line(f, true);
+    bool length = strcmp(f->finish, "length") == 0;
+    json_object_set_new(line, "done_reason", json_string(length ? "length" : "stop"));
+    if (code == 0 && stream)
+        code = answer_fill(f, line, STR_NONE, STR_NONE, NULL, NULL);
+    else if (code == 0)
+        code = answer_fill(f, line, buf_view(&f->text), buf_view(&f->thinking), calls, f->logprobs);
+    if (!stream)
+        f->logprobs = NULL;
+    answer_add_durations(f, line);
+    if (code == 0)
+        return answer_send(f, line);
+    json_decref(line);
+    return code;
+}
+
+/* ---- events ---- */
+
+static void answer_keep(json_t **kept, const json_t *value)
+{
+    if (value) {
+        json_decref(*kept);
+        *kept = json_incref((json_t *)value);
+    }
+}
+
+static int answer_take_chunk(struct serve_filter *f, const struct ollama_chunk *c)
+{
+    struct str text = c->text;
+    struct str thinking = f->about.hide_thinking ? STR_NONE : c->thinking;
+    int code = c->calls ? answer_take_calls(f, c->calls) : 0;
+    answer_keep(&f->timings, c->timings);
+    answer_keep(&f->usage, c->usage);
+    if (c->finish)
+        snprintf(f->finish, sizeof(f->finish), "%s", c->finish);
+    bool logprobs = f->about.logprobs && json_array_size(c->logprobs) > 0;
+    if (code < 0 || (!text.n && !thinking.n && !logprobs))
+        return code;
+    if (f->about.stream)
+        return answer_piece(f, text, thinking, NULL,
+                            logprobs ? json_incref((json_t *)c->logprobs) : NULL);
+    buf_add_str(&f->text, text);
+    buf_add_str(&f->thinking, thinking);
+    if (logprobs && !f->logprobs)
+        f->logprobs = json_array();
+    if (logprobs && json_array_extend(f->logprobs, (json_t *)c->logprobs) < 0)
+        return -ENOMEM;
+    return buf_ok(&f->text) && buf_ok(&f->thinking) ? 0 : -EBADMSG;
+}
+
+/* The engine gives up in the middle: an error as the last line. */
+static int answer_take_error(struct serve_filter *f, const json_t *error)
+{
+    const char *message =
+        json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
+    f->refused = true;
+    f->ended = true;
+    return answer_send(f, json_pack("{s:s}", "error", message ? message : "the engine failed"));
+}
+
+static int answer_take(void *context, struct str field, struct str value)
+{
+    struct serve_filter *f = context;
+    struct ollama_chunk chunk;
+    if (f->refused)
+        return 0;
+    if (str_is(value, "[DONE]")) {
+        f->ended = true;
+        return 0;
+    }
+    int code = ollama_chunk_read(field, value, &chunk);
+    if (code < 0)
+        return code;
+    code = chunk.error ? answer_take_error(f, chunk.error) : answer_take_chunk(f, &chunk);
+    ollama_chunk_done(&chunk);
+    return code;
+}
+
+/* ---- the filter ---- */
+
+static void answer_head(struct serve_filter *f, struct str engine_type, const char **type)
+{
+    f->answered = f->now();
+    *type = f->about.stream ? "application/x-ndjson" : "application/json; charset=utf-8";
+}
+
+static int answer_result(int code, struct gfxb_error *err)
+{
+    if (code == -ENOMEM)
+        return error_set(err, ENOMEM, "out of memory");
+    return code < 0 ? error_set(err, EPROTO, "the engine's answer is not what a llama-server sends")
+                    : 0;
+}
+
+static int answer_feed(struct serve_filter *f, struct str bytes, struct buf *out,
+                       struct gfxb_error *err)
+{
+    f->out = out;
+    return answer_result(sse_feed(&f->sse, bytes), err);
+}
+
+static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error *err)
+{
+    f->out = out;
+    if (f->refused)
+        return 0;
+    if (!f->ended && !f->finish[0])
+        return error_set(err, EPROTO, "the engine's answer has no end");
+    return answer_result(answer_finish(f), err);
+}
+
+void ollama_refused(struct serve_filter *filter, int *status, struct str body, struct buf *out)
+{
+    struct dialect_error error;
+    dialect_error_of_engine(*status, body, &error);
+    *status = error.status;
+    dialect_error_body(DIALECT_OLLAMA, &error, out);
+}
+
+static void answer_fail(struct serve_filter *f, const struct gfxb_error *why, struct buf *out)
+{
+    dialect_error_event(DIALECT_OLLAMA, f->about.stream, why, out);
+}
+
+static void answer_init(struct serve_filter *f, const struct ollama_call *call, ollama_clock *now)
+{
+    *f = (struct serve_filter){.about = *call,
+                               .now = now,
+                               .text = BUF_INIT(ANSWER_TEXT_MAX),
+                               .thinking = BUF_INIT(ANSWER_TEXT_MAX)};
+    sse_init(&f->sse, answer_take, f);
+}
+
+/* What was taken of an answer. */
+static void answer_forget(struct serve_filter *f)
+{
+    sse_done(&f->sse);
+    buf_done(&f->text);
+    buf_done(&f->thinking);
+    for (size_t i = 0; i < f->n_calls; i++) {
+        buf_done(&f->call[i].name);
+        buf_done(&f->call[i].arguments);
+    }
+    free(f->call);
+    json_decref(f->logprobs);
+    json_decref(f->timings);
+    json_decref(f->usage);
+}
+
+static void answer_reset(struct serve_filter *f)
+{
+    const struct ollama_call about = f->about;
+    int64_t began = f->began;
+    answer_forget(f);
+    answer_init(f, &about, f->now);
+    f->began = began;
+}
+
+static void answer_free(struct serve_filter *f)
+{
+    answer_forget(f);
+    free(f);
+}
+
+const struct serve_filter_ops ollama_answer_ops = {
+    .head = answer_head,
+    .feed = answer_feed,
+    .end = answer_end,
+    .refused = ollama_refused,
+    .fail = answer_fail,
+    .free = answer_free,
+    .reset = answer_reset,
+};
+
+struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_clock *clock)
+{
+    struct serve_filter *f = calloc(1, sizeof(*f));
+    if (!f)
+        return NULL;
+    answer_init(f, call, clock ? clock : ollama_clock_now);
+    f->began = f->now();
+    return f;
+}
+
+void ollama_empty_answer(const struct ollama_call *call, const char *reason, ollama_clock *clock,
+                         struct buf *ret)
+{
+    struct serve_filter f = {.about = *call, .now = clock ? clock : ollama_clock_now, .out = ret};
+    json_t *line = answer_line(&f, true);
+    json_object_set_new(line, "done_reason", json_string(reason));
+    answer_fill(&f, line, STR_NONE, STR_NONE, NULL, NULL);
+    answer_send(&f, line);
+}

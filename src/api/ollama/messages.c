@@ -1,0 +1,244 @@
+#include "api/ollama/ollama.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { MESSAGES_OPEN_MAX = 64 }; /* calls of tools that wait for their answers */
+
+/* ---- images ---- */
+
+/* What a picture is, by the first bytes of its base64 text. */
+static const char *image_type(struct str text)
+{
+    static const struct {
+        struct str begins;
+        const char *type;
+    } types[] = {
+        {{"iVBORw0KGgo", 11}, "image/png"}, {{"/9j/", 4}, "image/jpeg"},
+        {{"R0lGOD", 6}, "image/gif"},       {{"UklGR", 5}, "image/webp"},
+        {{"Qk", 2}, "image/bmp"},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (str_starts(text, types[i].begins))
+            return types[i].type;
+    }
+    return NULL;
+}
+
+static bool image_is_base64(struct str text)
+{
+    while (text.n && text.p[text.n - 1] == '=')
+        text.n--;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '+' || c == '/'))
+            return false;
+    }
+    return text.n > 0;
+}
+
+static json_t *image_part(const json_t *image, struct dialect_error *ret_error)
+{
+    struct str text = {json_string_value(image), json_string_length(image)};
+    const char *type = NULL;
+    struct str prefix;
+    /* Some clients send the whole data: URI where Ollama wants its end. */
+    if (str_starts(text, STR("data:image/")))
+        str_cut(&text, ',', &prefix);
+    if (text.p && image_is_base64(text))
+        type = image_type(text);
+    if (!type) {
+        dialect_fail_at(ret_error, "images",
+                        "an image is not the base64 text of a PNG, JPEG, GIF, WebP or BMP file");
+        return NULL;
+    }
+    struct buf CLEAN_BUF uri = BUF_INIT(SIZE_MAX / 2);
+    buf_addf(&uri, "data:%s;base64,", type);
+    buf_add_str(&uri, text);
+    return json_pack("{s:s, s:{s:s#}}", "type", "image_url", "image_url", "url", buf_text(&uri),
+                     uri.n);
+}
+
+json_t *ollama_content(const char *text, const json_t *images, struct dialect_error *ret_error)
+{
+    size_t i;
+    json_t *image;
+    if (images && !json_is_null(images) && !json_is_array(images)) {
+        dialect_fail_at(ret_error, "images", "'images' must be an array");
+        return NULL;
+    }
+    if (json_array_size(images) == 0)
+        return json_string(text);
+    json_t *parts = json_pack("[{s:s, s:s}]", "type", "text", "text", text);
+    json_array_foreach((json_t *)images, i, image)
+    {
+        if (parts && json_array_append_new(parts, image_part(image, ret_error)) < 0) {
+            json_decref(parts);
+            parts = NULL;
+        }
+    }
+    return parts;
+}
+
+/* ---- calls of tools ---- */
+
+/* Ollama's clients need not repeat the id of a call in its answer, OpenAI's must: so the calls that
+ * wait for one are kept, by name. */
+struct messages_open {
+    struct {
+        char id[80];
+        const char *name; /* lent by the request */
+    } call[MESSAGES_OPEN_MAX];
+    size_t n;
+    unsigned made; /* ids that were given */
+};
+
+static void messages_open_add(struct messages_open *open, const char *id, const char *name)
+{
+    if (open->n == MESSAGES_OPEN_MAX)
+        memmove(&open->call[0], &open->call[1], sizeof(open->call[0]) * --open->n);
+    snprintf(open->call[open->n].id, sizeof(open->call[0].id), "%s", id);
+    open->call[open->n++].name = name;
+}
+
+/* The id that an answer of this tool (NULL: any) belongs to, taken off the list. */
+static void messages_open_take(struct messages_open *open, const char *name, char *ret, size_t size)
+{
+    size_t found = 0;
+    for (size_t i = open->n; name && i-- > 0;) {
+        if (strcmp(open->call[i].name, name) == 0)
+            found = i;
+    }
+    snprintf(ret, size, "%s", open->n ? open->call[found].id : "call_0");
+    if (open->n)
+        memmove(&open->call[found], &open->call[found + 1],
+                sizeof(open->call[0]) * (--open->n - found));
+}
+
+/* {"id", "function":{"name", "arguments":{}}} -> OpenAI's, whose arguments are a text. */
+static json_t *messages_call(const json_t *call, struct messages_open *open,
+                             struct dialect_error *ret_error)
+{
+    const json_t *function = json_object_get(call, "function");
+    const json_t *arguments = json_object_get(function, "arguments");
+    const char *name = json_string_value(json_object_get(function, "name"));
+    const char *id = json_string_value(json_object_get(call, "id"));
+    char made[80];
+    if (!name || (arguments && !json_is_object(arguments) && !json_is_string(arguments))) {
+        dialect_fail_at(ret_error, "messages",
+                        "a tool call needs a function with a name, and arguments as an object");
+        return NULL;
+    }
+    snprintf(made, sizeof(made), "call_%u", open->made++);
+    if (!id || !id[0] || strlen(id) >= sizeof(made))
+        id = made;
+    messages_open_add(open, id, name);
+    char *CLEAN_FREE text = json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT) : NULL;
+    const char *words = json_is_string(arguments) ? json_string_value(arguments) : "{}";
+    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", id, "type", "function", "function", "name",
+                     name, "arguments", text ? text : words);
+}
+
+static json_t *messages_calls(const json_t *calls, struct messages_open *open,
+                              struct dialect_error *ret_error)
+{
+    size_t i;
+    json_t *call, *array = json_array();
+    json_array_foreach((json_t *)calls, i, call)
+    {
+        if (array && json_array_append_new(array, messages_call(call, open, ret_error)) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+/* ---- messages ---- */
+
+static const char *messages_role(const json_t *message)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer"};
+    struct str role = str_from(json_string_value(json_object_get(message, "role")));
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (str_eq_nocase(role, str_from(roles[i])))
+            return roles[i];
+    }
+    return NULL;
+}
+
+static int messages_add_tool(json_t *theirs, const json_t *message, struct messages_open *open)
+{
+    const char *id = json_string_value(json_object_get(message, "tool_call_id"));
+    const char *name = json_string_value(json_object_get(message, "tool_name"));
+    char taken[80];
+    messages_open_take(open, name, taken, sizeof(taken));
+    return json_object_set_new(theirs, "tool_call_id", json_string(id && id[0] ? id : taken)) < 0 ||
+                   (name && json_object_set_new(theirs, "name", json_string(name)) < 0)
+               ? -ENOMEM
+               : 0;
+}
+
+static int messages_add_assistant(json_t *theirs, const json_t *message, struct messages_open *open,
+                                  struct dialect_error *ret_error)
+{
+    const json_t *calls = json_object_get(message, "tool_calls");
+    const char *thinking = json_string_value(json_object_get(message, "thinking"));
+    if (json_array_size(calls) > 0 &&
+        json_object_set_new(theirs, "tool_calls", messages_calls(calls, open, ret_error)) < 0)
+        return -ENOMEM;
+    return thinking && thinking[0] &&
+                   json_object_set_new(theirs, "reasoning_content", json_string(thinking)) < 0
+               ? -ENOMEM
+               : 0;
+}
+
+static json_t *messages_one(const json_t *message, struct messages_open *open,
+                            struct dialect_error *ret_error)
+{
+    const char *role = messages_role(message);
+    const json_t *content = json_object_get(message, "content");
+    if (!role) {
+        dialect_fail_at(ret_error, "messages",
+                        "the role of a message must be system, user, assistant or tool");
+        return NULL;
+    }
+    if (content && !json_is_string(content) && !json_is_null(content)) {
+        dialect_fail_at(ret_error, "messages", "the content of a message must be a string");
+        return NULL;
+    }
+    const char *text = json_is_string(content) ? json_string_value(content) : "";
+    json_t *theirs = json_pack("{s:s, s:o}", "role", role, "content",
+                               ollama_content(text, json_object_get(message, "images"), ret_error));
+    int code = theirs ? 0 : -ENOMEM;
+    if (code == 0 && strcmp(role, "tool") == 0)
+        code = messages_add_tool(theirs, message, open);
+    if (code == 0 && strcmp(role, "assistant") == 0)
+        code = messages_add_assistant(theirs, message, open, ret_error);
+    if (code == 0)
+        return theirs;
+    json_decref(theirs);
+    return NULL;
+}
+
+int ollama_messages(const json_t *messages, json_t **ret_messages, struct dialect_error *ret_error)
+{
+    struct messages_open open = {.n = 0};
+    size_t i;
+    json_t *message;
+    if (messages && !json_is_array(messages))
+        return dialect_fail_at(ret_error, "messages", "'messages' must be an array");
+    json_t *array = json_array();
+    ret_error->status = 0;
+    json_array_foreach((json_t *)messages, i, message)
+    {
+        json_t *theirs = messages_one(message, &open, ret_error);
+        if (array && json_array_append_new(array, theirs) == 0)
+            continue;
+        json_decref(array);
+        return ret_error->status ? -EINVAL : dialect_fail(ret_error, 500, "out of memory");
+    }
+    *ret_messages = array;
+    return array ? 0 : dialect_fail(ret_error, 500, "out of memory");
+}

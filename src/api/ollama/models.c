@@ -1,0 +1,358 @@
+/* ollama_models.c - tags, ps, show, pull and delete: Ollama's calls about models. */
+#include "api/dialect_models.h"
+#include "api/ollama/ollama.h"
+
+#include "report/report.h"
+
+#include <stdio.h>
+
+/* Lines of a pull are read by people. */
+#define MODELS_GAP_MS 100
+
+/* ---- what all of them say of a model ---- */
+
+/* Ollama always shows a tag. */
+static json_t *models_name(const char *name)
+{
+    return strchr(name, ':') ? json_string(name) : json_sprintf("%s:latest", name);
+}
+
+static json_t *models_details(const struct dialect_model *m)
+{
+    char size[24];
+    const char *family = m->gguf.architecture ? m->gguf.architecture : "";
+    dialect_model_size_text(m, size);
+    json_t *details = json_pack("{s:s, s:s, s:s, s:[s], s:s, s:s}", "parent_model", "", "format",
+                                "gguf", "family", family, "families", family, "parameter_size",
+                                size, "quantization_level", dialect_model_quantisation(m));
+    if (m->gguf.context)
+        json_object_set_new(details, "context_length", json_integer(m->gguf.context));
+    if (m->gguf.embedding)
+        json_object_set_new(details, "embedding_length", json_integer(m->gguf.embedding));
+    return details;
+}
+
+/* Programs decide by these what they offer for a model. */
+static json_t *models_capabilities(const struct dialect_model *m)
+{
+    const char *template = m->gguf.template ? m->gguf.template : "";
+    json_t *words = json_array();
+    if (m->model.task == MODEL_EMBEDDING) {
+        json_array_append_new(words, json_string("embedding"));
+        return words;
+    }
+    json_array_append_new(words, json_string("completion"));
+    if (dialect_model_has(m, "tools") || strstr(template, "tool"))
+        json_array_append_new(words, json_string("tools"));
+    if (dialect_model_has(m, "reasoning") || strstr(template, "<think>"))
+        json_array_append_new(words, json_string("thinking"));
+    if (m->model.mmproj)
+        json_array_append_new(words, json_string("vision"));
+    return words;
+}
+
+static json_t *models_time(int64_t seconds)
+{
+    char text[OLLAMA_TIME_SIZE];
+    ollama_time_text(seconds * 1000000000, text);
+    return json_string(text);
+}
+
+static json_t *models_entry(const struct dialect_model *m)
+{
+    char digest[DIGEST_HEX];
+    dialect_model_digest(m, digest);
+    return json_pack("{s:o, s:o, s:o, s:I, s:s, s:o, s:o}", "name", models_name(m->model.name),
+                     "model", models_name(m->model.name), "modified_at",
+                     models_time(m->model.modified), "size", (json_int_t)m->model.bytes, "digest",
+                     digest, "details", models_details(m), "capabilities", models_capabilities(m));
+}
+
+/* ---- tags ---- */
+
+static void models_tags_job(struct serve_job *job, void *context)
+{
+    struct dialect_models models;
+    struct gfxb_error err;
+    if (dialect_models_new(serve_model_env(job_serve(job)), &models, &err) < 0) {
+        dialect_job_error(job, &err);
+        return;
+    }
+    json_t *array = json_array();
+    for (size_t i = 0; i < models.n; i++)
+        json_array_append_new(array, models_entry(&models.item[i]));
+    dialect_models_done(&models);
+    dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
+}
+
+static void models_tags(struct serve_exchange *x)
+{
+    serve_job(x, models_tags_job, NULL, NULL);
+}
+
+/* ---- ps ---- */
+
+enum { MODELS_LOADED_MAX = 64 };
+
+/* A copy of what the loop knows of the loaded ones. */
+struct models_loaded {
+    struct {
+        char name[DIALECT_NAME_SIZE];
+        bool gpu;
+        unsigned context;
+        int64_t expires_at;
+        uint64_t bytes;
+    } item[MODELS_LOADED_MAX];
+    size_t n;
+};
+
+static void models_copy_loaded(struct serve *s, void *context)
+{
+    struct models_loaded *loaded = context;
+    struct serve_model m;
+    for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && serve_model_at(s, i, &m); i++) {
+        if (m.state != SERVE_MODEL_READY)
+            continue;
+        snprintf(loaded->item[loaded->n].name, DIALECT_NAME_SIZE, "%s", m.name);
+        loaded->item[loaded->n].gpu = strcmp(m.backend, "cpu") != 0;
+        loaded->item[loaded->n].context = m.context;
+        loaded->item[loaded->n].expires_at = m.expires_at;
+        loaded->item[loaded->n++].bytes = m.bytes;
+    }
+}
+
+/* As Ollama does for a model that stays: a day that is far away. */
+#define MODELS_NEVER 4102444800 /* 2100-01-01 */
+
+static json_t *models_ps_entry(struct serve_job *job, const struct models_loaded *loaded, size_t i)
+{
+    struct dialect_model m = {.model = {.name = NULL}};
+    if (dialect_model_find(serve_model_env(job_serve(job)), loaded->item[i].name, &m, NULL) < 0)
+        return NULL; /* deleted meanwhile */
+    json_t *entry = models_entry(&m);
+    uint64_t bytes = loaded->item[i].bytes ? loaded->item[i].bytes : m.model.bytes;
+    unsigned context = loaded->item[i].context ? loaded->item[i].context : m.gguf.context;
+    int64_t expires = loaded->item[i].expires_at ? loaded->item[i].expires_at : MODELS_NEVER;
+    json_object_set_new(entry, "size", json_integer((json_int_t)bytes));
+    json_object_set_new(entry, "size_vram",
+                        json_integer(loaded->item[i].gpu ? (json_int_t)bytes : 0));
+    json_object_set_new(entry, "context_length", json_integer(context));
+    json_object_set_new(entry, "expires_at", models_time(expires));
+    dialect_model_done(&m);
+    return entry;
+}
+
+static void models_ps_job(struct serve_job *job, void *context)
+{
+    struct models_loaded *loaded = context;
+    json_t *array = json_array();
+    job_in_loop(job, models_copy_loaded, loaded);
+    for (size_t i = 0; i < loaded->n; i++) {
+        json_t *entry = models_ps_entry(job, loaded, i);
+        if (entry)
+            json_array_append_new(array, entry);
+    }
+    dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
+}
+
+static void models_ps(struct serve_exchange *x)
+{
+    void *loaded = calloc(1, sizeof(struct models_loaded));
+    if (loaded)
+        serve_job(x, models_ps_job, loaded, free);
+    else
+        serve_fail(x, 500, NULL, NULL, "out of memory");
+}
+
+/* ---- the rest are about one model, named in the body ---- */
+
+struct models_request {
+    char name[DIALECT_NAME_SIZE];
+    bool stream, verbose;
+};
+
+static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+{
+    struct dialect_body body;
+    struct dialect_error error;
+    struct models_request *request = calloc(1, sizeof(*request));
+    int code = request ? 0 : dialect_fail(&error, 500, "out of memory");
+    if (code == 0 && str_trim(serve_request(x)->body).n == 0)
+        code = dialect_fail(&error, 400, "missing request body");
+    if (code == 0)
+        code = dialect_body_read(serve_request(x)->body, &body, &error);
+    if (code == 0)
+        code = dialect_body_model(&body, true, request->name, &error);
+    if (code == 0 && !request->name[0])
+        code = dialect_fail_at(&error, "model", "model is required");
+    if (code == 0)
+        code = dialect_body_flag(&body, "stream", true, &request->stream, &error);
+    if (code == 0)
+        code = dialect_body_flag(&body, "verbose", false, &request->verbose, &error);
+    if (code == 0) {
+        serve_job(x, fn, request, free);
+        return;
+    }
+    free(request);
+    dialect_reply_error(x, &error);
+}
+
+/* ---- show ---- */
+
+static void models_number(json_t *info, const char *architecture, const char *key, uint64_t value)
+{
+    char name[128];
+    snprintf(name, sizeof(name), "%s.%s", architecture, key);
+    if (value)
+        json_object_set_new(info, name, json_integer((json_int_t)value));
+}
+
+/* The header's keys that programs read. */
+static json_t *models_info(const struct gguf *g)
+{
+    const char *a = g->architecture ? g->architecture : "";
+    json_t *info = json_pack("{s:s, s:s?}", "general.architecture", a, "general.name", g->name);
+    models_number(info, "general", "parameter_count", g->parameters);
+    models_number(info, a, "context_length", g->context);
+    models_number(info, a, "block_count", g->layers);
+    models_number(info, a, "embedding_length", g->embedding);
+    models_number(info, a, "feed_forward_length", g->feed_forward);
+    models_number(info, a, "attention.head_count", g->heads);
+    models_number(info, a, "attention.head_count_kv", g->heads_kv);
+    models_number(info, a, "attention.key_length", g->key_length);
+    models_number(info, a, "attention.value_length", g->value_length);
+    models_number(info, a, "attention.sliding_window", g->sliding_window);
+    models_number(info, a, "expert_count", g->experts);
+    models_number(info, a, "expert_used_count", g->experts_used);
+    models_number(info, a, "vocab_size", g->vocabulary);
+    if (g->tokenizer)
+        json_object_set_new(info, "tokenizer.ggml.model", json_string(g->tokenizer));
+    json_object_set_new(info, "tokenizer.ggml.tokens", json_null());
+    return info;
+}
+
+static void models_show_job(struct serve_job *job, void *context)
+{
+    const struct models_request *request = context;
+    struct dialect_model m;
+    struct gfxb_error err;
+    if (dialect_model_find(serve_model_env(job_serve(job)), request->name, &m, &err) < 0) {
+        dialect_job_error(job, &err);
+        return;
+    }
+    json_t *answer =
+        json_pack("{s:o, s:s, s:s, s:o, s:o, s:[], s:o, s:o}", "modelfile",
+                  json_sprintf("# made by gfxbridge\nFROM %s\n", m.model.name), "parameters", "",
+                  "template", m.gguf.template ? m.gguf.template : "", "details", models_details(&m),
+                  "model_info", models_info(&m.gguf), "tensors", "capabilities",
+                  models_capabilities(&m), "modified_at", models_time(m.model.modified));
+    const char *licence = m.model.licence ? m.model.licence : m.gguf.licence;
+    if (licence)
+        json_object_set_new(answer, "license", report_json_text(licence));
+    dialect_model_done(&m);
+    dialect_job_json(job, 200, answer);
+}
+
+static void models_show(struct serve_exchange *x)
+{
+    models_start(x, models_show_job);
+}
+
+/* ---- pull ---- */
+
+struct models_pull {
+    struct serve_job *job;
+    bool stream;
+    int64_t told_at;
+};
+
+static void models_line(const struct models_pull *pull, json_t *line)
+{
+    char *CLEAN_FREE text = line && pull->stream ? json_dumps(line, JSON_COMPACT) : NULL;
+    struct buf CLEAN_BUF piece = BUF_INIT(65536);
+    json_decref(line);
+    if (!text)
+        return;
+    buf_addf(&piece, "%s\n", text);
+    job_send(pull->job, buf_view(&piece));
+}
+
+static void models_status(const struct models_pull *pull, const char *status)
+{
+    models_line(pull, json_pack("{s:s}", "status", status));
+}
+
+/* Ollama leaves out numbers that are 0. */
+static void models_progress(void *context, const struct model_progress *p)
+{
+    struct models_pull *pull = context;
+    int64_t now = clock_now_ms();
+    bool whole = p->at.total && p->at.bytes >= p->at.total;
+    if (!whole && now - pull->told_at < MODELS_GAP_MS)
+        return;
+    pull->told_at = now;
+    json_t *line = p->sha256[0]
+                       ? json_pack("{s:o, s:o}", "status", json_sprintf("pulling %.12s", p->sha256),
+                                   "digest", json_sprintf("sha256:%s", p->sha256))
+                       : json_pack("{s:o}", "status", json_sprintf("pulling %s", p->file));
+    if (p->at.total)
+        json_object_set_new(line, "total", json_integer((json_int_t)p->at.total));
+    if (p->at.bytes)
+        json_object_set_new(line, "completed", json_integer((json_int_t)p->at.bytes));
+    models_line(pull, line);
+}
+
+static void models_pull_job(struct serve_job *job, void *context)
+{
+    const struct models_request *request = context;
+    struct models_pull pull = {.job = job, .stream = request->stream};
+    struct model_env env = dialect_model_env(job);
+    struct model model = {.name = NULL};
+    struct gfxb_error err;
+    env.progress = models_progress;
+    env.context = &pull;
+    if (pull.stream)
+        job_begin(job, "application/x-ndjson");
+    models_status(&pull, "pulling manifest");
+    int code = engine_model_pull(&env, request->name, &model, &err);
+    model_done(&model);
+    if (code < 0 && pull.stream) {
+        models_line(&pull, json_pack("{s:o}", "error", report_json_text(err.text)));
+    } else if (code < 0) {
+        dialect_job_error(job, &err);
+    } else if (pull.stream) {
+        models_status(&pull, "verifying sha256 digest");
+        models_status(&pull, "writing manifest");
+        models_status(&pull, "success");
+    } else {
+        dialect_job_json(job, 200, json_pack("{s:s}", "status", "success"));
+    }
+}
+
+static void models_pull(struct serve_exchange *x)
+{
+    models_start(x, models_pull_job);
+}
+
+/* ---- delete ---- */
+
+static void models_delete_job(struct serve_job *job, void *context)
+{
+    const struct models_request *request = context;
+    struct gfxb_error err;
+    if (dialect_model_delete(job, request->name, &err) < 0)
+        dialect_job_error(job, &err);
+    else
+        job_reply(job, 200, "application/json; charset=utf-8", STR_NONE);
+}
+
+static void models_delete(struct serve_exchange *x)
+{
+    models_start(x, models_delete_job);
+}
+
+const struct serve_route ollama_model_routes[] = {
+    {SERVE_GET, "/api/tags", models_tags, 0},        {SERVE_GET, "/api/ps", models_ps, 0},
+    {SERVE_POST, "/api/show", models_show, 0},       {SERVE_POST, "/api/pull", models_pull, 0},
+    {SERVE_DELETE, "/api/delete", models_delete, 0}, {SERVE_METHODS, NULL, NULL, 0},
+};

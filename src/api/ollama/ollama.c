@@ -1,0 +1,187 @@
+/*
+ * ollama.c - the routes of Ollama's API that need an engine. What is about models on the disk is in
+ * ollama_models.c.
+ */
+#include "api/ollama/ollama.h"
+
+#include "api/dialect.h"
+#include "api/dialect_routes.h"
+#include "http/exchange.h"
+
+#include <errno.h>
+
+typedef int ollama_request_fn(const struct dialect_body *body, struct ollama_call *ret_call,
+                              json_t **ret_request, struct dialect_error *ret_error);
+
+static int ollama_embed_new_request(const struct dialect_body *body, struct ollama_call *ret_call,
+                                    json_t **ret_request, struct dialect_error *ret_error)
+{
+    return ollama_embed_request(body, false, ret_call, ret_request, ret_error);
+}
+
+static int ollama_embed_old_request(const struct dialect_body *body, struct ollama_call *ret_call,
+                                    json_t **ret_request, struct dialect_error *ret_error)
+{
+    return ollama_embed_request(body, true, ret_call, ret_request, ret_error);
+}
+
+/* How a route's request is read. */
+static ollama_request_fn *ollama_reader(const struct serve_exchange *x)
+{
+    static const struct {
+        const char *path;
+        ollama_request_fn *read;
+    } readers[] = {
+        {"/api/chat", ollama_chat_request},
+        {"/api/generate", ollama_generate_request},
+        {"/api/embed", ollama_embed_new_request},
+        {"/api/embeddings", ollama_embed_old_request},
+    };
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        if (strcmp(readers[i].path, x->route->path) == 0)
+            return readers[i].read;
+    }
+    return NULL;
+}
+
+static int ollama_read(const struct serve_exchange *x, struct ollama_call *ret_call,
+                       json_t **ret_request, struct dialect_error *ret_error)
+{
+    struct dialect_body body;
+    struct str text = serve_request(x)->body;
+    *ret_request = NULL;
+    if (str_trim(text).n == 0)
+        return dialect_fail(ret_error, 400, "missing request body");
+    int code = dialect_body_read(text, &body, ret_error);
+    return code < 0 ? code : ollama_reader(x)(&body, ret_call, ret_request, ret_error);
+}
+
+/* ---- a call without a prompt: load, or unload ---- */
+
+static void ollama_reply_empty(struct serve_exchange *x, const struct ollama_call *call,
+                               const char *reason)
+{
+    struct buf CLEAN_BUF out = BUF_INIT(4096);
+    if (call->kind == OLLAMA_EMBED) {
+        buf_add_text(&out, "{\"model\":");
+        dialect_json_text(str_from(call->model), &out);
+        buf_add_text(&out, ",\"embeddings\":[]}");
+    } else if (call->kind == OLLAMA_EMBEDDINGS) {
+        buf_add_text(&out, "{\"embedding\":[]}");
+    } else {
+        ollama_empty_answer(call, reason, NULL, &out);
+    }
+    bool lines = call->stream && (call->kind == OLLAMA_CHAT || call->kind == OLLAMA_GENERATE);
+    serve_reply(x, 200, lines ? "application/x-ndjson" : "application/json; charset=utf-8",
+                buf_view(&out), NULL);
+}
+
+static void ollama_loaded(struct serve_exchange *x, const struct gfxb_error *why)
+{
+    struct ollama_call call;
+    struct dialect_error error;
+    json_t *request;
+    if (why)
+        dialect_error_from(why, &error);
+    if (why || ollama_read(x, &call, &request, &error) < 0) {
+        dialect_reply_error(x, &error);
+        return;
+    }
+    json_decref(request);
+    ollama_reply_empty(x, &call, "load");
+}
+
+static void ollama_empty(struct serve_exchange *x, const struct ollama_call *call)
+{
+    if (call->keep_alive == 0) {
+        struct str name = str_from(call->model);
+        /* Ollama says the same of a model that was not loaded. */
+        if (serve_unload(serve_of(x), name, NULL) < 0 && str_ends(name, STR(":latest")))
+            serve_unload(serve_of(x), (struct str){name.p, name.n - 7}, NULL);
+        ollama_reply_empty(x, call, "unload");
+        return;
+    }
+    const struct serve_load load = {
+        .model = str_from(call->model),
+        .context = call->context,
+        .keep_alive = call->keep_alive,
+        .pin = -1,
+        .backend = -1,
+        .done = ollama_loaded,
+    };
+    serve_load(x, &load);
+}
+
+/* ---- a call with one ---- */
+
+static void ollama_relay(struct serve_exchange *x, const struct ollama_call *call,
+                         const json_t *request)
+{
+    bool embed = call->kind == OLLAMA_EMBED || call->kind == OLLAMA_EMBEDDINGS;
+    char *CLEAN_FREE text = json_dumps(request, JSON_COMPACT);
+    struct serve_filter *filter =
+        embed ? ollama_embed_new(call, NULL) : ollama_answer_new(call, NULL);
+    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &ollama_answer_ops;
+    if (!text || !filter) {
+        if (filter)
+            ops->free(filter);
+        serve_fail(x, 500, NULL, NULL, "out of memory");
+        return;
+    }
+    struct serve_relay relay = {
+        .model = str_from(call->model),
+        .context = call->context,
+        .keep_alive = call->keep_alive,
+        .engine_path = call->engine_path,
+        .body = BUF_INIT(SIZE_MAX / 2),
+        .stream = call->stream && !embed,
+        .ops = ops,
+        .filter = filter,
+    };
+    buf_add_text(&relay.body, text);
+    serve_relay(x, &relay);
+}
+
+static void ollama_ask(struct serve_exchange *x)
+{
+    struct ollama_call call;
+    struct dialect_error error;
+    json_t *request = NULL;
+    if (ollama_read(x, &call, &request, &error) < 0)
+        dialect_reply_error(x, &error);
+    else if (call.empty)
+        ollama_empty(x, &call);
+    else
+        ollama_relay(x, &call, request);
+    json_decref(request);
+}
+
+/* ---- the rest ---- */
+
+/* Which version of Ollama's API this is: programs ask, and leave out what theirs does not know. */
+#define OLLAMA_API_VERSION "0.33.0"
+
+static void ollama_version(struct serve_exchange *x)
+{
+    dialect_reply_json(x, 200, json_pack("{s:s}", "version", OLLAMA_API_VERSION));
+}
+
+static void ollama_not_offered(struct serve_exchange *x)
+{
+    serve_fail(x, 501, NULL, NULL,
+               "%s is not offered by gfxbridge: models come by /api/pull or gfxbridge import, and "
+               "stay as they are",
+               x->route->path);
+}
+
+const struct serve_route ollama_routes[] = {
+    {SERVE_POST, "/api/chat", ollama_ask, 0},
+    {SERVE_POST, "/api/generate", ollama_ask, 0},
+    {SERVE_POST, "/api/embed", ollama_ask, 0},
+    {SERVE_POST, "/api/embeddings", ollama_ask, 0},
+    {SERVE_GET, "/api/version", ollama_version, 0},
+    {SERVE_POST, "/api/create", ollama_not_offered, SERVE_ANY_BODY},
+    {SERVE_POST, "/api/copy", ollama_not_offered, SERVE_ANY_BODY},
+    {SERVE_POST, "/api/push", ollama_not_offered, SERVE_ANY_BODY},
+    {SERVE_METHODS, NULL, NULL, 0},
+};

@@ -1,0 +1,295 @@
+#include "api/ollama/ollama.h"
+
+#include "api/dialect_numbers.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* What Ollama's repeat_last_n -1 (the whole context) means to an engine that wants a number. */
+#define OPTIONS_REPEAT_ALL  32768
+#define OPTIONS_CONTEXT_MAX (16 << 20)
+
+enum option_kind { OPTION_INT, OPTION_FLOAT, OPTION_BOOL, OPTION_STOP };
+
+/* Options by their Ollama names. engine NULL: read and left alone, because where and how a model
+ * runs is decided by what was proven here, not by a request. */
+static const struct option_rule {
+    const char *name;
+    enum option_kind kind;
+    const char *engine;
+} option_rules[] = {
+    {"num_predict", OPTION_INT, "n_predict"},
+    {"temperature", OPTION_FLOAT, "temperature"},
+    {"top_k", OPTION_INT, "top_k"},
+    {"top_p", OPTION_FLOAT, "top_p"},
+    {"min_p", OPTION_FLOAT, "min_p"},
+    {"typical_p", OPTION_FLOAT, "typical_p"},
+    {"repeat_last_n", OPTION_INT, "repeat_last_n"},
+    {"repeat_penalty", OPTION_FLOAT, "repeat_penalty"},
+    {"presence_penalty", OPTION_FLOAT, "presence_penalty"},
+    {"frequency_penalty", OPTION_FLOAT, "frequency_penalty"},
+    {"mirostat", OPTION_INT, "mirostat"},
+    {"mirostat_tau", OPTION_FLOAT, "mirostat_tau"},
+    {"mirostat_eta", OPTION_FLOAT, "mirostat_eta"},
+    {"seed", OPTION_INT, "seed"},
+    {"num_keep", OPTION_INT, "n_keep"},
+    {"stop", OPTION_STOP, "stop"},
+    {"num_ctx", OPTION_INT, NULL},
+    {"num_batch", OPTION_INT, NULL},
+    {"num_gpu", OPTION_INT, NULL},
+    {"main_gpu", OPTION_INT, NULL},
+    {"num_thread", OPTION_INT, NULL},
+    {"num_gqa", OPTION_INT, NULL},
+    {"use_mmap", OPTION_BOOL, NULL},
+    {"use_mlock", OPTION_BOOL, NULL},
+    {"low_vram", OPTION_BOOL, NULL},
+    {"numa", OPTION_BOOL, NULL},
+    {"vocab_only", OPTION_BOOL, NULL},
+    {"f16_kv", OPTION_BOOL, NULL},
+    {"penalize_newline", OPTION_BOOL, NULL},
+    {"tfs_z", OPTION_FLOAT, NULL},
+    {"draft_num_predict", OPTION_INT, NULL},
+};
+
+static const struct option_rule *option_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(option_rules) / sizeof(option_rules[0]); i++) {
+        if (strcmp(option_rules[i].name, name) == 0)
+            return &option_rules[i];
+    }
+    return NULL;
+}
+
+static bool option_is_stop(const json_t *value)
+{
+    size_t i;
+    json_t *item;
+    if (json_is_string(value))
+        return true;
+    json_array_foreach((json_t *)value, i, item)
+    {
+        if (!json_is_string(item))
+            return false;
+    }
+    return json_is_array(value);
+}
+
+/* Numbers of whole value pass as integers, as many clients send "4.0" for 4. */
+static bool option_is_kind(const json_t *value, enum option_kind kind)
+{
+    double x = json_number_value(value);
+    switch (kind) {
+    case OPTION_INT:
+        return json_is_integer(value) || (json_is_real(value) && x == floor(x));
+    case OPTION_FLOAT:
+        return json_is_number(value);
+    case OPTION_BOOL:
+        return json_is_boolean(value);
+    case OPTION_STOP:
+        return option_is_stop(value);
+    }
+    return false;
+}
+
+/* In Ollama's words, which some clients show. */
+static int option_refuse(const struct option_rule *rule, struct dialect_error *ret_error)
+{
+    static const char *const kind[] = {
+        [OPTION_INT] = "integer",
+        [OPTION_FLOAT] = "float32",
+        [OPTION_BOOL] = "boolean",
+        [OPTION_STOP] = "array of strings",
+    };
+    return dialect_fail_at(ret_error, "options", "option \"%s\" must be of type %s", rule->name,
+                           kind[rule->kind]);
+}
+
+/* What Ollama means by a value where the engine means something else by it; NULL: leave it out. */
+static json_t *option_value(const struct option_rule *rule, json_t *value, unsigned context)
+{
+    double x = json_number_value(value);
+    if (strcmp(rule->name, "num_predict") == 0 && x <= 0.0)
+        return NULL; /* -1: without end, -2: until the context is full */
+    if (strcmp(rule->name, "repeat_last_n") == 0 && x < 0.0)
+        return json_integer(context ? (json_int_t)context : OPTIONS_REPEAT_ALL);
+    if (strcmp(rule->name, "seed") == 0 && x < 0.0)
+        return NULL; /* any */
+    if (rule->kind == OPTION_STOP && json_is_string(value))
+        return json_pack("[O]", value);
+    return rule->kind == OPTION_INT ? json_integer((json_int_t)x) : json_incref(value);
+}
+
+static int option_read_context(const json_t *options, unsigned *ret_context,
+                               struct dialect_error *ret_error)
+{
+    const json_t *value = json_object_get(options, "num_ctx");
+    double x = json_number_value(value);
+    *ret_context = 0;
+    if (!value || json_is_null(value))
+        return 0;
+    if (!option_is_kind(value, OPTION_INT))
+        return option_refuse(option_find("num_ctx"), ret_error);
+    if (x > OPTIONS_CONTEXT_MAX)
+        return dialect_fail_at(ret_error, "options", "option \"num_ctx\" must be at most %d",
+                               OPTIONS_CONTEXT_MAX);
+    *ret_context = x > 0.0 ? (unsigned)x : 0;
+    return 0;
+}
+
+static int option_add(json_t *request, const struct option_rule *rule, json_t *value,
+                      unsigned context, struct dialect_error *ret_error)
+{
+    if (!option_is_kind(value, rule->kind))
+        return option_refuse(rule, ret_error);
+    if (!rule->engine)
+        return 0;
+    json_t *theirs = option_value(rule, value, context);
+    if (!theirs)
+        return 0;
+    int code = 0;
+    if (json_is_number(theirs))
+        code = dialect_number_fits(rule->engine, json_number_value(theirs), ret_error);
+    if (code < 0)
+        json_decref(theirs);
+    else if (json_object_set_new(request, rule->engine, theirs) < 0)
+        code = dialect_fail(ret_error, 500, "out of memory");
+    return code;
+}
+
+int ollama_add_options(json_t *request, const json_t *options, unsigned *ret_context,
+                       struct dialect_error *ret_error)
+{
+    const char *name;
+    json_t *value;
+    *ret_context = 0;
+    if (!options || json_is_null(options))
+        return 0;
+    if (!json_is_object(options))
+        return dialect_fail_at(ret_error, "options", "'options' must be an object");
+    int code = option_read_context(options, ret_context, ret_error);
+    json_object_foreach((json_t *)options, name, value)
+    {
+        const struct option_rule *rule = option_find(name);
+        if (code == 0 && rule && !json_is_null(value))
+            code = option_add(request, rule, value, *ret_context, ret_error);
+    }
+    return code;
+}
+
+/* ---- format and think ---- */
+
+int ollama_add_format(json_t *request, const json_t *format, bool raw,
+                      struct dialect_error *ret_error)
+{
+    const char *word = json_string_value(format);
+    bool any = word && strcmp(word, "json") == 0;
+    if (!format || json_is_null(format) || (word && word[0] == '\0'))
+        return 0;
+    if (!any && !json_is_object(format))
+        return dialect_fail_at(ret_error, "format",
+                               "invalid format: expected \"json\" or a JSON Schema object");
+    json_t *schema = any ? json_object() : json_incref((json_t *)format);
+    int result;
+    if (raw)
+        return json_object_set_new(request, "json_schema", schema) < 0
+                   ? dialect_fail(ret_error, 500, "out of memory")
+                   : 0;
+    if (any) {
+        json_decref(schema);
+        result = json_object_set_new(request, "response_format",
+                                     json_pack("{s:s}", "type", "json_object"));
+    } else {
+        result = json_object_set_new(request, "response_format",
+                                     json_pack("{s:s, s:{s:s, s:o}}", "type", "json_schema",
+                                               "json_schema", "name", "format", "schema", schema));
+    }
+    return result < 0 ? dialect_fail(ret_error, 500, "out of memory") : 0;
+}
+
+int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
+                     struct dialect_error *ret_error)
+{
+    const char *level = json_string_value(think);
+    bool known = level && (strcmp(level, "low") == 0 || strcmp(level, "medium") == 0 ||
+                           strcmp(level, "high") == 0 || strcmp(level, "max") == 0);
+    if (!think || json_is_null(think))
+        return 0;
+    if (!json_is_boolean(think) && !known)
+        return dialect_fail_at(ret_error, "think",
+                               "invalid think value: it must be true, false, \"low\", \"medium\", "
+                               "\"high\" or \"max\"");
+    call->wants_thinking = known || json_is_true(think);
+    call->hide_thinking = !call->wants_thinking;
+    json_t *words = json_pack("{s:b, s:s*}", "enable_thinking", call->wants_thinking,
+                              "reasoning_effort", level);
+    return json_object_set_new(request, "chat_template_kwargs", words) < 0
+               ? dialect_fail(ret_error, 500, "out of memory")
+               : 0;
+}
+
+/* ---- keep_alive ---- */
+
+/* Go's durations: numbers, each with its unit: "1h30m", "1.5h", "-1s", "500ms"; a number alone
+ * counts seconds, as it does where it is no text. */
+static int keep_parse(struct str text, double *ret_seconds)
+{
+    static const struct {
+        struct str unit;
+        double seconds;
+    } units[] = {
+        {{"ns", 2}, 1e-9}, {{"us", 2}, 1e-6},  {{"ms", 2}, 1e-3}, {{"s", 1}, 1.0},
+        {{"m", 1}, 60.0},  {{"h", 1}, 3600.0}, {{"", 0}, 1.0},
+    };
+    bool negative = text.n && text.p[0] == '-', first = true;
+    double sum = 0.0;
+    if (text.n && (text.p[0] == '-' || text.p[0] == '+'))
+        text = (struct str){text.p + 1, text.n - 1};
+    if (text.n == 0)
+        return -EINVAL;
+    while (text.n) {
+        double number = 0.0, scale = 1.0;
+        size_t digits = 0, i = 0;
+        bool point = false;
+        for (; i < text.n && (text.p[i] == '.' || (text.p[i] >= '0' && text.p[i] <= '9')); i++) {
+            if (text.p[i] == '.' && point)
+                return -EINVAL;
+            point |= text.p[i] == '.';
+            if (text.p[i] == '.')
+                continue;
+            number = number * 10.0 + (text.p[i] - '0');
+            scale *= point ? 10.0 : 1.0;
+            digits++;
+        }
+        text = (struct str){text.p + i, text.n - i};
+        size_t u = 0;
+        while (!str_starts(text, units[u].unit))
+            u++;
+        if (digits == 0 || (units[u].unit.n == 0 && (text.n || !first)))
+            return -EINVAL;
+        sum += number / scale * units[u].seconds;
+        first = false;
+        text = (struct str){text.p + units[u].unit.n, text.n - units[u].unit.n};
+    }
+    *ret_seconds = negative ? -sum : sum;
+    return 0;
+}
+
+int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
+                           struct dialect_error *ret_error)
+{
+    double seconds = json_number_value(value);
+    *ret_seconds = SERVE_KEEP_DEFAULT;
+    if (!value || json_is_null(value))
+        return 0;
+    struct str text = str_from(json_string_value(value));
+    if (json_is_string(value) && text.n == 0)
+        return 0;
+    if (!json_is_number(value) && (!json_is_string(value) || keep_parse(text, &seconds) < 0))
+        return dialect_fail_at(ret_error, "keep_alive",
+                               "'keep_alive' must be a duration such as \"5m\", or seconds");
+    if (seconds < 0.0)
+        *ret_seconds = SERVE_KEEP_FOREVER;
+    else /* a part of a second is not "at once" */
+        *ret_seconds = seconds > 3e9 ? SERVE_KEEP_FOREVER : (int64_t)ceil(seconds);
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* log_ring.h - the last lines of the log, for those who look at it over HTTP. Private to api/. */
+#ifndef API_OWN_LOG_RING_H
+#define API_OWN_LOG_RING_H
+
+#include "api/api.h"
+
+struct log_ring;
+
+/* Lines go on to `next` (NULL nobody). */
+int log_ring_new(const struct log *next, struct log_ring **ret_ring, struct gfxb_error *err);
+void log_ring_free(struct log_ring *ring); /* NULL is taken */
+/* Where to write, from any thread; valid as long as the ring. */
+const struct log *log_ring_log(const struct log_ring *ring);
+/* The ring that this log is of; NULL: none. */
+struct log_ring *log_ring_of(const struct log *log);
+
+/* GET /gfxbridge/log?after=N */
+extern const struct serve_route log_routes[];
+
+#endif

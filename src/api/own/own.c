@@ -1,0 +1,155 @@
+/*
+ * gfxbridge_page.c - our own calls, for the web page and for scripts that have no command line:
+ * what `gfxbridge detect`, `plan`, `doctor` and `backends list` print with --json.
+ */
+#include "api/dialect_routes.h"
+
+#include "report/report.h"
+#include "session/session.h"
+#include "sysroot/sysroot.h"
+
+/* With "schema": 1 before the rest, as the command line does. value is taken over. */
+static void page_answer(struct serve_job *job, json_t *value)
+{
+    json_t *whole = value ? json_pack("{s:i}", "schema", 1) : NULL;
+    if (whole)
+        json_object_update(whole, value);
+    json_decref(value);
+    dialect_job_json(job, 200, whole);
+}
+
+/* The machine as it is now, not as it was when the server started. */
+static void page_detect_job(struct serve_job *job, void *context)
+{
+    const struct session_request *r = serve_path_request(job_serve(job));
+    struct machine *m = NULL;
+    struct gfxb_error err = {.code = 0};
+    if (machine_new(r->root, r->tables, &m, &err) < 0) {
+        dialect_job_error(job, &err);
+        return;
+    }
+    page_answer(job, report_json_machine(m));
+    machine_free(m);
+}
+
+static json_t *page_plan_json(const struct session *path)
+{
+    json_t *answer = report_json_plan(path->plan);
+    json_object_set_new(answer, "model", json_null());
+    return answer;
+}
+
+static void page_with_plan(struct serve_job *job, json_t *(*make)(const struct session *path))
+{
+    struct session path = {.plan = NULL};
+    struct gfxb_error err = {.code = 0};
+    if (session_plan(serve_path_request(job_serve(job)), &path, &err) < 0)
+        dialect_job_error(job, &err);
+    else
+        page_answer(job, make(&path));
+    session_done(&path);
+}
+
+static void page_plan_job(struct serve_job *job, void *context)
+{
+    page_with_plan(job, page_plan_json);
+}
+
+static void page_backends_job(struct serve_job *job, void *context)
+{
+    page_with_plan(job, report_json_backends);
+}
+
+/* Every choice of the plan that has a stored proof, passed or failed. */
+static json_t *page_proofs_json(const struct session *path)
+{
+    json_t *proofs = json_array();
+    for (size_t i = 0; i < path->plan->n_choices; i++) {
+        const struct plan_choice *c = &path->plan->choice[i];
+        const struct engine_proof *proof =
+            path->stored ? engine_proofs_find(path->stored, c->fingerprint) : NULL;
+        if (proof)
+            json_array_append_new(proofs, report_json_proof(c, proof));
+    }
+    return json_pack("{s:o}", "proofs", proofs);
+}
+
+static void page_proofs_job(struct serve_job *job, void *context)
+{
+    page_with_plan(job, page_proofs_json);
+}
+
+/* ---- doctor ---- */
+
+struct page_doctor {
+    json_t *findings;
+    bool ok;
+};
+
+static void page_finding(void *context, const struct doctor_finding *f)
+{
+    struct page_doctor *doctor = context;
+    doctor->ok &= f->severity == DOCTOR_INFO;
+    json_array_append_new(doctor->findings, report_json_finding(f));
+}
+
+static void page_doctor_job(struct serve_job *job, void *context)
+{
+    const struct session_request *r = serve_path_request(job_serve(job));
+    struct page_doctor doctor = {.findings = json_array(), .ok = true};
+    struct session path = {.plan = NULL};
+    struct gfxb_error err = {.code = 0};
+    struct doctor_case c = {
+        .live = root_is_live(r->root),
+        .data_dir = r->data_dir,
+        .runtime_dir = r->runtime_dir,
+        .machine = r->machine,
+        .sink = page_finding,
+        .context = &doctor,
+    };
+    doctor_check_places(&c);
+    if (session_plan(r, &path, &err) < 0) {
+        doctor_tell_no_plan(&c, err.text);
+    } else {
+        c.plan = path.plan;
+        doctor_examine(&c);
+    }
+    page_answer(job, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
+    session_done(&path);
+}
+
+/* ---- routes ---- */
+
+static void page_detect(struct serve_exchange *x)
+{
+    serve_job(x, page_detect_job, NULL, NULL);
+}
+
+static void page_plan(struct serve_exchange *x)
+{
+    serve_job(x, page_plan_job, NULL, NULL);
+}
+
+static void page_backends(struct serve_exchange *x)
+{
+    serve_job(x, page_backends_job, NULL, NULL);
+}
+
+static void page_proofs(struct serve_exchange *x)
+{
+    serve_job(x, page_proofs_job, NULL, NULL);
+}
+
+static void page_doctor(struct serve_exchange *x)
+{
+    serve_job(x, page_doctor_job, NULL, NULL);
+}
+
+const struct serve_route gfxbridge_routes[] = {
+    {SERVE_GET, "/gfxbridge/detect", page_detect, 0},
+    {SERVE_GET, "/gfxbridge/plan", page_plan, 0},
+    {SERVE_GET, "/gfxbridge/backends", page_backends, 0},
+    {SERVE_GET, "/gfxbridge/proofs", page_proofs, 0},
+    {SERVE_GET, "/gfxbridge/doctor", page_doctor, 0},
+    {SERVE_METHODS, NULL, NULL, 0},
+};

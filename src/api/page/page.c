@@ -1,0 +1,94 @@
+#include "api/page/page.h"
+
+#include <stdio.h>
+
+/*
+ * Everything comes from here and nothing is written into the page as code but what the build puts
+ * there (web/policy.txt): no frame around it, and no way from a text to an element except through
+ * the DOM.
+ */
+extern const char page_policy[];
+
+/* Kept by browsers, and asked about each time: an update of the program must not mix with the
+ * page of the one before. No opener policy: it makes browsers change processes on the way, which
+ * doubles the time to the first paint. */
+#define PAGE_HEADERS                                                                               \
+    "content-security-policy: %s\r\n"                                                              \
+    "x-content-type-options: nosniff\r\n"                                                          \
+    "referrer-policy: no-referrer\r\n"                                                             \
+    "cross-origin-resource-policy: same-origin\r\n"                                                \
+    "cache-control: no-cache\r\n"
+
+#define PAGE_SCRIPT "text/javascript; charset=utf-8"
+
+/* Name, type, and the symbol that tools/embed.py gives it (src/api/meson.build). */
+#define PAGE_FILES(X)                                                                              \
+    X("index.html", "text/html; charset=utf-8", index_html)                                        \
+    X("icon.svg", "image/svg+xml", icon_svg)                                                       \
+    X("activity.js", PAGE_SCRIPT, activity_js)                                                     \
+    X("api.js", PAGE_SCRIPT, api_js)                                                               \
+    X("app.js", PAGE_SCRIPT, app_js)                                                               \
+    X("backends.js", PAGE_SCRIPT, backends_js)                                                     \
+    X("chat.js", PAGE_SCRIPT, chat_js)                                                             \
+    X("computer.js", PAGE_SCRIPT, computer_js)                                                     \
+    X("dom.js", PAGE_SCRIPT, dom_js)                                                               \
+    X("jobs.js", PAGE_SCRIPT, jobs_js)                                                             \
+    X("markdown.js", PAGE_SCRIPT, markdown_js)                                                     \
+    X("models.js", PAGE_SCRIPT, models_js)                                                         \
+    X("plot.js", PAGE_SCRIPT, plot_js)                                                             \
+    X("words.js", PAGE_SCRIPT, words_js)
+
+#define PAGE_DECLARE(name, type, symbol)                                                           \
+    extern const char page_##symbol[], page_##symbol##_end[], page_##symbol##_sha256[];
+PAGE_FILES(PAGE_DECLARE)
+
+static const struct page_file {
+    const char *name, *type, *bytes, *end, *sha256;
+} page_files[] = {
+#define PAGE_ROW(name, type, symbol)                                                               \
+    {name, type, page_##symbol, page_##symbol##_end, page_##symbol##_sha256},
+    PAGE_FILES(PAGE_ROW)};
+
+/* Does a header name this word? Weights and order do not matter to us. */
+static bool page_names(struct serve_exchange *x, const char *header, const char *word)
+{
+    return str_has(serve_header(x, header), str_from(word));
+}
+
+static void page_send(struct serve_exchange *x, const struct page_file *file)
+{
+    char tag[40], headers[1024];
+    snprintf(tag, sizeof(tag), "\"%.32s\"", file->sha256);
+    snprintf(headers, sizeof(headers), PAGE_HEADERS "etag: %s\r\n", page_policy, tag);
+    bool known = page_names(x, "if-none-match", tag);
+    struct str body = {file->bytes, known ? 0 : (size_t)(file->end - file->bytes)};
+    serve_reply(x, known ? 304 : 200, file->type, body, headers);
+}
+
+/* Ollama's clients ask here whether it is running and read the words; browsers want a page. */
+static void page_root(struct serve_exchange *x)
+{
+    if (page_names(x, "accept", "text/html"))
+        page_send(x, &page_files[0]);
+    else
+        serve_reply(x, 200, "text/plain; charset=utf-8", STR("Ollama is running"),
+                    "vary: accept\r\n");
+}
+
+static void page_named(struct serve_exchange *x)
+{
+    struct str name = serve_request(x)->rest;
+    for (size_t i = 0; i < sizeof(page_files) / sizeof(page_files[0]); i++) {
+        if (str_eq(name, str_from(page_files[i].name))) {
+            page_send(x, &page_files[i]);
+            return;
+        }
+    }
+    serve_fail(x, 404, "not_found", NULL, "The page has no such file.");
+}
+
+const struct serve_route page_routes[] = {
+    {SERVE_GET, "/", page_root, SERVE_NO_KEY},
+    {SERVE_GET, "/page/*", page_named, SERVE_NO_KEY},
+    {0},
+};

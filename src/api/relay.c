@@ -1,0 +1,406 @@
+#include "api/dialect.h"
+#include "http/server.h"
+
+#include <errno.h>
+
+enum {
+    RELAY_WHOLE_MAX = 1 << 20,    /* an answer of known length up to this is held until it is whole:
+                                     it can be asked for anew when its engine is lost */
+    RELAY_OUT_MAX = 32 << 20,     /* bytes that a filter may make of what it is given at once */
+    RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
+    RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */
+    RELAY_WHOLE_GAP_MS = 3600000, /* an answer without streaming shows nothing until it is there */
+    RELAY_ATTEMPTS_MAX = 8,
+};
+
+enum relay_kind {
+    RELAY_STREAMED, /* passed on as it comes */
+    RELAY_WHOLE,    /* held until it is whole */
+    RELAY_REFUSED,  /* not 2xx: held */
+};
+
+struct relay {
+    struct serve_exchange *x;
+    struct serve_relay ask;
+    struct pool_waiter waiter;
+    struct upstream *upstream;
+    enum relay_kind kind;
+    int status;
+    char *type;             /* owned: the engine's */
+    const char *shown_type; /* the client's; NULL not decided */
+    bool fed;               /* the filter has had bytes of this attempt */
+    bool began;             /* bytes of the answer are on their way to the client */
+    bool running, dead;
+    struct buf held; /* of a whole answer, or a refusal */
+    struct dialect_tail tail;
+    double first_seconds; /* until the first piece; 0 none yet */
+};
+
+static void relay_free(struct relay *r)
+{
+    if (r->ask.ops && r->ask.ops->free && r->ask.filter)
+        r->ask.ops->free(r->ask.filter);
+    buf_done(&r->ask.body);
+    buf_done(&r->held);
+    free(r->type);
+    free(r);
+}
+
+/* The exchange is over: the client is told, and nobody uses the relay any more. */
+static void relay_finish(struct relay *r)
+{
+    struct serve_exchange *x = r->x;
+    relay_free(r);
+    exchange_kick(x);
+}
+
+/* ---- the answer goes to the client ---- */
+
+static bool relay_converts(const struct relay *r)
+{
+    return r->ask.ops && r->ask.ops->feed;
+}
+
+/* What the client is told that it gets. */
+static const char *relay_type(struct relay *r)
+{
+    if (r->shown_type)
+        return r->shown_type;
+    r->shown_type = r->type ? r->type : "application/octet-stream";
+    if (r->ask.ops && r->ask.ops->head)
+        r->ask.ops->head(r->ask.filter, str_from(r->type), &r->shown_type);
+    return r->shown_type;
+}
+
+static int relay_convert(struct relay *r, struct str bytes, struct buf *out, struct gfxb_error *err)
+{
+    relay_type(r);
+    r->fed = true;
+    int result = r->ask.ops->feed(r->ask.filter, bytes, out, err);
+    if (result == 0 && out->failed)
+        result = error_set(err, ENOMEM, "the engine's answer does not fit into memory");
+    return result;
+}
+
+static void relay_begin(struct relay *r)
+{
+    r->began = true;
+    r->first_seconds = (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
+    exchange_begin(r->x, 200, relay_type(r), -1);
+}
+
+static void relay_count(struct relay *r)
+{
+    struct serve_timings t = {0};
+    struct serve_counters *counters[] = {pool_counters(&r->waiter), &r->x->serve->totals};
+    dialect_tail_end(&r->tail, &t);
+    for (size_t i = 0; i < 2; i++) {
+        struct serve_counters *c = counters[i];
+        if (i == 0) /* the connection counts the others */
+            c->requests[r->status / 100]++;
+        c->prompt_tokens += t.prompt_tokens;
+        c->cached_tokens += t.cached_tokens;
+        c->tokens += t.tokens;
+        c->first_token_seconds = r->first_seconds;
+        c->seconds += (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
+        c->replays += r->waiter.attempts > 1;
+        if (t.tokens)
+            c->last = t;
+    }
+}
+
+/* The engine, or the filter, has failed and nobody else is asked. */
+static void relay_fail(struct relay *r, int status, const struct gfxb_error *why)
+{
+    struct serve_exchange *x = r->x;
+    struct buf out = BUF_INIT(65536);
+    r->status = status;
+    if (!r->began) {
+        struct dialect_error error;
+        dialect_error_from(why, &error); /* the code that clients know */
+        exchange_fail(x, status, error.code, NULL, why->text);
+        relay_finish(r);
+        return;
+    }
+    if (r->ask.ops && r->ask.ops->fail)
+        r->ask.ops->fail(r->ask.filter, why, &out);
+    else
+        dialect_error_event(dialect_of_path(x->request.path), x->events, why, &out);
+    exchange_body(x, buf_view(&out));
+    if (out.n)
+        exchange_end(x);
+    else
+        exchange_cut(x);
+    buf_done(&out);
+    relay_finish(r);
+}
+
+/* Bytes that are no answer are the engine's doing; that there is no memory for them says nothing of
+ * it. The client is told in either case: the same engine would hardly do better. */
+static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
+{
+    if (r->upstream)
+        upstream_cancel(r->upstream);
+    r->upstream = NULL;
+    pool_done(&r->waiter, why->code == EPROTO ? POOL_NONSENSE : POOL_CANCELLED);
+    relay_fail(r, 502, why);
+}
+
+static void relay_tell_refusal(struct relay *r)
+{
+    struct buf out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
+    int status = r->status;
+    if (r->ask.ops && r->ask.ops->refused) {
+        r->ask.ops->refused(r->ask.filter, &status, buf_view(&r->held), &out);
+        exchange_reply(r->x, status, "application/json", buf_view(&out), NULL);
+    } else {
+        struct dialect_error error;
+        dialect_error_of_engine(status, buf_view(&r->held), &error);
+        dialect_error_body(dialect_of_path(r->x->request.path), &error, &out);
+        exchange_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
+    }
+    buf_done(&out);
+}
+
+/* Nothing of it has gone out yet: it goes as a whole. */
+static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
+{
+    struct buf out = BUF_INIT(RELAY_OUT_MAX);
+    const char *type = relay_type(r);
+    int result = 0;
+    if (relay_converts(r) && r->held.n)
+        result = relay_convert(r, buf_view(&r->held), &out, err);
+    if (result == 0 && r->ask.ops && r->ask.ops->end)
+        result = r->ask.ops->end(r->ask.filter, &out, err);
+    r->first_seconds = (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
+    if (result == 0)
+        exchange_reply(r->x, r->status, type,
+                       relay_converts(r) ? buf_view(&out) : buf_view(&r->held), NULL);
+    buf_done(&out);
+    return result;
+}
+
+static int relay_tell_end(struct relay *r, struct gfxb_error *err)
+{
+    struct buf out = BUF_INIT(RELAY_OUT_MAX);
+    int result = 0;
+    if (r->ask.ops && r->ask.ops->end)
+        result = r->ask.ops->end(r->ask.filter, &out, err);
+    exchange_body(r->x, buf_view(&out));
+    buf_done(&out);
+    if (result == 0)
+        exchange_end(r->x);
+    return result;
+}
+
+/* ---- the engine's answer ---- */
+
+static void relay_on_head(void *owner, const struct upstream_head *head)
+{
+    struct relay *r = owner;
+    const struct pool_endpoint *e = pool_endpoint(&r->waiter);
+    bool ok = head->status >= 200 && head->status < 300;
+    bool known = head->framing == UPSTREAM_LENGTH && head->length <= RELAY_WHOLE_MAX;
+    r->status = head->status;
+    free(r->type);
+    r->type = str_dup(head->type);
+    r->shown_type = NULL;
+    r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
+    free(r->x->fields);
+    r->x->fields = NULL;
+    exchange_add_field(r->x, "x-gfxbridge-backend", e->backend);
+    exchange_add_field(r->x, "x-gfxbridge-device", e->device);
+}
+
+/* Comments keep a connection alive while the engine thinks; the answer has not begun by them. */
+static bool relay_is_comment(const struct relay *r, struct str bytes)
+{
+    return !r->began && bytes.p && bytes.n && bytes.p[0] == ':' && r->type &&
+           str_starts(str_from(r->type), STR("text/event-stream")) &&
+           !memmem(bytes.p, bytes.n, "data", 4) && !memmem(bytes.p, bytes.n, "event", 5);
+}
+
+static void relay_stream(struct relay *r, struct str bytes)
+{
+    struct gfxb_error err = {0};
+    struct buf out = BUF_INIT(RELAY_OUT_MAX);
+    int result = 0;
+    if (relay_converts(r)) {
+        result = relay_convert(r, bytes, &out, &err);
+        bytes = buf_view(&out);
+    }
+    if (!r->began && bytes.n)
+        relay_begin(r);
+    if (r->began)
+        exchange_body(r->x, bytes);
+    buf_done(&out);
+    if (result < 0) {
+        relay_fail_answer(r, &err);
+        return;
+    }
+    r->running = true;
+    exchange_kick(r->x);
+    r->running = false;
+    if (r->dead)
+        relay_free(r);
+    else if (exchange_pending(r->x) > SERVER_HIGH_WATER)
+        upstream_pause(r->upstream, true);
+}
+
+static void relay_on_body(void *owner, struct str bytes)
+{
+    struct relay *r = owner;
+    if (relay_is_comment(r, bytes))
+        return;
+    dialect_tail_feed(&r->tail, bytes);
+    if (r->kind == RELAY_STREAMED) {
+        relay_stream(r, bytes);
+        return;
+    }
+    size_t most = r->kind == RELAY_REFUSED ? RELAY_REFUSAL_MAX : RELAY_WHOLE_MAX;
+    if (r->held.n + bytes.n > most)
+        bytes.n = most - r->held.n;
+    buf_add_str(&r->held, bytes);
+}
+
+static void relay_on_end(void *owner)
+{
+    struct relay *r = owner;
+    struct gfxb_error err = {0};
+    int result = 0;
+    r->upstream = NULL;
+    if (r->kind == RELAY_REFUSED)
+        relay_tell_refusal(r);
+    else if (!r->began)
+        result = relay_tell_whole(r, &err);
+    else
+        result = relay_tell_end(r, &err);
+    if (result < 0) {
+        relay_fail_answer(r, &err);
+        return;
+    }
+    relay_count(r);
+    pool_done(&r->waiter, POOL_OK);
+    relay_finish(r);
+}
+
+/* May another engine answer as if nothing had been? */
+static bool relay_can_again(const struct relay *r)
+{
+    return !r->began && r->waiter.attempts < RELAY_ATTEMPTS_MAX && (!r->fed || r->ask.ops->reset);
+}
+
+static void relay_on_broken(void *owner, int code)
+{
+    struct relay *r = owner;
+    enum pool_outcome outcome = code == -ETIMEDOUT ? POOL_STALLED : POOL_BROKEN;
+    struct gfxb_error err;
+    r->upstream = NULL;
+    buf_clear(&r->held);
+    if (code == -ECONNREFUSED) /* dead before it was asked: this request was not what killed it */
+        r->waiter.attempts--;
+    if (relay_can_again(r) && code != -ENOMEM) {
+        if (r->fed)
+            r->ask.ops->reset(r->ask.filter);
+        r->fed = false;
+        r->tail = (struct dialect_tail){0};
+        pool_again(&r->waiter, outcome);
+        return;
+    }
+    const struct gfxb_error *lost = pool_lost(&r->waiter);
+    if (lost)
+        error_set(&err, lost->code, "%s; it is being replaced, ask again", lost->text);
+    else
+        error_set(&err, outcome == POOL_STALLED ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
+                  "the engine %s while it answered; it is being replaced, ask again",
+                  outcome == POOL_STALLED ? "was silent for too long" : "was lost");
+    pool_done(&r->waiter, outcome);
+    relay_fail(r, outcome == POOL_STALLED ? 504 : 502, &err);
+}
+
+static const struct upstream_ops relay_upstream_ops = {
+    relay_on_head,
+    relay_on_body,
+    relay_on_end,
+    relay_on_broken,
+};
+
+/* ---- the pool's and the client's news ---- */
+
+static struct relay *relay_of_waiter(struct pool_waiter *waiter)
+{
+    return (struct relay *)((char *)waiter - offsetof(struct relay, waiter));
+}
+
+static void relay_ready(struct pool_waiter *waiter)
+{
+    struct relay *r = relay_of_waiter(waiter);
+    struct upstream_request request = {
+        .path = r->ask.engine_path,
+        .body = buf_view(&r->ask.body),
+        .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
+        .ops = &relay_upstream_ops,
+        .owner = r,
+    };
+    int result = upstream_start(pool_upstream(waiter), &request, &r->upstream);
+    if (result < 0)
+        relay_on_broken(r, result);
+}
+
+static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)
+{
+    struct relay *r = relay_of_waiter(waiter);
+    struct dialect_error error;
+    dialect_error_from(why, &error);
+    relay_fail(r, error.status, why);
+}
+
+static void relay_cancel(void *worker)
+{
+    struct relay *r = worker;
+    if (r->upstream)
+        upstream_cancel(r->upstream);
+    r->upstream = NULL;
+    pool_leave(&r->waiter);
+    r->dead = true;
+    if (!r->running)
+        relay_free(r);
+}
+
+static void relay_writable(void *worker)
+{
+    struct relay *r = worker;
+    if (r->upstream)
+        upstream_pause(r->upstream, false);
+}
+
+static const struct exchange_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
+
+void serve_relay(struct serve_exchange *x, struct serve_relay *relay)
+{
+    struct relay *r = calloc(1, sizeof(*r));
+    if (!r) {
+        buf_done(&relay->body);
+        if (relay->ops && relay->ops->free && relay->filter)
+            relay->ops->free(relay->filter);
+        serve_fail(x, 503, "out_of_memory", NULL, "out of memory");
+        return;
+    }
+    r->x = x;
+    r->ask = *relay;
+    r->held = BUF_INIT(RELAY_WHOLE_MAX + 1);
+    r->waiter = (struct pool_waiter){.ready = relay_ready, .failed = relay_failed};
+    exchange_work(x, &relay_worker_ops, r);
+    struct pool_request request = {.model = relay->model,
+                                   .context = relay->context,
+                                   .keep_alive = relay->keep_alive,
+                                   .pin = -1,
+                                   .backend = -1};
+    if (r->ask.body.failed) {
+        struct gfxb_error err;
+        error_set(&err, ENOMEM, "the request does not fit into memory");
+        relay_fail(r, 413, &err);
+        return;
+    }
+    pool_wait(x->serve->pool, &request, &r->waiter);
+}

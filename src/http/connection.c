@@ -1,0 +1,508 @@
+#include "http/server.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum {
+    CONNECTION_IDLE_MS = 75000,   /* between two requests */
+    CONNECTION_HEAD_MS = 10000,   /* from the first byte of a head to its last */
+    CONNECTION_BODY_MS = 30000,   /* for a body, and more for a large one: */
+    CONNECTION_BODY_RATE = 16384, /* bytes a second that it has to come with */
+    CONNECTION_READER_MS = 60000, /* without a byte taken by a slow reader */
+    CONNECTION_LINGER_MS = 2000,
+    CONNECTION_LINGER_MAX = 1 << 20,
+    CONNECTION_SMALL = 65536, /* bytes of a request that nobody counts */
+    CONNECTION_OUT_MAX = 64 << 20,
+};
+
+/* ---- phases ---- */
+
+static void connection_timer(struct connection *c, int64_t ms)
+{
+    loop_timer_set(c->serve->loop, &c->timer, ms);
+}
+
+static void connection_enter(struct connection *c, enum connection_phase phase)
+{
+    if (c->phase == phase)
+        return;
+    bool was_idle = c->phase == CONNECTION_IDLE;
+    c->phase = phase;
+    if (was_idle != (phase == CONNECTION_IDLE)) {
+        server_list_take(c->serve, c);
+        server_list_put(c->serve, c, phase == CONNECTION_IDLE);
+    }
+    if (phase == CONNECTION_IDLE)
+        connection_timer(c, CONNECTION_IDLE_MS);
+    else if (phase == CONNECTION_HEAD)
+        connection_timer(c, CONNECTION_HEAD_MS);
+    else if (phase == CONNECTION_LINGER)
+        connection_timer(c, CONNECTION_LINGER_MS);
+    else if (phase == CONNECTION_ANSWER)
+        c->timer.at = INT64_MAX; /* stays in the heap: the next phase comes soon */
+}
+
+/* Large requests of all clients together have a limit. */
+static void connection_count(struct connection *c)
+{
+    size_t held = c->in.capacity > CONNECTION_SMALL ? c->in.capacity : 0;
+    c->serve->body_bytes += held - c->counted;
+    c->counted = held;
+}
+
+static void connection_free(struct connection *c)
+{
+    struct serve *s = c->serve;
+    struct serve_exchange *x = c->exchange;
+    c->exchange = NULL;
+    if (x && x->ops)
+        x->ops->cancel(x->worker);
+    if (x && !x->ended)
+        x->status = 0;
+    if (x && x->request.path.n)
+        server_count(s, x);
+    exchange_free(x);
+    server_list_take(s, c);
+    loop_timer_clear(s->loop, &c->timer);
+    loop_close(s->loop, &c->source);
+    buf_done(&c->in);
+    connection_count(c);
+    buf_done(&c->out);
+    free(c);
+    if (s->draining)
+        server_check_drained(s);
+}
+
+void connection_close(struct connection *c)
+{
+    c->dead = true;
+    if (!c->running)
+        connection_free(c);
+}
+
+/* ---- writing ---- */
+
+/* Bytes out until the socket takes no more. False when the client is gone. */
+static bool connection_flush(struct connection *c)
+{
+    while (c->writable && c->sent < c->out.n) {
+        ssize_t n = send(c->source.fd, c->out.p + c->sent, c->out.n - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            return false;
+        if (n < 0) {
+            c->writable = false;
+            c->blocked = true;
+            break;
+        }
+        c->sent += (size_t)n;
+        if (c->blocked)
+            connection_timer(c, CONNECTION_READER_MS);
+    }
+    if (c->sent < c->out.n) {
+        if (c->phase == CONNECTION_ANSWER && c->timer.at == INT64_MAX)
+            connection_timer(c, CONNECTION_READER_MS);
+        return true;
+    }
+    c->sent = 0;
+    if (c->out.capacity > 4096)
+        buf_done(&c->out);
+    else
+        buf_clear(&c->out);
+    return true;
+}
+
+/*
+ * The client has closed its side. It may have closed both, which only an answer to a byte of ours
+ * can tell: an interim response before the answer, a comment within a stream of events. Where there
+ * is no such byte its next piece of the answer tells.
+ */
+static void connection_probe(struct connection *c)
+{
+    const struct serve_exchange *x = c->exchange;
+    c->probed = true;
+    c->last = true;
+    if (x->head.minor_0 && !x->began)
+        c->dead = true;
+    else if (!x->began)
+        buf_add_text(&c->out, "HTTP/1.1 102 Processing\r\n\r\n");
+    else if (x->events && !x->ended)
+        exchange_body(c->exchange, STR(":\n\n"));
+}
+
+/* ---- reading ---- */
+
+/* What there is; false when the client is gone. */
+static bool connection_read(struct connection *c, size_t *ret_n)
+{
+    ssize_t n;
+    *ret_n = 0;
+    do
+        n = recv(c->source.fd, c->serve->scratch, SERVER_SCRATCH, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN) {
+        c->readable = false;
+        return true;
+    }
+    if (n <= 0)
+        return false;
+    if (n < SERVER_SCRATCH && !c->leaving)
+        c->readable = false;
+    *ret_n = (size_t)n;
+    return true;
+}
+
+/* A request that is refused before a handler sees it. What may still come of it is read away. */
+static void connection_refuse(struct connection *c, int status, const char *code, const char *why)
+{
+    struct serve_exchange *x = c->exchange;
+    c->last = c->unread = true;
+    if (x->head.path.n) /* the buffer may have moved */
+        x->request.path = request_span_view(c->in.p, x->head.path);
+    connection_enter(c, CONNECTION_ANSWER);
+    exchange_fail(x, status, code, NULL, why);
+}
+
+static void connection_refuse_key(struct connection *c)
+{
+    exchange_add_field(c->exchange, "WWW-Authenticate", "Bearer");
+    connection_refuse(c, 401, "invalid_api_key", "the API key is missing or wrong");
+}
+
+static void connection_preflight(struct connection *c)
+{
+    exchange_add_field(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
+    exchange_add_field(c->exchange, "Access-Control-Allow-Headers",
+                       "authorization, content-type, x-api-key, anthropic-version, "
+                       "anthropic-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, "
+                       "x-stainless-package-version, x-stainless-retry-count, "
+                       "x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout");
+    exchange_add_field(c->exchange, "Access-Control-Max-Age", "600");
+    if (c->exchange->head.length || c->exchange->head.chunked)
+        c->last = c->unread = true;
+    connection_enter(c, CONNECTION_ANSWER);
+    exchange_reply(c->exchange, 204, NULL, STR_NONE, NULL);
+}
+
+/* The rest of a path without its escapes. False where that is no name. */
+static bool connection_decode(struct serve_exchange *x, struct str raw)
+{
+    char *out = x->rest = malloc(raw.n + 1);
+    if (!out)
+        return false;
+    for (size_t i = 0; i < raw.n; i++) {
+        char c = raw.p[i];
+        uint64_t code;
+        if (c == '%' && str_to_u64((struct str){raw.p + i + 1, 2}, 16, &code) == 0) {
+            c = (char)code;
+            i += 2;
+        }
+        if ((unsigned char)c < 0x20 || c == 0x7f)
+            return false;
+        *out++ = c;
+    }
+    *out = '\0';
+    x->request.rest = (struct str){x->rest, (size_t)(out - x->rest)};
+    return x->request.rest.n > 0 && !str_has(x->request.rest, STR("..")) &&
+           x->request.rest.p[0] != '/';
+}
+
+/* Who asks, and is there such a call? Before a byte of the body is taken. */
+static bool connection_admit(struct connection *c)
+{
+    struct serve_exchange *x = c->exchange;
+    const struct guard *guard = c->serve->guard;
+    struct str known[REQUEST_KNOWN], rest = STR_NONE;
+    unsigned methods = 0;
+    for (size_t i = 0; i < REQUEST_KNOWN; i++)
+        known[i] = request_span_view(c->in.p, x->head.known[i]);
+    if (x->head.host_given && !guard_host_ok(guard, known[REQUEST_HOST])) {
+        connection_refuse(c, 403, "host_not_allowed",
+                          "this Host name is not one of this server's; name it with "
+                          "--allow-host if it is");
+        return false;
+    }
+    if (known[REQUEST_ORIGIN].n && !guard_origin_ok(guard, known[REQUEST_ORIGIN])) {
+        connection_refuse(c, 403, "origin_not_allowed", "Origin not allowed");
+        return false;
+    }
+    x->route = exchange_route(x->head.method, x->request.path, &rest, &methods);
+    if (x->head.method == SERVE_OPTIONS && !x->route) {
+        connection_preflight(c);
+        return false;
+    }
+    bool open = c->control || (x->route && (x->route->flags & SERVE_NO_KEY));
+    if (!open && !guard_key_ok(guard, known[REQUEST_AUTHORIZATION], known[REQUEST_API_KEY])) {
+        connection_refuse_key(c);
+        return false;
+    }
+    if (x->route && (x->route->flags & SERVE_CONTROL) && !c->control) {
+        x->route = NULL; /* as if it were not there */
+        methods = 0;
+    }
+    if (!x->route) {
+        connection_refuse(c, methods ? 405 : 404, methods ? "method_not_allowed" : "not_found",
+                          methods ? "this method is not served here" : "no such path");
+        return false;
+    }
+    if (rest.n && !connection_decode(x, rest)) {
+        connection_refuse(c, 400, "invalid_path", "this is not the name of anything");
+        return false;
+    }
+    bool has_body = x->head.length || x->head.chunked;
+    if ((has_body || x->head.method == SERVE_POST) && !(x->route->flags & SERVE_ANY_BODY) &&
+        !guard_type_is_json(known[REQUEST_TYPE])) {
+        connection_refuse(c, 415, "unsupported_media_type",
+                          "the Content-Type must be application/json");
+        return false;
+    }
+    if (x->head.length > c->serve->config.max_body) {
+        connection_refuse(c, 413, "request_too_large", "the request's body is too large");
+        return false;
+    }
+    return true;
+}
+
+static bool connection_head(struct connection *c)
+{
+    struct serve_exchange *x = c->exchange = calloc(1, sizeof(*x));
+    const char *why;
+    if (!x) {
+        c->dead = true;
+        return false;
+    }
+    x->serve = c->serve;
+    x->connection = c;
+    int status = request_head_read((struct str){c->in.p, c->head_n}, &x->head, &why);
+    if (status < 0) {
+        connection_refuse(c, -status, "malformed_request", why);
+        return false;
+    }
+    x->request.method = x->head.method;
+    x->request.path = request_span_view(c->in.p, x->head.path);
+    x->at = loop_now(c->serve->loop);
+    if (!connection_admit(c))
+        return false;
+    if (x->head.length || x->head.chunked) {
+        connection_enter(c, CONNECTION_BODY);
+        connection_timer(c, CONNECTION_BODY_MS +
+                                (int64_t)(x->head.length / CONNECTION_BODY_RATE) * 1000);
+        if (x->head.continues && c->in.n == c->head_n)
+            buf_add_text(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    return true;
+}
+
+/* 1 the body is whole, 0 not yet, negative: refused. */
+static int connection_body(struct connection *c)
+{
+    const struct serve_exchange *x = c->exchange;
+    size_t here = c->in.n - c->head_n;
+    connection_count(c);
+    if (c->serve->body_bytes > 8 * (uint64_t)c->serve->config.max_body) {
+        connection_refuse(c, 503, "overloaded", "too many large requests at a time");
+        return -EBUSY;
+    }
+    if (!x->head.chunked) {
+        c->body_n = (size_t)x->head.length;
+        return here >= c->body_n;
+    }
+    size_t fresh = here - c->body_n, n, used;
+    char *p = c->in.p + c->head_n + c->body_n;
+    int result = http_chunks_take(&c->chunks, p, fresh, &n, &used);
+    if (result < 0 || c->body_n + n > c->serve->config.max_body) {
+        connection_refuse(c, result < 0 ? 400 : 413,
+                          result < 0 ? "malformed_request" : "request_too_large",
+                          result < 0 ? "malformed chunked body" : "the body is too large");
+        return -EINVAL;
+    }
+    memmove(p + n, p + used, fresh - used);
+    c->in.n -= used - n;
+    c->body_n += n;
+    return result;
+}
+
+static void connection_dispatch(struct connection *c)
+{
+    struct serve_exchange *x = c->exchange;
+    x->request.path = request_span_view(c->in.p, x->head.path);
+    x->request.query = request_span_view(c->in.p, x->head.query);
+    x->request.body = (struct str){c->in.p + c->head_n, c->body_n};
+    x->at = loop_now(c->serve->loop);
+    connection_enter(c, CONNECTION_ANSWER);
+    x->route->handle(x);
+}
+
+/* What is in the buffer, as far as it goes. */
+static void connection_parse(struct connection *c)
+{
+    if (!c->exchange) {
+        c->head_n = http_head_end((struct str){c->in.p, c->in.n}, &c->looked);
+        if (!c->head_n && c->in.n > REQUEST_HEAD_MAX)
+            c->head_n = c->in.n; /* which is refused for its size */
+        connection_enter(c, CONNECTION_HEAD);
+        if (!c->head_n || !connection_head(c))
+            return;
+    }
+    int whole = connection_body(c);
+    if (whole > 0)
+        connection_dispatch(c);
+}
+
+/* ---- the course of things ---- */
+
+/* The answer is out: on to the next request. */
+static void connection_next(struct connection *c)
+{
+    struct serve_exchange *x = c->exchange;
+    size_t used = c->head_n + c->body_n;
+    if (x->request.path.n)
+        server_count(c->serve, x);
+    exchange_free(x);
+    c->exchange = NULL;
+    c->last |= c->serve->draining;
+    if (c->last && (c->leaving || !c->unread)) {
+        c->dead = true;
+        return;
+    }
+    if (c->last) {
+        shutdown(c->source.fd, SHUT_WR);
+        connection_enter(c, CONNECTION_LINGER);
+        return;
+    }
+    if (c->in.n == used)
+        buf_done(&c->in);
+    else
+        memmove(c->in.p, c->in.p + used, c->in.n - used);
+    c->in.n -= c->in.n ? used : 0;
+    c->looked = c->head_n = c->body_n = 0;
+    c->chunks = (struct http_chunks){0};
+    connection_count(c);
+    if (c->in.n)
+        connection_parse(c);
+    else
+        connection_enter(c, CONNECTION_IDLE);
+}
+
+static void connection_linger(struct connection *c)
+{
+    size_t n = 0;
+    if (!connection_read(c, &n) || (c->lingered += n) > CONNECTION_LINGER_MAX)
+        c->dead = true;
+}
+
+static void connection_take(struct connection *c)
+{
+    size_t n;
+    if (!connection_read(c, &n)) {
+        c->dead = true;
+        return;
+    }
+    if (!n)
+        return;
+    buf_add(&c->in, c->serve->scratch, n);
+    if (c->in.failed)
+        c->dead = true;
+    else
+        connection_parse(c);
+}
+
+/* One step; false when nothing more can be done now. */
+static bool connection_step(struct connection *c)
+{
+    struct serve_exchange *x = c->exchange;
+    bool answering = c->phase == CONNECTION_ANSWER && x;
+    if (answering && c->leaving && !c->probed)
+        connection_probe(c);
+    if (c->dead || c->out.failed || !connection_flush(c)) {
+        c->dead = true;
+        return false;
+    }
+    if (c->sent < c->out.n)
+        return false;
+    if (answering && x->ended) {
+        connection_next(c);
+        return true;
+    }
+    if (answering) {
+        bool was = c->blocked;
+        c->blocked = false;
+        c->timer.at = INT64_MAX;
+        if (was && x->ops && x->ops->writable)
+            x->ops->writable(x->worker);
+        return was;
+    }
+    if (!c->readable)
+        return false;
+    if (c->phase == CONNECTION_LINGER)
+        connection_linger(c);
+    else
+        connection_take(c);
+    return true;
+}
+
+void connection_run(struct connection *c)
+{
+    if (c->running)
+        return;
+    c->running = true;
+    while (!c->dead && connection_step(c))
+        ;
+    c->running = false;
+    if (c->dead)
+        connection_free(c);
+}
+
+static struct connection *connection_of_source(struct loop_source *source)
+{
+    return (struct connection *)((char *)source - offsetof(struct connection, source));
+}
+
+static void connection_ready(struct loop_source *source, uint32_t events)
+{
+    struct connection *c = connection_of_source(source);
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        connection_close(c);
+        return;
+    }
+    if (events & (EPOLLIN | EPOLLRDHUP))
+        c->readable = true;
+    if (events & EPOLLRDHUP)
+        c->leaving = true;
+    if (events & EPOLLOUT)
+        c->writable = true;
+    connection_run(c);
+}
+
+static void connection_due(struct loop_timer *timer)
+{
+    struct connection *c =
+        (struct connection *)((char *)timer - offsetof(struct connection, timer));
+    if (c->phase == CONNECTION_BODY) {
+        connection_refuse(c, 408, "timeout", "the request's body did not come in time");
+        connection_run(c);
+        return;
+    }
+    connection_close(c);
+}
+
+void connection_new(struct serve *s, int fd, bool control)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+    if (!c) {
+        close(fd);
+        return;
+    }
+    c->serve = s;
+    c->source = (struct loop_source){fd, connection_ready};
+    c->timer.due = connection_due;
+    c->in = BUF_INIT(s->config.max_body + REQUEST_HEAD_MAX + SERVER_SCRATCH);
+    c->out = BUF_INIT(CONNECTION_OUT_MAX);
+    c->writable = true;
+    c->control = control;
+    server_list_put(s, c, true);
+    connection_timer(c, CONNECTION_IDLE_MS);
+    if (loop_add(s->loop, &c->source, true) < 0)
+        connection_close(c);
+}

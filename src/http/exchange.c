@@ -1,0 +1,277 @@
+#include "http/exchange.h"
+
+#include "api/dialect.h"
+#include "http/server.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* ---- the request ---- */
+
+const struct serve_request *serve_request(const struct serve_exchange *x)
+{
+    return &x->request;
+}
+
+struct serve *serve_of(const struct serve_exchange *x)
+{
+    return x->serve;
+}
+
+struct str serve_header(const struct serve_exchange *x, const char *name)
+{
+    const struct connection *c = x->connection;
+    return request_head_field((struct str){c->in.p, c->head_n}, &x->head, name);
+}
+
+/* A "*" at the end stands for one or more characters, "/" among them. */
+static bool exchange_fits(const char *pattern, struct str path, struct str *ret_rest)
+{
+    size_t n = strlen(pattern);
+    if (pattern[n - 1] != '*') {
+        *ret_rest = STR_NONE;
+        return str_is(path, pattern);
+    }
+    *ret_rest = path.n >= n ? (struct str){path.p + n - 1, path.n - (n - 1)} : STR_NONE;
+    return path.n >= n && memcmp(path.p, pattern, n - 1) == 0;
+}
+
+static const struct serve_route *exchange_find(enum serve_method method, struct str path,
+                                               struct str *ret_rest, unsigned *methods)
+{
+    for (const struct serve_route *const *table = serve_dialects; *table; table++) {
+        for (const struct serve_route *r = *table; r->path; r++) {
+            struct str rest;
+            if (!exchange_fits(r->path, path, &rest))
+                continue;
+            *methods |= 1u << r->method;
+            if (r->method == method || (r->method == SERVE_GET && method == SERVE_HEAD)) {
+                *ret_rest = rest;
+                return r;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* "/api/v1/x", "/v0/x" and "/api/v0/x" mean "/v1/x", unless a table says otherwise. */
+static bool exchange_plain_path(struct str path, struct str *ret_tail)
+{
+    static const struct str prefixes[] = {STR("/api/v1/"), STR("/api/v0/"), STR("/v0/")};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        size_t n = prefixes[i].n - 1; /* the tail keeps its "/" */
+        if (!str_starts(path, prefixes[i]))
+            continue;
+        *ret_tail = (struct str){path.p + n, path.n - n};
+        return true;
+    }
+    return false;
+}
+
+const struct serve_route *exchange_route(enum serve_method method, struct str path,
+                                         struct str *ret_rest, unsigned *ret_methods)
+{
+    struct str tail;
+    char plain[REQUEST_HEAD_MAX + 4];
+    *ret_methods = 0;
+    const struct serve_route *route = exchange_find(method, path, ret_rest, ret_methods);
+    if (route || !exchange_plain_path(path, &tail))
+        return route;
+    memcpy(plain, "/v1", 3);
+    memcpy(plain + 3, tail.p, tail.n);
+    route = exchange_find(method, (struct str){plain, tail.n + 3}, ret_rest, ret_methods);
+    if (route && ret_rest->n) /* the same bytes, where they stay */
+        ret_rest->p = path.p + path.n - ret_rest->n;
+    return route;
+}
+
+/* ---- the answer ---- */
+
+static const char *exchange_status_text(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } texts[] = {
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].status == status)
+            return texts[i].text;
+    }
+    return "Status";
+}
+
+static void exchange_add_origin(const struct serve_exchange *x, struct buf *out)
+{
+    struct str origin = request_span_view(x->connection->in.p, x->head.known[REQUEST_ORIGIN]);
+    if (!origin.n || !guard_origin_ok(x->serve->guard, origin))
+        return;
+    buf_add_text(out, "Access-Control-Allow-Origin: ");
+    buf_add_str(out, origin);
+    buf_add_text(out, "\r\nAccess-Control-Expose-Headers: x-gfxbridge-backend, "
+                      "x-gfxbridge-device\r\nVary: Origin\r\n");
+}
+
+void exchange_begin(struct serve_exchange *x, int status, const char *type, int64_t length)
+{
+    struct connection *c = x->connection;
+    struct buf *out = &c->out;
+    x->began = true;
+    x->status = status;
+    x->chunked = length < 0 && !x->head.minor_0;
+    x->events = type && str_starts(str_from(type), STR("text/event-stream"));
+    if ((length < 0 && !x->chunked) || !x->head.keep || x->serve->draining)
+        c->last = true;
+    buf_addf(out, "HTTP/1.1 %d %s\r\n", status, exchange_status_text(status));
+    buf_add_text(out, server_date(x->serve));
+    if (type)
+        buf_addf(out, "Content-Type: %s\r\n", type);
+    if (x->chunked)
+        buf_add_text(out, "Transfer-Encoding: chunked\r\n");
+    else if (length >= 0 && status != 204)
+        buf_addf(out, "Content-Length: %lld\r\n", (long long)length);
+    if (length < 0)
+        buf_add_text(out, "Cache-Control: no-cache\r\n");
+    exchange_add_origin(x, out);
+    if (x->fields)
+        buf_add_text(out, x->fields);
+    if (c->last)
+        buf_add_text(out, "Connection: close\r\n");
+    buf_add_text(out, "\r\n");
+}
+
+void exchange_body(struct serve_exchange *x, struct str bytes)
+{
+    struct buf *out = &x->connection->out;
+    if (!bytes.n || x->head.method == SERVE_HEAD || x->ended)
+        return;
+    if (x->chunked)
+        buf_addf(out, "%zx\r\n", bytes.n);
+    buf_add_str(out, bytes);
+    if (x->chunked)
+        buf_add_text(out, "\r\n");
+}
+
+void exchange_end(struct serve_exchange *x)
+{
+    if (x->chunked && x->head.method != SERVE_HEAD)
+        buf_add_text(&x->connection->out, "0\r\n\r\n");
+    x->ended = true;
+    x->ops = NULL;
+    x->worker = NULL;
+}
+
+void exchange_cut(struct serve_exchange *x)
+{
+    x->connection->last = true;
+    x->chunked = false; /* no last chunk: the client must see that it is not whole */
+    exchange_end(x);
+}
+
+void exchange_kick(struct serve_exchange *x)
+{
+    connection_run(x->connection);
+}
+
+size_t exchange_pending(const struct serve_exchange *x)
+{
+    return x->connection->out.n - x->connection->sent;
+}
+
+void exchange_work(struct serve_exchange *x, const struct exchange_worker_ops *ops, void *worker)
+{
+    x->ops = ops;
+    x->worker = worker;
+}
+
+void exchange_add_field(struct serve_exchange *x, const char *name, const char *value)
+{
+    char *longer = NULL;
+    if (asprintf(&longer, "%s%s: %s\r\n", x->fields ? x->fields : "", name, value) < 0)
+        return; /* out of memory: an answer without it */
+    char *p = longer + (x->fields ? strlen(x->fields) : 0) + strlen(name) + 2;
+    for (; p[0] && p[2]; p++) {
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+            *p = '?';
+    }
+    free(x->fields);
+    x->fields = longer;
+}
+
+void exchange_reply(struct serve_exchange *x, int status, const char *type, struct str body,
+                    const char *headers)
+{
+    char *longer = NULL;
+    if (headers && asprintf(&longer, "%s%s", x->fields ? x->fields : "", headers) > 0) {
+        free(x->fields);
+        x->fields = longer;
+    }
+    exchange_begin(x, status, type, (int64_t)body.n);
+    exchange_body(x, body);
+    exchange_end(x);
+}
+
+void serve_reply(struct serve_exchange *x, int status, const char *type, struct str body,
+                 const char *headers)
+{
+    exchange_reply(x, status, type, body, headers);
+    exchange_kick(x);
+}
+
+void exchange_fail(struct serve_exchange *x, int status, const char *code, const char *param,
+                   const char *message)
+{
+    struct dialect_error error = {.status = status, .code = code, .param = param};
+    struct buf CLEAN_BUF body = BUF_INIT(65536);
+    snprintf(error.message, sizeof(error.message), "%s", message);
+    if (code && strcmp(code, "not_found") == 0)
+        error.path = x->request.path;
+    dialect_error_body(dialect_of_path(x->request.path), &error, &body);
+    exchange_reply(x, status, "application/json", buf_view(&body),
+                   status == 503 ? "Retry-After: 1\r\n" : NULL);
+}
+
+void serve_fail(struct serve_exchange *x, int status, const char *code, const char *param,
+                const char *format, ...)
+{
+    char message[800];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    exchange_fail(x, status, code, param, message);
+    exchange_kick(x);
+}
+
+void exchange_free(struct serve_exchange *x)
+{
+    if (!x)
+        return;
+    free(x->rest);
+    free(x->fields);
+    free(x);
+}

@@ -1,0 +1,153 @@
+#include "http/guard.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+struct guard {
+    const char *const *keys, *const *hosts, *const *origins;
+    char own_name[256]; /* this computer's; "" unknown */
+};
+
+int guard_new(const struct serve_config *config, struct guard **ret_guard, struct gfxb_error *err)
+{
+    struct guard *guard = calloc(1, sizeof(*guard));
+    if (!guard)
+        return error_set(err, ENOMEM, "out of memory");
+    guard->keys = config->keys;
+    guard->hosts = config->allowed_hosts;
+    guard->origins = config->allowed_origins;
+    if (gethostname(guard->own_name, sizeof(guard->own_name) - 1) < 0)
+        guard->own_name[0] = '\0';
+    *ret_guard = guard;
+    return 0;
+}
+
+void guard_free(struct guard *guard)
+{
+    free(guard);
+}
+
+static bool guard_in_list(const char *const *list, struct str value)
+{
+    for (; list && *list; list++) {
+        if (strcmp(*list, "*") == 0 || str_eq_nocase(value, str_from(*list)))
+            return true;
+    }
+    return false;
+}
+
+/* "name:port", "[::1]:port" -> the name, without brackets. False when it is neither. */
+static bool guard_split(struct str host, struct str *ret_name, bool *ret_v6)
+{
+    struct str port = STR_NONE;
+    *ret_v6 = host.n && host.p[0] == '[';
+    const char *end = *ret_v6 ? memchr(host.p, ']', host.n) : memchr(host.p, ':', host.n);
+    if (*ret_v6 && !end)
+        return false;
+    size_t n = end ? (size_t)(end - host.p) : host.n;
+    *ret_name = *ret_v6 ? (struct str){host.p + 1, n - 1} : (struct str){host.p, n};
+    size_t behind = n + (*ret_v6 ? 1 : 0);
+    if (behind < host.n) {
+        port = (struct str){host.p + behind + 1, host.n - behind - 1};
+        uint64_t number;
+        if (host.p[behind] != ':' || str_to_u64(port, 10, &number) < 0 || number > 65535)
+            return false;
+    }
+    return ret_name->n > 0;
+}
+
+static bool guard_is_address(struct str name, bool v6)
+{
+    char text[64];
+    unsigned char address[16];
+    if (name.n >= sizeof(text))
+        return false;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    return inet_pton(v6 ? AF_INET6 : AF_INET, text, address) == 1;
+}
+
+static bool guard_is_localhost(struct str name)
+{
+    struct str tail = {name.p, name.n};
+    if (tail.n > 10) {
+        tail.p += tail.n - 10;
+        tail.n = 10;
+        return str_eq_nocase(tail, STR(".localhost"));
+    }
+    return str_eq_nocase(name, STR("localhost"));
+}
+
+bool guard_host_ok(const struct guard *guard, struct str host)
+{
+    struct str name;
+    bool v6;
+    if (!host.n || !guard_split(host, &name, &v6))
+        return false;
+    return guard_is_address(name, v6) ||
+           (!v6 && (guard_is_localhost(name) || guard_in_list(guard->hosts, name) ||
+                    (guard->own_name[0] && str_eq_nocase(name, str_from(guard->own_name)))));
+}
+
+static bool guard_is_loopback(struct str name, bool v6)
+{
+    return v6 ? str_is(name, "::1")
+              : str_starts(name, STR("127.")) && guard_is_address(name, false);
+}
+
+bool guard_origin_ok(const struct guard *guard, struct str origin)
+{
+    const char *mark = origin.n ? memmem(origin.p, origin.n, "://", 3) : NULL;
+    if (guard_in_list(guard->origins, origin))
+        return true;
+    if (!mark || mark == origin.p)
+        return false; /* "null" too: a sandboxed page, or a file's */
+    struct str scheme = {origin.p, (size_t)(mark - origin.p)};
+    struct str host = {mark + 3, origin.n - scheme.n - 3}, name;
+    bool v6;
+    if (!str_eq_nocase(scheme, STR("http")) && !str_eq_nocase(scheme, STR("https")) &&
+        !str_eq_nocase(scheme, STR("ws")) && !str_eq_nocase(scheme, STR("wss")))
+        return http_is_token(scheme); /* a program's own pages: app, tauri, vscode-webview */
+    return host.n && guard_split(host, &name, &v6) &&
+           (guard_is_loopback(name, v6) || (!v6 && guard_is_localhost(name)));
+}
+
+bool guard_has_keys(const struct guard *guard)
+{
+    return guard->keys && guard->keys[0];
+}
+
+/* All of given is looked at, whatever the key is. */
+static bool guard_same(struct str given, const char *key)
+{
+    size_t n = strlen(key);
+    volatile unsigned char differ = given.n != n;
+    for (size_t i = 0; i < given.n; i++)
+        differ = (unsigned char)(differ | (given.p[i] ^ key[n ? i % n : 0]));
+    return !differ;
+}
+
+static bool guard_is_key(const struct guard *guard, struct str given)
+{
+    bool found = false;
+    for (const char *const *key = guard->keys; given.n && *key; key++)
+        found |= guard_same(given, *key);
+    return found;
+}
+
+bool guard_key_ok(const struct guard *guard, struct str authorization, struct str api_key)
+{
+    struct str scheme = {authorization.p, 7};
+    struct str bearer = STR_NONE;
+    if (authorization.n > 7 && str_eq_nocase(scheme, STR("Bearer ")))
+        bearer = str_trim((struct str){authorization.p + 7, authorization.n - 7});
+    return !guard_has_keys(guard) || guard_is_key(guard, bearer) || guard_is_key(guard, api_key);
+}
+
+bool guard_type_is_json(struct str type)
+{
+    struct str kind;
+    if (!str_cut(&type, ';', &kind))
+        return false;
+    return str_eq_nocase(str_trim(kind), STR("application/json"));
+}

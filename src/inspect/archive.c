@@ -1,0 +1,111 @@
+#include "inspect/archive_reader.h"
+#include "inspect/inspect_sources.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static int spool_open(int *ret_fd, struct gfxb_error *err)
+{
+    const char *directory = getenv("TMPDIR");
+    if (!directory || directory[0] != '/')
+        directory = "/var/tmp"; /* a disk; /tmp is often memory */
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EACCES)) {
+        directory = "/tmp";
+        fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    }
+    if (fd < 0)
+        return error_set(err, errno, "no temporary file can be made in %s: %s", directory,
+                         error_errno_text(errno));
+    *ret_fd = fd;
+    return 0;
+}
+
+static int spool_fail(int code, struct gfxb_error *err)
+{
+    if (code == ENOSPC || code == EDQUOT)
+        return error_set(
+            err, GFXB_E_DISK_FULL,
+            "there is no room left to look inside the archive's files: set TMPDIR to a "
+            "directory with more");
+    return error_set(err, code, "a temporary file cannot be written: %s", error_errno_text(code));
+}
+
+static int spool_write(int fd, const struct archive_block *block, struct gfxb_error *err)
+{
+    const char *p = block->bytes;
+    for (size_t done = 0; done < block->n;) {
+        ssize_t n = pwrite(fd, p + done, block->n - done, (off_t)(block->offset + done));
+        if (n < 0 && errno != EINTR)
+            return spool_fail(errno, err);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* The rest of an entry whose first block is at hand. */
+static int archive_spool(struct archive_reader *reader, const struct archive_block *first, int fd,
+                         struct gfxb_error *err)
+{
+    struct archive_block block = *first;
+    uint64_t size = 0;
+    int r;
+    if (ftruncate(fd, 0) < 0)
+        return spool_fail(errno, err);
+    do {
+        r = spool_write(fd, &block, err);
+        if (r == 0)
+            r = archive_reader_block(reader, &block, &size, err);
+    } while (r == 1);
+    if (r == 0 && ftruncate(fd, (off_t)size) < 0)
+        r = spool_fail(errno, err);
+    return r;
+}
+
+static int archive_add_file(struct inspector *in, struct archive_reader *reader, const char *path,
+                            int *spool, struct gfxb_error *err)
+{
+    struct archive_block block;
+    struct image image;
+    uint64_t size;
+    int r;
+    if (inspector_note_path(in, path, &r))
+        return r < 0 ? inspector_nomem(err) : 0;
+    r = archive_reader_block(reader, &block, &size, err);
+    if (r <= 0 || block.offset != 0 || !inspector_wants(block.bytes, block.n))
+        return r < 0 ? r : 0;
+    r = *spool < 0 ? spool_open(spool, err) : 0;
+    if (r == 0)
+        r = archive_spool(reader, &block, *spool, err);
+    if (r == 0 && image_from_fd(*spool, &image) < 0)
+        r = spool_fail(EIO, err);
+    return r < 0 ? r : inspector_try(in, path, &image, err);
+}
+
+int inspect_archive(struct inspector *in, int fd, struct gfxb_error *err)
+{
+    struct archive_file *CLEAN_FREE file = malloc(sizeof(*file));
+    if (!file)
+        return inspector_nomem(err);
+    file->fd = fd;
+    struct archive_source source = archive_file_source(file);
+    struct archive_reader *reader;
+    int r = archive_reader_new(&source, NULL, &reader, err);
+    if (r < 0)
+        return r;
+    int CLEAN_CLOSE spool = -1;
+    struct archive_item item;
+    while ((r = archive_reader_next(reader, &item, err)) == 1) {
+        if (item.type != ARCHIVE_FILE)
+            continue;
+        /* The path is the reader's: it stays until the next entry. */
+        r = archive_add_file(in, reader, item.path, &spool, err);
+        if (r < 0)
+            break;
+    }
+    if (r == 0 && archive_reader_entries(reader) == 0)
+        r = error_set(err, EBADMSG, "the archive is empty");
+    archive_reader_free(reader);
+    return r;
+}

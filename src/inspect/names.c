@@ -1,0 +1,132 @@
+#include "inspect/names.h"
+
+#include <errno.h>
+
+#define GFX_NAME_MAX 32
+
+static int names_compare_plain(struct str a, struct str b)
+{
+    return str_compare(a, b);
+}
+
+static int names_compare_gfx(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return a.n < b.n ? -1 : 1;
+    return str_compare(a, b);
+}
+
+/* Where name is or belongs; *ret_found tells which. */
+static size_t names_place(const struct names *set, struct str name,
+                          int (*compare)(struct str, struct str), bool *ret_found)
+{
+    size_t low = 0, high = set->n;
+    *ret_found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare(str_from(set->name[middle]), name);
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int names_insert(struct names *set, struct str name, int (*compare)(struct str, struct str))
+{
+    bool found;
+    size_t at = names_place(set, name, compare, &found);
+    if (found)
+        return 0;
+    if (set->n >= NAMES_MAX)
+        return -E2BIG;
+    if (set->n == set->capacity) {
+        size_t capacity = set->capacity ? set->capacity * 2 : 16;
+        char **grown = reallocarray(set->name, capacity, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        set->name = grown;
+        set->capacity = capacity;
+    }
+    char *copy = str_dup(name);
+    if (!copy)
+        return -ENOMEM;
+    memmove(set->name + at + 1, set->name + at, (set->n - at) * sizeof(*set->name));
+    set->name[at] = copy;
+    set->n++;
+    return 0;
+}
+
+void names_done(struct names *set)
+{
+    for (size_t i = 0; i < set->n; i++)
+        free(set->name[i]);
+    free(set->name);
+    *set = (struct names){0};
+}
+
+int names_add(struct names *set, struct str name)
+{
+    return names_insert(set, name, names_compare_plain);
+}
+
+bool names_has(const struct names *set, struct str name)
+{
+    bool found;
+    names_place(set, name, names_compare_plain, &found);
+    return found;
+}
+
+static size_t names_run(struct str s, const char *allowed)
+{
+    size_t n = 0;
+    while (n < s.n && strchr(allowed, s.p[n]) && s.p[n])
+        n++;
+    return n;
+}
+
+static struct str names_rest(struct str s, size_t from)
+{
+    return (struct str){s.p + from, s.n - from};
+}
+
+struct str names_gfx_prefix(struct str text)
+{
+    if (!str_starts(text, STR("gfx")))
+        return STR_NONE;
+    size_t n = 3 + names_run(names_rest(text, 3), "0123456789abcdef");
+    if (n == 3)
+        return STR_NONE;
+    /* Generic targets: gfx11-generic, gfx9-4-generic, gfx12-5-generic. */
+    struct str rest = names_rest(text, n);
+    size_t middle = 0;
+    if (rest.n > 2 && rest.p[0] == '-' && rest.p[1] >= '0' && rest.p[1] <= '9')
+        middle = 1 + names_run(names_rest(rest, 1), "0123456789");
+    if (str_starts(names_rest(rest, middle), STR("-generic")))
+        n += middle + strlen("-generic");
+    else if (n < 6)
+        return STR_NONE; /* "gfx9", "gfx11" alone are no targets */
+    return n <= GFX_NAME_MAX ? (struct str){text.p, n} : STR_NONE;
+}
+
+int names_add_gfx(struct names *set, struct str target)
+{
+    struct str name = names_gfx_prefix(target);
+    bool ends = name.n == target.n || (name.n < target.n && target.p[name.n] == ':');
+    if (!name.n || !ends)
+        return -EINVAL;
+    return names_insert(set, name, names_compare_gfx);
+}
+
+int names_add_all_gfx(struct names *set, const struct names *other)
+{
+    int r = 0;
+    for (size_t i = 0; i < other->n && r == 0; i++)
+        r = names_add_gfx(set, str_from(other->name[i]));
+    return r;
+}

@@ -1,0 +1,201 @@
+#include "model/cache/hub_cache.h"
+#include "model/pick.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define HUB_PREFIX "models--"
+
+void hub_cache_done(struct hub_cache *c)
+{
+    free(c->hub);
+    free(c->name);
+    free(c->top);
+    free(c->locks);
+    *c = (struct hub_cache){.hub = NULL};
+}
+
+int hub_cache_name(const char *hub, const char *repository, struct hub_cache *ret_cache,
+                   struct gfxb_error *err)
+{
+    struct hub_cache c = {.hub = strdup(hub)};
+    const char *slash = strchr(repository, '/');
+    if (!slash || strchr(slash + 1, '/') || strstr(repository, "--") ||
+        !pick_is_safe(str_from(repository))) {
+        hub_cache_done(&c);
+        return error_set(err, EINVAL, "\"%.100s\" is no repository: they are called org/name",
+                         repository);
+    }
+    if (asprintf(&c.name, HUB_PREFIX "%.*s--%s", (int)(slash - repository), repository, slash + 1) <
+        0)
+        c.name = NULL;
+    if (c.name) {
+        c.top = fs_join(hub, c.name);
+        if (asprintf(&c.locks, "%s/.locks/%s", hub, c.name) < 0)
+            c.locks = NULL;
+    }
+    if (!c.hub || !c.name || !c.top || !c.locks) {
+        hub_cache_done(&c);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    *ret_cache = c;
+    return 0;
+}
+
+char *hub_cache_repository(const char *directory)
+{
+    static const size_t prefix = sizeof(HUB_PREFIX) - 1;
+    char *repository = NULL;
+    if (strncmp(directory, HUB_PREFIX, prefix) != 0)
+        return NULL;
+    const char *org = directory + prefix;
+    const char *dashes = strstr(org, "--");
+    if (!dashes || dashes == org || !dashes[2] || strstr(dashes + 2, "--"))
+        return NULL;
+    if (asprintf(&repository, "%.*s/%s", (int)(dashes - org), org, dashes + 2) < 0)
+        return NULL;
+    return repository;
+}
+
+/* A directory of the repository's own, not a link to somewhere else. */
+static int hub_cache_make_dir(const struct hub_cache *c, const char *name, struct gfxb_error *err)
+{
+    struct stat st;
+    char *CLEAN_FREE path = fs_join(c->top, name);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return error_set(err, errno, "cannot make the directory %s: %s", path,
+                         error_errno_text(errno));
+    if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return error_set(err, ENOTDIR, "%s is no directory: nothing is written through it", path);
+    return 0;
+}
+
+int hub_cache_make(const struct hub_cache *c, struct gfxb_error *err)
+{
+    static const char *const names[] = {"blobs", "refs", "snapshots"};
+    int r = fs_make_dirs(c->top, 0755, err);
+    for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+        r = hub_cache_make_dir(c, names[i], err);
+    return r < 0 ? r : fs_make_dirs(c->locks, 0755, err);
+}
+
+char *hub_cache_blob(const struct hub_cache *c, const char *etag)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/blobs/%s", c->top, etag) < 0 ? NULL : path;
+}
+
+char *hub_cache_link_path(const struct hub_cache *c, const char *commit, const char *path)
+{
+    char *link = NULL;
+    return asprintf(&link, "%s/snapshots/%s/%s", c->top, commit, path) < 0 ? NULL : link;
+}
+
+bool hub_cache_has(const char *path, uint64_t size)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
+int hub_cache_lock(const struct model_env *env, const struct hub_cache *c, const char *etag,
+                   int *ret_fd, struct gfxb_error *err)
+{
+    char *CLEAN_FREE path = NULL;
+    if (asprintf(&path, "%s/%s.lock", c->locks, etag) < 0) {
+        path = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    int r = fs_lock(path, false, NULL, ret_fd, err);
+    if (r != -EWOULDBLOCK)
+        return r;
+    log_at(env->log, LOG_INFO, "another program is fetching %.12s... of %s; waiting for it", etag,
+           c->name);
+    return fs_lock(path, true, env->cancel, ret_fd, err);
+}
+
+/* ---- links ---- */
+
+/* The directory of snapshots/COMMIT/PATH, made below the repository without following a link. */
+static int hub_cache_open_parent(const struct hub_cache *c, const char *commit, struct str path,
+                                 const char **ret_name)
+{
+    char *CLEAN_FREE top = fs_join(c->top, "snapshots");
+    if (!top)
+        return -ENOMEM;
+    int fd = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct str rest = path, part = str_from(commit);
+    for (bool more = fd >= 0; more;) {
+        char *CLEAN_FREE name = str_dup(part);
+        if (!name || (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)) {
+            close(fd);
+            return name ? -errno : -ENOMEM;
+        }
+        int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int code = errno;
+        close(fd);
+        fd = next;
+        if (fd < 0)
+            return -code;
+        more = rest.n && memchr(rest.p, '/', rest.n) && str_cut(&rest, '/', &part);
+    }
+    *ret_name = rest.p;
+    return fd < 0 ? -errno : fd;
+}
+
+/* A link under a name of its own first, then in place of what is there. */
+static int hub_cache_put_link(int dir, const char *name, const char *target)
+{
+    char *CLEAN_FREE temporary = NULL;
+    if (asprintf(&temporary, ".%.200s.%d.tmp", name, (int)getpid()) < 0) {
+        temporary = NULL;
+        return -ENOMEM;
+    }
+    unlinkat(dir, temporary, 0);
+    if (symlinkat(target, dir, temporary) < 0)
+        return -errno;
+    if (renameat(dir, temporary, dir, name) < 0) {
+        int code = errno;
+        unlinkat(dir, temporary, 0);
+        return -code;
+    }
+    return fsync(dir) < 0 ? -errno : 0;
+}
+
+int hub_cache_link(const struct hub_cache *c, const char *commit, const struct hub_file *file,
+                   struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF target = BUF_INIT(4096);
+    char *CLEAN_FREE path = hub_cache_link_path(c, commit, file->path);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    if (!hub_is_hex(commit, HUB_COMMIT - 1) || !pick_is_safe(str_from(file->path)))
+        return error_set(err, EINVAL, "%s is no place for a file of %s", path, c->name);
+    if (hub_cache_has(path, file->size))
+        return 0;
+    buf_add_text(&target, "../../");
+    for (const char *p = file->path; *p; p++) {
+        if (*p == '/')
+            buf_add_text(&target, "../");
+    }
+    buf_addf(&target, "blobs/%s", file->etag);
+    const char *name = NULL;
+    int CLEAN_CLOSE dir = hub_cache_open_parent(c, commit, str_from(file->path), &name);
+    int r = dir < 0 ? dir : buf_ok(&target) ? hub_cache_put_link(dir, name, target.p) : -ENOMEM;
+    return r < 0 ? error_set(err, -r, "cannot make the link %s: %s", path, error_errno_text(-r))
+                 : 0;
+}
+
+int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF now = BUF_INIT(65536);
+    char *CLEAN_FREE path = fs_join(c->top, "refs/main");
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    if (fs_read(path, HUB_COMMIT, &now) == 0 && str_is(buf_view(&now), commit))
+        return 0;
+    return fs_write(path, commit, strlen(commit), 0644, err);
+}

@@ -1,0 +1,121 @@
+/* Models in Ollama's layout: manifests/HOST/NAMESPACE/MODEL/TAG and blobs/sha256-HEX. */
+#include "model/cache/caches.h"
+#include "model/cache/hub_cache.h"
+#include "model/pull/ollama_api.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define OLLAMA_MANIFEST_MAX (1u << 20)
+
+struct ollama_scan {
+    const char *store;
+    bool ours;
+    char *host, *space, *model; /* owned; where the walk stands */
+};
+
+/* "qwen3:8b", "registry/space/model:tag": what a user of Ollama types for it. */
+static char *ollama_name(const struct ollama_scan *scan, const char *tag)
+{
+    char *name = NULL;
+    bool is_default = str_is(model_hub_host(MODEL_HUB_OLLAMA), scan->host);
+    int n = is_default && strcmp(scan->space, "library") == 0
+                ? asprintf(&name, "%s:%s", scan->model, tag)
+                : asprintf(&name, "%s/%s/%s:%s", scan->host, scan->space, scan->model, tag);
+    return n < 0 ? NULL : name;
+}
+
+/* The blob of a layer, when all of it is there. */
+static char *ollama_complete_blob(const char *store, const struct ollama_layer *layer)
+{
+    char *path = layer ? ollama_blob_path(store, layer->sha256) : NULL;
+    if (path && hub_cache_has(path, layer->size))
+        return path;
+    free(path);
+    return NULL;
+}
+
+static int ollama_add(struct caches *c, const struct ollama_scan *scan, const char *tag,
+                      const struct ollama_manifest *manifest)
+{
+    const struct ollama_layer *model = ollama_manifest_find(manifest, "model");
+    const struct ollama_layer *projector = ollama_manifest_find(manifest, "projector");
+    struct cache_item item = {.origin = MODEL_OLLAMA, .ours = scan->ours};
+    struct stat st;
+    /* An adapter changes what its model says: without it this would be another model. */
+    if (!model || ollama_manifest_find(manifest, "adapter"))
+        return 0;
+    item.path = ollama_complete_blob(scan->store, model);
+    item.mmproj = ollama_complete_blob(scan->store, projector);
+    if (!item.path || (projector && !item.mmproj) || stat(item.path, &st) < 0) {
+        cache_item_done(&item);
+        return 0;
+    }
+    item.name = ollama_name(scan, tag);
+    item.digest = strdup(model->sha256);
+    if (asprintf(&item.file, "%s/%s/%s/%s", scan->host, scan->space, scan->model, tag) < 0)
+        item.file = NULL;
+    if (!item.name || !item.digest || !item.file) {
+        cache_item_done(&item);
+        return -ENOMEM;
+    }
+    item.bytes = model->size + (projector ? projector->size : 0);
+    item.modified = (int64_t)st.st_mtim.tv_sec;
+    item.device = st.st_dev;
+    item.inode = st.st_ino;
+    return caches_add(c, &item);
+}
+
+static int ollama_visit_model(struct caches *c, const char *dir, const char *name, void *context)
+{
+    struct ollama_scan *scan = context;
+    DIR *list = opendir(dir);
+    const struct dirent *entry;
+    int r = 0;
+    scan->model = strdup(name);
+    while (r == 0 && list && scan->model && (entry = readdir(list))) {
+        struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
+        struct ollama_manifest manifest;
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        if (entry->d_name[0] == '.' || !path || fs_read(path, OLLAMA_MANIFEST_MAX, &text) < 0 ||
+            ollama_manifest_parse(buf_view(&text), &manifest, NULL) < 0)
+            continue;
+        r = ollama_add(c, scan, entry->d_name, &manifest);
+        ollama_manifest_done(&manifest);
+    }
+    if (list)
+        closedir(list);
+    if (!scan->model)
+        r = -ENOMEM;
+    free(scan->model);
+    return r;
+}
+
+static int ollama_visit_space(struct caches *c, const char *dir, const char *name, void *context)
+{
+    struct ollama_scan *scan = context;
+    scan->space = strdup(name);
+    int r = scan->space ? caches_each_dir(c, dir, ollama_visit_model, scan) : -ENOMEM;
+    free(scan->space);
+    return r;
+}
+
+static int ollama_visit_host(struct caches *c, const char *dir, const char *name, void *context)
+{
+    struct ollama_scan *scan = context;
+    scan->host = strdup(name);
+    int r = scan->host ? caches_each_dir(c, dir, ollama_visit_space, scan) : -ENOMEM;
+    free(scan->host);
+    return r;
+}
+
+int caches_scan_ollama(struct caches *c, const char *store, bool ours)
+{
+    struct ollama_scan scan = {.store = store, .ours = ours};
+    char *CLEAN_FREE manifests = store ? fs_join(store, "manifests") : NULL;
+    if (!store)
+        return 0;
+    return manifests ? caches_each_dir(c, manifests, ollama_visit_host, &scan) : -ENOMEM;
+}

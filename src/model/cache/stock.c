@@ -1,0 +1,295 @@
+#include "model/cache/stock.h"
+#include "model/pull/hub_api.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define STOCK_RECORD_MAX (1u << 20)
+#define STOCK_ABOUT      "about.json"
+#define STOCK_STAGE      ".stage-"
+
+char *stock_path(const struct model_env *env, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/models/%s", env->data_dir, name) < 0 ? NULL : path;
+}
+
+int stock_make(const struct model_env *env, const char *name, char **ret_path,
+               struct gfxb_error *err)
+{
+    char *path = stock_path(env, name);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = fs_make_dirs(path, 0755, err);
+    if (r < 0)
+        free(path);
+    else
+        *ret_path = path;
+    return r;
+}
+
+/* ---- records ---- */
+
+void stock_record_done(struct stock_record *record)
+{
+    for (size_t i = 0; i < record->n; i++) {
+        free(record->file[i].link);
+        free(record->file[i].blob);
+    }
+    free(record->file);
+    free(record->repository);
+    *record = (struct stock_record){.file = NULL};
+}
+
+int stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob)
+{
+    struct stock_file file = {
+        .link = strdup(link), .made = made, .blob = blob ? strdup(blob) : NULL};
+    struct stock_file *grown = reallocarray(record->file, record->n + 1, sizeof(*grown));
+    if (grown)
+        record->file = grown;
+    if (!grown || !file.link || (blob && !file.blob)) {
+        free(file.link);
+        free(file.blob);
+        return -ENOMEM;
+    }
+    record->file[record->n++] = file;
+    return 0;
+}
+
+const struct stock_file *stock_record_find(const struct stock_record *record, const char *link)
+{
+    for (size_t i = 0; i < record->n; i++) {
+        if (strcmp(record->file[i].link, link) == 0)
+            return &record->file[i];
+    }
+    return NULL;
+}
+
+/* A short name for a path: FNV-1a (the numbers are its own). It proves nothing, as a record holds
+ * the path itself; a digest would bring libcrypto into every program that lists models. */
+static uint64_t stock_hash(const char *text, uint64_t hash)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+    return hash;
+}
+
+static char *stock_record_path(const struct model_env *env, const char *link)
+{
+    char *path = NULL;
+    uint64_t one = stock_hash(link, 0xcbf29ce484222325u), other = stock_hash(link, one);
+    if (!env->data_dir ||
+        asprintf(&path, "%s/models/" STOCK_PULLED "/%016" PRIx64 "%016" PRIx64 ".json",
+                 env->data_dir, one, other) < 0)
+        return NULL;
+    return path;
+}
+
+static int stock_parse_record(const json_t *json, struct stock_record *record)
+{
+    const json_t *files = json_object_get(json, "files");
+    const char *repository = json_string_value(json_object_get(json, "repository"));
+    int r = repository && json_is_array(files) ? 0 : -EBADMSG;
+    if (r == 0 && !(record->repository = strdup(repository)))
+        r = -ENOMEM;
+    for (size_t i = 0; r == 0 && i < json_array_size(files); i++) {
+        const json_t *file = json_array_get(files, i);
+        const char *link = json_string_value(json_object_get(file, "link"));
+        const char *blob = json_string_value(json_object_get(file, "blob"));
+        json_int_t inode = json_integer_value(json_object_get(file, "inode"));
+        bool made = json_is_true(json_object_get(file, "made"));
+        r = link ? stock_record_add(record, link, made, blob) : -EBADMSG;
+        if (r == 0)
+            record->file[record->n - 1].inode = (ino_t)inode;
+    }
+    return r == 0 && record->n == 0 ? -EBADMSG : r;
+}
+
+static int stock_read_record(const char *path, struct stock_record *ret_record)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
+    struct stock_record record = {.file = NULL};
+    int r = fs_read(path, STOCK_RECORD_MAX, &text);
+    if (r < 0)
+        return r;
+    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
+    r = stock_parse_record(json, &record);
+    json_decref(json);
+    if (r < 0)
+        stock_record_done(&record);
+    else
+        *ret_record = record;
+    return r;
+}
+
+int stock_load_record(const struct model_env *env, const char *link,
+                      struct stock_record *ret_record)
+{
+    char *CLEAN_FREE path = stock_record_path(env, link);
+    return path ? stock_read_record(path, ret_record) : -ENOMEM;
+}
+
+bool stock_is_ours(const struct model_env *env, const char *link)
+{
+    struct stock_record record;
+    if (stock_load_record(env, link, &record) < 0)
+        return false;
+    bool is_ours = record.file[0].made && strcmp(record.file[0].link, link) == 0;
+    stock_record_done(&record);
+    return is_ours;
+}
+
+int stock_each_record(const struct model_env *env,
+                      int (*visit)(const struct model_env *env, const struct stock_record *record,
+                                   void *context),
+                      void *context)
+{
+    char *CLEAN_FREE dir = env->data_dir ? stock_path(env, STOCK_PULLED) : NULL;
+    DIR *list = dir ? opendir(dir) : NULL;
+    const struct dirent *entry;
+    int r = 0;
+    while (r == 0 && list && (entry = readdir(list))) {
+        struct stock_record record;
+        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        if (!path || !str_ends(str_from(path), STR(".json")) ||
+            stock_read_record(path, &record) < 0)
+            continue;
+        r = visit(env, &record, context);
+        stock_record_done(&record);
+    }
+    if (list)
+        closedir(list);
+    return r;
+}
+
+static int stock_write_json(const char *path, json_t *json, struct gfxb_error *err)
+{
+    char *CLEAN_FREE text = json ? json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
+    json_decref(json);
+    if (!text)
+        return error_set(err, EINVAL, "cannot write %s: its texts are no UTF-8", path);
+    return fs_write(path, text, strlen(text), 0644, err);
+}
+
+int stock_save_record(const struct model_env *env, const struct stock_record *record,
+                      struct gfxb_error *err)
+{
+    char *CLEAN_FREE dir = NULL;
+    int r = stock_make(env, STOCK_PULLED, &dir, err);
+    if (r < 0)
+        return r;
+    char *CLEAN_FREE path = stock_record_path(env, record->file[0].link);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    json_t *files = json_array();
+    for (size_t i = 0; i < record->n; i++) {
+        const struct stock_file *file = &record->file[i];
+        json_array_append_new(files, json_pack("{s:s, s:b, s:s?, s:I}", "link", file->link, "made",
+                                               file->made, "blob", file->blob, "inode",
+                                               (json_int_t)file->inode));
+    }
+    return stock_write_json(
+        path,
+        json_pack("{s:i, s:s, s:o}", "schema", 1, "repository", record->repository, "files", files),
+        err);
+}
+
+void stock_forget_record(const struct model_env *env, const char *link)
+{
+    char *CLEAN_FREE path = stock_record_path(env, link);
+    if (path)
+        unlink(path);
+}
+
+/* ---- local models ---- */
+
+void stock_read_digest(const char *dir, char ret_digest[static DIGEST_HEX])
+{
+    struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
+    char *CLEAN_FREE path = fs_join(dir, STOCK_ABOUT);
+    ret_digest[0] = '\0';
+    if (!path || fs_read(path, STOCK_RECORD_MAX, &text) < 0)
+        return;
+    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
+    const char *digest = json_string_value(json_object_get(json, "sha256"));
+    if (hub_is_hex(digest, DIGEST_HEX - 1))
+        memcpy(ret_digest, digest, DIGEST_HEX);
+    json_decref(json);
+}
+
+int stock_write_about(const char *dir, const char *from, const char *digest, struct gfxb_error *err)
+{
+    char *CLEAN_FREE path = fs_join(dir, STOCK_ABOUT);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    return stock_write_json(path,
+                            json_pack("{s:i, s:s, s:s?}", "schema", 1, "from", from, "sha256",
+                                      digest && digest[0] ? digest : NULL),
+                            err);
+}
+
+static void stock_sweep(const char *local)
+{
+    DIR *dir = opendir(local);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char *CLEAN_FREE path = NULL;
+        if (strncmp(entry->d_name, STOCK_STAGE, sizeof(STOCK_STAGE) - 1) == 0 &&
+            (path = fs_join(local, entry->d_name)))
+            fs_remove_tree(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+int stock_stage(const struct model_env *env, char **ret_stage, int *ret_lock,
+                struct gfxb_error *err)
+{
+    char *CLEAN_FREE local = NULL;
+    char *stage = NULL;
+    int fd = -1;
+    int r = stock_make(env, STOCK_LOCAL, &local, err);
+    char *CLEAN_FREE lock = r == 0 ? fs_join(local, ".lock") : NULL;
+    if (r == 0)
+        r = lock ? fs_lock(lock, true, env->cancel, &fd, err)
+                 : error_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    stock_sweep(local);
+    if (asprintf(&stage, "%s/" STOCK_STAGE "XXXXXX", local) < 0) {
+        stage = NULL;
+        r = error_set(err, ENOMEM, "out of memory");
+    } else if (!mkdtemp(stage) || chmod(stage, 0755) < 0) {
+        r = error_set(err, errno, "cannot make a directory in %s: %s", local,
+                      error_errno_text(errno));
+    }
+    if (r < 0) {
+        free(stage);
+        close(fd);
+        return r;
+    }
+    *ret_stage = stage;
+    *ret_lock = fd;
+    return 0;
+}
+
+int stock_publish(const struct model_env *env, const char *stage, const char *name,
+                  struct gfxb_error *err)
+{
+    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
+    char *CLEAN_FREE final = local ? fs_join(local, name) : NULL;
+    if (!final)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = fs_publish_tree(stage, final, err);
+    if (r == -EEXIST)
+        error_set(err, EEXIST,
+                  "a model is called %s already: choose another name with --name, or remove it "
+                  "with gfxbridge rm %s",
+                  name, name);
+    return r;
+}

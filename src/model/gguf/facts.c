@@ -1,0 +1,287 @@
+/* gguf_facts.c - keys and values -> struct gguf: what the model is, and its sizes. */
+#include "model/gguf/header.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* What the engine wants to be a 32-bit number without a sign, by the key behind "<architecture>.".
+ */
+static const struct {
+    const char *key;
+    size_t at; /* in struct gguf */
+} numbers[] = {
+    {"context_length", offsetof(struct gguf, context)},
+    {"block_count", offsetof(struct gguf, layers)},
+    {"embedding_length", offsetof(struct gguf, embedding)},
+    {"attention.key_length", offsetof(struct gguf, key_length)},
+    {"attention.value_length", offsetof(struct gguf, value_length)},
+    {"attention.key_length_swa", offsetof(struct gguf, key_length_swa)},
+    {"attention.value_length_swa", offsetof(struct gguf, value_length_swa)},
+    {"attention.kv_lora_rank", offsetof(struct gguf, kv_lora_rank)},
+    {"attention.key_length_mla", offsetof(struct gguf, key_length_mla)},
+    {"attention.sliding_window", offsetof(struct gguf, sliding_window)},
+    {"attention.shared_kv_layers", offsetof(struct gguf, shared_kv_layers)},
+    {"full_attention_interval", offsetof(struct gguf, full_attention_interval)},
+    {"ssm.conv_kernel", offsetof(struct gguf, ssm_conv)},
+    {"ssm.inner_size", offsetof(struct gguf, ssm_inner)},
+    {"ssm.state_size", offsetof(struct gguf, ssm_state)},
+    {"ssm.group_count", offsetof(struct gguf, ssm_groups)},
+    {"ssm.time_step_rank", offsetof(struct gguf, ssm_rank)},
+    {"shortconv.l_cache", offsetof(struct gguf, shortconv)},
+    {"wkv.head_size", offsetof(struct gguf, wkv_head)},
+    {"token_shift_count", offsetof(struct gguf, token_shift)},
+    {"kda.head_dim", offsetof(struct gguf, kda_head)},
+    {"expert_count", offsetof(struct gguf, experts)},
+    {"expert_used_count", offsetof(struct gguf, experts_used)},
+    {"expert_feed_forward_length", offsetof(struct gguf, expert_feed_forward)},
+    {"nextn_predict_layers", offsetof(struct gguf, predict_layers)},
+    {"pooling_type", offsetof(struct gguf, pooling)},
+};
+
+static const struct gguf_kv *find_own(const struct gguf_header *header, const struct gguf *gguf,
+                                      const char *key)
+{
+    char name[160];
+    int n = snprintf(name, sizeof(name), "%s.%s", gguf->architecture, key);
+    if (n < 0 || (size_t)n >= sizeof(name))
+        return NULL;
+    return gguf_header_find(header, (struct str){name, (size_t)n});
+}
+
+static int read_numbers(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        const struct gguf_kv *kv = find_own(header, gguf, numbers[i].key);
+        int64_t value;
+        if (!kv)
+            continue;
+        if (kv->array || kv->type != GGUF_U32 || !gguf_kv_integer(kv, 0, &value))
+            return gguf_damaged(header->what, err, "is damaged: '%s' is no 32-bit number",
+                                numbers[i].key);
+        uint32_t number = (uint32_t)value;
+        memcpy((char *)gguf + numbers[i].at, &number, sizeof(number));
+    }
+    return 0;
+}
+
+/* A copy of a text value; NULL stays for what is not there. */
+static int read_text(const struct gguf_header *header, struct str key, char **ret,
+                     struct gfxb_error *err)
+{
+    const struct gguf_kv *kv = gguf_header_find(header, key);
+    struct str text;
+    if (!kv)
+        return 0;
+    if (!gguf_kv_text(kv, &text))
+        return gguf_damaged(header->what, err, "is damaged: '%.*s' is no text", STR_ARG(key));
+    *ret = str_dup(text);
+    return *ret ? 0 : error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
+}
+
+static int read_texts(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    int result = read_text(header, STR("general.architecture"), &gguf->architecture, err);
+    if (result == 0 && !gguf->architecture)
+        gguf->architecture = str_dup(STR(""));
+    if (result == 0 && !gguf->architecture)
+        return error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
+    if (result == 0)
+        result = read_text(header, STR("general.name"), &gguf->name, err);
+    if (result == 0)
+        result = read_text(header, STR("general.license"), &gguf->licence, err);
+    if (result == 0)
+        result = read_text(header, STR("tokenizer.chat_template"), &gguf->template, err);
+    if (result == 0)
+        result = read_text(header, STR("tokenizer.ggml.model"), &gguf->tokenizer, err);
+    return result;
+}
+
+static void read_quantisation(const struct gguf_header *header, struct gguf *gguf)
+{
+    const struct gguf_kv *kv = gguf_header_find(header, STR("general.file_type"));
+    int64_t type;
+    if (!kv || kv->array || !gguf_kv_integer(kv, 0, &type))
+        return;
+    const char *name = gguf_file_type_name(type);
+    if (name)
+        snprintf(gguf->quantisation, sizeof(gguf->quantisation), "%s", name);
+}
+
+static int read_split(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    const struct gguf_kv *no = gguf_header_find(header, STR("split.no"));
+    const struct gguf_kv *count = gguf_header_find(header, STR("split.count"));
+    const struct gguf_kv *tensors = gguf_header_find(header, STR("split.tensors.count"));
+    int64_t part = 0, parts = 1, all = 0;
+    bool good = (!no || (no->type == GGUF_U16 && !no->array && gguf_kv_integer(no, 0, &part))) &&
+                (!count ||
+                 (count->type == GGUF_U16 && !count->array && gguf_kv_integer(count, 0, &parts))) &&
+                (!tensors || (!tensors->array && gguf_kv_integer(tensors, 0, &all)));
+    if (good && parts == 0)
+        parts = 1;
+    if (!good || part >= parts || all < 0 || all > UINT32_MAX || (parts > 1 && !no))
+        return gguf_damaged(header->what, err,
+                            "is damaged: what it says about its parts cannot be");
+    gguf->part = (uint32_t)part;
+    gguf->parts = (uint32_t)parts;
+    gguf->parts_tensors = (uint32_t)all;
+    return 0;
+}
+
+static enum gguf_kind kind_of(const struct gguf_header *header, const struct gguf *gguf)
+{
+    const struct gguf_kv *kv = gguf_header_find(header, STR("general.type"));
+    struct str type = STR_NONE, architecture = str_from(gguf->architecture);
+    if (kv)
+        (void)gguf_kv_text(kv, &type);
+    if (str_is(architecture, "clip") || str_is(type, "mmproj") || str_is(type, "projector"))
+        return GGUF_PROJECTOR;
+    if (str_is(type, "adapter") || str_is(architecture, "controlvector") ||
+        gguf_header_find(header, STR("adapter.type")))
+        return GGUF_ADAPTER;
+    if (str_is(type, "imatrix") || !find_own(header, gguf, "block_count"))
+        return GGUF_OTHER;
+    return header->n_tensors == 0 && gguf->parts == 1 ? GGUF_VOCABULARY : GGUF_MODEL;
+}
+
+/* A number for all layers, or a list with one a layer. */
+static int read_layer_numbers(const struct gguf_header *header, struct gguf *gguf, const char *key,
+                              size_t at_model, size_t at_layer, struct gfxb_error *err)
+{
+    const struct gguf_kv *kv = find_own(header, gguf, key);
+    uint32_t most = 0;
+    if (!kv)
+        return 0;
+    if ((kv->type != GGUF_U32 && kv->type != GGUF_I32) || (kv->array && kv->n < gguf->layers))
+        return gguf_damaged(header->what, err, "is damaged: '%s' does not say one number a layer",
+                            key);
+    for (uint32_t i = 0; i < gguf->layers; i++) {
+        int64_t value;
+        if (!gguf_kv_integer(kv, kv->array ? i : 0, &value) || value < 0 || value > 1 << 24)
+            return gguf_damaged(header->what, err, "is damaged: '%s' is impossible", key);
+        uint32_t number = (uint32_t)value;
+        memcpy((char *)&gguf->layer[i] + at_layer, &number, sizeof(number));
+        most = number > most ? number : most;
+    }
+    memcpy((char *)gguf + at_model, &most, sizeof(most));
+    return 0;
+}
+
+/* Which layers attend to the window alone: one word a layer, or the period of those that do not. */
+static int read_window(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    const struct gguf_kv *kv = find_own(header, gguf, "attention.sliding_window_pattern");
+    int64_t value = 0;
+    if (!kv)
+        return 0;
+    bool good = kv->array ? kv->n >= gguf->layers
+                          : gguf_kv_integer(kv, 0, &value) && value > 0 && value <= UINT32_MAX;
+    for (uint32_t i = 0; good && kv->array && i < gguf->layers; i++) {
+        good = gguf_kv_integer(kv, i, &value);
+        gguf->layer[i].windowed = value != 0;
+    }
+    if (!good)
+        return gguf_damaged(header->what, err,
+                            "is damaged: which layers have a window does not match its layers");
+    gguf->window_said = kv->array;
+    if (!kv->array)
+        gguf->window_period = (uint32_t)value;
+    return 0;
+}
+
+static int read_layers(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    gguf->layer = calloc(gguf->layers, sizeof(*gguf->layer));
+    if (!gguf->layer)
+        return error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
+    int result =
+        read_layer_numbers(header, gguf, "attention.head_count", offsetof(struct gguf, heads),
+                           offsetof(struct gguf_layer, heads), err);
+    for (uint32_t i = 0; i < gguf->layers; i++)
+        gguf->layer[i].heads_kv = gguf->layer[i].heads;
+    gguf->heads_kv = gguf->heads;
+    if (result == 0)
+        result = read_layer_numbers(header, gguf, "attention.head_count_kv",
+                                    offsetof(struct gguf, heads_kv),
+                                    offsetof(struct gguf_layer, heads_kv), err);
+    if (result == 0)
+        result = read_layer_numbers(header, gguf, "feed_forward_length",
+                                    offsetof(struct gguf, feed_forward),
+                                    offsetof(struct gguf_layer, feed_forward), err);
+    return result < 0 ? result : read_window(header, gguf, err);
+}
+
+/* Sizes with which the engine would divide by zero, allocate without bounds or give up. */
+static int check_sizes(const struct gguf_header *header, const struct gguf *gguf,
+                       struct gfxb_error *err)
+{
+    const char *bad = NULL;
+    if (gguf->layers == 0 || gguf->layers > GGUF_LAYERS_MAX)
+        bad = "number of layers";
+    else if (gguf->embedding == 0 || gguf->embedding > 1 << 20)
+        bad = "embedding length";
+    else if (gguf->context == 0 || gguf->context > INT32_MAX)
+        bad = "context length";
+    else if (gguf->key_length > 1 << 16 || gguf->value_length > 1 << 16)
+        bad = "head size";
+    else if (gguf->experts > 4096 || gguf->experts_used > gguf->experts ||
+             (gguf->experts && !gguf->experts_used))
+        bad = "number of experts";
+    else if (gguf->predict_layers >= gguf->layers || gguf->shared_kv_layers >= gguf->layers)
+        bad = "number of layers of one kind";
+    else if (gguf->ssm_inner > 1 << 24 || gguf->ssm_state > 1 << 20 || gguf->ssm_conv > 1 << 16 ||
+             gguf->ssm_groups > 1 << 16)
+        bad = "recurrent state";
+    return bad ? gguf_damaged(header->what, err, "is damaged: its %s is missing or impossible", bad)
+               : 0;
+}
+
+static int check_heads(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    bool recurrent = gguf->ssm_conv || gguf->wkv_head || gguf->shortconv;
+    if (gguf->heads == 0 && !recurrent)
+        return gguf_damaged(header->what, err,
+                            "is damaged: its number of heads is missing or impossible");
+    for (uint32_t i = 0; i < gguf->layers; i++) {
+        const struct gguf_layer *layer = &gguf->layer[i];
+        if (layer->heads && layer->heads_kv && layer->heads % layer->heads_kv)
+            return gguf_damaged(header->what, err,
+                                "is damaged: %u heads cannot share %u of keys and values",
+                                layer->heads, layer->heads_kv);
+    }
+    if (gguf->heads && !gguf->key_length)
+        gguf->key_length = gguf->embedding / gguf->heads;
+    if (gguf->heads && !gguf->value_length)
+        gguf->value_length = gguf->embedding / gguf->heads;
+    return 0;
+}
+
+int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+{
+    gguf->version = header->version;
+    gguf->causal = true;
+    gguf->pooling = GGUF_POOLING_NOT_SAID;
+    int result = read_texts(header, gguf, err);
+    if (result == 0)
+        result = read_split(header, gguf, err);
+    if (result < 0)
+        return result;
+    read_quantisation(header, gguf);
+    gguf->kind = kind_of(header, gguf);
+    if (gguf->kind != GGUF_MODEL && gguf->kind != GGUF_VOCABULARY)
+        return 0;
+    const struct gguf_kv *causal = find_own(header, gguf, "attention.causal");
+    int64_t value = 1;
+    if (causal && (causal->array || !gguf_kv_integer(causal, 0, &value)))
+        return gguf_damaged(header->what, err, "is damaged: 'attention.causal' is no yes or no");
+    gguf->causal = value != 0;
+    result = read_numbers(header, gguf, err);
+    if (result == 0)
+        result = gguf_vocabulary_read(header, gguf, err);
+    if (result < 0 || gguf->kind == GGUF_VOCABULARY || gguf->part > 0)
+        return result;
+    result = check_sizes(header, gguf, err);
+    if (result == 0)
+        result = read_layers(header, gguf, err);
+    return result < 0 ? result : check_heads(header, gguf, err);
+}

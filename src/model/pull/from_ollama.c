@@ -1,0 +1,261 @@
+/*
+ * From an Ollama registry into a store of ours in Ollama's own layout: blobs first, the manifest
+ * last. Ollama's own store is not written to: its server deletes at its start what it did not write
+ * itself. What is there already is used where it is, or hard-linked.
+ */
+#include "model/cache/hub_cache.h"
+#include "model/cache/stock.h"
+#include "model/list.h"
+#include "model/pull/hub.h"
+#include "model/pull/ollama_api.h"
+#include "model/pull/pull.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define OLLAMA_ACCEPT       "Accept: application/vnd.docker.distribution.manifest.v2+json"
+#define OLLAMA_MANIFEST_MAX (1u << 20)
+
+struct pull_ollama {
+    struct pull pull; /* first: the progress callback's context */
+    const struct model_name *name;
+    char *base; /* "https://registry/v2/space/model"; owned, as the others */
+    char *store;
+    char *path; /* of the manifest to be */
+    struct buf text;
+    struct ollama_manifest manifest;
+};
+
+static void pull_ollama_done(struct pull_ollama *p)
+{
+    free(p->base);
+    free(p->store);
+    free(p->path);
+    buf_done(&p->text);
+    ollama_manifest_done(&p->manifest);
+}
+
+static int pull_ollama_begin(struct pull_ollama *p, struct gfxb_error *err)
+{
+    const struct model_env *env = p->pull.env;
+    const char *host = p->name->host;
+    int n = host[0] ? asprintf(&p->base, "%s://%s/v2/%s", "https", host, p->name->repository)
+                    : asprintf(&p->base, "%s/v2/%s", env->ollama_registry, p->name->repository);
+    struct str where = host[0] ? str_from(host) : model_hub_host(MODEL_HUB_OLLAMA);
+    if (n < 0)
+        p->base = NULL;
+    p->store = stock_path(env, STOCK_OLLAMA);
+    if (!p->base || !p->store ||
+        asprintf(&p->path, "%s/manifests/%.*s/%s/%s", p->store, STR_ARG(where), p->name->repository,
+                 p->name->tag) < 0) {
+        p->path = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* ---- the manifest ---- */
+
+static int pull_ollama_refused(const struct pull_ollama *p, long status, struct gfxb_error *err)
+{
+    if (err->code != GFXB_E_PACKAGE_UNAVAILABLE)
+        return -err->code;
+    if (status == 404)
+        return error_set(err, GFXB_E_MODEL_UNKNOWN,
+                         "the Ollama registry has no model %s; for one of the Hugging Face hub say "
+                         "org/name",
+                         p->pull.name);
+    if (status == 401 || status == 403)
+        return error_set(err, GFXB_E_MODEL_GATED,
+                         "the Ollama registry gives %s only to its owner: sign in with Ollama and "
+                         "pull it there, gfxbridge uses it from Ollama's store",
+                         p->pull.name);
+    err->code = GFXB_E_MODEL_UNAVAILABLE;
+    return -err->code;
+}
+
+static int pull_ollama_ask(struct pull_ollama *p, struct gfxb_error *err)
+{
+    static const char *const headers[] = {OLLAMA_ACCEPT, NULL};
+    struct fetch_config config = hub_fetch_config(p->pull.env);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    char *CLEAN_FREE url = NULL;
+    if (asprintf(&url, "%s/manifests/%s", p->base, p->name->tag) < 0) {
+        url = NULL;
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    struct fetch_request request = {.url = url, .what = "the manifest", .headers = headers};
+    int r = fetch_get(&config, &request, &p->text, &result, err);
+    if (r < 0)
+        r = pull_ollama_refused(p, result.status, err);
+    fetch_result_done(&result);
+    return r < 0 ? r : ollama_manifest_parse(buf_view(&p->text), &p->manifest, err);
+}
+
+static int pull_ollama_check_kind(const struct pull_ollama *p, struct gfxb_error *err)
+{
+    if (ollama_manifest_find(&p->manifest, "tensor"))
+        return error_set(err, GFXB_E_MODEL_UNUSABLE,
+                         "%s comes as single tensors, not as a GGUF file: llama.cpp cannot load it",
+                         p->pull.name);
+    if (ollama_manifest_find(&p->manifest, "adapter"))
+        return error_set(err, GFXB_E_MODEL_UNUSABLE,
+                         "%s is an adapter on top of another model: gfxbridge runs whole models",
+                         p->pull.name);
+    if (!ollama_manifest_find(&p->manifest, "model"))
+        return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s holds no model (it runs in a cloud?)",
+                         p->pull.name);
+    return 0;
+}
+
+/* ---- blobs ---- */
+
+/* The same blob in Ollama's own store, as a second name for it. */
+static bool pull_ollama_take(const struct pull_ollama *p, const struct ollama_layer *layer,
+                             const char *path)
+{
+    const char *const stores[] = {p->pull.env->ollama, p->pull.env->ollama_system};
+    for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+        char *CLEAN_FREE theirs = stores[i] ? ollama_blob_path(stores[i], layer->sha256) : NULL;
+        if (theirs && hub_cache_has(theirs, layer->size) && access(theirs, R_OK) == 0 &&
+            link(theirs, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int pull_ollama_bring(struct pull_ollama *p, const struct ollama_layer *layer,
+                             struct gfxb_error *err)
+{
+    struct fetch_config config = hub_fetch_config(p->pull.env);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    char *CLEAN_FREE url = NULL;
+    char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
+    p->pull.file = layer->kind[0] ? layer->kind : "layer";
+    p->pull.sha256 = layer->sha256;
+    if (asprintf(&url, "%s/blobs/sha256:%s", p->base, layer->sha256) < 0)
+        url = NULL;
+    if (!url || !path)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = 0;
+    if (!hub_cache_has(path, layer->size) && !pull_ollama_take(p, layer, path)) {
+        struct fetch_request request = {.url = url,
+                                        .what = p->pull.file,
+                                        .sha256 = layer->sha256,
+                                        .size = layer->size,
+                                        .path = path,
+                                        .progress = pull_show,
+                                        .context = &p->pull};
+        r = fetch_run(&config, &request, &result, err);
+        if (r < 0)
+            r = pull_ollama_refused(p, result.status, err);
+        fetch_result_done(&result);
+    }
+    if (r == 0)
+        pull_show_whole(&p->pull, layer->size);
+    return r;
+}
+
+static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
+{
+    uint64_t missing = 0, weights = 0;
+    p->pull.n = p->manifest.n;
+    for (size_t i = 0; i < p->manifest.n; i++) {
+        const struct ollama_layer *layer = &p->manifest.layer[i];
+        char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
+        char *CLEAN_FREE part = NULL;
+        struct stat st;
+        if (!path || asprintf(&part, "%s.part", path) < 0) {
+            part = NULL;
+            return error_set(err, ENOMEM, "out of memory");
+        }
+        p->pull.total += layer->size;
+        if (strcmp(layer->kind, "model") == 0 || strcmp(layer->kind, "projector") == 0)
+            weights += layer->size;
+        if (hub_cache_has(path, layer->size))
+            continue;
+        uint64_t have = stat(part, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+        missing += layer->size > have ? layer->size - have : 0;
+    }
+    struct model_offer offer = {p->pull.name, weights};
+    int r = missing && p->pull.env->machine
+                ? model_offer_check(p->pull.env->machine, &offer, 1, 0, NULL, err)
+                : 0;
+    return r < 0 ? r : pull_check_room(&p->pull, p->store, missing, err);
+}
+
+/* ---- the way ---- */
+
+/* Under the lock that a removal holds: a blob that both models share may just have gone. */
+static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *err)
+{
+    char *CLEAN_FREE dir = strndup(p->path, (size_t)(strrchr(p->path, '/') - p->path));
+    char *CLEAN_FREE lock = fs_join(p->store, ".lock");
+    int CLEAN_CLOSE fd = -1;
+    if (!dir || !lock)
+        return error_set(err, ENOMEM, "out of memory");
+    int r = fs_lock(lock, true, p->pull.env->cancel, &fd, err);
+    for (size_t i = 0; r == 0 && i < p->manifest.n; i++) {
+        const struct ollama_layer *layer = &p->manifest.layer[i];
+        char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
+        if (!path || !hub_cache_has(path, layer->size))
+            r = error_set(err, GFXB_E_MODEL_UNAVAILABLE,
+                          "%s was removed while %s was pulled: pull it again", layer->kind,
+                          p->pull.name);
+    }
+    if (r == 0)
+        r = fs_make_dirs(dir, 0755, err);
+    return r < 0 ? r : fs_write(p->path, p->text.p, p->text.n, 0644, err);
+}
+
+static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struct gfxb_error *err)
+{
+    char *CLEAN_FREE blobs = NULL;
+    int r = pull_ollama_ask(p, err);
+    if (r == 0)
+        r = pull_ollama_check_kind(p, err);
+    if (r == 0)
+        r = pull_ollama_measure(p, err);
+    if (r == 0)
+        r = stock_make(p->pull.env, STOCK_OLLAMA "/blobs", &blobs, err);
+    for (size_t i = 0; r == 0 && i < p->manifest.n; i++)
+        r = pull_ollama_bring(p, &p->manifest.layer[i], err);
+    if (r == 0)
+        r = pull_ollama_publish(p, err);
+    if (r < 0)
+        return r;
+    const struct ollama_layer *model = ollama_manifest_find(&p->manifest, "model");
+    char *CLEAN_FREE path = ollama_blob_path(p->store, model->sha256);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    r = pull_check_file(path, err);
+    if (r < 0) {
+        error_prefix(err, "%s: ", p->pull.name);
+        return r;
+    }
+    return model_find(p->pull.env, p->pull.name, ret_model, err); /* tags may share their blobs */
+}
+
+int pull_ollama(const struct model_env *env, const char *text, const struct model_name *name,
+                struct model *ret_model, struct gfxb_error *err)
+{
+    struct pull_ollama p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""},
+                            .name = name,
+                            .text = BUF_INIT(OLLAMA_MANIFEST_MAX)};
+    struct gfxb_error ignored = {0};
+    struct model here;
+    /* Ollama keeps its own up to date. */
+    if (model_find(env, text, &here, &ignored) == 0) {
+        if (!here.ours) {
+            *ret_model = here;
+            return 0;
+        }
+        model_done(&here);
+    }
+    int r = pull_ollama_begin(&p, err);
+    if (r == 0)
+        r = pull_ollama_run(&p, ret_model, err);
+    pull_ollama_done(&p);
+    return r;
+}

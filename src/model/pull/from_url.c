@@ -1,0 +1,131 @@
+/* From a plain URL with a digest into a directory of ours. */
+#include "model/cache/hub_cache.h"
+#include "model/cache/stock.h"
+#include "model/list.h"
+#include "model/pick.h"
+#include "model/pull/hub.h"
+#include "model/pull/pull.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* "name.gguf" at the end of a URL, without a query: also the model's name, without its ending. */
+static int pull_url_name(const char *url, char **ret_file, char **ret_name, struct gfxb_error *err)
+{
+    size_t n = strcspn(url, "?#");
+    const char *slash = memrchr(url, '/', n);
+    struct str file = slash ? (struct str){slash + 1, n - (size_t)(slash + 1 - url)} : STR_NONE;
+    struct pick_split split;
+    if (!pick_is_safe(file) || !pick_take_apart(file, &split) || split.count > 1)
+        return error_set(err, EINVAL,
+                         "%s is no single GGUF file: the last part of the URL's path ends in .gguf",
+                         url);
+    char *file_copy = str_dup(file);
+    char *name = str_dup(split.prefix);
+    if (!file_copy || !name) {
+        free(file_copy);
+        free(name);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    if (!model_name_is_plain(name)) {
+        int r = error_set(err, EINVAL, "\"%s\" cannot be a model's name: letters, digits and -._",
+                          name);
+        free(file_copy);
+        free(name);
+        return r;
+    }
+    *ret_file = file_copy;
+    *ret_name = name;
+    return 0;
+}
+
+static int pull_url_publish(const struct pull *p, const char *part, const char *file,
+                            const char *model, struct gfxb_error *err)
+{
+    char *CLEAN_FREE stage = NULL;
+    int CLEAN_CLOSE lock = -1;
+    int r = stock_stage(p->env, &stage, &lock, err);
+    if (r < 0)
+        return r;
+    char *CLEAN_FREE inside = fs_join(stage, file);
+    if (!inside)
+        return error_set(err, ENOMEM, "out of memory");
+    r = stock_write_about(stage, p->name, p->sha256, err);
+    if (r == 0 && rename(part, inside) < 0)
+        r = error_set(err, errno, "cannot move %s to %s: %s", part, inside,
+                      error_errno_text(errno));
+    if (r == 0) {
+        r = stock_publish(p->env, stage, model, err);
+        if (r < 0 && rename(inside, part) < 0) /* what was fetched is not lost for a taken name */
+            log_at(p->env->log, LOG_WARNING, "cannot keep %s: %s", part, error_errno_text(errno));
+    }
+    if (r < 0)
+        fs_remove_tree(stage);
+    return r;
+}
+
+static int pull_url_fetch(struct pull *p, const char *url, const char *path, struct gfxb_error *err)
+{
+    struct fetch_config config = hub_fetch_config(p->env);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    struct fetch_request request = {.url = url,
+                                    .what = p->file,
+                                    .sha256 = p->sha256,
+                                    .path = path,
+                                    .progress = pull_show,
+                                    .context = p};
+    int r = fetch_run(&config, &request, &result, err);
+    if (r == -GFXB_E_PACKAGE_UNAVAILABLE) {
+        err->code = GFXB_E_MODEL_UNAVAILABLE;
+        r = -err->code;
+    }
+    if (r == 0) {
+        p->total = result.bytes;
+        pull_show_whole(p, result.bytes);
+    }
+    fetch_result_done(&result);
+    return r;
+}
+
+/* Is the model of that name this very file already? */
+static bool pull_url_is_here(const struct model_env *env, const char *model, const char *sha256,
+                             char **ret_dir)
+{
+    char digest[DIGEST_HEX];
+    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
+    *ret_dir = local ? fs_join(local, model) : NULL;
+    if (!*ret_dir)
+        return false;
+    stock_read_digest(*ret_dir, digest);
+    return strcmp(digest, sha256) == 0;
+}
+
+int pull_url(const struct model_env *env, const char *text, const struct model_name *name,
+             struct model *ret_model, struct gfxb_error *err)
+{
+    struct pull p = {.env = env, .name = text, .sha256 = name->sha256, .n = 1};
+    char *CLEAN_FREE file = NULL;
+    char *CLEAN_FREE model = NULL;
+    char *CLEAN_FREE parts = NULL;
+    char *CLEAN_FREE dir = NULL;
+    int r = pull_url_name(name->file, &file, &model, err);
+    if (r < 0)
+        return r;
+    p.file = file;
+    if (!pull_url_is_here(env, model, name->sha256, &dir)) {
+        r = stock_make(env, STOCK_PARTS, &parts, err);
+        char *CLEAN_FREE path = NULL;
+        if (r == 0 && asprintf(&path, "%s/%s.gguf", parts, name->sha256) < 0)
+            r = error_set(err, ENOMEM, "out of memory");
+        if (r == 0)
+            r = pull_url_fetch(&p, name->file, path, err);
+        if (r == 0)
+            r = pull_check_file(path, err);
+        if (r == 0)
+            r = pull_url_publish(&p, path, file, model, err);
+    }
+    char *CLEAN_FREE path = dir ? fs_join(dir, file) : NULL;
+    if (r == 0)
+        r = path ? pull_finish(env, path, ret_model, err) : error_set(err, ENOMEM, "out of memory");
+    return r;
+}

@@ -1,0 +1,120 @@
+#include "model/pull/pull.h"
+#include "model/list.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define PULL_SPARE (64u << 20) /* bytes that stay free, for records and for other programs */
+
+void pull_show(void *context, const struct fetch_progress *progress)
+{
+    const struct pull *p = context;
+    if (!p->env->progress)
+        return;
+    struct model_progress out = {.file = p->file,
+                                 .sha256 = p->sha256,
+                                 .index = p->index,
+                                 .n = p->n,
+                                 .at = *progress,
+                                 .bytes = p->before + progress->bytes,
+                                 .total = p->total,
+                                 .remaining_seconds = -1};
+    if (progress->bytes_per_second && out.total >= out.bytes)
+        out.remaining_seconds = (int64_t)((out.total - out.bytes) / progress->bytes_per_second);
+    p->env->progress(p->env->context, &out);
+}
+
+void pull_show_whole(struct pull *p, uint64_t bytes)
+{
+    struct fetch_progress whole = {bytes, bytes, 0, 0};
+    pull_show(p, &whole);
+    p->before += bytes;
+    p->index++;
+}
+
+int pull_check_room(const struct pull *p, const char *dir, uint64_t bytes, struct gfxb_error *err)
+{
+    uint64_t room = 0;
+    if (bytes == 0 || fs_free_bytes(dir, &room) < 0 || room >= bytes + PULL_SPARE)
+        return 0;
+    return error_set(err, GFXB_E_DISK_FULL,
+                     "%s needs %.1f GB more and %.1f GB are free where %s is: free some space, or "
+                     "choose a smaller quantisation; nothing was fetched",
+                     p->name, (double)bytes / 1e9, (double)room / 1e9, dir);
+}
+
+int pull_check_file(const char *path, struct gfxb_error *err)
+{
+    struct gguf gguf;
+    int r = gguf_read(path, &gguf, err);
+    if (r < 0)
+        return r;
+    r = gguf_require_model(&gguf, path, err);
+    gguf_done(&gguf);
+    return r;
+}
+
+int pull_finish(const struct model_env *env, const char *path, struct model *ret_model,
+                struct gfxb_error *err)
+{
+    int r = pull_check_file(path, err);
+    return r < 0 ? r : list_find_path(env, path, ret_model, err);
+}
+
+/* Without the network, what is here already is what a pull gives. */
+static int pull_offline(const struct model_env *env, const char *name, struct model *ret_model,
+                        struct gfxb_error *err)
+{
+    int r = model_find(env, name, ret_model, err);
+    if (r < 0)
+        error_set(err, GFXB_E_OFFLINE,
+                  "%s is not on this computer and the network is not to be used (--no-network or "
+                  "HF_HUB_OFFLINE)",
+                  name);
+    return r < 0 ? -err->code : 0;
+}
+
+static int pull_by_kind(const struct model_env *env, const char *text,
+                        const struct model_name *name, struct model *ret_model,
+                        struct gfxb_error *err)
+{
+    switch (name->kind) {
+    case MODEL_NAME_LISTED:
+    case MODEL_NAME_HUB:
+        return pull_hub(env, text, name, ret_model, err);
+    case MODEL_NAME_OLLAMA:
+        return pull_ollama(env, text, name, ret_model, err);
+    case MODEL_NAME_URL:
+        return pull_url(env, text, name, ret_model, err);
+    default:
+        return error_set(err, EINVAL,
+                         "%s is a file on this computer: gfxbridge import takes it in, and "
+                         "gfxbridge run takes its path as it is",
+                         text);
+    }
+}
+
+int model_pull(const struct model_env *env, const char *name, struct model *ret_model,
+               struct gfxb_error *err)
+{
+    struct model_name parsed;
+    int r = model_name_parse(name, &parsed, err);
+    if (r < 0)
+        return r;
+    if (env->no_network && parsed.kind != MODEL_NAME_FILE)
+        return pull_offline(env, name, ret_model, err);
+    if (!env->data_dir)
+        return error_set(err, GFXB_E_USAGE,
+                         "no place for models: this user has no home directory; give --data-dir "
+                         "DIR");
+    r = pull_by_kind(env, name, &parsed, ret_model, err);
+    if (r == -GFXB_E_OFFLINE) {
+        struct gfxb_error ignored = {0};
+        if (model_find(env, name, ret_model, &ignored) == 0) {
+            log_at(env->log, LOG_WARNING, "%s; %s is here, as it was pulled before", err->text,
+                   name);
+            return 0;
+        }
+    }
+    return r;
+}

@@ -1,0 +1,292 @@
+/* Running apt in its private root, and what its complaints mean. */
+#include "package/apt/apt.h"
+
+#include "package/apt/deb822.h"
+#include "package/apt/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define APT_GET           "/usr/bin/apt-get"
+#define APT_CACHE         "/usr/bin/apt-cache"
+#define APT_STAMP         "updated"
+#define APT_INDEX_SECONDS 3600  /* an index younger than this is not fetched again */
+#define APT_QUICK_MS      60000 /* for a command that fetches nothing */
+#define APT_UPDATE_MS     300000
+#define APT_STALL_MS      120000 /* a download that brings nothing for so long is ended */
+#define APT_WORDS_MAX     256
+#define APT_RELEASE_MAX   (8u << 20)
+
+static int apt_out_of_memory(struct gfxb_error *err)
+{
+    return error_set(err, ENOMEM, "out of memory");
+}
+
+/* What apt's complaints mean, by their first known phrase. The texts are those of LC_ALL=C. */
+static const struct apt_phrase {
+    const char *phrase;
+    int code;
+    const char *sentence;
+} apt_phrases[] = {
+    {"No space left on device", GFXB_E_DISK_FULL, "the disk is full: free some space"},
+    {"NO_PUBKEY", GFXB_E_PACKAGE_UNAVAILABLE,
+     "it is signed with a key that this computer does not have: update the distribution's keyring "
+     "package"},
+    {"is not signed", GFXB_E_PACKAGE_UNAVAILABLE,
+     "it is not signed with a key that is trusted here"},
+    {"does not have a Release file", GFXB_E_PACKAGE_UNAVAILABLE, "the archive has no such suite"},
+    {"is not valid yet", GFXB_E_PACKAGE_UNAVAILABLE, "its date lies ahead: is the clock right?"},
+    {"is expired", GFXB_E_PACKAGE_UNAVAILABLE, "its index has expired: is the clock right?"},
+    {"Hash Sum mismatch", GFXB_E_DIGEST_MISMATCH,
+     "what came is not what the archive signed: a proxy or mirror is broken or being updated; try "
+     "again later"},
+    {"unexpected size", GFXB_E_DIGEST_MISMATCH,
+     "what came is not what the archive signed: a mirror is being updated; try again later"},
+    {"Unable to locate package", GFXB_E_PACKAGE_UNAVAILABLE, "it has no such package"},
+    {"has no installation candidate", GFXB_E_PACKAGE_UNAVAILABLE, "it has no such package"},
+    {"unmet dependencies", GFXB_E_PACKAGE_UNAVAILABLE,
+     "the package cannot be installed from it at the moment"},
+    {"Unable to satisfy dependencies", GFXB_E_PACKAGE_UNAVAILABLE,
+     "the package cannot be installed from it at the moment"},
+    {"404  Not Found", GFXB_E_PACKAGE_UNAVAILABLE,
+     "a package in the index is gone, the mirror is being updated: try again later"},
+    {"401  Unauthorized", GFXB_E_OFFLINE, "the mirror wants a password that this user cannot read"},
+    {"Failed to fetch", GFXB_E_OFFLINE,
+     "the archive cannot be reached: check the network, and the proxy in apt's configuration"},
+};
+
+/* apt's first line that is an error, for people. */
+static struct str apt_error_line(struct str text)
+{
+    struct str line = STR_NONE;
+    while (str_cut(&text, '\n', &line)) {
+        if (str_starts(line, STR("E: ")))
+            return (struct str){line.p + 3, line.n - 3};
+    }
+    return str_trim(line);
+}
+
+static int apt_failure(const struct debian_apt *apt, struct str text, struct gfxb_error *err)
+{
+    struct str line = apt_error_line(text);
+    for (size_t i = 0; i < sizeof(apt_phrases) / sizeof(apt_phrases[0]); i++) {
+        if (str_has(text, str_from(apt_phrases[i].phrase)))
+            return error_set(err, apt_phrases[i].code, "%s %s: %s (apt: %.*s)", apt->origin,
+                             apt->suite, apt_phrases[i].sentence, STR_ARG(line));
+    }
+    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s %s: apt failed: %.*s", apt->origin,
+                     apt->suite, STR_ARG(line));
+}
+
+static int apt_verdict(const struct debian_apt *apt, int r, struct str complaints,
+                       struct gfxb_error *err)
+{
+    if (r == -ETIMEDOUT)
+        return error_set(err, GFXB_E_OFFLINE,
+                         "%s %s: the archive does not answer: check the network, and the proxy in "
+                         "apt's configuration",
+                         apt->origin, apt->suite);
+    return r == -EIO ? apt_failure(apt, complaints, err) : r;
+}
+
+static int apt_run(const struct debian_apt *apt, const char *const *argv, int deadline_ms,
+                   struct buf *out, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
+    int r = debian_run(argv, deadline_ms, out, &complaints, err);
+    return apt_verdict(apt, r, buf_view(&complaints), err);
+}
+
+/* A command that fetches into a directory of the root. */
+static int apt_fetch(const struct debian_apt *apt, const char *const *argv, const char *into,
+                     uint64_t total_bytes, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
+    char *CLEAN_FREE dir = fs_join(apt->dir, into);
+    if (!dir)
+        return apt_out_of_memory(err);
+    const struct debian_watch watch = {.env = apt->env,
+                                       .what = "engine packages",
+                                       .dir = dir,
+                                       .total_bytes = total_bytes,
+                                       .stall_ms = APT_STALL_MS};
+    int r = debian_run_watched(argv, &watch, &complaints, err);
+    return apt_verdict(apt, r, buf_view(&complaints), err);
+}
+
+/* ---- the index ---- */
+
+/* The signed Release file in lists/, as apt names it: <archive>_dists_<suite>_InRelease. */
+static int apt_find_release(const struct debian_apt *apt, char **ret_path)
+{
+    char *CLEAN_FREE lists = fs_join(apt->dir, "lists");
+    DIR *dir = lists ? opendir(lists) : NULL;
+    if (!dir)
+        return lists ? -errno : -ENOMEM;
+    int r = -ENOENT;
+    const struct dirent *entry;
+    while (r == -ENOENT && (entry = readdir(dir))) {
+        struct str name = str_from(entry->d_name);
+        if (!str_ends(name, STR("Release")))
+            continue;
+        *ret_path = fs_join(lists, entry->d_name);
+        r = *ret_path ? 0 : -ENOMEM;
+    }
+    closedir(dir);
+    return r;
+}
+
+/* Keys are the host's, but a third party's key must not pass for the distribution's archive. */
+static int apt_check_origin(const struct debian_apt *apt, struct gfxb_error *err)
+{
+    char *CLEAN_FREE path = NULL;
+    struct buf CLEAN_BUF text = BUF_INIT(APT_RELEASE_MAX);
+    int r = apt_find_release(apt, &path);
+    if (r == 0)
+        r = fs_read(path, APT_RELEASE_MAX, &text);
+    struct str rest = buf_view(&text), stanza;
+    while (r == 0 && deb822_stanza(&rest, &stanza)) {
+        struct str origin = deb822_field(stanza, "Origin");
+        if (origin.n)
+            return str_is(origin, apt->origin)
+                       ? 0
+                       : error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                                   "the archive with suite %s is %.*s's, not %s's", apt->suite,
+                                   STR_ARG(origin), apt->origin);
+    }
+    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                     "the archive's suite %s does not say whose it is", apt->suite);
+}
+
+/* A stamp file of our own: apt leaves an unchanged index its old time. */
+static bool apt_index_is_fresh(const struct debian_apt *apt)
+{
+    char *CLEAN_FREE stamp = fs_join(apt->dir, APT_STAMP);
+    struct stat st;
+    time_t now = time(NULL);
+    return stamp && stat(stamp, &st) == 0 && st.st_mtime <= now &&
+           st.st_mtime > now - APT_INDEX_SECONDS;
+}
+
+void debian_apt_forget(const struct debian_apt *apt)
+{
+    char *CLEAN_FREE stamp = fs_join(apt->dir, APT_STAMP);
+    if (stamp)
+        unlink(stamp);
+}
+
+int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err)
+{
+    if (apt_index_is_fresh(apt))
+        return apt_check_origin(apt, err);
+    const char *const argv[] = {APT_GET, "-c", apt->conf, "update", NULL};
+    struct buf CLEAN_BUF none = BUF_INIT(1);
+    log_at(apt->env->log, LOG_INFO, "reading the package index of %s %s", apt->origin, apt->suite);
+    int r = apt_fetch(apt, argv, "lists", 0, err);
+    if (r == 0)
+        r = apt_check_origin(apt, err);
+    return r == 0 ? debian_apt_write(apt, APT_STAMP, &none, err) : r;
+}
+
+/* ---- packages ---- */
+
+/* "name" or "name:arch": never an option, a path or a pattern. */
+static bool apt_is_package_name(struct str word)
+{
+    for (size_t i = 0; i < word.n; i++) {
+        char c = word.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!letter && (i == 0 || !strchr("+-.:", c)))
+            return false;
+    }
+    return word.n > 0;
+}
+
+/* A command and its words; words are owned. */
+struct apt_command {
+    const char *argv[APT_WORDS_MAX + 1];
+    size_t n, n_fixed;
+};
+
+static void apt_command_done(struct apt_command *command)
+{
+    for (size_t i = command->n_fixed; i < command->n; i++)
+        free((char *)(uintptr_t)command->argv[i]);
+}
+
+/* fixed, NULL-terminated, then the packages. */
+static int apt_command_init(struct apt_command *command, const char *const *fixed,
+                            struct str packages, struct gfxb_error *err)
+{
+    struct str word;
+    *command = (struct apt_command){0};
+    for (; fixed[command->n]; command->n++)
+        command->argv[command->n] = fixed[command->n];
+    command->n_fixed = command->n;
+    while (str_word(&packages, &word)) {
+        if (!apt_is_package_name(word) || command->n == APT_WORDS_MAX) {
+            apt_command_done(command);
+            return error_set(err, GFXB_E_TABLE, "\"%.*s\" is no name of a package, or one too many",
+                             STR_ARG(word));
+        }
+        char *copy = str_dup(word);
+        if (!copy) {
+            apt_command_done(command);
+            return apt_out_of_memory(err);
+        }
+        command->argv[command->n++] = copy;
+    }
+    return 0;
+}
+
+static int apt_query(const struct debian_apt *apt, const char *const *fixed, struct str packages,
+                     struct buf *ret_text, struct gfxb_error *err)
+{
+    struct apt_command command;
+    int r = apt_command_init(&command, fixed, packages, err);
+    if (r < 0)
+        return r;
+    r = apt_run(apt, command.argv, APT_QUICK_MS, ret_text, err);
+    apt_command_done(&command);
+    if (r == 0 && !buf_ok(ret_text))
+        r = apt_out_of_memory(err);
+    return r;
+}
+
+int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
+                       struct gfxb_error *err)
+{
+    /* apt leaves out what it finds downloaded: so it must find nothing. */
+    char *CLEAN_FREE nothing = NULL;
+    if (asprintf(&nothing, "Dir::Cache::archives=%s/nothing/", apt->dir) < 0) {
+        nothing = NULL;
+        return apt_out_of_memory(err);
+    }
+    const char *const fixed[] = {APT_GET, "-c",      apt->conf,      "-o",
+                                 nothing, "install", "--print-uris", NULL};
+    return apt_query(apt, fixed, packages, ret_text, err);
+}
+
+int debian_apt_show(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
+                    struct gfxb_error *err)
+{
+    const char *const fixed[] = {APT_CACHE, "-c", apt->conf, "--no-all-versions", "show", NULL};
+    return apt_query(apt, fixed, packages, ret_text, err);
+}
+
+int debian_apt_download(const struct debian_apt *apt, struct str packages, uint64_t total_bytes,
+                        struct gfxb_error *err)
+{
+    const char *const fixed[] = {APT_GET,           "-c", apt->conf, "install", "--yes",
+                                 "--download-only", NULL};
+    struct apt_command command;
+    int r = apt_command_init(&command, fixed, packages, err);
+    if (r < 0)
+        return r;
+    r = apt_fetch(apt, command.argv, "archives", total_bytes, err);
+    apt_command_done(&command);
+    return r;
+}

@@ -1,0 +1,154 @@
+#include "package/unpack/entry_path.h"
+
+#include <stdio.h>
+
+/* Well-formed UTF-8 without overlong forms and surrogates; the length of the character at p, or 0.
+ */
+static size_t entry_utf8_length(const unsigned char *p, size_t n)
+{
+    static const struct {
+        unsigned char mask, lead, low, high; /* of the first byte; range of the second */
+        size_t length;
+    } form[] = {
+        {0xe0, 0xc0, 0x80, 0xbf, 2},
+        {0xf0, 0xe0, 0x80, 0xbf, 3},
+        {0xf8, 0xf0, 0x80, 0xbf, 4},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        if ((p[0] & form[i].mask) != form[i].lead || n < form[i].length)
+            continue;
+        if (p[0] < 0xc2 || p[0] > 0xf4 || p[1] < form[i].low || p[1] > form[i].high)
+            return 0;
+        if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+            (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+            return 0;
+        for (size_t k = 2; k < form[i].length; k++) {
+            if ((p[k] & 0xc0) != 0x80)
+                return 0;
+        }
+        return form[i].length;
+    }
+    return 0;
+}
+
+static const char *entry_text_problem(struct str name)
+{
+    const unsigned char *p = (const unsigned char *)name.p;
+    for (size_t i = 0; i < name.n;) {
+        if (p[i] == '\0')
+            return "contains a NUL byte";
+        if (p[i] < 0x20 || p[i] == 0x7f)
+            return "contains a control character";
+        if (p[i] == '\\')
+            return "contains a backslash, which means another path on Windows";
+        size_t length = p[i] < 0x80 ? 1 : entry_utf8_length(p + i, name.n - i);
+        if (!length)
+            return "is not UTF-8 text";
+        if (length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0)
+            return "contains a control character"; /* U+0080 to U+009F */
+        i += length;
+    }
+    return NULL;
+}
+
+const char *entry_path_clean(struct str name, struct buf *ret)
+{
+    const char *problem = entry_text_problem(name);
+    if (problem)
+        return problem;
+    if (!name.n)
+        return "is empty";
+    if (name.p[0] == '/')
+        return "is absolute";
+    struct buf CLEAN_BUF clean = BUF_INIT(ENTRY_PATH_MAX + 1);
+    struct str part;
+    unsigned depth = 0;
+    while (str_cut(&name, '/', &part)) {
+        if (!part.n || str_is(part, "."))
+            continue;
+        if (str_is(part, ".."))
+            return "leads out of the archive with '..'";
+        if (part.n > ENTRY_NAME_MAX)
+            return "is too long";
+        if (++depth > ENTRY_DEPTH_MAX)
+            return "is nested too deeply";
+        if (clean.n)
+            buf_add_char(&clean, '/');
+        buf_add_str(&clean, part);
+    }
+    if (!buf_ok(&clean) || clean.n > ENTRY_PATH_MAX)
+        return "is too long";
+    buf_add_str(ret, buf_view(&clean));
+    return NULL;
+}
+
+static unsigned entry_depth(struct str path)
+{
+    unsigned depth = 0;
+    for (size_t i = 0; i < path.n; i++)
+        depth += path.p[i] == '/';
+    return depth;
+}
+
+const char *entry_link_problem(struct str path, struct str target, bool *ret_reaches_top)
+{
+    const char *problem = entry_text_problem(target);
+    if (problem)
+        return problem;
+    if (!target.n || target.n > ENTRY_PATH_MAX)
+        return target.n ? "is too long" : "is empty";
+    if (target.p[0] == '/')
+        return "is absolute";
+    unsigned up = 0, depth = entry_depth(path);
+    bool went_down = false;
+    struct str part;
+    while (str_cut(&target, '/', &part)) {
+        if (!part.n || str_is(part, "."))
+            continue;
+        if (!str_is(part, "..")) {
+            went_down = true;
+            continue;
+        }
+        if (went_down)
+            return "goes up again behind a directory, which may itself be a link";
+        if (++up > depth)
+            return "leads out of the archive";
+    }
+    if (ret_reaches_top)
+        *ret_reaches_top = up == depth && up > 0;
+    return NULL;
+}
+
+void entry_path_show(struct str name, char *ret_text, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        bool plain = c >= 0x20 && c < 0x7f && c != '\\';
+        size_t need = plain ? 1 : 4;
+        if (at + need + 4 > size) { /* room for "..." and the NUL */
+            snprintf(ret_text + at, size - at, "...");
+            return;
+        }
+        if (plain)
+            ret_text[at] = (char)c;
+        else
+            snprintf(ret_text + at, size - at, "\\x%02x", c);
+        at += need;
+    }
+    ret_text[at] = '\0';
+}
+
+static unsigned char entry_fold(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
+int entry_path_compare_folded(const char *a, const char *b)
+{
+    while (*a && entry_fold(*a) == entry_fold(*b)) {
+        a++;
+        b++;
+    }
+    return entry_fold(*a) - entry_fold(*b);
+}

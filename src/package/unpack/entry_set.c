@@ -1,0 +1,65 @@
+/* A balanced tree, so that no choice of names makes it slow. */
+#include "package/unpack/entry_set.h"
+#include "package/unpack/entry_path.h"
+
+#include <errno.h>
+#include <search.h>
+
+struct entry_node {
+    bool directory;
+    char path[];
+};
+
+static int entry_node_compare(const void *a, const void *b)
+{
+    return entry_path_compare_folded(((const struct entry_node *)a)->path,
+                                     ((const struct entry_node *)b)->path);
+}
+
+/* `implied`: a directory above an entry; these may be met any number of times. */
+static const char *entry_set_add_one(struct entry_set *set, struct str path, bool directory,
+                                     bool implied, int *ret)
+{
+    struct entry_node *node = malloc(sizeof(*node) + path.n + 1);
+    struct entry_node **found = NULL;
+    if (node) {
+        node->directory = directory;
+        memcpy(node->path, path.p, path.n);
+        node->path[path.n] = '\0';
+        found = tsearch(node, &set->tree, entry_node_compare);
+    }
+    if (!found) {
+        free(node);
+        *ret = -ENOMEM;
+        return "needs more memory than there is";
+    }
+    if (*found == node)
+        return NULL;
+    const char *problem = NULL;
+    if (strcmp((*found)->path, node->path) != 0)
+        problem = "differs from another entry only in capital letters";
+    else if (implied && !(*found)->directory)
+        problem = "lies below an entry that is not a directory";
+    else if (!directory || !(*found)->directory)
+        problem = "is there twice";
+    free(node);
+    return problem;
+}
+
+const char *entry_set_add(struct entry_set *set, const char *path, bool directory, int *ret)
+{
+    *ret = 0;
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        const char *problem =
+            entry_set_add_one(set, (struct str){path, (size_t)(slash - path)}, true, true, ret);
+        if (problem)
+            return problem;
+    }
+    return entry_set_add_one(set, str_from(path), directory, false, ret);
+}
+
+void entry_set_done(struct entry_set *set)
+{
+    tdestroy(set->tree, free);
+    set->tree = NULL;
+}

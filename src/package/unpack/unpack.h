@@ -1,0 +1,57 @@
+/*
+ * unpack.h - an archive (tar.gz, tar.zst, tar.xz, zip) into a directory, with nothing in it that
+ * could harm: refused are absolute names, '..', links that lead out of the tree, devices, FIFOs,
+ * set-id bits, names with control characters, entries that would overwrite another one or collide
+ * with it where capitals do not count, and archives that grow beyond all measure. Private to
+ * package/.
+ */
+#ifndef PACKAGE_UNPACK_UNPACK_H
+#define PACKAGE_UNPACK_UNPACK_H
+
+#include "inspect/archive_reader.h"
+
+#include <signal.h>
+
+struct unpack_options {
+    const struct archive_limits *limits; /* NULL: defaults */
+    bool strip_top;   /* where everything is below one directory, leave that directory out */
+    bool link_copies; /* replace libx.so and libx.so.1 by links where they are copies of libx.so.1.2
+                       */
+    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+};
+
+struct unpack_result {
+    uint64_t entries;
+    uint64_t bytes;       /* content written */
+    uint64_t saved_bytes; /* content that became links */
+};
+
+/*
+ * Unpack what the source gives below an existing directory. Files get mode 0755 when the archive
+ * says executable or when they are programs (ELF programs; names llama-* without a dot), else 0644;
+ * owners, times and other attributes are not taken over. The source is read to its end.
+ *
+ * A source without seek is read in one pass, so that it may be a download under way: run this in a
+ * thread of its own and let read wait. Nothing may be believed until the archive's digest is known:
+ * unpack into a staging directory.
+ *
+ * -GFXB_E_ARCHIVE_UNSAFE names the entry; -GFXB_E_DISK_FULL; -GFXB_E_INTERRUPTED; -EBADMSG damaged
+ * or no archive; what the source's read gave. After a failure the directory holds what was written
+ * so far: the caller removes it. ret_result may be NULL.
+ */
+int unpack_run(const struct archive_source *source, const char *directory,
+               const struct unpack_options *options, struct unpack_result *ret_result,
+               struct gfxb_error *err);
+
+/* The same from a file. */
+int unpack_file(const char *archive, const char *directory, const struct unpack_options *options,
+                struct unpack_result *ret_result, struct gfxb_error *err);
+
+/*
+ * In every directory below: where a shared library is stored more than once under its names
+ * (libx.so, libx.so.1, libx.so.1.2), keep the longest name and make the others links to it.
+ * *ret_saved grows by the bytes saved.
+ */
+int unpack_link_copies(const char *directory, uint64_t *ret_saved, struct gfxb_error *err);
+
+#endif

@@ -1,0 +1,315 @@
+/* room.c - does the model fit on what a choice computes with, and if not whole, how much of it? */
+#include "plan/access.h"
+#include "plan/device.h"
+
+#include <stdio.h>
+
+/* Largest buffer that lavapipe lets a shader see (maxStorageBufferRange, measured): the engine
+ * leaves what is larger on the CPU. */
+#define SOFTWARE_TENSOR_MOST (UINT64_C(128) << 20)
+
+/* Of an integrated GPU's memory, what RADV reports as the GPU's own heap; the rest is a heap of the
+ * computer's. Source: Mesa, src/amd/vulkan/radv_physical_device.c,
+ * radv_physical_device_init_mem_types; seen as 80 of 120 GB on a gfx1151 (ROCm #5595). */
+#define RADV_SHARE_OF(bytes) ((bytes) / 3 * 2)
+
+/* Use that is told: less is the screen's. */
+#define BUSY_LEAST (UINT64_C(512) << 20)
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return !a || (b && b < a) ? b : a; /* 0 is unknown */
+}
+
+/* Numbers of a capture may be any. */
+static uint64_t sum_of(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t host_memory(const struct machine *m, bool now)
+{
+    uint64_t all = least_of(m->host.memory_bytes, m->host.cgroup_limit_bytes);
+    return now ? least_of(all, m->host.memory_free_bytes) : all;
+}
+
+static uint64_t gpu_memory(const struct machine *m, const struct candidate *c, bool now)
+{
+    if (c->set)
+        return plan_gpu_set_memory(m, c->set, now);
+    uint64_t all = machine_gpu_memory(m, c->gpu);
+    uint64_t have = now ? machine_gpu_memory_free(m, c->gpu) : all;
+    bool radv = c->icd && strcmp(c->icd, "radeon") == 0;
+    return radv && plan_device_shares(c->gpu) ? least_of(have, RADV_SHARE_OF(all)) : have;
+}
+
+/* Of the GPU, or RAM where the backend computes on the CPU; 0 unknown. */
+static uint64_t memory_for(const struct machine *m, const struct candidate *c, bool now)
+{
+    if (c->gpu)
+        return gpu_memory(m, c, now);
+    return c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE ? host_memory(m, now) : 0;
+}
+
+uint64_t plan_memory_have(const struct machine *m, const struct candidate *c)
+{
+    return memory_for(m, c, true);
+}
+
+/* What to do about an APU whose share of RAM is the limit; empty where nothing can be done. */
+static void memory_remedy(const struct builder *d, const struct machine_gpu *gpu, uint64_t need,
+                          char *ret_text, size_t size)
+{
+    const uint64_t gib = UINT64_C(1) << 30;
+    ret_text[0] = '\0';
+    if (!gpu || gpu->kind != GFX_INTEGRATED || gpu->vram_bytes + gpu->gtt_bytes >= need ||
+        d->m->host.memory_bytes < 4 * gib || need > d->m->host.memory_bytes - 4 * gib)
+        return;
+    uint64_t pages = (need / gib + 2) * 262144;
+    snprintf(ret_text, size,
+             "This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
+             "raise it.",
+             d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
+}
+
+/* What there is: now, or when nothing else runs. */
+static struct fit_memory memory_of(const struct builder *d, const struct builder_choice *dc,
+                                   bool now)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    struct fit_memory memory = {.host = host_memory(d->m, now)};
+    if (dc->candidate.backend == PLAN_CPU)
+        return memory;
+    memory.gpu = memory_for(d->m, &dc->candidate, now);
+    memory.shared = !gpu || plan_device_shares(gpu);
+    if (gpu && memory.shared && memory.host)
+        /* the carve-out is no part of what the kernel counts */
+        memory.host = sum_of(memory.host, gpu->vram_bytes);
+    if (memory.gpu == 0)
+        memory.gpu = UINT64_MAX; /* unknown: nothing is rejected for it */
+    return memory;
+}
+
+/* "24.0 GiB on the GPU and 32.0 GiB beside it" */
+static void tell_memory(const struct fit_memory *memory, struct buf *ret)
+{
+    char gpu[DEVICE_SIZE_MAX], host[DEVICE_SIZE_MAX];
+    plan_device_size(memory->gpu, gpu);
+    plan_device_size(memory->host, host);
+    if (!memory->gpu)
+        buf_add_text(ret, host);
+    else if (memory->shared || !memory->host)
+        buf_add_text(ret, gpu);
+    else
+        buf_addf(ret, "%s on the GPU and %s beside it", gpu, host);
+}
+
+static void tell_used(struct buf *ret, const char *whose, uint64_t all, uint64_t now)
+{
+    char used_text[DEVICE_SIZE_MAX], all_text[DEVICE_SIZE_MAX];
+    if (all < now || all - now < BUSY_LEAST)
+        return;
+    plan_device_size(all - now, used_text);
+    plan_device_size(all, all_text);
+    buf_addf(ret, "%s%s of the %s's %s", ret->n ? " and " : "", used_text, whose, all_text);
+}
+
+/* It would fit, or fit better, if less were in use: that comes and goes, so it rejects nothing. */
+static void warn_busy(struct builder *d, struct builder_choice *dc, const struct fit_memory *all,
+                      const struct fit_memory *now, bool in_part)
+{
+    const bool card = all->gpu && !all->shared;
+    struct buf CLEAN_BUF used = BUF_INIT(200);
+    if (card)
+        tell_used(&used, "GPU", all->gpu, now->gpu);
+    if (!card || !in_part)
+        tell_used(&used, "computer", all->host, now->host);
+    if (used.n)
+        plan_builder_warn(
+            d, dc, "%s are in use at the moment, so that the model %s: close programs.",
+            buf_text(&used), in_part ? "does not fit on the GPU whole" : "does not fit");
+}
+
+/* "20 of 33 layers", and what stays in the computer's memory. */
+static void tell_partial(struct builder_choice *dc, const struct fit_choice *fit)
+{
+    char gpu[DEVICE_SIZE_MAX], host[DEVICE_SIZE_MAX];
+    plan_device_size(fit->need.gpu.total, gpu);
+    plan_device_size(fit->need.host.total, host);
+    if (dc->known.n)
+        buf_add_text(&dc->known, ", ");
+    buf_addf(&dc->known,
+             "%zu of the model's %zu layers fit (%s), the rest computes on the CPU (%s)",
+             fit->gpu_layers, dc->choice.layers + 1, gpu, host);
+}
+
+static void take_fit(struct builder *d, struct builder_choice *dc, const struct fit_choice *fit)
+{
+    struct plan_choice *choice = &dc->choice;
+    bool gpu = fit->gpu_layers > 0;
+    choice->context = fit->context;
+    choice->layers = d->request->model->n_layers;
+    choice->gpu_layers = fit->gpu_layers;
+    choice->need_bytes = gpu ? fit->need.gpu.total : fit->need.host.total;
+    choice->host_bytes = gpu ? fit->need.host.total : 0;
+    dc->partial = !fit->whole;
+}
+
+/* With the least context. */
+static uint64_t least_need(const struct plan_request *request)
+{
+    return request->model ? fit_least(request->model, &request->use, true) : request->need_bytes;
+}
+
+/* Nothing of it, or not even a few layers: what would be needed, and what there is. */
+static bool reject_model(struct builder *d, struct builder_choice *dc,
+                         const struct fit_memory *memory)
+{
+    char need[DEVICE_SIZE_MAX], context[60] = "", remedy[200];
+    struct buf CLEAN_BUF have = BUF_INIT(100);
+    plan_device_size(dc->choice.need_bytes, need);
+    tell_memory(memory, &have);
+    memory_remedy(d, dc->candidate.gpu, least_need(d->request), remedy, sizeof(remedy));
+    if (d->request->model)
+        snprintf(context, sizeof(context), " with a context of %u tokens", dc->choice.context);
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_MEMORY_TOO_SMALL,
+                               "The model needs %s%s and there are %s, of which a part is left to "
+                               "others: take a smaller model%s or a smaller quantisation%s.%s%s",
+                               need, context, buf_text(&have), d->request->model ? "," : "",
+                               d->request->model ? " or a shorter context" : "",
+                               remedy[0] ? " " : "", remedy);
+}
+
+/* Only a part of it computes on the GPU: what would change that. */
+static void warn_partial(struct builder *d, struct builder_choice *dc)
+{
+    char remedy[200];
+    memory_remedy(d, dc->candidate.gpu, least_need(d->request), remedy, sizeof(remedy));
+    if (remedy[0])
+        plan_builder_warn(d, dc, "%s", remedy);
+}
+
+/* How it fits now; else how it would if nothing else ran. */
+static bool choose_fit(struct builder *d, struct builder_choice *dc, struct fit_choice *ret_fit)
+{
+    struct fit_use use = d->request->use;
+    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    struct fit_choice alone;
+    use.gpus = dc->candidate.set ? (uint32_t)dc->candidate.set->n : 1;
+    if (dc->candidate.backend == PLAN_VULKAN_SOFTWARE)
+        use.tensor_most = SOFTWARE_TENSOR_MOST;
+    bool fits = fit_choose(d->request->model, &use, &now, ret_fit);
+    if (fits && ret_fit->whole)
+        return true;
+    bool could = fit_choose(d->request->model, &use, &all, &alone);
+    if (!fits)
+        *ret_fit = alone;
+    if (!could) {
+        take_fit(d, dc, &alone);
+        return reject_model(d, dc, &all);
+    }
+    if (!fits || alone.whole)
+        warn_busy(d, dc, &all, &now, fits);
+    return true;
+}
+
+static bool check_model(struct builder *d, struct builder_choice *dc)
+{
+    struct fit_choice fit;
+    char need[DEVICE_SIZE_MAX], have[DEVICE_SIZE_MAX];
+    if (!choose_fit(d, dc, &fit))
+        return false;
+    take_fit(d, dc, &fit);
+    if (dc->choice.have_bytes == 0)
+        plan_words_add(&dc->unknown, "how much memory it has");
+    if (dc->partial) {
+        warn_partial(d, dc);
+        tell_partial(dc, &fit);
+        plan_builder_arg(d, dc, "-ngl");
+        plan_builder_arg(d, dc, "%zu", fit.gpu_layers);
+        return true;
+    }
+    plan_device_size(dc->choice.need_bytes, need);
+    plan_device_size(dc->choice.have_bytes, have);
+    if (dc->choice.have_bytes)
+        plan_words_add(&dc->known, have);
+    buf_addf(&dc->known, "%s%s needed with a context of %u tokens",
+             dc->choice.have_bytes ? " of memory for the "
+             : dc->known.n         ? ", "
+                                   : "",
+             need, fit.context);
+    return true;
+}
+
+/* Without the header: the sizes alone. How many layers it would be is not known. */
+static bool check_size(struct builder *d, struct builder_choice *dc)
+{
+    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    uint64_t need = dc->choice.need_bytes;
+    enum fit_way alone = fit_by_size(need, &all), way = fit_by_size(need, &now);
+    char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX];
+    if (alone == FIT_NOWHERE)
+        return reject_model(d, dc, &all);
+    if (way < alone)
+        warn_busy(d, dc, &all, &now, way == FIT_PART);
+    dc->partial = (way == FIT_NOWHERE ? alone : way) == FIT_PART;
+    if (dc->partial)
+        warn_partial(d, dc);
+    plan_device_size(need, need_text);
+    plan_device_size(dc->choice.have_bytes, have_text);
+    plan_words_add(&dc->known, have_text);
+    buf_addf(&dc->known, " of memory for %sthe %s needed", dc->partial ? "a part of " : "",
+             need_text);
+    return true;
+}
+
+bool plan_check_memory(struct builder *d, struct builder_choice *dc)
+{
+    if (d->request->model)
+        return check_model(d, dc);
+    if (dc->choice.need_bytes == 0)
+        return true;
+    if (dc->choice.have_bytes > 0)
+        return check_size(d, dc);
+    plan_words_add(&dc->unknown, "how much memory it has");
+    return true;
+}
+
+uint64_t plan_memory_need(const struct plan_request *request)
+{
+    uint64_t least = least_need(request);
+    return least ? least + fit_margin(least) : 0;
+}
+
+/* Of this GPU and all like it. */
+static uint64_t memory_with_equals(const struct machine *m, const struct machine_gpu *gpu)
+{
+    struct plan_gpu_set set;
+    plan_gpu_set_like(m, gpu, &set);
+    return set.n > 1 ? plan_gpu_set_memory(m, &set, false) : machine_gpu_memory(m, gpu);
+}
+
+uint64_t plan_memory_gpu(const struct machine *m)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        uint64_t have = fit_usable(memory_with_equals(m, &m->gpu[i]));
+        most = have > most ? have : most;
+    }
+    return most;
+}
+
+uint64_t plan_memory_most(const struct machine *m)
+{
+    const uint64_t host = host_memory(m, false);
+    uint64_t most = fit_usable(host);
+    for (size_t i = 0; host && i < m->n_gpus; i++) {
+        const struct machine_gpu *gpu = &m->gpu[i];
+        uint64_t have = memory_with_equals(m, gpu);
+        uint64_t with = plan_device_shares(gpu)
+                            ? have ? fit_usable(sum_of(host, gpu->vram_bytes)) : 0
+                            : sum_of(fit_usable(host), fit_usable(have));
+        most = with > most ? with : most;
+    }
+    return host ? most : 0;
+}
