@@ -18,6 +18,11 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/table.h"
+#include "base/utf8.h"
+
+/* The struct that holds this member. */
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #include "base/banned.h"
 

@@ -54,7 +54,7 @@ static int fs_write_all(int fd, const char *bytes, size_t n)
     return 0;
 }
 
-static int fs_failed(struct gfxb_error *err, int code, const char *what, const char *path)
+int fs_error(struct gfxb_error *err, int code, const char *what, const char *path)
 {
     if (code == ENOSPC || code == EDQUOT)
         return error_set(err, GFXB_E_DISK_FULL,
@@ -71,7 +71,7 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
         return error_set(err, ENOMEM, "out of memory");
     int CLEAN_CLOSE fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return fs_failed(err, errno, "write", path);
+        return fs_error(err, errno, "write", path);
     int result = fs_write_all(fd, bytes, n);
     if (result == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
         result = -errno;
@@ -79,10 +79,10 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
         result = -errno;
     if (result < 0) {
         unlink(temporary);
-        return fs_failed(err, -result, "write", path);
+        return fs_error(err, -result, "write", path);
     }
     result = fs_sync_dir(parent);
-    return result < 0 ? fs_failed(err, -result, "write", path) : 0;
+    return result < 0 ? fs_error(err, -result, "write", path) : 0;
 }
 
 void fs_sweep_writes(const char *path)
@@ -135,15 +135,15 @@ int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err)
         char kept = *slash;
         *slash = '\0';
         if (mkdir(copy, mode) < 0 && errno != EEXIST)
-            return fs_failed(err, errno, "make the directory", copy);
+            return fs_error(err, errno, "make the directory", copy);
         *slash = kept;
         if (kept == '\0')
             break;
     }
     struct stat st;
     if (stat(path, &st) < 0)
-        return fs_failed(err, errno, "make the directory", path);
-    return S_ISDIR(st.st_mode) ? 0 : fs_failed(err, ENOTDIR, "make the directory", path);
+        return fs_error(err, errno, "make the directory", path);
+    return S_ISDIR(st.st_mode) ? 0 : fs_error(err, ENOTDIR, "make the directory", path);
 }
 
 static int fs_remove_at(int parent, const char *name);
@@ -234,7 +234,7 @@ int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err
         result = fs_rename_new(stage, final);
     if (result == 0)
         result = fs_sync_dir(parent);
-    return result < 0 ? fs_failed(err, -result, "publish", final) : 0;
+    return result < 0 ? fs_error(err, -result, "publish", final) : 0;
 }
 
 int fs_free_bytes(const char *path, uint64_t *ret_bytes)
@@ -283,7 +283,7 @@ int fs_lock(const char *path, bool wait, const volatile sig_atomic_t *cancel, in
         if (result == 1 || result == -EINTR)
             continue;
         if (result != -EWOULDBLOCK || !wait)
-            return fs_failed(err, -result, "lock", path);
+            return fs_error(err, -result, "lock", path);
         if (cancel && *cancel)
             return error_set(err, GFXB_E_INTERRUPTED,
                              "interrupted while waiting for another gfxbridge that holds %s", path);

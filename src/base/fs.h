@@ -7,12 +7,16 @@
 #include <signal.h>
 #include <sys/types.h>
 
+/* "cannot WHAT PATH: ..." with errno value code, which ENOSPC and EDQUOT turn into disk-full.
+ * Returns -err->code. */
+int fs_error(struct gfxb_error *err, int code, const char *what, const char *path);
+
 /* Replace path by these bytes: temporary name in the same directory, fsync, rename, fsync of the
  * directory. Nothing of it is left behind on failure. */
 int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err);
 
-/* Remove what a killed fs_write to path left beside it. For who holds the lock under which path is
- * written: the file of a writer at work would be taken from it. */
+/* Remove what a killed fs_write to path left beside it. Call with the lock held under which path is
+ * written; otherwise a live writer's temporary file is deleted. */
 void fs_sweep_writes(const char *path);
 
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */

@@ -124,12 +124,12 @@ bool str_list_has(struct str list, struct str word)
     return false;
 }
 
-static int str_digit(char c)
+int str_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
     c = str_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 int str_to_u64(struct str s, unsigned base, uint64_t *ret_value)
@@ -142,7 +142,7 @@ int str_to_u64(struct str s, unsigned base, uint64_t *ret_value)
         return -EINVAL;
     uint64_t value = 0;
     for (size_t i = 0; i < s.n; i++) {
-        unsigned digit = (unsigned)str_digit(s.p[i]);
+        unsigned digit = (unsigned)str_hex_digit(s.p[i]);
         if (digit >= base)
             return -EINVAL;
         if (value > (UINT64_MAX - digit) / base)

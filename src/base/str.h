@@ -22,6 +22,7 @@ struct str {
 
 struct str str_from(const char *text); /* NULL gives the empty view */
 bool str_eq(struct str a, struct str b);
+int str_hex_digit(char c);                      /* 0 to 15; -1: it is none */
 char str_lower(char c);                         /* ASCII only, whatever the locale */
 bool str_eq_nocase(struct str a, struct str b); /* the same */
 bool str_is(struct str a, const char *text);

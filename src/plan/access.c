@@ -19,7 +19,7 @@ static bool is_denied(int code)
 }
 
 /* "" outside a container. */
-static const char *container_of(const struct builder *d)
+static const char *access_container(const struct builder *d)
 {
     return d->m->host.container;
 }
@@ -93,9 +93,9 @@ static bool reject_absent_node(struct builder *d, struct builder_choice *dc, int
     if (plan_container_leave(d->m).n)
         return plan_builder_reject(d, dc, PLAN_E2, code,
                                    "%s is hidden by the %s confinement this program runs in: %s.",
-                                   node, container_of(d), buf_text(&words));
+                                   node, access_container(d), buf_text(&words));
     return plan_builder_reject(d, dc, PLAN_E2, code, "%s is not in this container (%s): %s.", node,
-                               container_of(d), buf_text(&words));
+                               access_container(d), buf_text(&words));
 }
 
 /* A device node that this user may not open, for its group's sake or the confinement's. */
@@ -108,12 +108,12 @@ static bool reject_closed_node(struct builder *d, struct builder_choice *dc, int
         return plan_builder_reject(d, dc, PLAN_E2, code,
                                    "%s may not be opened: the %s confinement this program runs in "
                                    "does not pass it; %s.",
-                                   node, container_of(d), buf_text(&words));
-    if (container_of(d)[0])
+                                   node, access_container(d), buf_text(&words));
+    if (access_container(d)[0])
         return plan_builder_reject(
             d, dc, PLAN_E2, code,
             "%s may not be opened in this container (%s): it belongs to group %u%s%s%s there; %s.",
-            node, container_of(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
+            node, access_container(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
             buf_text(&words));
     if (!group[0] || gid == 0)
         return plan_builder_reject(
@@ -136,7 +136,7 @@ static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "WSL2 has no /dev/kfd, and ROCm over /dev/dxg is not supported by "
             "gfxbridge yet.");
-    if (container_of(d)[0])
+    if (access_container(d)[0])
         return reject_absent_node(d, dc, GFXB_E_KFD_MISSING, "/dev/kfd");
     if (m->amdgpu_loaded == TRI_NO)
         return plan_builder_reject(
@@ -180,11 +180,11 @@ static bool reject_no_kfd_node(struct builder *d, struct builder_choice *dc)
     plan_device_name(gpu, name);
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     plan_container_pass(d->m, node, &words);
-    if (container_of(d)[0] && gpu->render_errno == ENOENT)
+    if (access_container(d)[0] && gpu->render_errno == ENOENT)
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "This container (%s) does not have %s, without which ROCm cannot see %s either: %s.",
-            container_of(d), node, name, buf_text(&words));
+            access_container(d), node, name, buf_text(&words));
     return plan_builder_reject(
         d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
         "The kernel's compute driver has no node for %s: this kernel%s%s is too "
@@ -210,7 +210,7 @@ bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
 static bool reject_render(struct builder *d, struct builder_choice *dc, const char *node)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
-    if (gpu->render_errno == ENOENT && container_of(d)[0])
+    if (gpu->render_errno == ENOENT && access_container(d)[0])
         return reject_absent_node(d, dc, GFXB_E_RENDER_PERMISSION, node);
     if (is_denied(gpu->render_errno))
         return reject_closed_node(d, dc, GFXB_E_RENDER_PERMISSION, node, gpu->render_gid,
