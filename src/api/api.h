@@ -149,10 +149,10 @@ void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void 
 void job_reply(struct serve_job *job, int status, const char *type, struct str body);
 void job_fail(struct serve_job *job, int status, const char *code, const char *param,
               const char *text);
-void job_begin(struct serve_job *job, const char *type); /* a stream with status 200 */
-int job_send(struct serve_job *job, struct str piece);   /* waits for slow readers; -ECANCELED */
-bool job_cancelled(const struct serve_job *job);         /* the client left, or we shut down */
-const volatile sig_atomic_t *job_cancel(const struct serve_job *job); /* the same as a flag */
+void job_begin(struct serve_job *job, const char *type);   /* a stream with status 200 */
+int job_send(struct serve_job *job, struct str piece);     /* waits for slow readers; -ECANCELED */
+bool job_cancelled(const struct serve_job *job);           /* the client left, or we shut down */
+const atomic_int *job_cancel(const struct serve_job *job); /* the same as a flag */
 struct serve *job_serve(const struct serve_job *job);
 /* Run fn in the loop's thread and wait for it. */
 void job_in_loop(struct serve_job *job, void (*fn)(struct serve *s, void *context), void *context);

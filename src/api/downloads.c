@@ -40,10 +40,10 @@ struct download {
     const char *type;
     struct download_work work;
     struct log log;
-    volatile sig_atomic_t cancel; /* set in the loop, read by the work */
-    enum download_state state;    /* as the user wants it, or as it ended */
-    bool running;                 /* its thread has not ended */
-    bool removing;                /* forget it once it has */
+    atomic_int cancel;         /* set in the loop, read by the work */
+    enum download_state state; /* as the user wants it, or as it ended */
+    bool running;              /* its thread has not ended */
+    bool removing;             /* forget it once it has */
     int64_t ended_at;
     int result; /* the work's until it has ended */
     struct gfxb_error error;
@@ -119,7 +119,7 @@ void downloads_cancel(struct downloads *list)
 
 /* ---- the work's side ---- */
 
-const volatile sig_atomic_t *download_cancelled(const struct download *d)
+const atomic_int *download_cancelled(const struct download *d)
 {
     return &d->cancel;
 }

@@ -51,7 +51,7 @@ struct download_progress {
     uint64_t bytes, total; /* of all files; total 0 unknown */
 };
 
-const volatile sig_atomic_t *download_cancelled(const struct download *d);
+const atomic_int *download_cancelled(const struct download *d);
 /* Lines become the step that is shown, and go on to the server's log. */
 const struct log *download_log(const struct download *d);
 void download_tell(struct download *d, const struct download_progress *progress);

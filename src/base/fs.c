@@ -270,7 +270,7 @@ static int fs_lock_once(const char *path, int *ret_fd)
     return result;
 }
 
-int fs_lock(const char *path, bool wait, const volatile sig_atomic_t *cancel, int *ret_fd,
+int fs_lock(const char *path, bool wait, const atomic_int *cancel, int *ret_fd,
             struct gfxb_error *err)
 {
     /* Looking now and then, not sleeping in flock: a signal that comes just before flock would set

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include <signal.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 /* "cannot WHAT PATH: ..." with errno value code, which ENOSPC and EDQUOT turn into disk-full.
@@ -43,7 +43,7 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
  * -EWOULDBLOCK at once when another holds it. wait true: -GFXB_E_INTERRUPTED soon after *cancel is
  * set (NULL never). ret_fd is closed by the caller, which unlocks.
  */
-int fs_lock(const char *path, bool wait, const volatile sig_atomic_t *cancel, int *ret_fd,
+int fs_lock(const char *path, bool wait, const atomic_int *cancel, int *ret_fd,
             struct gfxb_error *err);
 
 /* "dir/name", to be freed by the caller; NULL when out of memory. */

@@ -76,7 +76,7 @@ extern const struct cli_command cli_command_backends, cli_command_bench, cli_com
     cli_command_table, cli_command_unload, cli_command_update;
 
 /* Not 0 once the user wants us to end: the number of the signal. Written by the handler alone. */
-extern volatile sig_atomic_t cli_cancelled;
+extern atomic_int cli_cancelled;
 /* From here on SIGINT, SIGTERM and SIGHUP only set cli_cancelled: for commands that look at it. */
 void cli_catch_signals(void);
 

@@ -205,7 +205,7 @@ static int cli_exit_code(int result)
     }
 }
 
-volatile sig_atomic_t cli_cancelled;
+atomic_int cli_cancelled;
 
 static void cli_on_signal(int number)
 {

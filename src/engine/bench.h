@@ -19,8 +19,8 @@ struct engine_bench {
 struct engine_bench_spec {
     unsigned brief_tokens, full_tokens; /* of the prompts; the context holds them and the answer */
     unsigned answer_tokens;
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
-    const struct log *log;               /* told how long the long prompt takes; NULL none */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const struct log *log;    /* told how long the long prompt takes; NULL none */
 };
 
 /* A warm-up, then each prompt up to three times, without the prompt cache; no run begins more than

@@ -15,7 +15,7 @@
 #include "package/package.h"
 #include "plan/plan.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 /* ---- start and stop ---- */
 
@@ -34,15 +34,15 @@ struct engine_spec {
     const char *const *gpu_pci; /* NULL-terminated PCI addresses that the weights must be on; "" and
                                    NULL: any */
     enum plan_backend backend;
-    unsigned context;      /* tokens; 0: the engine fits it to the memory */
-    unsigned slots;        /* answers at the same time; 0: 1 */
-    unsigned http_threads; /* connections at the same time; 0: slots + 8 */
-    unsigned threads;      /* 0: engine_default_threads(), or 1 for a tiny model */
-    int ready_ms;          /* deadline for readiness; 0: 120 s */
-    const char *keep_log;  /* file that gets the log's end when the engine fails; NULL none */
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
-    bool unconfined;       /* without the sandbox (see sandbox.h): for a driver that it breaks */
-    const struct log *log; /* progress; NULL none */
+    unsigned context;         /* tokens; 0: the engine fits it to the memory */
+    unsigned slots;           /* answers at the same time; 0: 1 */
+    unsigned http_threads;    /* connections at the same time; 0: slots + 8 */
+    unsigned threads;         /* 0: engine_default_threads(), or 1 for a tiny model */
+    int ready_ms;             /* deadline for readiness; 0: 120 s */
+    const char *keep_log;     /* file that gets the log's end when the engine fails; NULL none */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    bool unconfined;          /* without the sandbox (see sandbox.h): for a driver that it breaks */
+    const struct log *log;    /* progress; NULL none */
 };
 
 /* A running llama-server. It ends with the thread that started it, even when that is killed: start
@@ -108,7 +108,7 @@ struct engine_chat {
      * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
     int (*on_text)(void *context, struct str piece, bool thinking);
     void *context;
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
     const struct log *log; /* told when the first piece takes more than 3 s, and why; NULL none */
 };
 
@@ -128,7 +128,7 @@ struct engine_reply {
 /* Does the thread that computes answer within ms? It answers /slots, between two batches, however
  * long its users wait: what answers there has not lost its device. (/health comes from another
  * thread, hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
-bool engine_lives(const struct engine *engine, int ms, const volatile sig_atomic_t *cancel);
+bool engine_lives(const struct engine *engine, int ms, const atomic_int *cancel);
 
 #define ENGINE_SILENCE_MS 60000 /* a whole answer, or a long prompt, takes its time */
 

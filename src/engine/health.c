@@ -40,7 +40,7 @@ static int64_t lives_cpu_ms(const struct engine *engine)
     return (int64_t)((ticks[0] + ticks[1]) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-bool engine_lives(const struct engine *engine, int ms, const volatile sig_atomic_t *cancel)
+bool engine_lives(const struct engine *engine, int ms, const atomic_int *cancel)
 {
     int64_t until = clock_now_ms() + ms, cpu_ms = lives_cpu_ms(engine);
     struct http_request request = {

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 struct http_request {
     const char *socket;
@@ -13,7 +13,7 @@ struct http_request {
     const char *body; /* JSON to POST; NULL: GET */
     size_t body_n;
     int pidfd; /* of the engine: when it has ended the answer is not waited for; -1 none */
-    const volatile sig_atomic_t *cancel; /* NULL never */
+    const atomic_int *cancel; /* NULL never */
     /* Bytes of the answer's body as they come. Negative: stop and return that. */
     int (*on_bytes)(void *context, struct str bytes);
     /* The monotonic ms at which to give up as things stand now; 0 never. NULL: never. */

@@ -108,8 +108,8 @@ static int rundir_base(const char *runtime_dir, char **ret_base, struct gfxb_err
     return 0;
 }
 
-int rundir_open(const char *runtime_dir, const volatile sig_atomic_t *cancel,
-                struct rundir *ret_rundir, struct gfxb_error *err)
+int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
+                struct gfxb_error *err)
 {
     char *CLEAN_FREE base = NULL;
     int code = rundir_base(runtime_dir, &base, err);

@@ -20,8 +20,8 @@ struct rundir {
 /* Below runtime_dir, or below /tmp/gfxbridge-UID (0700, checked to be ours) where the path of a
  * unix socket in it would be too long for the kernel or holds a comma. *cancel not 0 (NULL never)
  * ends waiting for others that make theirs: -GFXB_E_INTERRUPTED. */
-int rundir_open(const char *runtime_dir, const volatile sig_atomic_t *cancel,
-                struct rundir *ret_rundir, struct gfxb_error *err);
+int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
+                struct gfxb_error *err);
 
 /* Removes it with everything in it. Fine on RUNDIR_NONE. */
 void rundir_close(struct rundir *rundir);

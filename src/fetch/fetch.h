@@ -13,21 +13,21 @@
 #include "base/base.h"
 #include "base/digest.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 /* How this user reaches the world; 0 and NULL are the defaults. All strings are lent. */
 struct fetch_config {
     /* Base URL (https, http or file) that stands for every host: https://HOST/PATH is fetched as
      * MIRROR/HOST/PATH. A token is never sent to a mirror. */
     const char *mirror;
-    const char *ca_file;  /* PEM file of trusted certificates instead of the system's */
-    int connect_seconds;  /* 20 */
-    int stall_seconds;    /* 30: that long with fewer than stall_bytes is a stall ... */
-    uint64_t stall_bytes; /* 4096 */
-    int tries;            /* 6 in a row without a MiB of progress between them */
-    int pause_ms;         /* 1000: before the second try, then doubled, at most 15 s */
-    const volatile sig_atomic_t *cancel; /* not 0: "interrupted", within a second. NULL never */
-    const struct log *log;               /* why it tries again, what could not be resumed */
+    const char *ca_file;      /* PEM file of trusted certificates instead of the system's */
+    int connect_seconds;      /* 20 */
+    int stall_seconds;        /* 30: that long with fewer than stall_bytes is a stall ... */
+    uint64_t stall_bytes;     /* 4096 */
+    int tries;                /* 6 in a row without a MiB of progress between them */
+    int pause_ms;             /* 1000: before the second try, then doubled, at most 15 s */
+    const atomic_int *cancel; /* not 0: "interrupted", within a second. NULL never */
+    const struct log *log;    /* why it tries again, what could not be resumed */
 };
 
 struct fetch_progress {

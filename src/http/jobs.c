@@ -28,7 +28,7 @@ struct serve_job {
     pthread_mutex_t lock;
     pthread_cond_t news;
     size_t pending;
-    volatile sig_atomic_t cancelled; /* also read without it */
+    atomic_int cancelled; /* also read without it */
 };
 
 /* One thing that a job wants done in the loop. */
@@ -264,7 +264,7 @@ bool job_cancelled(const struct serve_job *job)
     return job->cancelled != 0;
 }
 
-const volatile sig_atomic_t *job_cancel(const struct serve_job *job)
+const atomic_int *job_cancel(const struct serve_job *job)
 {
     return &job->cancelled;
 }

@@ -25,7 +25,7 @@
 #include "model/recipe.h"
 #include "sysroot/sysroot.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 /* Whose files a model consists of. */
 enum model_origin {
@@ -70,8 +70,8 @@ struct model_env {
     const struct machine *machine; /* that it must fit on; NULL: not asked */
     bool no_network;
     struct fetch_config fetch;
-    const struct log *log;               /* NULL none */
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const struct log *log;    /* NULL none */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
     /* How a pull goes, at most ten times a second and at each file's end. NULL none. */
     void (*progress)(void *context, const struct model_progress *progress);
     void *context;

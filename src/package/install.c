@@ -14,7 +14,7 @@ static const struct provider *const provider_table[] = {
 
 int provider_check_cancel(const struct package_env *env, struct gfxb_error *err)
 {
-    const volatile sig_atomic_t *cancel = provider_cancel(env);
+    const atomic_int *cancel = provider_cancel(env);
     return cancel && *cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
 }
 

@@ -16,7 +16,7 @@ struct provider {
 };
 
 /* What ends it early when it is not 0; NULL: nothing does. */
-const volatile sig_atomic_t *provider_cancel(const struct package_env *env);
+const atomic_int *provider_cancel(const struct package_env *env);
 
 /* 0, or -GFXB_E_INTERRUPTED. */
 int provider_check_cancel(const struct package_env *env, struct gfxb_error *err);

@@ -185,7 +185,7 @@ int store_cache_open(const struct package_env *env, const char *provider, char *
     char *CLEAN_FREE dir = NULL;
     char *CLEAN_FREE lock = NULL;
     char *CLEAN_FREE cache = fs_join(env->data_dir, "cache");
-    const volatile sig_atomic_t *cancel = provider_cancel(env);
+    const atomic_int *cancel = provider_cancel(env);
     if (!cache || store_cache_names(env, provider, &dir, &lock) < 0)
         return store_out_of_memory(err);
     int CLEAN_CLOSE fd = -1;

@@ -50,7 +50,7 @@ int package_provider_usable(const struct package_env *env, struct str provider,
     return provider_unknown(provider, err);
 }
 
-const volatile sig_atomic_t *provider_cancel(const struct package_env *env)
+const atomic_int *provider_cancel(const struct package_env *env)
 {
     return env->net ? env->net->fetch.cancel : NULL;
 }

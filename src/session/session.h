@@ -28,7 +28,7 @@ struct session_request {
     uint32_t context;                /* tokens for the model; 0: its recipe's, or what fits */
     const struct log *log;           /* NULL none */
     struct package_net net;          /* how packages are fetched; its cancel is the next field */
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const atomic_int *cancel;        /* not 0: give up with "interrupted"; NULL never */
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
     unsigned slots, http_threads;
     const char *const *args;              /* behind the choice's own; NULL none */

@@ -52,9 +52,9 @@ enum {
 
 struct supervisor {
     struct supervisor_spec spec;
-    volatile sig_atomic_t cancel; /* of the walk, or a look at the engine */
-    int event_fd;                 /* readable: events wait */
-    int wake_fd;                  /* readable: the thread is to look */
+    atomic_int cancel; /* of the walk, or a look at the engine */
+    int event_fd;      /* readable: events wait */
+    int wake_fd;       /* readable: the thread is to look */
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;

@@ -101,8 +101,7 @@ extern const struct engine_deadlines stage_deadlines;
 
 /* Start a double that behaves as the fault says on the CPU. 0, or what engine_start says. */
 int stage_start(const struct stage *s, const struct fault *fault, bool unconfined,
-                const volatile sig_atomic_t *cancel, struct engine **ret_engine,
-                struct gfxb_error *err);
+                const atomic_int *cancel, struct engine **ret_engine, struct gfxb_error *err);
 
 /* A captured machine (NULL: rx7900xtx-raphael) with a stage. */
 struct world {

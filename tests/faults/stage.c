@@ -193,8 +193,7 @@ bool stage_is_gone(pid_t pid)
 }
 
 int stage_start(const struct stage *s, const struct fault *fault, bool unconfined,
-                const volatile sig_atomic_t *cancel, struct engine **ret_engine,
-                struct gfxb_error *err)
+                const atomic_int *cancel, struct engine **ret_engine, struct gfxb_error *err)
 {
     char *CLEAN_FREE dir = stage_install(s, "debian-cpu", PLAN_CPU, fault);
     struct package package = stage_package(dir);

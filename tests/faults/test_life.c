@@ -133,7 +133,7 @@ static void a_log_that_grows_is_cut_and_its_evidence_kept(void **state)
     stage_done(&s);
 }
 
-static volatile sig_atomic_t cancelled;
+static atomic_int cancelled;
 
 static void cancel_soon(int number)
 {
@@ -222,7 +222,7 @@ static int take_piece(void *context, struct str piece, bool thinking)
 /* Where a signal came while writing, its handler has set the flag. */
 struct stopper {
     int says;
-    sig_atomic_t cancelled;
+    atomic_int cancelled;
 };
 
 static int stop_there(void *context, struct str piece, bool thinking)
@@ -323,7 +323,7 @@ static void an_answer_that_nobody_takes_stops_with_the_reason(void **state)
     (void)state;
     static const struct {
         int says;
-        sig_atomic_t cancelled;
+        atomic_int cancelled;
         int code;
         const char *tells;
     } cases[] = {

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
-static volatile sig_atomic_t tool_cancelled;
+static atomic_int tool_cancelled;
 
 static void tool_cancel(int number)
 {

@@ -243,7 +243,7 @@ static void fs_lock_is_exclusive(void **state)
     free(dir);
 }
 
-static volatile sig_atomic_t cancelled;
+static atomic_int cancelled;
 
 static void cancel_now(int number)
 {

@@ -597,7 +597,7 @@ static void leftovers_of_the_dead_go_and_those_of_the_living_stay(void **state)
 static void waiting_for_a_run_directory_can_be_cancelled(void **state)
 {
     (void)state;
-    static const volatile sig_atomic_t cancel = 1;
+    static const atomic_int cancel = 1;
     struct rundir rundir = RUNDIR_NONE;
     struct gfxb_error err;
     int gate = -1;

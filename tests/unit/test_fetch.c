@@ -873,13 +873,13 @@ static void *cancel_soon(void *context)
 {
     struct timespec soon = {0, 300000000};
     nanosleep(&soon, NULL);
-    *(volatile sig_atomic_t *)context = 1;
+    *(atomic_int *)context = 1;
     return NULL;
 }
 
 static void cancel_ends_it_and_keeps_the_part(void **state)
 {
-    static volatile sig_atomic_t cancel;
+    static atomic_int cancel;
     struct fetch_config config = {.cancel = &cancel};
     struct server *server = server_start(answer_slow);
     struct fetch_result result = FETCH_RESULT_INIT;

@@ -592,7 +592,7 @@ static void caches_go_when_they_are_old(void **state)
     assert_int_equal(utimensat(AT_FDCWD, dir, old, 0), 0);
     store_sweep_cache(&s->env, "debian"); /* old, but in use */
     assert_true(there(s, "cache/debian/index"));
-    static const volatile sig_atomic_t cancel = 1;
+    static const atomic_int cancel = 1;
     const struct package_net net = {.fetch = {.cancel = &cancel}};
     struct package_env waiting = s->env;
     char *none = NULL;

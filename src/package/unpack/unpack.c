@@ -14,7 +14,7 @@ struct unpack {
     char *top; /* first component of the first entry; owned */
     bool top_is_dir;
     bool several_tops;
-    const volatile sig_atomic_t *cancel;
+    const atomic_int *cancel;
     bool link_to_top; /* a link leads to the archive's top: it would lead out if that were lifted */
 };
 

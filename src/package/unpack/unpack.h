@@ -10,14 +10,14 @@
 
 #include "inspect/archive_reader.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 struct unpack_options {
     const struct archive_limits *limits; /* NULL: defaults */
     bool strip_top;   /* where everything is below one directory, leave that directory out */
     bool link_copies; /* replace libx.so and libx.so.1 by links where they are copies of libx.so.1.2
                        */
-    const volatile sig_atomic_t *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
 struct unpack_result {
