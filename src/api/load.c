@@ -9,7 +9,7 @@ struct load {
 
 static void load_end(struct pool_waiter *waiter, const struct gfxb_error *why)
 {
-    struct load *load = (struct load *)((char *)waiter - offsetof(struct load, waiter));
+    struct load *load = container_of(waiter, struct load, waiter);
     struct serve_exchange *x = load->x;
     void (*done)(struct serve_exchange *, const struct gfxb_error *) = load->done;
     exchange_work(x, NULL, NULL);

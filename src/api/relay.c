@@ -329,7 +329,7 @@ static const struct upstream_ops relay_upstream_ops = {
 
 static struct relay *relay_of_waiter(struct pool_waiter *waiter)
 {
-    return (struct relay *)((char *)waiter - offsetof(struct relay, waiter));
+    return container_of(waiter, struct relay, waiter);
 }
 
 static void relay_ready(struct pool_waiter *waiter)

@@ -456,7 +456,7 @@ void connection_run(struct connection *c)
 
 static struct connection *connection_of_source(struct loop_source *source)
 {
-    return (struct connection *)((char *)source - offsetof(struct connection, source));
+    return container_of(source, struct connection, source);
 }
 
 static void connection_ready(struct loop_source *source, uint32_t events)
@@ -477,8 +477,7 @@ static void connection_ready(struct loop_source *source, uint32_t events)
 
 static void connection_due(struct loop_timer *timer)
 {
-    struct connection *c =
-        (struct connection *)((char *)timer - offsetof(struct connection, timer));
+    struct connection *c = container_of(timer, struct connection, timer);
     if (c->phase == CONNECTION_BODY) {
         connection_refuse(c, 408, "timeout", "the request's body did not come in time");
         connection_run(c);

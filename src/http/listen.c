@@ -21,7 +21,7 @@ enum {
 
 static void listen_ready(struct loop_source *source, uint32_t events)
 {
-    struct listener *l = (struct listener *)((char *)source - offsetof(struct listener, source));
+    struct listener *l = container_of(source, struct listener, source);
     struct serve *s = l->serve;
     (void)events;
     for (;;) {

@@ -29,7 +29,7 @@ struct loop {
 
 static void loop_on_wake(struct loop_source *source, uint32_t events)
 {
-    struct loop *loop = (struct loop *)((char *)source - offsetof(struct loop, wake));
+    struct loop *loop = container_of(source, struct loop, wake);
     uint64_t count;
     (void)events;
     while (read(source->fd, &count, sizeof(count)) > 0)

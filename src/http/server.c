@@ -121,7 +121,7 @@ void server_check_drained(struct serve *s)
 /* The answers under way had their time. */
 static void server_drain_due(struct loop_timer *timer)
 {
-    struct serve *s = (struct serve *)((char *)timer - offsetof(struct serve, drain));
+    struct serve *s = container_of(timer, struct serve, drain);
     jobs_cancel(s->jobs);
     while (s->busy.first)
         connection_close(s->busy.first);
@@ -149,7 +149,7 @@ void server_drain(struct serve *s)
 
 static void server_on_signal(struct loop_source *source, uint32_t events)
 {
-    struct serve *s = (struct serve *)((char *)source - offsetof(struct serve, signals));
+    struct serve *s = container_of(source, struct serve, signals);
     struct signalfd_siginfo info;
     (void)events;
     while (read(source->fd, &info, sizeof(info)) == sizeof(info))
@@ -172,7 +172,7 @@ static int server_catch_signals(struct serve *s, struct gfxb_error *err)
 
 static void server_watchdog_due(struct loop_timer *timer)
 {
-    struct serve *s = (struct serve *)((char *)timer - offsetof(struct serve, watchdog));
+    struct serve *s = container_of(timer, struct serve, watchdog);
     notify_manager("WATCHDOG=1");
     loop_timer_set(s->loop, timer, notify_interval_ms());
 }

@@ -334,7 +334,7 @@ static void upstream_run(struct upstream *u)
 
 static void upstream_ready(struct loop_source *source, uint32_t events)
 {
-    struct upstream *u = (struct upstream *)((char *)source - offsetof(struct upstream, source));
+    struct upstream *u = container_of(source, struct upstream, source);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
         u->readable = true;
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
@@ -349,7 +349,7 @@ static void upstream_ready(struct loop_source *source, uint32_t events)
 
 static void upstream_due(struct loop_timer *timer)
 {
-    struct upstream *u = (struct upstream *)((char *)timer - offsetof(struct upstream, timer));
+    struct upstream *u = container_of(timer, struct upstream, timer);
     if (u->paused) { /* it waits for us */
         loop_timer_set(u->lane->loop, &u->timer, u->request.gap_ms);
         return;

@@ -153,8 +153,7 @@ static bool pool_return(struct pool_model *m, const struct gfxb_error *why)
 
 static void pool_on_event(struct loop_source *source, uint32_t events)
 {
-    struct pool_model *m =
-        (struct pool_model *)((char *)source - offsetof(struct pool_model, source));
+    struct pool_model *m = container_of(source, struct pool_model, source);
     struct pool_event event;
     (void)events;
     while (m->engine && m->state != POOL_STATE_UNLOADING &&

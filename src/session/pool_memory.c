@@ -119,8 +119,7 @@ void pool_rest(struct pool_model *m)
 
 void pool_due(struct loop_timer *timer)
 {
-    struct pool_model *m =
-        (struct pool_model *)((char *)timer - offsetof(struct pool_model, timer));
+    struct pool_model *m = container_of(timer, struct pool_model, timer);
     switch (m->state) {
     case POOL_STATE_ROOM:
         if (!m->remove)
