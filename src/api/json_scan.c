@@ -40,21 +40,6 @@ static struct str scan_since(const struct scan *s, size_t start)
 
 /* ---- strings ---- */
 
-/* Bytes of the UTF-8 character at p; 0 when it is none (overlong and surrogates are none). */
-static size_t scan_utf8(const unsigned char *p, size_t n)
-{
-    size_t more = p[0] >= 0xf0 ? 3 : p[0] >= 0xe0 ? 2 : 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n <= more)
-        return 0;
-    for (size_t i = 1; i <= more; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return overlong || beyond ? 0 : more + 1;
-}
-
 /* The four hex digits of a \u escape that begins at `at`; -1: they are none. */
 static int scan_unit(const struct scan *s, size_t at)
 {
@@ -109,7 +94,7 @@ static int scan_string(struct scan *s, bool *ret_plain_escapes)
         } else if (c < 0x80) {
             s->at++;
         } else {
-            size_t n = scan_utf8((const unsigned char *)s->text.p + s->at, s->text.n - s->at);
+            size_t n = utf8_length((struct str){s->text.p + s->at, s->text.n - s->at});
             if (n == 0)
                 return scan_refuse(s, "a byte that is not UTF-8");
             s->at += n;

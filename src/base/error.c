@@ -1,23 +1,17 @@
+/* error.c - one sentence for a person, and the names of the reason codes. */
 #include "base/base.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+/* wanted: what vsnprintf says of the text it has written. */
 static void error_cut_text(struct gfxb_error *err, int wanted)
 {
-    if (wanted < 0) {
-        err->text[0] = '\0';
-        return;
-    }
-    if ((size_t)wanted < sizeof(err->text))
-        return;
-    size_t end = sizeof(err->text) - 1;
-    /* Back to the beginning of a UTF-8 character: continuation bytes are 10xxxxxx. */
-    while (end > 0 && ((unsigned char)err->text[end - 1] & 0xC0) == 0x80)
-        end--;
-    if (end > 0 && ((unsigned char)err->text[end - 1] & 0x80))
-        end--;
-    err->text[end] = '\0';
+    size_t n = wanted < 0 ? 0 : strlen(err->text);
+    if (wanted >= (int)sizeof(err->text))
+        n = utf8_whole((struct str){err->text, n}).n;
+    err->text[n] = '\0';
 }
 
 int error_set(struct gfxb_error *err, int code, const char *format, ...)
@@ -66,4 +60,14 @@ const char *gfxb_code_name(int code)
     default:
         return "io-error";
     }
+}
+
+int error_code_number(struct str name)
+{
+#define ERROR_CODE_IS(id, number, text)                                                            \
+    if (str_is(name, text))                                                                        \
+        return number;
+    GFXB_CODE_MAP(ERROR_CODE_IS)
+#undef ERROR_CODE_IS
+    return -EINVAL;
 }

@@ -2,6 +2,7 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include "base/str.h"
 #include <gfxbridge.h>
 #include <stdarg.h>
 
@@ -19,5 +20,8 @@ void error_prefix(struct gfxb_error *err, const char *format, ...)
 
 /* strerror that is thread-safe and independent of the locale: the text of errno value code. */
 const char *error_errno_text(int code);
+
+/* The number of a reason code by its stable name ("ok" is 0); -EINVAL: there is none. */
+int error_code_number(struct str name);
 
 #endif

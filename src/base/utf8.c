@@ -26,6 +26,16 @@ size_t utf8_length(struct str s)
     return overlong || beyond ? 0 : n;
 }
 
+struct str utf8_whole(struct str s)
+{
+    size_t start = s.n;
+    while (start > 0 && utf8_continues(s.p[start - 1]))
+        start--;
+    if (start > 0 && !utf8_length((struct str){s.p + start - 1, s.n - start + 1}))
+        s.n = start - 1;
+    return s;
+}
+
 struct str utf8_cut(struct str s, size_t max)
 {
     if (s.n <= max)

@@ -12,18 +12,6 @@ static void causes_open(struct table *table)
     table_init(table, "data/causes.tsv", bytes, causes_columns);
 }
 
-static bool causes_code(struct str name, int *ret_code)
-{
-#define CAUSES_CODE(id, number, text)                                                              \
-    if (str_is(name, text)) {                                                                      \
-        *ret_code = (number);                                                                      \
-        return true;                                                                               \
-    }
-    GFXB_CODE_MAP(CAUSES_CODE)
-#undef CAUSES_CODE
-    return false;
-}
-
 static bool causes_row(const struct table_row *row, struct engine_cause *ret_cause)
 {
     *ret_cause = (struct engine_cause){
@@ -33,7 +21,8 @@ static bool causes_row(const struct table_row *row, struct engine_cause *ret_cau
         .program = row->field[4],
         .source = row->field[5],
     };
-    return causes_code(row->field[1], &ret_cause->code);
+    ret_cause->code = error_code_number(row->field[1]);
+    return ret_cause->code >= 0;
 }
 
 /* A copy in small letters, as patterns and texts are compared. Out of memory: nothing is found. */

@@ -31,12 +31,7 @@ static struct str ending_strip(struct str line)
         line = str_trim(rest);
     if (line.n > ENDING_WORDS_MAX)
         line.n = ENDING_WORDS_MAX;
-    /* Not in the middle of a character. */
-    while (line.n && ((unsigned char)line.p[line.n - 1] & 0xc0) == 0x80)
-        line.n--;
-    if (line.n && (unsigned char)line.p[line.n - 1] >= 0xc0)
-        line.n--;
-    return line;
+    return utf8_whole(line);
 }
 
 struct str ending_last_words(struct str log)

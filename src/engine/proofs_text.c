@@ -56,18 +56,6 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
     buf_add_text(ret, "end\n");
 }
 
-static bool proofs_take_code(struct str value, int *ret_code)
-{
-#define PROOFS_CODE(id, number, name)                                                              \
-    if (str_is(value, name)) {                                                                     \
-        *ret_code = (number);                                                                      \
-        return true;                                                                               \
-    }
-    GFXB_CODE_MAP(PROOFS_CODE)
-#undef PROOFS_CODE
-    return false;
-}
-
 static bool proofs_take_yes(struct str value, bool *ret_yes)
 {
     *ret_yes = str_is(value, "yes");
@@ -112,7 +100,7 @@ static bool proofs_take(struct proofs_item *item, struct str key, struct str val
     if (str_is(key, "passed"))
         return proofs_take_yes(value, &proof->passed);
     if (str_is(key, "code"))
-        return proofs_take_code(value, &proof->code);
+        return (proof->code = error_code_number(value)) >= 0;
     if (str_is(key, "day"))
         return proofs_take_fixed(value, item->day, sizeof(item->day));
     if (str_is(key, "sentence"))

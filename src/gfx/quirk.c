@@ -11,15 +11,6 @@ static const char *const quirk_columns[] = {
 static const char *const effect_words[] = {"block", "warn", "env", "arg", "override", "note", NULL};
 static const char *const confidence_words[] = {"high", "medium", "low", "disputed", NULL};
 
-static const struct {
-    const char *name;
-    int code;
-} codes[] = {
-#define QUIRK_CODE(id, number, name) {name, number},
-    GFXB_CODE_MAP(QUIRK_CODE)
-#undef QUIRK_CODE
-};
-
 static int quirk_read_code(const struct gfx_cursor *at, enum gfx_effect effect, int *ret_code,
                            struct gfxb_error *err)
 {
@@ -29,11 +20,10 @@ static int quirk_read_code(const struct gfx_cursor *at, enum gfx_effect effect, 
             return 0;
         return table_error(at->table, at->row, CODE, err, "only a block has a reason code");
     }
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        if (codes[i].code != GFXB_E_OK && str_is(name, codes[i].name)) {
-            *ret_code = codes[i].code;
-            return 0;
-        }
+    int code = error_code_number(name);
+    if (code > 0) {
+        *ret_code = code;
+        return 0;
     }
     return table_error(at->table, at->row, CODE, err, "'%.*s' is not a reason code", STR_ARG(name));
 }

@@ -67,26 +67,13 @@ void plan_builder_done(struct builder *d)
     *d = (struct builder){0};
 }
 
-/* Shorten to at most n bytes without leaving half a UTF-8 character behind. */
-static void text_cut(char *text, size_t n)
-{
-    size_t i = n;
-    while (i > 0 && ((unsigned char)text[i - 1] & 0xc0) == 0x80)
-        i--;
-    if (i > 0 && (unsigned char)text[i - 1] >= 0xc0)
-        i--; /* what began here may be incomplete */
-    else
-        i = n;
-    text[i] = '\0';
-}
-
 /* A formatted copy, cut at a stated length; NULL when out of memory. */
 static char *builder_text(struct builder *d, const char *format, va_list args)
 {
     char text[DRAFT_TEXT_MAX];
     int n = vsnprintf(text, sizeof(text), format, args);
     if (n >= (int)sizeof(text))
-        text_cut(text, sizeof(text) - 1);
+        text[utf8_whole(str_from(text)).n] = '\0';
     char *copy = n < 0 ? NULL : strdup(text);
     if (!copy)
         d->failed = true;

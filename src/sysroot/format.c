@@ -59,15 +59,6 @@ static bool format_next_line(struct format_reader *r, struct str *ret_line)
     return true;
 }
 
-static int format_hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Decode %XX in place; the result is shorter or equal. */
 static int format_unescape(const struct format_reader *r, struct str *text)
 {
@@ -78,8 +69,8 @@ static int format_unescape(const struct format_reader *r, struct str *text)
     for (size_t i = 0; i < text->n; i++) {
         char c = text->p[i];
         if (c == '%') {
-            int high = i + 2 < text->n ? format_hex_digit(text->p[i + 1]) : -1;
-            int low = i + 2 < text->n ? format_hex_digit(text->p[i + 2]) : -1;
+            int high = i + 2 < text->n ? str_hex_digit(text->p[i + 1]) : -1;
+            int low = i + 2 < text->n ? str_hex_digit(text->p[i + 2]) : -1;
             if (high < 0 || low < 0 || (high == 0 && low == 0))
                 return FORMAT_FAIL(r, "'%%' must be followed by two hex digits, not 00");
             c = (char)(high * 16 + low);
@@ -187,7 +178,7 @@ static int format_decode_hex(const struct format_reader *r, unsigned line, struc
         char c = hex.p[i];
         if (c == ' ' || c == '\n' || c == '\t')
             continue;
-        int digit = format_hex_digit(c);
+        int digit = str_hex_digit(c);
         if (digit < 0)
             return format_fail(r, line, "not a hex digit in the bytes of a file");
         if (high < 0) {

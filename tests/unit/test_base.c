@@ -86,6 +86,55 @@ static void buf_stops_at_its_maximum(void **state)
 
 /* ---- error ---- */
 
+static void utf8_length_takes_only_well_formed_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t length;
+    } cases[] = {
+        {"", 0},
+        {"a", 1},
+        {"\x7f", 1},
+        {"\xc3\xbc", 2},
+        {"\xe2\x82\xac and more", 3},
+        {"\xf0\x9f\x98\x80", 4},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\xc3", 0},             /* cut off */
+        {"\xe2\x82", 0},         /* cut off */
+        {"\xbc", 0},             /* a continuation */
+        {"\xc0\x80", 0},         /* overlong */
+        {"\xe0\x80\x80", 0},     /* overlong */
+        {"\xf0\x80\x80\x80", 0}, /* overlong */
+        {"\xed\xa0\x80", 0},     /* a surrogate */
+        {"\xf4\x90\x80\x80", 0}, /* beyond U+10FFFF */
+        {"\xff", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(utf8_length(str_from(cases[i].text)), cases[i].length);
+}
+
+static void utf8_is_cut_between_characters(void **state)
+{
+    (void)state;
+    struct str text = STR("a\xe2\x82\xac\x62");
+    static const size_t left[] = {0, 1, 1, 1, 4, 5, 5};
+    for (size_t max = 0; max < sizeof(left) / sizeof(left[0]); max++)
+        assert_int_equal(utf8_cut(text, max).n, left[max]);
+    for (size_t n = 0; n <= text.n; n++)
+        assert_int_equal(utf8_whole((struct str){text.p, n}).n, left[n]);
+}
+
+static void error_code_number_is_the_inverse_of_its_name(void **state)
+{
+    (void)state;
+#define CODE_BACK(id, number, name) assert_int_equal(error_code_number(STR(name)), number);
+    GFXB_CODE_MAP(CODE_BACK)
+#undef CODE_BACK
+    assert_int_equal(error_code_number(STR("io-error")), -EINVAL);
+    assert_int_equal(error_code_number(STR_NONE), -EINVAL);
+}
+
 static void error_text_is_cut_at_a_character(void **state)
 {
     (void)state;
@@ -616,6 +665,9 @@ int main(void)
         cmocka_unit_test(str_cut_gives_every_piece),
         cmocka_unit_test(str_lists_match_whole_words),
         cmocka_unit_test(buf_stops_at_its_maximum),
+        cmocka_unit_test(utf8_length_takes_only_well_formed_characters),
+        cmocka_unit_test(utf8_is_cut_between_characters),
+        cmocka_unit_test(error_code_number_is_the_inverse_of_its_name),
         cmocka_unit_test(error_text_is_cut_at_a_character),
         cmocka_unit_test(table_gives_rows_and_empty_fields),
         cmocka_unit_test(table_errors_name_the_place),

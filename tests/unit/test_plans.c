@@ -155,18 +155,9 @@ static enum tri tri_of(struct scene *s, const char *text)
 
 static int code_of(struct scene *s, const char *name)
 {
-    static const struct {
-        const char *name;
-        int code;
-    } codes[] = {
-#define CODE_ROW(id, number, text) {text, number},
-        GFXB_CODE_MAP(CODE_ROW)
-#undef CODE_ROW
-    };
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        if (strcmp(codes[i].name, name) == 0)
-            return codes[i].code;
-    }
+    int code = error_code_number(str_from(name));
+    if (code >= 0)
+        return code;
     stop(s, "no such code:", name);
     return 0;
 }

@@ -2,35 +2,6 @@
 
 #include <stdio.h>
 
-/* Well-formed UTF-8 without overlong forms and surrogates; the length of the character at p, or 0.
- */
-static size_t entry_utf8_length(const unsigned char *p, size_t n)
-{
-    static const struct {
-        unsigned char mask, lead, low, high; /* of the first byte; range of the second */
-        size_t length;
-    } form[] = {
-        {0xe0, 0xc0, 0x80, 0xbf, 2},
-        {0xf0, 0xe0, 0x80, 0xbf, 3},
-        {0xf8, 0xf0, 0x80, 0xbf, 4},
-    };
-    for (size_t i = 0; i < 3; i++) {
-        if ((p[0] & form[i].mask) != form[i].lead || n < form[i].length)
-            continue;
-        if (p[0] < 0xc2 || p[0] > 0xf4 || p[1] < form[i].low || p[1] > form[i].high)
-            return 0;
-        if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-            (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-            return 0;
-        for (size_t k = 2; k < form[i].length; k++) {
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        }
-        return form[i].length;
-    }
-    return 0;
-}
-
 static const char *entry_text_problem(struct str name)
 {
     const unsigned char *p = (const unsigned char *)name.p;
@@ -41,7 +12,7 @@ static const char *entry_text_problem(struct str name)
             return "contains a control character";
         if (p[i] == '\\')
             return "contains a backslash, which means another path on Windows";
-        size_t length = p[i] < 0x80 ? 1 : entry_utf8_length(p + i, name.n - i);
+        size_t length = utf8_length((struct str){name.p + i, name.n - i});
         if (!length)
             return "is not UTF-8 text";
         if (length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0)
