@@ -29,15 +29,16 @@ static void read_devices(struct str bytes)
     engine_devices_done(&devices);
 }
 
-static void read_places(struct str bytes)
+static void read_placement(struct str bytes)
 {
     char text[300];
-    struct engine_places places;
-    places_parse(bytes, &places);
-    require(places.n <= ENGINE_PLACES_MAX && places.gpu_mib >= 0.0 && places.cpu_mib >= 0.0);
-    for (size_t i = 0; i < places.n; i++)
-        (void)places_named(&places.item[i], "Vulkan0,ROCm0");
-    engine_places_text(&places, text, sizeof(text));
+    struct engine_placement placement;
+    placement_parse(bytes, &placement);
+    require(placement.n <= ENGINE_PLACEMENT_MAX && placement.gpu_mib >= 0.0 &&
+            placement.cpu_mib >= 0.0);
+    for (size_t i = 0; i < placement.n; i++)
+        (void)placement_names(&placement.item[i], "Vulkan0,ROCm0");
+    engine_placement_text(&placement, text, sizeof(text));
     require(text[0] != '\0');
 }
 
@@ -80,8 +81,8 @@ static void read_last_words(struct str bytes)
     struct gfxb_error err = {.code = 0};
     struct engine_cause cause[8];
     require(engine_cause_find(bytes, cause, 8) <= 8);
-    require(ending_explain(6, bytes, "while loading", &err) < 0 && err.text[0] != '\0');
-    require(ending_last_words(bytes).n <= 240);
+    require(diagnose_explain(6, bytes, "while loading", &err) < 0 && err.text[0] != '\0');
+    require(diagnose_last_words(bytes).n <= 240);
 }
 
 static void read_chunk(struct str bytes)
@@ -127,8 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(struct str) = {
-        read_devices,    read_places, read_maps,  read_events,
-        read_last_words, read_proof,  read_chunk, read_timings,
+        read_devices,    read_placement, read_maps,  read_events,
+        read_last_words, read_proof,     read_chunk, read_timings,
     };
     if (size == 0)
         return 0;

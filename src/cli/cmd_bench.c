@@ -155,7 +155,7 @@ static int bench_measure(const struct bench *b, struct session *path, size_t i,
     int result = session_start_proven(&b->request, path, i, err);
     if (result == 0)
         result = engine_bench(path->engine, &spec, ret_figures, err);
-    engine_places_text(&path->places, device, sizeof(device));
+    engine_placement_text(&path->placement, device, sizeof(device));
     session_stop_engine(path);
     if (result < 0)
         return result;

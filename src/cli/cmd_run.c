@@ -128,7 +128,7 @@ static int run_print_json(const struct session *path, const struct engine_reply 
                           struct gfxb_error *err)
 {
     char device[256];
-    engine_places_text(&path->places, device, sizeof(device));
+    engine_placement_text(&path->placement, device, sizeof(device));
     json_t *choice = report_json_choice(path->running);
     json_t *answer = json_object();
     json_object_set_new(answer, "text", report_json_str((struct str){reply->text, reply->n}));

@@ -88,7 +88,7 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
 void cli_tell_path(const struct session *path)
 {
     char device[256];
-    engine_places_text(&path->places, device, sizeof(device));
+    engine_placement_text(&path->placement, device, sizeof(device));
     text_print(stderr,
                TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
                plan_backend_name(path->running->backend), device, path->package->id,

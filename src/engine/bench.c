@@ -66,7 +66,7 @@ static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
                          (long long)(deadline_ms / 1000));
     case ECONNREFUSED:
     case ECONNRESET:
-        return running_cut_off(engine, false, err);
+        return instance_cut_off(engine, false, err);
     default:
         return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
     }

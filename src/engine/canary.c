@@ -69,7 +69,7 @@ size_t canary_size(void)
     return (size_t)(engine_data_canary_gguf_end - engine_data_canary_gguf);
 }
 
-char *canary_place(const char *data_dir)
+char *canary_file(const char *data_dir)
 {
     char *path = NULL;
     return asprintf(&path, "%s/canary/canary-%.16s.gguf", data_dir,
@@ -81,13 +81,13 @@ char *canary_place(const char *data_dir)
 bool canary_is(const char *path)
 {
     const char *name = strrchr(path, '/');
-    char *CLEAN_FREE own = canary_place("");
+    char *CLEAN_FREE own = canary_file("");
     return name && own && strcmp(name, strrchr(own, '/')) == 0;
 }
 
 int engine_canary_path(const char *data_dir, char **ret_path, struct gfxb_error *err)
 {
-    char *path = canary_place(data_dir);
+    char *path = canary_file(data_dir);
     char *CLEAN_FREE dir = fs_join(data_dir, "canary");
     if (!path || !dir) {
         free(path);

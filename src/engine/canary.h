@@ -17,7 +17,7 @@ int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_
                   struct gfxb_error *err);
 
 /* Where its file is once it is written (to be freed; NULL out of memory), and its bytes. */
-char *canary_place(const char *data_dir);
+char *canary_file(const char *data_dir);
 size_t canary_size(void);
 
 /* Is this path its file's, by the name? */

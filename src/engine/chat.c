@@ -103,7 +103,7 @@ static int64_t chat_silence(struct chat_progress *p)
     int ms = p->chat->silence_ms;
     if (ms <= 0)
         return 0;
-    if (clock_now_ms() - p->sign >= ms && engine_lives(p->engine, ms, p->chat->cancel))
+    if (clock_now_ms() - p->sign >= ms && engine_is_healthy(p->engine, ms, p->chat->cancel))
         p->sign = clock_now_ms();
     return p->sign + ms;
 }
@@ -111,10 +111,10 @@ static int64_t chat_silence(struct chat_progress *p)
 static int64_t chat_until(void *context)
 {
     struct chat_progress *p = context;
-    if (!p->last && !p->told && clock_now_ms() - p->start >= RUNNING_PATIENCE_MS) {
+    if (!p->last && !p->told && clock_now_ms() - p->start >= INSTANCE_PATIENCE_MS) {
         log_at(p->chat->log, LOG_INFO, "still waiting for the first word: %s",
                p->engine->backend == PLAN_CPU ? "the prompt is being read"
-                                              : running_reason(p->engine->backend));
+                                              : instance_reason(p->engine->backend));
         p->told = true;
     }
     int64_t silence = chat_silence(p);
@@ -221,7 +221,7 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
         return error_set(err, ENOMEM, "out of memory");
     case ECONNREFUSED:
     case ECONNRESET:
-        return running_cut_off(engine, p->last != 0, err);
+        return instance_cut_off(engine, p->last != 0, err);
     default:
         return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
     }
@@ -250,7 +250,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
     if (status != 200)
         return chat_refused(p, status, err);
     if (!p->finished && !p->sent_done)
-        return running_cut_off(engine, p->last != 0, err);
+        return instance_cut_off(engine, p->last != 0, err);
     p->reply.whole_ms = (double)(clock_now_ms() - p->start);
     return 0;
 }

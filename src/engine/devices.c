@@ -82,7 +82,7 @@ static int devices_collect(const struct child_result *result, int deadline_ms,
         buf_add_str(&said, buf_view(&result->out));
         buf_add_char(&said, '\n');
         buf_add_str(&said, buf_view(&result->err));
-        return ending_explain(result->status, buf_view(&said), "while listing its devices", err);
+        return diagnose_explain(result->status, buf_view(&said), "while listing its devices", err);
     }
     devices.said = strdup(buf_text(&result->err));
     int code = devices.said ? devices_parse(buf_view(&result->out), &devices) : -ENOMEM;

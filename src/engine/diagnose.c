@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#define ENDING_WORDS_MAX  240
-#define ENDING_CAUSES_MAX 8
+#define DIAGNOSE_WORDS_MAX  240
+#define DIAGNOSE_CAUSES_MAX 8
 
 /* "0.04.040.428 E slot   operator(): text": the level letter says it best. */
-static bool ending_is_error(struct str line)
+static bool diagnose_is_error(struct str line)
 {
     static const char *const marks[] = {"error",     "failed",           "abort", "cannot",
                                         "not found", "terminate called", "fatal"};
@@ -23,18 +23,18 @@ static bool ending_is_error(struct str line)
 }
 
 /* Without the time stamp and the level: they say nothing to a person. */
-static struct str ending_strip(struct str line)
+static struct str diagnose_strip(struct str line)
 {
     struct str rest = line, word;
     if (str_word(&rest, &word) && word.n > 4 && word.p[0] >= '0' && word.p[0] <= '9' &&
         memchr(word.p, '.', word.n) && str_word(&rest, &word) && word.n == 1)
         line = str_trim(rest);
-    if (line.n > ENDING_WORDS_MAX)
-        line.n = ENDING_WORDS_MAX;
+    if (line.n > DIAGNOSE_WORDS_MAX)
+        line.n = DIAGNOSE_WORDS_MAX;
     return utf8_whole(line);
 }
 
-struct str ending_last_words(struct str log)
+struct str diagnose_last_words(struct str log)
 {
     struct str line, last = STR_NONE, error = STR_NONE;
     while (str_cut(&log, '\n', &line)) {
@@ -42,16 +42,16 @@ struct str ending_last_words(struct str log)
         if (line.n == 0 || memchr(line.p, '\0', line.n))
             continue;
         last = line;
-        if (ending_is_error(line))
+        if (diagnose_is_error(line))
             error = line;
     }
-    return ending_strip(error.n ? error : last);
+    return diagnose_strip(error.n ? error : last);
 }
 
-bool ending_cause(struct str text, struct engine_cause *ret_cause)
+bool diagnose_cause(struct str text, struct engine_cause *ret_cause)
 {
-    struct engine_cause found[ENDING_CAUSES_MAX];
-    size_t n = engine_cause_find(text, found, ENDING_CAUSES_MAX);
+    struct engine_cause found[DIAGNOSE_CAUSES_MAX];
+    size_t n = engine_cause_find(text, found, DIAGNOSE_CAUSES_MAX);
     for (size_t i = 0; i < n; i++) {
         if (found[i].code == GFXB_E_OK || found[i].code == GFXB_E_NOT_ON_DEVICE ||
             found[i].code == GFXB_E_TOO_SLOW)
@@ -62,7 +62,7 @@ bool ending_cause(struct str text, struct engine_cause *ret_cause)
     return false;
 }
 
-int ending_explain(int status, struct str log, const char *what, struct gfxb_error *err)
+int diagnose_explain(int status, struct str log, const char *what, struct gfxb_error *err)
 {
     char how[64];
     struct buf CLEAN_BUF text = BUF_INIT(log.n + 128);
@@ -70,10 +70,10 @@ int ending_explain(int status, struct str log, const char *what, struct gfxb_err
     child_status_text(status, how, sizeof(how));
     buf_addf(&text, "gfxbridge: the engine ended: %s\n", how);
     buf_add_str(&text, log);
-    if (ending_cause(buf_view(&text), &cause))
+    if (diagnose_cause(buf_view(&text), &cause))
         return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s", what, how,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
-    struct str words = ending_last_words(log);
+    struct str words = diagnose_last_words(log);
     int code = WIFSIGNALED(status) ? GFXB_E_ENGINE_CRASH : GFXB_E_ENGINE_EXIT;
     if (words.n == 0)
         return error_set(err, code, "the engine ended %s (%s) without a word", what, how);

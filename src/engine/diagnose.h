@@ -9,14 +9,14 @@
  * of the first row of data/causes.tsv that matches, else engine-crash or engine-exit. Returns
  * -code.
  */
-int ending_explain(int status, struct str log, const char *what, struct gfxb_error *err);
+int diagnose_explain(int status, struct str log, const char *what, struct gfxb_error *err);
 
 /* The first row of data/causes.tsv found in the text that can be the cause of an end: not a
  * harmless message, not the mere note that the CPU does the work. */
-bool ending_cause(struct str text, struct engine_cause *ret_cause);
+bool diagnose_cause(struct str text, struct engine_cause *ret_cause);
 
 /* The last line of a log that sounds like an error, else its last line; without the engine's time
  * stamps, at most 240 bytes. Empty when there is none. */
-struct str ending_last_words(struct str log);
+struct str diagnose_last_words(struct str log);
 
 #endif

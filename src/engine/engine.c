@@ -27,9 +27,9 @@ void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choi
     spec->gpu_pci = choice->backend == PLAN_CPU ? NULL : (const char *const *)choice->gpu_pci;
 }
 
-static int engine_make_key(char ret_key[static RUNNING_KEY_HEX], struct gfxb_error *err)
+static int engine_make_key(char ret_key[static INSTANCE_KEY_HEX], struct gfxb_error *err)
 {
-    unsigned char bytes[(RUNNING_KEY_HEX - 1) / 2];
+    unsigned char bytes[(INSTANCE_KEY_HEX - 1) / 2];
     if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
         return error_set(err, errno, "no random numbers: %s", error_errno_text(errno));
     for (size_t i = 0; i < sizeof(bytes); i++)
@@ -99,31 +99,31 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
 }
 
 /* It has ended: find out why, keep the log's end. Returns -code. */
-static int engine_mourn(struct engine *engine, const char *what, struct buf *ret_tail,
-                        struct gfxb_error *err)
+static int engine_reap(struct engine *engine, const char *what, struct buf *ret_tail,
+                       struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
-    engine_log_tail(engine, RUNNING_LOG_TAIL, &tail);
+    struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
+    engine_log_tail(engine, INSTANCE_LOG_TAIL, &tail);
     if (engine->keep_log)
         fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
     if (ret_tail)
         buf_add_str(ret_tail, buf_view(&tail));
-    return ending_explain(engine->status, buf_view(&tail), what, err);
+    return diagnose_explain(engine->status, buf_view(&tail), what, err);
 }
 
 /* It is still there but of no use. Ends it. Returns -code. */
 static int engine_give_up(struct engine *engine, int64_t ms, struct buf *ret_tail,
                           struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     child_end(&engine->child, 0, &engine->status);
     engine->ended = true;
-    engine_log_tail(engine, RUNNING_LOG_TAIL, &tail);
+    engine_log_tail(engine, INSTANCE_LOG_TAIL, &tail);
     if (engine->keep_log)
         fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
     if (ret_tail)
         buf_add_str(ret_tail, buf_view(&tail));
-    struct str words = ending_last_words(buf_view(&tail));
+    struct str words = diagnose_last_words(buf_view(&tail));
     return error_set(err, GFXB_E_ENGINE_HANG,
                      "the engine was not ready after %.1f s and was ended; its last words: %.*s",
                      (double)ms / 1000.0, STR_ARG(words.n ? words : STR("none")));
@@ -156,7 +156,7 @@ static uint64_t engine_log_size(const struct engine *engine)
     return fstat(engine->log_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-const char *running_reason(enum plan_backend backend)
+const char *instance_reason(enum plan_backend backend)
 {
     switch (backend) {
     case PLAN_VULKAN:
@@ -184,7 +184,7 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
             engine->ended = true;
             return code < 0 ? error_set(err, -code, "cannot wait for the engine: %s",
                                         error_errno_text(-code))
-                            : engine_mourn(engine, "while loading", ret_tail, err);
+                            : engine_reap(engine, "while loading", ret_tail, err);
         }
         if (spec->cancel && *spec->cancel)
             return error_set(err, GFXB_E_INTERRUPTED, "interrupted while the engine was loading");
@@ -195,8 +195,8 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
         int64_t passed = clock_now_ms() - start;
         if (passed >= limit || engine_log_size(engine) > ENGINE_LOG_MAX)
             return engine_give_up(engine, passed, ret_tail, err);
-        if (!told && passed >= RUNNING_PATIENCE_MS) {
-            log_at(spec->log, LOG_INFO, "still loading: %s", running_reason(spec->backend));
+        if (!told && passed >= INSTANCE_PATIENCE_MS) {
+            log_at(spec->log, LOG_INFO, "still loading: %s", instance_reason(spec->backend));
             told = true;
         }
         if (passed > 500 && pause < ENGINE_POLL_MAX_MS)
@@ -204,8 +204,8 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
     }
 }
 
-int running_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
-                  struct gfxb_error *err)
+int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+                   struct gfxb_error *err)
 {
     struct engine *engine = calloc(1, sizeof(*engine));
     if (!engine)
@@ -235,7 +235,7 @@ int running_start(const struct engine_spec *spec, struct engine **ret_engine, st
 
 int engine_start(const struct engine_spec *spec, struct engine **ret_engine, struct gfxb_error *err)
 {
-    return running_start(spec, ret_engine, NULL, err);
+    return instance_start(spec, ret_engine, NULL, err);
 }
 
 void engine_stop(struct engine *engine)
@@ -285,13 +285,13 @@ const char *engine_device(const struct engine *engine)
  * line that it writes in between only changes its place. */
 static void engine_cut_log(struct engine *engine)
 {
-    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     if (engine_log_size(engine) <= ENGINE_LOG_MAX)
         return;
-    struct engine_places places;
-    if (engine->places.n == 0)
-        engine_verify(engine, &places, NULL); /* remembers what the beginning told */
-    if (engine_log_tail(engine, RUNNING_LOG_TAIL, &tail) == 0 &&
+    struct engine_placement placement;
+    if (engine->placement.n == 0)
+        engine_verify(engine, &placement, NULL); /* remembers what the beginning told */
+    if (engine_log_tail(engine, INSTANCE_LOG_TAIL, &tail) == 0 &&
         ftruncate(engine->log_fd, 0) == 0 && write(engine->log_fd, buf_text(&tail), tail.n) < 0)
         return; /* a full disk: the old lines are lost, the engine is not */
 }
@@ -306,10 +306,10 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
     engine->ended = true;
     if (code < 0)
         return error_set(err, -code, "cannot wait for the engine: %s", error_errno_text(-code));
-    return engine_mourn(engine, "while serving", NULL, err);
+    return engine_reap(engine, "while serving", NULL, err);
 }
 
-int running_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
+int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
 {
     struct gfxb_error why = {.code = 0};
     int64_t until = clock_now_ms() + ENGINE_END_MS;
@@ -325,7 +325,7 @@ int running_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
     return error_set(err, why.code, "%s%s", why.text, begun ? " (in the middle of an answer)" : "");
 }
 
-int running_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret)
+int instance_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret)
 {
     char piece[16384];
     for (size_t got = 0; got < max;) {
@@ -346,7 +346,7 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
     struct buf CLEAN_BUF tail = BUF_INIT(max + 1);
     uint64_t size = engine_log_size(engine);
     off_t from = size > max ? (off_t)(size - max) : 0;
-    int code = running_read_log(engine, from, max, &tail);
+    int code = instance_read_log(engine, from, max, &tail);
     struct str text = buf_view(&tail), cut;
     if (from > 0 && text.n && memchr(text.p, '\n', text.n)) /* only whole lines */
         str_cut(&text, '\n', &cut);

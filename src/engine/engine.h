@@ -102,7 +102,7 @@ struct engine_chat {
     int gap_ms;           /* deadline between two pieces; 0 none */
     int whole_ms;         /* deadline for the answer; 0 none */
     int silence_ms;       /* so long without a piece, and as long again without a sign of life
-                             (engine_lives): it hangs. 0 none */
+                             (engine_is_healthy): it hangs. 0 none */
     size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
     /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
      * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
@@ -128,7 +128,7 @@ struct engine_reply {
 /* Does the thread that computes answer within ms? It answers /slots, between two batches, however
  * long its users wait: what answers there has not lost its device. (/health comes from another
  * thread, hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
-bool engine_lives(const struct engine *engine, int ms, const atomic_int *cancel);
+bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel);
 
 #define ENGINE_SILENCE_MS 60000 /* a whole answer, or a long prompt, takes its time */
 
@@ -159,10 +159,10 @@ int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
                         struct engine_devices *ret_devices, struct gfxb_error *err);
 void engine_devices_done(struct engine_devices *devices);
 
-#define ENGINE_PLACES_MAX 24
+#define ENGINE_PLACEMENT_MAX 24
 
 /* Where one start put its weights, by its own log. */
-struct engine_place {
+struct engine_share {
     char device[32];       /* "Vulkan0", "CPU" (kinds like CPU_Mapped are added up) */
     char description[160]; /* "" for the CPU */
     char pci[20];          /* "0000:03:00.0"; "" not told */
@@ -171,8 +171,8 @@ struct engine_place {
     double other_mib;      /* KV cache and compute buffers; negative: none */
 };
 
-struct engine_places {
-    struct engine_place item[ENGINE_PLACES_MAX];
+struct engine_placement {
+    struct engine_share item[ENGINE_PLACEMENT_MAX];
     size_t n;
     double gpu_mib, cpu_mib; /* weights */
     bool loaded;             /* the log says that loading has ended */
@@ -181,12 +181,13 @@ struct engine_places {
 /*
  * Judge this very start: are the weights where spec->backend, device and gpu_pci wanted them, did
  * every ROCm library come from one tree? Milliseconds: for every start, proven or not. Codes:
- * not-on-device, library-missing. ret_places is filled on success and on not-on-device.
+ * not-on-device, library-missing. ret_placement is filled on success and on not-on-device.
  */
-int engine_verify(struct engine *engine, struct engine_places *ret_places, struct gfxb_error *err);
+int engine_verify(struct engine *engine, struct engine_placement *ret_placement,
+                  struct gfxb_error *err);
 
 /* "ROCm0, ROCm1" and their descriptions, or "CPU": for people and for JSON. */
-void engine_places_text(const struct engine_places *places, char *ret_text, size_t size);
+void engine_placement_text(const struct engine_placement *placement, char *ret_text, size_t size);
 
 /* ---- the canary model ---- */
 

@@ -1,28 +1,28 @@
-/* lives.c - is an engine that says nothing at work, or does it hang? */
+/* health.c - is an engine that says nothing at work, or does it hang? */
 #include "engine/http.h"
 #include "engine/instance.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#define LIVES_SHARE                                                                                \
+#define HEALTH_SHARE                                                                               \
     0.2 /* of the weights in the CPU's memory: then a good part of the work is its */
 
-static int64_t lives_until(void *context)
+static int64_t health_until(void *context)
 {
     return *(const int64_t *)context;
 }
 
 /* Does the CPU do a good part of the work? Of a GPU's engine it may only wait, and busily. */
-static bool lives_by_cpu(const struct engine *engine)
+static bool health_by_cpu(const struct engine *engine)
 {
-    const struct engine_places *p = &engine->places;
+    const struct engine_placement *p = &engine->placement;
     return engine->backend == PLAN_CPU || engine->backend == PLAN_VULKAN_SOFTWARE ||
-           p->cpu_mib > LIVES_SHARE * (p->cpu_mib + p->gpu_mib);
+           p->cpu_mib > HEALTH_SHARE * (p->cpu_mib + p->gpu_mib);
 }
 
 /* ms of all cores that it has used so far; 0 unknown. */
-static int64_t lives_cpu_ms(const struct engine *engine)
+static int64_t health_cpu_ms(const struct engine *engine)
 {
     char path[64];
     struct buf CLEAN_BUF text = BUF_INIT(4096);
@@ -40,21 +40,21 @@ static int64_t lives_cpu_ms(const struct engine *engine)
     return (int64_t)((ticks[0] + ticks[1]) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-bool engine_lives(const struct engine *engine, int ms, const atomic_int *cancel)
+bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel)
 {
-    int64_t until = clock_now_ms() + ms, cpu_ms = lives_cpu_ms(engine);
+    int64_t until = clock_now_ms() + ms, cpu_ms = health_cpu_ms(engine);
     struct http_request request = {
         .socket = engine->rundir.socket,
         .path = "/slots",
         .key = engine->key,
         .pidfd = engine->child.pidfd,
         .cancel = cancel,
-        .until = lives_until,
+        .until = health_until,
         .context = &until,
     };
     long status;
     if (http_ask(&request, &status) != -ETIMEDOUT)
         return true;
     /* A batch of a long prompt can take a CPU so long: then it has worked all the time. */
-    return lives_by_cpu(engine) && lives_cpu_ms(engine) - cpu_ms > ms / 2;
+    return health_by_cpu(engine) && health_cpu_ms(engine) - cpu_ms > ms / 2;
 }

@@ -4,11 +4,11 @@
 
 #include "engine/engine.h"
 
-/* Reads a whole log at verbosity 4. Lines that say nothing about places are passed over. Of several
- * loads in one log the last counts. */
-void places_parse(struct str log, struct engine_places *ret_places);
+/* Reads a whole log at verbosity 4. Lines that say nothing about placement are passed over. Of
+ * several loads in one log the last counts. */
+void placement_parse(struct str log, struct engine_placement *ret_placement);
 
-/* Is this place the named one: "Vulkan0" of "Vulkan0,Vulkan1"? */
-bool places_named(const struct engine_place *place, const char *devices);
+/* Is this share the named one: "Vulkan0" of "Vulkan0,Vulkan1"? */
+bool placement_names(const struct engine_share *share, const char *devices);
 
 #endif

@@ -65,7 +65,7 @@ static int prove_none_listed(const struct prove *p, const struct engine_devices 
 {
     struct engine_cause cause;
     const char *name = plan_backend_name(p->spec.backend);
-    if (ending_cause(str_from(devices->said), &cause))
+    if (diagnose_cause(str_from(devices->said), &cause))
         return error_set(err, cause.code, "the engine lists no %s device: %.*s%s%.*s", name,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
     if (p->spec.backend != PLAN_ROCM)
@@ -137,10 +137,10 @@ static void prove_keep_log(struct prove *p, const struct buf *tail)
 
 static void prove_end_engine(struct prove *p)
 {
-    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     if (!p->engine)
         return;
-    engine_log_tail(p->engine, RUNNING_LOG_TAIL, &tail);
+    engine_log_tail(p->engine, INSTANCE_LOG_TAIL, &tail);
     prove_keep_log(p, &tail);
     engine_stop(p->engine);
     p->engine = NULL;
@@ -149,27 +149,27 @@ static void prove_end_engine(struct prove *p)
 /* All of the canary's layers are on the GPU, not only a crumb. */
 static int prove_share(const struct prove *p, struct gfxb_error *err)
 {
-    const struct engine_places *places = &p->places;
+    const struct engine_placement *placement = &p->placement;
     if (p->spec.backend == PLAN_CPU ||
-        places->gpu_mib >= PROVE_SHARE * (places->gpu_mib + places->cpu_mib))
+        placement->gpu_mib >= PROVE_SHARE * (placement->gpu_mib + placement->cpu_mib))
         return 0;
     return error_set(err, GFXB_E_NOT_ON_DEVICE,
                      "only %.2f of %.2f MiB of the canary's weights are on the GPU: the CPU does "
                      "most of the work",
-                     places->gpu_mib, places->gpu_mib + places->cpu_mib);
+                     placement->gpu_mib, placement->gpu_mib + placement->cpu_mib);
 }
 
 /* Start on this device and see where the weights are. On failure nothing runs. */
 static int prove_start(struct prove *p, const char *device, struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF tail = BUF_INIT(RUNNING_LOG_TAIL + 1);
+    struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     p->spec.device = device;
-    int code = running_start(&p->spec, &p->engine, &tail, err);
+    int code = instance_start(&p->spec, &p->engine, &tail, err);
     if (code < 0) {
         prove_keep_log(p, &tail);
         return code;
     }
-    code = engine_verify(p->engine, &p->places, err);
+    code = engine_verify(p->engine, &p->placement, err);
     if (code == 0)
         code = prove_share(p, err);
     if (code < 0)
@@ -188,10 +188,10 @@ static size_t prove_wanted(const struct prove *p)
 /* Which wanted card did this start use? -1 none or not told. */
 static int prove_card(const struct prove *p, const char *const *wanted, size_t n)
 {
-    for (size_t i = 0; i < p->places.n; i++) {
-        const struct engine_place *place = &p->places.item[i];
-        for (size_t k = 0; k < n && place->gpu && place->model_mib > 0.0; k++) {
-            if (strcmp(place->pci, wanted[k]) == 0)
+    for (size_t i = 0; i < p->placement.n; i++) {
+        const struct engine_share *share = &p->placement.item[i];
+        for (size_t k = 0; k < n && share->gpu && share->model_mib > 0.0; k++) {
+            if (strcmp(share->pci, wanted[k]) == 0)
                 return (int)k;
         }
     }
@@ -281,7 +281,7 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
         code = prove_start(p, devices.item[0].name, &why);
     if (code == 0) {
         snprintf(p->proof.device, sizeof(p->proof.device), "%s", engine_device(p->engine));
-        engine_places_text(&p->places, p->proof.shown, sizeof(p->proof.shown));
+        engine_placement_text(&p->placement, p->proof.shown, sizeof(p->proof.shown));
         p->proof.load_ms = engine_load_ms(p->engine);
         code = prove_canary(p, &why);
     } else {

@@ -10,7 +10,7 @@ struct prove {
     struct engine_deadlines deadlines; /* complete */
     struct engine_proof proof;         /* being filled in */
     struct engine *engine;             /* running; NULL none */
-    struct engine_places places;
+    struct engine_placement placement;
 };
 
 /* One rung's outcome in words. */

@@ -143,12 +143,13 @@ int prove_canary(struct prove *p, struct gfxb_error *err)
         prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
         return error_set(err, why.code, "%s", why.text);
     }
-    char places[256];
-    engine_places_text(&p->places, places, sizeof(places));
+    char placement[256];
+    engine_placement_text(&p->placement, placement, sizeof(placement));
     prove_set_rung(p, PLAN_E4, TRI_YES,
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
                    "weights on %s",
-                   n, least, p->places.gpu_mib > 0.0 ? p->places.gpu_mib : p->places.cpu_mib,
-                   places);
+                   n, least,
+                   p->placement.gpu_mib > 0.0 ? p->placement.gpu_mib : p->placement.cpu_mib,
+                   placement);
     return prove_speed(p, err);
 }

@@ -1,5 +1,5 @@
 /*
- * sandbox.h - what keeps an engine, which is foreign code, in its place. Part of engine/engine.h,
+ * sandbox.h - what keeps an engine, which is foreign code, confined. Part of engine/engine.h,
  * which includes it.
  *
  * Every engine is started in it, for the device list, for a proof and for serving alike: Landlock

@@ -12,23 +12,24 @@
 #define VERIFY_SETTLE_MS 500 /* the engine's log is written by a thread of its own */
 #define VERIFY_QUIET_MS  50  /* an engine that words it otherwise has told all after this */
 
-static int verify_read_places(const struct engine *engine, struct engine_places *ret_places,
-                              struct gfxb_error *err)
+static int verify_read_placement(const struct engine *engine,
+                                 struct engine_placement *ret_placement, struct gfxb_error *err)
 {
     int64_t until = clock_now_ms() + VERIFY_SETTLE_MS, grew = clock_now_ms();
     size_t size = 0;
     for (;;) {
         struct buf CLEAN_BUF log = BUF_INIT(VERIFY_LOG_MAX + (1u << 18));
-        int code = running_read_log(engine, 0, VERIFY_LOG_MAX, &log);
+        int code = instance_read_log(engine, 0, VERIFY_LOG_MAX, &log);
         if (code < 0)
             return error_set(err, -code, "cannot read the engine's log: %s",
                              error_errno_text(-code));
-        places_parse(buf_view(&log), ret_places);
+        placement_parse(buf_view(&log), ret_placement);
         int64_t now = clock_now_ms();
         if (log.n != size)
             grew = now;
         size = log.n;
-        if (ret_places->loaded || now >= until || (ret_places->n && now - grew >= VERIFY_QUIET_MS))
+        if (ret_placement->loaded || now >= until ||
+            (ret_placement->n && now - grew >= VERIFY_QUIET_MS))
             return 0;
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
@@ -50,7 +51,7 @@ static const char *verify_prefix(enum plan_backend backend)
 
 /* Every address of the set has weights, as far as the model goes round, and no weights are on a
  * card outside of it. A driver that tells no address neither proves nor disproves anything. */
-static int verify_cards(const struct engine *engine, const struct engine_places *places,
+static int verify_cards(const struct engine *engine, const struct engine_placement *placement,
                         struct gfxb_error *err)
 {
     size_t wanted = 0, untold = 0, without = 0, first = 0;
@@ -58,24 +59,24 @@ static int verify_cards(const struct engine *engine, const struct engine_places 
         wanted++;
     if (wanted == 0 || !engine->gpu_pci[0][0])
         return 0;
-    for (size_t i = 0; i < places->n; i++) {
-        const struct engine_place *place = &places->item[i];
-        if (!place->gpu || place->model_mib <= 0.0)
+    for (size_t i = 0; i < placement->n; i++) {
+        const struct engine_share *share = &placement->item[i];
+        if (!share->gpu || share->model_mib <= 0.0)
             continue;
-        bool in_set = !place->pci[0];
-        untold += !place->pci[0];
+        bool in_set = !share->pci[0];
+        untold += !share->pci[0];
         for (size_t k = 0; k < wanted; k++)
-            in_set = in_set || strcmp(engine->gpu_pci[k], place->pci) == 0;
+            in_set = in_set || strcmp(engine->gpu_pci[k], share->pci) == 0;
         if (!in_set)
             return error_set(err, GFXB_E_NOT_ON_DEVICE,
                              "the weights are on another card: %s is the GPU at %s, not at %s",
-                             place->device, place->pci, engine->gpu_pci[0]);
+                             share->device, share->pci, engine->gpu_pci[0]);
     }
     for (size_t k = 0; k < wanted && untold == 0; k++) {
         bool found = false;
-        for (size_t i = 0; i < places->n; i++)
-            found = found || (places->item[i].gpu && places->item[i].model_mib > 0.0 &&
-                              strcmp(places->item[i].pci, engine->gpu_pci[k]) == 0);
+        for (size_t i = 0; i < placement->n; i++)
+            found = found || (placement->item[i].gpu && placement->item[i].model_mib > 0.0 &&
+                              strcmp(placement->item[i].pci, engine->gpu_pci[k]) == 0);
         if (!found && without++ == 0)
             first = k;
     }
@@ -86,34 +87,34 @@ static int verify_cards(const struct engine *engine, const struct engine_places 
                      engine->gpu_pci[first]);
 }
 
-static int verify_gpu(const struct engine *engine, const struct engine_places *places,
+static int verify_gpu(const struct engine *engine, const struct engine_placement *placement,
                       struct gfxb_error *err)
 {
     const char *prefix = verify_prefix(engine->backend);
-    if (places->gpu_mib <= 0.0)
+    if (placement->gpu_mib <= 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "the engine runs, but all its weights (%.1f MiB) are on the CPU",
-                         places->cpu_mib);
-    for (size_t i = 0; i < places->n; i++) {
-        const struct engine_place *place = &places->item[i];
-        if (!place->gpu || place->model_mib <= 0.0)
+                         placement->cpu_mib);
+    for (size_t i = 0; i < placement->n; i++) {
+        const struct engine_share *share = &placement->item[i];
+        if (!share->gpu || share->model_mib <= 0.0)
             continue;
-        if (!str_starts(str_from(place->device), str_from(prefix)) ||
-            (engine->device && !places_named(place, engine->device)))
+        if (!str_starts(str_from(share->device), str_from(prefix)) ||
+            (engine->device && !placement_names(share, engine->device)))
             return error_set(err, GFXB_E_NOT_ON_DEVICE,
                              "the weights are on %s, not on the device that was asked for (%s)",
-                             place->device, engine->device ? engine->device : prefix);
+                             share->device, engine->device ? engine->device : prefix);
     }
-    return verify_cards(engine, places, err);
+    return verify_cards(engine, placement, err);
 }
 
-static int verify_cpu(const struct engine_places *places, struct gfxb_error *err)
+static int verify_cpu(const struct engine_placement *placement, struct gfxb_error *err)
 {
-    if (places->gpu_mib > 0.0)
+    if (placement->gpu_mib > 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "%.1f MiB of weights are on a GPU although the CPU was asked for",
-                         places->gpu_mib);
-    if (places->cpu_mib <= 0.0)
+                         placement->gpu_mib);
+    if (placement->cpu_mib <= 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "the engine's log does not say where its weights are");
     return 0;
@@ -142,20 +143,21 @@ static int verify_libraries(const struct engine *engine, struct gfxb_error *err)
     return 0;
 }
 
-int engine_verify(struct engine *engine, struct engine_places *ret_places, struct gfxb_error *err)
+int engine_verify(struct engine *engine, struct engine_placement *ret_placement,
+                  struct gfxb_error *err)
 {
-    struct engine_places places = engine->places;
+    struct engine_placement placement = engine->placement;
     if (engine->ended)
         return engine_check(engine, err);
-    int code = places.n ? 0 : verify_read_places(engine, &places, err);
+    int code = placement.n ? 0 : verify_read_placement(engine, &placement, err);
     if (code < 0)
         return code;
-    engine->places = places;
-    code =
-        engine->backend == PLAN_CPU ? verify_cpu(&places, err) : verify_gpu(engine, &places, err);
+    engine->placement = placement;
+    code = engine->backend == PLAN_CPU ? verify_cpu(&placement, err)
+                                       : verify_gpu(engine, &placement, err);
     if (code == 0)
         code = verify_libraries(engine, err);
     if (code == 0 || code == -GFXB_E_NOT_ON_DEVICE)
-        *ret_places = places;
+        *ret_placement = placement;
     return code;
 }

@@ -187,7 +187,7 @@ static int session_start(const struct session_request *r, struct session *path,
     if (result == 0)
         result = engine_start(&spec, &path->engine, err);
     if (result == 0)
-        result = engine_verify(path->engine, &path->places, err);
+        result = engine_verify(path->engine, &path->placement, err);
     if (result == 0)
         path->load_ms = engine_load_ms(path->engine);
     else
@@ -204,7 +204,7 @@ static int session_keep_engine(const struct session_request *r, struct session *
         engine_stop(engine);
         return 0;
     }
-    int result = engine_verify(engine, &path->places, err);
+    int result = engine_verify(engine, &path->placement, err);
     if (result < 0) {
         engine_stop(engine);
         return result;

@@ -56,7 +56,7 @@ struct session {
     size_t n_failures;
     struct plan *plan;
     struct engine *engine;             /* running and verified; NULL */
-    struct engine_places places;       /* of the running engine */
+    struct engine_placement placement; /* of the running engine */
     double load_ms;                    /* and how long its start took */
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */

@@ -141,7 +141,7 @@ static int supervisor_patience(struct supervisor *s)
 static void supervisor_suspect(struct supervisor *s)
 {
     struct gfxb_error why;
-    if (engine_lives(s->path.engine, s->spec.gap_ms, &s->cancel)) {
+    if (engine_is_healthy(s->path.engine, s->spec.gap_ms, &s->cancel)) {
         pthread_mutex_lock(&s->lock);
         s->sign_at = clock_now_ms();
         pthread_mutex_unlock(&s->lock);
@@ -202,7 +202,7 @@ static void supervisor_publish(struct supervisor *s)
     snprintf(e->key, sizeof(e->key), "%s", engine_key(path->engine));
     snprintf(e->backend, sizeof(e->backend), "%s", plan_backend_name(path->running->backend));
     snprintf(e->package, sizeof(e->package), "%s", path->package->id);
-    engine_places_text(&path->places, e->device, sizeof(e->device));
+    engine_placement_text(&path->placement, e->device, sizeof(e->device));
     s->underway = s->useless = 0;
     s->nowhere = 0;
     s->answered = false;

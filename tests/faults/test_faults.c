@@ -48,12 +48,12 @@ static void check_place(const struct fault *f, const struct session *path, enum 
     if (path->running->backend != end)
         fail_msg("%s: ended on %s", f->name, plan_backend_name(path->running->backend));
     assert_int_equal(path->running->state, PLAN_PROVEN);
-    engine_places_text(&path->places, shown, sizeof(shown));
+    engine_placement_text(&path->placement, shown, sizeof(shown));
     if (end == PLAN_CPU) {
         assert_string_equal(shown, "CPU");
-        assert_true(path->places.gpu_mib <= 0.0 && path->places.cpu_mib > 0.0);
+        assert_true(path->placement.gpu_mib <= 0.0 && path->placement.cpu_mib > 0.0);
     } else {
-        assert_true(path->places.gpu_mib > path->places.cpu_mib);
+        assert_true(path->placement.gpu_mib > path->placement.cpu_mib);
         assert_true(str_starts(str_from(shown), end == PLAN_ROCM ? STR("ROCm") : STR("Vulkan")));
     }
 }

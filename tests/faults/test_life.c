@@ -115,7 +115,7 @@ static void a_log_that_grows_is_cut_and_its_evidence_kept(void **state)
     (void)state;
     struct stage s = stage_new();
     struct engine *engine = start_well(&s, &well);
-    struct engine_places places;
+    struct engine_placement placement;
     struct stat st;
     char line[4096];
     memset(line, 'x', sizeof(line));
@@ -127,8 +127,8 @@ static void a_log_that_grows_is_cut_and_its_evidence_kept(void **state)
     assert_int_equal(engine_check(engine, NULL), 0);
     assert_int_equal(stat(engine_log(engine), &st), 0);
     assert_true(st.st_size > 0 && st.st_size < 100000);
-    assert_int_equal(engine_verify(engine, &places, NULL), 0);
-    assert_true(places.cpu_mib > 1.6);
+    assert_int_equal(engine_verify(engine, &placement, NULL), 0);
+    assert_true(placement.cpu_mib > 1.6);
     engine_stop(engine);
     stage_done(&s);
 }

@@ -176,14 +176,14 @@ static void the_cpu_is_proven_by_every_rung(void **state)
 {
     (void)state;
     struct engine_proof proof;
-    struct engine_places places;
+    struct engine_placement placement;
     struct engine *engine = NULL;
     prove(PLAN_CPU, &proof, &engine);
     check_rungs(&proof);
     assert_string_equal(proof.device, "none");
     assert_string_equal(proof.shown, "CPU");
-    assert_int_equal(engine_verify(engine, &places, NULL), 0);
-    assert_true(places.gpu_mib <= 0.0 && places.cpu_mib > 0.5);
+    assert_int_equal(engine_verify(engine, &placement, NULL), 0);
+    assert_true(placement.gpu_mib <= 0.0 && placement.cpu_mib > 0.5);
     engine_stop(engine);
     engine_proof_done(&proof);
 }
@@ -192,14 +192,14 @@ static void lavapipe_is_proven_by_every_rung_and_holds_the_weights(void **state)
 {
     (void)state;
     struct engine_proof proof;
-    struct engine_places places;
+    struct engine_placement placement;
     struct engine *engine = NULL;
     prove(PLAN_VULKAN_SOFTWARE, &proof, &engine);
     check_rungs(&proof);
     assert_string_equal(proof.device, "Vulkan0");
     assert_non_null(strstr(proof.shown, "llvmpipe"));
-    assert_int_equal(engine_verify(engine, &places, NULL), 0);
-    assert_true(places.gpu_mib > places.cpu_mib);
+    assert_int_equal(engine_verify(engine, &placement, NULL), 0);
+    assert_true(placement.gpu_mib > placement.cpu_mib);
     engine_stop(engine);
     engine_proof_done(&proof);
 }

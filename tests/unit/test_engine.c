@@ -164,17 +164,17 @@ static void a_list_without_end_is_cut(void **state)
 
 /* ---- where the weights are ---- */
 
-static struct engine_places parse_places(const char *text)
+static struct engine_placement parse_placement(const char *text)
 {
-    struct engine_places places;
-    places_parse(str_from(text), &places);
-    return places;
+    struct engine_placement placement;
+    placement_parse(str_from(text), &placement);
+    return placement;
 }
 
 static void weights_are_counted_by_device(void **state)
 {
     (void)state;
-    struct engine_places p = parse_places(
+    struct engine_placement p = parse_placement(
         "0.00.091.724 I llama_model_loader: loaded meta data with 20 key-value pairs\n"
         "0.00.091.872 I llama_prepare_model_devices: using device ROCm0 (AMD Radeon RX 7900 XTX) "
         "(0000:03:00.0) - 24510 MiB free\n"
@@ -196,27 +196,27 @@ static void weights_are_counted_by_device(void **state)
     assert_true(p.item[0].gpu && !p.item[1].gpu);
     assert_true(p.item[0].other_mib > 9.0 && p.item[0].other_mib < 9.02);
     char text[256];
-    engine_places_text(&p, text, sizeof(text));
+    engine_placement_text(&p, text, sizeof(text));
     assert_string_equal(text, "ROCm0 (AMD Radeon RX 7900 XTX)");
 }
 
 static void offloaded_layers_alone_prove_nothing(void **state)
 {
     (void)state;
-    struct engine_places p =
-        parse_places("load_tensors: offloading 3 repeating layers to GPU\n"
-                     "load_tensors: offloaded 5/5 layers to GPU\n"
-                     "load_tensors:   CPU_Mapped model buffer size = 4.52 MiB\n");
+    struct engine_placement p =
+        parse_placement("load_tensors: offloading 3 repeating layers to GPU\n"
+                        "load_tensors: offloaded 5/5 layers to GPU\n"
+                        "load_tensors:   CPU_Mapped model buffer size = 4.52 MiB\n");
     char text[64];
     assert_true(p.gpu_mib <= 0.0 && p.cpu_mib > 4.5);
-    engine_places_text(&p, text, sizeof(text));
+    engine_placement_text(&p, text, sizeof(text));
     assert_string_equal(text, "CPU");
 }
 
 static void device_lines_come_in_many_shapes(void **state)
 {
     (void)state;
-    struct engine_places p = parse_places(
+    struct engine_placement p = parse_placement(
         "f: using device Vulkan0 (AMD Radeon RX 7900 XTX (RADV NAVI31)) (0000:0A:00.0) - 1 MiB "
         "free\n"
         "f: using device Vulkan1 (llvmpipe (LLVM 22.1.8, 256 bits)) (unknown id) - 23258 MiB free\n"
@@ -242,11 +242,11 @@ static void device_lines_come_in_many_shapes(void **state)
 static void a_second_load_replaces_the_first(void **state)
 {
     (void)state;
-    struct engine_places p =
-        parse_places("llama_model_loader: loaded meta data\n"
-                     "load_tensors: Vulkan0 model buffer size = 9.00 MiB\n"
-                     "llama_model_loader: loaded meta data\n"
-                     "load_tensors: CPU_Mapped model buffer size = 9.00 MiB\n");
+    struct engine_placement p =
+        parse_placement("llama_model_loader: loaded meta data\n"
+                        "load_tensors: Vulkan0 model buffer size = 9.00 MiB\n"
+                        "llama_model_loader: loaded meta data\n"
+                        "load_tensors: CPU_Mapped model buffer size = 9.00 MiB\n");
     assert_true(p.gpu_mib <= 0.0 && p.cpu_mib > 8.9);
 }
 
@@ -261,8 +261,8 @@ static void hostile_buffer_lines_do_no_harm(void **state)
                         "f: Vulkan0 model buffer size = 99999999999999999999 MiB\n");
     for (int i = 0; i < 100; i++)
         buf_addf(&text, "f: Dev%d model buffer size = 1.00 MiB\n", i);
-    struct engine_places p = parse_places(buf_text(&text));
-    assert_int_equal(p.n, ENGINE_PLACES_MAX);
+    struct engine_placement p = parse_placement(buf_text(&text));
+    assert_int_equal(p.n, ENGINE_PLACEMENT_MAX);
 }
 
 static void only_numbered_devices_are_gpus(void **state)
@@ -276,7 +276,7 @@ static void only_numbered_devices_are_gpus(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char line[128];
         snprintf(line, sizeof(line), "f: %s model buffer size = 1.00 MiB\n", cases[i].device);
-        struct engine_places p = parse_places(line);
+        struct engine_placement p = parse_placement(line);
         assert_int_equal(p.n, 1);
         assert_int_equal(p.item[0].gpu, cases[i].gpu);
     }
@@ -460,7 +460,7 @@ static void a_launch_is_exact(void **state)
 static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
 {
     (void)state;
-    char *canary = canary_place("/data");
+    char *canary = canary_file("/data");
     struct {
         const char *model;
         enum plan_backend backend;
@@ -1022,28 +1022,29 @@ static void an_end_is_explained_by_its_cause_or_its_last_words(void **state)
     struct gfxb_error err;
     int abort_status = SIGABRT, exit_status = 1 << 8, kill_status = SIGKILL;
     assert_int_equal(
-        ending_explain(
+        diagnose_explain(
             abort_status,
             STR("0.1 I x\nrocBLAS error: Cannot read /l/TensileLibrary.dat: No such file "
                 "for GPU arch : gfx1036\n"),
             "while loading", &err),
         -GFXB_E_BLAS_KERNELS_MISSING);
     assert_non_null(strstr(err.text, "while loading (signal 6 (SIGABRT))"));
-    assert_int_equal(ending_explain(exit_status,
-                                    STR("0.00.1.1 I srv  a: fine\n0.00.1.2 E srv  b: it broke\n"
-                                        "0.00.1.3 I srv  c: cleaning up\n"),
-                                    "while loading", &err),
+    assert_int_equal(diagnose_explain(exit_status,
+                                      STR("0.00.1.1 I srv  a: fine\n0.00.1.2 E srv  b: it broke\n"
+                                          "0.00.1.3 I srv  c: cleaning up\n"),
+                                      "while loading", &err),
                      -GFXB_E_ENGINE_EXIT);
     assert_non_null(strstr(err.text, "its last words: srv  b: it broke"));
-    assert_int_equal(ending_explain(kill_status, STR("0.1 I x\n"), "while serving", &err),
+    assert_int_equal(diagnose_explain(kill_status, STR("0.1 I x\n"), "while serving", &err),
                      -GFXB_E_MEMORY_TOO_SMALL);
-    assert_int_equal(ending_explain(SIGSEGV, STR(""), "while loading", &err), -GFXB_E_ENGINE_CRASH);
+    assert_int_equal(diagnose_explain(SIGSEGV, STR(""), "while loading", &err),
+                     -GFXB_E_ENGINE_CRASH);
     assert_non_null(strstr(err.text, "without a word"));
     /* A harmless warning is not the cause. */
-    assert_int_equal(ending_explain(exit_status,
-                                    STR("warning: no usable GPU found, --gpu-layers ignored\n"
-                                        "something else failed\n"),
-                                    "while loading", &err),
+    assert_int_equal(diagnose_explain(exit_status,
+                                      STR("warning: no usable GPU found, --gpu-layers ignored\n"
+                                          "something else failed\n"),
+                                      "while loading", &err),
                      -GFXB_E_ENGINE_EXIT);
     assert_non_null(strstr(err.text, "something else failed"));
 }
