@@ -55,6 +55,8 @@ static bool fixed_next(void *engine, struct pool_event *ret_event)
 {
     struct fixed *fixed = engine;
     bool told = fixed->told;
+    eventfd_t count;
+    eventfd_read(fixed->fd, &count);
     fixed->told = true;
     *ret_event = (struct pool_event){.kind = POOL_READY};
     return !told;

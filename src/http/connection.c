@@ -39,7 +39,7 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
     else if (phase == CONNECTION_LINGER)
         connection_timer(c, CONNECTION_LINGER_MS);
     else if (phase == CONNECTION_ANSWER)
-        c->timer.at = INT64_MAX; /* stays in the heap: the next phase comes soon */
+        c->timer.at = INT64_MAX; /* cheaper than to clear it: the next phase comes soon */
 }
 
 /* Large requests of all clients together have a limit. */
@@ -442,6 +442,14 @@ static bool connection_step(struct connection *c)
     return true;
 }
 
+/* What is not known yet is watched for; what is known and not used now would be told for ever. */
+static void connection_watch(struct connection *c)
+{
+    unsigned wanted = (c->readable ? 0 : LOOP_READ) | (c->leaving ? 0 : LOOP_LEAVE) |
+                      (c->writable ? 0 : LOOP_WRITE);
+    c->dead |= loop_watch(c->serve->loop, &c->source, wanted) < 0;
+}
+
 void connection_run(struct connection *c)
 {
     if (c->running)
@@ -450,27 +458,24 @@ void connection_run(struct connection *c)
     while (!c->dead && connection_step(c))
         ;
     c->running = false;
+    if (!c->dead)
+        connection_watch(c);
     if (c->dead)
         connection_free(c);
 }
 
-static struct connection *connection_of_source(struct loop_source *source)
+static void connection_ready(struct loop_source *source, unsigned events)
 {
-    return container_of(source, struct connection, source);
-}
-
-static void connection_ready(struct loop_source *source, uint32_t events)
-{
-    struct connection *c = connection_of_source(source);
-    if (events & (EPOLLERR | EPOLLHUP)) {
+    struct connection *c = container_of(source, struct connection, source);
+    if (events & LOOP_BROKEN) {
         connection_close(c);
         return;
     }
-    if (events & (EPOLLIN | EPOLLRDHUP))
+    if (events & (LOOP_READ | LOOP_LEAVE))
         c->readable = true;
-    if (events & EPOLLRDHUP)
+    if (events & LOOP_LEAVE)
         c->leaving = true;
-    if (events & EPOLLOUT)
+    if (events & LOOP_WRITE)
         c->writable = true;
     connection_run(c);
 }
@@ -494,7 +499,7 @@ void connection_new(struct serve *s, int fd, bool control)
         return;
     }
     c->serve = s;
-    c->source = (struct loop_source){fd, connection_ready};
+    c->source = (struct loop_source){.fd = fd, .ready = connection_ready};
     c->timer.due = connection_due;
     c->in = BUF_INIT(s->config.max_body + REQUEST_HEAD_MAX + SERVER_SCRATCH);
     c->out = BUF_INIT(CONNECTION_OUT_MAX);
@@ -502,6 +507,5 @@ void connection_new(struct serve *s, int fd, bool control)
     c->control = control;
     server_list_put(s, c, true);
     connection_timer(c, CONNECTION_IDLE_MS);
-    if (loop_add(s->loop, &c->source, true) < 0)
-        connection_close(c);
+    connection_run(c);
 }

@@ -1,5 +1,6 @@
 #include "http/jobs.h"
 
+#include "base/xalloc.h"
 #include "http/server.h"
 #include "http/work.h"
 
@@ -212,23 +213,18 @@ void jobs_free(struct jobs *jobs)
 
 static int job_post(struct serve_job *job, const struct job_message *what, struct str bytes)
 {
-    struct job_message *m = malloc(sizeof(*m));
-    if (!m)
-        return -ENOMEM;
+    struct job_message *m = xmalloc(sizeof(*m));
     *m = *what;
     m->job = job;
-    m->bytes = str_dup(bytes);
+    m->bytes = xstr_dup(bytes);
     m->n = bytes.n;
     pthread_mutex_lock(&job->lock);
     while (job->pending > JOB_PENDING_MAX && !job->cancelled)
         pthread_cond_wait(&job->news, &job->lock);
     job->pending += bytes.n;
     pthread_mutex_unlock(&job->lock);
-    if (m->bytes && loop_post(job->serve->loop, job_take_message, m) == 0)
-        return job->cancelled ? -ECANCELED : 0;
-    job_acknowledge(job, bytes.n);
-    job_message_free(m);
-    return -ENOMEM;
+    loop_post(job->serve->loop, job_take_message, m);
+    return job->cancelled ? -ECANCELED : 0;
 }
 
 void job_reply(struct serve_job *job, int status, const char *type, struct str body)
@@ -295,8 +291,7 @@ static void job_call_in_loop(void *context)
 void job_in_loop(struct serve_job *job, void (*fn)(struct serve *s, void *context), void *context)
 {
     struct job_call call = {job, fn, context, false};
-    while (loop_post(job->serve->loop, job_call_in_loop, &call) < 0)
-        usleep(10000);
+    loop_post(job->serve->loop, job_call_in_loop, &call);
     pthread_mutex_lock(&job->lock);
     while (!call.done)
         pthread_cond_wait(&job->news, &job->lock);

@@ -15,11 +15,26 @@
 enum {
     LISTEN_BACKLOG = 1024,
     LISTEN_FIRST_FD = 3, /* of the service manager's */
+    LISTEN_AGAIN_MS = 50,
 };
 
 /* ---- clients come ---- */
 
-static void listen_ready(struct loop_source *source, uint32_t events)
+static void listen_again(struct loop_timer *timer)
+{
+    struct listener *l = container_of(timer, struct listener, again);
+    loop_watch(l->serve->loop, &l->source, LOOP_READ);
+}
+
+/* No descriptor, or no memory, for the client whose turn it is: it waits in the queue, and nobody
+ * looks there in each turn meanwhile. */
+static void listen_pause(struct listener *l)
+{
+    loop_watch(l->serve->loop, &l->source, 0);
+    loop_timer_set(l->serve->loop, &l->again, LISTEN_AGAIN_MS);
+}
+
+static void listen_ready(struct loop_source *source, unsigned events)
 {
     struct listener *l = container_of(source, struct listener, source);
     struct serve *s = l->serve;
@@ -28,6 +43,8 @@ static void listen_ready(struct loop_source *source, uint32_t events)
         int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
+        if (fd < 0 && errno != EAGAIN)
+            listen_pause(l);
         if (fd < 0)
             return;
         /* The one that has been idle for longest makes room. */
@@ -49,8 +66,11 @@ static int listen_add(struct serve *s, int fd, bool control, struct gfxb_error *
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* its connections inherit it */
     struct listener *l = &s->listener[s->n_listeners++];
-    *l = (struct listener){{fd, listen_ready}, s, control};
-    int result = loop_add(s->loop, &l->source, false);
+    *l = (struct listener){.source = {.fd = fd, .ready = listen_ready},
+                           .again = {.due = listen_again},
+                           .serve = s,
+                           .control = control};
+    int result = loop_watch(s->loop, &l->source, LOOP_READ);
     return result == 0
                ? 0
                : error_set(err, -result, "cannot watch a socket: %s", error_errno_text(-result));
@@ -251,6 +271,7 @@ void listen_close(struct serve *s)
             if (path)
                 unlink(path);
         }
+        loop_timer_clear(s->loop, &s->listener[i].again);
         loop_close(s->loop, &s->listener[i].source);
     }
     s->n_listeners = 0;

@@ -7,6 +7,7 @@
 
 struct listener {
     struct loop_source source;
+    struct loop_timer again; /* while there is no descriptor for a client */
     struct serve *serve;
     bool control; /* the control socket of this user */
 };

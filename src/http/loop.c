@@ -1,10 +1,11 @@
+/* loop.c - one thread's descriptors, timers and calls from other threads, on libuv. */
 #include "http/loop.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
+#include "base/xalloc.h"
 
-enum { LOOP_EVENTS = 256 };
+#include <poll.h>
+#include <pthread.h>
+#include <uv.h>
 
 struct loop_call {
     struct loop_call *next;
@@ -13,27 +14,161 @@ struct loop_call {
 };
 
 struct loop {
-    int epoll;
-    struct loop_source wake; /* eventfd: calls are waiting */
-    bool stopping;
-    int64_t now;
-    struct epoll_event event[LOOP_EVENTS];
-    int n_events, at_event; /* of this turn */
-    struct loop_timer **heap;
-    size_t n_timers, room_timers;
+    uv_loop_t uv;
+    uv_async_t wake;      /* calls are waiting */
     pthread_mutex_t lock; /* guards calls and last_call */
     struct loop_call *calls, **last_call;
 };
 
+/* libuv lets go of a handle only in a later turn, so a handle is not part of its owner. */
+struct loop_handle {
+    union {
+        uv_handle_t any;
+        uv_poll_t poll;
+        uv_timer_t timer;
+    } uv;            /* first: libuv gives back its address */
+    void *owner;     /* source or timer; NULL: gone */
+    unsigned wanted; /* events of a source */
+    int64_t wakes;   /* of a timer: when libuv calls, which may be too early */
+};
+
+static void loop_handle_free(uv_handle_t *uv)
+{
+    free(uv);
+}
+
+static void loop_handle_close(struct loop_handle **handle)
+{
+    if (!*handle)
+        return;
+    (*handle)->owner = NULL;
+    uv_close(&(*handle)->uv.any, loop_handle_free);
+    *handle = NULL;
+}
+
+/* ---- descriptors ---- */
+
+/* Nothing was asked for, so this is urgent data, or the end. libuv would tell it in each turn. */
+static bool loop_is_broken(uv_poll_t *uv)
+{
+    struct pollfd p = {.fd = -1};
+    uv_fileno((uv_handle_t *)uv, &p.fd);
+    uv_poll_stop(uv);
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
+}
+
+static void loop_on_poll(uv_poll_t *uv, int status, int events)
+{
+    struct loop_handle *h = (struct loop_handle *)uv;
+    struct loop_source *source = h->owner;
+    unsigned told = 0;
+    if (status < 0) {
+        told = LOOP_BROKEN; /* libuv has stopped watching it */
+    } else if (events & UV_PRIORITIZED) {
+        told = loop_is_broken(uv) ? LOOP_BROKEN : 0;
+    } else {
+        told |= events & UV_READABLE ? LOOP_READ : 0;
+        told |= events & UV_WRITABLE ? LOOP_WRITE : 0;
+        told |= events & UV_DISCONNECT ? LOOP_LEAVE : 0;
+    }
+    if (told)
+        source->ready(source, told);
+}
+
+int loop_watch(struct loop *loop, struct loop_source *source, unsigned events)
+{
+    struct loop_handle *h = source->handle;
+    int wanted = 0;
+    if (h && h->wanted == events)
+        return 0;
+    if (!h) {
+        h = xcalloc(1, sizeof(*h));
+        int result = uv_poll_init(&loop->uv, &h->uv.poll, source->fd);
+        if (result < 0) {
+            free(h);
+            return result;
+        }
+        h->owner = source;
+        source->handle = h;
+    }
+    wanted |= events & LOOP_READ ? UV_READABLE : 0;
+    wanted |= events & LOOP_WRITE ? UV_WRITABLE : 0;
+    wanted |= events & LOOP_LEAVE ? UV_DISCONNECT : 0;
+    h->wanted = events;
+    /* Errors are told only of what is watched at all: for urgent data, which nobody sends. */
+    return uv_poll_start(&h->uv.poll, wanted ? wanted : UV_PRIORITIZED, loop_on_poll);
+}
+
+void loop_close(struct loop *loop, struct loop_source *source)
+{
+    (void)loop;
+    /* Takes it out of the epoll set by name: a child that is being forked may hold a copy of the
+     * descriptor, so closing it would not. */
+    loop_handle_close(&source->handle);
+    if (source->fd >= 0)
+        close(source->fd);
+    source->fd = -1;
+}
+
+/* ---- timers ---- */
+
+static void loop_on_timer(uv_timer_t *uv);
+
+static void loop_timer_start(struct loop *loop, struct loop_timer *timer)
+{
+    struct loop_handle *h = timer->handle;
+    int64_t ms = timer->at - loop_now(loop);
+    h->wakes = timer->at;
+    uv_timer_start(&h->uv.timer, loop_on_timer, ms > 0 ? (uint64_t)ms : 0, 0);
+}
+
+static void loop_on_timer(uv_timer_t *uv)
+{
+    struct loop_handle *h = (struct loop_handle *)uv;
+    struct loop_timer *timer = h->owner;
+    struct loop *loop = container_of(uv->loop, struct loop, uv);
+    if (timer->at == INT64_MAX)
+        return;
+    if (timer->at > loop_now(loop)) {
+        loop_timer_start(loop, timer);
+        return;
+    }
+    timer->at = 0;
+    timer->due(timer);
+}
+
+/* One that moves later is left alone: libuv calls too early, and it is put off then. That makes the
+ * deadline of every request free. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms)
+{
+    struct loop_handle *h = timer->handle;
+    timer->at = loop_now(loop) + ms;
+    if (!h) {
+        h = timer->handle = xcalloc(1, sizeof(*h));
+        uv_timer_init(&loop->uv, &h->uv.timer);
+        h->owner = timer;
+    }
+    if (!uv_is_active(&h->uv.any) || timer->at < h->wakes)
+        loop_timer_start(loop, timer);
+}
+
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
+{
+    (void)loop;
+    timer->at = 0;
+    loop_handle_close(&timer->handle);
+}
+
+int64_t loop_now(const struct loop *loop)
+{
+    return (int64_t)uv_now(&loop->uv);
+}
+
 /* ---- calls from other threads ---- */
 
-static void loop_on_wake(struct loop_source *source, uint32_t events)
+static void loop_on_wake(uv_async_t *uv)
 {
-    struct loop *loop = container_of(source, struct loop, wake);
-    uint64_t count;
-    (void)events;
-    while (read(source->fd, &count, sizeof(count)) > 0)
-        ;
+    struct loop *loop = container_of(uv, struct loop, wake);
     pthread_mutex_lock(&loop->lock);
     struct loop_call *call = loop->calls;
     loop->calls = NULL;
@@ -47,217 +182,66 @@ static void loop_on_wake(struct loop_source *source, uint32_t events)
     }
 }
 
-int loop_post(struct loop *loop, void (*fn)(void *context), void *context)
+void loop_post(struct loop *loop, void (*fn)(void *context), void *context)
 {
-    struct loop_call *call = malloc(sizeof(*call));
-    uint64_t one = 1;
-    if (!call)
-        return -ENOMEM;
+    struct loop_call *call = xmalloc(sizeof(*call));
     *call = (struct loop_call){NULL, fn, context};
     pthread_mutex_lock(&loop->lock);
     *loop->last_call = call;
     loop->last_call = &call->next;
-    /* Within the lock: the call may be the loop's last one, and the loop gone behind it. */
-    while (write(loop->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
+    uv_async_send(
+        &loop->wake); /* within the lock: the call may be the last, the loop gone behind it */
     pthread_mutex_unlock(&loop->lock);
-    return 0;
 }
 
-/* ---- timers: a heap by place ---- */
+/* ---- the whole ---- */
 
-static void loop_put(struct loop *loop, size_t index, struct loop_timer *timer)
+void loop_run(struct loop *loop)
 {
-    loop->heap[index - 1] = timer;
-    timer->index = index;
-}
-
-static void loop_rise(struct loop *loop, struct loop_timer *timer)
-{
-    size_t i = timer->index;
-    while (i > 1 && loop->heap[i / 2 - 1]->place > timer->place) {
-        loop_put(loop, i, loop->heap[i / 2 - 1]);
-        i /= 2;
-    }
-    loop_put(loop, i, timer);
-}
-
-static void loop_sink(struct loop *loop, struct loop_timer *timer)
-{
-    size_t i = timer->index;
-    for (;;) {
-        size_t child = 2 * i;
-        if (child > loop->n_timers)
-            break;
-        if (child < loop->n_timers && loop->heap[child]->place < loop->heap[child - 1]->place)
-            child++;
-        if (loop->heap[child - 1]->place >= timer->place)
-            break;
-        loop_put(loop, i, loop->heap[child - 1]);
-        i = child;
-    }
-    loop_put(loop, i, timer);
-}
-
-static void loop_take_out(struct loop *loop, struct loop_timer *timer)
-{
-    size_t index = timer->index;
-    struct loop_timer *last = loop->heap[--loop->n_timers];
-    timer->index = 0;
-    if (last == timer)
-        return;
-    loop_put(loop, index, last);
-    loop_rise(loop, last);
-    loop_sink(loop, last);
-}
-
-void loop_timer_clear(struct loop *loop, struct loop_timer *timer)
-{
-    timer->at = 0;
-    if (timer->index)
-        loop_take_out(loop, timer);
-}
-
-/* One that moves later stays where it is in the heap: its turn comes too early, and is put off
- * then. That makes the deadline of every request free. */
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms)
-{
-    timer->at = loop->now + ms;
-    if (timer->index && timer->at >= timer->place)
-        return;
-    if (timer->index)
-        loop_take_out(loop, timer);
-    if (loop->n_timers == loop->room_timers) {
-        size_t room = loop->room_timers ? 2 * loop->room_timers : 64;
-        struct loop_timer **heap = realloc(loop->heap, room * sizeof(*heap));
-        if (!heap)
-            return; /* out of memory: without a deadline rather than without an answer */
-        loop->heap = heap;
-        loop->room_timers = room;
-    }
-    timer->place = timer->at;
-    loop_put(loop, ++loop->n_timers, timer);
-    loop_rise(loop, timer);
-}
-
-static void loop_run_timers(struct loop *loop)
-{
-    while (loop->n_timers && loop->heap[0]->place <= loop->now) {
-        struct loop_timer *timer = loop->heap[0];
-        if (timer->at > loop->now) {
-            timer->place = timer->at;
-            loop_sink(loop, timer);
-            continue;
-        }
-        loop_take_out(loop, timer);
-        timer->at = 0;
-        timer->due(timer);
-    }
-}
-
-int64_t loop_now(const struct loop *loop)
-{
-    return loop->now;
-}
-
-/* ---- descriptors ---- */
-
-static int loop_control(struct loop *loop, int operation, struct loop_source *source, bool writing)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = source};
-    if (writing)
-        event.events |= EPOLLOUT;
-    return epoll_ctl(loop->epoll, operation, source->fd, &event) < 0 ? -errno : 0;
-}
-
-int loop_add(struct loop *loop, struct loop_source *source, bool writing)
-{
-    return loop_control(loop, EPOLL_CTL_ADD, source, writing);
-}
-
-int loop_change(struct loop *loop, struct loop_source *source, bool writing)
-{
-    return loop_control(loop, EPOLL_CTL_MOD, source, writing);
-}
-
-void loop_close(struct loop *loop, struct loop_source *source)
-{
-    for (int i = loop->at_event; i < loop->n_events; i++) {
-        if (loop->event[i].data.ptr == source)
-            loop->event[i].data.ptr = NULL;
-    }
-    if (source->fd >= 0)
-        close(source->fd); /* which takes it out of the epoll set: nobody else holds it */
-    source->fd = -1;
-}
-
-static int loop_wait_ms(const struct loop *loop)
-{
-    if (!loop->n_timers)
-        return -1;
-    int64_t ms = loop->heap[0]->place - clock_now_ms();
-    return ms < 0 ? 0 : ms > 60000 ? 60000 : (int)ms;
-}
-
-int loop_run(struct loop *loop)
-{
-    while (!loop->stopping) {
-        int n = epoll_wait(loop->epoll, loop->event, LOOP_EVENTS, loop_wait_ms(loop));
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        loop->now = clock_now_ms();
-        loop->n_events = n < 0 ? 0 : n;
-        for (loop->at_event = 0; loop->at_event < loop->n_events;) {
-            const struct epoll_event *event = &loop->event[loop->at_event++];
-            struct loop_source *source = event->data.ptr;
-            if (source)
-                source->ready(source, event->events);
-        }
-        loop->n_events = 0;
-        loop_run_timers(loop);
-    }
-    return 0;
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
 void loop_stop(struct loop *loop)
 {
-    loop->stopping = true;
+    uv_stop(&loop->uv);
 }
 
 int loop_new(struct loop **ret_loop, struct gfxb_error *err)
 {
-    struct loop *loop = calloc(1, sizeof(*loop));
-    if (!loop)
-        return error_set(err, ENOMEM, "out of memory");
-    pthread_mutex_init(&loop->lock, NULL);
-    loop->last_call = &loop->calls;
-    loop->now = clock_now_ms();
-    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-    loop->wake = (struct loop_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), loop_on_wake};
-    int result = loop->epoll < 0 || loop->wake.fd < 0 ? -errno : loop_add(loop, &loop->wake, false);
+    struct loop *loop = xcalloc(1, sizeof(*loop));
+    int result = uv_loop_init(&loop->uv);
+    if (result == 0 && (result = uv_async_init(&loop->uv, &loop->wake, loop_on_wake)) < 0)
+        uv_loop_close(&loop->uv);
     if (result < 0) {
-        loop_free(loop);
+        free(loop);
         return error_set(err, -result, "cannot set up an event loop: %s",
                          error_errno_text(-result));
     }
+    pthread_mutex_init(&loop->lock, NULL);
+    loop->last_call = &loop->calls;
     *ret_loop = loop;
     return 0;
+}
+
+static void loop_close_left(uv_handle_t *uv, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(uv))
+        uv_close(uv, uv->type == UV_ASYNC ? NULL : loop_handle_free);
 }
 
 void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    uv_walk(&loop->uv, loop_close_left, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
     while (loop->calls) {
         struct loop_call *next = loop->calls->next;
         free(loop->calls);
         loop->calls = next;
     }
-    if (loop->wake.fd >= 0)
-        close(loop->wake.fd);
-    if (loop->epoll >= 0)
-        close(loop->epoll);
-    free(loop->heap);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
 }

@@ -147,7 +147,7 @@ void server_drain(struct serve *s)
     server_check_drained(s);
 }
 
-static void server_on_signal(struct loop_source *source, uint32_t events)
+static void server_on_signal(struct loop_source *source, unsigned events)
 {
     struct serve *s = container_of(source, struct serve, signals);
     struct signalfd_siginfo info;
@@ -163,11 +163,11 @@ static int server_catch_signals(struct serve *s, struct gfxb_error *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    s->signals =
-        (struct loop_source){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), server_on_signal};
-    if (s->signals.fd < 0 || loop_add(s->loop, &s->signals, false) < 0)
-        return error_set(err, errno, "cannot watch signals: %s", error_errno_text(errno));
-    return 0;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), code = errno;
+    s->signals = (struct loop_source){.fd = fd, .ready = server_on_signal};
+    if (fd >= 0)
+        code = -loop_watch(s->loop, &s->signals, LOOP_READ);
+    return code ? error_set(err, code, "cannot watch signals: %s", error_errno_text(code)) : 0;
 }
 
 static void server_watchdog_due(struct loop_timer *timer)
@@ -279,9 +279,7 @@ int server_run(const struct serve_config *config, const struct pool_engines *eng
         if (notify_interval_ms())
             server_watchdog_due(&s->watchdog);
         pool_load_pinned(s->pool);
-        result = loop_run(s->loop);
-        if (result < 0)
-            error_set(err, -result, "the event loop has failed: %s", error_errno_text(-result));
+        loop_run(s->loop);
     }
     server_free(s);
     return result;

@@ -50,7 +50,7 @@ struct upstream_lane {
     char scratch[UPSTREAM_SCRATCH];
 };
 
-static void upstream_ready(struct loop_source *source, uint32_t events);
+static void upstream_ready(struct loop_source *source, unsigned events);
 static void upstream_due(struct loop_timer *timer);
 
 int upstream_lane_new(struct loop *loop, const char *socket, const char *key,
@@ -144,6 +144,14 @@ static void upstream_write_head(struct upstream *u)
     buf_add_text(&u->ask, "\r\n");
 }
 
+/* What is not known yet is watched for; what is known and not used now would be told for ever. */
+static int upstream_watch(struct upstream *u)
+{
+    unsigned wanted = (u->readable ? 0 : LOOP_READ) | (u->closed ? 0 : LOOP_LEAVE) |
+                      (u->writable ? 0 : LOOP_WRITE);
+    return loop_watch(u->lane->loop, &u->source, wanted);
+}
+
 /* 0 connected, or it is tried again soon; -errno. */
 static int upstream_connect(struct upstream *u)
 {
@@ -169,7 +177,7 @@ static int upstream_connect(struct upstream *u)
     upstream_write_head(u);
     if (u->request.gap_ms)
         loop_timer_set(u->lane->loop, &u->timer, u->request.gap_ms);
-    return u->ask.failed ? -ENOMEM : loop_add(u->lane->loop, &u->source, false);
+    return u->ask.failed ? -ENOMEM : upstream_watch(u);
 }
 
 /* Over for this owner. The request may still be begun anew where nothing came on a kept one. */
@@ -207,7 +215,6 @@ static void upstream_send(struct upstream *u)
             continue;
         if (n < 0 && errno == EAGAIN) {
             u->writable = false;
-            loop_change(u->lane->loop, &u->source, true);
         } else if (n < 0) {
             u->sent = u->ask.n + body.n; /* it may have answered before it closed */
             u->readable = true;
@@ -301,6 +308,8 @@ static bool upstream_take(struct upstream *u)
         u->readable = false;
         return false;
     }
+    if (n < UPSTREAM_SCRATCH && !u->closed)
+        u->readable = false; /* that was all for now */
     if (n == 0 && u->phase == UPSTREAM_BODY && u->answer.framing == UPSTREAM_CLOSE) {
         upstream_finish(u, false);
         return false;
@@ -328,20 +337,23 @@ static void upstream_run(struct upstream *u)
             break;
     }
     u->running = false;
+    int result = u->dead || u->source.fd < 0 ? 0 : upstream_watch(u);
+    if (result < 0)
+        upstream_break(u, result);
     if (u->dead)
         upstream_free(u);
 }
 
-static void upstream_ready(struct loop_source *source, uint32_t events)
+static void upstream_ready(struct loop_source *source, unsigned events)
 {
     struct upstream *u = container_of(source, struct upstream, source);
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+    if (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN))
         u->readable = true;
-    if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+    if (events & (LOOP_WRITE | LOOP_BROKEN))
         u->writable = true;
-    if (events & (EPOLLRDHUP | EPOLLHUP))
+    if (events & (LOOP_LEAVE | LOOP_BROKEN))
         u->closed = true;
-    if (u->phase == UPSTREAM_IDLE && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)))
+    if (u->phase == UPSTREAM_IDLE && (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN)))
         upstream_free(u); /* closed by the engine, or not clean after all */
     else
         upstream_run(u);
@@ -395,18 +407,20 @@ static void upstream_reuse(struct upstream *u, const struct upstream_request *re
 }
 
 /* The first turn is the loop's: nothing is told before the owner has got it. */
-static void upstream_begin(struct upstream *u)
+static int upstream_begin(struct upstream *u)
 {
     bool running = u->running; /* one that has just become idle may be in the middle of its turn */
     u->running = true;
     upstream_send(u);
     u->running = running;
+    return upstream_watch(u);
 }
 
 int upstream_start(struct upstream_lane *lane, const struct upstream_request *request,
                    struct upstream **ret_upstream)
 {
     struct upstream *u = lane->idle;
+    int result = 0;
     if (u) {
         upstream_reuse(u, request);
     } else {
@@ -415,19 +429,18 @@ int upstream_start(struct upstream_lane *lane, const struct upstream_request *re
             return -ENOMEM;
         u->lane = lane;
         lane->n++;
-        u->source = (struct loop_source){-1, upstream_ready};
+        u->source = (struct loop_source){.fd = -1, .ready = upstream_ready};
         u->timer.due = upstream_due;
         u->request = *request;
         u->ask = BUF_INIT(UPSTREAM_HEAD_MAX);
         u->head = BUF_INIT(UPSTREAM_HEAD_MAX + UPSTREAM_SCRATCH);
-        int result = upstream_connect(u);
-        if (result < 0) {
-            upstream_free(u);
-            return result;
-        }
+        result = upstream_connect(u);
     }
-    if (u->phase == UPSTREAM_HEAD)
-        upstream_begin(u);
-    *ret_upstream = u;
-    return 0;
+    if (result == 0 && u->phase == UPSTREAM_HEAD)
+        result = upstream_begin(u);
+    if (result < 0)
+        upstream_cancel(u);
+    else
+        *ret_upstream = u;
+    return result;
 }

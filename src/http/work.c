@@ -16,8 +16,7 @@ static void *work_thread(void *argument)
 {
     struct work *work = argument;
     work->fn(work->context);
-    while (loop_post(work->loop, work->done, work->context) < 0)
-        usleep(100000); /* out of memory: what waits for it must hear of it all the same */
+    loop_post(work->loop, work->done, work->context);
     free(work);
     return NULL;
 }

@@ -151,7 +151,7 @@ static bool pool_return(struct pool_model *m, const struct gfxb_error *why)
     return true;
 }
 
-static void pool_on_event(struct loop_source *source, uint32_t events)
+static void pool_on_event(struct loop_source *source, unsigned events)
 {
     struct pool_model *m = container_of(source, struct pool_model, source);
     struct pool_event event;
@@ -196,14 +196,14 @@ void pool_model_start(struct pool_model *m)
         return;
     }
     int fd = m->pool->engines.fd(m->engine);
-    m->source = (struct loop_source){fcntl(fd, F_DUPFD_CLOEXEC, 3), pool_on_event};
-    if (m->source.fd < 0 || loop_add(s->loop, &m->source, false) < 0) {
+    m->source = (struct loop_source){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3), .ready = pool_on_event};
+    if (m->source.fd < 0 || loop_watch(s->loop, &m->source, LOOP_READ) < 0) {
         error_set(&why, errno, "cannot watch the engine: %s", error_errno_text(errno));
         pool_model_unload(m);
         pool_model_fail(m, &why);
         return;
     }
-    pool_on_event(&m->source, EPOLLIN);
+    pool_on_event(&m->source, LOOP_READ);
 }
 
 /* ---- the end of an engine ---- */
