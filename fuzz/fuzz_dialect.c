@@ -9,6 +9,7 @@
 #include "api/ollama/ollama.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 static void require(bool good)
 {
@@ -19,6 +20,61 @@ static void require(bool good)
 static int64_t still(void)
 {
     return 1795560795000000042;
+}
+
+/* ---- the guards, once more on decoded values ---- */
+
+static bool is_address(const char *name, const char *parent)
+{
+    static const char *const names[] = {"image_url", "audio_url", "video_url", "file_url"};
+    static const char *const holders[] = {"image_url",   "audio_url",   "video_url",
+                                          "input_audio", "input_video", "source"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++) {
+        if (strcmp(name, "url") == 0 && strcmp(parent, holders[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void require_shallow(struct str grammar)
+{
+    int depth = 0;
+    for (size_t i = 0; i < grammar.n; i++) {
+        depth += grammar.p[i] == '(' ? 1 : grammar.p[i] == ')' && depth ? -1 : 0;
+        require(depth <= 256);
+    }
+}
+
+static void require_guarded(const json_t *value, const char *parent, bool top)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+    json_array_foreach((json_t *)value, i, member) require_guarded(member, parent, false);
+    json_object_foreach((json_t *)value, name, member)
+    {
+        struct str text = {json_string_value(member), json_string_length(member)};
+        if (text.p && is_address(name, parent))
+            require(strncasecmp(text.p, "data:", 5) == 0 ||
+                    (!str_has(text, STR(":")) && strncasecmp(text.p, "http", 4) != 0));
+        if (text.p && top && strcmp(name, "grammar") == 0)
+            require_shallow(text);
+        require_guarded(member, name, false);
+    }
+}
+
+/* What was taken, as a second reader sees it: it takes all but numbers that are too large. */
+static void check_guards(struct str bytes)
+{
+    json_error_t why;
+    json_t *value = json_loadb(bytes.p, bytes.n, JSON_ALLOW_NUL, &why);
+    require(value || json_error_code(&why) == json_error_numeric_overflow);
+    require_guarded(value, "", true);
+    json_decref(value);
 }
 
 /* What is taken can be edited, and is taken again. */
@@ -32,6 +88,7 @@ static void read_body(struct str bytes)
         require(error.status == 400 && error.message[0]);
         return;
     }
+    check_guards(bytes);
     struct buf CLEAN_BUF out = BUF_INIT(1u << 24);
     const struct dialect_edit edit = {"model", STR("\"m\"")};
     dialect_body_edit(&body, &edit, 1, &out);

@@ -1,3 +1,4 @@
+/* dialect_body.c - reads a request body and refuses what the engine must not see. */
 #include "api/dialect_body.h"
 
 #include "api/dialect_numbers.h"
@@ -18,29 +19,60 @@ struct body_reading {
     bool told; /* *error is filled */
 };
 
+/* A string's text between its quotes. */
+static struct str body_inner(struct str value)
+{
+    return (struct str){value.p + 1, value.n - 2};
+}
+
+/* Escapes are read as the engine reads them: it counts "\u0028" as a parenthesis, too. */
 static int body_check_grammar(const struct json_scan_member *m, struct dialect_error *error)
 {
     unsigned depth = 0, deepest = 0;
-    if (m->value.n > BODY_GRAMMAR_MAX)
-        return dialect_fail_at(error, "grammar", "the grammar is longer than %d bytes",
-                               BODY_GRAMMAR_MAX);
-    for (size_t i = 0; i < m->value.n; i++) {
-        if (m->value.p[i] == '(')
+    size_t length = 0;
+    if (m->kind != JSON_KIND_STRING)
+        return 0;
+    struct str rest = body_inner(m->value);
+    for (int c; (c = json_scan_char(&rest)) >= 0; length++) {
+        if (c == '(')
             depth++;
-        else if (m->value.p[i] == ')' && depth)
+        else if (c == ')' && depth)
             depth--;
         deepest = depth > deepest ? depth : deepest;
     }
+    if (length > BODY_GRAMMAR_MAX)
+        return dialect_fail_at(error, "grammar", "the grammar is longer than %d bytes",
+                               BODY_GRAMMAR_MAX);
     return deepest > BODY_GRAMMAR_NESTING
                ? dialect_fail_at(error, "grammar", "the grammar nests deeper than %d parentheses",
                                  BODY_GRAMMAR_NESTING)
                : 0;
 }
 
-/* The text of a value begins with what only inline data begins with. */
-static bool body_is_inline(struct str value)
+/* Does a text, its escapes decoded, begin with this word in lower case? */
+static bool body_begins(struct str rest, const char *word)
 {
-    return !str_has(value, STR(":")) || str_starts(value, STR("\"data:"));
+    for (; *word; word++) {
+        int c = json_scan_char(&rest);
+        if (c < 0 || c > 0x7f || str_lower((char)c) != *word)
+            return false;
+    }
+    return true;
+}
+
+/* Is it data itself? A text without a scheme that begins with "http" would still be fetched by
+ * engines that hand it to libcurl. */
+static bool body_is_inline(struct str text)
+{
+    if (body_begins(text, "data:"))
+        return true;
+    if (body_begins(text, "http") || body_begins(text, "file"))
+        return false;
+    for (int c; (c = json_scan_char(&text)) >= 0;) {
+        if (c == ':')
+            return false;
+    }
+    return true;
 }
 
 /* Pictures, sounds and films come inside the request: an address would be fetched by the engine,
@@ -53,7 +85,7 @@ static int body_check_address(const struct json_scan_member *m, struct dialect_e
                    str_is(m->name, "audio_url") || str_is(m->name, "file_url");
     for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++)
         address |= str_is(m->name, "url") && str_is(m->parent, holders[i]);
-    if (!address || m->kind != JSON_KIND_STRING || body_is_inline(m->value))
+    if (!address || m->kind != JSON_KIND_STRING || body_is_inline(body_inner(m->value)))
         return 0;
     return dialect_fail_at(error, "messages",
                            "images and sounds must be in the request, as data: URIs: nothing is "

@@ -1,3 +1,4 @@
+/* json_scan.c - reads a JSON text once, without building anything. */
 #include "api/json_scan.h"
 
 #include <errno.h>
@@ -33,6 +34,11 @@ static void scan_blanks(struct scan *s)
     }
 }
 
+static struct str scan_rest(const struct scan *s)
+{
+    return (struct str){s->text.p + s->at, s->text.n - s->at};
+}
+
 static struct str scan_since(const struct scan *s, size_t start)
 {
     return (struct str){s->text.p + start, s->at - start};
@@ -40,17 +46,19 @@ static struct str scan_since(const struct scan *s, size_t start)
 
 /* ---- strings ---- */
 
-/* The four hex digits of a \u escape that begins at `at`; -1: they are none. */
-static int scan_unit(const struct scan *s, size_t at)
+/* The UTF-16 unit of the \u escape that s begins with; -1: it begins with none. */
+static int scan_unit(struct str s)
 {
-    uint64_t value = 0;
-    if (at + 6 > s->text.n || s->text.p[at] != '\\' || s->text.p[at + 1] != 'u')
+    int unit = 0;
+    if (s.n < 6 || s.p[0] != '\\' || s.p[1] != 'u')
         return -1;
-    for (size_t i = at + 2; i < at + 6; i++) {
-        if (str_to_u64((struct str){s->text.p + i, 1}, 16, &value) < 0)
+    for (size_t i = 2; i < 6; i++) {
+        int digit = str_hex_digit(s.p[i]);
+        if (digit < 0)
             return -1;
+        unit = unit * 16 + digit;
     }
-    return str_to_u64((struct str){s->text.p + at + 2, 4}, 16, &value) < 0 ? -1 : (int)value;
+    return unit;
 }
 
 /* One escape. plain: set when it stands for a character that needs none. */
@@ -64,14 +72,14 @@ static int scan_escape(struct scan *s, bool *plain)
         s->at += 2;
         return 0;
     }
-    int unit = scan_unit(s, s->at);
+    int unit = scan_unit(scan_rest(s));
     if (unit < 0)
         return scan_refuse(s, "a broken \\u escape");
     s->at += 6;
     if (unit >= 0xdc00 && unit <= 0xdfff)
         return scan_refuse(s, "half of a surrogate pair");
     if (unit >= 0xd800 && unit <= 0xdbff) {
-        int low = scan_unit(s, s->at);
+        int low = scan_unit(scan_rest(s));
         if (low < 0xdc00 || low > 0xdfff)
             return scan_refuse(s, "half of a surrogate pair");
         s->at += 6;
@@ -94,7 +102,7 @@ static int scan_string(struct scan *s, bool *ret_plain_escapes)
         } else if (c < 0x80) {
             s->at++;
         } else {
-            size_t n = utf8_length((struct str){s->text.p + s->at, s->text.n - s->at});
+            size_t n = utf8_length(scan_rest(s));
             if (n == 0)
                 return scan_refuse(s, "a byte that is not UTF-8");
             s->at += n;
@@ -107,6 +115,23 @@ static int scan_string(struct scan *s, bool *ret_plain_escapes)
     s->at++;
     *ret_plain_escapes = plain;
     return 0;
+}
+
+int json_scan_char(struct str *rest)
+{
+    static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
+    size_t n = 1;
+    if (rest->n == 0)
+        return -1;
+    int c = (unsigned char)rest->p[0];
+    if (c == '\\' && rest->n > 1) {
+        const char *letter = memchr(letters, rest->p[1], sizeof(letters) - 1);
+        int unit = scan_unit(*rest);
+        n = unit < 0 ? 2 : 6;
+        c = unit >= 0 ? unit : letter ? meant[letter - letters] : rest->p[1];
+    }
+    *rest = (struct str){rest->p + n, rest->n - n};
+    return c;
 }
 
 /* ---- numbers and words ---- */
@@ -144,7 +169,7 @@ static int scan_number(struct scan *s)
 
 static int scan_word(struct scan *s, struct str word)
 {
-    if (!str_starts((struct str){s->text.p + s->at, s->text.n - s->at}, word))
+    if (!str_starts(scan_rest(s), word))
         return scan_refuse(s, "an unknown word");
     s->at += word.n;
     return 0;

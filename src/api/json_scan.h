@@ -41,4 +41,8 @@ typedef int json_scan_take(void *context, const struct json_scan_member *member,
  * what take said. take NULL: only look. */
 int json_scan(struct str text, json_scan_take *take, void *context, struct gfxb_error *err);
 
+/* The next character of a scanned string, off *rest, which begins as its value without the quotes:
+ * a byte, or the UTF-16 unit that a \u escape spells. -1 at the end. */
+int json_scan_char(struct str *rest);
+
 #endif

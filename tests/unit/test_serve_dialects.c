@@ -204,6 +204,80 @@ static void a_grammar_cannot_overflow_the_engines_stack(void **state)
     assert_string_equal(why.param, "grammar");
 }
 
+/* A client may spell any character of a text as an escape: the engine reads the character. */
+static void guards_read_what_the_engine_reads(void **state)
+{
+    static const char *const refused[] = {
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"http\\u003a//127.0.0.1/\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"\\u0068ttp\\u003A//x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"file\\u003a\\/\\/\\/x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":\"http\\u003a//x\"}]}]}",
+        "{\"messages\":[{\"content\":[{\"audio_url\":{\"url\":\"http\\u003a//x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"audio_url\":\"http\\u003a//x\"}]}]}",
+        "{\"messages\":[{\"content\":[{\"video_url\":{\"url\":\"http\\u003a//x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"video_url\":\"http\\u003a//x\"}]}]}",
+        "{\"messages\":[{\"content\":[{\"input_audio\":{\"url\":\"http\\u003a//x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"input_video\":{\"url\":\"http\\u003a//x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"source\":{\"url\":\"http\\u003a//x\"}}]}]}",
+        "{\"input\":[{\"content\":[{\"file_url\":\"http\\u003a//x\"}]}]}",
+        /* The name is an escape, whatever the value is. */
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"ur\\u006c\":\"http://x\"}}]}]}",
+        "{\"gramm\\u0061r\":\"root ::= x\"}",
+        /* "data:" that is none once it is read. */
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"\\u0020data:,http://x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"\\u0164ata:,http://x\"}}]}]}",
+        /* libcurl guesses the scheme. */
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"http.example/x\"}}]}]}",
+    };
+    static const char *const taken[] = {
+        /* Encoders that write "/" as "\/" and "+" as "\u002B" are common. */
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":"
+        "\"data:image\\/png;base64,iVBOR\\u002B\\/A=\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"\\u0064ata\\u003a,x\"}}]}]}",
+        "{\"messages\":[{\"content\":[{\"image_url\":{\"url\":\"iVBOR\\u002BAA=\"}}]}]}",
+        "{\"grammar\":\"root ::= \\u0028\\u0022a\\u0022\\u0029\"}",
+    };
+    struct dialect_body body;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        if (read_body(refused[i], &body) == 0)
+            fail_msg("taken: %s", refused[i]);
+    }
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        if (read_body(taken[i], &body) < 0)
+            fail_msg("refused: %s: %s", taken[i], why.message);
+    }
+}
+
+static void an_escaped_grammar_cannot_overflow_the_engines_stack(void **state)
+{
+    static const char *const parentheses[] = {"(", "\\u0028"};
+    struct dialect_body body;
+    for (size_t i = 0; i < sizeof(parentheses) / sizeof(parentheses[0]); i++) {
+        for (int n = 256; n <= 257; n++) {
+            struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+            buf_add_text(&text, "{\"grammar\":\"root ::= ");
+            for (int k = 0; k < n; k++)
+                buf_add_text(&text, parentheses[i]);
+            buf_add_text(&text, "\"}");
+            assert_int_equal(read_body(buf_text(&text), &body), n > 256 ? -EINVAL : 0);
+        }
+    }
+}
+
+/* Escapes make a text longer, not its grammar. */
+static void the_length_of_a_grammar_is_counted_without_escapes(void **state)
+{
+    struct dialect_body body;
+    for (int n = 65536; n <= 65537; n++) {
+        struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+        buf_add_text(&text, "{\"grammar\":\"");
+        for (int k = 0; k < n; k++)
+            buf_add_text(&text, "\\u0061");
+        buf_add_text(&text, "\"}");
+        assert_int_equal(read_body(buf_text(&text), &body), n > 65536 ? -EINVAL : 0);
+    }
+}
+
 static void names_of_models_hold_no_path(void **state)
 {
     static const char *const good[] = {"canary",          "llama3.2:latest",
@@ -742,6 +816,9 @@ int main(void)
         cmocka_unit_test(bodies_that_an_engine_must_not_see_are_refused),
         cmocka_unit_test(bodies_of_real_clients_are_taken),
         cmocka_unit_test(a_grammar_cannot_overflow_the_engines_stack),
+        cmocka_unit_test(guards_read_what_the_engine_reads),
+        cmocka_unit_test(an_escaped_grammar_cannot_overflow_the_engines_stack),
+        cmocka_unit_test(the_length_of_a_grammar_is_counted_without_escapes),
         cmocka_unit_test(names_of_models_hold_no_path),
         cmocka_unit_test(errors_have_the_shape_of_their_path),
         cmocka_unit_test(an_unknown_path_is_told_as_its_api_does),
