@@ -3,13 +3,7 @@
  * JSON, last words; and the text of a stored proof. The first byte chooses the reader. Anything
  * goes but a crash, a hang, or a result outside of its limits.
  */
-#include "engine/chunk.h"
-#include "engine/devices.h"
-#include "engine/diagnose.h"
-#include "engine/maps.h"
-#include "engine/placement.h"
-#include "engine/proofs.h"
-#include "engine/timings.h"
+#include "engine/engine_private.h"
 #include "http/sse.h"
 
 #include <stdlib.h>

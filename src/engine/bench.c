@@ -1,7 +1,6 @@
-#include "engine/chunk.h"
+/* bench.c - how fast a running engine is. */
+#include "engine/engine_private.h"
 #include "engine/http.h"
-#include "engine/instance.h"
-#include "engine/timings.h"
 
 #include <errno.h>
 

@@ -1,6 +1,5 @@
-#include "engine/canary.h"
-
-#include "engine/kept.h"
+/* canary.c - the built-in model, and its questions with their answers. */
+#include "engine/engine_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

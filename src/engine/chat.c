@@ -1,6 +1,7 @@
-#include "engine/chunk.h"
+/* chat.c - one streamed answer of a running engine. */
+#include "engine/engine_private.h"
 #include "engine/http.h"
-#include "engine/instance.h"
+
 #include "http/sse.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-#include "engine/chunk.h"
+/* chunk.c - one event of a streamed chat answer. */
+#include "engine/engine_private.h"
 
 #include <errno.h>
 #include <math.h>

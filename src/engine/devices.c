@@ -1,8 +1,5 @@
-#include "engine/devices.h"
-
-#include "engine/diagnose.h"
-#include "engine/launch.h"
-#include "engine/rundir.h"
+/* devices.c - which devices an engine lists. */
+#include "engine/engine_private.h"
 
 #include <errno.h>
 #include <stdio.h>

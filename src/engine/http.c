@@ -1,3 +1,4 @@
+/* http.c - one request to an engine, over its unix socket. */
 #include "engine/http.h"
 
 #include <curl/curl.h>

@@ -1,43 +1,193 @@
-/* instance.h - struct engine from the inside. Private to engine/. */
+/*
+ * instance.h - one running engine: started, asked, watched, stopped. Part of engine/engine.h.
+ *
+ * A thread may use one engine at a time. Nothing here prints.
+ */
 #ifndef ENGINE_INSTANCE_H
 #define ENGINE_INSTANCE_H
 
-#include "engine/engine.h"
-#include "engine/rundir.h"
+#include "package/package.h"
+#include "plan/plan.h"
 
-#define INSTANCE_LOG_TAIL 32768 /* bytes of a log that are searched for causes and kept */
-#define INSTANCE_KEY_HEX  65    /* 32 random bytes as text */
+#include <stdatomic.h>
 
-struct engine {
-    struct rundir rundir;
-    struct child child;
-    int log_fd; /* the engine may put anything in place of the file's name, but not of the file */
-    int status; /* as waitpid gave it, once it has ended */
-    bool ended;
-    char key[INSTANCE_KEY_HEX];
-    double load_ms;
-    char *device;      /* what --device was given; NULL none */
-    char *keep_log;    /* NULL none */
-    char *package_dir; /* without symbolic links */
+/* ---- start and stop ---- */
+
+/* What to start. Strings and arrays are lent until engine_start returns. Zero is a valid default
+ * for every field but package, model and runtime_dir. */
+struct engine_spec {
+    const struct package *package;
+    const char *model;       /* path of a GGUF file */
+    const char *runtime_dir; /* 0700 directory below which a run directory is made */
+    const char *cache_dir;   /* where the GPU driver keeps compiled shaders; made when absent. NULL:
+                                nowhere, every start compiles them again */
+    const char *const *env;  /* the choice's additions, NULL-terminated; NULL none */
+    const char *const *args; /* the choice's additions, NULL-terminated; NULL none */
+    const char *device;      /* "Vulkan0", "ROCm0", "none"; NULL: by backend: the CPU gets "none",
+                                others the engine's own choice */
+    const char *const *gpu_pci; /* NULL-terminated PCI addresses that the weights must be on; "" and
+                                   NULL: any */
     enum plan_backend backend;
-    bool is_canary;
-    char **gpu_pci; /* owned, NULL-terminated: where the weights must be; NULL any */
-    struct engine_placement placement; /* as the log told before it was cut; n 0 before */
+    unsigned context;         /* tokens; 0: the engine fits it to the memory */
+    unsigned slots;           /* answers at the same time; 0: 1 */
+    unsigned http_threads;    /* connections at the same time; 0: slots + 8 */
+    unsigned threads;         /* 0: engine_default_threads(), or 1 for a tiny model */
+    int ready_ms;             /* deadline for readiness; 0: 120 s */
+    const char *keep_log;     /* file that gets the log's end when the engine fails; NULL none */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    bool unconfined;          /* without the sandbox (see sandbox.h): for a driver that it breaks */
+    const struct log *log;    /* progress; NULL none */
 };
 
-/* After this a person is told what takes so long, and that is: */
-#define INSTANCE_PATIENCE_MS 3000
-const char *instance_reason(enum plan_backend backend);
+/* A running engine. It ends with the thread that started it, even when that is killed: start it
+ * from one that lives as long. */
+struct engine;
 
-/* At most max bytes of its log from this offset on, appended to *ret. 0 or -errno. */
-int instance_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret);
+/* Fill in what a choice of the plan says: backend, env, args, gpu_pci. Lends from the choice. */
+void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choice);
 
-/* The code and cause of an answer that was cut off: the engine's end, when it has ended. begun: a
- * part of the answer had come. */
-int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err);
+/*
+ * Start and wait until the model is loaded and it answers. Run directories that killed processes
+ * left below runtime_dir are removed on the way. Codes: engine-crash (ended by a signal),
+ * engine-exit, engine-hang (not ready in time), library-missing, model and memory causes of
+ * data/causes.tsv, interrupted. The sentence names the cause, not only the exit code.
+ */
+int engine_start(const struct engine_spec *spec, struct engine **ret_engine,
+                 struct gfxb_error *err);
+/* Orderly stop (3 s), then by force; removes the run directory. NULL is fine. */
+void engine_stop(struct engine *engine);
 
-/* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
-int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+const char *engine_socket(const struct engine *engine); /* path of its unix socket */
+const char *engine_key(const struct engine *engine);    /* its random API key */
+const char *engine_log(const struct engine *engine);    /* path of its log file */
+pid_t engine_pid(const struct engine *engine);          /* -1 when it has ended */
+int engine_pidfd(const struct engine *engine);          /* for poll: readable when it has ended */
+double engine_load_ms(const struct engine *engine);     /* from exec to ready */
+const char *engine_device(const struct engine *engine); /* the --device it was given; NULL none */
+
+/* 0 while it runs; when it has ended, the code and the cause in one sentence. Also keeps its log
+ * file from growing without end: call it now and then while serving. */
+int engine_check(struct engine *engine, struct gfxb_error *err);
+
+/* Of one that has ended: was it its own doing (an exit, a crash), not a signal of an
+ * administrator's or the kernel's for memory? */
+bool engine_broke_itself(const struct engine *engine);
+
+/* The end of its log as text (at most max bytes, whole lines), appended to *ret. 0 or -errno. */
+int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret);
+
+/* Processors that an engine should use here: affinity, cgroup quota, one per physical core. */
+unsigned engine_default_threads(void);
+
+/*
+ * A shell script that is llama-server for other programs: the spec's package, device, environment
+ * and arguments, then the caller's words. In spec: package, backend, device, env and args. Relative
+ * files in the caller's words are found although the engine runs in its own directory.
+ */
+int engine_wrapper(const struct engine_spec *spec, const char *title, struct buf *ret,
                    struct gfxb_error *err);
+
+/* ---- ask ---- */
+
+struct engine_chat {
+    const char *prompt;   /* one user message; or */
+    const char *messages; /* a JSON array of OpenAI chat messages. Exactly one of the two */
+    unsigned max_tokens;  /* 0: no limit of ours */
+    double temperature;   /* 0: greedy; negative: the model's default */
+    bool fixed;           /* no prompt cache, fixed seed: the same bytes each time (with greedy) */
+    bool probabilities;   /* ask for the probability of every token */
+    int first_ms;         /* deadline for the first piece of text; 0 none */
+    int gap_ms;           /* deadline between two pieces; 0 none */
+    int whole_ms;         /* deadline for the answer; 0 none */
+    int silence_ms;       /* so long without a piece, and as long again without a sign of life
+                             (engine_is_healthy): it hangs. 0 none */
+    size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
+    /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
+     * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
+    int (*on_text)(void *context, struct str piece, bool thinking);
+    void *context;
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const struct log *log; /* told when the first piece takes more than 3 s, and why; NULL none */
+};
+
+struct engine_reply {
+    char *text;             /* owned */
+    size_t n;               /* bytes of text, which may hold NUL */
+    unsigned tokens;        /* generated */
+    unsigned prompt_tokens; /* 0 unknown */
+    double first_token_ms;  /* from the request to the first piece, on our clock */
+    double whole_ms;
+    double tokens_per_second; /* generation, the engine's own figure; 0 unknown */
+    double prompt_per_second; /* 0 unknown */
+    double least_probability; /* of the tokens chosen; -1 not asked or not told */
+    bool cut;                 /* ended at max_tokens */
+};
+
+/* Does the thread that computes answer within ms? It answers /slots, between two batches, however
+ * long its users wait: what answers there has not lost its device. (/health comes from another
+ * thread, hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
+bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel);
+
+#define ENGINE_SILENCE_MS 60000 /* a whole answer, or a long prompt, takes its time */
+
+/* One answer over the unix socket, streamed. Codes: engine-crash and engine-exit (it ended while
+ * answering), engine-hang (a deadline passed), interrupted, -EPROTO (an answer that is none), and
+ * -EREMOTEIO with the engine's own words when it refuses the request. */
+int engine_chat(struct engine *engine, const struct engine_chat *chat,
+                struct engine_reply *ret_reply, struct gfxb_error *err);
+void engine_reply_done(struct engine_reply *reply);
+
+/* ---- how fast it is ---- */
+
+/* By the engine's own counts and clock; 0: not measured, for it did not tell. */
+struct engine_bench_figures {
+    unsigned prompt_tokens, answer_tokens; /* of one run */
+    double prompt_per_second;              /* medians of the runs */
+    double tokens_per_second;
+    unsigned runs;
+};
+
+struct engine_bench {
+    struct engine_bench_figures brief, full; /* the short prompt and the long one */
+};
+
+struct engine_bench_spec {
+    unsigned brief_tokens, full_tokens; /* of the prompts; the context holds them and the answer */
+    unsigned answer_tokens;
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    const struct log *log;    /* told how long the long prompt takes; NULL none */
+};
+
+/* A warm-up, then each prompt up to three times, without the prompt cache; no run begins more than
+ * a minute after the first of its kind. The codes are engine_chat's. */
+int engine_bench(struct engine *engine, const struct engine_bench_spec *spec,
+                 struct engine_bench *ret_bench, struct gfxb_error *err);
+
+/* ---- the sandbox ----
+ *
+ * Every engine is started in it, for the device list, for a proof and for serving alike: Landlock
+ * decides which files it reaches, a seccomp filter which system calls. Where the kernel has less
+ * than that, what is there is used and engine_sandbox_state says what is missing.
+ */
+
+#define ENGINE_SANDBOX_NOTES 5
+
+/* What is in force for engines that are started by this process. */
+struct engine_sandbox {
+    bool off;     /* by request: nothing of what follows holds */
+    int landlock; /* ABI of the kernel's Landlock; 0: there is none */
+    bool files;   /* reads and writes only what it is given */
+    bool rename;  /* may move files between the directories that it is given */
+    bool cut;     /* truncating a file needs the right to write it */
+    bool network; /* no TCP, no UDP, no connection to a unix socket: it only answers on its own */
+    bool devices; /* device commands (ioctl) on the GPU's nodes alone */
+    bool signals; /* cannot signal other processes */
+    bool alone;   /* starts no other process and cannot leave its group: it ends with us */
+    const char *note[ENGINE_SANDBOX_NOTES]; /* what is missing and since which kernel it is there,
+                                               a sentence each; NULL behind the last one */
+};
+
+/* Asks the kernel; changes nothing. off: engines are started without it (spec.unconfined). */
+void engine_sandbox_state(bool off, struct engine_sandbox *ret_sandbox);
 
 #endif

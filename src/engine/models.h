@@ -1,12 +1,16 @@
 /*
- * models.h - every model that can be run here: those of model/, and the built-in canary, which has
- * no file until it is asked for. As model_find and its like in model/model.h but for that. Part of
- * engine/engine.h, which includes it.
+ * models.h - models as engines take them: every model that can be run here, with the built-in
+ * canary among them, and a model's file read and judged before any engine sees it. Part of
+ * engine/engine.h.
  */
 #ifndef ENGINE_MODELS_H
 #define ENGINE_MODELS_H
 
-#include "engine/engine.h"
+#include "model/model.h"
+#include "plan/plan.h"
+
+/* ---- by name; as model_find and its like in model/model.h but for the canary, whose file is made
+ * by its first use ---- */
 
 #define ENGINE_CANARY "canary" /* the built-in model's name */
 
@@ -22,5 +26,34 @@ int engine_model_pull(const struct model_env *env, const char *name, struct mode
                       struct gfxb_error *err);
 int engine_model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
                         struct gfxb_error *err);
+
+/* ---- one file ---- */
+
+/* What the user says about a model. All lent; zero but for file is valid. */
+struct model_request {
+    const char *file;                /* a GGUF file */
+    const char *mmproj;              /* its projector; NULL none */
+    const struct model_known *known; /* its row of the list; NULL none */
+    uint32_t context;                /* tokens; 0: the recipe's, or as many as are usual and fit */
+    uint32_t slots;                  /* 0: 1 */
+};
+
+/* Everything is owned. */
+struct model_use {
+    struct gguf gguf;
+    struct fit_model shape;
+    struct model_launch launch;
+    struct fit_use use; /* as the plan wants it */
+};
+
+/* Reads the headers of the file and of its projector. Codes: model-damaged, model-unusable, -errno.
+ */
+int model_use_new(const struct model_request *request, struct model_use *ret_use,
+                  struct gfxb_error *err);
+void model_use_done(struct model_use *use);
+
+/* A choice's arguments and the model's behind them, NULL-terminated; the array is to be freed, its
+ * words are lent by both. NULL when out of memory. use NULL: the choice's alone. */
+const char **model_use_args(const struct model_use *use, const struct plan_choice *choice);
 
 #endif

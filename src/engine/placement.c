@@ -1,6 +1,5 @@
-#include "engine/placement.h"
-
-#include "engine/decimal.h"
+/* placement.c - the engine's log -> where its weights are. */
+#include "engine/engine_private.h"
 
 #include <stdio.h>
 

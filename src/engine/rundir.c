@@ -1,4 +1,5 @@
-#include "engine/rundir.h"
+/* rundir.c - the private directory of one running engine. */
+#include "engine/engine_private.h"
 
 #include <dirent.h>
 #include <errno.h>

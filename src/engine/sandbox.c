@@ -1,5 +1,5 @@
 /* sandbox.c - which files an engine reaches (Landlock), and entering the whole of the sandbox. */
-#include "engine/sandbox_private.h"
+#include "engine/engine_private.h"
 
 #include <dirent.h>
 #include <errno.h>

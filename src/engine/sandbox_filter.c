@@ -6,7 +6,7 @@
  * connections to other programs' unix sockets (the session bus starts programs on request), a
  * file's mode, owner and times, other processes, and staying behind when gfxbridge ends.
  */
-#include "engine/sandbox_private.h"
+#include "engine/engine_private.h"
 
 #include <errno.h>
 #include <linux/audit.h>

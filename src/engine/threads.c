@@ -1,4 +1,5 @@
-#include "engine/engine.h"
+/* threads.c - how many processors an engine should use here. */
+#include "engine/engine_private.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,5 @@
-#include "engine/timings.h"
-
-#include "engine/chunk.h"
+/* timings.c - a raw completion that is asked for its figures alone. */
+#include "engine/engine_private.h"
 
 #include <errno.h>
 

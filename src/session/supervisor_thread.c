@@ -1,5 +1,4 @@
 /* supervisor_thread.c - what blocks: walks, watching the engine, judging how it was lost. */
-#include "engine/instance.h"
 #include "session/session.h"
 #include "session/supervisor_private.h"
 
@@ -7,7 +6,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 
 enum {
     SUPERVISOR_DEATHS = 3, /* in a row without an answer: then the next choice is taken */
@@ -74,11 +72,9 @@ static void supervisor_condemn(struct supervisor *s, const struct gfxb_error *wh
  * CPU would do as well? Only then is it worth remembering beyond this process. */
 static bool supervisor_own_fault(const struct supervisor *s, const struct gfxb_error *why)
 {
-    int status = s->path.engine->status;
     if (s->path.running->backend == PLAN_CPU || why->code == GFXB_E_MEMORY_TOO_SMALL)
         return false;
-    return !WIFSIGNALED(status) || WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT ||
-           WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGFPE || WTERMSIG(status) == SIGILL;
+    return engine_broke_itself(s->path.engine);
 }
 
 static void supervisor_remember(const struct supervisor *s, const struct gfxb_error *why)

@@ -2,17 +2,7 @@
  * test_engine.c - the parts of engine/ that need no engine: what it says is read right, what it is
  * started with is right, what is stored comes back.
  */
-#include "engine/canary.h"
-#include "engine/decimal.h"
-#include "engine/devices.h"
-#include "engine/diagnose.h"
-#include "engine/kept.h"
-#include "engine/launch.h"
-#include "engine/maps.h"
-#include "engine/placement.h"
-#include "engine/proofs.h"
-#include "engine/rundir.h"
-#include "engine/timings.h"
+#include "engine/engine_private.h"
 #include "http/sse.h"
 
 #include <setjmp.h>

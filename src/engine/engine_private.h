@@ -1,0 +1,305 @@
+/*
+ * engine_private.h - what the files of engine/ share: the running engine from the inside, its run
+ * directory, its command line, its sandbox, its words, the canary and stored proofs. Private to
+ * engine/; the parsers of it are also fuzzed.
+ */
+#ifndef ENGINE_PRIVATE_H
+#define ENGINE_PRIVATE_H
+
+#include "engine/engine.h"
+
+#include <jansson.h>
+
+/* ---- rundir.c: the private directory of one running engine ----
+ *
+ * Its socket, its log, its temporary files. The process that made it holds a lock in it; one whose
+ * lock is free is the leftover of a killed process and is removed when the next is made.
+ */
+
+struct rundir {
+    char *path;   /* absolute; NULL when there is none */
+    char *socket; /* path/e.sock: fits into sun_path */
+    char *log;    /* path/log */
+    int lock_fd;  /* -1 when there is none */
+};
+
+#define RUNDIR_NONE ((struct rundir){NULL, NULL, NULL, -1})
+
+/* Below runtime_dir, or below /tmp/gfxbridge-UID (0700, checked to be ours) where the path of a
+ * unix socket in it would be too long for the kernel or holds a comma. *cancel not 0 (NULL never)
+ * ends waiting for others that make theirs: -GFXB_E_INTERRUPTED. */
+int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
+                struct gfxb_error *err);
+
+/* Removes it with everything in it. Fine on RUNDIR_NONE. */
+void rundir_close(struct rundir *rundir);
+
+/* ---- instance.c: struct engine from the inside ---- */
+
+#define INSTANCE_LOG_TAIL 32768 /* bytes of a log that are searched for causes and kept */
+#define INSTANCE_KEY_HEX  65    /* 32 random bytes as text */
+
+struct engine {
+    struct rundir rundir;
+    struct child child;
+    int log_fd; /* the engine may put anything in place of the file's name, but not of the file */
+    int status; /* as waitpid gave it, once it has ended */
+    bool ended;
+    char key[INSTANCE_KEY_HEX];
+    double load_ms;
+    char *device;      /* what --device was given; NULL none */
+    char *keep_log;    /* NULL none */
+    char *package_dir; /* without symbolic links */
+    enum plan_backend backend;
+    bool is_canary;
+    char **gpu_pci; /* owned, NULL-terminated: where the weights must be; NULL any */
+    struct engine_placement placement; /* as the log told before it was cut; n 0 before */
+};
+
+/* After this a person is told what takes so long, and that is: */
+#define INSTANCE_PATIENCE_MS 3000
+const char *instance_reason(enum plan_backend backend);
+
+/* At most max bytes of its log from this offset on, appended to *ret. 0 or -errno. */
+int instance_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret);
+
+/* The code and cause of an answer that was cut off: the engine's end, when it has ended. begun: a
+ * part of the answer had come. */
+int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err);
+
+/* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
+int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+                   struct gfxb_error *err);
+
+/* ---- sandbox.c, sandbox_filter.c: a sandbox being made and entered ---- */
+
+struct sandbox {
+    int ruleset; /* Landlock's; -1: the kernel has none */
+};
+
+#define SANDBOX_NONE ((struct sandbox){-1})
+
+/* The ABI of this kernel's Landlock; 0 none. */
+int sandbox_landlock_abi(void);
+/* Does this kernel take seccomp filters that refuse system calls? */
+bool sandbox_has_filter(void);
+
+/*
+ * For the engine of this spec with this run directory and this directory for compiled shaders. A
+ * path that is not there is passed over: the engine will say so itself. -errno when the kernel
+ * has Landlock and refuses a ruleset all the same.
+ */
+int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
+                struct sandbox *ret_sandbox, struct gfxb_error *err);
+/* Fine on SANDBOX_NONE. */
+void sandbox_done(struct sandbox *sandbox);
+
+/* child_spec.before_exec; context is a struct sandbox. Async-signal-safe. 0 or -errno: what the
+ * kernel offers but refuses here ends the child, rather than letting it run without. */
+int sandbox_enter(void *context);
+
+/* The seccomp filter alone, for the calling process. 0 or -errno. Async-signal-safe. */
+int sandbox_filter(void);
+
+/* ---- launch.c: the exact argv, environment and working directory of an engine ---- */
+
+#define LAUNCH_WORDS_MAX 256
+
+/* NULL-terminated owned strings. */
+struct launch_words {
+    char *word[LAUNCH_WORDS_MAX + 1];
+    size_t n;
+    bool failed; /* out of memory, or more words than fit */
+};
+
+void launch_words_done(struct launch_words *words);
+
+/* The package's llama-server as argv, with its own loader where it has one, and the variables that
+ * this needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
+int launch_program(const struct package *package, struct launch_words *argv,
+                   struct launch_words *env);
+
+struct launch {
+    struct launch_words argv, env;
+    char *cwd; /* owned */
+    struct sandbox sandbox;
+    bool confined; /* the child enters the sandbox */
+};
+
+/* What only a serving engine has. NULL for a mere `--list-devices`. */
+struct launch_serving {
+    const char *socket;
+    const char *key;
+};
+
+/*
+ * scratch: a directory of this run for temporary files, also the shader cache when the spec has
+ * none. An argument or variable of the choice that gfxbridge sets itself is refused with -EINVAL.
+ * Makes the spec's cache_dir and the sandbox, the same one for every use of the spec.
+ */
+int launch_new(const struct engine_spec *spec, const char *scratch,
+               const struct launch_serving *serving, struct launch *ret_launch,
+               struct gfxb_error *err);
+void launch_done(struct launch *launch);
+
+/* The --device text that this spec leads to; NULL: none is given. */
+const char *launch_device(const struct engine_spec *spec);
+
+/* A child_spec that runs it; lends from it. */
+struct child_spec launch_child(struct launch *launch);
+
+/* ---- chunk.c: one event of a streamed chat answer ---- */
+
+struct chunk {
+    json_t *json;                                /* owned: what the views below point into */
+    struct str text, thinking;                   /* empty: none */
+    bool finished;                               /* the answer ends with this one */
+    bool cut;                                    /* at the limit of tokens */
+    int64_t tokens, prompt_tokens;               /* -1 not told */
+    double least_probability;                    /* of its tokens; -1 not told */
+    double tokens_per_second, prompt_per_second; /* 0 not told */
+    char refusal[400];                           /* the engine's error; "" none */
+};
+
+/* field is "data" or "error", as sse.h gives it. 0, or -EPROTO when it is no JSON object. */
+int chunk_parse(struct str field, struct str value, struct chunk *ret_chunk);
+void chunk_done(struct chunk *chunk);
+
+/* A count from 0 to INT32_MAX, -1 not told; a speed, 0 not told. */
+int64_t chunk_count(const json_t *object, const char *name);
+double chunk_rate(const json_t *object, const char *name);
+
+/* The words of an error object, or of an answer's body that holds one. */
+void chunk_refusal(const json_t *error, char *ret_text, size_t size);
+
+/* ---- timings.c: a raw completion that is asked for its figures alone ---- */
+
+/* What the engine counted. 0: not told. */
+struct timings {
+    unsigned prompt_tokens; /* that were computed, not taken from a cache */
+    unsigned tokens;        /* generated */
+    double prompt_per_second, tokens_per_second;
+};
+
+/* The token ids of a /tokenize answer, at least one; a new reference. 0, or -EPROTO. */
+int timings_read_ids(struct str body, json_t **ret_ids);
+/* The body for /completion: the ids again and again until the prompt has so many, and an answer of
+ * so many whatever the model would rather say. To be freed; NULL out of memory. */
+char *timings_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
+/* 0, or -EPROTO when it is no JSON object. A speed without two tokens behind it is not one. */
+int timings_parse(struct str body, struct timings *ret_timings);
+
+/* Sorts the values. 0 when there are none. */
+double timings_median(double *value, size_t n);
+
+/* ---- evidence.c ---- */
+
+#define DEVICES_MAX 64
+
+/* Lines that are no device are passed over. Fills item and n; item is owned by the caller. -ENOMEM.
+ */
+int devices_parse(struct str text, struct engine_devices *ret_devices);
+
+/* Reads a whole log at verbosity 4. Lines that say nothing about placement are passed over. Of
+ * several loads in one log the last counts. */
+void placement_parse(struct str log, struct engine_placement *ret_placement);
+
+/* Is this share the named one: "Vulkan0" of "Vulkan0,Vulkan1"? */
+bool placement_names(const struct engine_share *share, const char *devices);
+
+#define MAPS_LIBRARIES_MAX 64
+
+struct maps_library {
+    struct str path; /* lent by the text */
+    struct str name; /* its last component */
+    struct str tree; /* the directory that its lib directory is in, or package_dir */
+};
+
+struct maps {
+    struct maps_library item[MAPS_LIBRARIES_MAX]; /* each path once */
+    size_t n;
+};
+
+/* The ROCm libraries in the text of /proc/PID/maps. package_dir ("" none) is one tree whatever the
+ * directories in it. */
+void maps_parse(struct str text, struct str package_dir, struct maps *ret_maps);
+
+/* Two libraries that come from different trees: true and *ret_a, *ret_b. */
+bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
+                    const struct maps_library **ret_b);
+
+/* ---- diagnose.c: why an engine ended, in one sentence ---- */
+
+/*
+ * status as waitpid gave it; log: the end of what it wrote; what: "while loading". The code is that
+ * of the first row of data/causes.tsv that matches, else engine-crash or engine-exit. Returns
+ * -code.
+ */
+int diagnose_explain(int status, struct str log, const char *what, struct gfxb_error *err);
+
+/* The first row of data/causes.tsv found in the text that can be the cause of an end: not a
+ * harmless message, not the mere note that the CPU does the work. */
+bool diagnose_cause(struct str text, struct engine_cause *ret_cause);
+
+/* The last line of a log that sounds like an error, else its last line; without the engine's time
+ * stamps, at most 240 bytes. Empty when there is none. */
+struct str diagnose_last_words(struct str log);
+
+/* ---- canary.c: the canary's questions and answers (data/canary.tsv) ---- */
+
+#define CANARY_PROOFS_MAX 16
+
+struct canary_proof {
+    struct str prompt;
+    struct str answer; /* to the byte, with greedy decoding */
+};
+
+/* The rows of kind "proof", at most CANARY_PROOFS_MAX, at least one; views that live as long as the
+ * program. */
+int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
+                  struct gfxb_error *err);
+
+/* Where its file is once it is written (to be freed; NULL out of memory), and its bytes. */
+char *canary_file(const char *data_dir);
+size_t canary_size(void);
+
+/* Is this path its file's, by the name? */
+bool canary_is(const char *path);
+
+/* Where two texts begin to differ, for a sentence: "at byte 12: '...' instead of '...'". */
+void canary_difference(struct str got, struct str wanted, char *ret_text, size_t size);
+
+/* ---- proof_store.c: the text of one stored proof ---- */
+
+/* The whole view as a number without a sign: "12", "0.53". 0, -EINVAL, or -ERANGE above 1e15. */
+int decimal_parse(struct str text, double *ret_value);
+
+/* Append a number from 0 to 1e15 with three digits behind the point; others as 0. */
+void decimal_add(struct buf *to, double value);
+
+/* fs_write of dir/name, by one process at a time, making dir when absent. What a process that was
+ * killed while writing left in dir is removed first. */
+int kept_write(const char *dir, const char *name, const void *bytes, size_t n,
+               struct gfxb_error *err);
+
+struct proofs_item {
+    char *fingerprint; /* owned */
+    char day[16];
+    struct engine_proof proof;
+};
+
+#define PROOFS_DIR      "proofs" /* below the data directory */
+#define PROOFS_SUFFIX   ".proof" /* behind the fingerprint's sha256 */
+#define PROOFS_NAME     64       /* hex digits of a sha256 */
+#define PROOFS_TEXT_MAX (1u << 20)
+
+/* Is it the name of a stored proof's file? */
+bool proofs_is_name(const char *name);
+
+/* 0, or -EBADMSG when it is not the text of a proof, or -ENOMEM. */
+int proofs_parse(struct str text, struct proofs_item *ret_item);
+void proofs_item_done(struct proofs_item *item);
+void proofs_print(const char *fingerprint, const char *day, const struct engine_proof *proof,
+                  struct buf *ret);
+
+#endif

@@ -1,0 +1,466 @@
+/* proof_store.c - stored proofs: DATA/proofs/SHA256-OF-THE-FINGERPRINT.proof. */
+#include "engine/engine_private.h"
+
+#include "base/digest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define DECIMAL_MAX 1e15
+
+int decimal_parse(struct str text, double *ret_value)
+{
+    struct str whole, fraction = text;
+    uint64_t number = 0;
+    if (!str_cut(&fraction, '.', &whole) || str_to_u64(whole, 10, &number) < 0)
+        return -EINVAL;
+    if (whole.n < text.n && fraction.n == 0)
+        return -EINVAL;
+    double value = (double)number, unit = 1.0;
+    for (size_t i = 0; i < fraction.n; i++) {
+        if (fraction.p[i] < '0' || fraction.p[i] > '9')
+            return -EINVAL;
+        unit /= 10.0;
+        value += unit * (fraction.p[i] - '0');
+    }
+    if (value > DECIMAL_MAX)
+        return -ERANGE;
+    *ret_value = value;
+    return 0;
+}
+
+void decimal_add(struct buf *to, double value)
+{
+    bool fits = value >= 0.0 && value <= DECIMAL_MAX; /* false for NaN */
+    uint64_t thousandths = fits ? (uint64_t)(value * 1000.0 + 0.5) : 0;
+    buf_addf(to, "%" PRIu64 ".%03u", thousandths / 1000, (unsigned)(thousandths % 1000));
+}
+
+/* The lock is held, so no temporary file is anybody's any more. */
+static void kept_sweep(const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        if (str_has(str_from(entry->d_name), STR(".tmp-")))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+int kept_write(const char *dir, const char *name, const void *bytes, size_t n,
+               struct gfxb_error *err)
+{
+    char *CLEAN_FREE path = fs_join(dir, name);
+    char *CLEAN_FREE lock = fs_join(dir, ".lock");
+    int CLEAN_CLOSE fd = -1;
+    if (!path || !lock)
+        return error_set(err, ENOMEM, "out of memory");
+    int code = fs_make_dirs(dir, 0755, err);
+    if (code == 0)
+        code = fs_lock(lock, true, NULL, &fd, err);
+    if (code < 0)
+        return code;
+    kept_sweep(dir);
+    return fs_write(path, bytes, n, 0644, err);
+}
+
+#define PROOFS_FIRST_LINE "gfxbridge-proof 1"
+
+/* One line stays one line: control characters become blanks. */
+static void proofs_add_line(struct buf *to, const char *key, const char *value)
+{
+    buf_addf(to, "%s ", key);
+    for (const char *c = value ? value : ""; *c; c++)
+        buf_add_char(to, (unsigned char)*c < ' ' || *c == 0x7f ? ' ' : *c);
+    buf_add_char(to, '\n');
+}
+
+static void proofs_add_number(struct buf *to, const char *key, double value)
+{
+    buf_addf(to, "%s ", key);
+    decimal_add(to, value);
+    buf_add_char(to, '\n');
+}
+
+static const char *proofs_tri_name(enum tri value)
+{
+    return value == TRI_YES ? "yes" : value == TRI_NO ? "no" : "unknown";
+}
+
+void proofs_print(const char *fingerprint, const char *day, const struct engine_proof *proof,
+                  struct buf *ret)
+{
+    buf_add_text(ret, PROOFS_FIRST_LINE "\n");
+    proofs_add_line(ret, "fingerprint", fingerprint);
+    proofs_add_line(ret, "passed", proof->passed ? "yes" : "no");
+    proofs_add_line(ret, "code", gfxb_code_name(proof->code));
+    proofs_add_line(ret, "day", day);
+    proofs_add_line(ret, "sentence", proof->sentence);
+    proofs_add_line(ret, "device", proof->device);
+    proofs_add_line(ret, "shown", proof->shown);
+    proofs_add_number(ret, "load-ms", proof->load_ms);
+    proofs_add_number(ret, "first-token-ms", proof->first_token_ms);
+    proofs_add_number(ret, "tokens-per-second", proof->tokens_per_second);
+    if (proof->bench_speed > 0.0006) { /* what three digits show */
+        proofs_add_number(ret, "bench-tokens-per-second", proof->bench_speed);
+        proofs_add_line(ret, "bench-with", proof->bench_with);
+    }
+    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "%s %s", plan_rung_name(proof->rung[i].rung),
+                 proofs_tri_name(proof->rung[i].ok));
+        proofs_add_line(ret, key, proof->rung[i].detail);
+    }
+    buf_add_text(ret, "end\n");
+}
+
+static bool proofs_take_yes(struct str value, bool *ret_yes)
+{
+    *ret_yes = str_is(value, "yes");
+    return *ret_yes || str_is(value, "no");
+}
+
+static bool proofs_take_text(struct str value, char **ret_text)
+{
+    free(*ret_text);
+    *ret_text = str_dup(value);
+    return *ret_text != NULL;
+}
+
+static bool proofs_take_fixed(struct str value, char *ret_text, size_t size)
+{
+    if (value.n >= size)
+        return false;
+    snprintf(ret_text, size, "%.*s", STR_ARG(value));
+    return true;
+}
+
+static bool proofs_take_rung(struct engine_proof *proof, struct str key, struct str value)
+{
+    struct str ok;
+    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
+        struct engine_rung *rung = &proof->rung[i];
+        if (!str_is(key, plan_rung_name(rung->rung)))
+            continue;
+        if (!str_cut(&value, ' ', &ok))
+            return false;
+        rung->ok = str_is(ok, "yes") ? TRI_YES : str_is(ok, "no") ? TRI_NO : TRI_UNKNOWN;
+        return proofs_take_text(value, &rung->detail);
+    }
+    return true; /* a key of a newer gfxbridge */
+}
+
+static bool proofs_take(struct proofs_item *item, struct str key, struct str value)
+{
+    struct engine_proof *proof = &item->proof;
+    if (str_is(key, "fingerprint"))
+        return value.n && proofs_take_text(value, &item->fingerprint);
+    if (str_is(key, "passed"))
+        return proofs_take_yes(value, &proof->passed);
+    if (str_is(key, "code"))
+        return (proof->code = error_code_number(value)) >= 0;
+    if (str_is(key, "day"))
+        return proofs_take_fixed(value, item->day, sizeof(item->day));
+    if (str_is(key, "sentence"))
+        return proofs_take_text(value, &proof->sentence);
+    if (str_is(key, "device"))
+        return proofs_take_fixed(value, proof->device, sizeof(proof->device));
+    if (str_is(key, "shown"))
+        return proofs_take_fixed(value, proof->shown, sizeof(proof->shown));
+    if (str_is(key, "load-ms"))
+        return decimal_parse(value, &proof->load_ms) == 0;
+    if (str_is(key, "first-token-ms"))
+        return decimal_parse(value, &proof->first_token_ms) == 0;
+    if (str_is(key, "tokens-per-second"))
+        return decimal_parse(value, &proof->tokens_per_second) == 0;
+    if (str_is(key, "bench-tokens-per-second"))
+        return decimal_parse(value, &proof->bench_speed) == 0;
+    if (str_is(key, "bench-with"))
+        return proofs_take_fixed(value, proof->bench_with, sizeof(proof->bench_with));
+    return proofs_take_rung(proof, key, value);
+}
+
+int proofs_parse(struct str text, struct proofs_item *ret_item)
+{
+    struct proofs_item item = {.fingerprint = NULL, .proof = {.code = -1}};
+    struct str line, key;
+    bool ended = false, ok = !memchr(text.n ? text.p : "", '\0', text.n) &&
+                             str_cut(&text, '\n', &line) && str_is(line, PROOFS_FIRST_LINE);
+    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
+        item.proof.rung[i].rung = PLAN_E3 + (enum plan_rung)i;
+        item.proof.rung[i].ok = TRI_UNKNOWN;
+    }
+    while (ok && !ended && str_cut(&text, '\n', &line)) {
+        ended = str_is(line, "end");
+        if (!ended && str_cut(&line, ' ', &key))
+            ok = proofs_take(&item, key, line);
+    }
+    if (ok && !item.proof.sentence)
+        item.proof.sentence = strdup("");
+    item.proof.log_tail = strdup("");
+    /* Passed and a reason against it is no proof. */
+    if (!ok || !ended || !item.fingerprint || !item.proof.sentence || !item.proof.log_tail ||
+        item.proof.code < 0 || item.proof.passed != (item.proof.code == GFXB_E_OK)) {
+        proofs_item_done(&item);
+        return -EBADMSG;
+    }
+    *ret_item = item;
+    return 0;
+}
+
+void proofs_item_done(struct proofs_item *item)
+{
+    free(item->fingerprint);
+    engine_proof_done(&item->proof);
+    item->fingerprint = NULL;
+}
+
+bool proofs_is_name(const char *name)
+{
+    return strlen(name) == PROOFS_NAME + strlen(PROOFS_SUFFIX) &&
+           str_ends(str_from(name), STR(PROOFS_SUFFIX)) &&
+           strspn(name, "0123456789abcdef") == PROOFS_NAME;
+}
+
+void engine_proof_done(struct engine_proof *proof)
+{
+    for (size_t i = 0; i < ENGINE_RUNGS; i++)
+        free(proof->rung[i].detail);
+    free(proof->sentence);
+    free(proof->log_tail);
+    *proof = (struct engine_proof){.passed = false};
+}
+
+#define PROOFS_MAX 10000
+
+struct engine_proofs {
+    struct proofs_item *item;
+    struct plan_proof *for_plan; /* the same, as the plan wants them */
+    size_t n;
+};
+
+static bool proofs_read(const char *dir, const char *name, struct proofs_item *ret_item)
+{
+    struct proofs_item item;
+    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
+    char *CLEAN_FREE path = fs_join(dir, name);
+    if (!path || fs_read(path, PROOFS_TEXT_MAX, &text) < 0 ||
+        proofs_parse(buf_view(&text), &item) < 0)
+        return false;
+    *ret_item = item;
+    return true;
+}
+
+static int proofs_add(struct engine_proofs *proofs, const struct proofs_item *item)
+{
+    size_t n = proofs->n + 1;
+    if ((n & (n - 1)) == 0) { /* room for the next power of two */
+        struct proofs_item *grown = realloc(proofs->item, 2 * n * sizeof(grown[0]));
+        if (!grown)
+            return -ENOMEM;
+        proofs->item = grown;
+    }
+    proofs->item[proofs->n++] = *item;
+    return 0;
+}
+
+static int proofs_fill_plan(struct engine_proofs *proofs)
+{
+    proofs->for_plan = calloc(proofs->n + 1, sizeof(proofs->for_plan[0]));
+    if (!proofs->for_plan)
+        return -ENOMEM;
+    for (size_t i = 0; i < proofs->n; i++) {
+        const struct proofs_item *item = &proofs->item[i];
+        proofs->for_plan[i] = (struct plan_proof){
+            .fingerprint = item->fingerprint,
+            .passed = item->proof.passed,
+            .code = item->proof.code,
+            .day = item->day,
+            .detail = item->proof.passed ? item->proof.shown : item->proof.sentence,
+            .tokens_per_second = item->proof.tokens_per_second,
+            .bench_speed = item->proof.bench_speed,
+            .bench_with = item->proof.bench_with,
+        };
+    }
+    return 0;
+}
+
+int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
+                      struct gfxb_error *err)
+{
+    char *CLEAN_FREE path = fs_join(data_dir, PROOFS_DIR);
+    struct engine_proofs *proofs = calloc(1, sizeof(*proofs));
+    DIR *dir = path ? opendir(path) : NULL;
+    int code = proofs && path ? 0 : -ENOMEM;
+    if (code == 0 && !dir && errno != ENOENT)
+        code = -errno;
+    const struct dirent *entry;
+    while (code == 0 && dir && proofs->n < PROOFS_MAX && (entry = readdir(dir))) {
+        struct proofs_item item;
+        if (!proofs_is_name(entry->d_name) || !proofs_read(path, entry->d_name, &item))
+            continue;
+        code = proofs_add(proofs, &item);
+        if (code < 0)
+            proofs_item_done(&item);
+    }
+    if (dir)
+        closedir(dir);
+    if (code == 0)
+        code = proofs_fill_plan(proofs);
+    if (code < 0) {
+        engine_proofs_free(proofs);
+        return error_set(err, -code, "cannot read the stored proofs: %s", error_errno_text(-code));
+    }
+    *ret_proofs = proofs;
+    return 0;
+}
+
+void engine_proofs_free(struct engine_proofs *proofs)
+{
+    if (!proofs)
+        return;
+    for (size_t i = 0; i < proofs->n; i++)
+        proofs_item_done(&proofs->item[i]);
+    free(proofs->item);
+    free(proofs->for_plan);
+    free(proofs);
+}
+
+const struct plan_proof *engine_proofs_for_plan(const struct engine_proofs *proofs, size_t *ret_n)
+{
+    *ret_n = proofs->n;
+    return proofs->for_plan;
+}
+
+const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs,
+                                              const char *fingerprint)
+{
+    for (size_t i = 0; i < proofs->n; i++) {
+        if (strcmp(proofs->item[i].fingerprint, fingerprint) == 0)
+            return &proofs->item[i].proof;
+    }
+    return NULL;
+}
+
+/* The file name of a fingerprint, to be freed; NULL out of memory. */
+static char *proofs_name(const char *fingerprint)
+{
+    char hex[DIGEST_HEX], *name = NULL;
+    if (digest_bytes(fingerprint, strlen(fingerprint), hex) < 0 ||
+        asprintf(&name, "%s" PROOFS_SUFFIX, hex) < 0)
+        return NULL;
+    return name;
+}
+
+int engine_proofs_save(const char *data_dir, const char *fingerprint,
+                       const struct engine_proof *proof, struct gfxb_error *err)
+{
+    char day[16];
+    struct tm parts;
+    time_t now = time(NULL);
+    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
+    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE name = proofs_name(fingerprint);
+    if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
+        return error_set(err, EINVAL, "a fingerprint is one line of text");
+    if (!dir || !name || !localtime_r(&now, &parts) ||
+        strftime(day, sizeof(day), "%Y-%m-%d", &parts) == 0)
+        return error_set(err, ENOMEM, "out of memory");
+    proofs_print(fingerprint, day, proof, &text);
+    if (!buf_ok(&text))
+        return error_set(err, ENOMEM, "out of memory");
+    return kept_write(dir, name, text.p, text.n, err);
+}
+
+/* The text of the stored proof with this figure in it. */
+static int proofs_text_with(const char *path, const struct engine_proofs_speed *speed,
+                            const char *with, struct buf *ret_text)
+{
+    struct proofs_item item;
+    struct buf CLEAN_BUF old = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
+    int code = fs_read(path, PROOFS_TEXT_MAX, &old);
+    if (code == 0)
+        code = proofs_parse(buf_view(&old), &item);
+    if (code < 0)
+        return code;
+    item.proof.bench_speed = speed->tokens_per_second;
+    snprintf(item.proof.bench_with, sizeof(item.proof.bench_with), "%s", with);
+    proofs_print(item.fingerprint, item.day, &item.proof, ret_text);
+    code = item.proof.passed ? 0 : -ENOENT;
+    proofs_item_done(&item);
+    return code < 0 || buf_ok(ret_text) ? code : -ENOMEM;
+}
+
+struct proofs_change {
+    char *name;
+    struct buf text;
+};
+
+static int proofs_prepare(const char *dir, const struct engine_proofs_speed *speed,
+                          const char *with, struct proofs_change *change, struct gfxb_error *err)
+{
+    change->text = BUF_INIT(PROOFS_TEXT_MAX);
+    change->name = proofs_name(speed->fingerprint);
+    char *CLEAN_FREE path = change->name ? fs_join(dir, change->name) : NULL;
+    int code = path ? proofs_text_with(path, speed, with, &change->text) : -ENOMEM;
+    if (code == -ENOENT)
+        return error_set(err, ENOENT, "a proof is gone or has failed meanwhile: measure again");
+    return code < 0
+               ? error_set(err, -code, "cannot read the stored proof: %s", error_errno_text(-code))
+               : 0;
+}
+
+int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
+                            const char *with, struct gfxb_error *err)
+{
+    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    struct proofs_change *change = calloc(n + 1, sizeof(*change));
+    int code = dir && change ? 0 : error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && code == 0; i++)
+        code = proofs_prepare(dir, &speed[i], with, &change[i], err);
+    for (size_t i = 0; i < n && code == 0; i++)
+        code = kept_write(dir, change[i].name, change[i].text.p, change[i].text.n, err);
+    for (size_t i = 0; i < n && change; i++) {
+        free(change[i].name);
+        buf_done(&change[i].text);
+    }
+    free(change);
+    return code;
+}
+
+static int proofs_remove_all(const char *dir)
+{
+    DIR *stream = opendir(dir);
+    if (!stream)
+        return errno == ENOENT ? 0 : -errno;
+    int code = 0;
+    const struct dirent *entry;
+    while (code == 0 && (entry = readdir(stream))) {
+        if (proofs_is_name(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0) < 0 &&
+            errno != ENOENT)
+            code = -errno;
+    }
+    closedir(stream);
+    return code;
+}
+
+int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err)
+{
+    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE name = fingerprint ? proofs_name(fingerprint) : NULL;
+    char *CLEAN_FREE path = dir && name ? fs_join(dir, name) : NULL;
+    int code = dir && (path || !fingerprint) ? 0 : -ENOMEM;
+    if (code == 0 && !fingerprint)
+        code = proofs_remove_all(dir);
+    else if (code == 0 && unlink(path) < 0 && errno != ENOENT)
+        code = -errno;
+    if (code < 0)
+        return error_set(err, -code, "cannot remove the stored proof: %s", error_errno_text(-code));
+    return 0;
+}
