@@ -1,8 +1,10 @@
+/* fs.c - files that are written whole or not at all, trees, locks, space on the disk. */
 #include "base/base.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,9 +18,8 @@
 
 char *fs_join(const char *dir, const char *name)
 {
-    struct buf b = BUF_INIT(PATH_MAX);
-    buf_addf(&b, "%s/%s", dir, name);
-    return buf_take(&b);
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
 /* The directory part of a path: "." for a bare name. To be freed by the caller. */
@@ -32,12 +33,11 @@ static char *fs_parent(const char *path)
     return strndup(path, (size_t)(slash - path));
 }
 
-static int fs_sync_dir(const char *path)
+int fs_sync_parent(const char *path)
 {
-    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return -errno;
-    return 0;
+    char *CLEAN_FREE parent = fs_parent(path);
+    int CLEAN_CLOSE fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 static int fs_write_all(int fd, const char *bytes, size_t n)
@@ -65,9 +65,8 @@ int fs_error(struct gfxb_error *err, int code, const char *what, const char *pat
 
 int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err)
 {
-    char *CLEAN_FREE parent = fs_parent(path);
     char *CLEAN_FREE temporary = NULL;
-    if (!parent || asprintf(&temporary, "%s" FS_TEMPORARY "XXXXXX", path) < 0)
+    if (asprintf(&temporary, "%s" FS_TEMPORARY "XXXXXX", path) < 0)
         return error_set(err, ENOMEM, "out of memory");
     int CLEAN_CLOSE fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
@@ -81,7 +80,7 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
         unlink(temporary);
         return fs_error(err, -result, "write", path);
     }
-    result = fs_sync_dir(parent);
+    result = fs_sync_parent(path);
     return result < 0 ? fs_error(err, -result, "write", path) : 0;
 }
 
@@ -94,8 +93,9 @@ void fs_sweep_writes(const char *path)
     const struct dirent *entry;
     while (list && (entry = readdir(list))) {
         struct str found = str_from(entry->d_name);
-        if (str_starts(found, name) &&
-            str_starts((struct str){found.p + name.n, found.n - name.n}, STR(FS_TEMPORARY)))
+        struct str end = {found.p + name.n, found.n - name.n};
+        if (name.n ? str_starts(found, name) && str_starts(end, STR(FS_TEMPORARY))
+                   : str_has(found, STR(FS_TEMPORARY)))
             unlinkat(dirfd(list), entry->d_name, 0);
     }
     if (list)
@@ -175,7 +175,7 @@ static int fs_remove_at(int parent, const char *name)
     if (errno != EISDIR && errno != EPERM)
         return -errno;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
         fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -226,14 +226,11 @@ static int fs_rename_new(const char *from, const char *to)
 
 int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err)
 {
-    char *CLEAN_FREE parent = fs_parent(final);
-    if (!parent)
-        return error_set(err, ENOMEM, "out of memory");
     int result = fs_sync_at(AT_FDCWD, stage);
     if (result == 0)
         result = fs_rename_new(stage, final);
     if (result == 0)
-        result = fs_sync_dir(parent);
+        result = fs_sync_parent(final);
     return result < 0 ? fs_error(err, -result, "publish", final) : 0;
 }
 
@@ -252,6 +249,66 @@ int fs_free_bytes(const char *path, uint64_t *ret_bytes)
         return -ENOMEM;
     *ret_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     return 0;
+}
+
+/* Inodes with several links that were counted already. */
+struct fs_seen {
+    ino_t *inode;
+    size_t n, capacity;
+};
+
+static int fs_seen_add(struct fs_seen *seen, ino_t inode, bool *ret_new)
+{
+    for (size_t i = 0; i < seen->n; i++) {
+        if (seen->inode[i] == inode) {
+            *ret_new = false;
+            return 0;
+        }
+    }
+    if (seen->n == seen->capacity) {
+        size_t capacity = seen->capacity ? 2 * seen->capacity : 64;
+        ino_t *grown = reallocarray(seen->inode, capacity, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        seen->inode = grown;
+        seen->capacity = capacity;
+    }
+    seen->inode[seen->n++] = inode;
+    *ret_new = true;
+    return 0;
+}
+
+int fs_tree_bytes(const char *path, uint64_t *ret_bytes)
+{
+    char *CLEAN_FREE top = strdup(path);
+    if (!top)
+        return -ENOMEM;
+    char *const paths[] = {top, NULL};
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!walk)
+        return -errno;
+    struct fs_seen seen = {0};
+    uint64_t bytes = 0;
+    int result = 0;
+    FTSENT *entry;
+    while (result == 0 && (entry = fts_read(walk))) {
+        if (entry->fts_info == FTS_DP)
+            continue;
+        if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR) {
+            result = -entry->fts_errno;
+            break;
+        }
+        bool is_new = true;
+        if (entry->fts_statp->st_nlink > 1 && entry->fts_info != FTS_D)
+            result = fs_seen_add(&seen, entry->fts_statp->st_ino, &is_new);
+        if (is_new)
+            bytes += (uint64_t)entry->fts_statp->st_blocks * 512;
+    }
+    fts_close(walk);
+    free(seen.inode);
+    if (result == 0)
+        *ret_bytes = bytes;
+    return result;
 }
 
 /* One try. 1: got it, but on a file that its last holder has removed; try again. */

@@ -15,9 +15,12 @@ int fs_error(struct gfxb_error *err, int code, const char *what, const char *pat
  * directory. Nothing of it is left behind on failure. */
 int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct gfxb_error *err);
 
-/* Remove what a killed fs_write to path left beside it. Call with the lock held under which path is
- * written; otherwise a live writer's temporary file is deleted. */
+/* Remove what a killed fs_write to path left beside it; "DIR/" means all files in DIR. Call with
+ * the lock held under which they are written; otherwise a live writer's temporary file goes. */
 void fs_sweep_writes(const char *path);
+
+/* fsync the directory that holds path: a name that was made or taken away in it lasts. */
+int fs_sync_parent(const char *path);
 
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
 int fs_read(const char *path, size_t max, struct buf *ret);

@@ -206,15 +206,6 @@ int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *
     return 0;
 }
 
-static int part_sync_parent(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *CLEAN_FREE parent =
-        !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    int CLEAN_CLOSE fd = parent ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err)
 {
     int r = part_settle(part, err);
@@ -230,7 +221,7 @@ int part_publish(struct part *part, const char *path, bool durable, struct gfxb_
         return part_failed(err, errno, path);
     if (part->from)
         unlink(part->from);
-    if (durable && part_sync_parent(path) < 0)
+    if (durable && fs_sync_parent(path) < 0)
         return part_failed(err, errno, path);
     close(part->fd);
     part->fd = -1;

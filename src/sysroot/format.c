@@ -31,6 +31,9 @@ struct format_reader {
     struct gfxb_error *err;
 };
 
+/* Bytes of a word that a message shows. */
+#define FORMAT_SHOWN(word) (int)((word).n < 120 ? (word).n : 120)
+
 #define FORMAT_FAIL(reader, ...) format_fail(reader, (reader)->line, __VA_ARGS__)
 
 static int __attribute__((format(printf, 3, 4)))
@@ -92,7 +95,7 @@ static int format_take_path(const struct format_reader *r, struct str *rest, str
     if (e < 0)
         return e;
     if (path.p[0] != '/' || path.n >= ROOT_PATH_MAX || memchr(path.p, '\0', path.n))
-        return FORMAT_FAIL(r, "'%.*s' is not an absolute path", (int)(path.n & 127), path.p);
+        return FORMAT_FAIL(r, "'%.*s' is not an absolute path", FORMAT_SHOWN(path), path.p);
     if (path.n == 1)
         path.n = 0;
     struct str left = path, component;
@@ -327,7 +330,7 @@ static int format_entry(struct format_reader *r, struct str line)
     if (str_is(word, "denied"))
         return format_bare(r, ROOT_ENTRY_DENIED, path, line);
     return FORMAT_FAIL(r, "'%.*s' is none of file, hex, link, char, dir, absent, denied",
-                       (int)(word.n < 40 ? word.n : 40), word.p);
+                       FORMAT_SHOWN(word), word.p);
 }
 
 static int format_compare(const void *a, const void *b)
@@ -345,13 +348,12 @@ static int format_finish(struct format_reader *r)
         qsort(c->entry, c->n, sizeof(*c->entry), format_compare);
     for (size_t i = 1; i < c->n; i++) {
         const struct root_entry *before = &c->entry[i - 1], *entry = &c->entry[i];
-        int shown = (int)(entry->path.n < 120 ? entry->path.n : 120);
         if (str_eq(before->path, entry->path))
-            return format_fail(r, entry->line, "%.*s was recorded before, in line %u", shown,
-                               entry->path.p, before->line);
+            return format_fail(r, entry->line, "%.*s was recorded before, in line %u",
+                               FORMAT_SHOWN(entry->path), entry->path.p, before->line);
         if (before->kind != ROOT_ENTRY_DIR && root_path_is_below(entry->path, before->path))
             return format_fail(r, entry->line, "%.*s lies below line %u, which is no directory",
-                               shown, entry->path.p, before->line);
+                               FORMAT_SHOWN(entry->path), entry->path.p, before->line);
     }
     return 0;
 }

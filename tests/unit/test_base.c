@@ -1,6 +1,7 @@
 /* test_base.c - text, buffers, tables, writing, locks, children and digests. */
 #include "base/base.h"
 #include "base/digest.h"
+#include "base/xalloc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -19,6 +21,57 @@ static char *scratch_dir(void)
     char *dir = strdup("/tmp/gfxbridge-base-XXXXXX");
     assert_non_null(mkdtemp(dir));
     return dir;
+}
+
+/* ---- allocations that end the program ---- */
+
+/* Exit code and words of a child that runs this. */
+static void assert_dies_of_memory(void (*run)(void))
+{
+    int out[2], status = 0;
+    char words[256] = "";
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(out[1], STDERR_FILENO);
+        run();
+        _exit(0);
+    }
+    close(out[1]);
+    assert_true(read(out[0], words, sizeof(words) - 1) > 0);
+    close(out[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    assert_string_equal(words, "gfxbridge: out of memory. Close other programs and try again.\n");
+}
+
+static void take_a_failed_buffer(void)
+{
+    struct buf b = BUF_INIT(2);
+    buf_add_text(&b, "abc");
+    free(xbuf_take(&b));
+}
+
+static void small_allocations_end_the_program(void **state)
+{
+    (void)state;
+    assert_dies_of_memory(xalloc_die);
+    assert_dies_of_memory(take_a_failed_buffer);
+    struct buf b = BUF_INIT(10);
+    char *text = xbuf_take(&b);
+    assert_string_equal(text, "");
+    free(text);
+    assert_null(xstrdup_or_null(NULL));
+    text = xasprintf("%s-%d", "a", 7);
+    assert_string_equal(text, "a-7");
+    free(text);
+    /* A path that no file can have is the kernel's to refuse: it says more than "out of memory". */
+    char *name = xasprintf("%08000d", 7);
+    text = xfs_join("/d", name);
+    assert_int_equal(strlen(text), 8003);
+    assert_int_equal(fs_write(text, "", 0, 0600, NULL), -ENAMETOOLONG);
+    free(text);
+    free(name);
 }
 
 /* ---- str ---- */
@@ -243,9 +296,60 @@ static void fs_sweeps_killed_writes(void **state)
         assert_int_equal(access(path, F_OK), i == 1 ? -1 : 0);
         free(path);
     }
+    char *all = fs_join(dir, "");
+    fs_sweep_writes(all); /* the directory's */
+    for (size_t i = 0; i < 5; i++) {
+        char *path = fs_join(dir, name[i]);
+        assert_int_equal(access(path, F_OK), i == 1 || i == 3 ? -1 : 0);
+        free(path);
+    }
     assert_int_equal(fs_remove_tree(dir), 0);
     fs_sweep_writes(file); /* nothing is there: nothing happens */
+    fs_sweep_writes(all);
+    free(all);
     free(file);
+    free(dir);
+}
+
+/* The next openat of this name fails with EACCES, and a link to outside stands there afterwards: as
+ * somebody who swaps a directory that we are about to remove would have it. */
+static const char *swap_name, *swap_outside;
+
+int openat(int dir, const char *name, int flags, ...)
+{
+    if (swap_name && strcmp(name, swap_name) == 0) {
+        char away[64];
+        snprintf(away, sizeof(away), "%s.away", name);
+        swap_name = NULL;
+        assert_int_equal(renameat(dir, name, dir, away), 0);
+        assert_int_equal(symlinkat(swap_outside, dir, name), 0);
+        errno = EACCES;
+        return -1;
+    }
+    va_list args;
+    va_start(args, flags);
+    unsigned mode = flags & O_CREAT ? va_arg(args, unsigned) : 0;
+    va_end(args);
+    return (int)syscall(SYS_openat, dir, name, flags, mode);
+}
+
+static void fs_remove_tree_never_opens_up_what_a_link_leads_to(void **state)
+{
+    (void)state;
+    char *dir = scratch_dir(), *outside = scratch_dir(), *closed = fs_join(dir, "closed");
+    assert_int_equal(mkdir(closed, 0000), 0);
+    assert_int_equal(chmod(outside, 0711), 0);
+    swap_name = "closed";
+    swap_outside = outside;
+    assert_true(fs_remove_tree(dir) < 0); /* its neighbour changed under it */
+    assert_null(swap_name);
+    struct stat st;
+    assert_int_equal(stat(outside, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0711);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    assert_int_equal(fs_remove_tree(outside), 0);
+    free(closed);
+    free(outside);
     free(dir);
 }
 
@@ -661,6 +765,7 @@ static void digest_known_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_allocations_end_the_program),
         cmocka_unit_test(str_numbers_are_strict),
         cmocka_unit_test(str_cut_gives_every_piece),
         cmocka_unit_test(str_lists_match_whole_words),
@@ -673,6 +778,7 @@ int main(void)
         cmocka_unit_test(table_errors_name_the_place),
         cmocka_unit_test(fs_writes_whole_files),
         cmocka_unit_test(fs_sweeps_killed_writes),
+        cmocka_unit_test(fs_remove_tree_never_opens_up_what_a_link_leads_to),
         cmocka_unit_test(fs_publishes_once),
         cmocka_unit_test(fs_lock_is_exclusive),
         cmocka_unit_test(fs_lock_waits_until_it_is_free_or_cancelled),

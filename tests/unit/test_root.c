@@ -133,6 +133,23 @@ static void malformed_text_is_refused_with_its_line(void **state)
     }
 }
 
+/* Also one of 128 bytes, of which nothing was shown once. */
+static void a_bad_path_is_shown_in_the_message(void **state)
+{
+    (void)state;
+    for (size_t n = 100; n <= 300; n++) {
+        struct buf CLEAN_BUF text = BUF_INIT(1000);
+        struct root *root = NULL;
+        struct gfxb_error err = {0};
+        buf_add_text(&text, "gfxbridge machine 1\nfile ");
+        for (size_t i = 0; i < n; i++)
+            buf_add_char(&text, 'a');
+        buf_add_text(&text, " x\n");
+        assert_int_equal(root_new_text("test", buf_view(&text), &root, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "test:2: 'aaaaaaaaaa"));
+    }
+}
+
 static void links_are_followed_inside_a_capture(void **state)
 {
     struct root *root = parse("gfxbridge machine 1\n"
@@ -485,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_gives_what_its_lines_say),
         cmocka_unit_test(malformed_text_is_refused_with_its_line),
+        cmocka_unit_test(a_bad_path_is_shown_in_the_message),
         cmocka_unit_test(links_are_followed_inside_a_capture),
         cmocka_unit_test(absence_is_told_from_ignorance),
         cmocka_unit_test(device_nodes_open_as_recorded),
