@@ -4,7 +4,7 @@
  * goes but a crash, a hang, or a result outside of its limits.
  */
 #include "engine/engine_private.h"
-#include "http/sse.h"
+#include "http/http.h"
 
 #include <stdlib.h>
 

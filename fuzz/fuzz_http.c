@@ -2,8 +2,8 @@
  * and as the values that the guard looks at. */
 #include "http/chunks.h"
 #include "http/guard.h"
+#include "http/http.h"
 #include "http/request_head.h"
-#include "http/upstream_head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -92,13 +92,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     struct str bytes = {(const char *)data + 1, size - 1};
-    struct upstream_head answer;
+    struct http_answer answer;
     switch (data[0] & 3) {
     case 0:
         fuzz_request(bytes);
         break;
     case 1:
-        if (upstream_head_read(bytes, &answer) == 0)
+        if (http_answer_read(bytes, &answer) == 0)
             must(answer.status >= 100 && answer.status < 600);
         break;
     case 2:

@@ -7,73 +7,24 @@
  * model on first use.
  *
  * A dialect is a table of routes. A handler looks at the request and does exactly one of
- * serve_reply, serve_fail, serve_relay, serve_load, serve_job before it returns.
+ * http_reply, http_fail, serve_relay, serve_load, http_job_start before it returns.
  */
 #ifndef API_API_H
 #define API_API_H
 
 #include "base/base.h"
 #include "engine/engine.h"
+#include "http/http.h"
 #include "model/model.h"
 
-struct serve;          /* the server */
-struct serve_exchange; /* one request and its answer, until the answer is sent */
-
-/* ---- routes ---- */
-
-enum serve_method {
-    SERVE_GET,
-    SERVE_POST,
-    SERVE_DELETE,
-    SERVE_HEAD, /* handled as GET; the body is not sent */
-    SERVE_OPTIONS,
-    SERVE_METHODS, /* none of these: answered with 405 */
-};
-
-enum serve_route_flags {
-    SERVE_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
-    SERVE_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
-    SERVE_CONTROL = 4,  /* only there over the control socket of this user */
-};
-
-struct serve_route {
-    enum serve_method method;
-    /* "/v1/models" or "/v1/models/" followed by "*": the rest of the path, which is not empty and
-     * may hold slashes, is in the request. Paths below /v1 also answer below /api/v1, /v0 and
-     * /api/v0, except where a table has a row for the longer one. */
-    const char *path;
-    void (*handle)(struct serve_exchange *x);
-    unsigned flags;
-};
+struct serve; /* the server with its models, downloads and counters */
 
 /* Tables end with a NULL path; the list ends with a NULL table. First match counts. */
-extern const struct serve_route *const serve_dialects[];
+extern const struct http_route *const serve_dialects[];
 
-/* ---- requests: everything is lent until the exchange ends ---- */
-
-struct serve_request {
-    enum serve_method method;
-    struct str path;  /* as sent, without the query; no "%" escapes, "//" or ".." get this far */
-    struct str rest;  /* what "*" stood for, with %XX decoded; never holds control characters */
-    struct str query; /* behind "?"; may be empty */
-    struct str body;  /* whole; grammatical JSON unless the route has SERVE_ANY_BODY */
-};
-
-const struct serve_request *serve_request(const struct serve_exchange *x);
-/* A header's value, by its lower-case name; the empty view when absent. */
-struct str serve_header(const struct serve_exchange *x, const char *name);
-/* The server that it came to. */
-struct serve *serve_of(const struct serve_exchange *x);
-
-/* ---- answers ---- */
-
-/* The whole answer. The body is copied. headers: lines of "name: value\r\n", NULL none. */
-void serve_reply(struct serve_exchange *x, int status, const char *type, struct str body,
-                 const char *headers);
-/* An error in the shape of the request's dialect (dialect_error in dialect.h). param: the field
- * that it is about; NULL none. */
-void serve_fail(struct serve_exchange *x, int status, const char *code, const char *param,
-                const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The server that a request came to, or that a job belongs to. */
+struct serve *serve_of(const struct http_exchange *x);
+struct serve *job_serve(const struct http_job *job);
 
 /*
  * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
@@ -119,7 +70,7 @@ struct serve_relay {
 };
 
 /* Ask an engine that runs the model (loaded when need be) and pass its answer on. */
-void serve_relay(struct serve_exchange *x, struct serve_relay *relay);
+void serve_relay(struct http_exchange *x, struct serve_relay *relay);
 
 struct serve_load {
     struct str model;
@@ -129,33 +80,14 @@ struct serve_load {
     int backend; /* enum plan_backend, or -1: as planned */
     /* Called in the loop once it is ready (why NULL) or cannot be; answers x. A client that leaves
      * meanwhile is not told to it. */
-    void (*done)(struct serve_exchange *x, const struct gfxb_error *why);
+    void (*done)(struct http_exchange *x, const struct gfxb_error *why);
 };
 
 /* Load a model, then answer. */
-void serve_load(struct serve_exchange *x, const struct serve_load *load);
+void serve_load(struct http_exchange *x, const struct serve_load *load);
 /* 0, or -ENOENT when it is not loaded. name empty: all. Requests under way are finished first. Loop
  * only. */
 int serve_unload(struct serve *s, struct str name, struct gfxb_error *err);
-
-/* ---- jobs: what blocks, on a thread of its own ---- */
-
-struct serve_job;
-/* Run fn(job, context) on a thread, at most SERVE_JOBS_MAX at a time (more: 503). fn answers with
- * job_reply, or job_begin and job_send; returning without either is an answer 500. The context is
- * freed with free_context (NULL: not at all) on that thread after fn. */
-void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void *context),
-               void *context, void (*free_context)(void *context));
-void job_reply(struct serve_job *job, int status, const char *type, struct str body);
-void job_fail(struct serve_job *job, int status, const char *code, const char *param,
-              const char *text);
-void job_begin(struct serve_job *job, const char *type);   /* a stream with status 200 */
-int job_send(struct serve_job *job, struct str piece);     /* waits for slow readers; -ECANCELED */
-bool job_cancelled(const struct serve_job *job);           /* the client left, or we shut down */
-const atomic_int *job_cancel(const struct serve_job *job); /* the same as a flag */
-struct serve *job_serve(const struct serve_job *job);
-/* Run fn in the loop's thread and wait for it. */
-void job_in_loop(struct serve_job *job, void (*fn)(struct serve *s, void *context), void *context);
 
 /* ---- what is there: read in the loop's thread ---- */
 
@@ -235,7 +167,7 @@ struct serve_config {
 };
 
 #define SERVE_PORT 13305
-enum { SERVE_KEEP_SECONDS = 300, SERVE_JOBS_MAX = 16 };
+enum { SERVE_KEEP_SECONDS = 300 };
 
 /*
  * Serve until SIGTERM or SIGINT (which are blocked from here on), or until somebody asks over the

@@ -91,10 +91,10 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
 
 /* ---- words ---- */
 
-struct model_env dialect_model_env(struct serve_job *job)
+struct model_env dialect_model_env(struct http_job *job)
 {
     struct model_env env = *serve_model_env(job_serve(job));
-    env.cancel = job_cancel(job);
+    env.cancel = http_job_cancel(job);
     return env;
 }
 
@@ -134,12 +134,13 @@ bool dialect_model_has(const struct dialect_model *m, const char *label)
 /* ---- delete ---- */
 
 /* A model that is loaded is unloaded first: its file may be mapped. */
-static void models_unload(struct serve *s, void *context)
+static void models_unload(void *user, void *context)
 {
+    struct serve *s = user;
     serve_unload(s, str_from(context), NULL);
 }
 
-int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_error *err)
+int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err)
 {
     struct model_env env = dialect_model_env(job);
     struct dialect_model m;
@@ -147,7 +148,7 @@ int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_er
     if (code < 0)
         return code;
     if (m.model.ours)
-        job_in_loop(job, models_unload, m.model.name);
+        http_job_in_loop(job, models_unload, m.model.name);
     code = engine_model_remove(&env, m.model.name, NULL, err);
     dialect_model_done(&m);
     return code;

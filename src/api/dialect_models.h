@@ -33,10 +33,10 @@ int dialect_model_find(const struct model_env *env, const char *name,
 void dialect_model_done(struct dialect_model *model);
 
 /* Unload and delete it, when it is ours. */
-int dialect_model_delete(struct serve_job *job, const char *name, struct gfxb_error *err);
+int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
 
 /* The server's places, ready for a pull of this job. */
-struct model_env dialect_model_env(struct serve_job *job);
+struct model_env dialect_model_env(struct http_job *job);
 
 /* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
  * here, as far as can be told before it is downloaded? null: it cannot. */

@@ -8,7 +8,7 @@
 static const char routes_type[] = "application/json; charset=utf-8";
 
 /* First match counts. */
-const struct serve_route *const serve_dialects[] = {
+const struct http_route *const serve_dialects[] = {
     page_routes,
     download_routes,
     backend_routes,
@@ -24,38 +24,38 @@ const struct serve_route *const serve_dialects[] = {
     NULL,
 };
 
-void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error)
+void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error)
 {
-    serve_fail(x, error->status, error->code, error->param, "%s", error->message);
+    http_fail(x, error->status, error->code, error->param, "%s", error->message);
 }
 
-void dialect_reply_json(struct serve_exchange *x, int status, json_t *value)
+void dialect_reply_json(struct http_exchange *x, int status, json_t *value)
 {
     char *CLEAN_FREE text =
         value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
-        serve_reply(x, status, routes_type, str_from(text), NULL);
+        http_reply(x, status, routes_type, str_from(text), NULL);
     else
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
 }
 
-void dialect_job_error(struct serve_job *job, const struct gfxb_error *err)
+void dialect_job_error(struct http_job *job, const struct gfxb_error *err)
 {
     struct dialect_error error;
     dialect_error_from(err, &error);
-    job_fail(job, error.status, error.code, error.param, error.message);
+    http_job_fail(job, error.status, error.code, error.param, error.message);
 }
 
-void dialect_job_json(struct serve_job *job, int status, json_t *value)
+void dialect_job_json(struct http_job *job, int status, json_t *value)
 {
     char *CLEAN_FREE text =
         value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text)
-        job_reply(job, status, routes_type, str_from(text));
+        http_job_reply(job, status, routes_type, str_from(text));
     else
-        job_fail(job, 500, NULL, NULL, "out of memory");
+        http_job_fail(job, 500, NULL, NULL, "out of memory");
 }
 
 /* %XX and + of a query's value. */

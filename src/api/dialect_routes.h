@@ -8,23 +8,23 @@
 
 #include <jansson.h>
 
-extern const struct serve_route openai_routes[];
-extern const struct serve_route ollama_routes[];
-extern const struct serve_route ollama_model_routes[];
-extern const struct serve_route lemonade_routes[];
-extern const struct serve_route lemonade_model_routes[];
-extern const struct serve_route metrics_routes[];
-extern const struct serve_route gfxbridge_routes[];
+extern const struct http_route openai_routes[];
+extern const struct http_route ollama_routes[];
+extern const struct http_route ollama_model_routes[];
+extern const struct http_route lemonade_routes[];
+extern const struct http_route lemonade_model_routes[];
+extern const struct http_route metrics_routes[];
+extern const struct http_route gfxbridge_routes[];
 
 /* The answer of a handler that found a fault in the request. */
-void dialect_reply_error(struct serve_exchange *x, const struct dialect_error *error);
+void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
 
 /* A JSON value as the whole answer; value is taken over, NULL: out of memory. */
-void dialect_reply_json(struct serve_exchange *x, int status, json_t *value);
+void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
 
 /* The same two at the end of a job. */
-void dialect_job_error(struct serve_job *job, const struct gfxb_error *err);
-void dialect_job_json(struct serve_job *job, int status, json_t *value);
+void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
+void dialect_job_json(struct http_job *job, int status, json_t *value);
 
 /* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
  * not fit. */

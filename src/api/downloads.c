@@ -2,8 +2,8 @@
 
 #include "api/dialect_body.h"
 #include "api/dialect_routes.h"
+#include "http/http.h"
 #include "http/server.h"
-#include "http/work.h"
 
 #include "report/report.h"
 #include "session/session.h"
@@ -304,7 +304,7 @@ static struct download *downloads_start(struct downloads *list, const struct dow
     return NULL;
 }
 
-void downloads_begin(struct serve_exchange *x, const struct download_work *work)
+void downloads_begin(struct http_exchange *x, const struct download_work *work)
 {
     struct downloads *list = serve_of(x)->downloads;
     char id[DOWNLOAD_TEXT];
@@ -314,7 +314,7 @@ void downloads_begin(struct serve_exchange *x, const struct download_work *work)
     if (d && d->running && work->free)
         work->free(work->context);
     if (d && d->running && d->cancel) {
-        serve_fail(x, 409, "busy", NULL, "%s is being stopped: ask again in a moment.", work->name);
+        http_fail(x, 409, "busy", NULL, "%s is being stopped: ask again in a moment.", work->name);
         return;
     }
     if (d && !d->running) {
@@ -325,14 +325,14 @@ void downloads_begin(struct serve_exchange *x, const struct download_work *work)
     if (d)
         dialect_reply_json(x, 200, download_json(d));
     else
-        serve_fail(x, 503, "busy", NULL,
-                   "%d things are being fetched or proven already: ask again when one has ended.",
-                   DOWNLOADS_RUNNING_MAX);
+        http_fail(x, 503, "busy", NULL,
+                  "%d things are being fetched or proven already: ask again when one has ended.",
+                  DOWNLOADS_RUNNING_MAX);
 }
 
 /* ---- routes ---- */
 
-static void downloads_get(struct serve_exchange *x)
+static void downloads_get(struct http_exchange *x)
 {
     struct downloads *list = serve_of(x)->downloads;
     json_t *array = json_array();
@@ -342,7 +342,7 @@ static void downloads_get(struct serve_exchange *x)
     dialect_reply_json(x, 200, array);
 }
 
-static void downloads_remove(struct serve_exchange *x, struct download *d)
+static void downloads_remove(struct http_exchange *x, struct download *d)
 {
     json_t *answer = json_pack("{s:s}", "status", "ok");
     if (!d)
@@ -356,12 +356,12 @@ static void downloads_remove(struct serve_exchange *x, struct download *d)
     }
 }
 
-static void downloads_control(struct serve_exchange *x)
+static void downloads_control(struct http_exchange *x)
 {
     struct dialect_body body;
     struct dialect_error error;
     char id[DOWNLOAD_TEXT], action[16];
-    if (dialect_body_read(serve_request(x)->body, &body, &error) < 0 ||
+    if (dialect_body_read(http_request(x)->body, &body, &error) < 0 ||
         dialect_body_text(&body, "id", id, sizeof(id), &error) < 0 ||
         dialect_body_text(&body, "action", action, sizeof(action), &error) < 0) {
         dialect_reply_error(x, &error);
@@ -372,17 +372,17 @@ static void downloads_control(struct serve_exchange *x)
     if (strcmp(action, "remove") == 0) {
         downloads_remove(x, d);
     } else if (!pause && !cancel) {
-        serve_fail(x, 400, NULL, "action", "The action is pause, cancel or remove.");
+        http_fail(x, 400, NULL, "action", "The action is pause, cancel or remove.");
     } else if (!d) {
-        serve_fail(x, 404, NULL, "id", "There is no download '%s'.", id);
+        http_fail(x, 404, NULL, "id", "There is no download '%s'.", id);
     } else {
         download_stop(d, pause ? DOWNLOAD_PAUSED : DOWNLOAD_CANCELLED);
         dialect_reply_json(x, 200, download_json(d));
     }
 }
 
-const struct serve_route download_routes[] = {
-    {SERVE_GET, "/v1/downloads", downloads_get, 0},
-    {SERVE_POST, "/v1/downloads/control", downloads_control, 0},
+const struct http_route download_routes[] = {
+    {HTTP_GET, "/v1/downloads", downloads_get, 0},
+    {HTTP_POST, "/v1/downloads/control", downloads_control, 0},
     {0},
 };

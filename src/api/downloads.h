@@ -23,9 +23,9 @@ size_t downloads_count(const struct downloads *list);
 void downloads_free(struct downloads *list);
 
 /* GET /v1/downloads and POST /v1/downloads/control */
-extern const struct serve_route download_routes[];
+extern const struct http_route download_routes[];
 /* POST /gfxbridge/backends/{install,verify,use,remove} */
-extern const struct serve_route backend_routes[];
+extern const struct http_route backend_routes[];
 
 struct download_work {
     const char *type, *name; /* copied; together they are the id, "model:NAME" */
@@ -37,10 +37,10 @@ struct download_work {
 
 /* Begin, or join the one of the same id that is under way, and answer with what stands in GET
  * /v1/downloads about it. */
-void downloads_begin(struct serve_exchange *x, const struct download_work *work);
+void downloads_begin(struct http_exchange *x, const struct download_work *work);
 
 /* Begin to pull a model, whose name dialect_name_ok takes. */
-void downloads_start_pull(struct serve_exchange *x, const char *name);
+void downloads_start_pull(struct http_exchange *x, const char *name);
 
 /* ---- for the work itself, from its own thread ---- */
 

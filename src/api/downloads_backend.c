@@ -18,13 +18,13 @@ struct backend_request {
 };
 
 /* The request of a request, or the answer that there is none: NULL then. To be freed. */
-static struct backend_request *backend_read(struct serve_exchange *x)
+static struct backend_request *backend_read(struct http_exchange *x)
 {
     struct dialect_body body;
     struct dialect_error error;
     struct backend_request request;
     char name[64];
-    if (dialect_body_read(serve_request(x)->body, &body, &error) < 0 ||
+    if (dialect_body_read(http_request(x)->body, &body, &error) < 0 ||
         dialect_body_text(&body, "backend", name, sizeof(name), &error) < 0 ||
         dialect_body_text(&body, "digest", request.digest, sizeof(request.digest), &error) < 0) {
         dialect_reply_error(x, &error);
@@ -34,10 +34,10 @@ static struct backend_request *backend_read(struct serve_exchange *x)
     int backend = strncmp(name, BACKEND_ENGINE, n) == 0 ? plan_backend_from_name(name + n) : -1;
     struct backend_request *copy = backend < 0 ? NULL : malloc(sizeof(*copy));
     if (backend < 0)
-        serve_fail(x, 400, NULL, "backend",
-                   "No such backend: they are llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu.");
+        http_fail(x, 400, NULL, "backend",
+                  "No such backend: they are llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu.");
     else if (!copy)
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
     if (!copy)
         return NULL;
     request.backend = (enum plan_backend)backend;
@@ -100,7 +100,7 @@ static int backend_verify(struct download *d, void *context, struct gfxb_error *
     return result < 0 ? result : failed;
 }
 
-static void backend_begin(struct serve_exchange *x,
+static void backend_begin(struct http_exchange *x,
                           int (*run)(struct download *d, void *context, struct gfxb_error *err))
 {
     struct backend_request *request = backend_read(x);
@@ -111,19 +111,19 @@ static void backend_begin(struct serve_exchange *x,
     downloads_begin(x, &(struct download_work){"backend", name, run, request, free});
 }
 
-static void backend_post_install(struct serve_exchange *x)
+static void backend_post_install(struct http_exchange *x)
 {
     backend_begin(x, backend_install);
 }
 
-static void backend_post_verify(struct serve_exchange *x)
+static void backend_post_verify(struct http_exchange *x)
 {
     backend_begin(x, backend_verify);
 }
 
 /* ---- use and remove ---- */
 
-static struct package_env backend_env(struct serve_job *job)
+static struct package_env backend_env(struct http_job *job)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     return (struct package_env){.data_dir = r->data_dir,
@@ -133,7 +133,7 @@ static struct package_env backend_env(struct serve_job *job)
                                 .log = r->log};
 }
 
-static void backend_answer(struct serve_job *job, int result, const struct gfxb_error *err)
+static void backend_answer(struct http_job *job, int result, const struct gfxb_error *err)
 {
     if (result < 0)
         dialect_job_error(job, err);
@@ -141,7 +141,7 @@ static void backend_answer(struct serve_job *job, int result, const struct gfxb_
         dialect_job_json(job, 200, json_pack("{s:i, s:s}", "schema", 1, "status", "success"));
 }
 
-static void backend_use(struct serve_job *job, void *context)
+static void backend_use(struct http_job *job, void *context)
 {
     const struct backend_request *request = context;
     struct package_env env = backend_env(job);
@@ -150,7 +150,7 @@ static void backend_use(struct serve_job *job, void *context)
     backend_answer(job, package_use(&env, name, request->digest, &err), &err);
 }
 
-static void backend_remove(struct serve_job *job, void *context)
+static void backend_remove(struct http_job *job, void *context)
 {
     const struct backend_request *request = context;
     struct package_env env = backend_env(job);
@@ -160,24 +160,24 @@ static void backend_remove(struct serve_job *job, void *context)
     backend_answer(job, package_remove_backend(&env, name, &n, &err), &err);
 }
 
-static void backend_post_use(struct serve_exchange *x)
+static void backend_post_use(struct http_exchange *x)
 {
     struct backend_request *request = backend_read(x);
     if (request)
-        serve_job(x, backend_use, request, free);
+        http_job_start(x, backend_use, request, free);
 }
 
-static void backend_post_remove(struct serve_exchange *x)
+static void backend_post_remove(struct http_exchange *x)
 {
     struct backend_request *request = backend_read(x);
     if (request)
-        serve_job(x, backend_remove, request, free);
+        http_job_start(x, backend_remove, request, free);
 }
 
-const struct serve_route backend_routes[] = {
-    {SERVE_POST, "/gfxbridge/backends/install", backend_post_install, 0},
-    {SERVE_POST, "/gfxbridge/backends/verify", backend_post_verify, 0},
-    {SERVE_POST, "/gfxbridge/backends/use", backend_post_use, 0},
-    {SERVE_POST, "/gfxbridge/backends/remove", backend_post_remove, 0},
+const struct http_route backend_routes[] = {
+    {HTTP_POST, "/gfxbridge/backends/install", backend_post_install, 0},
+    {HTTP_POST, "/gfxbridge/backends/verify", backend_post_verify, 0},
+    {HTTP_POST, "/gfxbridge/backends/use", backend_post_use, 0},
+    {HTTP_POST, "/gfxbridge/backends/remove", backend_post_remove, 0},
     {0},
 };

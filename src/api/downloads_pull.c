@@ -28,11 +28,11 @@ static int pull_run(struct download *d, void *context, struct gfxb_error *err)
     return result;
 }
 
-void downloads_start_pull(struct serve_exchange *x, const char *name)
+void downloads_start_pull(struct http_exchange *x, const char *name)
 {
     char *copy = strdup(name);
     if (copy)
         downloads_begin(x, &(struct download_work){"model", name, pull_run, copy, free});
     else
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
 }

@@ -2,17 +2,17 @@
 
 /* Somebody waits until a model is loaded. */
 struct load {
-    struct serve_exchange *x;
+    struct http_exchange *x;
     struct pool_waiter waiter;
-    void (*done)(struct serve_exchange *x, const struct gfxb_error *why);
+    void (*done)(struct http_exchange *x, const struct gfxb_error *why);
 };
 
 static void load_end(struct pool_waiter *waiter, const struct gfxb_error *why)
 {
     struct load *load = container_of(waiter, struct load, waiter);
-    struct serve_exchange *x = load->x;
-    void (*done)(struct serve_exchange *, const struct gfxb_error *) = load->done;
-    exchange_work(x, NULL, NULL);
+    struct http_exchange *x = load->x;
+    void (*done)(struct http_exchange *, const struct gfxb_error *) = load->done;
+    http_set_worker(x, NULL, NULL);
     free(load);
     done(x, why);
 }
@@ -29,13 +29,13 @@ static void load_cancel(void *worker)
     free(load);
 }
 
-static const struct exchange_worker_ops load_worker_ops = {load_cancel, NULL};
+static const struct http_worker_ops load_worker_ops = {load_cancel, NULL};
 
-void serve_load(struct serve_exchange *x, const struct serve_load *wanted)
+void serve_load(struct http_exchange *x, const struct serve_load *wanted)
 {
     struct load *load = calloc(1, sizeof(*load));
     if (!load) {
-        serve_fail(x, 503, "out_of_memory", NULL, "out of memory");
+        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
         return;
     }
     *load = (struct load){
@@ -43,13 +43,13 @@ void serve_load(struct serve_exchange *x, const struct serve_load *wanted)
         .waiter = {.load_only = true, .ready = load_ready, .failed = load_end},
         .done = wanted->done,
     };
-    exchange_work(x, &load_worker_ops, load);
+    http_set_worker(x, &load_worker_ops, load);
     struct pool_request request = {.model = wanted->model,
                                    .context = wanted->context,
                                    .keep_alive = wanted->keep_alive,
                                    .pin = wanted->pin,
                                    .backend = wanted->backend};
-    pool_wait(x->serve->pool, &request, &load->waiter);
+    pool_wait(serve_of(x)->pool, &request, &load->waiter);
 }
 
 int serve_unload(struct serve *s, struct str name, struct gfxb_error *err)

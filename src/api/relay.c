@@ -20,10 +20,10 @@ enum relay_kind {
 };
 
 struct relay {
-    struct serve_exchange *x;
+    struct http_exchange *x;
     struct serve_relay ask;
     struct pool_waiter waiter;
-    struct upstream *upstream;
+    struct http_call *upstream;
     enum relay_kind kind;
     int status;
     char *type;             /* owned: the engine's */
@@ -49,9 +49,9 @@ static void relay_free(struct relay *r)
 /* The exchange is over: the client is told, and nobody uses the relay any more. */
 static void relay_finish(struct relay *r)
 {
-    struct serve_exchange *x = r->x;
+    struct http_exchange *x = r->x;
     relay_free(r);
-    exchange_kick(x);
+    http_flush(x);
 }
 
 /* ---- the answer goes to the client ---- */
@@ -85,14 +85,14 @@ static int relay_convert(struct relay *r, struct str bytes, struct buf *out, str
 static void relay_begin(struct relay *r)
 {
     r->began = true;
-    r->first_seconds = (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
-    exchange_begin(r->x, 200, relay_type(r), -1);
+    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
+    http_begin(r->x, 200, relay_type(r), -1);
 }
 
 static void relay_count(struct relay *r)
 {
     struct serve_timings t = {0};
-    struct serve_counters *counters[] = {pool_counters(&r->waiter), &r->x->serve->totals};
+    struct serve_counters *counters[] = {pool_counters(&r->waiter), &serve_of(r->x)->totals};
     dialect_tail_end(&r->tail, &t);
     for (size_t i = 0; i < 2; i++) {
         struct serve_counters *c = counters[i];
@@ -102,7 +102,7 @@ static void relay_count(struct relay *r)
         c->cached_tokens += t.cached_tokens;
         c->tokens += t.tokens;
         c->first_token_seconds = r->first_seconds;
-        c->seconds += (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
+        c->seconds += (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
         c->replays += r->waiter.attempts > 1;
         if (t.tokens)
             c->last = t;
@@ -112,25 +112,26 @@ static void relay_count(struct relay *r)
 /* The engine, or the filter, has failed and nobody else is asked. */
 static void relay_fail(struct relay *r, int status, const struct gfxb_error *why)
 {
-    struct serve_exchange *x = r->x;
+    struct http_exchange *x = r->x;
     struct buf out = BUF_INIT(65536);
     r->status = status;
     if (!r->began) {
         struct dialect_error error;
         dialect_error_from(why, &error); /* the code that clients know */
-        exchange_fail(x, status, error.code, NULL, why->text);
+        http_put_fail(x, status, error.code, NULL, why->text);
         relay_finish(r);
         return;
     }
     if (r->ask.ops && r->ask.ops->fail)
         r->ask.ops->fail(r->ask.filter, why, &out);
     else
-        dialect_error_event(dialect_of_path(x->request.path), x->events, why, &out);
-    exchange_body(x, buf_view(&out));
+        dialect_error_event(dialect_of_path(http_request(x)->path), http_sends_events(x), why,
+                            &out);
+    http_send(x, buf_view(&out));
     if (out.n)
-        exchange_end(x);
+        http_end(x);
     else
-        exchange_cut(x);
+        http_cut(x);
     buf_done(&out);
     relay_finish(r);
 }
@@ -140,7 +141,7 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
 static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 {
     if (r->upstream)
-        upstream_cancel(r->upstream);
+        http_call_cancel(r->upstream);
     r->upstream = NULL;
     pool_done(&r->waiter, why->code == EPROTO ? POOL_NONSENSE : POOL_CANCELLED);
     relay_fail(r, 502, why);
@@ -152,12 +153,12 @@ static void relay_tell_refusal(struct relay *r)
     int status = r->status;
     if (r->ask.ops && r->ask.ops->refused) {
         r->ask.ops->refused(r->ask.filter, &status, buf_view(&r->held), &out);
-        exchange_reply(r->x, status, "application/json", buf_view(&out), NULL);
+        http_put_reply(r->x, status, "application/json", buf_view(&out), NULL);
     } else {
         struct dialect_error error;
         dialect_error_of_engine(status, buf_view(&r->held), &error);
-        dialect_error_body(dialect_of_path(r->x->request.path), &error, &out);
-        exchange_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
+        dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
+        http_put_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
     }
     buf_done(&out);
 }
@@ -172,9 +173,9 @@ static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
         result = relay_convert(r, buf_view(&r->held), &out, err);
     if (result == 0 && r->ask.ops && r->ask.ops->end)
         result = r->ask.ops->end(r->ask.filter, &out, err);
-    r->first_seconds = (double)(loop_now(r->x->serve->loop) - r->x->at) / 1000;
+    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
     if (result == 0)
-        exchange_reply(r->x, r->status, type,
+        http_put_reply(r->x, r->status, type,
                        relay_converts(r) ? buf_view(&out) : buf_view(&r->held), NULL);
     buf_done(&out);
     return result;
@@ -186,30 +187,29 @@ static int relay_tell_end(struct relay *r, struct gfxb_error *err)
     int result = 0;
     if (r->ask.ops && r->ask.ops->end)
         result = r->ask.ops->end(r->ask.filter, &out, err);
-    exchange_body(r->x, buf_view(&out));
+    http_send(r->x, buf_view(&out));
     buf_done(&out);
     if (result == 0)
-        exchange_end(r->x);
+        http_end(r->x);
     return result;
 }
 
 /* ---- the engine's answer ---- */
 
-static void relay_on_head(void *owner, const struct upstream_head *head)
+static void relay_on_head(void *owner, const struct http_answer *head)
 {
     struct relay *r = owner;
     const struct pool_endpoint *e = pool_endpoint(&r->waiter);
     bool ok = head->status >= 200 && head->status < 300;
-    bool known = head->framing == UPSTREAM_LENGTH && head->length <= RELAY_WHOLE_MAX;
+    bool known = head->framing == HTTP_LENGTH && head->length <= RELAY_WHOLE_MAX;
     r->status = head->status;
     free(r->type);
     r->type = str_dup(head->type);
     r->shown_type = NULL;
     r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
-    free(r->x->fields);
-    r->x->fields = NULL;
-    exchange_add_field(r->x, "x-gfxbridge-backend", e->backend);
-    exchange_add_field(r->x, "x-gfxbridge-device", e->device);
+    http_drop_headers(r->x);
+    http_add_header(r->x, "x-gfxbridge-backend", e->backend);
+    http_add_header(r->x, "x-gfxbridge-device", e->device);
 }
 
 /* Comments keep a connection alive while the engine thinks; the answer has not begun by them. */
@@ -232,19 +232,19 @@ static void relay_stream(struct relay *r, struct str bytes)
     if (!r->began && bytes.n)
         relay_begin(r);
     if (r->began)
-        exchange_body(r->x, bytes);
+        http_send(r->x, bytes);
     buf_done(&out);
     if (result < 0) {
         relay_fail_answer(r, &err);
         return;
     }
     r->running = true;
-    exchange_kick(r->x);
+    http_flush(r->x);
     r->running = false;
     if (r->dead)
         relay_free(r);
-    else if (exchange_pending(r->x) > SERVER_HIGH_WATER)
-        upstream_pause(r->upstream, true);
+    else if (http_pending(r->x) > HTTP_HIGH_WATER)
+        http_call_pause(r->upstream, true);
 }
 
 static void relay_on_body(void *owner, struct str bytes)
@@ -318,7 +318,7 @@ static void relay_on_broken(void *owner, int code)
     relay_fail(r, outcome == POOL_STALLED ? 504 : 502, &err);
 }
 
-static const struct upstream_ops relay_upstream_ops = {
+static const struct http_call_ops relay_upstream_ops = {
     relay_on_head,
     relay_on_body,
     relay_on_end,
@@ -335,14 +335,14 @@ static struct relay *relay_of_waiter(struct pool_waiter *waiter)
 static void relay_ready(struct pool_waiter *waiter)
 {
     struct relay *r = relay_of_waiter(waiter);
-    struct upstream_request request = {
+    struct http_call_request request = {
         .path = r->ask.engine_path,
         .body = buf_view(&r->ask.body),
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_upstream_ops,
         .owner = r,
     };
-    int result = upstream_start(pool_upstream(waiter), &request, &r->upstream);
+    int result = http_call_start(pool_upstream(waiter), &request, &r->upstream);
     if (result < 0)
         relay_on_broken(r, result);
 }
@@ -359,7 +359,7 @@ static void relay_cancel(void *worker)
 {
     struct relay *r = worker;
     if (r->upstream)
-        upstream_cancel(r->upstream);
+        http_call_cancel(r->upstream);
     r->upstream = NULL;
     pool_leave(&r->waiter);
     r->dead = true;
@@ -371,26 +371,26 @@ static void relay_writable(void *worker)
 {
     struct relay *r = worker;
     if (r->upstream)
-        upstream_pause(r->upstream, false);
+        http_call_pause(r->upstream, false);
 }
 
-static const struct exchange_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
+static const struct http_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
 
-void serve_relay(struct serve_exchange *x, struct serve_relay *relay)
+void serve_relay(struct http_exchange *x, struct serve_relay *relay)
 {
     struct relay *r = calloc(1, sizeof(*r));
     if (!r) {
         buf_done(&relay->body);
         if (relay->ops && relay->ops->free && relay->filter)
             relay->ops->free(relay->filter);
-        serve_fail(x, 503, "out_of_memory", NULL, "out of memory");
+        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
         return;
     }
     r->x = x;
     r->ask = *relay;
     r->held = BUF_INIT(RELAY_WHOLE_MAX + 1);
     r->waiter = (struct pool_waiter){.ready = relay_ready, .failed = relay_failed};
-    exchange_work(x, &relay_worker_ops, r);
+    http_set_worker(x, &relay_worker_ops, r);
     struct pool_request request = {.model = relay->model,
                                    .context = relay->context,
                                    .keep_alive = relay->keep_alive,
@@ -402,5 +402,5 @@ void serve_relay(struct serve_exchange *x, struct serve_relay *relay)
         relay_fail(r, 413, &err);
         return;
     }
-    pool_wait(x->serve->pool, &request, &r->waiter);
+    pool_wait(serve_of(x)->pool, &request, &r->waiter);
 }

@@ -76,7 +76,7 @@ static int bench_post(const struct bench_job *job, const char *path, const char 
                       int64_t deadline_ms, struct buf *ret_body, struct gfxb_error *err)
 {
     struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), clock_now_ms() + deadline_ms};
-    struct http_request request = {
+    struct http_ask request = {
         .socket = engine_socket(job->engine),
         .path = path,
         .key = engine_key(job->engine),

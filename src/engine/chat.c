@@ -2,7 +2,7 @@
 #include "engine/engine_private.h"
 #include "engine/http.h"
 
-#include "http/sse.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -231,7 +231,7 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
 static int chat_ask(struct engine *engine, struct chat_progress *p, const char *body,
                     struct gfxb_error *err)
 {
-    struct http_request request = {
+    struct http_ask request = {
         .socket = engine->rundir.socket,
         .path = "/v1/chat/completions",
         .key = engine->key,

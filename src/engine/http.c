@@ -10,7 +10,7 @@
 #define HTTP_LAST_MS 500 /* for what is still in the socket of an engine that has ended */
 
 struct http_transfer {
-    const struct http_request *request;
+    const struct http_ask *request;
     CURL *easy;
     CURLM *multi;
     struct curl_slist *headers;
@@ -45,7 +45,7 @@ static bool http_add_headers(struct http_transfer *t)
 
 static bool http_set_up(struct http_transfer *t)
 {
-    const struct http_request *r = t->request;
+    const struct http_ask *r = t->request;
     char *CLEAN_FREE url = NULL;
     if (!t->easy || !t->multi || !http_add_headers(t) || asprintf(&url, "engine%s", r->path) < 0)
         return false;
@@ -96,7 +96,7 @@ static int http_finished(struct http_transfer *t, int *ret_code)
 
 static int http_drive(struct http_transfer *t)
 {
-    const struct http_request *r = t->request;
+    const struct http_ask *r = t->request;
     struct curl_waitfd watched = {.fd = r->pidfd, .events = CURL_WAIT_POLLIN};
     int64_t last = 0; /* the engine has ended: not beyond this */
     for (;;) {
@@ -121,7 +121,7 @@ static int http_drive(struct http_transfer *t)
     }
 }
 
-int http_ask(const struct http_request *request, long *ret_status)
+int http_ask(const struct http_ask *request, long *ret_status)
 {
     struct http_transfer t = {
         .request = request, .easy = curl_easy_init(), .multi = curl_multi_init()};

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-struct http_request {
+struct http_ask {
     const char *socket;
     const char *path; /* "/health" */
     const char *key;  /* bearer key; NULL none */
@@ -27,6 +27,6 @@ struct http_request {
  * (cancelled), -EPROTO, -ENOMEM. A fresh connection each time: the engine closes its side after a
  * stream although it promises to keep it.
  */
-int http_ask(const struct http_request *request, long *ret_status);
+int http_ask(const struct http_ask *request, long *ret_status);
 
 #endif

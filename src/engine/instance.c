@@ -137,7 +137,7 @@ static int64_t engine_health_until(void *context)
 static bool engine_answers(const struct engine *engine, const struct engine_spec *spec)
 {
     int64_t until = clock_now_ms() + ENGINE_HEALTH_MS;
-    struct http_request request = {
+    struct http_ask request = {
         .socket = engine->rundir.socket,
         .path = "/health",
         .pidfd = engine->child.pidfd,
@@ -398,7 +398,7 @@ static int64_t health_cpu_ms(const struct engine *engine)
 bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel)
 {
     int64_t until = clock_now_ms() + ms, cpu_ms = health_cpu_ms(engine);
-    struct http_request request = {
+    struct http_ask request = {
         .socket = engine->rundir.socket,
         .path = "/slots",
         .key = engine->key,

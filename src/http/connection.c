@@ -53,7 +53,7 @@ static void connection_count(struct connection *c)
 static void connection_free(struct connection *c)
 {
     struct serve *s = c->serve;
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     c->exchange = NULL;
     if (x && x->ops)
         x->ops->cancel(x->worker);
@@ -120,7 +120,7 @@ static bool connection_flush(struct connection *c)
  */
 static void connection_probe(struct connection *c)
 {
-    const struct serve_exchange *x = c->exchange;
+    const struct http_exchange *x = c->exchange;
     c->probed = true;
     c->last = true;
     if (x->head.minor_0 && !x->began)
@@ -128,7 +128,7 @@ static void connection_probe(struct connection *c)
     else if (!x->began)
         buf_add_text(&c->out, "HTTP/1.1 102 Processing\r\n\r\n");
     else if (x->events && !x->ended)
-        exchange_body(c->exchange, STR(":\n\n"));
+        http_send(c->exchange, STR(":\n\n"));
 }
 
 /* ---- reading ---- */
@@ -156,37 +156,37 @@ static bool connection_read(struct connection *c, size_t *ret_n)
 /* A request that is refused before a handler sees it. What may still come of it is read away. */
 static void connection_refuse(struct connection *c, int status, const char *code, const char *why)
 {
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     c->last = c->unread = true;
     if (x->head.path.n) /* the buffer may have moved */
         x->request.path = request_span_view(c->in.p, x->head.path);
     connection_enter(c, CONNECTION_ANSWER);
-    exchange_fail(x, status, code, NULL, why);
+    http_put_fail(x, status, code, NULL, why);
 }
 
 static void connection_refuse_key(struct connection *c)
 {
-    exchange_add_field(c->exchange, "WWW-Authenticate", "Bearer");
+    http_add_header(c->exchange, "WWW-Authenticate", "Bearer");
     connection_refuse(c, 401, "invalid_api_key", "the API key is missing or wrong");
 }
 
 static void connection_preflight(struct connection *c)
 {
-    exchange_add_field(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
-    exchange_add_field(c->exchange, "Access-Control-Allow-Headers",
-                       "authorization, content-type, x-api-key, anthropic-version, "
-                       "anthropic-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, "
-                       "x-stainless-package-version, x-stainless-retry-count, "
-                       "x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout");
-    exchange_add_field(c->exchange, "Access-Control-Max-Age", "600");
+    http_add_header(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
+    http_add_header(c->exchange, "Access-Control-Allow-Headers",
+                    "authorization, content-type, x-api-key, anthropic-version, "
+                    "anthropic-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, "
+                    "x-stainless-package-version, x-stainless-retry-count, "
+                    "x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout");
+    http_add_header(c->exchange, "Access-Control-Max-Age", "600");
     if (c->exchange->head.length || c->exchange->head.chunked)
         c->last = c->unread = true;
     connection_enter(c, CONNECTION_ANSWER);
-    exchange_reply(c->exchange, 204, NULL, STR_NONE, NULL);
+    http_put_reply(c->exchange, 204, NULL, STR_NONE, NULL);
 }
 
 /* The rest of a path without its escapes. False where that is no name. */
-static bool connection_decode(struct serve_exchange *x, struct str raw)
+static bool connection_decode(struct http_exchange *x, struct str raw)
 {
     char *out = x->rest = malloc(raw.n + 1);
     if (!out)
@@ -211,7 +211,7 @@ static bool connection_decode(struct serve_exchange *x, struct str raw)
 /* Who asks, and is there such a call? Before a byte of the body is taken. */
 static bool connection_admit(struct connection *c)
 {
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     const struct guard *guard = c->serve->guard;
     struct str known[REQUEST_KNOWN], rest = STR_NONE;
     unsigned methods = 0;
@@ -228,16 +228,16 @@ static bool connection_admit(struct connection *c)
         return false;
     }
     x->route = exchange_route(x->head.method, x->request.path, &rest, &methods);
-    if (x->head.method == SERVE_OPTIONS && !x->route) {
+    if (x->head.method == HTTP_OPTIONS && !x->route) {
         connection_preflight(c);
         return false;
     }
-    bool open = c->control || (x->route && (x->route->flags & SERVE_NO_KEY));
+    bool open = c->control || (x->route && (x->route->flags & HTTP_NO_KEY));
     if (!open && !guard_key_ok(guard, known[REQUEST_AUTHORIZATION], known[REQUEST_API_KEY])) {
         connection_refuse_key(c);
         return false;
     }
-    if (x->route && (x->route->flags & SERVE_CONTROL) && !c->control) {
+    if (x->route && (x->route->flags & HTTP_CONTROL) && !c->control) {
         x->route = NULL; /* as if it were not there */
         methods = 0;
     }
@@ -251,7 +251,7 @@ static bool connection_admit(struct connection *c)
         return false;
     }
     bool has_body = x->head.length || x->head.chunked;
-    if ((has_body || x->head.method == SERVE_POST) && !(x->route->flags & SERVE_ANY_BODY) &&
+    if ((has_body || x->head.method == HTTP_POST) && !(x->route->flags & HTTP_ANY_BODY) &&
         !guard_type_is_json(known[REQUEST_TYPE])) {
         connection_refuse(c, 415, "unsupported_media_type",
                           "the Content-Type must be application/json");
@@ -266,7 +266,7 @@ static bool connection_admit(struct connection *c)
 
 static bool connection_head(struct connection *c)
 {
-    struct serve_exchange *x = c->exchange = calloc(1, sizeof(*x));
+    struct http_exchange *x = c->exchange = calloc(1, sizeof(*x));
     const char *why;
     if (!x) {
         c->dead = true;
@@ -297,7 +297,7 @@ static bool connection_head(struct connection *c)
 /* 1 the body is whole, 0 not yet, negative: refused. */
 static int connection_body(struct connection *c)
 {
-    const struct serve_exchange *x = c->exchange;
+    const struct http_exchange *x = c->exchange;
     size_t here = c->in.n - c->head_n;
     connection_count(c);
     if (c->serve->body_bytes > 8 * (uint64_t)c->serve->config.max_body) {
@@ -325,7 +325,7 @@ static int connection_body(struct connection *c)
 
 static void connection_dispatch(struct connection *c)
 {
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     x->request.path = request_span_view(c->in.p, x->head.path);
     x->request.query = request_span_view(c->in.p, x->head.query);
     x->request.body = (struct str){c->in.p + c->head_n, c->body_n};
@@ -355,7 +355,7 @@ static void connection_parse(struct connection *c)
 /* The answer is out: on to the next request. */
 static void connection_next(struct connection *c)
 {
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     size_t used = c->head_n + c->body_n;
     if (x->request.path.n)
         server_count(c->serve, x);
@@ -411,7 +411,7 @@ static void connection_take(struct connection *c)
 /* One step; false when nothing more can be done now. */
 static bool connection_step(struct connection *c)
 {
-    struct serve_exchange *x = c->exchange;
+    struct http_exchange *x = c->exchange;
     bool answering = c->phase == CONNECTION_ANSWER && x;
     if (answering && c->leaving && !c->probed)
         connection_probe(c);

@@ -4,7 +4,7 @@
 
 #include "http/chunks.h"
 #include "http/exchange.h"
-#include "http/loop.h"
+#include "http/http.h"
 
 enum connection_phase {
     CONNECTION_IDLE,   /* between requests */
@@ -37,7 +37,7 @@ struct connection {
     struct buf out;
     size_t sent;     /* of out */
     size_t lingered; /* bytes read away */
-    struct serve_exchange *exchange;
+    struct http_exchange *exchange;
 };
 
 /* Takes fd over; it is closed when there is no memory for it. control: it came over the control

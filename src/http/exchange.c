@@ -8,17 +8,32 @@
 
 /* ---- the request ---- */
 
-const struct serve_request *serve_request(const struct serve_exchange *x)
+const struct http_request *http_request(const struct http_exchange *x)
 {
     return &x->request;
 }
 
-struct serve *serve_of(const struct serve_exchange *x)
+const char *http_route_path(const struct http_exchange *x)
+{
+    return x->route->path;
+}
+
+int64_t http_began_at(const struct http_exchange *x)
+{
+    return x->at;
+}
+
+bool http_sends_events(const struct http_exchange *x)
+{
+    return x->events;
+}
+
+struct serve *serve_of(const struct http_exchange *x)
 {
     return x->serve;
 }
 
-struct str serve_header(const struct serve_exchange *x, const char *name)
+struct str http_header(const struct http_exchange *x, const char *name)
 {
     const struct connection *c = x->connection;
     return request_head_field((struct str){c->in.p, c->head_n}, &x->head, name);
@@ -36,16 +51,16 @@ static bool exchange_fits(const char *pattern, struct str path, struct str *ret_
     return path.n >= n && memcmp(path.p, pattern, n - 1) == 0;
 }
 
-static const struct serve_route *exchange_find(enum serve_method method, struct str path,
-                                               struct str *ret_rest, unsigned *methods)
+static const struct http_route *exchange_find(enum http_method method, struct str path,
+                                              struct str *ret_rest, unsigned *methods)
 {
-    for (const struct serve_route *const *table = serve_dialects; *table; table++) {
-        for (const struct serve_route *r = *table; r->path; r++) {
+    for (const struct http_route *const *table = serve_dialects; *table; table++) {
+        for (const struct http_route *r = *table; r->path; r++) {
             struct str rest;
             if (!exchange_fits(r->path, path, &rest))
                 continue;
             *methods |= 1u << r->method;
-            if (r->method == method || (r->method == SERVE_GET && method == SERVE_HEAD)) {
+            if (r->method == method || (r->method == HTTP_GET && method == HTTP_HEAD)) {
                 *ret_rest = rest;
                 return r;
             }
@@ -68,13 +83,13 @@ static bool exchange_plain_path(struct str path, struct str *ret_tail)
     return false;
 }
 
-const struct serve_route *exchange_route(enum serve_method method, struct str path,
-                                         struct str *ret_rest, unsigned *ret_methods)
+const struct http_route *exchange_route(enum http_method method, struct str path,
+                                        struct str *ret_rest, unsigned *ret_methods)
 {
     struct str tail;
     char plain[REQUEST_HEAD_MAX + 4];
     *ret_methods = 0;
-    const struct serve_route *route = exchange_find(method, path, ret_rest, ret_methods);
+    const struct http_route *route = exchange_find(method, path, ret_rest, ret_methods);
     if (route || !exchange_plain_path(path, &tail))
         return route;
     memcpy(plain, "/v1", 3);
@@ -125,7 +140,7 @@ static const char *exchange_status_text(int status)
     return "Status";
 }
 
-static void exchange_add_origin(const struct serve_exchange *x, struct buf *out)
+static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
 {
     struct str origin = request_span_view(x->connection->in.p, x->head.known[REQUEST_ORIGIN]);
     if (!origin.n || !guard_origin_ok(x->serve->guard, origin))
@@ -136,7 +151,7 @@ static void exchange_add_origin(const struct serve_exchange *x, struct buf *out)
                       "x-gfxbridge-device\r\nVary: Origin\r\n");
 }
 
-void exchange_begin(struct serve_exchange *x, int status, const char *type, int64_t length)
+void http_begin(struct http_exchange *x, int status, const char *type, int64_t length)
 {
     struct connection *c = x->connection;
     struct buf *out = &c->out;
@@ -164,10 +179,10 @@ void exchange_begin(struct serve_exchange *x, int status, const char *type, int6
     buf_add_text(out, "\r\n");
 }
 
-void exchange_body(struct serve_exchange *x, struct str bytes)
+void http_send(struct http_exchange *x, struct str bytes)
 {
     struct buf *out = &x->connection->out;
-    if (!bytes.n || x->head.method == SERVE_HEAD || x->ended)
+    if (!bytes.n || x->head.method == HTTP_HEAD || x->ended)
         return;
     if (x->chunked)
         buf_addf(out, "%zx\r\n", bytes.n);
@@ -176,39 +191,39 @@ void exchange_body(struct serve_exchange *x, struct str bytes)
         buf_add_text(out, "\r\n");
 }
 
-void exchange_end(struct serve_exchange *x)
+void http_end(struct http_exchange *x)
 {
-    if (x->chunked && x->head.method != SERVE_HEAD)
+    if (x->chunked && x->head.method != HTTP_HEAD)
         buf_add_text(&x->connection->out, "0\r\n\r\n");
     x->ended = true;
     x->ops = NULL;
     x->worker = NULL;
 }
 
-void exchange_cut(struct serve_exchange *x)
+void http_cut(struct http_exchange *x)
 {
     x->connection->last = true;
     x->chunked = false; /* no last chunk: the client must see that it is not whole */
-    exchange_end(x);
+    http_end(x);
 }
 
-void exchange_kick(struct serve_exchange *x)
+void http_flush(struct http_exchange *x)
 {
     connection_run(x->connection);
 }
 
-size_t exchange_pending(const struct serve_exchange *x)
+size_t http_pending(const struct http_exchange *x)
 {
     return x->connection->out.n - x->connection->sent;
 }
 
-void exchange_work(struct serve_exchange *x, const struct exchange_worker_ops *ops, void *worker)
+void http_set_worker(struct http_exchange *x, const struct http_worker_ops *ops, void *worker)
 {
     x->ops = ops;
     x->worker = worker;
 }
 
-void exchange_add_field(struct serve_exchange *x, const char *name, const char *value)
+void http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
     char *longer = NULL;
     if (asprintf(&longer, "%s%s: %s\r\n", x->fields ? x->fields : "", name, value) < 0)
@@ -222,7 +237,13 @@ void exchange_add_field(struct serve_exchange *x, const char *name, const char *
     x->fields = longer;
 }
 
-void exchange_reply(struct serve_exchange *x, int status, const char *type, struct str body,
+void http_drop_headers(struct http_exchange *x)
+{
+    free(x->fields);
+    x->fields = NULL;
+}
+
+void http_put_reply(struct http_exchange *x, int status, const char *type, struct str body,
                     const char *headers)
 {
     char *longer = NULL;
@@ -230,19 +251,19 @@ void exchange_reply(struct serve_exchange *x, int status, const char *type, stru
         free(x->fields);
         x->fields = longer;
     }
-    exchange_begin(x, status, type, (int64_t)body.n);
-    exchange_body(x, body);
-    exchange_end(x);
+    http_begin(x, status, type, (int64_t)body.n);
+    http_send(x, body);
+    http_end(x);
 }
 
-void serve_reply(struct serve_exchange *x, int status, const char *type, struct str body,
-                 const char *headers)
+void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
+                const char *headers)
 {
-    exchange_reply(x, status, type, body, headers);
-    exchange_kick(x);
+    http_put_reply(x, status, type, body, headers);
+    http_flush(x);
 }
 
-void exchange_fail(struct serve_exchange *x, int status, const char *code, const char *param,
+void http_put_fail(struct http_exchange *x, int status, const char *code, const char *param,
                    const char *message)
 {
     struct dialect_error error = {.status = status, .code = code, .param = param};
@@ -251,23 +272,23 @@ void exchange_fail(struct serve_exchange *x, int status, const char *code, const
     if (code && strcmp(code, "not_found") == 0)
         error.path = x->request.path;
     dialect_error_body(dialect_of_path(x->request.path), &error, &body);
-    exchange_reply(x, status, "application/json", buf_view(&body),
+    http_put_reply(x, status, "application/json", buf_view(&body),
                    status == 503 ? "Retry-After: 1\r\n" : NULL);
 }
 
-void serve_fail(struct serve_exchange *x, int status, const char *code, const char *param,
-                const char *format, ...)
+void http_fail(struct http_exchange *x, int status, const char *code, const char *param,
+               const char *format, ...)
 {
     char message[800];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    exchange_fail(x, status, code, param, message);
-    exchange_kick(x);
+    http_put_fail(x, status, code, param, message);
+    http_flush(x);
 }
 
-void exchange_free(struct serve_exchange *x)
+void exchange_free(struct http_exchange *x)
 {
     if (!x)
         return;

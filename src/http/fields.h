@@ -6,7 +6,7 @@
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H
 
-#include "base/base.h"
+#include "http/http.h"
 
 struct http_field {
     struct str name;  /* as sent */
@@ -28,5 +28,8 @@ bool http_is_token(struct str s);
 int http_length(struct str value, uint64_t *ret_length);
 /* Does a comma-separated list hold this word (ASCII case ignored)? */
 bool http_list_has(struct str list, const char *word);
+
+/* Read the head of an answer, whole as http_head_end found it. 0, or -EPROTO. */
+int http_answer_read(struct str bytes, struct http_answer *ret_answer);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef HTTP_GUARD_H
 #define HTTP_GUARD_H
 
+#include "api/api.h"
 #include "http/request_head.h"
 
 struct guard;

@@ -1,8 +1,8 @@
 #include "http/jobs.h"
 
 #include "base/xalloc.h"
+#include "http/http.h"
 #include "http/server.h"
-#include "http/work.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,20 +11,20 @@ enum { JOB_PENDING_MAX = 262144 }; /* bytes under way to a slow reader before th
 
 struct jobs {
     struct serve *serve;
-    struct serve_job *first;
+    struct http_job *first;
     size_t n;
 };
 
-struct serve_job {
-    struct serve_job *next, *previous;
+struct http_job {
+    struct http_job *next, *previous;
     struct jobs *jobs;
     struct serve *serve;
-    void (*fn)(struct serve_job *job, void *context);
+    void (*fn)(struct http_job *job, void *context);
     void *context;
     void (*free_context)(void *context);
     /* The loop's thread alone: */
-    struct serve_exchange *x; /* NULL: the client has left, or it is answered */
-    size_t unread;            /* bytes that the client has not taken yet */
+    struct http_exchange *x; /* NULL: the client has left, or it is answered */
+    size_t unread;           /* bytes that the client has not taken yet */
     /* Both, under the lock: */
     pthread_mutex_t lock;
     pthread_cond_t news;
@@ -34,7 +34,7 @@ struct serve_job {
 
 /* One thing that a job wants done in the loop. */
 struct job_message {
-    struct serve_job *job;
+    struct http_job *job;
     int status; /* 0: a piece of a stream */
     char *type; /* owned; NULL as it is */
     char *bytes;
@@ -54,7 +54,7 @@ static void job_message_free(struct job_message *m)
 
 /* ---- in the loop ---- */
 
-static void job_acknowledge(struct serve_job *job, size_t n)
+static void job_acknowledge(struct http_job *job, size_t n)
 {
     pthread_mutex_lock(&job->lock);
     job->pending -= n;
@@ -62,7 +62,7 @@ static void job_acknowledge(struct serve_job *job, size_t n)
     pthread_mutex_unlock(&job->lock);
 }
 
-static void job_set_cancelled(struct serve_job *job)
+static void job_set_cancelled(struct http_job *job)
 {
     pthread_mutex_lock(&job->lock);
     job->cancelled = 1;
@@ -72,49 +72,49 @@ static void job_set_cancelled(struct serve_job *job)
 
 static void job_cancel_worker(void *worker)
 {
-    struct serve_job *job = worker;
+    struct http_job *job = worker;
     job->x = NULL;
     job_set_cancelled(job);
 }
 
 static void job_writable(void *worker)
 {
-    struct serve_job *job = worker;
+    struct http_job *job = worker;
     size_t n = job->unread;
     job->unread = 0;
     job_acknowledge(job, n);
 }
 
-static const struct exchange_worker_ops job_worker_ops = {job_cancel_worker, job_writable};
+static const struct http_worker_ops job_worker_ops = {job_cancel_worker, job_writable};
 
 /* The exchange may be gone afterwards: the job is told by job_cancel_worker. */
-static void job_kick(struct serve_job *job, bool ended)
+static void job_kick(struct http_job *job, bool ended)
 {
-    struct serve_exchange *x = job->x;
+    struct http_exchange *x = job->x;
     if (ended)
         job->x = NULL;
-    exchange_kick(x);
+    http_flush(x);
 }
 
 static void job_take_message(void *context)
 {
     struct job_message *m = context;
-    struct serve_job *job = m->job;
+    struct http_job *job = m->job;
     struct str bytes = {m->bytes, m->n};
     size_t n = m->n;
     if (job->x && m->failure) {
-        exchange_fail(job->x, m->status, m->code, m->param, m->bytes);
+        http_put_fail(job->x, m->status, m->code, m->param, m->bytes);
         job_kick(job, true);
     } else if (job->x && m->status) {
-        exchange_reply(job->x, m->status, m->type, bytes, NULL);
+        http_put_reply(job->x, m->status, m->type, bytes, NULL);
         job_kick(job, true);
     } else if (job->x) {
         if (m->type && !job->x->began)
-            exchange_begin(job->x, 200, m->type, -1);
-        exchange_body(job->x, bytes);
+            http_begin(job->x, 200, m->type, -1);
+        http_send(job->x, bytes);
         job_kick(job, false);
     }
-    if (job->x && exchange_pending(job->x) > SERVER_HIGH_WATER)
+    if (job->x && http_pending(job->x) > HTTP_HIGH_WATER)
         job->unread += n;
     else
         job_acknowledge(job, n);
@@ -123,13 +123,13 @@ static void job_take_message(void *context)
 
 static void job_done(void *context)
 {
-    struct serve_job *job = context;
+    struct http_job *job = context;
     struct jobs *jobs = job->jobs;
     if (job->x && !job->x->began) {
-        exchange_fail(job->x, 500, "no_answer", NULL, "this call has ended without an answer");
+        http_put_fail(job->x, 500, "no_answer", NULL, "this call has ended without an answer");
         job_kick(job, true);
     } else if (job->x) {
-        exchange_end(job->x);
+        http_end(job->x);
         job_kick(job, true);
     }
     *(job->previous ? &job->previous->next : &jobs->first) = job->next;
@@ -145,25 +145,25 @@ static void job_done(void *context)
 
 static void job_thread(void *context)
 {
-    struct serve_job *job = context;
+    struct http_job *job = context;
     job->fn(job, job->context);
     if (job->free_context)
         job->free_context(job->context);
 }
 
-void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void *context),
-               void *context, void (*free_context)(void *context))
+void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, void *context),
+                    void *context, void (*free_context)(void *context))
 {
     struct jobs *jobs = x->serve->jobs;
-    struct serve_job *job = jobs->n < SERVE_JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
+    struct http_job *job = jobs->n < HTTP_JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
     if (!job)
         goto refuse;
-    *job = (struct serve_job){.jobs = jobs,
-                              .serve = x->serve,
-                              .fn = fn,
-                              .context = context,
-                              .free_context = free_context,
-                              .x = x};
+    *job = (struct http_job){.jobs = jobs,
+                             .serve = x->serve,
+                             .fn = fn,
+                             .context = context,
+                             .free_context = free_context,
+                             .x = x};
     pthread_mutex_init(&job->lock, NULL);
     pthread_cond_init(&job->news, NULL);
     if (work_run(x->serve->loop, job_thread, job_done, job) < 0) {
@@ -175,12 +175,12 @@ void serve_job(struct serve_exchange *x, void (*fn)(struct serve_job *job, void 
         job->next->previous = job;
     jobs->first = job;
     jobs->n++;
-    exchange_work(x, &job_worker_ops, job);
+    http_set_worker(x, &job_worker_ops, job);
     return;
 refuse:
     if (free_context)
         free_context(context);
-    serve_fail(x, 503, "overloaded", NULL, "too many calls of this kind run already");
+    http_fail(x, 503, "overloaded", NULL, "too many calls of this kind run already");
 }
 
 size_t jobs_count(const struct jobs *jobs)
@@ -190,7 +190,7 @@ size_t jobs_count(const struct jobs *jobs)
 
 void jobs_cancel(struct jobs *jobs)
 {
-    for (struct serve_job *job = jobs->first; job; job = job->next)
+    for (struct http_job *job = jobs->first; job; job = job->next)
         job_set_cancelled(job);
 }
 
@@ -211,7 +211,7 @@ void jobs_free(struct jobs *jobs)
 
 /* ---- on the job's thread ---- */
 
-static int job_post(struct serve_job *job, const struct job_message *what, struct str bytes)
+static int job_post(struct http_job *job, const struct job_message *what, struct str bytes)
 {
     struct job_message *m = xmalloc(sizeof(*m));
     *m = *what;
@@ -227,14 +227,14 @@ static int job_post(struct serve_job *job, const struct job_message *what, struc
     return job->cancelled ? -ECANCELED : 0;
 }
 
-void job_reply(struct serve_job *job, int status, const char *type, struct str body)
+void http_job_reply(struct http_job *job, int status, const char *type, struct str body)
 {
     struct job_message m = {.status = status, .type = type ? strdup(type) : NULL};
     job_post(job, &m, body);
 }
 
-void job_fail(struct serve_job *job, int status, const char *code, const char *param,
-              const char *text)
+void http_job_fail(struct http_job *job, int status, const char *code, const char *param,
+                   const char *text)
 {
     struct job_message m = {.status = status,
                             .failure = true,
@@ -243,36 +243,36 @@ void job_fail(struct serve_job *job, int status, const char *code, const char *p
     job_post(job, &m, str_from(text));
 }
 
-void job_begin(struct serve_job *job, const char *type)
+void http_job_begin(struct http_job *job, const char *type)
 {
     struct job_message m = {.type = strdup(type)};
     job_post(job, &m, STR_NONE);
 }
 
-int job_send(struct serve_job *job, struct str piece)
+int http_job_send(struct http_job *job, struct str piece)
 {
     struct job_message m = {0};
     return job_post(job, &m, piece);
 }
 
-bool job_cancelled(const struct serve_job *job)
+bool http_job_cancelled(const struct http_job *job)
 {
     return job->cancelled != 0;
 }
 
-const atomic_int *job_cancel(const struct serve_job *job)
+const atomic_int *http_job_cancel(const struct http_job *job)
 {
     return &job->cancelled;
 }
 
-struct serve *job_serve(const struct serve_job *job)
+struct serve *job_serve(const struct http_job *job)
 {
     return job->serve;
 }
 
 struct job_call {
-    struct serve_job *job;
-    void (*fn)(struct serve *s, void *context);
+    struct http_job *job;
+    void (*fn)(void *user, void *context);
     void *context;
     bool done;
 };
@@ -280,7 +280,7 @@ struct job_call {
 static void job_call_in_loop(void *context)
 {
     struct job_call *call = context;
-    struct serve_job *job = call->job;
+    struct http_job *job = call->job;
     call->fn(job->serve, call->context);
     pthread_mutex_lock(&job->lock);
     call->done = true;
@@ -288,7 +288,7 @@ static void job_call_in_loop(void *context)
     pthread_mutex_unlock(&job->lock);
 }
 
-void job_in_loop(struct serve_job *job, void (*fn)(struct serve *s, void *context), void *context)
+void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context)
 {
     struct job_call call = {job, fn, context, false};
     loop_post(job->serve->loop, job_call_in_loop, &call);

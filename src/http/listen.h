@@ -3,7 +3,7 @@
 #define HTTP_LISTEN_H
 
 #include "api/api.h"
-#include "http/loop.h"
+#include "http/http.h"
 
 struct listener {
     struct loop_source source;

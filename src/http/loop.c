@@ -1,5 +1,5 @@
 /* loop.c - one thread's descriptors, timers and calls from other threads, on libuv. */
-#include "http/loop.h"
+#include "http/http.h"
 
 #include "base/xalloc.h"
 

@@ -83,10 +83,10 @@ static int request_first_line(struct request_reading *r, struct str line)
     if (!str_is(version, "HTTP/1.1") && !str_is(version, "HTTP/1.0"))
         return request_refuse(r, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     r->head.minor_0 = version.p[7] == '0';
-    r->head.method = SERVE_METHODS;
-    for (int i = 0; i < SERVE_METHODS; i++) {
+    r->head.method = HTTP_METHODS;
+    for (int i = 0; i < HTTP_METHODS; i++) {
         if (str_is(method, request_methods[i]))
-            r->head.method = (enum serve_method)i;
+            r->head.method = (enum http_method)i;
     }
     return request_target(r, target);
 }

@@ -5,8 +5,8 @@
 #ifndef HTTP_REQUEST_HEAD_H
 #define HTTP_REQUEST_HEAD_H
 
-#include "api/api.h"
 #include "http/fields.h"
+#include "http/http.h"
 
 enum { REQUEST_FIELDS_MAX = 96, REQUEST_HEAD_MAX = 16384 };
 
@@ -26,7 +26,7 @@ enum request_known {
 };
 
 struct request_head {
-    enum serve_method method;
+    enum http_method method;
     bool minor_0;   /* HTTP/1.0 */
     bool keep;      /* the client wants to send another one */
     bool chunked;   /* the body has that coding */

@@ -60,7 +60,7 @@ const char *server_date(struct serve *s)
     return s->date;
 }
 
-void server_count(struct serve *s, const struct serve_exchange *x)
+void server_count(struct serve *s, const struct http_exchange *x)
 {
     int digit = x->status / 100;
     s->totals.requests[digit >= 0 && digit <= 5 ? digit : 0]++;
@@ -129,7 +129,7 @@ static void server_drain_due(struct loop_timer *timer)
         connection_close(s->idle.first);
 }
 
-void server_drain(struct serve *s)
+void http_server_drain(struct serve *s)
 {
     if (s->draining) {
         loop_timer_set(s->loop, &s->drain, 0);
@@ -153,7 +153,7 @@ static void server_on_signal(struct loop_source *source, unsigned events)
     struct signalfd_siginfo info;
     (void)events;
     while (read(source->fd, &info, sizeof(info)) == sizeof(info))
-        server_drain(s);
+        http_server_drain(s);
 }
 
 static int server_catch_signals(struct serve *s, struct gfxb_error *err)

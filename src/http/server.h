@@ -12,7 +12,6 @@
 enum {
     SERVER_SCRATCH = 65536,
     SERVER_LISTENERS = 8,
-    SERVER_HIGH_WATER = 65536, /* bytes for one slow reader before its engine has to wait */
 };
 
 struct server_list {
@@ -46,12 +45,12 @@ struct serve {
 int server_run(const struct serve_config *config, const struct pool_engines *engines,
                struct gfxb_error *err);
 /* No more clients; end when the last answer is out. Twice: at once. */
-void server_drain(struct serve *s);
+void http_server_drain(struct serve *s);
 /* A connection or a job has ended: was it the last? */
 void server_check_drained(struct serve *s);
 
 /* Count an answered request, and one that its client has left (status 0). */
-void server_count(struct serve *s, const struct serve_exchange *x);
+void server_count(struct serve *s, const struct http_exchange *x);
 /* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
 const char *server_date(struct serve *s);
 /* Into the list of idle or of busy ones, and out of its list. */

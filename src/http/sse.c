@@ -1,5 +1,5 @@
-#include "http/sse.h"
 #include "base/base.h"
+#include "http/http.h"
 
 #include <errno.h>
 

@@ -1,6 +1,7 @@
-#include "http/upstream.h"
+#include "http/http.h"
 
 #include "http/chunks.h"
+#include "http/fields.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,13 +22,13 @@ enum upstream_phase {
     UPSTREAM_IDLE,
 };
 
-struct upstream {
+struct http_call {
     struct loop_source source;
     struct loop_timer timer;
-    struct upstream_lane *lane;
-    struct upstream *next, *previous; /* idle ones of the lane */
+    struct http_endpoint *lane;
+    struct http_call *next, *previous; /* idle ones of the lane */
     enum upstream_phase phase;
-    struct upstream_request request;
+    struct http_call_request request;
     bool reused, readable, writable, paused, running, dead;
     bool closed; /* by the engine; what it has sent before may still be there */
     unsigned tries;
@@ -35,28 +36,28 @@ struct upstream {
     size_t sent;     /* of our head and body together */
     struct buf head; /* the engine's, as far as it has come */
     size_t looked;   /* of it, by the search for its end */
-    struct upstream_head answer;
+    struct http_answer answer;
     struct http_chunks chunks;
     uint64_t left; /* bytes of an answer with a length */
 };
 
-struct upstream_lane {
+struct http_endpoint {
     struct loop *loop;
     struct sockaddr_un address;
     char *key;
-    struct upstream *idle; /* the latest first */
-    size_t n;              /* connections, whatever they do */
-    bool closing;          /* goes with the last of them: one may be in the middle of its turn */
+    struct http_call *idle; /* the latest first */
+    size_t n;               /* connections, whatever they do */
+    bool closing;           /* goes with the last of them: one may be in the middle of its turn */
     char scratch[UPSTREAM_SCRATCH];
 };
 
 static void upstream_ready(struct loop_source *source, unsigned events);
 static void upstream_due(struct loop_timer *timer);
 
-int upstream_lane_new(struct loop *loop, const char *socket, const char *key,
-                      struct upstream_lane **ret_lane)
+int http_endpoint_new(struct loop *loop, const char *socket, const char *key,
+                      struct http_endpoint **ret_lane)
 {
-    struct upstream_lane *lane = calloc(1, sizeof(*lane));
+    struct http_endpoint *lane = calloc(1, sizeof(*lane));
     size_t n = strlen(socket);
     if (!lane || n >= sizeof(lane->address.sun_path) || !(lane->key = strdup(key))) {
         free(lane);
@@ -69,7 +70,7 @@ int upstream_lane_new(struct loop *loop, const char *socket, const char *key,
     return 0;
 }
 
-static void upstream_unlink(struct upstream *u)
+static void upstream_unlink(struct http_call *u)
 {
     if (u->previous)
         u->previous->next = u->next;
@@ -80,7 +81,7 @@ static void upstream_unlink(struct upstream *u)
     u->next = u->previous = NULL;
 }
 
-static void upstream_lane_end(struct upstream_lane *lane)
+static void upstream_lane_end(struct http_endpoint *lane)
 {
     if (!lane->closing || lane->n)
         return;
@@ -88,9 +89,9 @@ static void upstream_lane_end(struct upstream_lane *lane)
     free(lane);
 }
 
-static void upstream_free(struct upstream *u)
+static void upstream_free(struct http_call *u)
 {
-    struct upstream_lane *lane = u->lane;
+    struct http_endpoint *lane = u->lane;
     if (u->phase == UPSTREAM_IDLE)
         upstream_unlink(u);
     loop_timer_clear(lane->loop, &u->timer);
@@ -102,22 +103,22 @@ static void upstream_free(struct upstream *u)
     free(u);
 }
 
-void upstream_cancel(struct upstream *u)
+void http_call_cancel(struct http_call *u)
 {
     u->dead = true;
     if (!u->running)
         upstream_free(u);
 }
 
-void upstream_lane_free(struct upstream_lane *lane)
+void http_endpoint_free(struct http_endpoint *lane)
 {
     if (!lane)
         return;
     while (lane->idle) {
-        struct upstream *u = lane->idle;
+        struct http_call *u = lane->idle;
         upstream_unlink(u);
         u->phase = UPSTREAM_CONNECTING;
-        upstream_cancel(u);
+        http_call_cancel(u);
     }
     lane->closing = true;
     upstream_lane_end(lane);
@@ -125,7 +126,7 @@ void upstream_lane_free(struct upstream_lane *lane)
 
 /* ---- the connection ---- */
 
-static void upstream_disconnect(struct upstream *u)
+static void upstream_disconnect(struct http_call *u)
 {
     loop_close(u->lane->loop, &u->source);
     u->readable = u->writable = u->closed = false;
@@ -133,9 +134,9 @@ static void upstream_disconnect(struct upstream *u)
     u->phase = UPSTREAM_CONNECTING;
 }
 
-static void upstream_write_head(struct upstream *u)
+static void upstream_write_head(struct http_call *u)
 {
-    const struct upstream_request *r = &u->request;
+    const struct http_call_request *r = &u->request;
     buf_clear(&u->ask);
     buf_addf(&u->ask, "%s %s HTTP/1.1\r\nHost: engine\r\n", r->body.p ? "POST" : "GET", r->path);
     buf_addf(&u->ask, "Authorization: Bearer %s\r\n", u->lane->key);
@@ -145,7 +146,7 @@ static void upstream_write_head(struct upstream *u)
 }
 
 /* What is not known yet is watched for; what is known and not used now would be told for ever. */
-static int upstream_watch(struct upstream *u)
+static int upstream_watch(struct http_call *u)
 {
     unsigned wanted = (u->readable ? 0 : LOOP_READ) | (u->closed ? 0 : LOOP_LEAVE) |
                       (u->writable ? 0 : LOOP_WRITE);
@@ -153,9 +154,9 @@ static int upstream_watch(struct upstream *u)
 }
 
 /* 0 connected, or it is tried again soon; -errno. */
-static int upstream_connect(struct upstream *u)
+static int upstream_connect(struct http_call *u)
 {
-    const struct upstream_lane *lane = u->lane;
+    const struct http_endpoint *lane = u->lane;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
@@ -173,7 +174,7 @@ static int upstream_connect(struct upstream *u)
     u->writable = true;
     u->phase = UPSTREAM_HEAD;
     u->looked = 0;
-    u->answer = (struct upstream_head){0};
+    u->answer = (struct http_answer){0};
     upstream_write_head(u);
     if (u->request.gap_ms)
         loop_timer_set(u->lane->loop, &u->timer, u->request.gap_ms);
@@ -181,7 +182,7 @@ static int upstream_connect(struct upstream *u)
 }
 
 /* Over for this owner. The request may still be begun anew where nothing came on a kept one. */
-static void upstream_break(struct upstream *u, int code)
+static void upstream_break(struct http_call *u, int code)
 {
     if (u->reused && u->phase == UPSTREAM_HEAD && !u->looked) {
         upstream_disconnect(u);
@@ -195,12 +196,12 @@ static void upstream_break(struct upstream *u, int code)
 
 /* ---- sending ---- */
 
-static size_t upstream_to_send(const struct upstream *u)
+static size_t upstream_to_send(const struct http_call *u)
 {
     return u->ask.n + u->request.body.n - u->sent;
 }
 
-static void upstream_send(struct upstream *u)
+static void upstream_send(struct http_call *u)
 {
     const struct str body = u->request.body;
     while (u->writable && upstream_to_send(u)) {
@@ -226,11 +227,11 @@ static void upstream_send(struct upstream *u)
 
 /* ---- receiving ---- */
 
-static void upstream_finish(struct upstream *u, bool clean)
+static void upstream_finish(struct http_call *u, bool clean)
 {
     void (*end)(void *) = u->request.ops->end;
     void *owner = u->request.owner;
-    if (!clean || !u->answer.keep || u->closed || u->answer.framing != UPSTREAM_LENGTH ||
+    if (!clean || !u->answer.keep || u->closed || u->answer.framing != HTTP_LENGTH ||
         upstream_to_send(u)) {
         u->dead = true;
     } else {
@@ -246,13 +247,13 @@ static void upstream_finish(struct upstream *u, bool clean)
 }
 
 /* Bytes of the body; false once the answer is over, one way or the other. */
-static bool upstream_take_body(struct upstream *u, char *bytes, size_t n)
+static bool upstream_take_body(struct http_call *u, char *bytes, size_t n)
 {
     size_t content = n, used = n;
     int whole = 0;
-    if (u->answer.framing == UPSTREAM_CHUNKED) {
+    if (u->answer.framing == HTTP_CHUNKED) {
         whole = http_chunks_take(&u->chunks, bytes, n, &content, &used);
-    } else if (u->answer.framing == UPSTREAM_LENGTH) {
+    } else if (u->answer.framing == HTTP_LENGTH) {
         content = used = n < u->left ? n : (size_t)u->left;
         u->left -= content;
         whole = !u->left;
@@ -268,7 +269,7 @@ static bool upstream_take_body(struct upstream *u, char *bytes, size_t n)
     return !whole && !u->dead;
 }
 
-static bool upstream_take_head(struct upstream *u, char *bytes, size_t n)
+static bool upstream_take_head(struct http_call *u, char *bytes, size_t n)
 {
     buf_add(&u->head, bytes, n);
     size_t end = u->head.failed ? 0 : http_head_end(buf_view(&u->head), &u->looked);
@@ -279,7 +280,7 @@ static bool upstream_take_head(struct upstream *u, char *bytes, size_t n)
     }
     if (!end)
         return true;
-    if (upstream_head_read((struct str){u->head.p, end}, &u->answer) < 0) {
+    if (http_answer_read((struct str){u->head.p, end}, &u->answer) < 0) {
         upstream_break(u, -EPROTO);
         return false;
     }
@@ -291,14 +292,14 @@ static bool upstream_take_head(struct upstream *u, char *bytes, size_t n)
     u->request.ops->head(u->request.owner, &u->answer);
     u->answer.type = STR_NONE;
     bool more = !u->dead;
-    bool empty = u->answer.framing == UPSTREAM_LENGTH && !u->left;
+    bool empty = u->answer.framing == HTTP_LENGTH && !u->left;
     if (more && (head.n > end || empty))
         more = upstream_take_body(u, head.p + end, head.n - end);
     buf_done(&head);
     return more;
 }
 
-static bool upstream_take(struct upstream *u)
+static bool upstream_take(struct http_call *u)
 {
     char *scratch = u->lane->scratch;
     ssize_t n = recv(u->source.fd, scratch, UPSTREAM_SCRATCH, 0);
@@ -310,7 +311,7 @@ static bool upstream_take(struct upstream *u)
     }
     if (n < UPSTREAM_SCRATCH && !u->closed)
         u->readable = false; /* that was all for now */
-    if (n == 0 && u->phase == UPSTREAM_BODY && u->answer.framing == UPSTREAM_CLOSE) {
+    if (n == 0 && u->phase == UPSTREAM_BODY && u->answer.framing == HTTP_CLOSE) {
         upstream_finish(u, false);
         return false;
     }
@@ -324,7 +325,7 @@ static bool upstream_take(struct upstream *u)
                                      : upstream_take_body(u, scratch, (size_t)n);
 }
 
-static void upstream_run(struct upstream *u)
+static void upstream_run(struct http_call *u)
 {
     if (u->running)
         return;
@@ -346,7 +347,7 @@ static void upstream_run(struct upstream *u)
 
 static void upstream_ready(struct loop_source *source, unsigned events)
 {
-    struct upstream *u = container_of(source, struct upstream, source);
+    struct http_call *u = container_of(source, struct http_call, source);
     if (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN))
         u->readable = true;
     if (events & (LOOP_WRITE | LOOP_BROKEN))
@@ -361,7 +362,7 @@ static void upstream_ready(struct loop_source *source, unsigned events)
 
 static void upstream_due(struct loop_timer *timer)
 {
-    struct upstream *u = container_of(timer, struct upstream, timer);
+    struct http_call *u = container_of(timer, struct http_call, timer);
     if (u->paused) { /* it waits for us */
         loop_timer_set(u->lane->loop, &u->timer, u->request.gap_ms);
         return;
@@ -382,7 +383,7 @@ static void upstream_due(struct loop_timer *timer)
         upstream_run(u);
 }
 
-void upstream_pause(struct upstream *u, bool pause)
+void http_call_pause(struct http_call *u, bool pause)
 {
     u->paused = pause;
     if (!pause)
@@ -391,7 +392,7 @@ void upstream_pause(struct upstream *u, bool pause)
 
 /* ---- a request ---- */
 
-static void upstream_reuse(struct upstream *u, const struct upstream_request *request)
+static void upstream_reuse(struct http_call *u, const struct http_call_request *request)
 {
     upstream_unlink(u);
     u->request = *request;
@@ -400,14 +401,14 @@ static void upstream_reuse(struct upstream *u, const struct upstream_request *re
     u->looked = 0;
     u->sent = 0;
     u->paused = false;
-    u->answer = (struct upstream_head){0};
+    u->answer = (struct http_answer){0};
     upstream_write_head(u);
     if (request->gap_ms)
         loop_timer_set(u->lane->loop, &u->timer, request->gap_ms);
 }
 
 /* The first turn is the loop's: nothing is told before the owner has got it. */
-static int upstream_begin(struct upstream *u)
+static int upstream_begin(struct http_call *u)
 {
     bool running = u->running; /* one that has just become idle may be in the middle of its turn */
     u->running = true;
@@ -416,10 +417,10 @@ static int upstream_begin(struct upstream *u)
     return upstream_watch(u);
 }
 
-int upstream_start(struct upstream_lane *lane, const struct upstream_request *request,
-                   struct upstream **ret_upstream)
+int http_call_start(struct http_endpoint *lane, const struct http_call_request *request,
+                    struct http_call **ret_upstream)
 {
-    struct upstream *u = lane->idle;
+    struct http_call *u = lane->idle;
     int result = 0;
     if (u) {
         upstream_reuse(u, request);
@@ -439,7 +440,7 @@ int upstream_start(struct upstream_lane *lane, const struct upstream_request *re
     if (result == 0 && u->phase == UPSTREAM_HEAD)
         result = upstream_begin(u);
     if (result < 0)
-        upstream_cancel(u);
+        http_call_cancel(u);
     else
         *ret_upstream = u;
     return result;

@@ -1,8 +1,8 @@
-#include "http/upstream_head.h"
+#include "http/fields.h"
 
 #include <errno.h>
 
-static int upstream_status(struct str line, struct upstream_head *head)
+static int upstream_status(struct str line, struct http_answer *head)
 {
     uint64_t status;
     if (line.n < 12 || memcmp(line.p, "HTTP/1.", 7) != 0 || line.p[8] != ' ' ||
@@ -14,8 +14,7 @@ static int upstream_status(struct str line, struct upstream_head *head)
     return 0;
 }
 
-static int upstream_field(const struct http_field *f, struct upstream_head *head,
-                          bool *length_given)
+static int upstream_field(const struct http_field *f, struct http_answer *head, bool *length_given)
 {
     if (str_eq_nocase(f->name, STR("content-type"))) {
         head->type = f->value;
@@ -26,16 +25,16 @@ static int upstream_field(const struct http_field *f, struct upstream_head *head
     } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
         if (!str_eq_nocase(f->value, STR("chunked")))
             return -EPROTO;
-        head->framing = UPSTREAM_CHUNKED;
+        head->framing = HTTP_CHUNKED;
     } else if (str_eq_nocase(f->name, STR("connection")) && http_list_has(f->value, "close")) {
         head->keep = false;
     }
     return 0;
 }
 
-int upstream_head_read(struct str bytes, struct upstream_head *ret_head)
+int http_answer_read(struct str bytes, struct http_answer *ret_head)
 {
-    struct upstream_head head = {.framing = UPSTREAM_CLOSE};
+    struct http_answer head = {.framing = HTTP_CLOSE};
     struct str rest = bytes, line;
     bool length_given = false;
     if (!http_line(&rest, &line) || upstream_status(line, &head) < 0)
@@ -49,13 +48,13 @@ int upstream_head_read(struct str bytes, struct upstream_head *ret_head)
         if (!http_field(line, &f) || upstream_field(&f, &head, &length_given) < 0)
             return -EPROTO;
     }
-    if (length_given && head.framing == UPSTREAM_CHUNKED)
+    if (length_given && head.framing == HTTP_CHUNKED)
         return -EPROTO;
     if (head.status == 204 || head.status == 304 || head.status < 200)
         length_given = true, head.length = 0;
     if (length_given)
-        head.framing = UPSTREAM_LENGTH;
-    if (head.framing == UPSTREAM_CLOSE)
+        head.framing = HTTP_LENGTH;
+    if (head.framing == HTTP_CLOSE)
         head.keep = false;
     *ret_head = head;
     return 0;

@@ -1,4 +1,4 @@
-#include "http/work.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 #include "session/pool_private.h"
 
-#include "http/work.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <time.h>
@@ -125,7 +125,7 @@ void pool_lane_release(struct pool_lane *lane)
 {
     if (lane->users || !lane->old)
         return;
-    upstream_lane_free(lane->upstream);
+    http_endpoint_free(lane->upstream);
     free(lane);
 }
 
@@ -300,7 +300,7 @@ void pool_wait(struct pool *pool, const struct pool_request *request, struct poo
 
 /* ---- what waiters may see ---- */
 
-struct upstream_lane *pool_upstream(const struct pool_waiter *w)
+struct http_endpoint *pool_upstream(const struct pool_waiter *w)
 {
     return w->lane->upstream;
 }

@@ -7,7 +7,7 @@
 #define SESSION_POOL_H
 
 #include "api/api.h"
-#include "http/upstream.h"
+#include "http/http.h"
 #include "session/pool_engines.h"
 
 struct pool;
@@ -50,7 +50,7 @@ void pool_done(struct pool_waiter *waiter, enum pool_outcome outcome);
 /* The engine was lost: to the front of the queue. */
 void pool_again(struct pool_waiter *waiter, enum pool_outcome outcome);
 
-struct upstream_lane *pool_upstream(const struct pool_waiter *waiter);
+struct http_endpoint *pool_upstream(const struct pool_waiter *waiter);
 const struct pool_endpoint *pool_endpoint(const struct pool_waiter *waiter);
 /* Why its engine was lost, where that is known already; NULL it is not. */
 const struct gfxb_error *pool_lost(const struct pool_waiter *waiter);

@@ -1,6 +1,6 @@
 #include "session/pool_private.h"
 
-#include "http/work.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +111,7 @@ static void pool_on_ready(struct pool_model *m)
     if (m->lane && m->lane->endpoint.generation == endpoint.generation)
         return;
     struct pool_lane *lane = calloc(1, sizeof(*lane));
-    if (!lane || upstream_lane_new(m->pool->serve->loop, endpoint.socket, endpoint.key,
+    if (!lane || http_endpoint_new(m->pool->serve->loop, endpoint.socket, endpoint.key,
                                    &lane->upstream) < 0) {
         free(lane);
         return;

@@ -15,7 +15,7 @@ enum {
 
 /* One start of one engine; lives until the last request to it has ended. */
 struct pool_lane {
-    struct upstream_lane *upstream;
+    struct http_endpoint *upstream;
     struct pool_endpoint endpoint;
     unsigned users;
     bool old; /* the model has a newer one, or none */

@@ -132,14 +132,14 @@ static enum supervisor_outcome served_ask(const struct served *s,
         "{\"messages\":[{\"role\":\"user\",\"content\":\"What is proof?\"}],\"stream\":true}";
     int64_t until = clock_now_ms() + WAIT_MS;
     long status = 0;
-    struct http_request request = {.socket = endpoint->socket,
-                                   .path = "/v1/chat/completions",
-                                   .key = endpoint->key,
-                                   .body = body,
-                                   .body_n = sizeof(body) - 1,
-                                   .pidfd = -1,
-                                   .until = deadline,
-                                   .context = &until};
+    struct http_ask request = {.socket = endpoint->socket,
+                               .path = "/v1/chat/completions",
+                               .key = endpoint->key,
+                               .body = body,
+                               .body_n = sizeof(body) - 1,
+                               .pidfd = -1,
+                               .until = deadline,
+                               .context = &until};
     supervisor_request_began(s->supervisor, endpoint->generation);
     int code = http_ask(&request, &status);
     enum supervisor_outcome outcome = code == 0            ? SUPERVISOR_OK

@@ -3,7 +3,7 @@
  * started with is right, what is stored comes back.
  */
 #include "engine/engine_private.h"
-#include "http/sse.h"
+#include "http/http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "http/loop.h"
-#include "http/work.h"
+#include "http/http.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -42,7 +42,7 @@ static json_t *backends_refusal(const char *backend, const char *message)
 }
 
 /* Install the best package of the backend and prove it, as the command line does. */
-static void backends_install(struct serve_job *job, void *context)
+static void backends_install(struct http_job *job, void *context)
 {
     const struct backends_job *about = context;
     struct lemonade_events events = {.job = job, .stream = about->stream};
@@ -51,7 +51,7 @@ static void backends_install(struct serve_job *job, void *context)
     struct session path = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     r.request.backend = plan_backend_from_name(about->backend);
-    r.cancel = job_cancel(job);
+    r.cancel = http_job_cancel(job);
     r.log = &log;
     r.net.progress = lemonade_events_progress;
     r.net.context = &events;
@@ -70,19 +70,19 @@ static void backends_install(struct serve_job *job, void *context)
     session_done(&path);
 }
 
-static void backends_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
 {
     struct dialect_body body;
     struct dialect_error error;
     struct backends_job *about = calloc(1, sizeof(*about));
-    int code = about ? dialect_body_read(serve_request(x)->body, &body, &error)
+    int code = about ? dialect_body_read(http_request(x)->body, &body, &error)
                      : dialect_fail(&error, 500, "out of memory");
     if (code == 0)
         code = lemonade_read_backend(&body, about->backend, &error);
     if (code == 0)
         code = dialect_body_flag(&body, "stream", false, &about->stream, &error);
     if (code == 0) {
-        serve_job(x, fn, about, free);
+        http_job_start(x, fn, about, free);
         return;
     }
     if (error.param && strcmp(error.param, "recipe") == 0)
@@ -94,7 +94,7 @@ static void backends_start(struct serve_exchange *x, void (*fn)(struct serve_job
     free(about);
 }
 
-void lemonade_install(struct serve_exchange *x)
+void lemonade_install(struct http_exchange *x)
 {
     backends_start(x, backends_install);
 }
@@ -106,8 +106,9 @@ struct backends_use {
     char model[DIALECT_NAME_SIZE]; /* one that runs on it; "" none */
 };
 
-static void backends_find_use(struct serve *s, void *context)
+static void backends_find_use(void *user, void *context)
 {
+    struct serve *s = user;
     struct backends_use *use = context;
     struct serve_model m;
     for (size_t i = 0; serve_model_at(s, i, &m); i++) {
@@ -116,7 +117,7 @@ static void backends_find_use(struct serve *s, void *context)
     }
 }
 
-static int backends_remove(struct serve_job *job, const char *backend, struct gfxb_error *err)
+static int backends_remove(struct http_job *job, const char *backend, struct gfxb_error *err)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     struct backends_use use = {.backend = backend};
@@ -126,13 +127,13 @@ static int backends_remove(struct serve_job *job, const char *backend, struct gf
                               .root = r->root,
                               .no_network = r->request.no_network,
                               .log = r->log};
-    job_in_loop(job, backends_find_use, &use);
+    http_job_in_loop(job, backends_find_use, &use);
     if (use.model[0])
         return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
     return package_remove_backend(&env, backend, &removed, err);
 }
 
-static void backends_uninstall(struct serve_job *job, void *context)
+static void backends_uninstall(struct http_job *job, void *context)
 {
     const struct backends_job *about = context;
     struct gfxb_error err = {.code = 0};
@@ -145,7 +146,7 @@ static void backends_uninstall(struct serve_job *job, void *context)
     dialect_job_json(job, error.status, backends_refusal(about->backend, err.text));
 }
 
-void lemonade_uninstall(struct serve_exchange *x)
+void lemonade_uninstall(struct http_exchange *x)
 {
     backends_start(x, backends_uninstall);
 }
@@ -217,13 +218,13 @@ static const struct gfx_target *dry_run_target(const struct session_request *r, 
     return NULL;
 }
 
-void lemonade_dry_run(struct serve_exchange *x)
+void lemonade_dry_run(struct http_exchange *x)
 {
     const struct session_request *r = serve_path_request(serve_of(x));
     struct dialect_body body;
     struct dialect_error error;
     char backend[32], arch[32];
-    int code = dialect_body_read(serve_request(x)->body, &body, &error);
+    int code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
         code = lemonade_read_backend(&body, backend, &error);
     if (code == 0)

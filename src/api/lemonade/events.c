@@ -10,13 +10,13 @@ static void events_send(struct lemonade_events *events, const char *name, json_t
     json_decref(data);
     buf_addf(&piece, "event: %s\ndata: %s\n\n", name, text ? text : "{}");
     if (buf_ok(&piece))
-        job_send(events->job, buf_view(&piece));
+        http_job_send(events->job, buf_view(&piece));
 }
 
 void lemonade_events_begin(struct lemonade_events *events)
 {
     if (events->stream)
-        job_begin(events->job, "text/event-stream");
+        http_job_begin(events->job, "text/event-stream");
 }
 
 void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,

@@ -4,13 +4,13 @@
  */
 #include "api/lemonade/lemonade.h"
 
-#include "http/exchange.h"
+#include "http/http.h"
 
 #include <errno.h>
 
 /* ---- live, health ---- */
 
-static void lemonade_live(struct serve_exchange *x)
+static void lemonade_live(struct http_exchange *x)
 {
     dialect_reply_json(x, 200, json_pack("{s:s}", "status", "ok"));
 }
@@ -59,7 +59,7 @@ static json_t *lemonade_loaded(const struct serve_model *m)
     return object;
 }
 
-static void lemonade_health(struct serve_exchange *x)
+static void lemonade_health(struct http_exchange *x)
 {
     static const char *const kinds[] = {"llm", "embedding", "reranking",     "transcription",
                                         "tts", "image",     "classification"};
@@ -89,7 +89,7 @@ static void lemonade_health(struct serve_exchange *x)
 
 /* ---- stats ---- */
 
-static void lemonade_stats(struct serve_exchange *x)
+static void lemonade_stats(struct http_exchange *x)
 {
     const struct serve_counters *t = serve_totals(serve_of(x));
     uint64_t requests = 0;
@@ -122,14 +122,14 @@ int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NA
     return code;
 }
 
-static int lemonade_read(struct serve_exchange *x, struct dialect_body *body,
+static int lemonade_read(struct http_exchange *x, struct dialect_body *body,
                          char name[DIALECT_NAME_SIZE], struct dialect_error *error)
 {
-    int code = dialect_body_read(serve_request(x)->body, body, error);
+    int code = dialect_body_read(http_request(x)->body, body, error);
     return code == 0 ? lemonade_read_name(body, name, error) : code;
 }
 
-static void lemonade_load_done(struct serve_exchange *x, const struct gfxb_error *why)
+static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error *why)
 {
     struct dialect_body body;
     struct dialect_error error;
@@ -191,7 +191,7 @@ static int lemonade_read_load(const struct dialect_body *body, struct serve_load
     return code;
 }
 
-static void lemonade_load(struct serve_exchange *x)
+static void lemonade_load(struct http_exchange *x)
 {
     struct dialect_body body;
     struct dialect_error error;
@@ -211,13 +211,13 @@ static void lemonade_load(struct serve_exchange *x)
     serve_load(x, &load);
 }
 
-static void lemonade_unload(struct serve_exchange *x)
+static void lemonade_unload(struct http_exchange *x)
 {
     struct dialect_body body = {.n = 0};
     struct dialect_error error;
     struct gfxb_error why;
     char name[DIALECT_NAME_SIZE] = "";
-    if (str_trim(serve_request(x)->body).n && lemonade_read(x, &body, name, &error) < 0) {
+    if (str_trim(http_request(x)->body).n && lemonade_read(x, &body, name, &error) < 0) {
         dialect_reply_error(x, &error);
         return;
     }
@@ -233,16 +233,16 @@ static void lemonade_unload(struct serve_exchange *x)
     dialect_reply_json(x, 200, answer);
 }
 
-const struct serve_route lemonade_routes[] = {
-    {SERVE_GET, "/live", lemonade_live, SERVE_NO_KEY},
-    {SERVE_GET, "/v1/health", lemonade_health, 0},
-    {SERVE_GET, "/v1/stats", lemonade_stats, 0},
-    {SERVE_GET, "/v1/system-info", lemonade_system_info, 0},
-    {SERVE_GET, "/v1/system-stats", lemonade_system_stats, 0},
-    {SERVE_POST, "/v1/load", lemonade_load, 0},
-    {SERVE_POST, "/v1/unload", lemonade_unload, SERVE_ANY_BODY},
-    {SERVE_POST, "/v1/install", lemonade_install, 0},
-    {SERVE_POST, "/v1/install/dry-run", lemonade_dry_run, 0},
-    {SERVE_POST, "/v1/uninstall", lemonade_uninstall, 0},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route lemonade_routes[] = {
+    {HTTP_GET, "/live", lemonade_live, HTTP_NO_KEY},
+    {HTTP_GET, "/v1/health", lemonade_health, 0},
+    {HTTP_GET, "/v1/stats", lemonade_stats, 0},
+    {HTTP_GET, "/v1/system-info", lemonade_system_info, 0},
+    {HTTP_GET, "/v1/system-stats", lemonade_system_stats, 0},
+    {HTTP_POST, "/v1/load", lemonade_load, 0},
+    {HTTP_POST, "/v1/unload", lemonade_unload, HTTP_ANY_BODY},
+    {HTTP_POST, "/v1/install", lemonade_install, 0},
+    {HTTP_POST, "/v1/install/dry-run", lemonade_dry_run, 0},
+    {HTTP_POST, "/v1/uninstall", lemonade_uninstall, 0},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

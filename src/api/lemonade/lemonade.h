@@ -14,7 +14,7 @@
 
 /* Where a job's progress goes: as events when the client wants a stream, else nowhere. */
 struct lemonade_events {
-    struct serve_job *job;
+    struct http_job *job;
     bool stream;
     int64_t told_at; /* ms: of the last progress */
 };
@@ -36,11 +36,11 @@ void lemonade_events_failed(struct lemonade_events *events, int status, json_t *
 
 /* ---- handlers ---- */
 
-void lemonade_install(struct serve_exchange *x);
-void lemonade_uninstall(struct serve_exchange *x);
-void lemonade_dry_run(struct serve_exchange *x);
-void lemonade_system_info(struct serve_exchange *x);
-void lemonade_system_stats(struct serve_exchange *x);
+void lemonade_install(struct http_exchange *x);
+void lemonade_uninstall(struct http_exchange *x);
+void lemonade_dry_run(struct http_exchange *x);
+void lemonade_system_info(struct http_exchange *x);
+void lemonade_system_stats(struct http_exchange *x);
 
 /* "model_name", or "model": "" when neither is there. */
 int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],

@@ -98,7 +98,7 @@ static int models_add_known(const struct machine *machine, json_t *array, struct
 }
 
 /* context: not NULL for all, also those that are not here. */
-static void models_list_job(struct serve_job *job, void *context)
+static void models_list_job(struct http_job *job, void *context)
 {
     struct dialect_models models;
     struct gfxb_error err;
@@ -119,18 +119,18 @@ static void models_list_job(struct serve_job *job, void *context)
     dialect_job_error(job, &err);
 }
 
-static void models_list(struct serve_exchange *x)
+static void models_list(struct http_exchange *x)
 {
     static char all;
     char word[8];
-    bool wanted = dialect_query(serve_request(x)->query, "show_all", word, sizeof(word)) &&
+    bool wanted = dialect_query(http_request(x)->query, "show_all", word, sizeof(word)) &&
                   strcmp(word, "true") == 0;
-    serve_job(x, models_list_job, wanted ? &all : NULL, NULL);
+    http_job_start(x, models_list_job, wanted ? &all : NULL, NULL);
 }
 
 /* ---- one ---- */
 
-static void models_one_job(struct serve_job *job, void *context)
+static void models_one_job(struct http_job *job, void *context)
 {
     struct dialect_model m;
     struct gfxb_error err;
@@ -142,14 +142,14 @@ static void models_one_job(struct serve_job *job, void *context)
     dialect_model_done(&m);
 }
 
-static void models_one(struct serve_exchange *x)
+static void models_one(struct http_exchange *x)
 {
-    struct str rest = serve_request(x)->rest;
+    struct str rest = http_request(x)->rest;
     char *name = dialect_name_ok(rest) ? str_dup(rest) : NULL;
     if (name)
-        serve_job(x, models_one_job, name, free);
+        http_job_start(x, models_one_job, name, free);
     else
-        serve_fail(x, 404, "model_not_found", "model", "there is no model of that name");
+        http_fail(x, 404, "model_not_found", "model", "there is no model of that name");
 }
 
 /* ---- pull, delete ---- */
@@ -160,11 +160,11 @@ struct models_request {
     bool subscribe; /* false: it is pulled whether or not the client stays */
 };
 
-static int models_read(struct serve_exchange *x, struct models_request *request,
+static int models_read(struct http_exchange *x, struct models_request *request,
                        struct dialect_error *error)
 {
     struct dialect_body body;
-    int code = dialect_body_read(serve_request(x)->body, &body, error);
+    int code = dialect_body_read(http_request(x)->body, &body, error);
     if (code == 0)
         code = lemonade_read_name(&body, request->name, error);
     if (code == 0 && !request->name[0])
@@ -183,7 +183,7 @@ static void models_progress(void *context, const struct model_progress *p)
     lemonade_events_files(events, p->file, p->index, p->n, &p->at, p->bytes, p->total);
 }
 
-static void models_pull_job(struct serve_job *job, void *context)
+static void models_pull_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
     struct lemonade_events events = {.job = job, .stream = request->stream};
@@ -208,7 +208,7 @@ static void models_pull_job(struct serve_job *job, void *context)
     model_done(&model);
 }
 
-static void models_delete_job(struct serve_job *job, void *context)
+static void models_delete_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
     struct gfxb_error err = {.code = 0};
@@ -224,14 +224,14 @@ static void models_delete_job(struct serve_job *job, void *context)
         dialect_job_error(job, &err);
 }
 
-static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
 {
     struct dialect_error error;
     struct models_request *request = calloc(1, sizeof(*request));
     int code =
         request ? models_read(x, request, &error) : dialect_fail(&error, 500, "out of memory");
     if (code == 0 && (request->subscribe || fn != models_pull_job)) {
-        serve_job(x, fn, request, free);
+        http_job_start(x, fn, request, free);
         return;
     }
     if (code == 0)
@@ -241,20 +241,20 @@ static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *
     free(request);
 }
 
-static void models_pull(struct serve_exchange *x)
+static void models_pull(struct http_exchange *x)
 {
     models_start(x, models_pull_job);
 }
 
-static void models_delete(struct serve_exchange *x)
+static void models_delete(struct http_exchange *x)
 {
     models_start(x, models_delete_job);
 }
 
-const struct serve_route lemonade_model_routes[] = {
-    {SERVE_GET, "/v1/models", models_list, 0},
-    {SERVE_GET, "/v1/models/*", models_one, 0},
-    {SERVE_POST, "/v1/pull", models_pull, 0},
-    {SERVE_POST, "/v1/delete", models_delete, 0},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route lemonade_model_routes[] = {
+    {HTTP_GET, "/v1/models", models_list, 0},
+    {HTTP_GET, "/v1/models/*", models_one, 0},
+    {HTTP_POST, "/v1/pull", models_pull, 0},
+    {HTTP_POST, "/v1/delete", models_delete, 0},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

@@ -154,7 +154,7 @@ static json_t *system_storage(const struct session_request *r)
                      report_json_bytes(total), "free_bytes", report_json_bytes(available));
 }
 
-static void system_info(struct serve_job *job, void *context)
+static void system_info(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     struct session path = {.plan = NULL};
@@ -169,9 +169,9 @@ static void system_info(struct serve_job *job, void *context)
     session_done(&path);
 }
 
-void lemonade_system_info(struct serve_exchange *x)
+void lemonade_system_info(struct http_exchange *x)
 {
-    serve_job(x, system_info, NULL, NULL);
+    http_job_start(x, system_info, NULL, NULL);
 }
 
 /* ---- stats ---- */
@@ -230,7 +230,7 @@ static void system_add_gpus(const struct session_request *r, json_t *answer)
     json_object_set_new(answer, "npu_percent", json_null());
 }
 
-static void system_stats(struct serve_job *job, void *context)
+static void system_stats(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
@@ -250,7 +250,7 @@ static void system_stats(struct serve_job *job, void *context)
     dialect_job_json(job, 200, answer);
 }
 
-void lemonade_system_stats(struct serve_exchange *x)
+void lemonade_system_stats(struct http_exchange *x)
 {
-    serve_job(x, system_stats, NULL, NULL);
+    http_job_start(x, system_stats, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 #include "api/ollama/ollama.h"
-#include "http/sse.h"
+#include "http/http.h"
 
 #include "api/dialect.h"
 #include "api/ollama/chunk.h"

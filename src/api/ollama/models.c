@@ -70,7 +70,7 @@ static json_t *models_entry(const struct dialect_model *m)
 
 /* ---- tags ---- */
 
-static void models_tags_job(struct serve_job *job, void *context)
+static void models_tags_job(struct http_job *job, void *context)
 {
     struct dialect_models models;
     struct gfxb_error err;
@@ -85,9 +85,9 @@ static void models_tags_job(struct serve_job *job, void *context)
     dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
 }
 
-static void models_tags(struct serve_exchange *x)
+static void models_tags(struct http_exchange *x)
 {
-    serve_job(x, models_tags_job, NULL, NULL);
+    http_job_start(x, models_tags_job, NULL, NULL);
 }
 
 /* ---- ps ---- */
@@ -106,8 +106,9 @@ struct models_loaded {
     size_t n;
 };
 
-static void models_copy_loaded(struct serve *s, void *context)
+static void models_copy_loaded(void *user, void *context)
 {
+    struct serve *s = user;
     struct models_loaded *loaded = context;
     struct serve_model m;
     for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && serve_model_at(s, i, &m); i++) {
@@ -124,7 +125,7 @@ static void models_copy_loaded(struct serve *s, void *context)
 /* As Ollama does for a model that stays: a day that is far away. */
 #define MODELS_NEVER 4102444800 /* 2100-01-01 */
 
-static json_t *models_ps_entry(struct serve_job *job, const struct models_loaded *loaded, size_t i)
+static json_t *models_ps_entry(struct http_job *job, const struct models_loaded *loaded, size_t i)
 {
     struct dialect_model m = {.model = {.name = NULL}};
     if (dialect_model_find(serve_model_env(job_serve(job)), loaded->item[i].name, &m, NULL) < 0)
@@ -142,11 +143,11 @@ static json_t *models_ps_entry(struct serve_job *job, const struct models_loaded
     return entry;
 }
 
-static void models_ps_job(struct serve_job *job, void *context)
+static void models_ps_job(struct http_job *job, void *context)
 {
     struct models_loaded *loaded = context;
     json_t *array = json_array();
-    job_in_loop(job, models_copy_loaded, loaded);
+    http_job_in_loop(job, models_copy_loaded, loaded);
     for (size_t i = 0; i < loaded->n; i++) {
         json_t *entry = models_ps_entry(job, loaded, i);
         if (entry)
@@ -155,13 +156,13 @@ static void models_ps_job(struct serve_job *job, void *context)
     dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
 }
 
-static void models_ps(struct serve_exchange *x)
+static void models_ps(struct http_exchange *x)
 {
     void *loaded = calloc(1, sizeof(struct models_loaded));
     if (loaded)
-        serve_job(x, models_ps_job, loaded, free);
+        http_job_start(x, models_ps_job, loaded, free);
     else
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
 }
 
 /* ---- the rest are about one model, named in the body ---- */
@@ -171,16 +172,16 @@ struct models_request {
     bool stream, verbose;
 };
 
-static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *, void *))
+static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
 {
     struct dialect_body body;
     struct dialect_error error;
     struct models_request *request = calloc(1, sizeof(*request));
     int code = request ? 0 : dialect_fail(&error, 500, "out of memory");
-    if (code == 0 && str_trim(serve_request(x)->body).n == 0)
+    if (code == 0 && str_trim(http_request(x)->body).n == 0)
         code = dialect_fail(&error, 400, "missing request body");
     if (code == 0)
-        code = dialect_body_read(serve_request(x)->body, &body, &error);
+        code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
         code = dialect_body_model(&body, true, request->name, &error);
     if (code == 0 && !request->name[0])
@@ -190,7 +191,7 @@ static void models_start(struct serve_exchange *x, void (*fn)(struct serve_job *
     if (code == 0)
         code = dialect_body_flag(&body, "verbose", false, &request->verbose, &error);
     if (code == 0) {
-        serve_job(x, fn, request, free);
+        http_job_start(x, fn, request, free);
         return;
     }
     free(request);
@@ -231,7 +232,7 @@ static json_t *models_info(const struct gguf *g)
     return info;
 }
 
-static void models_show_job(struct serve_job *job, void *context)
+static void models_show_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
     struct dialect_model m;
@@ -253,7 +254,7 @@ static void models_show_job(struct serve_job *job, void *context)
     dialect_job_json(job, 200, answer);
 }
 
-static void models_show(struct serve_exchange *x)
+static void models_show(struct http_exchange *x)
 {
     models_start(x, models_show_job);
 }
@@ -261,7 +262,7 @@ static void models_show(struct serve_exchange *x)
 /* ---- pull ---- */
 
 struct models_pull {
-    struct serve_job *job;
+    struct http_job *job;
     bool stream;
     int64_t told_at;
 };
@@ -274,7 +275,7 @@ static void models_line(const struct models_pull *pull, json_t *line)
     if (!text)
         return;
     buf_addf(&piece, "%s\n", text);
-    job_send(pull->job, buf_view(&piece));
+    http_job_send(pull->job, buf_view(&piece));
 }
 
 static void models_status(const struct models_pull *pull, const char *status)
@@ -302,7 +303,7 @@ static void models_progress(void *context, const struct model_progress *p)
     models_line(pull, line);
 }
 
-static void models_pull_job(struct serve_job *job, void *context)
+static void models_pull_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
     struct models_pull pull = {.job = job, .stream = request->stream};
@@ -312,7 +313,7 @@ static void models_pull_job(struct serve_job *job, void *context)
     env.progress = models_progress;
     env.context = &pull;
     if (pull.stream)
-        job_begin(job, "application/x-ndjson");
+        http_job_begin(job, "application/x-ndjson");
     models_status(&pull, "pulling manifest");
     int code = engine_model_pull(&env, request->name, &model, &err);
     model_done(&model);
@@ -329,30 +330,30 @@ static void models_pull_job(struct serve_job *job, void *context)
     }
 }
 
-static void models_pull(struct serve_exchange *x)
+static void models_pull(struct http_exchange *x)
 {
     models_start(x, models_pull_job);
 }
 
 /* ---- delete ---- */
 
-static void models_delete_job(struct serve_job *job, void *context)
+static void models_delete_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
     struct gfxb_error err;
     if (dialect_model_delete(job, request->name, &err) < 0)
         dialect_job_error(job, &err);
     else
-        job_reply(job, 200, "application/json; charset=utf-8", STR_NONE);
+        http_job_reply(job, 200, "application/json; charset=utf-8", STR_NONE);
 }
 
-static void models_delete(struct serve_exchange *x)
+static void models_delete(struct http_exchange *x)
 {
     models_start(x, models_delete_job);
 }
 
-const struct serve_route ollama_model_routes[] = {
-    {SERVE_GET, "/api/tags", models_tags, 0},        {SERVE_GET, "/api/ps", models_ps, 0},
-    {SERVE_POST, "/api/show", models_show, 0},       {SERVE_POST, "/api/pull", models_pull, 0},
-    {SERVE_DELETE, "/api/delete", models_delete, 0}, {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route ollama_model_routes[] = {
+    {HTTP_GET, "/api/tags", models_tags, 0},        {HTTP_GET, "/api/ps", models_ps, 0},
+    {HTTP_POST, "/api/show", models_show, 0},       {HTTP_POST, "/api/pull", models_pull, 0},
+    {HTTP_DELETE, "/api/delete", models_delete, 0}, {HTTP_METHODS, NULL, NULL, 0},
 };

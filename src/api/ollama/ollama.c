@@ -6,7 +6,7 @@
 
 #include "api/dialect.h"
 #include "api/dialect_routes.h"
-#include "http/exchange.h"
+#include "http/http.h"
 
 #include <errno.h>
 
@@ -26,7 +26,7 @@ static int ollama_embed_old_request(const struct dialect_body *body, struct olla
 }
 
 /* How a route's request is read. */
-static ollama_request_fn *ollama_reader(const struct serve_exchange *x)
+static ollama_request_fn *ollama_reader(const struct http_exchange *x)
 {
     static const struct {
         const char *path;
@@ -38,17 +38,17 @@ static ollama_request_fn *ollama_reader(const struct serve_exchange *x)
         {"/api/embeddings", ollama_embed_old_request},
     };
     for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-        if (strcmp(readers[i].path, x->route->path) == 0)
+        if (strcmp(readers[i].path, http_route_path(x)) == 0)
             return readers[i].read;
     }
     return NULL;
 }
 
-static int ollama_read(const struct serve_exchange *x, struct ollama_call *ret_call,
+static int ollama_read(const struct http_exchange *x, struct ollama_call *ret_call,
                        json_t **ret_request, struct dialect_error *ret_error)
 {
     struct dialect_body body;
-    struct str text = serve_request(x)->body;
+    struct str text = http_request(x)->body;
     *ret_request = NULL;
     if (str_trim(text).n == 0)
         return dialect_fail(ret_error, 400, "missing request body");
@@ -58,7 +58,7 @@ static int ollama_read(const struct serve_exchange *x, struct ollama_call *ret_c
 
 /* ---- a call without a prompt: load, or unload ---- */
 
-static void ollama_reply_empty(struct serve_exchange *x, const struct ollama_call *call,
+static void ollama_reply_empty(struct http_exchange *x, const struct ollama_call *call,
                                const char *reason)
 {
     struct buf CLEAN_BUF out = BUF_INIT(4096);
@@ -72,11 +72,11 @@ static void ollama_reply_empty(struct serve_exchange *x, const struct ollama_cal
         ollama_empty_answer(call, reason, NULL, &out);
     }
     bool lines = call->stream && (call->kind == OLLAMA_CHAT || call->kind == OLLAMA_GENERATE);
-    serve_reply(x, 200, lines ? "application/x-ndjson" : "application/json; charset=utf-8",
-                buf_view(&out), NULL);
+    http_reply(x, 200, lines ? "application/x-ndjson" : "application/json; charset=utf-8",
+               buf_view(&out), NULL);
 }
 
-static void ollama_loaded(struct serve_exchange *x, const struct gfxb_error *why)
+static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
 {
     struct ollama_call call;
     struct dialect_error error;
@@ -91,7 +91,7 @@ static void ollama_loaded(struct serve_exchange *x, const struct gfxb_error *why
     ollama_reply_empty(x, &call, "load");
 }
 
-static void ollama_empty(struct serve_exchange *x, const struct ollama_call *call)
+static void ollama_empty(struct http_exchange *x, const struct ollama_call *call)
 {
     if (call->keep_alive == 0) {
         struct str name = str_from(call->model);
@@ -114,7 +114,7 @@ static void ollama_empty(struct serve_exchange *x, const struct ollama_call *cal
 
 /* ---- a call with one ---- */
 
-static void ollama_relay(struct serve_exchange *x, const struct ollama_call *call,
+static void ollama_relay(struct http_exchange *x, const struct ollama_call *call,
                          const json_t *request)
 {
     bool embed = call->kind == OLLAMA_EMBED || call->kind == OLLAMA_EMBEDDINGS;
@@ -125,7 +125,7 @@ static void ollama_relay(struct serve_exchange *x, const struct ollama_call *cal
     if (!text || !filter) {
         if (filter)
             ops->free(filter);
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
         return;
     }
     struct serve_relay relay = {
@@ -142,7 +142,7 @@ static void ollama_relay(struct serve_exchange *x, const struct ollama_call *cal
     serve_relay(x, &relay);
 }
 
-static void ollama_ask(struct serve_exchange *x)
+static void ollama_ask(struct http_exchange *x)
 {
     struct ollama_call call;
     struct dialect_error error;
@@ -161,27 +161,27 @@ static void ollama_ask(struct serve_exchange *x)
 /* Which version of Ollama's API this is: programs ask, and leave out what theirs does not know. */
 #define OLLAMA_API_VERSION "0.33.0"
 
-static void ollama_version(struct serve_exchange *x)
+static void ollama_version(struct http_exchange *x)
 {
     dialect_reply_json(x, 200, json_pack("{s:s}", "version", OLLAMA_API_VERSION));
 }
 
-static void ollama_not_offered(struct serve_exchange *x)
+static void ollama_not_offered(struct http_exchange *x)
 {
-    serve_fail(x, 501, NULL, NULL,
-               "%s is not offered by gfxbridge: models come by /api/pull or gfxbridge import, and "
-               "stay as they are",
-               x->route->path);
+    http_fail(x, 501, NULL, NULL,
+              "%s is not offered by gfxbridge: models come by /api/pull or gfxbridge import, and "
+              "stay as they are",
+              http_route_path(x));
 }
 
-const struct serve_route ollama_routes[] = {
-    {SERVE_POST, "/api/chat", ollama_ask, 0},
-    {SERVE_POST, "/api/generate", ollama_ask, 0},
-    {SERVE_POST, "/api/embed", ollama_ask, 0},
-    {SERVE_POST, "/api/embeddings", ollama_ask, 0},
-    {SERVE_GET, "/api/version", ollama_version, 0},
-    {SERVE_POST, "/api/create", ollama_not_offered, SERVE_ANY_BODY},
-    {SERVE_POST, "/api/copy", ollama_not_offered, SERVE_ANY_BODY},
-    {SERVE_POST, "/api/push", ollama_not_offered, SERVE_ANY_BODY},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route ollama_routes[] = {
+    {HTTP_POST, "/api/chat", ollama_ask, 0},
+    {HTTP_POST, "/api/generate", ollama_ask, 0},
+    {HTTP_POST, "/api/embed", ollama_ask, 0},
+    {HTTP_POST, "/api/embeddings", ollama_ask, 0},
+    {HTTP_GET, "/api/version", ollama_version, 0},
+    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY},
+    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY},
+    {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

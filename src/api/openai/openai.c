@@ -6,7 +6,7 @@
 #include "api/dialect.h"
 #include "api/dialect_body.h"
 #include "api/dialect_routes.h"
-#include "http/exchange.h"
+#include "http/http.h"
 
 /* Where a route's call is at the engine. */
 static const struct openai_call {
@@ -58,9 +58,9 @@ static void anthropic_refused(struct serve_filter *f, int *status, struct str bo
 static const struct serve_filter_ops openai_ops = {.refused = openai_refused};
 static const struct serve_filter_ops anthropic_ops = {.refused = anthropic_refused};
 
-static void openai_relay(struct serve_exchange *x)
+static void openai_relay(struct http_exchange *x)
 {
-    const struct serve_request *request = serve_request(x);
+    const struct http_request *request = http_request(x);
     struct dialect_body body;
     struct dialect_error error;
     char model[DIALECT_NAME_SIZE];
@@ -78,7 +78,7 @@ static void openai_relay(struct serve_exchange *x)
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = SERVE_KEEP_DEFAULT,
-        .engine_path = openai_engine_path(x->route->path),
+        .engine_path = openai_engine_path(http_route_path(x)),
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
         .ops = anthropic ? &anthropic_ops : &openai_ops,
@@ -87,22 +87,22 @@ static void openai_relay(struct serve_exchange *x)
     serve_relay(x, &relay);
 }
 
-const struct serve_route openai_routes[] = {
-    {SERVE_POST, "/v1/chat/completions", openai_relay, 0},
-    {SERVE_POST, "/v1/completions", openai_relay, 0},
-    {SERVE_POST, "/v1/embeddings", openai_relay, 0},
-    {SERVE_POST, "/v1/responses", openai_relay, 0},
-    {SERVE_POST, "/v1/rerank", openai_relay, 0},
-    {SERVE_POST, "/v1/reranking", openai_relay, 0},
-    {SERVE_POST, "/v1/tokenize", openai_relay, 0},
-    {SERVE_POST, "/v1/detokenize", openai_relay, 0},
-    {SERVE_POST, "/v1/messages", openai_relay, 0},
-    {SERVE_POST, "/v1/messages/count_tokens", openai_relay, 0},
-    {SERVE_POST, "/tokenize", openai_relay, 0},
-    {SERVE_POST, "/detokenize", openai_relay, 0},
-    {SERVE_POST, "/apply-template", openai_relay, 0},
-    {SERVE_POST, "/infill", openai_relay, 0},
-    {SERVE_POST, "/completion", openai_relay, 0},
-    {SERVE_POST, "/rerank", openai_relay, 0},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route openai_routes[] = {
+    {HTTP_POST, "/v1/chat/completions", openai_relay, 0},
+    {HTTP_POST, "/v1/completions", openai_relay, 0},
+    {HTTP_POST, "/v1/embeddings", openai_relay, 0},
+    {HTTP_POST, "/v1/responses", openai_relay, 0},
+    {HTTP_POST, "/v1/rerank", openai_relay, 0},
+    {HTTP_POST, "/v1/reranking", openai_relay, 0},
+    {HTTP_POST, "/v1/tokenize", openai_relay, 0},
+    {HTTP_POST, "/v1/detokenize", openai_relay, 0},
+    {HTTP_POST, "/v1/messages", openai_relay, 0},
+    {HTTP_POST, "/v1/messages/count_tokens", openai_relay, 0},
+    {HTTP_POST, "/tokenize", openai_relay, 0},
+    {HTTP_POST, "/detokenize", openai_relay, 0},
+    {HTTP_POST, "/apply-template", openai_relay, 0},
+    {HTTP_POST, "/infill", openai_relay, 0},
+    {HTTP_POST, "/completion", openai_relay, 0},
+    {HTTP_POST, "/rerank", openai_relay, 0},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

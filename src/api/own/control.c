@@ -67,7 +67,7 @@ static json_t *control_addresses(const struct serve *s)
     return list;
 }
 
-static void control_status(struct serve_exchange *x)
+static void control_status(struct http_exchange *x)
 {
     const struct serve *s = serve_of(x);
     struct serve_model model;
@@ -83,22 +83,22 @@ static void control_status(struct serve_exchange *x)
     char *text = json_dumps(status, JSON_INDENT(2));
     json_decref(status);
     if (text)
-        serve_reply(x, 200, "application/json", str_from(text), NULL);
+        http_reply(x, 200, "application/json", str_from(text), NULL);
     else
-        serve_fail(x, 503, "out_of_memory", NULL, "out of memory");
+        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
     free(text);
 }
 
-static void control_stop(struct serve_exchange *x)
+static void control_stop(struct http_exchange *x)
 {
     struct serve *s = serve_of(x);
-    serve_reply(x, 200, "application/json", STR("{\"stopping\":true}\n"), NULL);
-    server_drain(s);
+    http_reply(x, 200, "application/json", STR("{\"stopping\":true}\n"), NULL);
+    http_server_drain(s);
 }
 
-const struct serve_route control_routes[] = {
-    {SERVE_GET, "/internal/status", control_status, SERVE_CONTROL},
-    {SERVE_POST, "/internal/stop", control_stop, SERVE_CONTROL},
+const struct http_route control_routes[] = {
+    {HTTP_GET, "/internal/status", control_status, HTTP_CONTROL},
+    {HTTP_POST, "/internal/stop", control_stop, HTTP_CONTROL},
     {0},
 };
 
@@ -161,7 +161,7 @@ int serve_control(const char *runtime_dir, const char *path, const char *body, i
                   struct buf *ret_body, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF in = BUF_INIT(64 << 20);
-    struct upstream_head head;
+    struct http_answer head;
     size_t from = 0;
     int CLEAN_CLOSE fd = control_connect(runtime_dir, err);
     if (fd < 0)
@@ -170,7 +170,7 @@ int serve_control(const char *runtime_dir, const char *path, const char *body, i
     if (result == 0)
         result = control_receive(fd, &in);
     size_t end = result == 0 ? http_head_end(buf_view(&in), &from) : 0;
-    if (result == 0 && (!end || upstream_head_read((struct str){in.p, end}, &head) < 0))
+    if (result == 0 && (!end || http_answer_read((struct str){in.p, end}, &head) < 0))
         result = -EPROTO;
     if (result < 0)
         return error_set(err, -result, "the server did not answer: %s", error_errno_text(-result));

@@ -5,6 +5,6 @@
 #include "api/api.h"
 
 /* /internal/status and /internal/stop: over the control socket only. */
-extern const struct serve_route control_routes[];
+extern const struct http_route control_routes[];
 
 #endif

@@ -100,24 +100,24 @@ static json_t *log_ring_json(struct log_ring *ring, uint64_t after)
     return json_pack("{s:i, s:I, s:o}", "schema", 1, "next", (json_int_t)next, "lines", lines);
 }
 
-static void log_ring_get(struct serve_exchange *x)
+static void log_ring_get(struct http_exchange *x)
 {
     struct log_ring *ring = log_ring_of(serve_of(x)->config.log);
     char text[24] = "";
     uint64_t after = 0;
     if (!ring) {
-        serve_fail(x, 404, NULL, NULL, "This server keeps no log.");
+        http_fail(x, 404, NULL, NULL, "This server keeps no log.");
         return;
     }
-    if (dialect_query(serve_request(x)->query, "after", text, sizeof(text)) &&
+    if (dialect_query(http_request(x)->query, "after", text, sizeof(text)) &&
         str_to_u64(str_from(text), 10, &after) < 0) {
-        serve_fail(x, 400, NULL, "after", "after is the number of the last line that you have.");
+        http_fail(x, 400, NULL, "after", "after is the number of the last line that you have.");
         return;
     }
     dialect_reply_json(x, 200, log_ring_json(ring, after));
 }
 
-const struct serve_route log_routes[] = {
-    {SERVE_GET, "/gfxbridge/log", log_ring_get, 0},
+const struct http_route log_routes[] = {
+    {HTTP_GET, "/gfxbridge/log", log_ring_get, 0},
     {0},
 };

@@ -15,6 +15,6 @@ const struct log *log_ring_log(const struct log_ring *ring);
 struct log_ring *log_ring_of(const struct log *log);
 
 /* GET /gfxbridge/log?after=N */
-extern const struct serve_route log_routes[];
+extern const struct http_route log_routes[];
 
 #endif

@@ -159,7 +159,7 @@ static void metrics_status(struct buf *b, const struct serve_counters *t)
                  (unsigned long long)t->requests[i]);
 }
 
-static void metrics_get(struct serve_exchange *x)
+static void metrics_get(struct http_exchange *x)
 {
     const struct serve *s = serve_of(x);
     const struct serve_counters *t = serve_totals(s);
@@ -187,12 +187,12 @@ static void metrics_get(struct serve_exchange *x)
     metrics_one(&b, "loads_total", "counter", "Models that were loaded.", (double)t->loads);
     metrics_models(&b, s);
     if (buf_ok(&b))
-        serve_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_view(&b), NULL);
+        http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_view(&b), NULL);
     else
-        serve_fail(x, 500, NULL, NULL, "out of memory");
+        http_fail(x, 500, NULL, NULL, "out of memory");
 }
 
-const struct serve_route metrics_routes[] = {
-    {SERVE_GET, "/metrics", metrics_get, 0},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route metrics_routes[] = {
+    {HTTP_GET, "/metrics", metrics_get, 0},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

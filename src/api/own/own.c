@@ -9,7 +9,7 @@
 #include "sysroot/sysroot.h"
 
 /* With "schema": 1 before the rest, as the command line does. value is taken over. */
-static void page_answer(struct serve_job *job, json_t *value)
+static void page_answer(struct http_job *job, json_t *value)
 {
     json_t *whole = value ? json_pack("{s:i}", "schema", 1) : NULL;
     if (whole)
@@ -19,7 +19,7 @@ static void page_answer(struct serve_job *job, json_t *value)
 }
 
 /* The machine as it is now, not as it was when the server started. */
-static void page_detect_job(struct serve_job *job, void *context)
+static void page_detect_job(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     struct machine *m = NULL;
@@ -39,7 +39,7 @@ static json_t *page_plan_json(const struct session *path)
     return answer;
 }
 
-static void page_with_plan(struct serve_job *job, json_t *(*make)(const struct session *path))
+static void page_with_plan(struct http_job *job, json_t *(*make)(const struct session *path))
 {
     struct session path = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
@@ -50,12 +50,12 @@ static void page_with_plan(struct serve_job *job, json_t *(*make)(const struct s
     session_done(&path);
 }
 
-static void page_plan_job(struct serve_job *job, void *context)
+static void page_plan_job(struct http_job *job, void *context)
 {
     page_with_plan(job, page_plan_json);
 }
 
-static void page_backends_job(struct serve_job *job, void *context)
+static void page_backends_job(struct http_job *job, void *context)
 {
     page_with_plan(job, report_json_backends);
 }
@@ -74,7 +74,7 @@ static json_t *page_proofs_json(const struct session *path)
     return json_pack("{s:o}", "proofs", proofs);
 }
 
-static void page_proofs_job(struct serve_job *job, void *context)
+static void page_proofs_job(struct http_job *job, void *context)
 {
     page_with_plan(job, page_proofs_json);
 }
@@ -93,7 +93,7 @@ static void page_finding(void *context, const struct doctor_finding *f)
     json_array_append_new(doctor->findings, report_json_finding(f));
 }
 
-static void page_doctor_job(struct serve_job *job, void *context)
+static void page_doctor_job(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     struct page_doctor doctor = {.findings = json_array(), .ok = true};
@@ -120,36 +120,36 @@ static void page_doctor_job(struct serve_job *job, void *context)
 
 /* ---- routes ---- */
 
-static void page_detect(struct serve_exchange *x)
+static void page_detect(struct http_exchange *x)
 {
-    serve_job(x, page_detect_job, NULL, NULL);
+    http_job_start(x, page_detect_job, NULL, NULL);
 }
 
-static void page_plan(struct serve_exchange *x)
+static void page_plan(struct http_exchange *x)
 {
-    serve_job(x, page_plan_job, NULL, NULL);
+    http_job_start(x, page_plan_job, NULL, NULL);
 }
 
-static void page_backends(struct serve_exchange *x)
+static void page_backends(struct http_exchange *x)
 {
-    serve_job(x, page_backends_job, NULL, NULL);
+    http_job_start(x, page_backends_job, NULL, NULL);
 }
 
-static void page_proofs(struct serve_exchange *x)
+static void page_proofs(struct http_exchange *x)
 {
-    serve_job(x, page_proofs_job, NULL, NULL);
+    http_job_start(x, page_proofs_job, NULL, NULL);
 }
 
-static void page_doctor(struct serve_exchange *x)
+static void page_doctor(struct http_exchange *x)
 {
-    serve_job(x, page_doctor_job, NULL, NULL);
+    http_job_start(x, page_doctor_job, NULL, NULL);
 }
 
-const struct serve_route gfxbridge_routes[] = {
-    {SERVE_GET, "/gfxbridge/detect", page_detect, 0},
-    {SERVE_GET, "/gfxbridge/plan", page_plan, 0},
-    {SERVE_GET, "/gfxbridge/backends", page_backends, 0},
-    {SERVE_GET, "/gfxbridge/proofs", page_proofs, 0},
-    {SERVE_GET, "/gfxbridge/doctor", page_doctor, 0},
-    {SERVE_METHODS, NULL, NULL, 0},
+const struct http_route gfxbridge_routes[] = {
+    {HTTP_GET, "/gfxbridge/detect", page_detect, 0},
+    {HTTP_GET, "/gfxbridge/plan", page_plan, 0},
+    {HTTP_GET, "/gfxbridge/backends", page_backends, 0},
+    {HTTP_GET, "/gfxbridge/proofs", page_proofs, 0},
+    {HTTP_GET, "/gfxbridge/doctor", page_doctor, 0},
+    {HTTP_METHODS, NULL, NULL, 0},
 };

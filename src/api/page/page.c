@@ -50,45 +50,45 @@ static const struct page_file {
     PAGE_FILES(PAGE_ROW)};
 
 /* Does a header name this word? Weights and order do not matter to us. */
-static bool page_names(struct serve_exchange *x, const char *header, const char *word)
+static bool page_names(struct http_exchange *x, const char *header, const char *word)
 {
-    return str_has(serve_header(x, header), str_from(word));
+    return str_has(http_header(x, header), str_from(word));
 }
 
-static void page_send(struct serve_exchange *x, const struct page_file *file)
+static void page_send(struct http_exchange *x, const struct page_file *file)
 {
     char tag[40], headers[1024];
     snprintf(tag, sizeof(tag), "\"%.32s\"", file->sha256);
     snprintf(headers, sizeof(headers), PAGE_HEADERS "etag: %s\r\n", page_policy, tag);
     bool known = page_names(x, "if-none-match", tag);
     struct str body = {file->bytes, known ? 0 : (size_t)(file->end - file->bytes)};
-    serve_reply(x, known ? 304 : 200, file->type, body, headers);
+    http_reply(x, known ? 304 : 200, file->type, body, headers);
 }
 
 /* Ollama's clients ask here whether it is running and read the words; browsers want a page. */
-static void page_root(struct serve_exchange *x)
+static void page_root(struct http_exchange *x)
 {
     if (page_names(x, "accept", "text/html"))
         page_send(x, &page_files[0]);
     else
-        serve_reply(x, 200, "text/plain; charset=utf-8", STR("Ollama is running"),
-                    "vary: accept\r\n");
+        http_reply(x, 200, "text/plain; charset=utf-8", STR("Ollama is running"),
+                   "vary: accept\r\n");
 }
 
-static void page_named(struct serve_exchange *x)
+static void page_named(struct http_exchange *x)
 {
-    struct str name = serve_request(x)->rest;
+    struct str name = http_request(x)->rest;
     for (size_t i = 0; i < sizeof(page_files) / sizeof(page_files[0]); i++) {
         if (str_eq(name, str_from(page_files[i].name))) {
             page_send(x, &page_files[i]);
             return;
         }
     }
-    serve_fail(x, 404, "not_found", NULL, "The page has no such file.");
+    http_fail(x, 404, "not_found", NULL, "The page has no such file.");
 }
 
-const struct serve_route page_routes[] = {
-    {SERVE_GET, "/", page_root, SERVE_NO_KEY},
-    {SERVE_GET, "/page/*", page_named, SERVE_NO_KEY},
+const struct http_route page_routes[] = {
+    {HTTP_GET, "/", page_root, HTTP_NO_KEY},
+    {HTTP_GET, "/page/*", page_named, HTTP_NO_KEY},
     {0},
 };

@@ -7,6 +7,6 @@
 #include "api/api.h"
 
 /* GET / and GET /page/NAME, without a key: what needs one is asked for by the page's scripts. */
-extern const struct serve_route page_routes[];
+extern const struct http_route page_routes[];
 
 #endif

@@ -1,0 +1,273 @@
+/*
+ * http.h - the outward header of http/: a server, a client for unix sockets and a strict parser, on
+ * libuv's event loop. It knows no model.
+ *
+ * One thread runs the loop, and everything here is called in that thread unless it says otherwise.
+ * Nothing blocks there: work that blocks runs as a job or with work_run.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/base.h"
+
+#include <stdatomic.h>
+
+/* ---- the loop: one thread's descriptors, timers, and calls from other threads ---- */
+
+struct loop;
+struct loop_handle; /* libuv's part of a source or a timer: freed by the loop, later than its owner
+                     */
+
+enum loop_events {
+    LOOP_READ = 1,  /* bytes, or their end */
+    LOOP_WRITE = 2, /* room for bytes; ask for it only while bytes wait */
+    LOOP_LEAVE = 4, /* the peer has closed its sending side at least */
+    LOOP_BROKEN =
+        8 /* an error, or both sides are closed; always told, once, and nothing after it */
+};
+
+/* A descriptor that is watched; part of its owner. */
+struct loop_source {
+    int fd;
+    /* events: LOOP_ bits. Level-triggered: told in each turn until it is dealt with, or no longer
+     * asked for. */
+    void (*ready)(struct loop_source *source, unsigned events);
+    struct loop_handle *handle; /* NULL: not watched yet */
+};
+
+/* Part of its owner; all zero is a valid timer that is not set. */
+struct loop_timer {
+    int64_t
+        at; /* when it is due, ms of loop_now; 0: not set; INT64_MAX: not before it is set anew */
+    void (*due)(struct loop_timer *timer);
+    struct loop_handle *handle;
+};
+
+int loop_new(struct loop **ret_loop, struct gfxb_error *err);
+void loop_free(struct loop *loop);
+
+/* From now on these events are wanted, and no others. 0 or -errno. */
+int loop_watch(struct loop *loop, struct loop_source *source, unsigned events);
+/* No more events, not even of the present turn. Closes fd. The source may be freed at once. */
+void loop_close(struct loop *loop, struct loop_source *source);
+
+/* Due in ms from now; setting it again moves it. Cheap when it moves later. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
+/* Not due any more. The timer may be freed at once. */
+void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
+int64_t loop_now(const struct loop *loop); /* ms, as of this turn */
+
+/* From any thread: call fn in the loop's thread soon. */
+void loop_post(struct loop *loop, void (*fn)(void *context), void *context);
+
+/* Until loop_stop. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/*
+ * Run fn(context) on a new thread, then done(context) in the loop's thread. 0, or -EAGAIN when no
+ * thread can be made; nothing is called then. The caller counts the calls under way: the loop must
+ * live until the last done.
+ */
+int work_run(struct loop *loop, void (*fn)(void *context), void (*done)(void *context),
+             void *context);
+
+/* ---- server-sent events, fed in pieces of any size ---- */
+
+#define SSE_LINE_MAX (4u << 20)
+
+/* field is "data" or "error" (a field of llama-server's own), value the rest of its line. Negative:
+ * stop. */
+typedef int sse_take(void *context, struct str field, struct str value);
+
+struct sse {
+    struct buf line; /* a line that has not ended yet */
+    sse_take *take;
+    void *context;
+};
+
+void sse_init(struct sse *sse, sse_take *take, void *context);
+void sse_done(struct sse *sse);
+/* 0, take's negative value, or -EMSGSIZE for a line without end. Comments are pings: passed over.
+ */
+int sse_feed(struct sse *sse, struct str bytes);
+
+/*
+ * ---- the client: calls to one program over its unix socket ----
+ *
+ * An endpoint keeps the connections to one socket. A connection is used again only after an answer
+ * that left it clean. One that turns out to be closed before a byte of the next answer came is
+ * replaced without telling anybody.
+ */
+
+struct http_endpoint;
+struct http_call; /* one request and its answer */
+
+enum http_framing {
+    HTTP_LENGTH,  /* the body has a known length */
+    HTTP_CHUNKED, /* until the last chunk */
+    HTTP_CLOSE,   /* until the peer closes */
+};
+
+/* The head of an answer. */
+struct http_answer {
+    int status;
+    enum http_framing framing;
+    uint64_t length;
+    bool keep;       /* the connection may be used again */
+    struct str type; /* Content-Type; empty: none */
+};
+
+/* http_call_cancel may be called within them. */
+struct http_call_ops {
+    void (*head)(void *owner, const struct http_answer *answer); /* answer lent */
+    void (*body)(void *owner, struct str bytes);
+    void (*end)(void *owner);              /* whole; the call is gone afterwards */
+    void (*broken)(void *owner, int code); /* -errno; the call is gone afterwards */
+};
+
+struct http_call_request {
+    const char *path;
+    struct str body; /* JSON, lent until the end; n 0 without p: GET */
+    int gap_ms;      /* no byte for so long: broken with -ETIMEDOUT; 0 never */
+    const struct http_call_ops *ops;
+    void *owner;
+};
+
+int http_endpoint_new(struct loop *loop, const char *socket, const char *key,
+                      struct http_endpoint **ret_endpoint);
+/* Only once no call is under way; one that is just being told its end counts as ended. NULL is
+ * fine. */
+void http_endpoint_free(struct http_endpoint *endpoint);
+
+/* 0 and a call under way, or -errno: nothing was sent. What goes wrong later is told by broken. */
+int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
+                    struct http_call **ret_call);
+/* Close the connection: the peer stops its work. No more is told. */
+void http_call_cancel(struct http_call *call);
+/* Do not read for a while: the peer has to wait. */
+void http_call_pause(struct http_call *call, bool pause);
+
+/* ---- routes ---- */
+
+struct http_exchange; /* one request and its answer, until the answer is sent */
+
+enum http_method {
+    HTTP_GET,
+    HTTP_POST,
+    HTTP_DELETE,
+    HTTP_HEAD, /* handled as GET; the body is not sent */
+    HTTP_OPTIONS,
+    HTTP_METHODS, /* none of these: answered with 405 */
+};
+
+enum http_route_flags {
+    HTTP_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
+    HTTP_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
+    HTTP_CONTROL = 4,  /* only there over the control socket of this user */
+};
+
+struct http_route {
+    enum http_method method;
+    /* "/v1/models" or "/v1/models/" followed by "*": the rest of the path, which is not empty and
+     * may hold slashes, is in the request. Paths below /v1 also answer below /api/v1, /v0 and
+     * /api/v0, except where a table has a row for the longer one. */
+    const char *path;
+    void (*handle)(struct http_exchange *x);
+    unsigned flags;
+};
+
+/* ---- requests: everything is lent until the exchange ends ---- */
+
+struct http_request {
+    enum http_method method;
+    struct str path;  /* as sent, without the query; no "%" escapes, "//" or ".." get this far */
+    struct str rest;  /* what "*" stood for, with %XX decoded; never holds control characters */
+    struct str query; /* behind "?"; may be empty */
+    struct str body;  /* whole; not looked into */
+};
+
+const struct http_request *http_request(const struct http_exchange *x);
+/* The path of its route, as the table has it. */
+const char *http_route_path(const struct http_exchange *x);
+/* A header's value, by its lower-case name; the empty view when absent. */
+struct str http_header(const struct http_exchange *x, const char *name);
+/* ms of the loop's clock when the request was whole. */
+int64_t http_began_at(const struct http_exchange *x);
+
+/*
+ * ---- answers ----
+ *
+ * A handler, before it returns, gives the whole answer (http_reply, http_fail), starts a job, or
+ * names a worker that answers later. A worker puts bytes in with http_begin, http_send and http_end
+ * and lets them go with http_flush, after which neither the exchange nor the worker need exist any
+ * more.
+ */
+
+enum { HTTP_HIGH_WATER = 65536 }; /* bytes for one slow reader before its source has to wait */
+
+/* The whole answer. The body is copied. headers: lines of "name: value\r\n", NULL none. */
+void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
+                const char *headers);
+/* An error in the shape of the request's dialect. param: the field that it is about; NULL none. */
+void http_fail(struct http_exchange *x, int status, const char *code, const char *param,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+struct http_worker_ops {
+    void (*cancel)(void *worker);   /* the client has left: let go of the exchange and end */
+    void (*writable)(void *worker); /* what was put in has gone out; NULL not wanted */
+};
+
+/* ops NULL: nobody works on it any more. */
+void http_set_worker(struct http_exchange *x, const struct http_worker_ops *ops, void *worker);
+/* One more header line for the answer: name must be a literal; a value with control characters is
+ * cleaned. */
+void http_add_header(struct http_exchange *x, const char *name, const char *value);
+/* Forget what http_add_header added: another attempt follows. */
+void http_drop_headers(struct http_exchange *x);
+
+/* Begin the answer. length: of the body; negative: a stream. */
+void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
+void http_send(struct http_exchange *x, struct str bytes);
+void http_end(struct http_exchange *x);
+/* The answer cannot be ended as it should: the connection is cut, so that nobody takes it for
+ * whole. */
+void http_cut(struct http_exchange *x);
+/* Let go what was put in. The exchange may be gone afterwards. */
+void http_flush(struct http_exchange *x);
+/* Bytes that wait for a slow reader. */
+size_t http_pending(const struct http_exchange *x);
+/* Is the answer that was begun a stream of server-sent events? */
+bool http_sends_events(const struct http_exchange *x);
+
+/* http_reply and http_fail without the flush. */
+void http_put_reply(struct http_exchange *x, int status, const char *type, struct str body,
+                    const char *headers);
+void http_put_fail(struct http_exchange *x, int status, const char *code, const char *param,
+                   const char *message);
+
+/* ---- jobs: what blocks, on a thread of its own ---- */
+
+struct http_job;
+
+enum { HTTP_JOBS_MAX = 16 };
+
+/* Run fn(job, context) on a thread, at most HTTP_JOBS_MAX at a time (more: 503). fn answers with
+ * http_job_reply or http_job_fail, or with http_job_begin and http_job_send; returning without any
+ * is an answer 500. The context is freed with free_context (NULL: not at all) on that thread after
+ * fn. */
+void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, void *context),
+                    void *context, void (*free_context)(void *context));
+/* These are called on the job's thread. */
+void http_job_reply(struct http_job *job, int status, const char *type, struct str body);
+void http_job_fail(struct http_job *job, int status, const char *code, const char *param,
+                   const char *text);
+void http_job_begin(struct http_job *job, const char *type); /* a stream with status 200 */
+/* Waits for slow readers; -ECANCELED. */
+int http_job_send(struct http_job *job, struct str piece);
+bool http_job_cancelled(const struct http_job *job);           /* the client left, or we end */
+const atomic_int *http_job_cancel(const struct http_job *job); /* the same as a flag */
+/* Run fn in the loop's thread and wait for it. user: of the server's configuration. */
+void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context);
+
+#endif
