@@ -6,6 +6,7 @@
 #ifndef ENGINE_PRIVATE_H
 #define ENGINE_PRIVATE_H
 
+#include "base/xalloc.h"
 #include "engine/engine.h"
 
 #include <jansson.h>
@@ -74,14 +75,16 @@ int instance_start(const struct engine_spec *spec, struct engine **ret_engine, s
 /* ---- sandbox.c, sandbox_filter.c: a sandbox being made and entered ---- */
 
 struct sandbox {
-    int ruleset; /* Landlock's; -1: the kernel has none */
+    int ruleset;                /* Landlock's; -1: the kernel has none */
+    struct sock_filter *filter; /* owned: seccomp's program; NULL: there is none */
+    size_t n_filter;
 };
 
-#define SANDBOX_NONE ((struct sandbox){-1})
+#define SANDBOX_NONE ((struct sandbox){.ruleset = -1})
 
 /* The ABI of this kernel's Landlock; 0 none. */
 int sandbox_landlock_abi(void);
-/* Does this kernel take seccomp filters that refuse system calls? */
+/* Is there a seccomp filter for this kernel and processor? */
 bool sandbox_has_filter(void);
 
 /*
@@ -98,8 +101,10 @@ void sandbox_done(struct sandbox *sandbox);
  * kernel offers but refuses here ends the child, rather than letting it run without. */
 int sandbox_enter(void *context);
 
-/* The seccomp filter alone, for the calling process. 0 or -errno. Async-signal-safe. */
-int sandbox_filter(void);
+/* The seccomp filter's program, where there can be one. 0 or -errno. */
+int sandbox_filter_new(struct sandbox *ret_sandbox);
+/* Enter it, in the child: its copy of the program is changed. Async-signal-safe. 0 or -errno. */
+int sandbox_filter_enter(struct sandbox *sandbox);
 
 /* ---- launch.c: the exact argv, environment and working directory of an engine ---- */
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -13,49 +14,44 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* The kernel's interface, landlock(7). The C library's headers are older than what kernels offer,
- * and the kernel is asked for its ABI anyway. */
-#define LANDLOCK_VERSION     1u /* flag: only tell the ABI */
-#define LANDLOCK_PATH        1  /* type of a rule */
-#define LANDLOCK_EXECUTE     (1ull << 0)
-#define LANDLOCK_WRITE       (1ull << 1)
-#define LANDLOCK_READ        (1ull << 2)
-#define LANDLOCK_LIST        (1ull << 3)
-#define LANDLOCK_REMOVE_DIR  (1ull << 4)
-#define LANDLOCK_REMOVE      (1ull << 5)
-#define LANDLOCK_MAKE_DIR    (1ull << 7)
-#define LANDLOCK_MAKE_FILE   (1ull << 8)
-#define LANDLOCK_MAKE_SOCKET (1ull << 9)
-#define LANDLOCK_MAKE_FIFO   (1ull << 10)
-#define LANDLOCK_MAKE_LINK   (1ull << 12)
-#define LANDLOCK_ABI_1       ((1ull << 13) - 1)
-#define LANDLOCK_REFER       (1ull << 13) /* ABI 2 */
-#define LANDLOCK_TRUNCATE    (1ull << 14) /* ABI 3 */
-#define LANDLOCK_IOCTL       (1ull << 15) /* ABI 5 */
-#define LANDLOCK_NET_TCP     3ull         /* bind and connect: ABI 4 */
-#define LANDLOCK_SCOPES      3ull         /* abstract unix sockets and signals: ABI 6 */
+/* What the build's headers may be too old to have; the kernel is asked for its ABI anyway. */
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ull << 13) /* ABI 2 */
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14) /* ABI 3 */
+#endif
+#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
+#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ull << 15) /* ABI 5 */
+#endif
+#define SANDBOX_ABI_1   (LANDLOCK_ACCESS_FS_REFER - 1) /* every right before it */
+#define SANDBOX_NET_TCP 3ull                           /* bind and connect: ABI 4 */
+#define SANDBOX_SCOPES  3ull                           /* abstract unix sockets, signals: ABI 6 */
 /* The rights that a file can have; the others are a directory's. */
-#define LANDLOCK_OF_FILE                                                                           \
-    (LANDLOCK_EXECUTE | LANDLOCK_WRITE | LANDLOCK_READ | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL)
+#define SANDBOX_OF_FILE                                                                            \
+    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |   \
+     LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_IOCTL_DEV)
 
-#define SANDBOX_READ   (LANDLOCK_EXECUTE | LANDLOCK_READ | LANDLOCK_LIST)
-#define SANDBOX_DEVICE (LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_IOCTL)
+#define SANDBOX_READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
+#define SANDBOX_READ                                                                               \
+    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define SANDBOX_DEVICE                                                                             \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_DIR |  \
+     LANDLOCK_ACCESS_FS_IOCTL_DEV)
 #define SANDBOX_WORK                                                                               \
-    (LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_LIST | LANDLOCK_REMOVE_DIR | LANDLOCK_REMOVE |      \
-     LANDLOCK_MAKE_DIR | LANDLOCK_MAKE_FILE | LANDLOCK_MAKE_SOCKET | LANDLOCK_MAKE_FIFO |          \
-     LANDLOCK_MAKE_LINK | LANDLOCK_REFER | LANDLOCK_TRUNCATE)
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_DIR |  \
+     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                              \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |    \
+     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER |       \
+     LANDLOCK_ACCESS_FS_TRUNCATE)
 
 #define SANDBOX_FILES_MAX 4096 /* open files; an engine has some hundreds */
 #define SANDBOX_PARTS_MAX 1000 /* of a split model */
 
+/* struct landlock_ruleset_attr of ABI 6; older kernels take the longer one when its end is 0. */
 struct sandbox_ruleset {
     uint64_t files, network, scopes;
 };
-
-struct sandbox_rule {
-    uint64_t rights;
-    int32_t fd;
-} __attribute__((packed));
 
 /* Programs, libraries and drivers of the system, what describes the computer, and the few files of
  * /etc that loaders and drivers ask for. Nothing of a person is in any of them. */
@@ -102,14 +98,15 @@ static const char *const sandbox_gpus[] = {"/dev/kfd", "/dev/dri", "/dev/dxg", "
 
 int sandbox_landlock_abi(void)
 {
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     return abi > 0 ? (int)abi : 0;
 }
 
 static uint64_t sandbox_handled(int abi)
 {
-    return LANDLOCK_ABI_1 | (abi >= 2 ? LANDLOCK_REFER : 0) | (abi >= 3 ? LANDLOCK_TRUNCATE : 0) |
-           (abi >= 5 ? LANDLOCK_IOCTL : 0);
+    return SANDBOX_ABI_1 | (abi >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) |
+           (abi >= 3 ? LANDLOCK_ACCESS_FS_TRUNCATE : 0) |
+           (abi >= 5 ? LANDLOCK_ACCESS_FS_IOCTL_DEV : 0);
 }
 
 /* ---- the rules ---- */
@@ -126,10 +123,10 @@ static void sandbox_allow(const struct sandbox_making *m, const char *path, uint
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return;
-    rights &= m->handled & (S_ISDIR(st.st_mode) ? ~0ull : LANDLOCK_OF_FILE);
-    struct sandbox_rule rule = {rights, fd};
+    rights &= m->handled & (S_ISDIR(st.st_mode) ? ~0ull : SANDBOX_OF_FILE);
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
     /* A file system that takes no rules (a pipe's) stays closed: the engine will say so. */
-    syscall(SYS_landlock_add_rule, m->ruleset, LANDLOCK_PATH, &rule, 0);
+    syscall(SYS_landlock_add_rule, m->ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
 /* Is this directory the home directory or one above it? Then it is not given as a whole. */
@@ -220,7 +217,7 @@ static void sandbox_allow_model(const struct sandbox_making *m, const char *mode
     static const char tail[] = "-00001-of-00001.gguf";
     struct str name = str_from(model), number;
     uint64_t parts = 0;
-    sandbox_allow(m, model, LANDLOCK_READ);
+    sandbox_allow(m, model, SANDBOX_READ_FILE);
     if (name.n <= sizeof(tail) - 1 || !str_ends(name, STR(".gguf")))
         return;
     name.n -= sizeof(tail) - 1;
@@ -232,7 +229,7 @@ static void sandbox_allow_model(const struct sandbox_making *m, const char *mode
         if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(name), i, (unsigned)parts) < 0)
             part = NULL;
         if (part)
-            sandbox_allow(m, part, LANDLOCK_READ);
+            sandbox_allow(m, part, SANDBOX_READ_FILE);
     }
 }
 
@@ -247,7 +244,7 @@ static void sandbox_allow_named(const struct sandbox_making *m, const char *cons
         while (str_cut(&rest, ':', &one)) {
             char *CLEAN_FREE file = str_dup(one);
             if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
-                sandbox_allow(m, file, LANDLOCK_READ);
+                sandbox_allow(m, file, SANDBOX_READ_FILE);
         }
     }
 }
@@ -286,24 +283,22 @@ static void sandbox_allow_all(const struct sandbox_making *m, const struct engin
     sandbox_allow(m, cache, SANDBOX_WORK);
 }
 
-int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
-                struct sandbox *ret_sandbox, struct gfxb_error *err)
+/* Landlock's ruleset, where the kernel has it. */
+static int sandbox_rules_new(const struct engine_spec *spec, const char *scratch, const char *cache,
+                             struct sandbox *ret_sandbox)
 {
     int abi = sandbox_landlock_abi();
-    if (abi == 0) {
-        *ret_sandbox = SANDBOX_NONE;
+    if (abi == 0)
         return 0;
-    }
     struct sandbox_ruleset wanted = {
         .files = sandbox_handled(abi),
-        .network = abi >= 4 ? LANDLOCK_NET_TCP : 0,
-        .scopes = abi >= 6 ? LANDLOCK_SCOPES : 0,
+        .network = abi >= 4 ? SANDBOX_NET_TCP : 0,
+        .scopes = abi >= 6 ? SANDBOX_SCOPES : 0,
     };
     struct sandbox_making m = {.handled = wanted.files};
     m.ruleset = (int)syscall(SYS_landlock_create_ruleset, &wanted, sizeof(wanted), 0);
     if (m.ruleset < 0)
-        return error_set(err, errno, "cannot make the engine's sandbox: %s",
-                         error_errno_text(errno));
+        return -errno;
     m.home = sandbox_home();
     sandbox_allow_all(&m, spec, scratch, cache);
     free(m.home);
@@ -311,10 +306,27 @@ int sandbox_new(const struct engine_spec *spec, const char *scratch, const char 
     return 0;
 }
 
+int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
+                struct sandbox *ret_sandbox, struct gfxb_error *err)
+{
+    struct sandbox sandbox = SANDBOX_NONE;
+    int code = sandbox_rules_new(spec, scratch, cache, &sandbox);
+    if (code == 0)
+        code = sandbox_filter_new(&sandbox);
+    if (code < 0) {
+        sandbox_done(&sandbox);
+        return error_set(err, -code, "cannot make the engine's sandbox: %s",
+                         error_errno_text(-code));
+    }
+    *ret_sandbox = sandbox;
+    return 0;
+}
+
 void sandbox_done(struct sandbox *sandbox)
 {
     if (sandbox->ruleset >= 0)
         close(sandbox->ruleset);
+    free(sandbox->filter);
     *sandbox = SANDBOX_NONE;
 }
 
@@ -346,14 +358,14 @@ static void sandbox_drop_capabilities(void)
 
 int sandbox_enter(void *context)
 {
-    const struct sandbox *sandbox = context;
+    struct sandbox *sandbox = context;
     sandbox_set_limits();
     sandbox_drop_capabilities();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     if (sandbox->ruleset >= 0 && syscall(SYS_landlock_restrict_self, sandbox->ruleset, 0) < 0)
         return -errno;
-    return sandbox_has_filter() ? sandbox_filter() : 0;
+    return sandbox_filter_enter(sandbox);
 }
 
 /* ---- what is in force ---- */
@@ -391,7 +403,8 @@ void engine_sandbox_state(bool off, struct engine_sandbox *ret_sandbox)
     if (!filter && abi < 4)
         s.note[n++] = "without a seccomp filter and before Linux 6.7 an engine may use the network";
     if (!filter)
-        s.note[n++] = "this kernel takes no seccomp filter: an engine may start other programs "
-                      "and leave them behind";
+        s.note[n++] =
+            "there is no seccomp filter for this kernel or processor: an engine may start "
+            "other programs and leave them behind";
     *ret_sandbox = s;
 }

@@ -3,205 +3,198 @@
  * that lead out of the sandbox.
  *
  * Landlock says which files are reached. It leaves to this filter: the network other than TCP,
- * connections to other programs' unix sockets (the session bus starts programs on request), a
- * file's mode, owner and times, other processes, and staying behind when gfxbridge ends.
+ * messages and connections to other programs' unix sockets (the session bus starts programs on
+ * request), a file's mode, owner and times, other processes, and staying behind when gfxbridge
+ * ends. libseccomp makes the program, before the fork; the child only puts its own number into it.
  */
 #include "engine/engine_private.h"
 
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#if defined(__x86_64__)
-#define FILTER_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define FILTER_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "the system calls of this architecture are not known here"
-#endif
+/* Stands in the program for the number of the process that enters it: larger than any. */
+#define FILTER_SELF  0x5e1f5e1fu
+#define FILTER_TYPES 16 /* what SOCK_CLOEXEC and SOCK_NONBLOCK are added to */
 
-#define FILTER_X32 0x40000000u /* x86-64's second table of the same calls begins there */
-#define FILTER_MAX 256         /* instructions */
-
-/* Never needed by an engine. A call that this architecture does not have is left out. */
+/* Never needed by an engine. A call that this processor does not have is left out. */
 static const int filter_refused[] = {
-/* another process, or leaving the process group and the parent's death signal behind */
-#ifdef SYS_fork
-    SYS_fork,
-    SYS_vfork,
-#endif
-    SYS_setsid,
-    SYS_setpgid,
-    SYS_unshare,
-    SYS_setns,
-    SYS_setuid,
-    SYS_setgid,
-    SYS_setreuid,
-    SYS_setregid,
-    SYS_setresuid,
-    SYS_setresgid,
-    SYS_setfsuid,
-    SYS_setfsgid,
-    SYS_setgroups,
+    /* another process, or leaving the process group and the parent's death signal behind */
+    SCMP_SYS(fork),
+    SCMP_SYS(vfork),
+    SCMP_SYS(execveat),
+    SCMP_SYS(setsid),
+    SCMP_SYS(setpgid),
+    SCMP_SYS(unshare),
+    SCMP_SYS(setns),
+    SCMP_SYS(setuid),
+    SCMP_SYS(setgid),
+    SCMP_SYS(setreuid),
+    SCMP_SYS(setregid),
+    SCMP_SYS(setresuid),
+    SCMP_SYS(setresgid),
+    SCMP_SYS(setfsuid),
+    SCMP_SYS(setfsgid),
+    SCMP_SYS(setgroups),
     /* other processes */
-    SYS_ptrace,
-    SYS_process_vm_readv,
-    SYS_process_vm_writev,
-    SYS_tkill,
-    SYS_rt_sigqueueinfo,
-    SYS_rt_tgsigqueueinfo,
-    SYS_pidfd_open,
-    SYS_pidfd_send_signal,
-    SYS_pidfd_getfd,
+    SCMP_SYS(ptrace),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(tkill),
+    SCMP_SYS(rt_sigqueueinfo),
+    SCMP_SYS(rt_tgsigqueueinfo),
+    SCMP_SYS(pidfd_open),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(shmget),
+    SCMP_SYS(msgget),
+    SCMP_SYS(semget),
+    SCMP_SYS(mq_open),
     /* other programs' sockets; io_uring would do all of this past the filter */
-    SYS_connect,
-    SYS_io_uring_setup,
-/* what a file is besides its content: Landlock does not look at it */
-#ifdef SYS_chmod
-    SYS_chmod,
-    SYS_chown,
-    SYS_lchown,
-    SYS_utime,
-    SYS_utimes,
-    SYS_futimesat,
-#endif
-    SYS_truncate,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_fchown,
-    SYS_fchownat,
-    SYS_utimensat,
-    SYS_setxattr,
-    SYS_lsetxattr,
-    SYS_fsetxattr,
-    SYS_removexattr,
-    SYS_lremovexattr,
-    SYS_fremovexattr,
+    SCMP_SYS(connect),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
+    /* what a file is besides its content: Landlock does not look at it */
+    SCMP_SYS(chmod),
+    SCMP_SYS(chown),
+    SCMP_SYS(lchown),
+    SCMP_SYS(utime),
+    SCMP_SYS(utimes),
+    SCMP_SYS(futimesat),
+    SCMP_SYS(truncate),
+    SCMP_SYS(fchmod),
+    SCMP_SYS(fchmodat),
+    SCMP_SYS(fchown),
+    SCMP_SYS(fchownat),
+    SCMP_SYS(utimensat),
+    SCMP_SYS(setxattr),
+    SCMP_SYS(lsetxattr),
+    SCMP_SYS(fsetxattr),
+    SCMP_SYS(removexattr),
+    SCMP_SYS(lremovexattr),
+    SCMP_SYS(fremovexattr),
     452, /* fchmodat2, Linux 6.6; the same number everywhere */
     463, /* setxattrat, Linux 6.13 */
     466, /* removexattrat, Linux 6.13 */
     /* the kernel itself */
-    SYS_mount,
-    SYS_umount2,
-    SYS_pivot_root,
-    SYS_chroot,
-    SYS_move_mount,
-    SYS_open_tree,
-    SYS_fsopen,
-    SYS_open_by_handle_at,
-    SYS_bpf,
-    SYS_perf_event_open,
-    SYS_userfaultfd,
-    SYS_add_key,
-    SYS_request_key,
-    SYS_keyctl,
-    SYS_init_module,
-    SYS_finit_module,
-    SYS_delete_module,
-    SYS_kexec_load,
-    SYS_reboot,
-    SYS_swapon,
-    SYS_swapoff,
+    SCMP_SYS(mount),
+    SCMP_SYS(umount2),
+    SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot),
+    SCMP_SYS(move_mount),
+    SCMP_SYS(open_tree),
+    SCMP_SYS(fsopen),
+    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(bpf),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(add_key),
+    SCMP_SYS(request_key),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(delete_module),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(reboot),
+    SCMP_SYS(swapon),
+    SCMP_SYS(swapoff),
 };
 
-struct filter {
-    struct sock_filter code[FILTER_MAX];
-    unsigned short n;
+/* Refused with this error where the argument compares so. */
+struct filter_rule {
+    int call, error;
+    struct scmp_arg_cmp argument;
 };
 
-static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes, unsigned no)
+static int filter_add_rules(scmp_filter_ctx filter)
 {
-    if (f->n < FILTER_MAX)
-        f->code[f->n++] =
-            (struct sock_filter){(uint16_t)code, (uint8_t)yes, (uint8_t)no, (uint32_t)k};
+    const struct filter_rule rules[] = {
+        /* A thread is no process. clone3's flags are in memory, where a filter cannot look: the C
+         * library takes clone instead. */
+        {SCMP_SYS(clone), EPERM, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)},
+        {SCMP_SYS(socket), EACCES, SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
+        {SCMP_SYS(socketpair), EACCES, SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
+        {SCMP_SYS(kill), EPERM, SCMP_A0(SCMP_CMP_NE, FILTER_SELF)},
+        {SCMP_SYS(tgkill), EPERM, SCMP_A0(SCMP_CMP_NE, FILTER_SELF)},
+        {SCMP_SYS(prlimit64), EPERM, SCMP_A0(SCMP_CMP_NE, 0)}, /* 0: its own */
+        {SCMP_SYS(prctl), EPERM, SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG)},
+    };
+    int code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    for (size_t i = 0; code == 0 && i < sizeof(filter_refused) / sizeof(filter_refused[0]); i++)
+        code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), filter_refused[i], 0);
+    for (size_t i = 0; code == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
+        code = seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)rules[i].error), rules[i].call, 1,
+                                rules[i].argument);
+    /* A datagram socket, also one of a pair, sends to any address without connecting. */
+    for (unsigned type = 0; code == 0 && type < FILTER_TYPES; type++) {
+        struct scmp_arg_cmp is = SCMP_A1(SCMP_CMP_MASKED_EQ, FILTER_TYPES - 1, type);
+        if (type == SOCK_STREAM)
+            continue;
+        code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1, is);
+        if (code == 0)
+            code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socketpair), 1, is);
+    }
+    return code;
 }
 
-static void filter_load(struct filter *f, size_t offset)
+/* The program as the kernel takes it, by way of a file in memory. */
+static int filter_export(scmp_filter_ctx filter, struct sandbox *ret_sandbox)
 {
-    filter_add(f, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
-}
-
-static void filter_refuse(struct filter *f, int error)
-{
-    filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error, 0, 0);
-}
-
-static void filter_allow(struct filter *f)
-{
-    filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-}
-
-/* The number of the call is loaded: refuse it when it is this one. */
-static void filter_refuse_call(struct filter *f, int call, int error)
-{
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 1);
-    filter_refuse(f, error);
-}
-
-/* Allow this call when the low half of its first argument, and'ed with mask, is value or other. */
-static void filter_allow_only(struct filter *f, int call, unsigned mask, unsigned value,
-                              unsigned other, int error)
-{
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 6);
-    filter_load(f, offsetof(struct seccomp_data, args[0]));
-    filter_add(f, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, value, 2, 0);
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, other, 1, 0);
-    filter_refuse(f, error);
-    filter_allow(f);
-}
-
-/* One option of prctl is refused. */
-static void filter_refuse_option(struct filter *f, int call, unsigned option)
-{
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 4);
-    filter_load(f, offsetof(struct seccomp_data, args[0]));
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, option, 0, 1);
-    filter_refuse(f, EPERM);
-    filter_allow(f);
-}
-
-static void filter_write(struct filter *f)
-{
-    unsigned self = (unsigned)getpid();
-    filter_load(f, offsetof(struct seccomp_data, arch));
-    filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, FILTER_ARCH, 1, 0);
-    filter_refuse(f, EPERM); /* a table of calls with other numbers */
-    filter_load(f, offsetof(struct seccomp_data, nr));
-#if defined(__x86_64__)
-    filter_add(f, BPF_JMP | BPF_JGE | BPF_K, FILTER_X32, 0, 1);
-    filter_refuse(f, EPERM);
-#endif
-    for (size_t i = 0; i < sizeof(filter_refused) / sizeof(filter_refused[0]); i++)
-        filter_refuse_call(f, filter_refused[i], EPERM);
-    /* Its flags are in memory, where a filter cannot look: the C library then takes clone. */
-    filter_refuse_call(f, SYS_clone3, ENOSYS);
-    filter_allow_only(f, SYS_clone, CLONE_THREAD, CLONE_THREAD, CLONE_THREAD, EPERM);
-    filter_allow_only(f, SYS_socket, ~0u, AF_UNIX, AF_UNIX, EACCES);
-    filter_allow_only(f, SYS_kill, ~0u, self, self, EPERM);
-    filter_allow_only(f, SYS_tgkill, ~0u, self, self, EPERM);
-    filter_allow_only(f, SYS_prlimit64, ~0u, self, 0, EPERM);
-    filter_refuse_option(f, SYS_prctl, PR_SET_PDEATHSIG);
-    filter_allow(f);
+    int CLEAN_CLOSE fd = memfd_create("gfxbridge-filter", MFD_CLOEXEC);
+    int code = fd < 0 ? -errno : seccomp_export_bpf(filter, fd);
+    off_t size = code == 0 ? lseek(fd, 0, SEEK_END) : 0;
+    if (code < 0 || size <= 0)
+        return code < 0 ? code : -EIO;
+    struct sock_filter *program = xmalloc((size_t)size);
+    if (pread(fd, program, (size_t)size, 0) != size) {
+        free(program);
+        return -EIO;
+    }
+    ret_sandbox->filter = program;
+    ret_sandbox->n_filter = (size_t)size / sizeof(program[0]);
+    return 0;
 }
 
 bool sandbox_has_filter(void)
 {
     unsigned action = SECCOMP_RET_ERRNO;
-    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW); /* NULL: not for this processor */
+    seccomp_release(filter);
+    return filter && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-int sandbox_filter(void)
+int sandbox_filter_new(struct sandbox *ret_sandbox)
 {
-    struct filter filter = {.n = 0};
-    filter_write(&filter);
-    if (filter.n == FILTER_MAX)
-        return -E2BIG;
-    struct sock_fprog program = {filter.n, filter.code};
+    if (!sandbox_has_filter())
+        return 0;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int code = filter ? 0 : -ENOMEM;
+    if (code == 0) /* a table of calls with other numbers */
+        code = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
+    if (code == 0)
+        code = filter_add_rules(filter);
+    if (code == 0)
+        code = filter_export(filter, ret_sandbox);
+    seccomp_release(filter);
+    return code;
+}
+
+int sandbox_filter_enter(struct sandbox *sandbox)
+{
+    struct sock_filter *code = sandbox->filter;
+    for (size_t i = 0; i < sandbox->n_filter; i++) {
+        if (BPF_CLASS(code[i].code) == BPF_JMP && code[i].k == FILTER_SELF)
+            code[i].k = (unsigned)getpid();
+    }
+    struct sock_fprog program = {(unsigned short)sandbox->n_filter, code};
+    if (!code)
+        return 0;
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }

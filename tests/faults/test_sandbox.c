@@ -8,8 +8,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -155,38 +158,154 @@ static void it_cannot_open_a_connection(void **state)
 {
     struct home h = home_new();
     struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct sockaddr_un local = {.sun_family = AF_UNIX};
     socklen_t n = sizeof(inet);
     char attempt[300];
     (void)state;
     needs(has_network);
     int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int unix_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(tcp, (struct sockaddr *)&inet, sizeof(inet)) | listen(tcp, 8), 0);
     assert_int_equal(getsockname(tcp, (struct sockaddr *)&inet, &n), 0);
-    snprintf(local.sun_path, sizeof(local.sun_path), "%s/bus", h.dir);
-    assert_int_equal(bind(unix_socket, (struct sockaddr *)&local, sizeof(local)), 0);
-    assert_int_equal(listen(unix_socket, 8), 0);
     snprintf(attempt, sizeof(attempt), "tcp %d", ntohs(inet.sin_port));
     check_kept(&h, attempt);
     snprintf(attempt, sizeof(attempt), "udp %d", ntohs(inet.sin_port));
     check_kept(&h, attempt);
-    snprintf(attempt, sizeof(attempt), "unix %s", local.sun_path);
+    snprintf(attempt, sizeof(attempt), "socket %d", AF_NETLINK);
     check_kept(&h, attempt);
     close(tcp);
-    close(unix_socket);
     home_done(&h);
+}
+
+/* A bound unix socket of this type: at a path, or abstract when the address begins with '@'. */
+static int bound(int type, const char *text)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = strlen(text);
+    assert_true(n < sizeof(address.sun_path));
+    memcpy(address.sun_path, text, n);
+    if (text[0] == '@')
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (text[0] != '@'));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    if (type == SOCK_STREAM || type == SOCK_SEQPACKET)
+        assert_int_equal(listen(fd, 64), 0);
+    return fd;
+}
+
+/* How many messages wait in a datagram socket; they are taken out. */
+static size_t messages(int fd)
+{
+    size_t n = 0;
+    char text[16];
+    while (recv(fd, text, sizeof(text), 0) >= 0)
+        n++;
+    return n;
+}
+
+/* Whoever has datagram sockets (the journal, the session's manager) gets nothing, by a path or an
+ * abstract address, by sendto and sendmsg, from a socket or from one of a pair. */
+static void it_cannot_send_datagrams(void **state)
+{
+    static const char *const ways[] = {"sendto", "sendmsg", "pair"};
+    static const int types[] = {SOCK_DGRAM, SOCK_RAW}; /* a raw unix socket is a datagram one */
+    struct home h = home_new();
+    char attempt[300], address[2][100];
+    (void)state;
+    needs(has_network);
+    snprintf(address[0], sizeof(address[0]), "%s/journal", h.dir);
+    snprintf(address[1], sizeof(address[1]), "@gfxbridge-test-%d", (int)getpid());
+    for (size_t a = 0; a < 2; a++) {
+        int fd = bound(SOCK_DGRAM, address[a]);
+        for (size_t i = 0; i < 2 * sizeof(ways) / sizeof(ways[0]); i++) {
+            snprintf(attempt, sizeof(attempt), "%s %d %s", ways[i / 2], types[i % 2], address[a]);
+            check_kept(&h, attempt);
+            assert_int_equal(messages(fd), 2); /* of the two tries without the sandbox */
+        }
+        close(fd);
+    }
+    home_done(&h);
+}
+
+/* The session's bus starts programs on request. */
+static void it_cannot_connect_to_other_programs(void **state)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+    struct home h = home_new();
+    char attempt[300], address[2][100];
+    (void)state;
+    needs(has_network);
+    for (size_t i = 0; i < 2 * sizeof(types) / sizeof(types[0]); i++) {
+        snprintf(address[0], sizeof(address[0]), "%s/bus%zu", h.dir, i);
+        snprintf(address[1], sizeof(address[1]), "@gfxbridge-bus-%d-%zu", (int)getpid(), i);
+        int fd = bound(types[i / 2], address[i % 2]);
+        snprintf(attempt, sizeof(attempt), "connect %d %s", types[i / 2], address[i % 2]);
+        check_kept(&h, attempt);
+        close(fd);
+    }
+    home_done(&h);
+}
+
+/* What would do all of it past the filter, or as a program that no file rule knows. */
+static void it_cannot_get_around_the_filter(void **state)
+{
+    struct home h = home_new();
+    char attempt[300];
+    (void)state;
+    needs(has_network);
+    check_kept(&h, "execveat -");
+    snprintf(attempt, sizeof(attempt), "exec %s", h.letter);
+    check_kept(&h, attempt);
+    long ring = syscall(SYS_io_uring_setup, 1, (char[256]){""});
+    if (ring >= 0)
+        close((int)ring);
+    if (ring >= 0) /* some kernels have none, or not for everybody */
+        check_kept(&h, "uring -");
+    home_done(&h);
+}
+
+/* A process of this user that lets anybody trace it, with a byte to write to. */
+static pid_t start_victim(char **ret_byte)
+{
+    char *byte = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(byte != MAP_FAILED);
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+        close(told[1]);
+        close(told[0]);
+        for (;;)
+            pause();
+    }
+    close(told[1]);
+    assert_int_equal(read(told[0], byte, 1), 0); /* it has said whom it lets */
+    close(told[0]);
+    *ret_byte = byte;
+    return pid;
 }
 
 static void it_cannot_touch_other_processes(void **state)
 {
     struct home h = home_new();
-    char attempt[64];
+    char attempt[64], *byte;
     (void)state;
     needs(has_processes);
     snprintf(attempt, sizeof(attempt), "kill %d", (int)getpid());
     check_kept(&h, attempt);
     check_kept(&h, "spawn -");
+    check_kept(&h, "share -");
+    pid_t victim = start_victim(&byte);
+    snprintf(attempt, sizeof(attempt), "ptrace %d", (int)victim);
+    check_kept(&h, attempt);
+    snprintf(attempt, sizeof(attempt), "poke %d %lx", (int)victim, (unsigned long)(uintptr_t)byte);
+    check_kept(&h, attempt);
+    assert_int_equal(*byte, '!'); /* without the sandbox */
+    snprintf(attempt, sizeof(attempt), "environ %d", (int)victim);
+    check_kept(&h, attempt);
+    kill(victim, SIGKILL);
+    assert_int_equal(waitpid(victim, NULL, 0), victim);
+    munmap(byte, 4096);
     home_done(&h);
 }
 
@@ -303,6 +422,9 @@ int main(void)
         cmocka_unit_test(it_cannot_write_outside_its_run_directory),
         cmocka_unit_test(it_cannot_read_the_home_directory),
         cmocka_unit_test(it_cannot_open_a_connection),
+        cmocka_unit_test(it_cannot_send_datagrams),
+        cmocka_unit_test(it_cannot_connect_to_other_programs),
+        cmocka_unit_test(it_cannot_get_around_the_filter),
         cmocka_unit_test(it_cannot_touch_other_processes),
         cmocka_unit_test(it_cannot_outlive_its_parent),
         cmocka_unit_test(it_has_what_it_needs),
