@@ -1,6 +1,6 @@
 /*
- * arrival.h - one archive from the network into a directory, verified and unpacked while its bytes
- * arrive. Private to package/.
+ * arrival.h - one archive from the network into a directory, unpacked once its digest is known to
+ * be right. Private to package/.
  */
 #ifndef PACKAGE_UNPACK_ARRIVAL_H
 #define PACKAGE_UNPACK_ARRIVAL_H
