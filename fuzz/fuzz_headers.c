@@ -1,5 +1,5 @@
 /* Any bytes as the header lines of a server's answer. */
-#include "fetch/headers.h"
+#include "fetch/fetch_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

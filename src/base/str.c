@@ -82,6 +82,13 @@ struct str str_trim(struct str s)
     return s;
 }
 
+struct str str_trim_end(struct str s, char c)
+{
+    while (s.n && s.p[s.n - 1] == c)
+        s.n--;
+    return s;
+}
+
 bool str_cut(struct str *rest, char separator, struct str *ret_piece)
 {
     if (!rest->p)

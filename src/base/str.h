@@ -32,6 +32,7 @@ bool str_has(struct str s, struct str part);        /* substring */
 bool str_has_nocase(struct str s, struct str part); /* substring, ASCII case ignored */
 int str_compare(struct str a, struct str b);        /* like strcmp: bytes, then length */
 struct str str_trim(struct str s);                  /* without ASCII white space at both ends */
+struct str str_trim_end(struct str s, char c);      /* without any c at its end */
 
 /*
  * Cut the next piece up to separator off *rest: false when *rest is used up. A last piece without a

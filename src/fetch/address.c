@@ -1,68 +1,55 @@
-#include "fetch/address.h"
+/* address.c - what of a URL decides where a request and its secrets may go. */
+#include "fetch/fetch_private.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <stdio.h>
 
 #define ADDRESS_URL_MAX 16384
 
 static const char *const address_schemes[] = {"https", "http", "file"};
 
-static int address_part(CURLU *parser, CURLUPart part, unsigned flags, char **ret_text)
+/* "" when the URL has no such part. To be freed by the caller. */
+static char *address_part(CURLU *parser, CURLUPart part, unsigned flags)
 {
     char *text = NULL;
     CURLUcode code = curl_url_get(parser, part, &text, flags);
     if (code == CURLUE_OUT_OF_MEMORY)
-        return -ENOMEM;
-    char *copy = strdup(code == CURLUE_OK && text ? text : "");
+        xalloc_die();
+    char *copy = xstrdup(code == CURLUE_OK && text ? text : "");
     curl_free(text);
-    if (!copy)
-        return -ENOMEM;
-    *ret_text = copy;
-    return 0;
+    return copy;
 }
 
-static int address_fill(CURLU *parser, struct address *a)
+static void address_fill(CURLU *parser, struct address *a)
 {
-    char *CLEAN_FREE path = NULL;
-    int r = address_part(parser, CURLUPART_SCHEME, 0, &a->scheme);
-    if (r == 0)
-        r = address_part(parser, CURLUPART_HOST, 0, &a->host);
-    if (r == 0)
-        r = address_part(parser, CURLUPART_PORT, CURLU_DEFAULT_PORT, &a->port);
-    if (r == 0)
-        r = address_part(parser, CURLUPART_PATH, CURLU_URLDECODE, &path);
-    if (r < 0)
-        return r;
+    char *CLEAN_FREE path = address_part(parser, CURLUPART_PATH, CURLU_URLDECODE);
     const char *slash = strrchr(path, '/');
-    a->name = strdup(slash ? slash + 1 : path);
-    return a->name ? 0 : -ENOMEM;
+    a->scheme = address_part(parser, CURLUPART_SCHEME, 0);
+    a->host = address_part(parser, CURLUPART_HOST, 0);
+    a->port = address_part(parser, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    a->name = xstrdup(slash ? slash + 1 : path);
 }
 
 int address_parse(const char *url, struct address *ret_address, struct gfxb_error *err)
 {
-    CURLU *parser = curl_url();
     struct address a = {0};
+    CURLU *parser = curl_url();
     if (!parser)
-        return error_set(err, ENOMEM, "out of memory");
-    int r = 0;
-    if (strlen(url) > ADDRESS_URL_MAX ||
-        curl_url_set(parser, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
-        r = error_set(err, EINVAL, "\"%.100s\" is not a URL", url);
-    else if (address_fill(parser, &a) < 0)
-        r = error_set(err, ENOMEM, "out of memory");
+        xalloc_die();
+    bool is_url = strlen(url) <= ADDRESS_URL_MAX &&
+                  curl_url_set(parser, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK;
+    if (is_url)
+        address_fill(parser, &a);
     curl_url_cleanup(parser);
-    for (size_t i = 0; r == 0; i++) {
-        if (i == sizeof(address_schemes) / sizeof(address_schemes[0]))
-            r = error_set(err, EINVAL, "\"%.100s\" is no https, http or file URL", url);
-        else if (strcmp(a.scheme, address_schemes[i]) == 0)
-            break;
+    if (!is_url)
+        return error_set(err, EINVAL, "\"%.100s\" is not a URL", url);
+    for (size_t i = 0; i < sizeof(address_schemes) / sizeof(address_schemes[0]); i++) {
+        if (strcmp(a.scheme, address_schemes[i]) == 0) {
+            *ret_address = a;
+            return 0;
+        }
     }
-    if (r < 0)
-        address_done(&a);
-    else
-        *ret_address = a;
-    return r;
+    address_done(&a);
+    return error_set(err, EINVAL, "\"%.100s\" is no https, http or file URL", url);
 }
 
 void address_done(struct address *a)
@@ -97,26 +84,18 @@ int address_rewrite(const struct fetch_config *config, const char *url, char **r
                     struct gfxb_error *err)
 {
     struct str rest = str_from(url);
-    struct str mirror = str_from(config->mirror);
-    while (mirror.n && mirror.p[mirror.n - 1] == '/')
-        mirror.n--;
+    struct str mirror = str_trim_end(str_from(config->mirror), '/');
     struct buf CLEAN_BUF out = BUF_INIT(ADDRESS_URL_MAX);
     const char *scheme_end = strstr(url, "://");
     if (mirror.n && scheme_end && !str_starts(rest, STR("file:")) && !str_starts(rest, mirror)) {
         const char *host = scheme_end + 3;
-        size_t n = strcspn(host, "/?#");
-        const char *at = memrchr(host, '@', n);
-        if (at)
-            host = at + 1;
-        buf_add_str(&out, mirror);
-        buf_add_char(&out, '/');
-        buf_add_text(&out, host);
+        const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+        buf_addf(&out, "%.*s/%s", STR_ARG(mirror), at ? at + 1 : host);
     } else {
         buf_add_str(&out, rest);
     }
-    char *text = buf_take(&out);
-    if (!text)
+    if (!buf_ok(&out))
         return error_set(err, EINVAL, "the URL \"%.100s...\" is too long", url);
-    *ret_url = text;
+    *ret_url = xbuf_take(&out);
     return 0;
 }

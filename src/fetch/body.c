@@ -1,90 +1,63 @@
-/* What arrives: the right beginning, into the part, the digest and the sink, the right end. */
-#include "fetch/job.h"
+/* body.c - what arrives: the right beginning, into the part and the digest, the right end. */
+#include "fetch/fetch_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
 #define BODY_PIECE       262144
 #define BODY_PROGRESS_MS 100
 #define BODY_RATE_MS     500
 
-static void *body_context(const struct job *job)
+int body_begin(struct transfer *t)
 {
-    return job->request->context;
+    digest_free(t->digest);
+    t->digest = NULL;
+    t->at = 0;
+    return digest_new(&t->digest, t->err);
 }
 
-int body_begin(struct job *job)
+int body_restart(struct transfer *t)
 {
-    hasher_free(job->hasher);
-    job->hasher = NULL;
-    job->at = 0;
-    return hasher_new(&job->hasher, job->err);
+    int r = t->part.fd >= 0 ? part_clear(&t->part, t->err) : 0;
+    if (t->text)
+        t->text->n = t->text_start;
+    t->resumed = false;
+    t->origin.total = 0;
+    free(t->origin.validator);
+    t->origin.validator = NULL;
+    return r < 0 ? r : body_begin(t);
 }
 
-enum verdict body_restart(struct job *job)
+static void body_hash(struct transfer *t, const char *bytes, size_t n)
 {
-    const struct fetch_sink *sink = job->request->sink;
-    if (job->at && sink && !sink->restart) {
-        error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "%s changed at %s while it was being fetched: try again", job->what,
-                  job->here.host ? job->here.host : "its server");
-        return VERDICT_FINAL;
-    }
-    int r = job->at && sink ? sink->restart(sink->context, job->err) : 0;
-    if (r == 0 && job->part.fd >= 0)
-        r = part_clear(&job->part, job->err);
-    if (r == 0)
-        r = body_begin(job);
-    job->resumed = false;
-    job->origin.total = 0;
-    free(job->origin.validator);
-    job->origin.validator = NULL;
-    return r < 0 ? VERDICT_FINAL : VERDICT_DONE;
+    digest_add(t->digest, bytes, n);
+    t->at += n;
 }
 
-/* To the digest and the sink. */
-static enum verdict body_deliver(struct job *job, const char *bytes, size_t n)
+int body_replay(struct transfer *t, int fd, uint64_t end)
 {
-    const struct fetch_sink *sink = job->request->sink;
-    hasher_add(job->hasher, bytes, n);
-    job->at += n;
-    if (sink && sink->write(sink->context, bytes, n, job->err) < 0)
-        return VERDICT_FINAL;
-    return VERDICT_DONE;
-}
-
-enum verdict body_replay(struct job *job, int fd, uint64_t end)
-{
-    char *CLEAN_FREE piece = malloc(BODY_PIECE);
-    enum verdict verdict = piece ? VERDICT_DONE : job_out_of_memory(job);
-    while (verdict == VERDICT_DONE && job->at < end) {
-        uint64_t left = end - job->at;
-        ssize_t n = pread(fd, piece, left < BODY_PIECE ? (size_t)left : BODY_PIECE, (off_t)job->at);
+    char *CLEAN_FREE piece = xmalloc(BODY_PIECE);
+    int r = 0;
+    while (r == 0 && t->at < end) {
+        uint64_t left = end - t->at;
+        ssize_t n = pread(fd, piece, left < BODY_PIECE ? (size_t)left : BODY_PIECE, (off_t)t->at);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            error_set(job->err, n < 0 ? errno : EIO, "cannot read %s again: %s", job->request->path,
-                      error_errno_text(n < 0 ? errno : EIO));
-            return VERDICT_FINAL;
-        }
-        verdict = body_deliver(job, piece, (size_t)n);
-        body_show_progress(job, false);
-        if (verdict == VERDICT_DONE && transfer_cancelled(job)) {
-            error_set(job->err, GFXB_E_INTERRUPTED, "interrupted");
-            verdict = VERDICT_FINAL;
-        }
+        if (n <= 0)
+            return fs_error(t->err, n < 0 ? errno : EIO, "read again", t->request->path);
+        body_hash(t, piece, (size_t)n);
+        body_show_progress(t, false);
+        r = transfer_check_cancel(t);
     }
-    return verdict;
+    return r;
 }
 
-enum verdict body_replay_part(struct job *job)
+int body_replay_part(struct transfer *t)
 {
-    if (job->part.fd < 0 || job->at >= job->part.n)
-        return VERDICT_DONE;
-    if (part_settle(&job->part, job->err) < 0)
-        return VERDICT_FINAL;
-    return body_replay(job, job->part.fd, job->part.n);
+    if (t->part.fd < 0 || t->at >= t->part.n)
+        return 0;
+    int r = part_settle(&t->part, t->err);
+    return r < 0 ? r : body_replay(t, t->part.fd, t->part.n);
 }
 
 /* Does it begin like a web page? */
@@ -104,163 +77,158 @@ static bool body_is_html(struct str first)
     return false;
 }
 
-static enum verdict body_check_size(struct job *job, uint64_t total)
+/* Is it the size that was expected, and is there room for it? total 0: the server does not say. */
+static int body_check_size(struct transfer *t, uint64_t total)
 {
-    const struct fetch_request *request = job->request;
+    const struct fetch_request *request = t->request;
     uint64_t room = 0;
-    job->result->size = total;
-    if (request->size && total && total != request->size) {
-        error_set(job->err, GFXB_E_DIGEST_MISMATCH,
-                  "%s has %" PRIu64 " bytes at %s where %" PRIu64
-                  " were expected: it is not the file that is known here",
-                  job->what, total, job->here.host, request->size);
-        return VERDICT_FINAL;
-    }
-    if (request->max && total > request->max) {
-        error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "%s at %s has %" PRIu64 " bytes, more than the %" PRIu64 " that are accepted",
-                  job->what, job->here.host, total, request->max);
-        return VERDICT_FINAL;
-    }
-    if (job->part.fd >= 0 && total > job->part.n && fs_free_bytes(job->part.path, &room) == 0 &&
-        room < total - job->part.n) {
-        error_set(job->err, GFXB_E_DISK_FULL,
-                  "%s needs %.1f MB more and %.1f MB are free where %s is: free some space and "
-                  "try again",
-                  job->what, (double)(total - job->part.n) / 1e6, (double)room / 1e6,
-                  job->part.path);
-        return VERDICT_FINAL;
-    }
-    if (request->begin && request->begin(request->context, total, job->err) < 0)
-        return VERDICT_FINAL;
-    return VERDICT_DONE;
+    t->result->size = total;
+    if (request->size && total && total != request->size)
+        return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
+                         "%s has %" PRIu64 " bytes at %s where %" PRIu64
+                         " were expected: it is not the file that is known here",
+                         t->what, total, t->here.host, request->size);
+    if (request->max && total > request->max)
+        return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "%s at %s has %" PRIu64 " bytes, more than the %" PRIu64
+                         " that are accepted",
+                         t->what, t->here.host, total, request->max);
+    if (t->part.fd >= 0 && total > t->part.n && fs_free_bytes(t->part.path, &room) == 0 &&
+        room < total - t->part.n)
+        return error_set(t->err, GFXB_E_DISK_FULL,
+                         "%s needs %.1f MB more and %.1f MB are free where %s is: free some space "
+                         "and try again",
+                         t->what, (double)(total - t->part.n) / 1e6, (double)room / 1e6,
+                         t->part.path);
+    int r = request->begin ? request->begin(request->context, total, t->err) : 0;
+    if (r < 0 && !t->err->code)
+        error_set(t->err, -r, "cannot take %s: %s", t->what, error_errno_text(-r));
+    return r;
 }
 
-static enum verdict body_out_of_step(struct job *job)
+static int body_out_of_step(struct transfer *t)
 {
-    error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE, "%s sent another part of %s than was asked for",
-              job->here.host, job->what);
-    return VERDICT_RESTART;
+    t->retry = RETRY_RESTART;
+    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                     "%s sent another part of %s than was asked for", t->here.host, t->what);
 }
 
-/* The answer continues what is at hand. */
-static enum verdict body_accept_rest(struct job *job)
+/* The answer continues what is here. */
+static int body_accept_rest(struct transfer *t)
 {
-    const struct headers *a = &job->answer;
-    if (!a->has_range || a->range_start != job->offset ||
-        (job->origin.total && a->range_total && a->range_total != job->origin.total))
-        return body_out_of_step(job);
-    enum verdict verdict = body_check_size(job, a->range_total);
-    if (verdict != VERDICT_DONE)
-        return verdict;
-    job->origin.total = a->range_total;
-    job->resumed = true;
-    return body_replay_part(job);
+    const struct headers *a = &t->answer;
+    if (!a->has_range || a->range_start != t->offset ||
+        (t->origin.total && a->range_total && a->range_total != t->origin.total))
+        return body_out_of_step(t);
+    int r = body_check_size(t, a->range_total);
+    if (r < 0)
+        return r;
+    t->origin.total = a->range_total;
+    t->resumed = true;
+    return body_replay_part(t);
 }
 
 /* The answer is the whole file. */
-static enum verdict body_accept_whole(struct job *job)
+static int body_accept_whole(struct transfer *t)
 {
-    uint64_t total = job->answer.has_length ? job->answer.length : 0;
-    enum verdict verdict = VERDICT_DONE;
-    if (job->offset) {
-        log_at(job->config->log, LOG_INFO,
+    uint64_t total = t->answer.has_length ? t->answer.length : 0;
+    int r = 0;
+    if (t->offset) {
+        log_at(t->config->log, LOG_INFO,
                "%s does not continue %s where it stopped; it comes from the beginning again",
-               job->here.host, job->what);
-        verdict = body_restart(job);
+               t->here.host, t->what);
+        r = body_restart(t);
     }
-    if (verdict == VERDICT_DONE)
-        verdict = body_check_size(job, total);
-    if (verdict != VERDICT_DONE)
-        return verdict;
-    job->origin.total = total;
-    free(job->origin.validator);
-    job->origin.validator = strdup(headers_validator(&job->answer));
-    if (!job->origin.validator)
-        return job_out_of_memory(job);
-    if (job->part.fd >= 0 && part_save_origin(&job->part, &job->origin, job->err) < 0)
-        return VERDICT_FINAL;
-    return VERDICT_DONE;
+    if (r == 0)
+        r = body_check_size(t, total);
+    if (r < 0)
+        return r;
+    t->origin.total = total;
+    free(t->origin.validator);
+    t->origin.validator = xstrdup(headers_validator(&t->answer));
+    return t->part.fd >= 0 ? part_save_origin(&t->part, &t->origin, t->err) : 0;
 }
 
-enum verdict body_accept(struct job *job, struct str first)
+int body_accept(struct transfer *t, struct str first)
 {
-    bool is_rest = job->answer.status == 206;
-    job->accepted = true;
-    if (!job->request->html && (job->answer.html || (!is_rest && body_is_html(first)))) {
-        error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "%s sent a web page instead of %s: a login or block page of this network, or the "
-                  "file is gone",
-                  job->here.host, job->what);
-        return VERDICT_FINAL;
-    }
-    if (is_rest && job->offset == 0)
-        return body_out_of_step(job);
-    return is_rest ? body_accept_rest(job) : body_accept_whole(job);
+    bool is_rest = t->answer.status == 206;
+    t->accepted = true;
+    if (!t->request->html && (t->answer.html || (!is_rest && body_is_html(first))))
+        return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "%s sent a web page instead of %s: a login or block page of this "
+                         "network, or the file is gone",
+                         t->here.host, t->what);
+    if (is_rest && t->offset == 0)
+        return body_out_of_step(t);
+    return is_rest ? body_accept_rest(t) : body_accept_whole(t);
 }
 
-enum verdict body_add(struct job *job, const char *bytes, size_t n)
+int body_add(struct transfer *t, const char *bytes, size_t n)
 {
-    const struct fetch_request *request = job->request;
+    const struct fetch_request *request = t->request;
     uint64_t limit = request->size ? request->size : request->max;
-    if (limit && job->at + n > limit) {
-        error_set(job->err, request->size ? GFXB_E_DIGEST_MISMATCH : GFXB_E_PACKAGE_UNAVAILABLE,
-                  "%s sent more than the %" PRIu64 " bytes of %s", job->here.host, limit,
-                  job->what);
-        return VERDICT_FINAL;
+    if (limit && t->at + n > limit)
+        return error_set(
+            t->err, request->size ? GFXB_E_DIGEST_MISMATCH : GFXB_E_PACKAGE_UNAVAILABLE,
+            "%s sent more than the %" PRIu64 " bytes of %s", t->here.host, limit, t->what);
+    if (t->text) {
+        buf_add(t->text, bytes, n);
+        if (!buf_ok(t->text))
+            return error_set(t->err, ENOMEM, "out of memory while fetching %s", t->what);
     }
-    if (job->part.fd >= 0 && part_add(&job->part, bytes, n, job->err) < 0)
-        return VERDICT_FINAL;
-    return body_deliver(job, bytes, n);
+    int r = t->part.fd >= 0 ? part_add(&t->part, bytes, n, t->err) : 0;
+    if (r == 0)
+        body_hash(t, bytes, n);
+    return r;
 }
 
-enum verdict body_check(struct job *job)
+int body_check(struct transfer *t)
 {
-    const struct fetch_request *request = job->request;
+    const struct fetch_request *request = t->request;
     char hex[DIGEST_HEX];
-    if (request->size && job->at != request->size) {
-        error_set(job->err, GFXB_E_DIGEST_MISMATCH,
-                  "%s has %" PRIu64 " bytes where %" PRIu64
-                  " were expected: it is not the file that is known here",
-                  job->what, job->at, request->size);
-    } else if (hasher_end(job->hasher, hex, job->err) < 0) {
-        return VERDICT_FINAL;
-    } else if (request->sha256 && strcmp(hex, request->sha256) != 0) {
-        error_set(job->err, GFXB_E_DIGEST_MISMATCH,
-                  "%s is not the file that is known here: its sha256 is %.16s... where %.16s... "
-                  "was expected; it was not used",
-                  job->what, hex, request->sha256);
-    } else {
-        memcpy(job->result->sha256, hex, DIGEST_HEX);
-        job->result->bytes = job->at;
-        return VERDICT_DONE;
-    }
-    return job->resumed ? VERDICT_RESTART : VERDICT_FINAL;
+    if (t->resumed)
+        t->retry = RETRY_RESTART;
+    if (request->size && t->at != request->size)
+        return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
+                         "%s has %" PRIu64 " bytes where %" PRIu64
+                         " were expected: it is not the file that is known here",
+                         t->what, t->at, request->size);
+    int r = digest_end(t->digest, hex, t->err);
+    if (r < 0)
+        return r;
+    if (request->sha256 && strcmp(hex, request->sha256) != 0)
+        return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
+                         "%s is not the file that is known here: its sha256 is %.16s... where "
+                         "%.16s... was expected; it was not used",
+                         t->what, hex, request->sha256);
+    memcpy(t->result->sha256, hex, DIGEST_HEX);
+    t->result->bytes = t->at;
+    return 0;
 }
 
-static void body_measure_rate(struct job *job, int64_t now)
+static void body_measure_rate(struct transfer *t, int64_t now)
 {
-    int64_t elapsed = now - job->rate_start;
+    int64_t elapsed = now - t->rate_start;
     if (elapsed < BODY_RATE_MS)
         return;
     /* What an earlier run brought is read from disk again: that is not the network's rate. */
-    uint64_t fresh = job->result->received - job->rate_at;
+    uint64_t fresh = t->result->received - t->rate_at;
     uint64_t rate = fresh * 1000 / (uint64_t)elapsed;
-    job->rate = job->rate ? (job->rate * 7 + rate * 3) / 10 : rate;
-    job->rate_start = now;
-    job->rate_at = job->result->received;
+    t->rate = t->rate ? (t->rate * 7 + rate * 3) / 10 : rate;
+    t->rate_start = now;
+    t->rate_at = t->result->received;
 }
 
-void body_show_progress(struct job *job, bool last)
+void body_show_progress(struct transfer *t, bool last)
 {
     int64_t now = clock_now_ms();
-    body_measure_rate(job, now);
-    if (!job->request->progress || (!last && now - job->shown < BODY_PROGRESS_MS))
+    body_measure_rate(t, now);
+    if (!t->request->progress || (!last && now - t->shown < BODY_PROGRESS_MS))
         return;
-    job->shown = now;
-    uint64_t total = job->origin.total ? job->origin.total : job->request->size;
-    struct fetch_progress progress = {job->at, total, job->rate, -1};
-    if (total >= job->at && total && job->rate)
-        progress.remaining_seconds = (int64_t)((total - job->at) / job->rate);
-    job->request->progress(body_context(job), &progress);
+    t->shown = now;
+    uint64_t total = t->origin.total ? t->origin.total : t->request->size;
+    struct fetch_progress progress = {t->at, total, t->rate, -1};
+    if (total >= t->at && total && t->rate)
+        progress.remaining_seconds = (int64_t)((total - t->at) / t->rate);
+    t->request->progress(t->request->context, &progress);
 }

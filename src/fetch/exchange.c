@@ -1,10 +1,9 @@
-/* One HTTP request with its redirects, which are followed by hand: each hop is judged by itself. */
-#include "fetch/job.h"
+/* exchange.c - one HTTP request with its redirects, followed by hand: each hop is judged by itself.
+ */
+#include "fetch/fetch_private.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <time.h>
 
 #define EXCHANGE_HOPS_MAX 10
@@ -20,10 +19,10 @@ static const char *const exchange_ca_files[] = {
     "/etc/ssl/cert.pem",
 };
 
-static const char *exchange_ca_file(const struct job *job)
+static const char *exchange_ca_file(const struct transfer *t)
 {
-    if (job->config->ca_file)
-        return job->config->ca_file;
+    if (t->config->ca_file)
+        return t->config->ca_file;
     const char *built_in = curl_version_info(CURLVERSION_NOW)->cainfo;
     if (built_in && access(built_in, R_OK) == 0)
         return NULL;
@@ -36,94 +35,87 @@ static const char *exchange_ca_file(const struct job *job)
 
 static size_t exchange_on_header(char *line, size_t size, size_t n, void *context)
 {
-    struct job *job = context;
+    struct transfer *t = context;
     struct str name, value;
-    headers_add_line(&job->answer, (struct str){line, size * n}, (int64_t)time(NULL), &name,
-                     &value);
-    if (name.n && job->request->header)
-        job->request->header(job->request->context, job->hop, job->answer.status, name, value);
+    headers_add_line(&t->answer, (struct str){line, size * n}, (int64_t)time(NULL), &name, &value);
+    if (name.n && t->request->header)
+        t->request->header(t->request->context, t->hop, t->answer.status, name, value);
     return size * n;
 }
 
 /* A body of status 200 or 206 (or of a file URL) may be the file; others only say why not. */
-static bool exchange_has_file(const struct job *job)
+static bool exchange_has_file(const struct transfer *t)
 {
-    long status = job->answer.status;
-    return status == 200 || status == 206 || (status == 0 && strcmp(job->here.scheme, "file") == 0);
+    long status = t->answer.status;
+    return status == 200 || status == 206 || (status == 0 && strcmp(t->here.scheme, "file") == 0);
 }
 
 static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context)
 {
-    struct job *job = context;
+    struct transfer *t = context;
     n *= size;
     int64_t start = clock_now_ms();
-    job->result->received += n;
-    if (!exchange_has_file(job)) {
-        job->skipped += n;
-        return job->skipped > EXCHANGE_SKIP_MAX ? 0 : n;
+    t->result->received += n;
+    if (!exchange_has_file(t)) {
+        t->skipped += n;
+        return t->skipped > EXCHANGE_SKIP_MAX ? 0 : n;
     }
-    if (!job->accepted)
-        job->verdict = body_accept(job, (struct str){bytes, n});
-    if (job->verdict == VERDICT_DONE)
-        job->verdict = body_add(job, bytes, n);
+    if (!t->accepted)
+        t->body = body_accept(t, (struct str){bytes, n});
+    if (t->body == 0)
+        t->body = body_add(t, bytes, n);
     /* The time that the disk or the unpacking took is not the network's. */
-    job->window_start += clock_now_ms() - start;
-    job->window_bytes += n;
-    return job->verdict == VERDICT_DONE ? n : 0;
+    t->window_start += clock_now_ms() - start;
+    t->window_bytes += n;
+    return t->body == 0 ? n : 0;
 }
 
 static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now,
                                 curl_off_t up_total, curl_off_t up_now)
 {
-    struct job *job = context;
-    const struct fetch_config *config = job->config;
+    struct transfer *t = context;
+    const struct fetch_config *config = t->config;
     int64_t clock = clock_now_ms();
     uint64_t enough = config->stall_bytes ? config->stall_bytes : 4096;
     int64_t patience = 1000 * (int64_t)(config->stall_seconds ? config->stall_seconds : 30);
-    if (job->window_bytes >= enough) {
-        job->window_bytes = 0;
-        job->window_start = clock;
+    if (t->window_bytes >= enough) {
+        t->window_bytes = 0;
+        t->window_start = clock;
     }
-    job->stalled = clock - job->window_start > patience;
-    job->cancelled = transfer_cancelled(job);
-    body_show_progress(job, false);
-    return job->stalled || job->cancelled;
+    t->stalled = clock - t->window_start > patience;
+    t->cancelled = t->config->cancel && *t->config->cancel;
+    body_show_progress(t, false);
+    return t->stalled || t->cancelled;
 }
 
-static int exchange_add_header(struct curl_slist **list, const char *format, const char *value)
+static void exchange_add_header(struct curl_slist **list, const char *name, const char *value)
 {
-    char *CLEAN_FREE line = NULL;
-    if (asprintf(&line, format, value) < 0) {
-        line = NULL;
-        return -ENOMEM;
-    }
+    char *CLEAN_FREE line = xasprintf("%s%s", name, value);
     struct curl_slist *grown = curl_slist_append(*list, line);
     if (!grown)
-        return -ENOMEM;
+        xalloc_die();
     *list = grown;
-    return 0;
 }
 
-/* What belongs to the URL's own host goes nowhere else. */
-static int exchange_make_headers(const struct job *job, bool is_own_host, struct curl_slist **list)
+/* What belongs to the URL's own host goes nowhere else. NULL: none. */
+static struct curl_slist *exchange_make_headers(const struct transfer *t, bool is_own_host)
 {
-    const struct fetch_request *request = job->request;
-    int r = 0;
-    for (size_t i = 0; is_own_host && request->headers && request->headers[i] && r == 0; i++)
-        r = exchange_add_header(list, "%s", request->headers[i]);
-    if (r == 0 && request->token && is_own_host && !job->is_mirrored &&
-        address_takes_secret(&job->here))
-        r = exchange_add_header(list, "Authorization: Bearer %s", request->token);
-    if (r == 0 && job->offset && job->origin.validator && job->origin.validator[0])
-        r = exchange_add_header(list, "If-Range: %s", job->origin.validator);
-    return r;
+    const struct fetch_request *request = t->request;
+    struct curl_slist *list = NULL;
+    for (size_t i = 0; is_own_host && request->headers && request->headers[i]; i++)
+        exchange_add_header(&list, "", request->headers[i]);
+    if (request->token && is_own_host && !t->is_mirrored && address_takes_secret(&t->here))
+        exchange_add_header(&list, "Authorization: Bearer ", request->token);
+    if (t->offset && t->origin.validator && t->origin.validator[0])
+        exchange_add_header(&list, "If-Range: ", t->origin.validator);
+    return list;
 }
 
-static void exchange_set_up(struct job *job, const char *url, struct curl_slist *headers,
+static void exchange_set_up(struct transfer *t, const char *url, struct curl_slist *headers,
                             const char *range)
 {
-    CURL *curl = job->curl;
-    long connect = job->config->connect_seconds ? job->config->connect_seconds : 20;
+    CURL *curl = t->curl;
+    long connect = t->config->connect_seconds ? t->config->connect_seconds : 20;
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -131,19 +123,19 @@ static void exchange_set_up(struct job *job, const char *url, struct curl_slist 
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "gfxbridge/" GFXB_VERSION);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_RANGE, range);
-    curl_easy_setopt(curl, CURLOPT_NOBODY, job->request->head ? 1l : 0l);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, t->request->head ? 1l : 0l);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, connect);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, EXCHANGE_BUFFER);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1l);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, exchange_on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, job);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, exchange_on_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, job);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0l);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, exchange_on_progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, job);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1l);
-    const char *ca_file = exchange_ca_file(job);
+    const char *ca_file = exchange_ca_file(t);
     if (ca_file) {
         curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
         curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
@@ -167,100 +159,84 @@ static CURLcode exchange_perform(CURL *curl)
     return code;
 }
 
-static enum verdict exchange_one(struct job *job, const char *url, bool is_own_host,
-                                 CURLcode *ret_code)
+/* One request; an answer of any status is no failure. *ret_code: what curl says. */
+static int exchange_one(struct transfer *t, const char *url, bool is_own_host, CURLcode *ret_code)
 {
-    struct curl_slist *headers = NULL;
     char range[32] = "";
-    headers_init(&job->answer);
-    job->accepted = job->stalled = false;
-    job->skipped = 0;
-    job->verdict = VERDICT_DONE;
-    job->window_start = clock_now_ms();
-    job->window_bytes = 0;
-    snprintf(range, sizeof(range), "%" PRIu64 "-", job->offset);
-    if (exchange_make_headers(job, is_own_host, &headers) < 0) {
-        curl_slist_free_all(headers);
-        return job_out_of_memory(job);
-    }
-    exchange_set_up(job, url, headers, job->offset ? range : NULL);
-    *ret_code = exchange_perform(job->curl);
-    curl_easy_setopt(job->curl, CURLOPT_HTTPHEADER, NULL);
+    headers_init(&t->answer);
+    t->accepted = t->stalled = false;
+    t->skipped = 0;
+    t->body = 0;
+    t->window_start = clock_now_ms();
+    t->window_bytes = 0;
+    snprintf(range, sizeof(range), "%" PRIu64 "-", t->offset);
+    struct curl_slist *headers = exchange_make_headers(t, is_own_host);
+    exchange_set_up(t, url, headers, t->offset ? range : NULL);
+    *ret_code = exchange_perform(t->curl);
+    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
-    job->result->status = job->answer.status;
-    if (job->verdict != VERDICT_DONE)
-        return job->verdict;
-    if (job->cancelled) {
-        error_set(job->err, GFXB_E_INTERRUPTED, "interrupted");
-        return VERDICT_FINAL;
-    }
-    return VERDICT_DONE;
+    t->result->status = t->answer.status;
+    return t->body < 0 ? t->body : t->cancelled ? transfer_check_cancel(t) : 0;
 }
 
 /* The server has nothing behind what we have: is it all, or is it another file? */
-static enum verdict exchange_judge_416(struct job *job)
+static int exchange_judge_416(struct transfer *t)
 {
-    if (job->answer.range_total == job->offset) {
-        job->resumed = true;
-        job->origin.total = job->offset;
-        return body_replay_part(job);
+    if (t->answer.range_total == t->offset) {
+        t->resumed = true;
+        t->origin.total = t->offset;
+        return body_replay_part(t);
     }
-    error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE, "%s at %s is not the file that was begun",
-              job->what, job->here.host);
-    return VERDICT_RESTART;
+    t->retry = RETRY_RESTART;
+    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE, "%s at %s is not the file that was begun",
+                     t->what, t->here.host);
 }
 
 /* The answer is there, or what came of it. */
-static enum verdict exchange_judge(struct job *job, CURLcode code)
+static int exchange_judge(struct transfer *t, CURLcode code)
 {
-    if (!exchange_has_file(job)) {
-        if (job->answer.status == 416 && job->offset)
-            return exchange_judge_416(job);
-        return job->answer.status ? failure_of_status(job) : failure_of_curl(job, code);
+    if (!exchange_has_file(t)) {
+        if (t->answer.status == 416 && t->offset)
+            return exchange_judge_416(t);
+        return t->answer.status ? failure_of_status(t) : failure_of_curl(t, code);
     }
     if (code != CURLE_OK)
-        return failure_of_curl(job, code);
-    if (job->request->head) {
-        job->result->size = job->answer.has_length ? job->answer.length : 0;
-        return VERDICT_DONE;
+        return failure_of_curl(t, code);
+    if (t->request->head) {
+        t->result->size = t->answer.has_length ? t->answer.length : 0;
+        return 0;
     }
-    if (!job->accepted) { /* no byte came: an empty file, or an empty rest */
-        enum verdict verdict = body_accept(job, STR_NONE);
-        if (verdict != VERDICT_DONE)
-            return verdict;
+    if (!t->accepted) { /* no byte came: an empty file, or an empty rest */
+        int r = body_accept(t, STR_NONE);
+        if (r < 0)
+            return r;
     }
-    uint64_t total = job->origin.total ? job->origin.total : job->request->size;
-    return job->at < total ? failure_of_curl(job, CURLE_PARTIAL_FILE) : VERDICT_DONE;
+    uint64_t total = t->origin.total ? t->origin.total : t->request->size;
+    return t->at < total ? failure_of_curl(t, CURLE_PARTIAL_FILE) : 0;
 }
 
-/* Where the answer sends us, checked: *ret_url is to be freed by the caller. */
-static enum verdict exchange_redirect(struct job *job, char **ret_url)
+/* Where the answer sends us, checked: *url is replaced. */
+static int exchange_redirect(struct transfer *t, char **url)
 {
     const char *location = NULL;
     struct address next = {0};
-    curl_easy_getinfo(job->curl, CURLINFO_REDIRECT_URL, &location);
-    if (!location || address_parse(location, &next, NULL) < 0) {
-        error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "cannot fetch %s: %s sends us on to nowhere (status %ld)", job->what,
-                  job->here.host, job->answer.status);
-        return VERDICT_FINAL;
-    }
-    if (!address_may_lead_to(&job->here, &next)) {
-        error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "cannot fetch %s: %s sends us from %s on to %s, which is not safe", job->what,
-                  job->here.host, job->here.scheme, next.scheme);
+    curl_easy_getinfo(t->curl, CURLINFO_REDIRECT_URL, &location);
+    if (!location || address_parse(location, &next, NULL) < 0)
+        return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "cannot fetch %s: %s sends us on to nowhere (status %ld)", t->what,
+                         t->here.host, t->answer.status);
+    if (!address_may_lead_to(&t->here, &next)) {
+        error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                  "cannot fetch %s: %s sends us from %s on to %s, which is not safe", t->what,
+                  t->here.host, t->here.scheme, next.scheme);
         address_done(&next);
-        return VERDICT_FINAL;
+        return -GFXB_E_PACKAGE_UNAVAILABLE;
     }
-    char *copy = strdup(location);
-    if (!copy) {
-        address_done(&next);
-        return job_out_of_memory(job);
-    }
-    address_done(&job->here);
-    job->here = next;
-    *ret_url = copy;
-    return VERDICT_DONE;
+    address_done(&t->here);
+    t->here = next;
+    free(*url);
+    *url = xstrdup(location);
+    return 0;
 }
 
 static bool exchange_is_redirect(long status)
@@ -268,45 +244,41 @@ static bool exchange_is_redirect(long status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-enum verdict exchange_run(struct job *job)
+/* From the URL on until an answer is no redirect. */
+static int exchange_follow(struct transfer *t, const struct address *own, char **url)
+{
+    for (t->hop = 0; t->hop <= EXCHANGE_HOPS_MAX; t->hop++) {
+        CURLcode code = CURLE_OK;
+        int r = exchange_one(t, *url, address_same_origin(own, &t->here), &code);
+        free(t->result->url);
+        t->result->url = xstrdup(*url);
+        if (r < 0)
+            return r;
+        if (!exchange_is_redirect(t->answer.status))
+            return exchange_judge(t, code);
+        r = exchange_redirect(t, url);
+        if (r < 0)
+            return r;
+    }
+    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                     "cannot fetch %s: %s and others send us on to each other without end", t->what,
+                     own->host);
+}
+
+int exchange_run(struct transfer *t)
 {
     struct address own = {0};
-    char *url = strdup(job->url);
-    enum verdict verdict = VERDICT_FINAL;
-    address_done(&job->here);
-    if (!url)
-        return job_out_of_memory(job);
-    if (address_parse(job->url, &own, job->err) < 0 ||
-        address_parse(job->url, &job->here, job->err) < 0)
-        goto out;
+    char *CLEAN_FREE url = xstrdup(t->url);
+    address_done(&t->here);
+    int r = address_parse(t->url, &t->here, t->err);
+    if (r == 0)
+        r = address_parse(t->url, &own, t->err);
     /* A local file is begun anew rather than continued: its URL has no answer to judge by. */
-    if (strcmp(own.scheme, "file") == 0 && job_offset(job) && body_restart(job) != VERDICT_DONE)
-        goto out;
-    job->offset = job_offset(job);
-    for (job->hop = 0; job->hop <= EXCHANGE_HOPS_MAX; job->hop++) {
-        CURLcode code = CURLE_OK;
-        verdict = exchange_one(job, url, address_same_origin(&own, &job->here), &code);
-        free(job->result->url);
-        job->result->url = strdup(url);
-        if (verdict != VERDICT_DONE)
-            goto out;
-        if (!exchange_is_redirect(job->answer.status)) {
-            verdict = exchange_judge(job, code);
-            goto out;
-        }
-        char *next = NULL;
-        verdict = exchange_redirect(job, &next);
-        if (verdict != VERDICT_DONE)
-            goto out;
-        free(url);
-        url = next;
-    }
-    error_set(job->err, GFXB_E_PACKAGE_UNAVAILABLE,
-              "cannot fetch %s: %s and others send us on to each other without end", job->what,
-              own.host);
-    verdict = VERDICT_FINAL;
-out:
+    if (r == 0 && strcmp(own.scheme, "file") == 0 && transfer_offset(t))
+        r = body_restart(t);
+    t->offset = transfer_offset(t);
+    if (r == 0)
+        r = exchange_follow(t, &own, &url);
     address_done(&own);
-    free(url);
-    return verdict;
+    return r;
 }

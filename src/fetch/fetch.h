@@ -37,15 +37,6 @@ struct fetch_progress {
     int64_t remaining_seconds; /* -1 unknown */
 };
 
-/* Where the bytes go as they arrive, beside or instead of the file. */
-struct fetch_sink {
-    /* The next bytes, in order, none twice. Negative ends the fetch with that; fill *err. */
-    int (*write)(void *context, const void *bytes, size_t n, struct gfxb_error *err);
-    /* Everything given so far was void, the file begins anew. NULL: that ends the fetch. */
-    int (*restart)(void *context, struct gfxb_error *err);
-    void *context;
-};
-
 struct fetch_request {
     const char *url;            /* https, http (file through a mirror); before rewriting */
     const char *what;           /* its name in sentences; NULL: the last part of the URL's path */
@@ -74,9 +65,8 @@ struct fetch_request {
      */
     const char *part;
     bool scratch; /* path is a cache that a power cut may damage: not forced to disk */
-    const struct fetch_sink *sink; /* NULL none */
-    bool head;                     /* headers only */
-    bool html;                     /* a web page is what is wanted; else it is refused */
+    bool head;    /* headers only */
+    bool html;    /* a web page is what is wanted; else it is refused */
     /* Every header of every answer as it comes; hop counts redirects from 0. NULL none. */
     void (*header)(void *context, int hop, long status, struct str name, struct str value);
     /* At most ten times a second, and at the end. NULL none. */
@@ -115,8 +105,8 @@ void fetch_result_done(struct fetch_result *result);
 int fetch_run(const struct fetch_config *config, const struct fetch_request *request,
               struct fetch_result *ret_result, struct gfxb_error *err);
 
-/* A small answer (JSON, an index page) into *ret, at most ret->max bytes. The request's path, sink
- * and max are not used. */
+/* A small answer (JSON, an index page) onto the end of *ret, at most ret->max bytes. The request's
+ * path and max are not used. */
 int fetch_get(const struct fetch_config *config, const struct fetch_request *request,
               struct buf *ret, struct fetch_result *ret_result, struct gfxb_error *err);
 

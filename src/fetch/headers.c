@@ -1,8 +1,5 @@
-#include "fetch/headers.h"
-
-#include <curl/curl.h>
-#include <errno.h>
-#include <stdio.h>
+/* headers.c - what a server's header lines say about the file and about trying again. */
+#include "fetch/fetch_private.h"
 
 void headers_init(struct headers *a)
 {

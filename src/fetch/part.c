@@ -1,11 +1,9 @@
-#include "fetch/part.h"
-
-#include "fetch/flusher.h"
+/* part.c - the beginning of a file that is being fetched, kept across runs until it is whole. */
+#include "fetch/fetch_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -13,7 +11,7 @@
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS  100
 #define PART_HELD     (128u << 10) /* one large write costs half of many small ones */
-#define PART_SMALL    (16u << 20)  /* bytes that are forced to disk at the end alone */
+#define PART_STRETCH  (32u << 20)  /* bytes after which the kernel is asked to write them out */
 
 void part_origin_done(struct part_origin *origin)
 {
@@ -23,20 +21,12 @@ void part_origin_done(struct part_origin *origin)
     *origin = (struct part_origin){0};
 }
 
-static int part_failed(struct gfxb_error *err, int code, const char *path)
-{
-    if (code == ENOSPC || code == EDQUOT)
-        return error_set(err, GFXB_E_DISK_FULL,
-                         "the file system of %s is full: free some space and try again", path);
-    return error_set(err, code, "cannot write %s: %s", path, error_errno_text(code));
-}
-
 /* The lock, or -ESTALE when the file was published or removed by the one who had it before. */
 static int part_lock(const struct fetch_config *config, struct part *part, struct gfxb_error *err)
 {
     while (flock(part->fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return part_failed(err, errno, part->path);
+            return fs_error(err, errno, "write", part->path);
         if (!part->waited)
             log_at(config->log, LOG_INFO, "another process is fetching %s; waiting for it",
                    part->path);
@@ -51,7 +41,7 @@ static int part_lock(const struct fetch_config *config, struct part *part, struc
         ours.st_dev != there.st_dev)
         return -ESTALE;
     if (!S_ISREG(ours.st_mode))
-        return part_failed(err, EINVAL, part->path);
+        return fs_error(err, EINVAL, "write", part->path);
     part->n = (uint64_t)ours.st_size;
     return 0;
 }
@@ -60,16 +50,12 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
               struct part *ret_part, struct gfxb_error *err)
 {
     struct part part = PART_NONE;
-    if (name)
-        part.path = strdup(name);
-    else if (asprintf(&part.path, "%s.part", path) < 0)
-        part.path = NULL;
-    if (!name && asprintf(&part.from, "%s.part.from", path) < 0)
-        part.from = NULL;
-    int r = part.path && (name || part.from) ? -ESTALE : error_set(err, ENOMEM, "out of memory");
+    int r = -ESTALE;
+    part.path = name ? xstrdup(name) : xasprintf("%s.part", path);
+    part.from = name ? NULL : xasprintf("%s.from", part.path);
     while (r == -ESTALE) {
         part.fd = open(part.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
-        r = part.fd < 0 ? part_failed(err, errno, part.path) : part_lock(config, &part, err);
+        r = part.fd < 0 ? fs_error(err, errno, "write", part.path) : part_lock(config, &part, err);
         if (r < 0 && part.fd >= 0) {
             close(part.fd);
             part.fd = -1;
@@ -84,14 +70,22 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
     return r;
 }
 
+/*
+ * The kernel starts to write out what has come, so that little is left for the fsync at the end. It
+ * keeps a failure of that until the fsync, which tells it.
+ */
+static void part_start_flushing(struct part *part)
+{
+    uint64_t n = part->n - part->flushing;
+    if (!part->durable || n < PART_STRETCH)
+        return;
+    sync_file_range(part->fd, (off64_t)part->flushing, (off64_t)n, SYNC_FILE_RANGE_WRITE);
+    part->flushing = part->n;
+}
+
 int part_settle(struct part *part, struct gfxb_error *err)
 {
     const char *p = part->held;
-    if (part->n_held == 0)
-        return 0;
-    if (part->durable && !part->flusher && part->n >= PART_SMALL)
-        part->flusher = flusher_new(part->fd);
-    flusher_note(part->flusher, part->n_held);
     while (part->n_held) {
         ssize_t written = pwrite(part->fd, p, part->n_held, (off_t)(part->n - part->n_held));
         if (written < 0 && errno == EINTR)
@@ -99,19 +93,20 @@ int part_settle(struct part *part, struct gfxb_error *err)
         if (written < 0) {
             part->n -= part->n_held;
             part->n_held = 0;
-            return part_failed(err, errno, part->path);
+            return fs_error(err, errno, "write", part->path);
         }
         p += written;
         part->n_held -= (size_t)written;
     }
+    part_start_flushing(part);
     return 0;
 }
 
 void part_done(struct part *part)
 {
-    (void)part_settle(part, NULL); /* what is missing is fetched by the next run */
+    if (part->fd >= 0)
+        (void)part_settle(part, NULL); /* what is missing is fetched by the next run */
     free(part->held);
-    (void)flusher_end(part->flusher); /* the part is hashed again before it is used */
     if (part->fd >= 0 && part->n == 0) {
         if (part->from)
             unlink(part->from);
@@ -139,8 +134,8 @@ int part_load_origin(const struct part *part, struct part_origin *ret_origin)
                       : str_is(key, "validator") ? &origin.validator
                       : str_is(key, "sha256")    ? &origin.sha256
                                                  : NULL;
-        if (slot && !*slot && !(*slot = str_dup(line)))
-            r = -ENOMEM;
+        if (slot && !*slot)
+            *slot = xstr_dup(line);
         if (str_is(key, "total") && str_to_u64(line, 10, &origin.total) < 0)
             r = -EBADMSG;
     }
@@ -172,7 +167,7 @@ int part_save_origin(const struct part *part, const struct part_origin *origin,
     if (origin->total)
         buf_addf(&text, "total %" PRIu64 "\n", origin->total);
     if (!buf_ok(&text))
-        return error_set(err, ENOMEM, "out of memory");
+        return error_set(err, EINVAL, "the address of %s is too long", part->path);
     return fs_write(part->from, buf_text(&text), text.n, 0644, err);
 }
 
@@ -181,16 +176,16 @@ int part_clear(struct part *part, struct gfxb_error *err)
     part->n -= part->n_held;
     part->n_held = 0;
     if (ftruncate(part->fd, 0) < 0)
-        return part_failed(err, errno, part->path);
-    part->n = 0;
+        return fs_error(err, errno, "write", part->path);
+    part->n = part->flushing = 0;
     return 0;
 }
 
 int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *err)
 {
     const char *p = bytes;
-    if (!part->held && !(part->held = malloc(PART_HELD)))
-        return error_set(err, ENOMEM, "out of memory");
+    if (!part->held)
+        part->held = xmalloc(PART_HELD);
     while (n) {
         size_t room = PART_HELD - (size_t)(part->n % PART_HELD);
         size_t taken = n < room ? n : room;
@@ -206,23 +201,20 @@ int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *
     return 0;
 }
 
-int part_publish(struct part *part, const char *path, bool durable, struct gfxb_error *err)
+int part_publish(struct part *part, const char *path, struct gfxb_error *err)
 {
     int r = part_settle(part, err);
     if (r < 0)
         return r;
-    int flushed = flusher_end(part->flusher);
-    part->flusher = NULL;
-    if (flushed == 0 && durable && fsync(part->fd) < 0)
-        flushed = -errno;
-    if (flushed < 0)
-        return part_failed(err, -flushed, part->path);
+    if (part->durable && fsync(part->fd) < 0)
+        return fs_error(err, errno, "write", part->path);
     if (rename(part->path, path) < 0)
-        return part_failed(err, errno, path);
+        return fs_error(err, errno, "write", path);
     if (part->from)
         unlink(part->from);
-    if (durable && fs_sync_parent(path) < 0)
-        return part_failed(err, errno, path);
+    r = part->durable ? fs_sync_parent(path) : 0;
+    if (r < 0)
+        return fs_error(err, -r, "write", path);
     close(part->fd);
     part->fd = -1;
     return 0;

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-#include "fetch/fetch.h"
-#include "fetch/flusher.h"
+#include "fetch/fetch_private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -686,87 +685,50 @@ static void part_of_another_name(void **state)
     free(path);
 }
 
-/* ---- sink ---- */
+/* ---- into memory ---- */
 
-struct collector {
-    struct buf buf;
-    int restarts;
-};
-
-static int collector_write(void *context, const void *bytes, size_t n, struct gfxb_error *err)
+/* What comes behind a break is asked for as the rest; where the file changed meanwhile, nothing of
+ * the old one stays. */
+static void text_gets_every_byte_once(void **state)
 {
-    struct collector *c = context;
-    buf_add(&c->buf, bytes, n);
-    return 0;
+    static server_answer *const answers[] = {answer_good, answer_reset, answer_changed};
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct server *server = server_start(answers[i]);
+        struct fetch_result result = FETCH_RESULT_INIT;
+        struct buf CLEAN_BUF text = BUF_INIT(2 * FILE_BYTES);
+        struct fetch_request request = pinned();
+        request.url = server_url(server, "/text");
+        buf_add_text(&text, "before");
+        assert_int_equal(fetch_get(&quick, &request, &text, &result, NULL), 0);
+        assert_int_equal(text.n, FILE_BYTES + 6);
+        assert_memory_equal(text.p, "before", 6);
+        assert_memory_equal(text.p + 6, content, FILE_BYTES);
+        fetch_result_done(&result);
+        server_end(server);
+    }
 }
 
-static int collector_restart(void *context, struct gfxb_error *err)
+/* ---- a caller that says no ---- */
+
+static int refuse(void *context, uint64_t size, struct gfxb_error *err)
 {
-    struct collector *c = context;
-    c->buf.n = 0;
-    c->restarts++;
-    return 0;
+    return error_set(err, GFXB_E_DISK_FULL, "refused here");
 }
 
-static void assert_collected(struct collector *c)
+static int refuse_without_a_word(void *context, uint64_t size, struct gfxb_error *err)
 {
-    assert_int_equal(c->buf.n, FILE_BYTES);
-    assert_memory_equal(c->buf.p, content, FILE_BYTES);
-    buf_done(&c->buf);
+    return -EXDEV;
 }
 
-static void sink_gets_every_byte_once(void **state)
+/* Also one that forgets to say why, and after a failure that had another reason. */
+static void begin_can_end_the_fetch(void **state)
 {
-    struct collector c = {.buf = BUF_INIT(2 * FILE_BYTES)};
-    struct fetch_sink sink = {collector_write, collector_restart, &c};
     struct fetch_request request = pinned();
-    request.sink = &sink;
-    expect(answer_reset, &request, 0, NULL, NULL);
-    assert_int_equal(c.restarts, 0);
-    assert_collected(&c);
-    expect(answer_changed, &request, 0, NULL, NULL);
-    assert_int_equal(c.restarts, 1);
-    assert_collected(&c);
-    sink.restart = NULL;
-    expect(answer_changed, &request, GFXB_E_PACKAGE_UNAVAILABLE, "changed", NULL);
-    buf_done(&c.buf);
-}
-
-static int refuse(void *context, const void *bytes, size_t n, struct gfxb_error *err)
-{
-    return error_set(err, GFXB_E_ARCHIVE_UNSAFE, "refused here");
-}
-
-static void sink_can_end_the_fetch(void **state)
-{
-    struct fetch_sink sink = {refuse, NULL, NULL};
-    struct fetch_request request = pinned();
-    request.sink = &sink;
-    expect(answer_good, &request, GFXB_E_ARCHIVE_UNSAFE, "refused here", NULL);
-}
-
-/* The second run's sink gets what the first run left on disk as well. */
-static void sink_is_given_what_an_earlier_run_brought(void **state)
-{
-    struct fetch_config once = {.pause_ms = 1, .tries = 1};
-    struct collector c = {.buf = BUF_INIT(2 * FILE_BYTES)};
-    struct fetch_sink sink = {collector_write, collector_restart, &c};
-    struct server *server = server_start(answer_reset);
-    struct fetch_result result = FETCH_RESULT_INIT;
-    char *path = target("file");
-    struct fetch_request request = pinned();
-    request.url = server_url(server, "/file");
-    request.path = path;
-    assert_true(fetch_run(&once, &request, &result, NULL) < 0);
-    fetch_result_done(&result);
-    server->answer = answer_good;
-    request.sink = &sink;
-    assert_int_equal(fetch_run(&once, &request, &result, NULL), 0);
-    assert_collected(&c);
-    assert_true(result.received < FILE_BYTES);
-    fetch_result_done(&result);
-    server_end(server);
-    free(path);
+    request.begin = refuse;
+    expect(answer_good, &request, GFXB_E_DISK_FULL, "refused here", NULL);
+    request.begin = refuse_without_a_word;
+    expect(answer_good, &request, EXDEV, "cannot take file.zip", NULL);
+    expect(answer_500_twice, &request, EXDEV, "cannot take file.zip", NULL);
 }
 
 /* ---- the rest ---- */
@@ -947,13 +909,11 @@ static int no_room(void *context, uint64_t size, struct gfxb_error *err)
 static void room_is_asked_for_first(void **state)
 {
     uint64_t size = 0;
-    struct collector c = {.buf = BUF_INIT(2 * FILE_BYTES)};
-    struct fetch_sink sink = {collector_write, collector_restart, &c};
-    struct fetch_request request = {.begin = no_room, .context = &size, .sink = &sink};
+    struct fetch_request request = {.begin = no_room, .context = &size};
     expect(answer_good, &request, GFXB_E_DISK_FULL, "no room for it", NULL);
     assert_int_equal(size, FILE_BYTES);
-    assert_int_equal(c.buf.n, 0);
-    buf_done(&c.buf);
+    char *CLEAN_FREE part = fs_join(dir, "file.part");
+    assert_false(is_there(part, ""));
 }
 
 static void see_header(void *context, int hop, long status, struct str name, struct str value)
@@ -1020,6 +980,81 @@ static void progress_ends_at_the_total(void **state)
     assert_int_equal(seen.total, FILE_BYTES);
 }
 
+/* ---- the disk ---- */
+
+static int disk_error;              /* what forcing out a part fails with; 0: it works */
+static uint64_t flushed, flush_max; /* bytes that were asked to be written; most at a time */
+static bool flushed_in_order = true;
+
+/* The program's own, in place of the C library's. */
+int fsync(int fd)
+{
+    char link[64], path[512];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path));
+    if (n > 0 && str_ends((struct str){path, (size_t)n}, STR(".part")))
+        errno = disk_error;
+    else
+        errno = 0;
+    return errno ? -1 : 0;
+}
+
+int sync_file_range(int fd, off64_t offset, off64_t n, unsigned flags)
+{
+    flushed_in_order &= (uint64_t)offset == flushed && flags == SYNC_FILE_RANGE_WRITE;
+    flush_max = (uint64_t)n > flush_max ? (uint64_t)n : flush_max;
+    flushed += (uint64_t)n;
+    return 0;
+}
+
+/* Writing out fails long after write() said yes: the file must not appear, and what came stays. */
+static void failure_to_force_out_is_told(void **state)
+{
+    struct server *server = server_start(answer_good);
+    struct fetch_result result = FETCH_RESULT_INIT;
+    struct gfxb_error err = {0};
+    char *path = target("file");
+    struct fetch_request request = pinned();
+    request.url = server_url(server, "/file");
+    request.path = path;
+    disk_error = EIO;
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), -EIO);
+    fetch_result_done(&result);
+    disk_error = ENOSPC;
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), -GFXB_E_DISK_FULL);
+    assert_non_null(strstr(err.text, "free some space"));
+    assert_false(is_there(path, ""));
+    assert_true(is_there(path, ".part"));
+    fetch_result_done(&result);
+    request.scratch = true; /* a cache is not forced out */
+    assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
+    disk_error = 0;
+    assert_is_content(path);
+    assert_int_equal(atomic_load(&server->n), 1);
+    fetch_result_done(&result);
+    server_end(server);
+    free(path);
+}
+
+/* A large file goes to the disk in stretches while it arrives, each byte once. */
+static void large_file_is_written_out_on_the_way(void **state)
+{
+    const struct fetch_config config = {0};
+    struct part part = PART_NONE;
+    char *path = target("large");
+    uint64_t n = 0;
+    assert_int_equal(part_open(&config, path, NULL, &part, NULL), 0);
+    part.durable = true;
+    for (flushed = flush_max = 0; n < 70u << 20; n += FILE_BYTES)
+        assert_int_equal(part_add(&part, content, FILE_BYTES, NULL), 0);
+    assert_true(flushed_in_order);
+    assert_true(flushed >= 64u << 20 && flushed <= n);
+    assert_true(flush_max >= 32u << 20 && flush_max < 33u << 20);
+    assert_int_equal(part_clear(&part, NULL), 0);
+    part_done(&part);
+    free(path);
+}
+
 static int set_up(void **state)
 {
     static char template[] = "/tmp/gfxb-fetch-XXXXXX";
@@ -1040,25 +1075,6 @@ static int tear_down(void **state)
 {
     free(content);
     return fs_remove_tree(dir);
-}
-
-/* A pipe cannot be forced to a disk. fsync tells a failure once: what the thread heard must stay.
- */
-static void failure_to_force_out_is_kept(void **state)
-{
-    int ends[2], result = 0;
-    (void)state;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    for (int i = 0; i < 200 && result == 0; i++) { /* until the thread came to it before the end */
-        struct flusher *f = flusher_new(ends[1]);
-        assert_non_null(f);
-        flusher_note(f, (size_t)64 << 20);
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-        result = flusher_end(f);
-    }
-    assert_int_equal(result, -EINVAL);
-    close(ends[0]);
-    close(ends[1]);
 }
 
 int main(void)
@@ -1083,9 +1099,8 @@ int main(void)
         cmocka_unit_test(damaged_part_is_found_out),
         cmocka_unit_test(whole_part_is_taken),
         cmocka_unit_test(part_of_another_name),
-        cmocka_unit_test(sink_gets_every_byte_once),
-        cmocka_unit_test(sink_can_end_the_fetch),
-        cmocka_unit_test(sink_is_given_what_an_earlier_run_brought),
+        cmocka_unit_test(text_gets_every_byte_once),
+        cmocka_unit_test(begin_can_end_the_fetch),
         cmocka_unit_test(small_answers_have_a_limit),
         cmocka_unit_test(mirror_gets_host_and_path_but_no_token),
         cmocka_unit_test(mirror_may_be_a_directory),
@@ -1097,7 +1112,8 @@ int main(void)
         cmocka_unit_test(headers_alone_can_be_asked_for),
         cmocka_unit_test(unwritable_place_is_said),
         cmocka_unit_test(progress_ends_at_the_total),
-        cmocka_unit_test(failure_to_force_out_is_kept),
+        cmocka_unit_test(failure_to_force_out_is_told),
+        cmocka_unit_test(large_file_is_written_out_on_the_way),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

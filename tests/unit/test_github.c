@@ -1,6 +1,6 @@
 /*
- * Release archives, as far as no network is needed: the ring between fetching and unpacking, URLs
- * of release files, the release API's answer. tests/real/mirror.py does the rest against a server.
+ * Release archives, as far as no network is needed: URLs of release files, the release API's
+ * answer. tests/real/mirror.py does the rest against a server.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,88 +9,15 @@
 
 #include <cmocka.h>
 
-#include "base/stream.h"
 #include "package/github_api.h"
 #include "package/runtime.h"
 #include "package/unpack/arrival.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #define URL "https://github.com/lemonade-sdk/llamacpp-rocm/releases/download/b1/a-b1.zip"
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-/* ---- the ring ---- */
-
-enum { TOTAL = 3000000, RING = 4096 };
-
-static unsigned char byte_at(size_t i)
-{
-    return (unsigned char)(i * 2654435761u >> 13);
-}
-
-static void *write_all(void *context)
-{
-    unsigned char piece[1777];
-    size_t at = 0;
-    while (at < TOTAL) {
-        size_t n = TOTAL - at < sizeof(piece) ? TOTAL - at : sizeof(piece);
-        for (size_t i = 0; i < n; i++)
-            piece[i] = byte_at(at + i);
-        if (stream_write(context, piece, n) < 0)
-            return (void *)1;
-        at += n;
-    }
-    stream_end(context, 0);
-    return NULL;
-}
-
-static void every_byte_arrives_in_order(void **state)
-{
-    struct stream *stream;
-    pthread_t thread;
-    const void *bytes;
-    ssize_t n;
-    size_t at = 0;
-    assert_int_equal(stream_new(RING, &stream, NULL), 0);
-    pthread_create(&thread, NULL, write_all, stream);
-    while ((n = stream_read(stream, &bytes)) > 0) {
-        for (ssize_t i = 0; i < n; i++)
-            assert_int_equal(((const unsigned char *)bytes)[i], byte_at(at + (size_t)i));
-        at += (size_t)n;
-    }
-    assert_int_equal(n, 0);
-    assert_int_equal(at, TOTAL);
-    pthread_join(thread, NULL);
-    stream_free(stream);
-}
-
-static void writer_does_not_wait_for_a_reader_that_left(void **state)
-{
-    struct stream *stream;
-    pthread_t thread;
-    const void *bytes;
-    void *failed = NULL;
-    assert_int_equal(stream_new(RING, &stream, NULL), 0);
-    pthread_create(&thread, NULL, write_all, stream);
-    assert_true(stream_read(stream, &bytes) > 0);
-    stream_leave(stream);
-    pthread_join(thread, &failed);
-    assert_non_null(failed);
-    stream_free(stream);
-}
-
-static void failure_reaches_the_reader_at_once(void **state)
-{
-    struct stream *stream;
-    const void *bytes;
-    assert_int_equal(stream_new(RING, &stream, NULL), 0);
-    assert_int_equal(stream_write(stream, "abc", 3), 0);
-    stream_end(stream, -ECANCELED);
-    assert_int_equal(stream_read(stream, &bytes), -ECANCELED);
-    stream_free(stream);
-}
 
 /* ---- URLs ---- */
 
@@ -242,9 +169,6 @@ static void runtime_base_is_configurable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_byte_arrives_in_order),
-        cmocka_unit_test(writer_does_not_wait_for_a_reader_that_left),
-        cmocka_unit_test(failure_reaches_the_reader_at_once),
         cmocka_unit_test(release_url_is_taken_apart),
         cmocka_unit_test(other_urls_are_not_taken_for_releases),
         cmocka_unit_test(digest_is_that_of_exactly_this_file),
