@@ -167,7 +167,7 @@ void machine_capture_mark(struct machine_capture *c, const char *path, enum tri 
     if (state == TRI_YES)
         root_write_file(&line, path, STR_NONE);
     else if (state == TRI_NO)
-        root_write_absent(&line, path);
+        root_write_mark(&line, "absent", path);
     machine_capture_add(c, path, &line);
 }
 
@@ -223,7 +223,7 @@ static void capture_contents(struct machine_capture *c, const char *from, const 
     struct buf line = BUF_INIT(CAPTURE_LINES_MAX * 4);
     int r = root_read(c->root, from, names ? CAPTURE_LINES_MAX : CAPTURE_FILE_MAX, &text);
     if (r == -EACCES || r == -EPERM) {
-        root_write_denied(&line, path);
+        root_write_mark(&line, "denied", path);
     } else if (r == 0 && names) {
         capture_filter(buf_view(&text), names, &kept);
         root_write_file(&line, path, buf_view(&kept));
@@ -239,11 +239,11 @@ static void capture_list(struct machine_capture *c, const char *from, const char
     struct buf line = BUF_INIT(MACHINE_PATH_MAX * 4);
     int r = root_list(c->root, from, &names);
     if (r == 0)
-        root_write_dir(&line, path);
+        root_write_mark(&line, "dir", path);
     else if (r == -ENOENT)
-        root_write_absent(&line, path);
+        root_write_mark(&line, "absent", path);
     else if (r == -EACCES)
-        root_write_denied(&line, path);
+        root_write_mark(&line, "denied", path);
     root_names_done(&names);
     machine_capture_add(c, path, &line);
 }
@@ -253,9 +253,9 @@ static void capture_state(struct machine_capture *c, const char *from, const cha
     struct buf line = BUF_INIT(MACHINE_PATH_MAX * 4);
     enum tri state = machine_path_state(c->root, from);
     if (state == TRI_YES)
-        root_write_dir(&line, path);
+        root_write_mark(&line, "dir", path);
     else if (state == TRI_NO)
-        root_write_absent(&line, path);
+        root_write_mark(&line, "absent", path);
     machine_capture_add(c, path, &line);
 }
 
@@ -267,7 +267,7 @@ static void capture_node(struct machine_capture *c, const char *path)
     if (r == 0)
         root_write_char(&line, path, &st, root_try_open(c->root, path));
     else if (r == -ENOENT)
-        root_write_absent(&line, path);
+        root_write_mark(&line, "absent", path);
     machine_capture_add(c, path, &line);
 }
 

@@ -186,9 +186,9 @@ void machine_capture_vulkan(struct machine_capture *c, const char *arch)
         struct buf line = BUF_INIT(MACHINE_PATH_MAX);
         int r = root_list(c->root, dir, &names);
         if (r == 0)
-            root_write_dir(&line, dir);
+            root_write_mark(&line, "dir", dir);
         else if (r == -ENOENT)
-            root_write_absent(&line, dir);
+            root_write_mark(&line, "absent", dir);
         machine_capture_add(c, dir, &line);
         for (size_t k = 0; k < names.n; k++)
             capture_manifest(c, arch, dir, names.name[k]);

@@ -1,5 +1,5 @@
 /*
- * root_format.c - the .machine text format: parsing and writing. docs/adding-a-card.md describes it
+ * format.c - the .machine text format: parsing and writing. docs/adding-a-card.md describes it
  * for people; everything is decoded in place, so that entries are views into the one text.
  */
 #include "sysroot/root_private.h"
@@ -11,17 +11,7 @@
 #define FORMAT_HEADER       "gfxbridge machine 1"
 #define FORMAT_INDENT       "    "
 #define FORMAT_HEX_PER_LINE 32
-
-/* errno values that opening a device node gives, by name, so that captures travel. */
-static const struct format_errno {
-    const char *name;
-    int code;
-} format_errnos[] = {
-    {"EACCES", EACCES}, {"EPERM", EPERM},   {"ENOENT", ENOENT}, {"ENODEV", ENODEV},
-    {"ENXIO", ENXIO},   {"EBUSY", EBUSY},   {"EIO", EIO},       {"EINVAL", EINVAL},
-    {"EAGAIN", EAGAIN}, {"ENOMEM", ENOMEM}, {"EROFS", EROFS},   {"ENOTTY", ENOTTY},
-};
-#define FORMAT_ERRNOS (sizeof(format_errnos) / sizeof(format_errnos[0]))
+#define FORMAT_ERRNO_MAX    134 /* behind the last errno value of Linux */
 
 struct format_reader {
     const char *name; /* for messages */
@@ -109,23 +99,6 @@ static int format_take_path(const struct format_reader *r, struct str *rest, str
     return 0;
 }
 
-static struct root_entry *format_add(struct format_reader *r, enum root_entry_kind kind,
-                                     struct str path)
-{
-    struct root_capture *c = r->capture;
-    if (c->n == c->capacity) {
-        size_t more = c->capacity ? c->capacity * 2 : 256;
-        struct root_entry *grown = reallocarray(c->entry, more, sizeof(*grown));
-        if (!grown)
-            return NULL;
-        c->entry = grown;
-        c->capacity = more;
-    }
-    struct root_entry *entry = &c->entry[c->n++];
-    *entry = (struct root_entry){.path = path, .kind = kind, .line = r->line};
-    return entry;
-}
-
 static bool format_is_indented(const char *p, const char *end, size_t *ret_indent)
 {
     if (p < end && *p == '\t')
@@ -195,11 +168,9 @@ static int format_decode_hex(const struct format_reader *r, unsigned line, struc
 }
 
 /* "file PATH TEXT", or "file PATH" and an indented block. */
-static int format_file(struct format_reader *r, struct str path, struct str rest)
+static int format_file(struct format_reader *r, struct str rest, struct root_entry *entry)
 {
-    struct root_entry *entry = format_add(r, ROOT_ENTRY_FILE, path);
-    if (!entry)
-        return error_set(r->err, ENOMEM, "out of memory");
+    entry->mode = 0644;
     if (str_trim(rest).n == 0) {
         entry->content = format_take_block(r);
         return 0;
@@ -210,25 +181,22 @@ static int format_file(struct format_reader *r, struct str path, struct str rest
     return 0;
 }
 
-static int format_hex(struct format_reader *r, struct str path, struct str rest)
+static int format_hex(struct format_reader *r, struct str rest, struct root_entry *entry)
 {
-    struct root_entry *entry = format_add(r, ROOT_ENTRY_FILE, path);
-    if (!entry)
-        return error_set(r->err, ENOMEM, "out of memory");
-    unsigned line = r->line;
     size_t n = 0;
     char *out = (char *)rest.p;
-    int e = rest.n ? format_decode_hex(r, line, rest, out, &n) : 0;
+    int e = rest.n ? format_decode_hex(r, entry->line, rest, out, &n) : 0;
     if (e == 0 && n == 0) {
         struct str block = format_take_block(r);
         out = (char *)block.p;
-        e = format_decode_hex(r, line, block, out, &n);
+        e = format_decode_hex(r, entry->line, block, out, &n);
     }
+    entry->mode = 0644;
     entry->content = (struct str){out, n};
     return e;
 }
 
-static int format_link(struct format_reader *r, struct str path, struct str rest)
+static int format_link(struct format_reader *r, struct str rest, struct root_entry *entry)
 {
     struct str target;
     if (!str_word(&rest, &target) || str_trim(rest).n)
@@ -238,25 +206,20 @@ static int format_link(struct format_reader *r, struct str path, struct str rest
         return e;
     if (target.n >= ROOT_PATH_MAX || memchr(target.p, '\0', target.n))
         return FORMAT_FAIL(r, "the link's target is too long or holds a NUL");
-    struct root_entry *entry = format_add(r, ROOT_ENTRY_LINK, path);
-    if (!entry)
-        return error_set(r->err, ENOMEM, "out of memory");
+    entry->mode = 0777;
     entry->content = target;
     return 0;
 }
 
+/* "open=ok" or "open=EACCES": 0 or -errno into *ret_result. */
 static int format_open_result(struct str text, int *ret_result)
 {
     if (!str_starts(text, STR("open=")))
         return -EINVAL;
     struct str name = {text.p + 5, text.n - 5};
-    if (str_is(name, "ok")) {
-        *ret_result = 0;
-        return 0;
-    }
-    for (size_t i = 0; i < FORMAT_ERRNOS; i++) {
-        if (str_is(name, format_errnos[i].name)) {
-            *ret_result = -format_errnos[i].code;
+    for (int code = 0; name.n && code < FORMAT_ERRNO_MAX; code++) {
+        if (str_is(name, code ? strerrorname_np(code) : "ok")) {
+            *ret_result = -code;
             return 0;
         }
     }
@@ -276,61 +239,70 @@ static int format_octal(struct str text, unsigned *ret_mode)
 }
 
 /* "char PATH MODE UID GID [open=ok|ERRNO]" */
-static int format_char(struct format_reader *r, struct str path, struct str rest)
+static int format_char(struct format_reader *r, struct str rest, struct root_entry *entry)
 {
     struct str mode, uid, gid, open;
-    struct root_entry node = {.path = path, .kind = ROOT_ENTRY_CHAR, .open_result = -ENODATA};
     uint64_t u, g;
     if (!str_word(&rest, &mode) || !str_word(&rest, &uid) || !str_word(&rest, &gid) ||
-        format_octal(mode, &node.mode) < 0 || str_to_u64(uid, 10, &u) < 0 || u > UINT32_MAX ||
+        format_octal(mode, &entry->mode) < 0 || str_to_u64(uid, 10, &u) < 0 || u > UINT32_MAX ||
         str_to_u64(gid, 10, &g) < 0 || g > UINT32_MAX)
         return FORMAT_FAIL(r, "a device node needs an octal mode, a uid and a gid");
-    if (str_word(&rest, &open) && format_open_result(open, &node.open_result) < 0)
+    if (str_word(&rest, &open) && format_open_result(open, &entry->open_result) < 0)
         return FORMAT_FAIL(r, "'open=' needs 'ok' or the name of an error such as EACCES");
     if (str_trim(rest).n)
         return FORMAT_FAIL(r, "words behind the device node");
-    node.uid = (unsigned)u;
-    node.gid = (unsigned)g;
-    node.line = r->line;
-    struct root_entry *entry = format_add(r, ROOT_ENTRY_CHAR, path);
-    if (!entry)
-        return error_set(r->err, ENOMEM, "out of memory");
-    *entry = node;
+    entry->uid = (unsigned)u;
+    entry->gid = (unsigned)g;
     return 0;
 }
 
-static int format_bare(struct format_reader *r, enum root_entry_kind kind, struct str path,
-                       struct str rest)
+static int format_bare(struct format_reader *r, struct str rest, struct root_entry *entry)
 {
-    if (str_trim(rest).n)
-        return FORMAT_FAIL(r, "words behind the path");
-    return format_add(r, kind, path) ? 0 : error_set(r->err, ENOMEM, "out of memory");
+    entry->mode = entry->kind == ROOT_ENTRY_DIR ? 0755 : 0;
+    return str_trim(rest).n ? FORMAT_FAIL(r, "words behind the path") : 0;
 }
+
+static const struct format_word {
+    const char *word;
+    enum root_entry_kind kind;
+    int (*take)(struct format_reader *r, struct str rest, struct root_entry *entry);
+} format_words[] = {
+    {"file", ROOT_ENTRY_FILE, format_file},     {"hex", ROOT_ENTRY_FILE, format_hex},
+    {"link", ROOT_ENTRY_LINK, format_link},     {"char", ROOT_ENTRY_CHAR, format_char},
+    {"dir", ROOT_ENTRY_DIR, format_bare},       {"absent", ROOT_ENTRY_ABSENT, format_bare},
+    {"denied", ROOT_ENTRY_DENIED, format_bare},
+};
 
 static int format_entry(struct format_reader *r, struct str line)
 {
-    struct str word, path;
+    struct str word;
+    struct root_entry entry = {.line = r->line, .open_result = -ENODATA};
     if (!str_word(&line, &word))
         return 0;
-    int e = format_take_path(r, &line, &path);
+    int e = format_take_path(r, &line, &entry.path);
     if (e < 0)
         return e;
-    if (str_is(word, "file"))
-        return format_file(r, path, line);
-    if (str_is(word, "hex"))
-        return format_hex(r, path, line);
-    if (str_is(word, "link"))
-        return format_link(r, path, line);
-    if (str_is(word, "char"))
-        return format_char(r, path, line);
-    if (str_is(word, "dir"))
-        return format_bare(r, ROOT_ENTRY_DIR, path, line);
-    if (str_is(word, "absent"))
-        return format_bare(r, ROOT_ENTRY_ABSENT, path, line);
-    if (str_is(word, "denied"))
-        return format_bare(r, ROOT_ENTRY_DENIED, path, line);
-    return FORMAT_FAIL(r, "'%.*s' is none of file, hex, link, char, dir, absent, denied",
-                       FORMAT_SHOWN(word), word.p);
+    size_t i = 0, n = sizeof(format_words) / sizeof(format_words[0]);
+    while (i < n && !str_is(word, format_words[i].word))
+        i++;
+    if (i == n)
+        return FORMAT_FAIL(r, "'%.*s' is none of file, hex, link, char, dir, absent, denied",
+                           FORMAT_SHOWN(word), word.p);
+    entry.kind = format_words[i].kind;
+    e = format_words[i].take(r, line, &entry);
+    if (e < 0)
+        return e;
+    struct root_capture *c = r->capture;
+    if (c->n == c->capacity) {
+        size_t more = c->capacity ? c->capacity * 2 : 256;
+        struct root_entry *grown = reallocarray(c->entry, more, sizeof(*grown));
+        if (!grown)
+            return error_set(r->err, ENOMEM, "out of memory");
+        c->entry = grown;
+        c->capacity = more;
+    }
+    c->entry[c->n++] = entry;
+    return 0;
 }
 
 static int format_compare(const void *a, const void *b)
@@ -358,16 +330,10 @@ static int format_finish(struct format_reader *r)
     return 0;
 }
 
-int root_format_parse(const char *name, char *text, size_t size, struct root_capture **ret_capture,
+int root_format_parse(const char *name, size_t size, struct root_capture *capture,
                       struct gfxb_error *err)
 {
-    struct root_capture *c = calloc(1, sizeof(*c));
-    if (!c) {
-        free(text);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    c->text = text;
-    struct format_reader r = {name, text, text + size, 0, c, err};
+    struct format_reader r = {name, capture->text, capture->text + size, 0, capture, err};
     struct str line;
     int e = 0;
     if (!format_next_line(&r, &line) || !str_is(str_trim(line), FORMAT_HEADER))
@@ -381,14 +347,7 @@ int root_format_parse(const char *name, char *text, size_t size, struct root_cap
         else
             e = format_entry(&r, line);
     }
-    if (e == 0)
-        e = format_finish(&r);
-    if (e < 0) {
-        root_capture_free(c);
-        return e;
-    }
-    *ret_capture = c;
-    return 0;
+    return e < 0 ? e : format_finish(&r);
 }
 
 void root_write_header(struct buf *b)
@@ -460,21 +419,9 @@ void root_write_link(struct buf *b, const char *path, const char *target)
     buf_add_char(b, '\n');
 }
 
-void root_write_dir(struct buf *b, const char *path)
+void root_write_mark(struct buf *b, const char *word, const char *path)
 {
-    format_write_path(b, "dir", path);
-    buf_add_char(b, '\n');
-}
-
-void root_write_absent(struct buf *b, const char *path)
-{
-    format_write_path(b, "absent", path);
-    buf_add_char(b, '\n');
-}
-
-void root_write_denied(struct buf *b, const char *path)
-{
-    format_write_path(b, "denied", path);
+    format_write_path(b, word, path);
     buf_add_char(b, '\n');
 }
 
@@ -482,11 +429,10 @@ void root_write_char(struct buf *b, const char *path, const struct root_stat *st
 {
     format_write_path(b, "char", path);
     buf_addf(b, " %04o %u %u", (unsigned)st->mode & 07777, (unsigned)st->uid, (unsigned)st->gid);
-    const char *result = open_result == 0 ? "ok" : NULL;
-    for (size_t i = 0; i < FORMAT_ERRNOS; i++) {
-        if (open_result == -format_errnos[i].code)
-            result = format_errnos[i].name;
-    }
+    /* By name, so that captures travel. */
+    const char *result = open_result == 0          ? "ok"
+                         : open_result == -ENODATA ? NULL
+                                                   : strerrorname_np(-open_result);
     if (result)
         buf_addf(b, " open=%s", result);
     buf_add_char(b, '\n');

@@ -5,43 +5,42 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static struct root *root_alloc(enum root_source source)
+static int root_alloc(enum root_source source, struct root **ret_root, struct gfxb_error *err)
 {
     struct root *root = calloc(1, sizeof(*root));
-    if (root) {
-        root->source = source;
-        root->fd = -1;
-    }
-    return root;
+    if (!root)
+        return error_set(err, ENOMEM, "out of memory");
+    root->source = source;
+    root->fd = -1;
+    *ret_root = root;
+    return 0;
 }
 
+/* Takes text over, of size bytes and a NUL; NULL: there was no memory for it. */
 static int root_new_parsed(const char *name, char *text, size_t size, struct root **ret_root,
                            struct gfxb_error *err)
 {
-    struct root_capture *capture;
-    int r = root_format_parse(name, text, size, &capture, err);
-    if (r < 0)
+    struct root *root = NULL;
+    int r = text ? root_alloc(ROOT_SOURCE_CAPTURE, &root, err)
+                 : error_set(err, ENOMEM, "out of memory");
+    if (r < 0) {
+        free(text);
         return r;
-    struct root *root = root_alloc(ROOT_SOURCE_CAPTURE);
-    if (!root) {
-        root_capture_free(capture);
-        return error_set(err, ENOMEM, "out of memory");
     }
-    root->capture = capture;
-    *ret_root = root;
-    return 0;
+    root->capture.text = text;
+    r = root_format_parse(name, size, &root->capture, err);
+    if (r < 0)
+        root_free(root);
+    else
+        *ret_root = root;
+    return r;
 }
 
 int root_new_text(const char *name, struct str text, struct root **ret_root, struct gfxb_error *err)
 {
     if (text.n > ROOT_TEXT_MAX)
         return error_set(err, EFBIG, "%s: larger than a .machine file may be", name);
-    char *copy = malloc(text.n + 1);
-    if (!copy)
-        return error_set(err, ENOMEM, "out of memory");
-    if (text.n)
-        memcpy(copy, text.p, text.n);
-    return root_new_parsed(name, copy, text.n, ret_root, err);
+    return root_new_parsed(name, str_dup(text), text.n, ret_root, err);
 }
 
 static int root_new_file(const char *path, struct root **ret_root, struct gfxb_error *err)
@@ -51,26 +50,25 @@ static int root_new_file(const char *path, struct root **ret_root, struct gfxb_e
     if (r < 0)
         return error_set(err, -r, "cannot read %s: %s", path, error_errno_text(-r));
     size_t size = text.n;
-    char *taken = buf_take(&text);
-    if (!taken)
-        return error_set(err, ENOMEM, "out of memory");
-    return root_new_parsed(path, taken, size, ret_root, err);
+    return root_new_parsed(path, buf_take(&text), size, ret_root, err);
 }
 
 static int root_new_directory(const char *path, struct root **ret_root, struct gfxb_error *err)
 {
-    struct root *root = root_alloc(ROOT_SOURCE_DIRECTORY);
-    if (!root)
-        return error_set(err, ENOMEM, "out of memory");
+    struct root *root;
+    int r = root_alloc(ROOT_SOURCE_DIRECTORY, &root, err);
+    if (r < 0)
+        return r;
     root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root->fd < 0) {
         int code = errno;
         root_free(root);
         return error_set(err, code, "cannot open %s: %s", path, error_errno_text(code));
     }
-    struct root_stat st;
-    int r = root_dir_stat(root, "/", &st);
-    if (r == -ENOSYS || r == -EPERM) {
+    char target[ROOT_PATH_MAX];
+    struct root_place place;
+    r = root_dir_find(root, "/", false, target, &place);
+    if (r < 0) {
         root_free(root);
         return error_set(err, -r,
                          "this kernel does not let us stay inside %s (openat2: %s): use a "
@@ -83,13 +81,8 @@ static int root_new_directory(const char *path, struct root **ret_root, struct g
 
 int root_new(const char *path, struct root **ret_root, struct gfxb_error *err)
 {
-    if (!path || strcmp(path, "/") == 0) {
-        struct root *root = root_alloc(ROOT_SOURCE_LIVE);
-        if (!root)
-            return error_set(err, ENOMEM, "out of memory");
-        *ret_root = root;
-        return 0;
-    }
+    if (!path || strcmp(path, "/") == 0)
+        return root_alloc(ROOT_SOURCE_LIVE, ret_root, err);
     struct stat st;
     if (stat(path, &st) < 0) {
         int code = errno;
@@ -108,7 +101,7 @@ void root_free(struct root *root)
         return;
     if (root->fd >= 0)
         close(root->fd);
-    root_capture_free(root->capture);
+    root_capture_done(&root->capture);
     free(root);
 }
 
@@ -117,19 +110,27 @@ bool root_is_live(const struct root *root)
     return root->source == ROOT_SOURCE_LIVE;
 }
 
-/* In a directory, -ENOENT is only said where absence means something. */
-static int root_dir_result(const struct root *root, const char *path, int r)
-{
-    if (r == -ENOTDIR)
-        r = -ENOENT;
-    return r == -ENOENT && !root_dir_knows(root, path) ? -ENODATA : r;
-}
-
 int root_read(const struct root *root, const char *path, size_t max, struct buf *ret)
 {
-    if (root->capture)
-        return root_capture_read(root->capture, path, max, ret);
-    return root_dir_result(root, path, root_dir_read(root, path, max, ret));
+    if (root_is_live(root)) { /* a file in the path's way: what is below it is absent */
+        int live = root_dir_read(root, path, max, ret);
+        return live == -ENOTDIR ? -ENOENT : live;
+    }
+    struct root_walk w;
+    int r = root_walk(root, path, true, &w);
+    if (r < 0)
+        return r;
+    if (w.place.is_dir)
+        return -EISDIR;
+    if (w.place.entry.kind == ROOT_ENTRY_DENIED)
+        return -EACCES;
+    if (w.place.entry.kind != ROOT_ENTRY_FILE)
+        return -EINVAL;
+    if (root->source == ROOT_SOURCE_DIRECTORY)
+        return root_dir_read(root, w.done, max, ret);
+    struct str content = w.place.entry.content;
+    buf_add(ret, content.p, content.n < max ? content.n : max);
+    return buf_ok(ret) ? 0 : -ENOMEM;
 }
 
 int root_read_line(const struct root *root, const char *path, char *ret_line, size_t size)
@@ -168,24 +169,73 @@ int root_read_u64(const struct root *root, const char *path, uint64_t *ret_value
 
 int root_readlink(const struct root *root, const char *path, char *ret_target, size_t size)
 {
-    if (root->capture)
-        return root_capture_readlink(root->capture, path, ret_target, size);
-    return root_dir_result(root, path, root_dir_readlink(root, path, ret_target, size));
+    struct root_walk w;
+    int r = root_walk(root, path, false, &w);
+    if (r < 0)
+        return r;
+    struct str target = w.place.entry.content;
+    if (w.place.entry.kind != ROOT_ENTRY_LINK)
+        return -EINVAL;
+    if (target.n >= size)
+        return -E2BIG;
+    memcpy(ret_target, target.p, target.n);
+    ret_target[target.n] = '\0';
+    return 0;
 }
 
 int root_stat(const struct root *root, const char *path, struct root_stat *ret_stat)
 {
-    if (root->capture)
-        return root_capture_stat(root->capture, path, ret_stat);
-    return root_dir_result(root, path, root_dir_stat(root, path, ret_stat));
+    static const enum root_kind kinds[] = {
+        [ROOT_ENTRY_FILE] = ROOT_FILE,   [ROOT_ENTRY_DIR] = ROOT_DIR,
+        [ROOT_ENTRY_LINK] = ROOT_LINK,   [ROOT_ENTRY_CHAR] = ROOT_CHAR,
+        [ROOT_ENTRY_OTHER] = ROOT_OTHER, [ROOT_ENTRY_DENIED] = ROOT_FILE,
+    };
+    struct root_walk w;
+    int r = root_walk(root, path, true, &w);
+    if (r == -ENOENT || r == -ENODATA || r == -ELOOP) {
+        /* There as a link that leads to nothing? */
+        int seen = root_walk(root, path, false, &w);
+        if (seen < 0 || w.place.entry.kind != ROOT_ENTRY_LINK)
+            return r;
+    } else if (r < 0) {
+        return r;
+    }
+    const struct root_entry *entry = &w.place.entry;
+    *ret_stat = (struct root_stat){
+        .kind = w.place.is_dir ? ROOT_DIR : kinds[entry->kind],
+        .mode = entry->mode,
+        .uid = entry->uid,
+        .gid = entry->gid,
+    };
+    return 0;
+}
+
+static int root_compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 int root_list(const struct root *root, const char *path, struct root_names *ret_names)
 {
-    if (root->capture)
-        return root_capture_list(root->capture, path, ret_names);
-    int r = root_dir_list(root, path, ret_names);
-    return r == -ENOTDIR ? r : root_dir_result(root, path, r);
+    struct root_names names = {NULL, 0};
+    struct root_walk w;
+    int r = root_walk(root, path, true, &w);
+    if (r < 0)
+        return r;
+    if (!w.place.is_dir)
+        r = w.place.entry.kind == ROOT_ENTRY_DENIED ? -EACCES : -ENOTDIR;
+    else if (root->source == ROOT_SOURCE_CAPTURE)
+        r = root_capture_list(&root->capture, (struct str){w.done, w.n}, &names);
+    else
+        r = root_dir_list(root, root_is_live(root) ? path : w.n ? w.done : "/", &names);
+    if (r < 0) {
+        root_names_done(&names);
+        return r;
+    }
+    if (names.n)
+        qsort(names.name, names.n, sizeof(*names.name), root_compare_names);
+    *ret_names = names;
+    return 0;
 }
 
 void root_names_done(struct root_names *names)
@@ -217,14 +267,20 @@ int root_names_add(struct root_names *names, size_t *capacity, struct str name)
 
 int root_try_open(const struct root *root, const char *path)
 {
-    if (root->capture)
-        return root_capture_try_open(root->capture, path);
-    return root_dir_result(root, path, root_dir_try_open(root, path));
+    struct root_walk w;
+    int r = root_walk(root, path, true, &w);
+    if (r < 0)
+        return r;
+    if (root->source == ROOT_SOURCE_DIRECTORY)
+        return -ENODATA; /* a copy of a device node opens nothing */
+    if (w.place.entry.kind != ROOT_ENTRY_CHAR)
+        return -ENODEV;
+    return root_is_live(root) ? root_dir_try_open(path) : w.place.entry.open_result;
 }
 
 bool root_knows(const struct root *root, const char *path)
 {
-    if (root->capture)
-        return root_capture_knows(root->capture, path);
-    return root_dir_knows(root, path);
+    struct root_walk w;
+    int r = root_walk(root, path, true, &w);
+    return root_is_live(root) || r == 0 || r == -EACCES || r == -ENOENT;
 }

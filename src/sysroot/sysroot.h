@@ -1,20 +1,20 @@
 /*
- * sysroot.h - reading the system below a root: the live computer, a directory that holds a copy of
- * one, or a captured machine in one text file (NAME.machine, see docs/adding-a-card.md).
+ * sysroot.h - reading the system below a root: the live computer, a captured machine in one text
+ * file (NAME.machine, see docs/adding-a-card.md), or a directory that holds a copy of one.
  *
- * Paths are absolute inside the root ("/sys/class/drm") and links never lead out of it (openat2,
- * RESOLVE_IN_ROOT). Results: 0 or -errno; -ENOENT absent; -ENODATA not recorded in a capture, so
- * that nothing may be concluded from it. Nothing blocks: only regular files are read.
+ * Paths are absolute inside the root ("/sys/class/drm"). Links never lead out of it. Results: 0 or
+ * -errno; -ENOENT absent; -ENODATA not recorded, so that nothing may be concluded from it. Nothing
+ * blocks: only regular files are read.
  *
  * What absence means (root_knows):
  * - live computer: what is not there is absent.
  * - .machine file: absent when the path or a directory above it has an `absent` line, or when the
  *   nearest directory above it that was recorded has its own `dir` line, which says "what matters
  *   in here was recorded"; unknown otherwise.
- * - directory: absent when the nearest directory above it that exists is one of the path's own;
- *   unknown when that is one of the shared ones ("/", "/sys", "/sys/class", "/usr/share" ...),
- *   because a copy seldom holds more than parts of these. So a copy without /sys/class/kfd says
- *   nothing about KFD, and one whose /dev lacks kfd says that there is none.
+ * - directory: a copy seldom holds more than parts of the directories that many things share ("/",
+ *   "/sys", "/sys/class", "/usr/share" ...). Absent when the nearest directory above the path that
+ *   exists is another one: /dev without kfd says that there is none. Unknown otherwise, and where a
+ *   link leads to what was not copied.
  *
  * Links in a directory may have become small files that hold "../TARGET" and no newline (a checkout
  * on a file system without links): they are followed like links. sysfs has no such file.
@@ -22,9 +22,7 @@
 #ifndef SYSROOT_SYSROOT_H
 #define SYSROOT_SYSROOT_H
 
-#include "base/buf.h"
-#include "base/error.h"
-#include <sys/types.h>
+#include "base/base.h"
 
 struct root;
 
@@ -92,9 +90,9 @@ void root_write_header(struct buf *b);
 /* A regular file with its bytes; a missing newline at the end is added to text. */
 void root_write_file(struct buf *b, const char *path, struct str content);
 void root_write_link(struct buf *b, const char *path, const char *target);
-void root_write_dir(struct buf *b, const char *path);    /* recorded with all that matters in it */
-void root_write_absent(struct buf *b, const char *path); /* recorded as not there */
-void root_write_denied(struct buf *b, const char *path); /* there, but reading gives -EACCES */
+/* word is "dir" (recorded with all that matters in it), "absent" (recorded as not there) or
+ * "denied" (there, but reading gives -EACCES). */
+void root_write_mark(struct buf *b, const char *word, const char *path);
 /* A device node; open_result as root_try_open gives it, -ENODATA unknown. */
 void root_write_char(struct buf *b, const char *path, const struct root_stat *st, int open_result);
 

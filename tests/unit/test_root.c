@@ -308,9 +308,9 @@ static void what_is_written_is_read_back(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         root_write_file(&text, files[i].path, files[i].bytes);
     root_write_link(&text, "/link", "../to here");
-    root_write_dir(&text, "/dir");
-    root_write_absent(&text, "/absent");
-    root_write_denied(&text, "/denied");
+    root_write_mark(&text, "dir", "/dir");
+    root_write_mark(&text, "absent", "/absent");
+    root_write_mark(&text, "denied", "/denied");
     root_write_char(&text, "/dev/a", &node, -EACCES);
     root_write_char(&text, "/dev/b", &node, 0);
     root_write_char(&text, "/dev/c", &node, -ENODATA);
@@ -456,12 +456,18 @@ static void a_partial_copy_claims_little(void **state)
     put(p, "/sys/class/drm/card0/device/vendor", "0x1002\n");
     put(p, "/dev/null", "");
     put_link(p, "/sys/class/drm/card9", "../../devices/not/copied");
+    put(p, "/sys/bus/pci/drivers/other/uevent", "");
+    put_link(p, "/sys/class/drm/card0/device/driver", "../../../../bus/pci/drivers/amdgpu");
     struct root_stat st;
     assert_int_equal(root_stat(p->root, "/dev/kfd", &st), -ENOENT);
     assert_int_equal(root_stat(p->root, "/sys/class/kfd/kfd", &st), -ENODATA);
     assert_int_equal(root_stat(p->root, "/usr/share/vulkan/icd.d", &st), -ENODATA);
     assert_int_equal(read_result(p->root, "/sys/class/drm/card0/device/revision"), -ENOENT);
     assert_int_equal(read_result(p->root, "/sys/class/drm/card9/device/vendor"), -ENODATA);
+    /* Next to what the link leads to something was copied: that is no reason either. */
+    assert_int_equal(read_result(p->root, "/sys/class/drm/card0/device/driver/module/version"),
+                     -ENODATA);
+    assert_int_equal(read_result(p->root, "/sys/bus/pci/drivers/amdgpu/uevent"), -ENOENT);
     assert_false(root_knows(p->root, "/proc/meminfo"));
     assert_true(root_knows(p->root, "/dev/kfd"));
 }
@@ -481,6 +487,15 @@ static void the_live_computer_is_read_and_its_nodes_opened(void **state)
     assert_int_equal(root_try_open(root, "/dev/no-such-node"), -ENOENT);
     assert_int_equal(root_try_open(root, "/proc/version"), -ENODEV);
     assert_true(root_knows(root, "/dev/no-such-node"));
+    struct root_stat st;
+    assert_int_equal(root_readlink(root, "/proc/self/fd/0/x", line, sizeof(line)), -ENOENT);
+    assert_int_equal(root_readlink(root, "/proc/mounts", line, sizeof(line)), 0);
+    assert_string_equal(line, "self/mounts");
+    assert_int_equal(root_readlink(root, "/proc/mounts", line, 11), -E2BIG);
+    assert_int_equal(root_stat(root, "/proc/version/x", &st), -ENOENT);
+    assert_int_equal(read_result(root, "/proc/version/x"), -ENOENT);
+    assert_int_equal(root_stat(root, "/dev/null", &st), 0);
+    assert_true(st.kind == ROOT_CHAR && st.mode == 0666);
     root_free(root);
     root_free(NULL);
 }
