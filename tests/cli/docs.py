@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """docs.py GFXBRIDGE: what the documents and --help say agrees with the program."""
+import glob
 import os
 import re
 import sys
@@ -56,10 +57,9 @@ def every_command_has_a_page():
 
 def every_route_is_written_down():
     """The rows of the tables of routes, each in a table of docs/http.md with its method."""
-    folder, routes = os.path.join(SOURCE, "src", "serve"), set()
-    for name in os.listdir(folder):
-        if name.endswith(".c"):
-            routes |= set(re.findall(r'\{SERVE_(GET|POST|DELETE), "([^"]+)"', read("src", "serve", name)))
+    folder, routes = os.path.join(SOURCE, "src", "api"), set()
+    for path in glob.glob("**/*.c", root_dir=folder, recursive=True):
+        routes |= set(re.findall(r'\{\w+_(GET|POST|DELETE), "([^"]+)"', read("src", "api", path)))
     assert len(routes) > 40, routes
     lines = [line.split("|") for line in read("docs", "http.md").splitlines() if line.startswith("| ")]
     written = {(cells[1].strip(), path) for cells in lines if len(cells) > 3

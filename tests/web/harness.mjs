@@ -16,6 +16,11 @@ const FLAGS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", 
   // Whatever is asked for beyond loopback goes nowhere, and is seen.
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"];
 
+// Up to so many milliseconds before an answer: finds questions that do not wait for it.
+const SLOW = Number(process.env.GFXB_SLOW ?? 0);
+
+const sleep = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
+
 export async function startBrowser() {
   const home = mkdtempSync(join(tmpdir(), "gfxbridge-chromium-"));
   const browser = await chromium.launch({executablePath: process.env.GFXB_CHROMIUM ?? "/usr/bin/chromium",
@@ -26,7 +31,8 @@ export async function startBrowser() {
   }};
 }
 
-/** Until the page's program runs, and shows what it knows or asks for the key. */
+/** Until the page's program runs, and knows what this computer is or asks for the key. What it draws of that
+ * may come later. */
 export function ready(page) {
   return page.waitForFunction(() => document.querySelector(".path")?.hidden === false || document.querySelector("#key[open]"));
 }
@@ -49,6 +55,11 @@ export async function visit(browser, base, {hash = "", width = 1440, height = 90
     if (!request.url().startsWith(`${base}/`) && !/^(data|blob):/.test(request.url()))
       trouble.push(`a request left: ${request.url()}`);
   });
+  if (SLOW)
+    await context.route(/\/(api|gfxbridge)\//, async (route) => {
+      await sleep(Math.random() * SLOW);
+      await route.continue().catch(() => {}); // the page may be gone
+    });
   if (key)
     await context.addInitScript((value) => sessionStorage.setItem("gfxbridge-key", value), key);
   await page.goto(`${base}/${hash}`);
@@ -73,8 +84,19 @@ export async function until(what, look, milliseconds = 120000) {
     if (seen)
       return seen;
     assert(Date.now() < end, `it never came: ${what}`);
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await sleep(50);
   }
+}
+
+/** Until a look gives what is wanted: what follows an action on the page follows it some time later. */
+export async function becomes(look, wanted, what, milliseconds = 120000) {
+  const end = Date.now() + milliseconds;
+  let seen = await look();
+  while (seen !== wanted && Date.now() < end) {
+    await sleep(50);
+    seen = await look();
+  }
+  equal(seen, wanted, what);
 }
 
 /** All cases, or those with the words of the command line in their names. */

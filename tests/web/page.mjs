@@ -1,6 +1,6 @@
 // The page on computers that are not here, answered for by pretend.py: what a Radeon's owner sees.
 // page.py starts the servers and gives their addresses.
-import {AXE, assert, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
+import {AXE, assert, becomes, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
 
 const {proven, denied, locked} = JSON.parse(process.env.GFXB_SERVERS);
 const PLACES = ["computer", "chat", "models", "backends", "activity"];
@@ -20,21 +20,34 @@ async function on(base, options, check) {
   }
 }
 
+/** What each place shows once the server's answers are drawn. */
+const DRAWN = {computer: ".hero", chat: "#chat-model option", models: ".model", backends: "[data-backend]", activity: ".plot"};
+
 /** Go to a place of the page and wait until it shows what it knows. */
 async function go(page, place) {
   await page.evaluate((hash) => { location.hash = hash; }, place);
-  await page.locator(`#${place}-body > *`).first().waitFor({state: "attached"});
+  await page.locator(`body[data-place=${place}] #${place}-body ${DRAWN[place]}`).first().waitFor({state: "attached"});
+}
+
+/** Let the server stop in the middle of answers and jobs, until check has seen what it wants to see. */
+async function halfway(base, check) {
+  await fetch(`${base}/pretend/hold`, {method: "POST"});
+  try {
+    await check();
+  } finally {
+    await fetch(`${base}/pretend/go`, {method: "POST"});
+  }
 }
 
 // ---- what is seen ----
 
 async function answersFirst() {
   await on(proven, {}, async (page) => {
-    equal(await text(page, "h1:visible"), "Your Radeon RX 7900 XTX runs on ROCm, proven today", "the first line");
-    equal(await page.locator(".hero .ladder li.good").count(), 6, "rungs that hold");
-    assert(!await page.locator(".hero .evidence").isVisible(), "evidence is shown without being asked for");
+    await becomes(() => text(page, "h1:visible"), "Your Radeon RX 7900 XTX runs on ROCm, proven today", "the first line");
+    await becomes(() => page.locator(".hero .ladder li.good").count(), 6, "rungs that hold");
+    equal(await page.locator(".hero .evidence").isVisible(), false, "evidence is shown without being asked for");
     await page.locator(".hero summary").click();
-    assert((await text(page, ".hero .evidence")).includes("matched to the byte"), "no evidence behind the summary");
+    await until("evidence behind the summary", () => text(page, ".hero .evidence").then((t) => t.includes("matched to the byte")));
   });
 }
 
@@ -44,12 +57,12 @@ async function rejectedPath() {
   const rocm = plan.choices.find((c) => c.backend === "rocm");
   const {remedy} = doctor.findings.find((f) => f.code === rocm.code);
   await on(denied, {}, async (page) => {
-    equal(await text(page, "h1:visible"), "Your Radeon RX 7900 XTX is not used yet", "the first line");
+    await becomes(() => text(page, "h1:visible"), "Your Radeon RX 7900 XTX is not used yet", "the first line");
     const card = page.locator(`.choice[data-backend="rocm"][data-code="${rocm.code}"]`);
     assert((await card.innerText()).includes(rocm.reason), "the reason is not there");
-    equal(await card.locator(".command code").innerText(), remedy, "the remedy");
+    await becomes(() => card.locator(".command code").innerText(), remedy, "the remedy");
     await card.locator(".command button").click();
-    equal(await page.evaluate(() => navigator.clipboard.readText()), remedy, "what was copied");
+    await becomes(() => page.evaluate(() => navigator.clipboard.readText()), remedy, "what was copied");
     await picture(page, "page-not-used");
   });
 }
@@ -96,45 +109,46 @@ async function lightAndDark() {
     dark = await back(page);
     assert(light !== dark, "the system's wish for dark changes nothing");
     await page.locator("#theme").click();
-    equal(await back(page), light, "after choosing light");
+    await becomes(() => back(page), light, "after choosing light");
     await page.reload();
     await ready(page);
-    equal(await back(page), light, "after choosing light and a reload");
+    await becomes(() => back(page), light, "after choosing light and a reload");
     await page.locator("#theme").click();
-    equal(await back(page), dark, "after choosing dark");
+    await becomes(() => back(page), dark, "after choosing dark");
   });
 }
 
 // ---- chat ----
 
 async function ask(page, question) {
+  await page.locator("#chat-model option").first().waitFor({state: "attached"});
   await page.locator("#chat-input").fill(question);
   await page.locator("#chat-input").press("Enter");
 }
 
 async function chatStreams() {
   await on(proven, {hash: "#chat"}, async (page) => {
-    await ask(page, "What does ROCm need?");
     const answer = page.locator(".message.assistant > .text").last();
-    const lengths = new Set();
-    await until("the end of the answer", async () => {
-      lengths.add((await answer.textContent()).length);
-      return await page.locator(".message.assistant footer").innerText().then((t) => t.includes("tokens/s"));
+    const footer = () => text(page, ".message.assistant footer");
+    await halfway(proven, async () => {
+      await ask(page, "What does ROCm need?");
+      await until("the first half of the answer", () => answer.textContent().then((t) => t.includes("Three lines on ROCm")));
+      assert(!(await footer()).includes("tokens/s"), "the answer is said to have ended");
     });
-    assert(lengths.size > 3, `it came in ${lengths.size} pieces`);
-    const about = await text(page, ".message.assistant footer");
+    await until("the end of the answer", () => footer().then((t) => t.includes("tokens/s")));
+    const about = await footer();
     assert(about.includes("ROCm") && about.includes("RX 7900 XTX"), `no path in: ${about}`);
     for (const [selector, count] of [["strong", 2], ["table tr", 3], ["ol li", 3], ["pre code", 1], ["b", 0]])
-      equal(await answer.locator(selector).count(), count, selector);
+      await becomes(() => answer.locator(selector).count(), count, selector);
     const link = answer.locator("a");
     equal(await link.getAttribute("href"), "https://rocm.docs.amd.com", "the link");
     assert((await link.getAttribute("rel")).includes("noopener"), "the link can reach back");
     await picture(page, "page-chat");
     await page.reload();
     await ready(page);
-    await until("the conversation after a reload", () => page.locator(".message").count().then((n) => n === 2));
+    await becomes(() => page.locator(".message").count(), 2, "messages after a reload");
     await page.locator("#chat-new").click();
-    equal(await page.locator(".message").count(), 0, "messages of a new chat");
+    await becomes(() => page.locator(".message").count(), 0, "messages of a new chat");
   });
 }
 
@@ -150,14 +164,14 @@ async function stopStops(how) {
     await until("the server to notice", async () => (await get(proven, `/gfxbridge/log?after=${before}`))
       .lines.some((line) => line.text.includes("the client left")));
     equal((await answer.textContent()).length, length, "letters after the stop");
-    assert(await page.locator("form.composer button[type=submit]").isVisible(), "no way to go on");
+    await becomes(() => page.locator("form.composer button[type=submit]").isVisible(), true, "a way to go on");
   });
 }
 
 async function pictures() {
   await on(proven, {hash: "#chat/gemma-3-12b-it-GGUF"}, async (page) => {
     const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==", "base64");
-    assert(await page.getByRole("button", {name: "Picture"}).isVisible(), "no button for pictures");
+    await becomes(() => page.getByRole("button", {name: "Picture"}).isVisible(), true, "a button for pictures");
     await page.locator("#chat-file").setInputFiles({name: "dot.png", mimeType: "image/png", buffer: png});
     await until("the small picture", () => page.locator(".thumb img").count());
     const sent = page.waitForRequest("**/v1/chat/completions");
@@ -166,7 +180,7 @@ async function pictures() {
     assert(messages[0].content[1].image_url.url.startsWith("data:image/png;base64,"), "no picture was sent");
     await page.locator("#chat-stop").click();
     await page.locator("#chat-model").selectOption("canary");
-    assert(!await page.getByRole("button", {name: "Picture"}).isVisible(), "pictures for a model that sees none");
+    await becomes(() => page.getByRole("button", {name: "Picture"}).isVisible(), false, "a button for pictures without a model that sees");
   });
 }
 
@@ -253,20 +267,22 @@ async function pullSurvivesReload() {
   const name = "gpt-oss-20b-GGUF";
   await on(proven, {hash: "#models"}, async (page) => {
     const row = modelRow(page, name);
-    assert((await row.innerText()).includes("Needs 13.1 GiB of the card's 24.0 GiB"), "the fit is not shown before");
-    await row.getByRole("button", {name: `Download ${name}`}).click();
+    await until("the fit, before", () => row.innerText().then((t) => t.includes("Needs 13.1 GiB of the card's 24.0 GiB")));
     const bar = row.locator("progress");
     const value = () => bar.evaluate((element) => element.value);
-    await until("progress", async () => await bar.count() && await value() > 0.05);
-    const before = await value();
-    await page.reload();
-    await ready(page);
-    await until("progress after the reload", async () => await bar.count() && await value() >= before);
-    assert((await row.innerText()).includes(" of 12.1 GB"), "how much is not said");
-    await until("the end", () => row.getByRole("button", {name: `Chat with ${name}`}).or(row.getByRole("link", {name: `Chat with ${name}`})).count());
+    await halfway(proven, async () => {
+      await row.getByRole("button", {name: `Download ${name}`}).click();
+      await until("progress", async () => await bar.count() && await value() > 0.05);
+      const before = await value();
+      await page.reload();
+      await ready(page);
+      await until("progress after the reload", async () => await bar.count() && await value() >= before);
+      await until("how much of how much", () => row.innerText().then((t) => t.includes(" of 12.1 GB")));
+    });
+    await row.getByRole("link", {name: `Chat with ${name}`}).waitFor();
     page.once("dialog", (dialog) => dialog.accept());
     await row.getByRole("button", {name: `Remove ${name}`}).click();
-    await until("its removal", () => row.getByRole("button", {name: `Download ${name}`}).count());
+    await row.getByRole("button", {name: `Download ${name}`}).waitFor();
   });
 }
 
@@ -274,12 +290,14 @@ async function pullIsCancelled() {
   const name = "Qwen3-Coder-30B-A3B-Instruct-GGUF";
   await on(proven, {hash: "#models"}, async (page) => {
     const row = modelRow(page, name);
-    await row.getByRole("button", {name: `Download ${name}`}).click();
-    await row.getByRole("button", {name: `Cancel ${name}`}).click();
-    await until("the word", () => row.innerText().then((t) => t.includes("Cancelled.")));
+    await halfway(proven, async () => {
+      await row.getByRole("button", {name: `Download ${name}`}).click();
+      await row.getByRole("button", {name: `Cancel ${name}`}).click();
+      await until("the word", () => row.innerText().then((t) => t.includes("Cancelled.")));
+    });
     await row.getByRole("button", {name: `Dismiss ${name}`}).click();
-    await until("quiet", () => row.locator(".job").count().then((n) => n === 0));
-    assert(!await modelRow(page, "gpt-oss-120b-GGUF").getByRole("button").count(), "what is too large can be downloaded");
+    await becomes(() => row.locator(".job").count(), 0, "jobs of the model");
+    equal(await modelRow(page, "gpt-oss-120b-GGUF").getByRole("button").count(), 0, "buttons of a model that is too large");
   });
 }
 
@@ -299,24 +317,28 @@ async function loadAndUnload() {
     await row.getByRole("button", {name: "Load"}).click();
     await until("loaded", () => row.innerText().then((t) => t.includes("Runs on ROCm, AMD Radeon RX 7900 XTX")));
     await row.getByRole("button", {name: "Unload"}).click();
-    await until("unloaded", () => row.getByRole("button", {name: /^Load/}).count());
+    await row.getByRole("button", {name: /^Load/}).waitFor();
     await page.locator("#model-filter").fill("vision images");
     await page.locator("#model-filter").fill("sees images");
-    await until("one match", () => page.locator(".model").count().then((n) => n === 1));
+    await becomes(() => page.locator(".model").count(), 1, "models that see images");
   });
 }
 
 async function backends() {
   await on(denied, {hash: "#backends"}, async (page) => {
     const card = page.locator("[data-backend=cpu]");
-    await card.getByRole("button", {name: "Install and prove Processor"}).click();
-    await until("progress", () => card.locator("progress").count());
+    await halfway(denied, async () => {
+      await card.getByRole("button", {name: "Install and prove Processor"}).click();
+      await card.locator("progress").waitFor();
+    });
     await until("proven", () => card.innerText().then((t) => t.includes("Proven on this computer")));
     await card.getByRole("button", {name: "Always use Processor"}).click();
     await until("preferred", () => card.innerText().then((t) => t.includes("preferred")));
     await card.getByRole("button", {name: "Processor: let gfxbridge choose"}).click();
-    await card.getByRole("button", {name: "Prove Processor again"}).click();
-    await until("proof", () => card.locator("progress").count());
+    await halfway(denied, async () => {
+      await card.getByRole("button", {name: "Prove Processor again"}).click();
+      await card.locator("progress").waitFor();
+    });
   });
 }
 
@@ -324,7 +346,7 @@ async function activity() {
   await on(proven, {hash: "#activity"}, async (page) => {
     await until("figures", () => page.locator(".plot").first().innerText().then((t) => /\d/.test(t)));
     await until("a line", () => page.locator(".plot .line").nth(1).getAttribute("d").then((d) => d?.includes("L")));
-    assert((await text(page, "#log")).includes("listening on"), "the log is empty");
+    await until("the log", () => text(page, "#log").then((t) => t.includes("listening on")));
   });
 }
 
@@ -343,7 +365,7 @@ async function keyOnce() {
   await page.reload();
   await ready(page);
   await until("the answer again", () => text(page, "h1:visible").then((t) => t.includes("Radeon")));
-  equal(await page.locator("#key[open]").count(), 0, "dialogs after a reload");
+  await becomes(() => page.locator("#key[open]").count(), 0, "dialogs after a reload");
   equal(await page.evaluate(() => JSON.stringify(localStorage).includes("secret")), false, "the key outlives the tab");
   const foreign = visitor.trouble.filter((line) => !line.includes("401"));
   equal(foreign.join("\n"), "", "trouble");
@@ -358,15 +380,15 @@ async function keyboardOnly() {
       return {name: element.getAttribute("aria-label") ?? element.innerText ?? "", tag: element.tagName, id: element.id,
         seen: box.width > 0 && box.top < innerHeight && getComputedStyle(element).outlineStyle !== "none"};
     });
+    await page.locator(".hero a").first().waitFor();
     await page.keyboard.press("Tab");
-    equal((await focus()).name, "Skip to the content", "the first stop");
+    await becomes(() => focus().then((f) => f.name), "Skip to the content", "the first stop");
     await page.keyboard.press("Enter");
-    equal((await focus()).id, "content", "where the skip link leads");
+    await becomes(() => focus().then((f) => f.id), "content", "where the skip link leads");
     await page.keyboard.press("Tab");
-    equal((await focus()).name, "Chat", "the first thing in the content");
+    await becomes(() => focus().then((f) => f.name), "Chat", "the first thing in the content");
     await page.keyboard.press("Enter");
-    await until("the chat", () => page.locator("#chat-input").isVisible());
-    equal((await focus()).id, "chat-input", "where one can write at once");
+    await becomes(() => focus().then((f) => f.id), "chat-input", "where one can write at once");
     await page.keyboard.type("What does ROCm need?");
     await page.keyboard.press("Shift+Enter");
     await page.keyboard.type("In short.");
@@ -438,7 +460,7 @@ async function documents() {
   for (const [name, options] of [["page-computer", {}], ["page-computer-narrow", {width: 360, height: 740}],
     ["page-models-dark", {hash: "#models", theme: "dark"}]])
     await on(proven, options, async (page) => {
-      await page.locator(`${options.hash ?? "#computer"}-body > *`).first().waitFor();
+      await go(page, (options.hash ?? "#computer").slice(1));
       await picture(page, name);
     });
   await on(proven, {hash: "#chat", theme: "dark"}, async (page) => {

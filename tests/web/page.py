@@ -2,7 +2,8 @@
 """page.py GFXBRIDGE [WORDS]: the web page in Chromium, as owners of computers that are not here see it.
 
 WORDS: only cases with these in their names.
-GFXB_PICTURES=DIR writes the pictures of the documents there.
+GFXB_PICTURES=DIR writes the pictures of the documents there. GFXB_SLOW=MS delays each answer to the
+page by up to so many milliseconds: a case that does not wait for what it asks about fails then.
 """
 import json
 import os

@@ -9,6 +9,9 @@ none of this run against the real server.
   --proven BACKEND   the first choice of this backend counts as installed and proven
   --key KEY          answers need it
   --port PORT        default: any; the address is printed when it listens
+
+POST /pretend/hold makes answers and jobs stop halfway, POST /pretend/go lets them go on: a test
+that wants to see something under way must not depend on how fast the computer is.
 """
 import argparse
 import datetime
@@ -23,8 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
-WEB = os.path.join(SOURCE, "src", "serve", "web")
-BUILT = os.path.join(os.environ["GFXB_BUILD"], "src", "serve")  # index.html as the program has it
+WEB = os.path.join(SOURCE, "src", "api", "page", "web")
+BUILT = os.path.join(os.environ["GFXB_BUILD"], "src", "api")  # index.html as the program has it
 with open(os.path.join(BUILT, "policy.txt"), encoding="utf-8") as built:
     POLICY = built.read()
 TODAY = datetime.date.today().isoformat()
@@ -76,6 +79,8 @@ class World:
     def __init__(self, options):
         self.options = options
         self.lock = threading.Lock()
+        self.go = threading.Event()  # cleared by /pretend/hold: then all stop halfway
+        self.go.set()
         self.loaded = {}
         self.jobs = {}
         self.here = {m[0] for m in MODELS if m[1]}
@@ -94,6 +99,11 @@ class World:
         done = subprocess.run([self.options.gfxbridge, command, "--json", "--sysroot", path,
                                "--data-dir", "/nonexistent"], capture_output=True, text=True)
         return json.loads(done.stdout)
+
+    def wait(self, ended):
+        """Halfway, until the test lets it go on, or nobody wants the rest."""
+        while not self.go.wait(0.1) and not ended():
+            pass
 
     def say(self, level, text):
         self.log.append({"n": len(self.log) + 1, "level": level, "text": text,
@@ -150,6 +160,8 @@ class World:
     def work(self, job, steps, then):
         for step in range(steps):
             time.sleep(0.25)
+            if step == steps // 2:
+                self.wait(lambda: job["status"] != "downloading")
             with self.lock:
                 if job["status"] != "downloading":
                     job["running"] = False
@@ -237,6 +249,10 @@ class Answers(BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
+        if self.path in ("/pretend/hold", "/pretend/go"):
+            (self.world.go.clear if self.path.endswith("hold") else self.world.go.set)()
+            self.give(200, {})
+            return
         if not self.allowed():
             return
         handler = {
@@ -319,7 +335,9 @@ class Answers(BaseHTTPRequestHandler):
         pieces = re.findall(r"\s*\S+\s?", text)
         try:
             self.event({"choices": [{"delta": {"role": "assistant", "content": None}}]})
-            for piece in pieces:
+            for index, piece in enumerate(pieces):
+                if index == len(pieces) // 2:
+                    self.world.wait(lambda: False)
                 self.event({"choices": [{"delta": {"content": piece}}]})
                 self.world.tokens += 1
                 time.sleep(0.01)

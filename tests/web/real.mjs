@@ -1,7 +1,7 @@
 // The page on the real server: what it says is what the program says, what it starts really runs.
 // real.py starts the servers and the hub.
 import {execFileSync} from "node:child_process";
-import {assert, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
+import {assert, becomes, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
 
 const {open, locked} = JSON.parse(process.env.GFXB_SERVERS);
 const REPOSITORY = process.env.GFXB_REPOSITORY;
@@ -42,16 +42,15 @@ async function files() {
 /** From nothing to proven: the engine is fetched, installed and proven because somebody clicked. */
 async function proveByClick() {
   await on(open, {}, async (page) => {
-    await until("the first line", () => text(page, "h1:visible")
-      .then((t) => t === "This computer should answer on its processor"));
+    await becomes(() => text(page, "h1:visible"), "This computer should answer on its processor", "the first line");
     await page.locator("#prove-now").click();
     await page.goto(`${open}/#backends`);
     const card = page.locator("article[data-backend=cpu]");
-    await until("progress", () => card.locator("progress").count());
+    await card.locator("progress").waitFor();
     await page.reload();
     await ready(page);
     await until("the end", () => card.innerText().then((t) => t.includes("Proven on this computer")), 600000);
-    equal(await card.locator("header .badge.good").innerText(), "proven", "the badge");
+    await becomes(() => card.locator("header .badge.good").innerText(), "proven", "the badge");
     await page.goto(`${open}/#computer`);
     await until("the first line", () => text(page, "h1:visible")
       .then((t) => t.startsWith("This computer answers on its processor, proven")));
@@ -83,6 +82,7 @@ async function fits() {
 }
 
 async function ask(page, question) {
+  await page.locator("#chat-model option").first().waitFor({state: "attached"});
   await page.locator("#chat-input").fill(question);
   await page.locator("#chat-input").press("Enter");
 }
@@ -94,7 +94,7 @@ async function chatStreams() {
     await ask(page, "Which gfx is the Radeon RX 7900 XT?");
     await until("the end", () => foot(page).innerText().then((t) => t.includes("tokens/s")));
     assert((await page.locator(".message.assistant > .text").innerText()).includes("gfx1100"), "a wrong answer");
-    assert((await foot(page).innerText()).startsWith("Processor"), "it does not say what answered");
+    await until("what answered", () => foot(page).innerText().then((t) => t.startsWith("Processor")));
   });
 }
 
@@ -128,9 +128,10 @@ async function pullSurvivesReload() {
     const before = await value();
     await page.reload();
     await ready(page);
-    await until("progress after the reload", async () => await bar.count() && await value() >= before);
     const row = page.locator(`[data-model^="${REPOSITORY}"]`);
-    await until("the model", () => row.count(), 60000);
+    await until("progress after the reload, or its end", async () =>
+      await row.count() || await bar.count() && await value() >= before);
+    await row.waitFor();
     await row.getByRole("button", {name: "Load"}).click();
     await until("loaded", () => row.innerText().then((t) => t.includes("Runs on the processor")));
     await row.getByRole("link", {name: "Chat"}).click();
@@ -138,10 +139,10 @@ async function pullSurvivesReload() {
     await until("its answer", () => foot(page).innerText().then((t) => t.includes("tokens/s")));
     await page.goto(`${open}/#models`);
     await row.getByRole("button", {name: "Unload"}).click();
-    await until("unloaded", () => row.getByRole("button", {name: /^Load/}).count());
+    await row.getByRole("button", {name: /^Load/}).waitFor();
     page.once("dialog", (dialog) => dialog.accept());
     await row.getByRole("button", {name: "Remove"}).click();
-    await until("its removal", () => row.count().then((n) => n === 0));
+    await becomes(() => row.count(), 0, "rows of the removed model");
   });
 }
 
