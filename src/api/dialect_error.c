@@ -1,4 +1,8 @@
+/* error.c - what went wrong, in the shape of each dialect and with the status that it stands for.
+ */
 #include "api/dialect.h"
+
+#include "report/report.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -10,6 +14,7 @@ static void error_write(struct dialect_error *error, int status, const char *for
 {
     *error = (struct dialect_error){.status = status};
     vsnprintf(error->message, sizeof(error->message), format, args);
+    error->message[utf8_whole(str_from(error->message)).n] = '\0';
 }
 
 int dialect_fail(struct dialect_error *error, int status, const char *format, ...)
@@ -31,7 +36,14 @@ int dialect_fail_at(struct dialect_error *error, const char *param, const char *
     return -EINVAL;
 }
 
-/* What is not here is the server's fault: 500. */
+int dialect_fail_memory(struct dialect_error *error)
+{
+    dialect_fail(error, 503, "there is not enough memory for this request");
+    error->code = "out_of_memory";
+    return -EINVAL;
+}
+
+/* All others are the server's fault: 500. */
 static const struct {
     int code, status;
 } error_statuses[] = {
@@ -134,30 +146,12 @@ static const char *error_anthropic_type(int status)
     }
 }
 
-/* It may quote what a client sent: a byte that is no UTF-8 becomes '?'. */
-static json_t *error_text(struct str s)
-{
-    json_t *text = json_stringn(s.p, s.n);
-    if (text)
-        return text;
-    char copy[800];
-    size_t n = 0;
-    for (; n < s.n && n < sizeof(copy); n++)
-        copy[n] = (char)((unsigned char)s.p[n] < 0x80 ? s.p[n] : '?');
-    return json_stringn(copy, n);
-}
-
-static json_t *error_message(const struct dialect_error *error)
-{
-    return error_text(str_from(error->message));
-}
-
 static json_t *error_lemonade(const struct dialect_error *error)
 {
     if (!error->path.n)
-        return json_pack("{s:o}", "error", error_message(error));
-    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", error_message(error), "path",
-                     error_text(error->path), "type", "not_found");
+        return json_pack("{s:o}", "error", report_json_string(error->message));
+    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", report_json_string(error->message),
+                     "path", report_json_str(error->path), "type", "not_found");
 }
 
 static json_t *error_json(enum dialect dialect, const struct dialect_error *error)
@@ -165,24 +159,25 @@ static json_t *error_json(enum dialect dialect, const struct dialect_error *erro
     switch (dialect) {
     case DIALECT_ANTHROPIC:
         return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
-                         error_anthropic_type(error->status), "message", error_message(error));
+                         error_anthropic_type(error->status), "message",
+                         report_json_string(error->message));
     case DIALECT_OLLAMA:
-        return json_pack("{s:o}", "error", error_message(error));
+        return json_pack("{s:o}", "error", report_json_string(error->message));
     case DIALECT_LEMONADE:
         return error_lemonade(error);
     default:
-        return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", error_message(error),
-                         "type", error_openai_type(error->status), "param", error->param, "code",
-                         error->code);
+        return json_pack(
+            "{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", report_json_string(error->message),
+            "type", error_openai_type(error->status), "param", error->param, "code", error->code);
     }
 }
 
 void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret)
 {
     json_t *value = error_json(dialect, error);
-    char *CLEAN_FREE text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT);
     json_decref(value);
-    buf_add_text(ret, text ? text : "{\"error\":\"out of memory\"}");
+    buf_add_text(ret, text);
 }
 
 void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_error *why,

@@ -32,6 +32,9 @@ int dialect_fail(struct dialect_error *error, int status, const char *format, ..
 int dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* There is no memory for a large request or a part of it: 503. Returns -EINVAL. */
+int dialect_fail_memory(struct dialect_error *error);
+
 /* An error of the rooms below, with the status that its code stands for: -ENOENT 404, out of
  * memory or disk 507, no usable choice 503 ... code becomes the reason code's name. */
 void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_error);

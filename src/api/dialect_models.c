@@ -1,4 +1,7 @@
+/* models.c - the models of this disk with their headers, for the lists of all dialects. */
 #include "api/dialect_models.h"
+
+#include "base/xalloc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,14 +15,14 @@ void dialect_model_done(struct dialect_model *m)
     *m = (struct dialect_model){.model = {.name = NULL}};
 }
 
-/* What the header says; a file that is damaged is listed all the same: show tells what is wrong. */
+/* Reads the header. A damaged file is listed too: show tells what is wrong. */
 static void models_read_header(struct dialect_model *m)
 {
     if (gguf_read(m->model.path, &m->gguf, NULL) < 0)
         m->gguf = (struct gguf){.kind = GGUF_MODEL};
 }
 
-/* Its header is read like others. Where it cannot be written the first use says so. */
+/* Its header is read like the others. If it cannot be written, the first use says why. */
 static void models_write_canary(const struct model_env *env)
 {
     char *CLEAN_FREE path = NULL;
@@ -52,7 +55,7 @@ int dialect_model_find(const struct model_env *env, const char *name,
         snprintf(other, sizeof(other), "%s", name + 5);
     else
         snprintf(other, sizeof(other), "%s:latest", name);
-    /* The first sentence is about the name as it was written. */
+    /* The error is about the name that the client wrote. */
     return models_try(env, other, ret_model, NULL) == 0 ? 0 : code;
 }
 
@@ -73,8 +76,8 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
     int code = engine_model_list_new(env, &list, err);
     if (code < 0)
         return code;
-    struct dialect_models models = {.item = calloc(list.n + 1, sizeof(*models.item))};
-    for (size_t i = 0; i < list.n && models.item; i++) {
+    struct dialect_models models = {.item = xcalloc(list.n, sizeof(*models.item))};
+    for (size_t i = 0; i < list.n; i++) {
         struct dialect_model *m = &models.item[models.n++];
         m->model = list.item[i]; /* taken over */
         list.item[i] = (struct model){.name = NULL};
@@ -83,8 +86,6 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
         models_read_header(m);
     }
     model_list_done(&list);
-    if (!models.item)
-        return error_set(err, ENOMEM, "out of memory");
     *ret_models = models;
     return 0;
 }

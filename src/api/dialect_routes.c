@@ -1,3 +1,4 @@
+/* routes.c - the dialects' tables of routes, and how their handlers answer. */
 #include "api/dialect_routes.h"
 
 #include "api/downloads.h"
@@ -29,15 +30,24 @@ void dialect_reply_error(struct http_exchange *x, const struct dialect_error *er
     http_fail(x, error->status, error->code, error->param, "%s", error->message);
 }
 
+/* NULL: there is no memory for so long a text. value is taken over. */
+static char *routes_text(json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    json_decref(value);
+    return text;
+}
+
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value)
 {
-    char *CLEAN_FREE text =
-        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-    json_decref(value);
-    if (text)
+    char *CLEAN_FREE text = routes_text(value);
+    struct dialect_error error;
+    if (text) {
         http_reply(x, status, routes_type, str_from(text), NULL);
-    else
-        http_fail(x, 500, NULL, NULL, "out of memory");
+        return;
+    }
+    dialect_fail_memory(&error);
+    dialect_reply_error(x, &error);
 }
 
 void dialect_job_error(struct http_job *job, const struct gfxb_error *err)
@@ -49,13 +59,14 @@ void dialect_job_error(struct http_job *job, const struct gfxb_error *err)
 
 void dialect_job_json(struct http_job *job, int status, json_t *value)
 {
-    char *CLEAN_FREE text =
-        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-    json_decref(value);
-    if (text)
+    char *CLEAN_FREE text = routes_text(value);
+    struct dialect_error error;
+    if (text) {
         http_job_reply(job, status, routes_type, str_from(text));
-    else
-        http_job_fail(job, 500, NULL, NULL, "out of memory");
+        return;
+    }
+    dialect_fail_memory(&error);
+    http_job_fail(job, error.status, error.code, NULL, error.message);
 }
 
 /* %XX and + of a query's value. */

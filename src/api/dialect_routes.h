@@ -19,7 +19,7 @@ extern const struct http_route gfxbridge_routes[];
 /* The answer of a handler that found a fault in the request. */
 void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
 
-/* A JSON value as the whole answer; value is taken over, NULL: out of memory. */
+/* A JSON value as the whole answer; value is taken over. */
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
 
 /* The same two at the end of a job. */

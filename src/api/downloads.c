@@ -1,7 +1,10 @@
+/* downloads.c - pulls, installs and proofs that go on without their client, and their routes. */
 #include "api/downloads.h"
 
 #include "api/dialect_body.h"
+#include "api/dialect_models.h"
 #include "api/dialect_routes.h"
+#include "base/xalloc.h"
 #include "http/http.h"
 #include "http/server.h"
 
@@ -59,14 +62,11 @@ struct downloads {
     size_t running;
 };
 
-int downloads_new(struct serve *s, struct downloads **ret_downloads, struct gfxb_error *err)
+struct downloads *downloads_new(struct serve *s)
 {
-    struct downloads *list = calloc(1, sizeof(*list));
-    if (!list)
-        return error_set(err, ENOMEM, "out of memory");
+    struct downloads *list = xcalloc(1, sizeof(*list));
     list->serve = s;
-    *ret_downloads = list;
-    return 0;
+    return list;
 }
 
 static void download_free(struct download *d)
@@ -129,12 +129,19 @@ const struct log *download_log(const struct download *d)
     return &d->log;
 }
 
+/* As much of a text as fits. */
+static void download_copy(char ret[DOWNLOAD_TEXT], const char *text)
+{
+    snprintf(ret, DOWNLOAD_TEXT, "%s", text);
+    ret[utf8_whole(str_from(ret)).n] = '\0';
+}
+
 static void download_write(void *context, enum log_level level, const char *line)
 {
     struct download *d = context;
     if (level == LOG_INFO) {
         pthread_mutex_lock(&d->lock);
-        snprintf(d->step, sizeof(d->step), "%s", line);
+        download_copy(d->step, line);
         pthread_mutex_unlock(&d->lock);
     }
     log_at(d->list->serve->config.log, level, "%s", line);
@@ -145,7 +152,7 @@ void download_tell(struct download *d, const struct download_progress *progress)
     pthread_mutex_lock(&d->lock);
     d->at = *progress;
     d->at.file = NULL;
-    snprintf(d->file, sizeof(d->file), "%s", progress->file ? progress->file : "");
+    download_copy(d->file, progress->file ? progress->file : "");
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -242,17 +249,17 @@ static json_t *download_json(struct download *d)
     const struct download_progress *p = &d->at;
     json_int_t percent = p->file_total ? (json_int_t)(p->file_bytes * 100 / p->file_total) : 0;
     json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
+        "{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
         d->id, "type", d->type, "model_name", d->name, "status", download_states[d->state],
-        "running", d->running, "step", d->step, "file", d->file, "file_index",
-        (json_int_t)(p->n ? p->index + 1 : 0), "total_files", (json_int_t)p->n, "bytes_downloaded",
-        (json_int_t)p->file_bytes, "bytes_total", (json_int_t)p->file_total, "total_download_size",
-        (json_int_t)p->total, "cumulative_bytes_downloaded", (json_int_t)p->bytes,
-        "overall_bytes_downloaded", (json_int_t)p->bytes, "percent", percent, "complete",
-        d->state == DOWNLOAD_COMPLETED);
-    if (object && d->state == DOWNLOAD_ERROR)
+        "running", d->running, "step", report_json_string(d->step), "file",
+        report_json_string(d->file), "file_index", (json_int_t)(p->n ? p->index + 1 : 0),
+        "total_files", (json_int_t)p->n, "bytes_downloaded", (json_int_t)p->file_bytes,
+        "bytes_total", (json_int_t)p->file_total, "total_download_size", (json_int_t)p->total,
+        "cumulative_bytes_downloaded", (json_int_t)p->bytes, "overall_bytes_downloaded",
+        (json_int_t)p->bytes, "percent", percent, "complete", d->state == DOWNLOAD_COMPLETED);
+    if (d->state == DOWNLOAD_ERROR)
         json_object_set_new(object, "error", report_json_text(d->error.text));
-    if (object && d->answer)
+    if (d->answer)
         json_object_set(object, "result", d->answer);
     pthread_mutex_unlock(&d->lock);
     return object;
@@ -260,23 +267,15 @@ static json_t *download_json(struct download *d)
 
 static struct download *download_new(struct downloads *list, const struct download_work *work)
 {
-    struct download *d = calloc(1, sizeof(*d));
-    size_t size = strlen(work->type) + strlen(work->name) + 2;
-    if (!d)
-        return NULL;
+    struct download *d = xcalloc(1, sizeof(*d));
     *d = (struct download){.list = list,
-                           .id = malloc(size),
-                           .name = strdup(work->name),
+                           .id = xasprintf("%s:%s", work->type, work->name),
+                           .name = xstrdup(work->name),
                            .type = work->type,
+                           .work = *work,
                            .running = true,
                            .log = {download_write, d}};
     pthread_mutex_init(&d->lock, NULL);
-    if (!d->id || !d->name) {
-        download_free(d);
-        return NULL;
-    }
-    snprintf(d->id, size, "%s:%s", work->type, work->name);
-    d->work = *work;
     return d;
 }
 
@@ -288,7 +287,8 @@ static void downloads_append(struct downloads *list, struct download *d)
     *at = d;
 }
 
-/* A new one on its thread; NULL when there is none to be had. Takes the context over. */
+/* A new one on its thread; NULL when too many run, or there is no thread. Takes the context over.
+ */
 static struct download *downloads_start(struct downloads *list, const struct download_work *work)
 {
     struct download *d = list->running < DOWNLOADS_RUNNING_MAX ? download_new(list, work) : NULL;
@@ -326,8 +326,39 @@ void downloads_begin(struct http_exchange *x, const struct download_work *work)
         dialect_reply_json(x, 200, download_json(d));
     else
         http_fail(x, 503, "busy", NULL,
-                  "%d things are being fetched or proven already: ask again when one has ended.",
+                  "%d downloads and tests run already: try again when one has ended.",
                   DOWNLOADS_RUNNING_MAX);
+}
+
+/* ---- pulls ---- */
+
+static void pull_progress(void *context, const struct model_progress *p)
+{
+    download_tell(context, &(struct download_progress){.file = p->file,
+                                                       .index = p->index,
+                                                       .n = p->n,
+                                                       .file_bytes = p->at.bytes,
+                                                       .file_total = p->at.total,
+                                                       .bytes = p->bytes,
+                                                       .total = p->total});
+}
+
+static int pull_run(struct download *d, void *context, struct gfxb_error *err)
+{
+    struct model_env env = download_model_env(d);
+    struct model model = {.name = NULL};
+    env.progress = pull_progress;
+    env.context = d;
+    int result = engine_model_pull(&env, context, &model, err);
+    if (result == 0)
+        download_set_result(d, json_pack("{s:o}", "model_name", report_json_text(model.name)));
+    model_done(&model);
+    return result;
+}
+
+void downloads_start_pull(struct http_exchange *x, const char *name)
+{
+    downloads_begin(x, &(struct download_work){"model", name, pull_run, xstrdup(name), free});
 }
 
 /* ---- routes ---- */

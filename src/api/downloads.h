@@ -1,7 +1,7 @@
 /*
- * downloads.h - what goes on without the client that asked for it: pulls, installs, proofs. Whoever
- * looks next (a page that was loaded anew, another program) finds them here. Private to api/; the
- * loop's thread only, except where it says otherwise.
+ * downloads.h - pulls, installs and proofs, which go on when the client that asked for them has
+ * left. A page that is reloaded, or another program, finds them here. Private to api/; the loop's
+ * thread only, except where it says otherwise.
  */
 #ifndef API_DOWNLOADS_H
 #define API_DOWNLOADS_H
@@ -14,7 +14,7 @@
 struct downloads;
 struct download;
 
-int downloads_new(struct serve *s, struct downloads **ret_downloads, struct gfxb_error *err);
+struct downloads *downloads_new(struct serve *s);
 /* Tell all that are under way to stop; what has arrived stays for the next time. */
 void downloads_cancel(struct downloads *list);
 /* How many are under way: the loop must live until there are none. */
@@ -55,7 +55,7 @@ const atomic_int *download_cancelled(const struct download *d);
 /* Lines become the step that is shown, and go on to the server's log. */
 const struct log *download_log(const struct download *d);
 void download_tell(struct download *d, const struct download_progress *progress);
-/* What the answer of the command line would be; taken over, NULL: out of memory. */
+/* What the answer of the command line would be; taken over. */
 void download_set_result(struct download *d, json_t *result);
 /* The server's request for a path, with this download's log, progress and cancel. */
 struct session_request download_path_request(struct download *d);

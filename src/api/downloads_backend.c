@@ -1,14 +1,15 @@
-/* Backends over HTTP: install and verify as downloads, use and remove as jobs. */
+/* downloads_backend.c - backends over HTTP: install and verify as downloads, use and remove as
+ * jobs. */
 #include "api/dialect_body.h"
 #include "api/dialect_routes.h"
 #include "api/downloads.h"
 
+#include "base/xalloc.h"
 #include "report/report.h"
 #include "session/session.h"
 
-#include <stdio.h>
-
 #include <errno.h>
+#include <stdio.h>
 
 #define BACKEND_ENGINE "llamacpp:"
 
@@ -17,7 +18,7 @@ struct backend_request {
     char digest[DIGEST_HEX]; /* of use: its beginning, or "none"; "" the newest */
 };
 
-/* The request of a request, or the answer that there is none: NULL then. To be freed. */
+/* What a request asks for, to be freed; NULL: it was refused. */
 static struct backend_request *backend_read(struct http_exchange *x)
 {
     struct dialect_body body;
@@ -32,14 +33,12 @@ static struct backend_request *backend_read(struct http_exchange *x)
     }
     size_t n = strlen(BACKEND_ENGINE);
     int backend = strncmp(name, BACKEND_ENGINE, n) == 0 ? plan_backend_from_name(name + n) : -1;
-    struct backend_request *copy = backend < 0 ? NULL : malloc(sizeof(*copy));
-    if (backend < 0)
+    if (backend < 0) {
         http_fail(x, 400, NULL, "backend",
                   "No such backend: they are llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu.");
-    else if (!copy)
-        http_fail(x, 500, NULL, NULL, "out of memory");
-    if (!copy)
         return NULL;
+    }
+    struct backend_request *copy = xmalloc(sizeof(*copy));
     request.backend = (enum plan_backend)backend;
     *copy = request;
     return copy;
@@ -61,7 +60,7 @@ static int backend_install(struct download *d, void *context, struct gfxb_error 
     return result;
 }
 
-/* Prove one choice and add what came of it; the last failure stays in *err. */
+/* Prove one choice and add the result; the last failure stays in *err. */
 static int backend_prove(const struct session_request *r, struct session *path, size_t i,
                          json_t *results, int *failed, struct gfxb_error *err)
 {

@@ -232,8 +232,7 @@ static int server_set_up(struct serve *s, const struct pool_engines *engines,
         result = guard_new(&s->config, &s->guard, err);
     if (result == 0)
         result = jobs_new(s, &s->jobs, err);
-    if (result == 0)
-        result = downloads_new(s, &s->downloads, err);
+    s->downloads = downloads_new(s);
     if (result == 0)
         result = pool_new(s, engines, &s->pool, err);
     if (result == 0)
@@ -288,18 +287,15 @@ int server_run(const struct serve_config *config, const struct pool_engines *eng
 /* What is logged on the way goes to the ring too, whoever of us logs it. */
 int serve_run(const struct serve_config *config, struct gfxb_error *err)
 {
-    struct log_ring *ring = NULL;
+    struct log_ring *ring = log_ring_new(config->log);
     struct serve_config own = *config;
     struct session_request path = *config->path;
     struct model_env models = *config->models;
-    int result = log_ring_new(config->log, &ring, err);
-    if (result < 0)
-        return result;
     own.log = path.log = models.log = log_ring_log(ring);
     own.path = &path;
     own.models = &models;
     struct pool_engines engines = pool_supervisor_engines(&own);
-    result = server_run(&own, &engines, err);
+    int result = server_run(&own, &engines, err);
     log_ring_free(ring);
     return result;
 }

@@ -1,19 +1,44 @@
+/* json.c - values of JSON answers: texts of foreign origin, numbers that may be unknown, lists. */
+#include "base/xalloc.h"
 #include "report/report.h"
 
-/* Text of foreign origin may be no UTF-8: then each bad byte becomes '?'. */
-json_t *report_json_str(struct str s)
+/* A larger one is somebody's request or a long answer: jansson reports that there is no memory for
+ * it. */
+#define JSON_SMALL_MAX (1u << 20)
+
+static void *json_allocate(size_t n)
 {
-    if (s.n == 0)
-        return json_null();
+    return n > JSON_SMALL_MAX ? malloc(n) : xmalloc(n);
+}
+
+void report_json_init(void)
+{
+    json_set_alloc_funcs(json_allocate, free);
+}
+
+/* Bytes that are no UTF-8 become '?'. */
+static json_t *json_clean(struct str s)
+{
     json_t *value = json_stringn(s.p, s.n);
     if (value)
         return value;
-    char *CLEAN_FREE copy = str_dup(s);
-    for (size_t i = 0; copy && i < s.n; i++) {
-        if ((unsigned char)copy[i] >= 0x80)
+    char *CLEAN_FREE copy = xstr_dup(s);
+    for (size_t i = 0, n; i < s.n; i += n ? n : 1) {
+        n = utf8_length((struct str){s.p + i, s.n - i});
+        if (n == 0)
             copy[i] = '?';
     }
-    return copy ? json_stringn(copy, s.n) : NULL;
+    return json_stringn(copy, s.n);
+}
+
+json_t *report_json_string(const char *text)
+{
+    return json_clean(str_from(text ? text : ""));
+}
+
+json_t *report_json_str(struct str s)
+{
+    return s.n ? json_clean(s) : json_null();
 }
 
 json_t *report_json_text(const char *text)

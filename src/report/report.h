@@ -2,8 +2,7 @@
  * report.h - the outward header of report/: what the rooms below know -> JSON and findings, for the
  * command line and the server alike. Nothing here prints.
  *
- * JSON values are new references, or NULL when out of memory; jansson takes NULL from a builder as
- * a failure of the whole.
+ * JSON values are new references.
  */
 #ifndef REPORT_REPORT_H
 #define REPORT_REPORT_H
@@ -17,10 +16,15 @@
 
 /* ---- JSON ---- */
 
+/* Call once, before the first value is made: from then on a small allocation of jansson's that
+ * fails ends the program, as xmalloc does. Only values above 1 MiB can be NULL. */
+void report_json_init(void);
+
 /* Values of views and texts: null where empty or NULL; a byte that is no UTF-8 becomes '?'. */
 json_t *report_json_str(struct str s);
 json_t *report_json_text(const char *text);
-json_t *report_json_bytes(uint64_t bytes); /* null for 0 */
+json_t *report_json_string(const char *text); /* the same, but "" where empty or NULL */
+json_t *report_json_bytes(uint64_t bytes);    /* null for 0 */
 json_t *report_json_tri(enum tri value);
 json_t *report_json_words(struct str list);     /* blank-separated -> array */
 json_t *report_json_strings(char *const *list); /* NULL-terminated -> array */

@@ -14,6 +14,7 @@
 #include "api/dialect_body.h"
 #include "api/dialect_numbers.h"
 #include "api/ollama/ollama.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -317,6 +318,34 @@ static void errors_have_the_shape_of_their_path(void **state)
         struct buf CLEAN_BUF out = BUF_INIT(4096);
         dialect_error_body(dialect_of_path(str_from(cases[i].path)), &e, &out);
         assert_string_equal(buf_text(&out), cases[i].body);
+    }
+}
+
+/* A buffer may end in the middle of a character; names of files may be no UTF-8 at all. */
+static void what_is_no_utf8_costs_a_character_not_the_answer(void **state)
+{
+    static const struct {
+        const char *text, *json;
+    } cases[] = {
+        {"Gr\xc3\xbc\xc3", "\"Gr\xc3\xbc?\""},
+        {"\xff\xc3\xa9", "\"?\xc3\xa9\""},
+        {"", "\"\""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *value = report_json_string(cases[i].text);
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        assert_string_equal(text, cases[i].json);
+        free(text);
+        json_decref(value);
+    }
+    for (size_t n = 0; n < 4; n++) {
+        struct buf CLEAN_BUF long_text = BUF_INIT(4096), CLEAN_BUF body = BUF_INIT(8192);
+        buf_add(&long_text, "xxx", n);
+        for (int i = 0; i < 300; i++)
+            buf_add_text(&long_text, "\xe2\x82\xac");
+        dialect_fail(&why, 400, "%s", buf_text(&long_text));
+        dialect_error_body(DIALECT_OLLAMA, &why, &body);
+        assert_null(strchr(buf_text(&body), '?'));
     }
 }
 
@@ -821,6 +850,7 @@ int main(void)
         cmocka_unit_test(the_length_of_a_grammar_is_counted_without_escapes),
         cmocka_unit_test(names_of_models_hold_no_path),
         cmocka_unit_test(errors_have_the_shape_of_their_path),
+        cmocka_unit_test(what_is_no_utf8_costs_a_character_not_the_answer),
         cmocka_unit_test(an_unknown_path_is_told_as_its_api_does),
         cmocka_unit_test(an_engines_refusal_keeps_its_words_and_gets_the_right_status),
         cmocka_unit_test(token_counts_are_read_in_passing),

@@ -1,4 +1,4 @@
-/* lemonade_backends.c - install, uninstall and dry-run: one recipe, llamacpp, and its backends. */
+/* backends.c - install, uninstall and dry-run: one recipe, llamacpp, and its backends. */
 #include "api/lemonade/lemonade.h"
 #include "session/session.h"
 
@@ -13,7 +13,7 @@ int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
     ret_backend[0] = '\0';
     if (code == 0 && strcmp(recipe, LEMONADE_RECIPE) != 0)
         return dialect_fail_at(ret_error, "recipe",
-                               "no such recipe here: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
+                               "no such recipe: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
     if (code == 0)
         code = dialect_body_text(body, "backend", ret_backend, 32, ret_error);
     if (code == 0 && plan_backend_from_name(ret_backend) < 0)
@@ -41,7 +41,7 @@ static json_t *backends_refusal(const char *backend, const char *message)
                      report_json_text(message));
 }
 
-/* Install the best package of the backend and prove it, as the command line does. */
+/* Installs the best package of the backend and proves it, as the command line does. */
 static void backends_install(struct http_job *job, void *context)
 {
     const struct backends_job *about = context;
@@ -74,9 +74,8 @@ static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *
 {
     struct dialect_body body;
     struct dialect_error error;
-    struct backends_job *about = calloc(1, sizeof(*about));
-    int code = about ? dialect_body_read(http_request(x)->body, &body, &error)
-                     : dialect_fail(&error, 500, "out of memory");
+    struct backends_job *about = xcalloc(1, sizeof(*about));
+    int code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
         code = lemonade_read_backend(&body, about->backend, &error);
     if (code == 0)
@@ -87,7 +86,7 @@ static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *
     }
     if (error.param && strcmp(error.param, "recipe") == 0)
         error.status = 500; /* as Lemonade */
-    if (about && about->backend[0])
+    if (about->backend[0])
         dialect_reply_json(x, error.status, backends_refusal(about->backend, error.message));
     else
         dialect_reply_error(x, &error);
@@ -153,7 +152,7 @@ void lemonade_uninstall(struct http_exchange *x)
 
 /* ---- dry-run ---- */
 
-/* The row that would be taken on a computer with this target and nothing in the way. */
+/* The row that a computer with this target would get if nothing stood in the way. */
 static const struct gfx_package *dry_run_row(const struct gfx_tables *t, const char *backend,
                                              const struct gfx_target *target, enum gfx_os os)
 {
@@ -191,16 +190,13 @@ json_t *lemonade_dry_run_json(const struct gfx_tables *tables, const char *backe
     struct str repo = STR_NONE, file = STR_NONE;
     if (p)
         dry_run_parts(p->locate, &repo, &file);
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:b, s:b}", "recipe", LEMONADE_RECIPE, "backend", backend,
-                  "arch", arch, "supported", p != NULL, "supports_split_archive", 0);
-    json_object_set_new(object, "repo", report_json_str(repo));
-    json_object_set_new(object, "version", report_json_str(p ? p->tag : STR_NONE));
-    json_object_set_new(object, "filename", report_json_str(file));
-    json_object_set_new(object, "url", report_json_str(p ? p->locate : STR_NONE));
-    json_object_set_new(object, "package", report_json_str(p ? p->id : STR_NONE));
-    json_object_set_new(object, "bytes", report_json_bytes(p ? p->size : 0));
-    return object;
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "recipe",
+                     LEMONADE_RECIPE, "backend", backend, "arch", arch, "supported", p != NULL,
+                     "supports_split_archive", 0, "repo", report_json_str(repo), "version",
+                     report_json_str(p ? p->tag : STR_NONE), "filename", report_json_str(file),
+                     "url", report_json_str(p ? p->locate : STR_NONE), "package",
+                     report_json_str(p ? p->id : STR_NONE), "bytes",
+                     report_json_bytes(p ? p->size : 0));
 }
 
 /* Without "arch": the first GPU here that has a target. */

@@ -1,16 +1,16 @@
+/* events.c - the progress of Lemonade's long calls, as server-sent events. */
 #include "api/lemonade/lemonade.h"
 
-/* Progress is shown to a person: more often than this it only costs. */
+/* A person looks at the progress: more events than this cost time and show nothing. */
 #define EVENTS_GAP_MS 200
 
 static void events_send(struct lemonade_events *events, const char *name, json_t *data)
 {
     struct buf CLEAN_BUF piece = BUF_INIT(1 << 20);
-    char *CLEAN_FREE text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text = json_dumps(data, JSON_COMPACT);
     json_decref(data);
-    buf_addf(&piece, "event: %s\ndata: %s\n\n", name, text ? text : "{}");
-    if (buf_ok(&piece))
-        http_job_send(events->job, buf_view(&piece));
+    buf_addf(&piece, "event: %s\ndata: %s\n\n", name, text);
+    http_job_send(events->job, buf_view(&piece));
 }
 
 void lemonade_events_begin(struct lemonade_events *events)
@@ -29,11 +29,11 @@ void lemonade_events_files(struct lemonade_events *events, const char *file, siz
     events->told_at = now;
     double percent = total ? 100.0 * (double)bytes / (double)total : 0.0;
     events_send(events, "progress",
-                json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:i}", "file", file, "file_index",
-                          (int)index + 1, "total_files", (int)n, "bytes_downloaded",
-                          (json_int_t)p->bytes, "bytes_total", (json_int_t)p->total,
-                          "cumulative_bytes_downloaded", (json_int_t)bytes, "total_download_size",
-                          (json_int_t)total, "percent", (int)percent));
+                json_pack("{s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:i}", "file",
+                          report_json_string(file), "file_index", (int)index + 1, "total_files",
+                          (int)n, "bytes_downloaded", (json_int_t)p->bytes, "bytes_total",
+                          (json_int_t)p->total, "cumulative_bytes_downloaded", (json_int_t)bytes,
+                          "total_download_size", (json_int_t)total, "percent", (int)percent));
 }
 
 void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p)

@@ -36,13 +36,14 @@ static json_t *lemonade_loaded(const struct serve_model *m)
 {
     json_t *options =
         json_pack("{s:I, s:s}", "ctx_size", (json_int_t)m->context, "llamacpp_backend", m->backend);
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}", "model_name",
-        m->name, "checkpoint", m->name, "recipe", LEMONADE_RECIPE, "recipe_options", options,
-        "device", lemonade_device(m), "type", "llm", "status", lemonade_state(m->state), "loaded",
-        m->state == SERVE_MODEL_READY, "pinned", (int)m->pinned, "last_use",
-        (json_int_t)m->last_use, "is_busy", m->active > 0, "is_streaming", m->active > 0,
-        "backend_alive", m->state == SERVE_MODEL_READY, "watchdog_reset", 0);
+    json_t *object =
+        json_pack("{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}",
+                  "model_name", report_json_string(m->name), "checkpoint",
+                  report_json_string(m->name), "recipe", LEMONADE_RECIPE, "recipe_options", options,
+                  "device", lemonade_device(m), "type", "llm", "status", lemonade_state(m->state),
+                  "loaded", m->state == SERVE_MODEL_READY, "pinned", (int)m->pinned, "last_use",
+                  (json_int_t)m->last_use, "is_busy", m->active > 0, "is_streaming", m->active > 0,
+                  "backend_alive", m->state == SERVE_MODEL_READY, "watchdog_reset", 0);
     json_object_set_new(object, "pid", m->pid ? json_integer(m->pid) : json_null());
     json_object_set_new(object, "max_context_window",
                         m->context ? json_integer(m->context) : json_null());
@@ -79,12 +80,12 @@ static void lemonade_health(struct http_exchange *x)
     }
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         json_object_set_new(max, kinds[i], json_integer(-1)); /* as many as there is memory for */
-    dialect_reply_json(x, 200,
-                       json_pack("{s:s, s:s, s:n, s:s?, s:o, s:o, s:o, s:{}, s:{s:b}, s:b}",
-                                 "status", "ok", "version", GFXB_VERSION, "websocket_port",
-                                 "model_loaded", last, "all_models_loaded", loaded, "max_models",
-                                 max, "pinned_models", pinned, "pinned_helper_models", "telemetry",
-                                 "enabled", 0, "update_check_done", 1));
+    dialect_reply_json(
+        x, 200,
+        json_pack("{s:s, s:s, s:n, s:o, s:o, s:o, s:o, s:{}, s:{s:b}, s:b}", "status", "ok",
+                  "version", GFXB_VERSION, "websocket_port", "model_loaded", report_json_text(last),
+                  "all_models_loaded", loaded, "max_models", max, "pinned_models", pinned,
+                  "pinned_helper_models", "telemetry", "enabled", 0, "update_check_done", 1));
 }
 
 /* ---- stats ---- */

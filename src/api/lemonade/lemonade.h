@@ -1,9 +1,10 @@
-/* lemonade.h - Lemonade's API, beyond what it shares with OpenAI's. Private to lemonade*.c. */
+/* lemonade.h - Lemonade's API, beyond what it shares with OpenAI's. Private to lemonade/. */
 #ifndef API_LEMONADE_LEMONADE_H
 #define API_LEMONADE_LEMONADE_H
 
 #include "api/dialect_body.h"
 #include "api/dialect_routes.h"
+#include "base/xalloc.h"
 #include "report/report.h"
 #include "session/session.h"
 

@@ -1,4 +1,4 @@
-/* lemonade_models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
+/* models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
 #include "api/dialect_models.h"
 #include "api/downloads.h"
 #include "api/lemonade/lemonade.h"
@@ -50,9 +50,9 @@ static const char *models_source(enum model_origin origin)
 static json_t *models_full_entry(const struct dialect_model *m)
 {
     const char *checkpoint = m->model.repository ? m->model.repository : m->model.name;
-    json_t *entry =
-        models_entry(json_string(m->model.name), json_string(checkpoint), str_from(m->model.labels),
-                     m->model.bytes, m->model.modified, models_source(m->model.origin), true);
+    json_t *entry = models_entry(report_json_string(m->model.name), report_json_string(checkpoint),
+                                 str_from(m->model.labels), m->model.bytes, m->model.modified,
+                                 models_source(m->model.origin), true);
     if (m->gguf.context) {
         json_object_set_new(entry, "context_length", json_integer(m->gguf.context));
         json_object_set_new(entry, "max_context_window", json_integer(m->gguf.context));
@@ -145,9 +145,8 @@ static void models_one_job(struct http_job *job, void *context)
 static void models_one(struct http_exchange *x)
 {
     struct str rest = http_request(x)->rest;
-    char *name = dialect_name_ok(rest) ? str_dup(rest) : NULL;
-    if (name)
-        http_job_start(x, models_one_job, name, free);
+    if (dialect_name_ok(rest))
+        http_job_start(x, models_one_job, xstr_dup(rest), free);
     else
         http_fail(x, 404, "model_not_found", "model", "there is no model of that name");
 }
@@ -194,8 +193,8 @@ static void models_pull_job(struct http_job *job, void *context)
     env.context = &events;
     lemonade_events_begin(&events);
     if (engine_model_pull(&env, request->name, &model, &err) == 0) {
-        lemonade_events_complete(
-            &events, json_pack("{s:s, s:s}", "status", "success", "model_name", model.name));
+        lemonade_events_complete(&events, json_pack("{s:s, s:o}", "status", "success", "model_name",
+                                                    report_json_string(model.name)));
     } else {
         struct dialect_error error;
         dialect_error_from(&err, &error);
@@ -227,9 +226,8 @@ static void models_delete_job(struct http_job *job, void *context)
 static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
 {
     struct dialect_error error;
-    struct models_request *request = calloc(1, sizeof(*request));
-    int code =
-        request ? models_read(x, request, &error) : dialect_fail(&error, 500, "out of memory");
+    struct models_request *request = xcalloc(1, sizeof(*request));
+    int code = models_read(x, request, &error);
     if (code == 0 && (request->subscribe || fn != models_pull_job)) {
         http_job_start(x, fn, request, free);
         return;

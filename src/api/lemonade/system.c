@@ -1,4 +1,4 @@
-/* lemonade_system.c - system-info and system-stats: the machine and the plan as Lemonade's clients
+/* system.c - system-info and system-stats: the machine and the plan as Lemonade's clients
  * read them, with our reasons beside. */
 #include "api/lemonade/lemonade.h"
 #include "session/session.h"

@@ -1,8 +1,8 @@
+/* answer.c - the engine's streamed answer becomes Ollama's: a line an event, or one object. */
 #include "api/ollama/ollama.h"
 #include "http/http.h"
 
 #include "api/dialect.h"
-#include "api/ollama/chunk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +36,68 @@ struct serve_filter {
     bool refused;    /* an error was the last line */
 };
 
+/* ---- the engine's events ---- */
+
+/* One event of the engine, in any of its three shapes. All is lent by root. */
+struct answer_chunk {
+    json_t *root;
+    struct str text, thinking; /* empty: none; may hold NUL bytes */
+    const json_t *calls;       /* delta.tool_calls; NULL none */
+    const json_t *logprobs;    /* an array; NULL none */
+    const char *finish;        /* "stop", "length" ...; NULL: not yet */
+    const json_t *timings;     /* NULL none */
+    const json_t *usage;       /* NULL none */
+    const json_t *error;       /* what went wrong; NULL nothing */
+};
+
+static struct str chunk_text(const json_t *value)
+{
+    return (struct str){json_string_value(value), json_string_length(value)};
+}
+
+/* {"choices":[{"delta":{...}}]} of chats, {"choices":[{"text":...}]} of completions. */
+static void chunk_take_choice(struct answer_chunk *c, const json_t *choice)
+{
+    const json_t *delta = json_object_get(choice, "delta");
+    const json_t *logprobs = json_object_get(choice, "logprobs");
+    c->text =
+        chunk_text(delta ? json_object_get(delta, "content") : json_object_get(choice, "text"));
+    c->thinking = chunk_text(json_object_get(delta, "reasoning_content"));
+    c->calls = json_object_get(delta, "tool_calls");
+    c->finish = json_string_value(json_object_get(choice, "finish_reason"));
+    c->logprobs = json_object_get(logprobs, "content");
+}
+
+/* {"content":..., "stop":true, "stop_type":"limit"} of the engine's own interface (infill). */
+static void chunk_take_own(struct answer_chunk *c)
+{
+    const char *type = json_string_value(json_object_get(c->root, "stop_type"));
+    c->text = chunk_text(json_object_get(c->root, "content"));
+    c->logprobs = json_object_get(c->root, "completion_probabilities");
+    if (json_is_true(json_object_get(c->root, "stop")))
+        c->finish = type && strcmp(type, "limit") == 0 ? "length" : "stop";
+}
+
+/* -EBADMSG: not JSON of an object. Else root is released by the caller. */
+static int chunk_read(struct str field, struct str value, struct answer_chunk *ret)
+{
+    *ret = (struct answer_chunk){.text = STR_NONE};
+    ret->root = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(ret->root)) {
+        json_decref(ret->root);
+        return -EBADMSG;
+    }
+    const json_t *choices = json_object_get(ret->root, "choices");
+    ret->error = str_is(field, "error") ? ret->root : json_object_get(ret->root, "error");
+    ret->timings = json_object_get(ret->root, "timings");
+    ret->usage = json_object_get(ret->root, "usage");
+    if (choices)
+        chunk_take_choice(ret, json_array_get(choices, 0));
+    else
+        chunk_take_own(ret);
+    return 0;
+}
+
 /* ---- time ---- */
 
 int64_t ollama_clock_now(void)
@@ -66,9 +128,10 @@ static json_t *answer_line(const struct serve_filter *f, bool done)
                      (int)done);
 }
 
+/* A long line may not fit into memory: -ENOMEM. */
 static int answer_send(struct serve_filter *f, json_t *line)
 {
-    char *CLEAN_FREE text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text = json_dumps(line, JSON_COMPACT);
     json_decref(line);
     if (!text)
         return -ENOMEM;
@@ -78,26 +141,26 @@ static int answer_send(struct serve_filter *f, json_t *line)
     return buf_ok(f->out) ? 0 : -ENOMEM;
 }
 
-/* Text, thoughts and calls in the place that the call's kind has for them. calls and logprobs: NULL
- * none, taken over. */
+/* Text, thoughts and calls where replies of this kind have them. calls and logprobs: NULL none,
+ * taken over. -ENOMEM: a long text does not fit into memory. */
 static int answer_fill(const struct serve_filter *f, json_t *line, struct str text,
                        struct str thinking, json_t *calls, json_t *logprobs)
 {
-    json_t *place = line;
-    int bad = 0;
-    if (f->about.kind == OLLAMA_CHAT) {
-        place = json_pack("{s:s}", "role", "assistant");
-        bad |= json_object_set_new(line, "message", place);
+    bool chat = f->about.kind == OLLAMA_CHAT;
+    json_t *parent = line;
+    if (chat) {
+        parent = json_pack("{s:s}", "role", "assistant");
+        json_object_set_new(line, "message", parent);
     }
-    bad |= json_object_set_new(place, f->about.kind == OLLAMA_CHAT ? "content" : "response",
-                               json_stringn(text.p ? text.p : "", text.n));
+    int code = json_object_set_new(parent, chat ? "content" : "response",
+                                   json_stringn(text.p ? text.p : "", text.n));
     if (thinking.n)
-        bad |= json_object_set_new(place, "thinking", json_stringn(thinking.p, thinking.n));
+        code |= json_object_set_new(parent, "thinking", json_stringn(thinking.p, thinking.n));
     if (calls)
-        bad |= json_object_set_new(place, "tool_calls", calls);
+        json_object_set_new(parent, "tool_calls", calls);
     if (logprobs)
-        bad |= json_object_set_new(line, "logprobs", logprobs);
-    return bad ? -ENOMEM : 0;
+        json_object_set_new(line, "logprobs", logprobs);
+    return code ? -ENOMEM : 0;
 }
 
 static int answer_piece(struct serve_filter *f, struct str text, struct str thinking, json_t *calls,
@@ -118,13 +181,13 @@ static struct answer_call *answer_call_at(struct serve_filter *f, json_int_t ind
     if (index < 0 || index >= ANSWER_CALLS_MAX)
         return NULL;
     if (!f->call)
-        f->call = calloc(ANSWER_CALLS_MAX, sizeof(*f->call));
-    while (f->call && f->n_calls <= (size_t)index) {
+        f->call = xcalloc(ANSWER_CALLS_MAX, sizeof(*f->call));
+    while (f->n_calls <= (size_t)index) {
         struct answer_call *call = &f->call[f->n_calls++];
         call->name = BUF_INIT(4096);
         call->arguments = BUF_INIT(ANSWER_TEXT_MAX);
     }
-    return f->call ? &f->call[index] : NULL;
+    return &f->call[index];
 }
 
 static int answer_take_calls(struct serve_filter *f, const json_t *calls)
@@ -151,8 +214,8 @@ static int answer_take_calls(struct serve_filter *f, const json_t *calls)
     return 0;
 }
 
-/* Whole calls as Ollama's, arguments as an object; what is none (an answer that was cut) is given
- * as text instead, so that it is not lost. NULL: there are none. */
+/* Whole calls as Ollama's, arguments as an object. Arguments that were cut off are appended to
+ * *text instead, so that they are not lost. NULL: there are none. */
 static json_t *answer_calls(const struct serve_filter *f, struct buf *text)
 {
     json_t *array = NULL;
@@ -242,7 +305,7 @@ static void answer_keep(json_t **kept, const json_t *value)
     }
 }
 
-static int answer_take_chunk(struct serve_filter *f, const struct ollama_chunk *c)
+static int answer_take_chunk(struct serve_filter *f, const struct answer_chunk *c)
 {
     struct str text = c->text;
     struct str thinking = f->about.hide_thinking ? STR_NONE : c->thinking;
@@ -261,8 +324,8 @@ static int answer_take_chunk(struct serve_filter *f, const struct ollama_chunk *
     buf_add_str(&f->thinking, thinking);
     if (logprobs && !f->logprobs)
         f->logprobs = json_array();
-    if (logprobs && json_array_extend(f->logprobs, (json_t *)c->logprobs) < 0)
-        return -ENOMEM;
+    if (logprobs)
+        json_array_extend(f->logprobs, (json_t *)c->logprobs);
     return buf_ok(&f->text) && buf_ok(&f->thinking) ? 0 : -EBADMSG;
 }
 
@@ -279,18 +342,18 @@ static int answer_take_error(struct serve_filter *f, const json_t *error)
 static int answer_take(void *context, struct str field, struct str value)
 {
     struct serve_filter *f = context;
-    struct ollama_chunk chunk;
+    struct answer_chunk chunk;
     if (f->refused)
         return 0;
     if (str_is(value, "[DONE]")) {
         f->ended = true;
         return 0;
     }
-    int code = ollama_chunk_read(field, value, &chunk);
+    int code = chunk_read(field, value, &chunk);
     if (code < 0)
         return code;
     code = chunk.error ? answer_take_error(f, chunk.error) : answer_take_chunk(f, &chunk);
-    ollama_chunk_done(&chunk);
+    json_decref(chunk.root);
     return code;
 }
 
@@ -305,7 +368,7 @@ static void answer_head(struct serve_filter *f, struct str engine_type, const ch
 static int answer_result(int code, struct gfxb_error *err)
 {
     if (code == -ENOMEM)
-        return error_set(err, ENOMEM, "out of memory");
+        return error_set(err, ENOMEM, "the engine's answer does not fit into memory");
     return code < 0 ? error_set(err, EPROTO, "the engine's answer is not what a llama-server sends")
                     : 0;
 }
@@ -392,9 +455,7 @@ const struct serve_filter_ops ollama_answer_ops = {
 
 struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_clock *clock)
 {
-    struct serve_filter *f = calloc(1, sizeof(*f));
-    if (!f)
-        return NULL;
+    struct serve_filter *f = xcalloc(1, sizeof(*f));
     answer_init(f, call, clock ? clock : ollama_clock_now);
     f->began = f->now();
     return f;

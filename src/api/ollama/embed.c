@@ -1,3 +1,4 @@
+/* embed.c - the engine's vectors become Ollama's answer, copied as they pass. */
 #include "api/ollama/ollama.h"
 
 #include "api/dialect.h"
@@ -60,7 +61,7 @@ static int embed_cut(const struct serve_filter *f, struct buf *out)
         json_array_append_new(cut, json_real(json_number_value(json_array_get(vector, i)) /
                                              (sum > 0.0 ? sqrt(sum) : 1.0)));
     char *CLEAN_FREE text = json_dumps(cut, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    bool good = json_is_array(vector) && text;
+    bool good = json_is_array(vector);
     json_decref(cut);
     json_decref(vector);
     if (good)
@@ -174,9 +175,7 @@ const struct serve_filter_ops ollama_embed_ops = {
 
 struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clock *clock)
 {
-    struct serve_filter *f = calloc(1, sizeof(*f));
-    if (!f)
-        return NULL;
+    struct serve_filter *f = xcalloc(1, sizeof(*f));
     f->about = *call;
     if (f->about.dimensions > EMBED_DIMENSIONS_MAX)
         f->about.dimensions = 0;

@@ -1,13 +1,14 @@
+/* messages.c - Ollama's messages become OpenAI's: images, calls of tools and their answers. */
 #include "api/ollama/ollama.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-enum { MESSAGES_OPEN_MAX = 64 }; /* calls of tools that wait for their answers */
+enum { MESSAGES_OPEN_MAX = 64 }; /* calls of tools without an answer yet */
 
 /* ---- images ---- */
 
-/* What a picture is, by the first bytes of its base64 text. */
+/* The media type of an image, by the first bytes of its base64 text. */
 static const char *image_type(struct str text)
 {
     static const struct {
@@ -50,17 +51,21 @@ static json_t *image_part(const json_t *image, struct dialect_error *ret_error)
         type = image_type(text);
     if (!type) {
         dialect_fail_at(ret_error, "images",
-                        "an image is not the base64 text of a PNG, JPEG, GIF, WebP or BMP file");
+                        "an image must be the base64 text of a PNG, JPEG, GIF, WebP or BMP file");
         return NULL;
     }
     struct buf CLEAN_BUF uri = BUF_INIT(SIZE_MAX / 2);
     buf_addf(&uri, "data:%s;base64,", type);
     buf_add_str(&uri, text);
-    return json_pack("{s:s, s:{s:s#}}", "type", "image_url", "image_url", "url", buf_text(&uri),
-                     uri.n);
+    json_t *url = buf_ok(&uri) ? json_stringn(uri.p, uri.n) : NULL;
+    if (!url) {
+        dialect_fail_memory(ret_error);
+        return NULL;
+    }
+    return json_pack("{s:s, s:{s:o}}", "type", "image_url", "image_url", "url", url);
 }
 
-json_t *ollama_content(const char *text, const json_t *images, struct dialect_error *ret_error)
+json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *ret_error)
 {
     size_t i;
     json_t *image;
@@ -69,14 +74,16 @@ json_t *ollama_content(const char *text, const json_t *images, struct dialect_er
         return NULL;
     }
     if (json_array_size(images) == 0)
-        return json_string(text);
-    json_t *parts = json_pack("[{s:s, s:s}]", "type", "text", "text", text);
+        return json_incref(text);
+    json_t *parts = json_pack("[{s:s, s:O}]", "type", "text", "text", text);
     json_array_foreach((json_t *)images, i, image)
     {
-        if (parts && json_array_append_new(parts, image_part(image, ret_error)) < 0) {
+        json_t *part = image_part(image, ret_error);
+        if (!part) {
             json_decref(parts);
-            parts = NULL;
+            return NULL;
         }
+        json_array_append_new(parts, part);
     }
     return parts;
 }
@@ -84,14 +91,14 @@ json_t *ollama_content(const char *text, const json_t *images, struct dialect_er
 /* ---- calls of tools ---- */
 
 /* Ollama's clients need not repeat the id of a call in its answer, OpenAI's must: so the calls that
- * wait for one are kept, by name. */
+ * have no answer yet are remembered by name. */
 struct messages_open {
     struct {
         char id[80];
         const char *name; /* lent by the request */
     } call[MESSAGES_OPEN_MAX];
     size_t n;
-    unsigned made; /* ids that were given */
+    unsigned made; /* ids that were made up */
 };
 
 static void messages_open_add(struct messages_open *open, const char *id, const char *name)
@@ -102,7 +109,7 @@ static void messages_open_add(struct messages_open *open, const char *id, const 
     open->call[open->n++].name = name;
 }
 
-/* The id that an answer of this tool (NULL: any) belongs to, taken off the list. */
+/* The id of the call that an answer of this tool (NULL: any) belongs to, removed from the list. */
 static void messages_open_take(struct messages_open *open, const char *name, char *ret, size_t size)
 {
     size_t found = 0;
@@ -121,7 +128,7 @@ static json_t *messages_call(const json_t *call, struct messages_open *open,
                              struct dialect_error *ret_error)
 {
     const json_t *function = json_object_get(call, "function");
-    const json_t *arguments = json_object_get(function, "arguments");
+    json_t *arguments = json_object_get(function, "arguments");
     const char *name = json_string_value(json_object_get(function, "name"));
     const char *id = json_string_value(json_object_get(call, "id"));
     char made[80];
@@ -135,24 +142,15 @@ static json_t *messages_call(const json_t *call, struct messages_open *open,
         id = made;
     messages_open_add(open, id, name);
     char *CLEAN_FREE text = json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT) : NULL;
-    const char *words = json_is_string(arguments) ? json_string_value(arguments) : "{}";
-    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", id, "type", "function", "function", "name",
-                     name, "arguments", text ? text : words);
-}
-
-static json_t *messages_calls(const json_t *calls, struct messages_open *open,
-                              struct dialect_error *ret_error)
-{
-    size_t i;
-    json_t *call, *array = json_array();
-    json_array_foreach((json_t *)calls, i, call)
-    {
-        if (array && json_array_append_new(array, messages_call(call, open, ret_error)) < 0) {
-            json_decref(array);
-            array = NULL;
-        }
+    json_t *words =
+        json_is_string(arguments) ? json_incref(arguments) : json_string(text ? text : "{}");
+    if (!words || (json_is_object(arguments) && !text)) {
+        json_decref(words);
+        dialect_fail_memory(ret_error);
+        return NULL;
     }
-    return array;
+    return json_pack("{s:s, s:s, s:{s:s, s:o}}", "id", id, "type", "function", "function", "name",
+                     name, "arguments", words);
 }
 
 /* ---- messages ---- */
@@ -168,37 +166,44 @@ static const char *messages_role(const json_t *message)
     return NULL;
 }
 
-static int messages_add_tool(json_t *theirs, const json_t *message, struct messages_open *open)
+static void messages_add_tool(json_t *theirs, const json_t *message, struct messages_open *open)
 {
     const char *id = json_string_value(json_object_get(message, "tool_call_id"));
     const char *name = json_string_value(json_object_get(message, "tool_name"));
     char taken[80];
     messages_open_take(open, name, taken, sizeof(taken));
-    return json_object_set_new(theirs, "tool_call_id", json_string(id && id[0] ? id : taken)) < 0 ||
-                   (name && json_object_set_new(theirs, "name", json_string(name)) < 0)
-               ? -ENOMEM
-               : 0;
+    json_object_set_new(theirs, "tool_call_id", json_string(id && id[0] ? id : taken));
+    if (name)
+        json_object_set_new(theirs, "name", json_string(name));
 }
 
 static int messages_add_assistant(json_t *theirs, const json_t *message, struct messages_open *open,
                                   struct dialect_error *ret_error)
 {
     const json_t *calls = json_object_get(message, "tool_calls");
-    const char *thinking = json_string_value(json_object_get(message, "thinking"));
-    if (json_array_size(calls) > 0 &&
-        json_object_set_new(theirs, "tool_calls", messages_calls(calls, open, ret_error)) < 0)
-        return -ENOMEM;
-    return thinking && thinking[0] &&
-                   json_object_set_new(theirs, "reasoning_content", json_string(thinking)) < 0
-               ? -ENOMEM
-               : 0;
+    json_t *thinking = json_object_get(message, "thinking"), *call;
+    size_t i;
+    if (json_string_length(thinking) > 0)
+        json_object_set(theirs, "reasoning_content", thinking);
+    if (json_array_size(calls) == 0)
+        return 0;
+    json_t *array = json_array();
+    json_object_set_new(theirs, "tool_calls", array);
+    json_array_foreach((json_t *)calls, i, call)
+    {
+        json_t *their_call = messages_call(call, open, ret_error);
+        if (!their_call)
+            return -EINVAL;
+        json_array_append_new(array, their_call);
+    }
+    return 0;
 }
 
 static json_t *messages_one(const json_t *message, struct messages_open *open,
                             struct dialect_error *ret_error)
 {
     const char *role = messages_role(message);
-    const json_t *content = json_object_get(message, "content");
+    json_t *content = json_object_get(message, "content");
     if (!role) {
         dialect_fail_at(ret_error, "messages",
                         "the role of a message must be system, user, assistant or tool");
@@ -208,15 +213,16 @@ static json_t *messages_one(const json_t *message, struct messages_open *open,
         dialect_fail_at(ret_error, "messages", "the content of a message must be a string");
         return NULL;
     }
-    const char *text = json_is_string(content) ? json_string_value(content) : "";
-    json_t *theirs = json_pack("{s:s, s:o}", "role", role, "content",
-                               ollama_content(text, json_object_get(message, "images"), ret_error));
-    int code = theirs ? 0 : -ENOMEM;
-    if (code == 0 && strcmp(role, "tool") == 0)
-        code = messages_add_tool(theirs, message, open);
-    if (code == 0 && strcmp(role, "assistant") == 0)
-        code = messages_add_assistant(theirs, message, open, ret_error);
-    if (code == 0)
+    json_t *text = json_is_string(content) ? json_incref(content) : json_string("");
+    json_t *theirs = ollama_content(text, json_object_get(message, "images"), ret_error);
+    json_decref(text);
+    if (!theirs)
+        return NULL;
+    theirs = json_pack("{s:s, s:o}", "role", role, "content", theirs);
+    if (strcmp(role, "tool") == 0)
+        messages_add_tool(theirs, message, open);
+    if (strcmp(role, "assistant") != 0 ||
+        messages_add_assistant(theirs, message, open, ret_error) == 0)
         return theirs;
     json_decref(theirs);
     return NULL;
@@ -230,15 +236,15 @@ int ollama_messages(const json_t *messages, json_t **ret_messages, struct dialec
     if (messages && !json_is_array(messages))
         return dialect_fail_at(ret_error, "messages", "'messages' must be an array");
     json_t *array = json_array();
-    ret_error->status = 0;
     json_array_foreach((json_t *)messages, i, message)
     {
         json_t *theirs = messages_one(message, &open, ret_error);
-        if (array && json_array_append_new(array, theirs) == 0)
-            continue;
-        json_decref(array);
-        return ret_error->status ? -EINVAL : dialect_fail(ret_error, 500, "out of memory");
+        if (!theirs) {
+            json_decref(array);
+            return -EINVAL;
+        }
+        json_array_append_new(array, theirs);
     }
     *ret_messages = array;
-    return array ? 0 : dialect_fail(ret_error, 500, "out of memory");
+    return 0;
 }

@@ -1,28 +1,30 @@
-/* ollama_models.c - tags, ps, show, pull and delete: Ollama's calls about models. */
+/* models.c - tags, ps, show, pull and delete: Ollama's calls about models. */
 #include "api/dialect_models.h"
 #include "api/ollama/ollama.h"
 
 #include "report/report.h"
 
+#include <limits.h>
 #include <stdio.h>
 
-/* Lines of a pull are read by people. */
+/* People read the lines of a pull: more of them are of no use. */
 #define MODELS_GAP_MS 100
 
-/* ---- what all of them say of a model ---- */
+/* ---- a model's entry, which tags, ps and show share ---- */
 
 /* Ollama always shows a tag. */
 static json_t *models_name(const char *name)
 {
-    return strchr(name, ':') ? json_string(name) : json_sprintf("%s:latest", name);
+    char *CLEAN_FREE tagged = xasprintf("%s%s", name, strchr(name, ':') ? "" : ":latest");
+    return report_json_string(tagged);
 }
 
 static json_t *models_details(const struct dialect_model *m)
 {
     char size[24];
-    const char *family = m->gguf.architecture ? m->gguf.architecture : "";
+    json_t *family = report_json_string(m->gguf.architecture);
     dialect_model_size_text(m, size);
-    json_t *details = json_pack("{s:s, s:s, s:s, s:[s], s:s, s:s}", "parent_model", "", "format",
+    json_t *details = json_pack("{s:s, s:s, s:O, s:[o], s:s, s:s}", "parent_model", "", "format",
                                 "gguf", "family", family, "families", family, "parameter_size",
                                 size, "quantization_level", dialect_model_quantisation(m));
     if (m->gguf.context)
@@ -122,7 +124,7 @@ static void models_copy_loaded(void *user, void *context)
     }
 }
 
-/* As Ollama does for a model that stays: a day that is far away. */
+/* A model that stays expires in the far future, as in Ollama. */
 #define MODELS_NEVER 4102444800 /* 2100-01-01 */
 
 static json_t *models_ps_entry(struct http_job *job, const struct models_loaded *loaded, size_t i)
@@ -158,14 +160,10 @@ static void models_ps_job(struct http_job *job, void *context)
 
 static void models_ps(struct http_exchange *x)
 {
-    void *loaded = calloc(1, sizeof(struct models_loaded));
-    if (loaded)
-        http_job_start(x, models_ps_job, loaded, free);
-    else
-        http_fail(x, 500, NULL, NULL, "out of memory");
+    http_job_start(x, models_ps_job, xcalloc(1, sizeof(struct models_loaded)), free);
 }
 
-/* ---- the rest are about one model, named in the body ---- */
+/* ---- requests about one model, named in the body ---- */
 
 struct models_request {
     char name[DIALECT_NAME_SIZE];
@@ -176,12 +174,10 @@ static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, 
 {
     struct dialect_body body;
     struct dialect_error error;
-    struct models_request *request = calloc(1, sizeof(*request));
-    int code = request ? 0 : dialect_fail(&error, 500, "out of memory");
-    if (code == 0 && str_trim(http_request(x)->body).n == 0)
-        code = dialect_fail(&error, 400, "missing request body");
-    if (code == 0)
-        code = dialect_body_read(http_request(x)->body, &body, &error);
+    struct models_request *request = xcalloc(1, sizeof(*request));
+    int code = str_trim(http_request(x)->body).n == 0
+                   ? dialect_fail(&error, 400, "missing request body")
+                   : dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
         code = dialect_body_model(&body, true, request->name, &error);
     if (code == 0 && !request->name[0])
@@ -212,7 +208,8 @@ static void models_number(json_t *info, const char *architecture, const char *ke
 static json_t *models_info(const struct gguf *g)
 {
     const char *a = g->architecture ? g->architecture : "";
-    json_t *info = json_pack("{s:s, s:s?}", "general.architecture", a, "general.name", g->name);
+    json_t *info = json_pack("{s:o, s:o}", "general.architecture", report_json_string(a),
+                             "general.name", report_json_text(g->name));
     models_number(info, "general", "parameter_count", g->parameters);
     models_number(info, a, "context_length", g->context);
     models_number(info, a, "block_count", g->layers);
@@ -227,7 +224,7 @@ static json_t *models_info(const struct gguf *g)
     models_number(info, a, "expert_used_count", g->experts_used);
     models_number(info, a, "vocab_size", g->vocabulary);
     if (g->tokenizer)
-        json_object_set_new(info, "tokenizer.ggml.model", json_string(g->tokenizer));
+        json_object_set_new(info, "tokenizer.ggml.model", report_json_text(g->tokenizer));
     json_object_set_new(info, "tokenizer.ggml.tokens", json_null());
     return info;
 }
@@ -241,12 +238,12 @@ static void models_show_job(struct http_job *job, void *context)
         dialect_job_error(job, &err);
         return;
     }
-    json_t *answer =
-        json_pack("{s:o, s:s, s:s, s:o, s:o, s:[], s:o, s:o}", "modelfile",
-                  json_sprintf("# made by gfxbridge\nFROM %s\n", m.model.name), "parameters", "",
-                  "template", m.gguf.template ? m.gguf.template : "", "details", models_details(&m),
-                  "model_info", models_info(&m.gguf), "tensors", "capabilities",
-                  models_capabilities(&m), "modified_at", models_time(m.model.modified));
+    char *CLEAN_FREE modelfile = xasprintf("# made by gfxbridge\nFROM %s\n", m.model.name);
+    json_t *answer = json_pack(
+        "{s:o, s:s, s:o, s:o, s:o, s:[], s:o, s:o}", "modelfile", report_json_string(modelfile),
+        "parameters", "", "template", report_json_string(m.gguf.template), "details",
+        models_details(&m), "model_info", models_info(&m.gguf), "tensors", "capabilities",
+        models_capabilities(&m), "modified_at", models_time(m.model.modified));
     const char *licence = m.model.licence ? m.model.licence : m.gguf.licence;
     if (licence)
         json_object_set_new(answer, "license", report_json_text(licence));
@@ -269,7 +266,7 @@ struct models_pull {
 
 static void models_line(const struct models_pull *pull, json_t *line)
 {
-    char *CLEAN_FREE text = line && pull->stream ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *CLEAN_FREE text = pull->stream ? json_dumps(line, JSON_COMPACT) : NULL;
     struct buf CLEAN_BUF piece = BUF_INIT(65536);
     json_decref(line);
     if (!text)
@@ -292,10 +289,11 @@ static void models_progress(void *context, const struct model_progress *p)
     if (!whole && now - pull->told_at < MODELS_GAP_MS)
         return;
     pull->told_at = now;
-    json_t *line = p->sha256[0]
-                       ? json_pack("{s:o, s:o}", "status", json_sprintf("pulling %.12s", p->sha256),
-                                   "digest", json_sprintf("sha256:%s", p->sha256))
-                       : json_pack("{s:o}", "status", json_sprintf("pulling %s", p->file));
+    char *CLEAN_FREE status =
+        xasprintf("pulling %.*s", p->sha256[0] ? 12 : INT_MAX, p->sha256[0] ? p->sha256 : p->file);
+    json_t *line = json_pack("{s:o}", "status", report_json_string(status));
+    if (p->sha256[0])
+        json_object_set_new(line, "digest", json_sprintf("sha256:%s", p->sha256));
     if (p->at.total)
         json_object_set_new(line, "total", json_integer((json_int_t)p->at.total));
     if (p->at.bytes)

@@ -119,13 +119,10 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
 {
     bool embed = call->kind == OLLAMA_EMBED || call->kind == OLLAMA_EMBEDDINGS;
     char *CLEAN_FREE text = json_dumps(request, JSON_COMPACT);
-    struct serve_filter *filter =
-        embed ? ollama_embed_new(call, NULL) : ollama_answer_new(call, NULL);
-    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &ollama_answer_ops;
-    if (!text || !filter) {
-        if (filter)
-            ops->free(filter);
-        http_fail(x, 500, NULL, NULL, "out of memory");
+    if (!text) {
+        struct dialect_error error;
+        dialect_fail_memory(&error);
+        dialect_reply_error(x, &error);
         return;
     }
     struct serve_relay relay = {
@@ -135,8 +132,8 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
         .engine_path = call->engine_path,
         .body = BUF_INIT(SIZE_MAX / 2),
         .stream = call->stream && !embed,
-        .ops = ops,
-        .filter = filter,
+        .ops = embed ? &ollama_embed_ops : &ollama_answer_ops,
+        .filter = embed ? ollama_embed_new(call, NULL) : ollama_answer_new(call, NULL),
     };
     buf_add_text(&relay.body, text);
     serve_relay(x, &relay);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "api/dialect_body.h"
+#include "base/xalloc.h"
 
 #include <jansson.h>
 
@@ -58,9 +59,9 @@ int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *c
 
 /* Ollama's messages as OpenAI's: a new reference into *ret_messages. */
 int ollama_messages(const json_t *messages, json_t **ret_messages, struct dialect_error *ret_error);
-/* One user's message with its images, or the plain text when there are none; NULL: out of memory
- * or, with *ret_error filled (status not 0), a bad image. */
-json_t *ollama_content(const char *text, const json_t *images, struct dialect_error *ret_error);
+/* A text with its images, or the text itself when there are none; NULL with *ret_error filled: a
+ * bad image, or one that is too large. */
+json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *ret_error);
 
 /* The whole way: *ret_request is what the engine is asked (a new reference; NULL for an empty
  * call). */
@@ -79,7 +80,7 @@ typedef int64_t ollama_clock(void);
 extern const struct serve_filter_ops ollama_answer_ops; /* chat, generate, raw, infill */
 extern const struct serve_filter_ops ollama_embed_ops;
 
-/* NULL when out of memory. clock NULL: the system's. */
+/* clock NULL: the system's. */
 struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_clock *clock);
 struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clock *clock);
 

@@ -1,3 +1,4 @@
+/* options.c - Ollama's options, format, think and keep_alive in the engine's words. */
 #include "api/ollama/ollama.h"
 
 #include "api/dialect_numbers.h"
@@ -149,10 +150,9 @@ static int option_add(json_t *request, const struct option_rule *rule, json_t *v
     int code = 0;
     if (json_is_number(theirs))
         code = dialect_number_fits(rule->engine, json_number_value(theirs), ret_error);
-    if (code < 0)
-        json_decref(theirs);
-    else if (json_object_set_new(request, rule->engine, theirs) < 0)
-        code = dialect_fail(ret_error, 500, "out of memory");
+    if (code == 0)
+        json_object_set(request, rule->engine, theirs);
+    json_decref(theirs);
     return code;
 }
 
@@ -188,22 +188,16 @@ int ollama_add_format(json_t *request, const json_t *format, bool raw,
     if (!any && !json_is_object(format))
         return dialect_fail_at(ret_error, "format",
                                "invalid format: expected \"json\" or a JSON Schema object");
-    json_t *schema = any ? json_object() : json_incref((json_t *)format);
-    int result;
     if (raw)
-        return json_object_set_new(request, "json_schema", schema) < 0
-                   ? dialect_fail(ret_error, 500, "out of memory")
-                   : 0;
-    if (any) {
-        json_decref(schema);
-        result = json_object_set_new(request, "response_format",
-                                     json_pack("{s:s}", "type", "json_object"));
-    } else {
-        result = json_object_set_new(request, "response_format",
-                                     json_pack("{s:s, s:{s:s, s:o}}", "type", "json_schema",
-                                               "json_schema", "name", "format", "schema", schema));
-    }
-    return result < 0 ? dialect_fail(ret_error, 500, "out of memory") : 0;
+        json_object_set_new(request, "json_schema",
+                            any ? json_object() : json_incref((json_t *)format));
+    else if (any)
+        json_object_set_new(request, "response_format", json_pack("{s:s}", "type", "json_object"));
+    else
+        json_object_set_new(request, "response_format",
+                            json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema",
+                                      "name", "format", "schema", format));
+    return 0;
 }
 
 int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
@@ -222,9 +216,8 @@ int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *c
     call->hide_thinking = !call->wants_thinking;
     json_t *words = json_pack("{s:b, s:s*}", "enable_thinking", call->wants_thinking,
                               "reasoning_effort", level);
-    return json_object_set_new(request, "chat_template_kwargs", words) < 0
-               ? dialect_fail(ret_error, 500, "out of memory")
-               : 0;
+    json_object_set_new(request, "chat_template_kwargs", words);
+    return 0;
 }
 
 /* ---- keep_alive ---- */

@@ -1,3 +1,4 @@
+/* request.c - Ollama's chat, generate and embed requests become requests for the engine. */
 #include "api/ollama/ollama.h"
 
 #include <errno.h>
@@ -18,22 +19,22 @@ int ollama_read_call(const struct dialect_body *body, json_t *root, struct ollam
     return code;
 }
 
-/* A body that json_scan took and jansson does not: a NUL in a string, a number beyond double. */
+/* jansson refuses some bodies that json_scan took: with a NUL in a string, or a number beyond
+ * double. */
 static int request_load(const struct dialect_body *body, json_t **ret_root,
                         struct dialect_error *ret_error)
 {
     json_error_t why;
     *ret_root = json_loadb(body->text.p, body->text.n, 0, &why);
-    return *ret_root ? 0 : dialect_fail(ret_error, 400, "not a request: %s", why.text);
+    if (*ret_root)
+        return 0;
+    return json_error_code(&why) == json_error_out_of_memory
+               ? dialect_fail_memory(ret_error)
+               : dialect_fail(ret_error, 400, "not a request: %s", why.text);
 }
 
-static int request_no_memory(struct dialect_error *ret_error)
-{
-    return dialect_fail(ret_error, 500, "out of memory");
-}
-
-/* What all calls that generate something have in common. The engine always streams: so its silence
- * is noticed, and there is one way to read its answers. */
+/* The part of a request that chat and generate share. The engine always streams: so its silence is
+ * noticed, and there is one way to read its answers. */
 static int request_common(json_t *request, json_t *root, struct ollama_call *call,
                           struct dialect_error *ret_error)
 {
@@ -45,18 +46,14 @@ static int request_common(json_t *request, json_t *root, struct ollama_call *cal
     if (code == 0 && !raw)
         code = ollama_add_think(request, json_object_get(root, "think"), call, ret_error);
     json_t *top = json_object_get(root, "top_logprobs");
-    json_int_t n = json_is_integer(top) ? json_integer_value(top) : 0;
-    if (code == 0 && call->logprobs) {
-        bool chat = !raw;
-        if (json_object_set_new(request, chat ? "logprobs" : "n_probs",
-                                chat ? json_true() : json_integer(n > 1 ? n : 1)) < 0 ||
-            (chat && json_object_set_new(request, "top_logprobs", json_integer(n > 1 ? n : 1)) < 0))
-            code = request_no_memory(ret_error);
-    }
-    if (code == 0 && (json_object_set_new(request, "stream", json_true()) < 0 ||
-                      json_object_set_new(request, "stream_options",
-                                          json_pack("{s:b}", "include_usage", 1)) < 0))
-        code = request_no_memory(ret_error);
+    json_int_t n =
+        json_is_integer(top) && json_integer_value(top) > 1 ? json_integer_value(top) : 1;
+    if (call->logprobs && !raw)
+        json_object_set_new(request, "logprobs", json_true());
+    if (call->logprobs)
+        json_object_set_new(request, raw ? "n_probs" : "top_logprobs", json_integer(n));
+    json_object_set_new(request, "stream", json_true());
+    json_object_set_new(request, "stream_options", json_pack("{s:b}", "include_usage", 1));
     return code;
 }
 
@@ -85,14 +82,12 @@ int ollama_chat_request(const struct dialect_body *body, struct ollama_call *ret
         json_decref(messages);
         return request_finish(code, root, NULL, ret_request);
     }
-    const json_t *tools = json_object_get(root, "tools");
+    json_t *tools = json_object_get(root, "tools");
     request = json_pack("{s:o}", "messages", messages);
-    if (!request)
-        code = request_no_memory(ret_error);
-    else if (tools && !json_is_array(tools) && !json_is_null(tools))
+    if (tools && !json_is_array(tools) && !json_is_null(tools))
         code = dialect_fail_at(ret_error, "tools", "'tools' must be an array");
-    else if (json_array_size(tools) > 0 && json_object_set(request, "tools", (json_t *)tools) < 0)
-        code = request_no_memory(ret_error);
+    else if (json_array_size(tools) > 0)
+        json_object_set(request, "tools", tools);
     if (code == 0)
         code = request_common(request, root, ret_call, ret_error);
     return request_finish(code, root, request, ret_request);
@@ -100,66 +95,73 @@ int ollama_chat_request(const struct dialect_body *body, struct ollama_call *ret
 
 /* ---- generate ---- */
 
-/* Members of /api/generate that are texts; "" when absent. NULL with *ret_error: another kind. */
-static const char *request_text(const json_t *root, const char *name,
-                                struct dialect_error *ret_error)
+/* A member of /api/generate that is a text, lent; NULL when it is absent, null or empty. */
+static int request_text(const json_t *root, const char *name, json_t **ret,
+                        struct dialect_error *ret_error)
 {
-    const json_t *value = json_object_get(root, name);
-    if (!value || json_is_null(value))
-        return "";
-    if (!json_is_string(value))
-        dialect_fail_at(ret_error, name, "'%s' must be a string", name);
-    return json_string_value(value);
+    json_t *value = json_object_get(root, name);
+    *ret = json_string_length(value) > 0 ? value : NULL;
+    return !value || json_is_null(value) || json_is_string(value)
+               ? 0
+               : dialect_fail_at(ret_error, name, "'%s' must be a string", name);
 }
 
+/* Texts are lent by the request; NULL where it has none. */
 struct request_generate {
-    const char *prompt, *suffix, *system, *template;
+    json_t *prompt, *suffix, *system, *template;
     bool raw;
 };
 
 static int request_read_generate(const struct dialect_body *body, const json_t *root,
                                  struct request_generate *g, struct dialect_error *ret_error)
 {
-    g->prompt = request_text(root, "prompt", ret_error);
-    g->suffix = request_text(root, "suffix", ret_error);
-    g->system = request_text(root, "system", ret_error);
-    g->template = request_text(root, "template", ret_error);
-    if (!g->prompt || !g->suffix || !g->system || !g->template)
-        return -EINVAL;
-    if (g->template[0])
-        return dialect_fail_at(ret_error, "template",
+    int code = request_text(root, "prompt", &g->prompt, ret_error);
+    if (code == 0)
+        code = request_text(root, "suffix", &g->suffix, ret_error);
+    if (code == 0)
+        code = request_text(root, "system", &g->system, ret_error);
+    if (code == 0)
+        code = request_text(root, "template", &g->template, ret_error);
+    if (code == 0 && g->template)
+        code = dialect_fail_at(ret_error, "template",
                                "'template' is not supported: the model's own template is used; "
                                "send a finished prompt with \"raw\": true instead");
-    if (json_array_size(json_object_get(root, "context")) > 0)
-        return dialect_fail_at(ret_error, "context",
+    if (code == 0 && json_array_size(json_object_get(root, "context")) > 0)
+        code = dialect_fail_at(ret_error, "context",
                                "'context' is not supported: send the conversation to /api/chat");
-    int code = dialect_body_flag(body, "raw", false, &g->raw, ret_error);
-    if (code == 0 && g->raw && g->system[0])
-        return dialect_fail_at(ret_error, "raw", "raw mode does not support template or system");
+    if (code == 0)
+        code = dialect_body_flag(body, "raw", false, &g->raw, ret_error);
+    if (code == 0 && g->raw && g->system)
+        code = dialect_fail_at(ret_error, "raw", "raw mode does not support template or system");
     return code;
 }
 
-/* The engine's request for the prompt alone; NULL: out of memory, or a bad image. */
+/* The engine's request for the prompt alone; NULL with *ret_error: a bad image. */
 static json_t *request_prompt(const struct request_generate *g, const json_t *root,
                               struct ollama_call *call, struct dialect_error *ret_error)
 {
-    if (g->suffix[0]) {
+    json_t *prompt = g->prompt ? json_incref(g->prompt) : json_string("");
+    if (g->suffix) {
         call->kind = OLLAMA_INFILL;
         call->engine_path = "/infill";
-        return json_pack("{s:s, s:s}", "input_prefix", g->prompt, "input_suffix", g->suffix);
+        return json_pack("{s:o, s:O}", "input_prefix", prompt, "input_suffix", g->suffix);
     }
     if (g->raw) {
         call->kind = OLLAMA_RAW;
         call->engine_path = "/v1/completions";
-        return json_pack("{s:s}", "prompt", g->prompt);
+        return json_pack("{s:o}", "prompt", prompt);
     }
     call->engine_path = "/v1/chat/completions";
-    json_t *user = json_pack("{s:s, s:o}", "role", "user", "content",
-                             ollama_content(g->prompt, json_object_get(root, "images"), ret_error));
-    if (!g->system[0])
-        return json_pack("{s:[o]}", "messages", user);
-    return json_pack("{s:[{s:s, s:s}, o]}", "messages", "role", "system", "content", g->system,
-                     user);
+    json_t *content = ollama_content(prompt, json_object_get(root, "images"), ret_error);
+    json_decref(prompt);
+    if (!content)
+        return NULL;
+    json_t *messages = json_array();
+    if (g->system)
+        json_array_append_new(messages,
+                              json_pack("{s:s, s:O}", "role", "system", "content", g->system));
+    json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", content));
+    return json_pack("{s:o}", "messages", messages);
 }
 
 int ollama_generate_request(const struct dialect_body *body, struct ollama_call *ret_call,
@@ -173,15 +175,11 @@ int ollama_generate_request(const struct dialect_body *body, struct ollama_call 
         code = ollama_read_call(body, root, ret_call, ret_error);
     if (code == 0)
         code = request_read_generate(body, root, &g, ret_error);
-    ret_call->empty = code == 0 && !g.prompt[0] && !g.suffix[0];
+    ret_call->empty = code == 0 && !g.prompt && !g.suffix;
     if (code < 0 || ret_call->empty)
         return request_finish(code, root, NULL, ret_request);
-    ret_error->status = 0;
     request = request_prompt(&g, root, ret_call, ret_error);
-    if (!request)
-        code = ret_error->status ? -EINVAL : request_no_memory(ret_error);
-    else
-        code = request_common(request, root, ret_call, ret_error);
+    code = request ? request_common(request, root, ret_call, ret_error) : -EINVAL;
     return request_finish(code, root, request, ret_request);
 }
 
@@ -222,9 +220,7 @@ int ollama_embed_request(const struct dialect_body *body, bool old, struct ollam
     ret_call->dimensions = json_is_number(dimensions) ? (unsigned)json_number_value(dimensions) : 0;
     ret_call->empty =
         json_is_string(input) ? json_string_length(input) == 0 : json_array_size(input) == 0;
-    if (code == 0 && !ret_call->empty) {
+    if (code == 0 && !ret_call->empty)
         request = json_pack("{s:s, s:O}", "model", ret_call->model, "input", input);
-        code = request ? 0 : request_no_memory(ret_error);
-    }
     return request_finish(code, root, request, ret_request);
 }

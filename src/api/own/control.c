@@ -1,5 +1,7 @@
+/* control.c - the control socket: what status and stop answer, and how the command line asks. */
 #include "api/own/control.h"
 
+#include "api/dialect_routes.h"
 #include "http/server.h"
 #include "report/report.h"
 
@@ -23,11 +25,6 @@ static const char *control_state(enum serve_model_state state)
     return names[state];
 }
 
-static json_t *control_text(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
 static json_t *control_counters(const struct serve_counters *c)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "answered",
@@ -41,11 +38,11 @@ static json_t *control_counters(const struct serve_counters *c)
 static json_t *control_model(const struct serve_model *m)
 {
     json_t *model = control_counters(&m->counters);
-    json_object_set_new(model, "name", control_text(m->name));
+    json_object_set_new(model, "name", report_json_text(m->name));
     json_object_set_new(model, "state", json_string(control_state(m->state)));
-    json_object_set_new(model, "backend", control_text(m->backend));
-    json_object_set_new(model, "device", control_text(m->device));
-    json_object_set_new(model, "package", control_text(m->package));
+    json_object_set_new(model, "backend", report_json_text(m->backend));
+    json_object_set_new(model, "device", report_json_text(m->device));
+    json_object_set_new(model, "package", report_json_text(m->package));
     json_object_set_new(model, "active", json_integer(m->active));
     json_object_set_new(model, "waiting", json_integer(m->waiting));
     json_object_set_new(model, "pinned", json_boolean(m->pinned));
@@ -80,13 +77,7 @@ static void control_status(struct http_exchange *x)
         (json_int_t)(time(NULL) - s->started_at), "draining", s->draining, "connections",
         (int)serve_connections(s), "waiting", (int)pool_waiting(s->pool), "totals",
         control_counters(&s->totals), "models", models);
-    char *text = json_dumps(status, JSON_INDENT(2));
-    json_decref(status);
-    if (text)
-        http_reply(x, 200, "application/json", str_from(text), NULL);
-    else
-        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
-    free(text);
+    dialect_reply_json(x, 200, status);
 }
 
 static void control_stop(struct http_exchange *x)

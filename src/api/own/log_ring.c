@@ -1,8 +1,10 @@
+/* log_ring.c - the last lines of the log, and the route that shows them. */
 #include "api/own/log_ring.h"
 
 #include "api/dialect_routes.h"
 #include "http/server.h"
 
+#include "base/xalloc.h"
 #include "report/report.h"
 
 #include <errno.h>
@@ -33,27 +35,22 @@ static void log_ring_write(void *context, enum log_level level, const char *line
     struct log_ring *ring = context;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    char *text = strndup(line, LOG_RING_LINE_MAX);
+    char *text = xstr_dup(utf8_cut(str_from(line), LOG_RING_LINE_MAX));
     pthread_mutex_lock(&ring->lock);
-    if (text) {
-        struct log_ring_line *at = &ring->line[ring->count++ % LOG_RING_LINES];
-        free(at->text);
-        *at = (struct log_ring_line){text, level, (double)now.tv_sec + (double)now.tv_nsec / 1e9};
-    }
+    struct log_ring_line *at = &ring->line[ring->count++ % LOG_RING_LINES];
+    free(at->text);
+    *at = (struct log_ring_line){text, level, (double)now.tv_sec + (double)now.tv_nsec / 1e9};
     pthread_mutex_unlock(&ring->lock);
     log_at(ring->next, level, "%s", line);
 }
 
-int log_ring_new(const struct log *next, struct log_ring **ret_ring, struct gfxb_error *err)
+struct log_ring *log_ring_new(const struct log *next)
 {
-    struct log_ring *ring = calloc(1, sizeof(*ring));
-    if (!ring)
-        return error_set(err, ENOMEM, "out of memory");
+    struct log_ring *ring = xcalloc(1, sizeof(*ring));
     ring->log = (struct log){log_ring_write, ring};
     ring->next = next;
     pthread_mutex_init(&ring->lock, NULL);
-    *ret_ring = ring;
-    return 0;
+    return ring;
 }
 
 void log_ring_free(struct log_ring *ring)
@@ -88,13 +85,13 @@ static json_t *log_ring_json(struct log_ring *ring, uint64_t after)
     pthread_mutex_lock(&ring->lock);
     uint64_t oldest = ring->count > LOG_RING_LINES ? ring->count - LOG_RING_LINES : 0;
     uint64_t next = ring->count;
-    /* A number that is not ours is that of a server before this one: everything is new. */
+    /* A number beyond these lines is from an earlier server: every line is new. */
     for (uint64_t n = after > next || after < oldest ? oldest : after; n < next; n++) {
         const struct log_ring_line *at = &ring->line[n % LOG_RING_LINES];
-        json_t *line = json_pack("{s:I, s:f, s:s}", "n", (json_int_t)n + 1, "time", at->time,
-                                 "level", log_ring_levels[at->level]);
-        json_object_set_new(line, "text", report_json_text(at->text));
-        json_array_append_new(lines, line);
+        json_array_append_new(lines,
+                              json_pack("{s:I, s:f, s:s, s:o}", "n", (json_int_t)n + 1, "time",
+                                        at->time, "level", log_ring_levels[at->level], "text",
+                                        report_json_text(at->text)));
     }
     pthread_mutex_unlock(&ring->lock);
     return json_pack("{s:i, s:I, s:o}", "schema", 1, "next", (json_int_t)next, "lines", lines);
@@ -106,12 +103,13 @@ static void log_ring_get(struct http_exchange *x)
     char text[24] = "";
     uint64_t after = 0;
     if (!ring) {
-        http_fail(x, 404, NULL, NULL, "This server keeps no log.");
+        http_fail(x, 404, NULL, NULL, "This server has no log.");
         return;
     }
     if (dialect_query(http_request(x)->query, "after", text, sizeof(text)) &&
         str_to_u64(str_from(text), 10, &after) < 0) {
-        http_fail(x, 400, NULL, "after", "after is the number of the last line that you have.");
+        http_fail(x, 400, NULL, "after",
+                  "'after' must be the number of the last line that you have.");
         return;
     }
     dialect_reply_json(x, 200, log_ring_json(ring, after));

@@ -7,7 +7,7 @@
 struct log_ring;
 
 /* Lines go on to `next` (NULL nobody). */
-int log_ring_new(const struct log *next, struct log_ring **ret_ring, struct gfxb_error *err);
+struct log_ring *log_ring_new(const struct log *next);
 void log_ring_free(struct log_ring *ring); /* NULL is taken */
 /* Where to write, from any thread; valid as long as the ring. */
 const struct log *log_ring_log(const struct log_ring *ring);
