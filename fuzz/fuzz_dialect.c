@@ -3,9 +3,6 @@
  * byte chooses the reader. Anything goes but a crash, a hang, a difference between pieces and the
  * whole, or a text that one reader of JSON takes and the other does not.
  */
-#include "api/dialect.h"
-#include "api/dialect_body.h"
-#include "api/dialect_routes.h"
 #include "api/ollama/ollama.h"
 
 #include <stdlib.h>

@@ -1,12 +1,82 @@
 /*
- * dialect.h - what the server's core needs of the dialects: the tables of routes (serve.h), errors
- * in the shape that a path's clients expect, and the figures that stand in an answer. No I/O here.
+ * dialect.h - what all dialects share. Private to api/.
+ *
+ * A dialect is an API that client programs speak. It has a folder with its tables of routes;
+ * routes.c lists them all, which is where a new one is added. A handler reads the body
+ * (dialect_body_read refuses what the engine must not see), then answers (dialect_reply_json),
+ * relays the request to an engine (serve_relay), or starts a job for what blocks. Errors go out in
+ * the dialect's own shape.
  */
 #ifndef API_DIALECT_H
 #define API_DIALECT_H
 
 #include "api/api.h"
-#include "api/dialect_error.h"
+#include "base/xalloc.h"
+#include "model/model.h"
+#include "report/report.h"
+
+#include <jansson.h>
+
+/* ---- the tables of routes, which routes.c lists ---- */
+
+extern const struct http_route backend_routes[];
+extern const struct http_route control_routes[];
+extern const struct http_route download_routes[];
+extern const struct http_route gfxbridge_routes[];
+extern const struct http_route lemonade_model_routes[];
+extern const struct http_route lemonade_routes[];
+extern const struct http_route log_routes[];
+extern const struct http_route metrics_routes[];
+extern const struct http_route ollama_model_routes[];
+extern const struct http_route ollama_routes[];
+extern const struct http_route openai_routes[];
+extern const struct http_route page_routes[];
+
+/* ---- errors ---- */
+
+enum dialect {
+    DIALECT_OPENAI,    /* {"error":{"message","type","param","code"}} */
+    DIALECT_ANTHROPIC, /* {"type":"error","error":{"type","message"}} */
+    DIALECT_OLLAMA,    /* {"error":"text"} */
+    DIALECT_LEMONADE,  /* {"error":"text"}, or {"error":{message,path,type}} for an unknown path */
+    DIALECT_OWN,       /* as OpenAI's, with one of our reason codes as code */
+};
+
+struct dialect_error {
+    int status;        /* HTTP */
+    const char *code;  /* "model_not_found": a constant; NULL none */
+    const char *param; /* member of the request that is at fault: a constant; NULL none */
+    struct str path;   /* of a request that nothing here answers; empty none */
+    char message[800];
+};
+
+/* Fills *error (code and param NULL). Returns -EINVAL, so that "return dialect_fail(...)" is the
+ * idiom. */
+int dialect_fail(struct dialect_error *error, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same about one member of the request. param must be a constant. */
+int dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* There is no memory for a large request or a part of it: 503. Returns -EINVAL. */
+int dialect_fail_memory(struct dialect_error *error);
+
+/* An error of the rooms below, with the status that its code stands for: -ENOENT 404, out of
+ * memory or disk 507, no usable choice 503 ... code becomes the reason code's name. */
+void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_error);
+
+/* The dialect of a path, for errors that no handler sees: unknown path, no key, too large. */
+enum dialect dialect_of_path(struct str path);
+
+/* The whole body, a line feed at its end where the dialect's own servers send one. */
+void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret);
+
+/*
+ * What the engine answered with a status other than 200, as an error of ours: its message, and the
+ * status that is right (it says 500 for some faults of the request, which a client would retry).
+ */
+void dialect_error_of_engine(long status, struct str body, struct dialect_error *ret_error);
 
 /*
  * An answer had begun and cannot be finished: the last piece of a stream that says so. Empty for
@@ -14,6 +84,136 @@
  */
 void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_error *why,
                          struct buf *ret);
+
+/*
+ * ---- JSON texts, read once ----
+ *
+ * One look over a text of foreign origin, without building anything: it is grammatical and UTF-8,
+ * and nests no deeper than JSON_SCAN_DEPTH; each member of each object is shown once. A body of
+ * many megabytes (images) costs one pass and no memory.
+ */
+
+/* Nested JSON schemas of real clients stay below 40. */
+enum { JSON_SCAN_DEPTH = 128 };
+
+enum json_kind {
+    JSON_KIND_OBJECT,
+    JSON_KIND_ARRAY,
+    JSON_KIND_STRING,
+    JSON_KIND_NUMBER,
+    JSON_KIND_BOOL,
+    JSON_KIND_NULL,
+};
+
+/* One member of an object; all views are into the text. Names are as written, without quotes: a
+ * name that spells an ordinary character as an escape ("mod\u0065l") is refused, so comparing the
+ * bytes is comparing the names. */
+struct json_scan_member {
+    struct str parent; /* name of the member whose value this object is (or, through arrays, is an
+                          item of); empty at the top */
+    struct str name;
+    struct str value; /* with quotes or brackets, blanks cut off */
+    enum json_kind kind;
+    unsigned depth; /* 1: of the outermost object */
+};
+
+/* Members are shown when their value has ended, so inner ones first. Negative: stop, with *err
+ * filled by the callee. */
+typedef int json_scan_take(void *context, const struct json_scan_member *member,
+                           struct gfxb_error *err);
+
+/* 0 when the whole text is one JSON value; else -EINVAL with a sentence that names the byte, or
+ * what take said. take NULL: only look. */
+int json_scan(struct str text, json_scan_take *take, void *context, struct gfxb_error *err);
+
+/* The next character of a scanned string, off *rest, which begins as its value without the quotes:
+ * a byte, or the UTF-16 unit that a \u escape spells. -1 at the end. */
+int json_scan_char(struct str *rest);
+
+/*
+ * ---- request bodies ----
+ *
+ * A body is looked over before anything is done with it. Whatever the dialect, this refuses what
+ * the engine mishandles: numbers that wrap around or are no numbers, grammars whose nesting
+ * overflows its stack, addresses that it would fetch.
+ */
+
+enum {
+    DIALECT_MEMBERS_MAX = 96, /* the largest request of a real client has about 40 */
+    DIALECT_NAME_MAX = 200,   /* bytes of a model's name */
+    DIALECT_NAME_SIZE = DIALECT_NAME_MAX + 1,
+};
+
+struct dialect_member {
+    struct str name, value; /* as in struct json_scan_member */
+    enum json_kind kind;
+};
+
+struct dialect_body {
+    struct str text; /* lent by the caller */
+    struct dialect_member member[DIALECT_MEMBERS_MAX];
+    size_t n;
+};
+
+/* 0, or -EINVAL with *ret_error filled (status 400, and the member that is at fault). */
+int dialect_body_read(struct str text, struct dialect_body *ret_body,
+                      struct dialect_error *ret_error);
+
+/* The outermost member of this name, null included; NULL when there is none. */
+const struct dialect_member *dialect_body_find(const struct dialect_body *body, const char *name);
+
+/* A boolean member: fallback when it is absent or null, -EINVAL with *ret_error for another kind.
+ */
+int dialect_body_flag(const struct dialect_body *body, const char *name, bool fallback,
+                      bool *ret_value, struct dialect_error *ret_error);
+
+/* A text member without its escapes: into ret (of `size` bytes), "" when it is absent or null.
+ * -EINVAL with *ret_error when it is no string, or longer. */
+int dialect_body_text(const struct dialect_body *body, const char *name, char *ret, size_t size,
+                      struct dialect_error *ret_error);
+
+/*
+ * The model that is asked for ("model", or "name" where that is absent and `also_name`): "" when
+ * none is. The name follows the grammar of dialect_name_ok.
+ */
+int dialect_body_model(const struct dialect_body *body, bool also_name,
+                       char ret_name[DIALECT_NAME_SIZE], struct dialect_error *ret_error);
+
+/* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". */
+bool dialect_name_ok(struct str name);
+
+/* A member to be replaced or added; value is JSON text. */
+struct dialect_edit {
+    const char *name;
+    struct str value;
+};
+
+/* The body with these members in place of its own; every other byte stays. */
+void dialect_body_edit(const struct dialect_body *body, const struct dialect_edit *edit, size_t n,
+                       struct buf *ret);
+
+/* "text" as JSON, quotes included. */
+void dialect_json_text(struct str text, struct buf *ret);
+
+/* Is this a good value for a number of this name? 0 also for names that have no rule. A number that
+ * does not fit is taken by the engine for another one (4294967296 tokens are 0). */
+int dialect_number_fits(const char *name, double value, struct dialect_error *ret_error);
+
+/* ---- answers ---- */
+
+/* The answer of a handler that found a fault in the request. */
+void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
+
+/* A JSON value as the whole answer; value is taken over. */
+void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
+
+/* The same two at the end of a job. */
+void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
+void dialect_job_json(struct http_job *job, int status, json_t *value);
+
+/* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
+ * not fit. */
+bool dialect_query(struct str query, const char *name, char *ret, size_t size);
 
 /* ---- the engine's own figures of an answer, read in passing ---- */
 
@@ -31,5 +231,52 @@ struct dialect_tail {
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
 /* What they said; a figure that is not in them is 0. Prompt tokens count cached ones too. */
 void dialect_tail_end(const struct dialect_tail *tail, struct serve_timings *ret);
+
+/* ---- models of this disk, the built-in one among them. Reads files: for jobs only ---- */
+
+/* Everything is owned. */
+struct dialect_model {
+    struct model model;
+    struct gguf gguf; /* all zero when the header cannot be read */
+};
+
+struct dialect_models {
+    struct dialect_model *item;
+    size_t n;
+};
+
+/* All of them, the built-in one first. */
+int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
+                       struct gfxb_error *err);
+void dialect_models_done(struct dialect_models *models);
+
+/*
+ * One by its name, also as clients write it: with Ollama's ":latest" though it has no tag, without
+ * it, or with Lemonade's "user." before it. -GFXB_E_MODEL_UNKNOWN.
+ */
+int dialect_model_find(const struct model_env *env, const char *name,
+                       struct dialect_model *ret_model, struct gfxb_error *err);
+void dialect_model_done(struct dialect_model *model);
+
+/* Unload and delete it, when it is ours. */
+int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
+
+/* The server's places, ready for a pull of this job. */
+struct model_env dialect_model_env(struct http_job *job);
+
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
+ * here, as far as can be told before it is downloaded? null: it cannot. */
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
+
+/* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
+ * file. */
+void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX]);
+
+/* "Q4_K_M" or "unknown"; "8.0B" by the number of parameters; "" unknown. */
+const char *dialect_model_quantisation(const struct dialect_model *m);
+void dialect_model_size_text(const struct dialect_model *m, char ret_text[24]);
+
+/* Does the blank-separated list of labels hold this word? */
+bool dialect_model_has(const struct dialect_model *m, const char *label);
 
 #endif

@@ -1,14 +1,9 @@
 /* downloads.c - pulls, installs and proofs that go on without their client, and their routes. */
 #include "api/downloads.h"
 
-#include "api/dialect_body.h"
-#include "api/dialect_models.h"
-#include "api/dialect_routes.h"
-#include "base/xalloc.h"
-#include "http/http.h"
+#include "api/dialect.h"
 #include "http/server.h"
 
-#include "report/report.h"
 #include "session/session.h"
 
 #include <errno.h>

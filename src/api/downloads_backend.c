@@ -1,11 +1,8 @@
 /* downloads_backend.c - backends over HTTP: install and verify as downloads, use and remove as
  * jobs. */
-#include "api/dialect_body.h"
-#include "api/dialect_routes.h"
+#include "api/dialect.h"
 #include "api/downloads.h"
 
-#include "base/xalloc.h"
-#include "report/report.h"
 #include "session/session.h"
 
 #include <errno.h>

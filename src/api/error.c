@@ -2,10 +2,7 @@
  */
 #include "api/dialect.h"
 
-#include "report/report.h"
-
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 
 /* ---- making one ---- */
@@ -146,35 +143,48 @@ static const char *error_anthropic_type(int status)
     }
 }
 
+static json_t *error_openai(const struct dialect_error *error)
+{
+    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message",
+                     report_json_string(error->message), "type", error_openai_type(error->status),
+                     "param", error->param, "code", error->code);
+}
+
+static json_t *error_anthropic(const struct dialect_error *error)
+{
+    return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
+                     error_anthropic_type(error->status), "message",
+                     report_json_string(error->message));
+}
+
+static json_t *error_ollama(const struct dialect_error *error)
+{
+    return json_pack("{s:o}", "error", report_json_string(error->message));
+}
+
 static json_t *error_lemonade(const struct dialect_error *error)
 {
     if (!error->path.n)
-        return json_pack("{s:o}", "error", report_json_string(error->message));
+        return error_ollama(error);
     return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", report_json_string(error->message),
                      "path", report_json_str(error->path), "type", "not_found");
 }
 
-static json_t *error_json(enum dialect dialect, const struct dialect_error *error)
-{
-    switch (dialect) {
-    case DIALECT_ANTHROPIC:
-        return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
-                         error_anthropic_type(error->status), "message",
-                         report_json_string(error->message));
-    case DIALECT_OLLAMA:
-        return json_pack("{s:o}", "error", report_json_string(error->message));
-    case DIALECT_LEMONADE:
-        return error_lemonade(error);
-    default:
-        return json_pack(
-            "{s:{s:o, s:s, s:s?, s:s?}}", "error", "message", report_json_string(error->message),
-            "type", error_openai_type(error->status), "param", error->param, "code", error->code);
-    }
-}
+/* How each dialect writes an error, and what stands before and after it within a stream. */
+static const struct error_shape {
+    json_t *(*json)(const struct dialect_error *error);
+    const char *before, *after;
+} error_shapes[] = {
+    [DIALECT_OPENAI] = {error_openai, "data: ", "\n\n"},
+    [DIALECT_ANTHROPIC] = {error_anthropic, "event: error\ndata: ", "\n\n"},
+    [DIALECT_OLLAMA] = {error_ollama, "", "\n"},
+    [DIALECT_LEMONADE] = {error_lemonade, "event: error\ndata: ", "\n\n"},
+    [DIALECT_OWN] = {error_openai, "data: ", "\n\n"},
+};
 
 void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret)
 {
-    json_t *value = error_json(dialect, error);
+    json_t *value = error_shapes[dialect].json(error);
     char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT);
     json_decref(value);
     buf_add_text(ret, text);
@@ -187,12 +197,9 @@ void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_er
     dialect_error_from(why, &error);
     if (!stream)
         return;
-    if (dialect == DIALECT_ANTHROPIC || dialect == DIALECT_LEMONADE)
-        buf_add_text(ret, "event: error\n");
-    if (dialect != DIALECT_OLLAMA)
-        buf_add_text(ret, "data: ");
+    buf_add_text(ret, error_shapes[dialect].before);
     dialect_error_body(dialect, &error, ret);
-    buf_add_text(ret, dialect == DIALECT_OLLAMA ? "\n" : "\n\n");
+    buf_add_text(ret, error_shapes[dialect].after);
 }
 
 /* ---- the engine's ---- */

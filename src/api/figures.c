@@ -1,6 +1,5 @@
+/* figures.c - the token counts of an answer, read from the bytes that pass. */
 #include "api/dialect.h"
-
-#include <jansson.h>
 
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes)
 {

@@ -1,5 +1,5 @@
 /* json_scan.c - reads a JSON text once, without building anything. */
-#include "api/json_scan.h"
+#include "api/dialect.h"
 
 #include <errno.h>
 

@@ -1,7 +1,5 @@
 /* models.c - the models of this disk with their headers, for the lists of all dialects. */
-#include "api/dialect_models.h"
-
-#include "base/xalloc.h"
+#include "api/dialect.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -153,4 +151,20 @@ int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_err
     code = engine_model_remove(&env, m.model.name, NULL, err);
     dialect_model_done(&m);
     return code;
+}
+
+/* ---- does it fit? ---- */
+
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
+{
+    const struct model_offer offer = {"", bytes};
+    uint64_t all = m ? model_offer_have(m) : 0;
+    if (!all || !bytes)
+        return json_null();
+    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(&offer);
+    bool fits = need <= all, on_gpu = fits && gpu;
+    const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
+    return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",
+                     report_json_text(fits ? where : NULL), "need_bytes", report_json_bytes(need),
+                     "have_bytes", report_json_bytes(on_gpu ? gpu : all));
 }

@@ -1,10 +1,8 @@
 /* routes.c - the dialects' tables of routes, and how their handlers answer. */
-#include "api/dialect_routes.h"
+#include "api/dialect.h"
 
 #include "api/downloads.h"
-#include "api/own/control.h"
 #include "api/own/log_ring.h"
-#include "api/page/page.h"
 
 static const char routes_type[] = "application/json; charset=utf-8";
 

@@ -2,7 +2,7 @@
 
 #include "api/own/log_ring.h"
 
-#include "api/own/control.h"
+#include "api/dialect.h"
 #include "http/notify.h"
 #include "session/pool_supervisor.h"
 #include "session/session.h"

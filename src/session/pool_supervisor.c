@@ -1,6 +1,6 @@
 #include "session/pool_supervisor.h"
 
-#include "api/dialect_models.h"
+#include "api/dialect.h"
 #include "session/session.h"
 #include "session/supervisor.h"
 

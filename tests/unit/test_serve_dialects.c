@@ -10,14 +10,9 @@
 
 #include <cmocka.h>
 
-#include "api/dialect.h"
-#include "api/dialect_body.h"
-#include "api/dialect_numbers.h"
 #include "api/ollama/ollama.h"
-#include "report/report.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 
 static struct dialect_error why;

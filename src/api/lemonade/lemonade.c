@@ -4,8 +4,6 @@
  */
 #include "api/lemonade/lemonade.h"
 
-#include "http/http.h"
-
 #include <errno.h>
 
 /* ---- live, health ---- */

@@ -2,10 +2,7 @@
 #ifndef API_LEMONADE_LEMONADE_H
 #define API_LEMONADE_LEMONADE_H
 
-#include "api/dialect_body.h"
-#include "api/dialect_routes.h"
-#include "base/xalloc.h"
-#include "report/report.h"
+#include "api/dialect.h"
 #include "session/session.h"
 
 /* The only recipe that is ours: engines of llama.cpp. */

@@ -1,9 +1,6 @@
 /* models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
-#include "api/dialect_models.h"
 #include "api/downloads.h"
 #include "api/lemonade/lemonade.h"
-
-#include "report/report.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,8 +1,5 @@
 /* answer.c - the engine's streamed answer becomes Ollama's: a line an event, or one object. */
 #include "api/ollama/ollama.h"
-#include "http/http.h"
-
-#include "api/dialect.h"
 
 #include <errno.h>
 #include <stdio.h>

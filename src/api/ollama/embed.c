@@ -1,8 +1,6 @@
 /* embed.c - the engine's vectors become Ollama's answer, copied as they pass. */
 #include "api/ollama/ollama.h"
 
-#include "api/dialect.h"
-
 #include <errno.h>
 #include <math.h>
 

@@ -1,8 +1,5 @@
 /* models.c - tags, ps, show, pull and delete: Ollama's calls about models. */
-#include "api/dialect_models.h"
 #include "api/ollama/ollama.h"
-
-#include "report/report.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -4,10 +4,6 @@
  */
 #include "api/ollama/ollama.h"
 
-#include "api/dialect.h"
-#include "api/dialect_routes.h"
-#include "http/http.h"
-
 #include <errno.h>
 
 typedef int ollama_request_fn(const struct dialect_body *body, struct ollama_call *ret_call,

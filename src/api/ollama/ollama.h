@@ -1,16 +1,12 @@
 /*
- * ollama.h - Ollama's API in the engine's: requests there, answers back. Private to api/'s
- * ollama_*.c files. Requests are read with jansson (their messages are written anew), answers are
- * converted event by event.
+ * ollama.h - Ollama's API in the engine's: requests there, answers back. Private to ollama/.
+ * Requests are read with jansson, because their messages are rewritten; answers are converted event
+ * by event.
  */
 #ifndef API_OLLAMA_OLLAMA_H
 #define API_OLLAMA_OLLAMA_H
 
-#include "api/api.h"
-#include "api/dialect_body.h"
-#include "base/xalloc.h"
-
-#include <jansson.h>
+#include "api/dialect.h"
 
 /* What a call of /api/chat, /api/generate or /api/embed is about, besides the engine's body. */
 enum ollama_kind {

@@ -1,8 +1,6 @@
 /* options.c - Ollama's options, format, think and keep_alive in the engine's words. */
 #include "api/ollama/ollama.h"
 
-#include "api/dialect_numbers.h"
-
 #include <errno.h>
 #include <math.h>
 

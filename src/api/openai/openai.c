@@ -4,9 +4,6 @@
  * our name of the model in it (the engine's alias). Its errors get the shape that is documented.
  */
 #include "api/dialect.h"
-#include "api/dialect_body.h"
-#include "api/dialect_routes.h"
-#include "http/http.h"
 
 /* Where a route's call is at the engine. */
 static const struct openai_call {

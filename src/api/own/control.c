@@ -1,12 +1,9 @@
 /* control.c - the control socket: what status and stop answer, and how the command line asks. */
-#include "api/own/control.h"
+#include "api/dialect.h"
 
-#include "api/dialect_routes.h"
 #include "http/server.h"
-#include "report/report.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,11 +1,8 @@
 /* log_ring.c - the last lines of the log, and the route that shows them. */
 #include "api/own/log_ring.h"
 
-#include "api/dialect_routes.h"
+#include "api/dialect.h"
 #include "http/server.h"
-
-#include "base/xalloc.h"
-#include "report/report.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -2,9 +2,7 @@
  * metrics.c - GET /metrics in Prometheus' text format 0.0.4. A counter of a model that was unloaded
  * ends with it; the totals go on.
  */
-#include "api/dialect_routes.h"
-
-#include "base/base.h"
+#include "api/dialect.h"
 
 /* A label's value: backslash, quote and line feed are escaped. */
 static void metrics_label(struct buf *b, const char *name, const char *value)

@@ -2,9 +2,8 @@
  * gfxbridge_page.c - our own calls, for the web page and for scripts that have no command line:
  * what `gfxbridge detect`, `plan`, `doctor` and `backends list` print with --json.
  */
-#include "api/dialect_routes.h"
+#include "api/dialect.h"
 
-#include "report/report.h"
 #include "session/session.h"
 #include "sysroot/sysroot.h"
 

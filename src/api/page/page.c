@@ -1,4 +1,5 @@
-#include "api/page/page.h"
+/* page.c - the web page's files, kept in the program. */
+#include "api/dialect.h"
 
 #include <stdio.h>
 
