@@ -2,9 +2,9 @@
  * Any bytes as the hub's list of files, as its Link header and as a registry's manifest: no path
  * that leads elsewhere, no next page at another host, no digest that is none may come out of them.
  */
-#include "model/pick.h"
-#include "model/pull/hub_api.h"
-#include "model/pull/ollama_api.h"
+#include "model/cache/cache.h"
+#include "model/model_private.h"
+#include "model/pull/pull.h"
 
 #define BASE "https://hub.example"
 

@@ -1,8 +1,4 @@
-/* A file of the user's own under a name of ours: linked, cloned or copied, whole or not at all. */
-#include "model/cache/hub_cache.h"
-#include "model/cache/stock.h"
-#include "model/list.h"
-#include "model/pick.h"
+/* import.c - takes a file of the user's own in: linked, cloned or copied, whole or not at all. */
 #include "model/pull/pull.h"
 
 #include <errno.h>

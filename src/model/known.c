@@ -1,10 +1,41 @@
-#include "model/known.h"
-
-#include "model/gguf/architecture.h"
-#include "model/recipe.h"
-#include "model/rows.h"
+/* known.c - the short list of models and the places where models come from: embedded tables. */
+#include "model/gguf/header.h"
+#include "model/model_private.h"
 
 #include <errno.h>
+
+/* ---- rows ---- */
+
+int rows_next(struct table *t, struct str *before, struct table_row *ret_row,
+              struct gfxb_error *err)
+{
+    int result = table_next(t, ret_row, err);
+    if (result <= 0)
+        return result;
+    if (ret_row->field[0].n == 0)
+        return table_error(t, ret_row, 0, err, "no name");
+    if (before->n && str_compare(*before, ret_row->field[0]) >= 0)
+        return table_error(t, ret_row, 0, err, "not behind '%.*s': rows are sorted, each once",
+                           STR_ARG(*before));
+    if (ret_row->field[ret_row->n - 1].n == 0)
+        return table_error(t, ret_row, ret_row->n - 1, err, "the row has no source");
+    *before = ret_row->field[0];
+    return result;
+}
+
+int rows_count(const struct table *t, const struct table_row *row, unsigned column, uint64_t max,
+               uint64_t *ret, struct gfxb_error *err)
+{
+    uint64_t value = 0;
+    if (row->field[column].n &&
+        (str_to_u64(row->field[column], 10, &value) < 0 || value == 0 || value > max))
+        return table_error(t, row, column, err, "no number from 1 to %llu",
+                           (unsigned long long)max);
+    *ret = value;
+    return 0;
+}
+
+/* ---- models.tsv ---- */
 
 /* Made by the build from data/models.tsv. */
 extern const char model_data_models[], model_data_models_end[];
@@ -154,4 +185,36 @@ int model_tables_check(struct gfxb_error *err)
         result = check_one(&list, i, err);
     model_knowns_done(&list);
     return result;
+}
+
+/* ---- hubs.tsv ---- */
+
+/* Made by the build from data/hubs.tsv (tools/embed.py). */
+extern const char model_data_hubs[], model_data_hubs_end[];
+
+enum { HUBS_NAME, HUBS_HOST, HUBS_ENDPOINT };
+
+static struct str hubs_field(enum model_hub hub, unsigned column)
+{
+    static const char *const hub_columns[] = {"hub", "host", "endpoint", "source", NULL};
+    static const char *const names[] = {[MODEL_HUB_HF] = "hub", [MODEL_HUB_OLLAMA] = "ollama"};
+    struct str bytes = {model_data_hubs, (size_t)(model_data_hubs_end - model_data_hubs)};
+    struct table table;
+    struct table_row row;
+    table_init(&table, "hubs.tsv", bytes, hub_columns);
+    while (table_next(&table, &row, NULL) == 1) {
+        if (str_is(row.field[HUBS_NAME], names[hub]))
+            return row.field[column];
+    }
+    return STR_NONE;
+}
+
+struct str model_hub_endpoint(enum model_hub hub)
+{
+    return hubs_field(hub, HUBS_ENDPOINT);
+}
+
+struct str model_hub_host(enum model_hub hub)
+{
+    return hubs_field(hub, HUBS_HOST);
 }

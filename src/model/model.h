@@ -15,17 +15,154 @@
 #include "base/digest.h"
 #include "fetch/fetch.h"
 #include "plan/plan.h"
-
-#include "model/gguf/gguf.h"
-#include "model/gguf/shape.h"
-#include "model/known.h"
-#include "model/name.h"
-#include "model/pull/hubs.h"
-#include "model/pull/offer.h"
-#include "model/recipe.h"
 #include "sysroot/sysroot.h"
 
+#include "model/gguf/gguf.h"
+
 #include <stdatomic.h>
+
+/* ---- data/models.tsv: the short list ---- */
+
+enum model_task {
+    MODEL_CHAT,
+    MODEL_COMPLETION, /* text that goes on: no chat template, or trained to fill in */
+    MODEL_EMBEDDING,
+    MODEL_RERANKING,
+    MODEL_TASKS,
+};
+
+/* "chat", "completion", "embedding", "reranking": stable, in JSON. */
+const char *model_task_name(enum model_task task);
+
+/* One row; views into the table, which lives as long as the program. */
+struct model_known {
+    struct str name;       /* "Qwen3-4B-Instruct-2507-GGUF" */
+    struct str recipe;     /* a row of data/recipes.tsv; empty: by the architecture */
+    struct str repository; /* "org/repo" */
+    struct str file;       /* GGUF in it; of a split model the first part; empty: see tag */
+    struct str tag;        /* the quantisation in the file's name; empty with file: the usual one */
+    struct str mmproj;     /* projector in it; empty none */
+    struct str labels;     /* blank-separated: chat tools vision reasoning coding embedding ... */
+    struct str licence;
+    struct str source;    /* where the row is from */
+    uint64_t bytes;       /* of file(s), as the source says; 0 unknown */
+    enum model_task task; /* by the labels */
+};
+
+/* All rows, sorted by name. Read once by the caller: model_known_new. */
+struct model_knowns {
+    struct model_known *item;
+    size_t n;
+};
+
+/* The embedded table; lent views. model_knowns_done frees the array. */
+int model_knowns_new(struct model_knowns *ret_list, struct gfxb_error *err);
+void model_knowns_done(struct model_knowns *list);
+/* ASCII case does not matter; NULL when it is not listed. */
+const struct model_known *model_knowns_find(const struct model_knowns *list, struct str name);
+
+/* The rules of the table, for `table check`: -GFXB_E_TABLE with file and line. */
+int model_tables_check(struct gfxb_error *err);
+
+/* ---- names: what a word that a user typed for a model can mean ---- */
+
+enum model_name_kind {
+    MODEL_NAME_LISTED, /* a row of data/models.tsv */
+    MODEL_NAME_HUB,    /* org/repo, org/repo:QUANT, org/repo/file.gguf; with hf.co/ before it too */
+    MODEL_NAME_OLLAMA, /* name, name:tag, registry.ollama.ai/namespace/name:tag */
+    MODEL_NAME_URL,    /* https://host/file.gguf#sha256=HEX */
+    MODEL_NAME_FILE,   /* a path */
+};
+
+/* Parts that do not apply are "". */
+struct model_name {
+    enum model_name_kind kind;
+    char repository[200]; /* "org/repo"; Ollama: "library/qwen3" */
+    char tag[100];        /* QUANT of the hub, tag of Ollama ("latest" where none was given) */
+    char file[400];       /* path inside the repository; the path of a local file; the URL without
+                             its fragment */
+    char host[200];       /* Ollama: another registry's host */
+    char sha256[DIGEST_HEX]; /* of a URL, lower case */
+    size_t known;            /* index of the row of a listed name */
+};
+
+/*
+ * Strict: each part has its own alphabet and length, no part is "." or "..", none starts with a
+ * dash. A path is told by its start ("/", "./", "../", "~" is the shell's business) or because such
+ * a file is there. -EINVAL with one sentence that names the forms there are and the nearest names.
+ */
+int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err);
+
+/*
+ * The candidates nearest to a mistyped name as "a, b or c", best first, at most three, into
+ * ret_text; "" when none is near. name(context, i) gives candidate i of n.
+ */
+void model_name_nearest(const char *text, size_t n,
+                        const char *(*name)(const void *context, size_t i), const void *context,
+                        char *ret_text, size_t size);
+
+/* The same of the rows of data/models.tsv. */
+void model_name_nearest_known(const struct model_knowns *list, const char *text, char *ret_text,
+                              size_t size);
+
+/* May this be a model's name here: letters, digits and "-._:/", no "..", not a path? */
+bool model_name_is_plain(const char *text);
+
+/* ---- data/hubs.tsv: where models come from unless the user says otherwise ---- */
+
+enum model_hub { MODEL_HUB_HF, MODEL_HUB_OLLAMA };
+
+/* "https://...", without a "/" at the end; a view into the table. */
+struct str model_hub_endpoint(enum model_hub hub);
+/* The host in names: "registry.ollama.ai". */
+struct str model_hub_host(enum model_hub hub);
+
+/* ---- what a model needs on the engine's command line ---- */
+
+/* What a model is for: by its pooling and its architecture's row. Name and labels may say more. */
+enum model_task model_gguf_task(const struct gguf *gguf);
+
+/* How a model is started, whatever the backend; the plan's choice adds its own. Owned. */
+struct model_launch {
+    enum model_task task;
+    uint32_t context; /* tokens that the recipe wants; 0: as many as are usual and fit */
+    uint32_t batch;   /* tokens of one batch; 0: the engine's own */
+    char **args;      /* NULL-terminated */
+    char *recipes;    /* the rows that had a say: "embedding, embedding-last"; "" none */
+};
+
+/*
+ * The rows of data/recipes.tsv for this model: those of its task, then the one that known (NULL:
+ * not listed) names or its architecture has. context: what the user wants; 0 nothing said. mmproj:
+ * projector file; NULL none.
+ */
+int model_launch_new(const struct gguf *gguf, const struct model_known *known, uint32_t context,
+                     const char *mmproj, struct model_launch *ret_launch, struct gfxb_error *err);
+void model_launch_done(struct model_launch *launch);
+
+/* ---- can what is to be downloaded fit on this computer at all? ---- */
+
+/* One file, or all parts of one, that a repository offers. */
+struct model_offer {
+    const char *file; /* its name, for sentences and for the quantisation in it */
+    uint64_t bytes;   /* of all its parts, and of its projector */
+};
+
+/* Memory that it needs at least: its weights, and what even a small model needs beside them. */
+uint64_t model_offer_need(const struct model_offer *offer);
+/* All that this computer has for a model, on its cards and beside them; 0 unknown. */
+uint64_t model_offer_have(const struct machine *m);
+
+/*
+ * Before the first byte: offer[chosen] is to be pulled. 0 when it can run here, if need be with
+ * layers on the CPU, or when nothing is known about this computer's memory.
+ * -GFXB_E_MEMORY_TOO_SMALL with both sizes and, where one of the others fits, the largest of them
+ * by name. ret_better (may be NULL) is that one's index; n when none fits.
+ */
+int model_offer_check(const struct machine *m, const struct model_offer *offer, size_t n,
+                      size_t chosen, size_t *ret_better, struct gfxb_error *err);
+
+/* ---- models on this disk ---- */
 
 /* Whose files a model consists of. */
 enum model_origin {

@@ -1,4 +1,5 @@
-#include "model/pick.h"
+/* pick.c - which files of a repository make up a model. */
+#include "model/model_private.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,6 @@
-#include "model/recipe.h"
-
-#include "model/gguf/architecture.h"
-#include "model/rows.h"
+/* recipe.c - what a model needs on the engine's command line: data/recipes.tsv. */
+#include "model/gguf/header.h"
+#include "model/model_private.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,5 @@
-#include "model/remove.h"
-#include "model/cache/hub_cache.h"
-#include "model/cache/stock.h"
-#include "model/list.h"
-#include "model/pull/ollama_api.h"
+/* remove.c - deletes what we wrote of a model, and nothing else. */
+#include "model/model_private.h"
 
 #include <dirent.h>
 #include <errno.h>

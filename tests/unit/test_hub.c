@@ -9,10 +9,9 @@
 
 #include <cmocka.h>
 
-#include "model/cache/hub_cache.h"
-#include "model/pick.h"
-#include "model/pull/hub_api.h"
-#include "model/pull/ollama_api.h"
+#include "model/cache/cache.h"
+#include "model/model_private.h"
+#include "model/pull/pull.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-#include "model/cache/stock.h"
-#include "model/pull/hub_api.h"
+/* stock.c - what is ours below the data directory: records, local models, stages. */
+#include "model/cache/cache.h"
 
 #include <dirent.h>
 #include <errno.h>

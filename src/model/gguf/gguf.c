@@ -1,3 +1,4 @@
+/* gguf.c - reads the header of a file, or of all parts of a split one, and says what it is. */
 #include "model/gguf/header.h"
 
 #include <errno.h>

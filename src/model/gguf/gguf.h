@@ -5,6 +5,7 @@
 #define MODEL_GGUF_GGUF_H
 
 #include "base/base.h"
+#include "plan/plan.h"
 
 #define GGUF_LAYERS_MAX 512 /* of the engine */
 
@@ -84,5 +85,16 @@ int gguf_read_bytes(const char *what, const void *bytes, size_t n, uint64_t size
 /* -GFXB_E_MODEL_UNUSABLE with a sentence for everything but GGUF_MODEL: what it is and how it is
  * used instead. */
 int gguf_require_model(const struct gguf *gguf, const char *what, struct gfxb_error *err);
+
+/* ---- the header's numbers -> what the plan computes with ---- */
+
+/*
+ * What each layer weighs and keeps, by the file and by data/architectures.tsv (which says what
+ * files leave out). projector_bytes: size of the file for --mmproj; 0 none. -ENOMEM, or
+ * -GFXB_E_MODEL_DAMAGED for sizes whose product is absurd. model_shape_done frees.
+ */
+int model_shape_new(const struct gguf *gguf, uint64_t projector_bytes, struct fit_model *ret_model,
+                    struct gfxb_error *err);
+void model_shape_done(struct fit_model *model);
 
 #endif

@@ -1,8 +1,55 @@
+/* header.c - the layout of a GGUF header, read strictly: never behind what is there. */
 #include "model/gguf/header.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
+
+/* ---- how tensors are stored. Names and sizes: ggml/src/ggml.c, include/llama.h of llama.cpp 0.7.0
+ * ---- */
+
+static const struct gguf_tensor_type types[] = {
+    [0] = {"F32", 1, 4},         [1] = {"F16", 1, 2},         [2] = {"Q4_0", 32, 18},
+    [3] = {"Q4_1", 32, 20},      [6] = {"Q5_0", 32, 22},      [7] = {"Q5_1", 32, 24},
+    [8] = {"Q8_0", 32, 34},      [9] = {"Q8_1", 32, 36},      [10] = {"Q2_K", 256, 84},
+    [11] = {"Q3_K", 256, 110},   [12] = {"Q4_K", 256, 144},   [13] = {"Q5_K", 256, 176},
+    [14] = {"Q6_K", 256, 210},   [15] = {"Q8_K", 256, 292},   [16] = {"IQ2_XXS", 256, 66},
+    [17] = {"IQ2_XS", 256, 74},  [18] = {"IQ3_XXS", 256, 98}, [19] = {"IQ1_S", 256, 50},
+    [20] = {"IQ4_NL", 32, 18},   [21] = {"IQ3_S", 256, 110},  [22] = {"IQ2_S", 256, 82},
+    [23] = {"IQ4_XS", 256, 136}, [24] = {"I8", 1, 1},         [25] = {"I16", 1, 2},
+    [26] = {"I32", 1, 4},        [27] = {"I64", 1, 8},        [28] = {"F64", 1, 8},
+    [29] = {"IQ1_M", 256, 56},   [30] = {"BF16", 1, 2},       [34] = {"TQ1_0", 256, 54},
+    [35] = {"TQ2_0", 256, 66},   [39] = {"MXFP4", 32, 17},    [40] = {"NVFP4", 64, 36},
+    [41] = {"Q1_0", 128, 18},    [42] = {"Q2_0", 64, 18},
+};
+
+const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
+{
+    if (type >= sizeof(types) / sizeof(types[0]) || !types[type].name)
+        return NULL;
+    return &types[type];
+}
+
+const char *gguf_file_type_name(int64_t file_type)
+{
+    static const char *const name[] = {
+        [0] = "F32",      [1] = "F16",      [2] = "Q4_0",    [3] = "Q4_1",    [7] = "Q8_0",
+        [8] = "Q5_0",     [9] = "Q5_1",     [10] = "Q2_K",   [11] = "Q3_K_S", [12] = "Q3_K_M",
+        [13] = "Q3_K_L",  [14] = "Q4_K_S",  [15] = "Q4_K_M", [16] = "Q5_K_S", [17] = "Q5_K_M",
+        [18] = "Q6_K",    [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S", [22] = "IQ3_XS",
+        [23] = "IQ3_XXS", [24] = "IQ1_S",   [25] = "IQ4_NL", [26] = "IQ3_S",  [27] = "IQ3_M",
+        [28] = "IQ2_S",   [29] = "IQ2_M",   [30] = "IQ4_XS", [31] = "IQ1_M",  [32] = "BF16",
+        [36] = "TQ1_0",   [37] = "TQ2_0",   [38] = "MXFP4",  [39] = "NVFP4",  [40] = "Q1_0",
+        [41] = "Q2_0",
+    };
+    const int64_t guessed = 1024; /* bit of a converter that was not told */
+    if (file_type < 0)
+        return NULL;
+    file_type &= ~guessed;
+    return file_type < (int64_t)(sizeof(name) / sizeof(name[0])) ? name[file_type] : NULL;
+}
+
+/* ---- header ---- */
 
 #define NAME_MAX_BYTES 64    /* ggml's limit of a tensor's name, with its NUL */
 #define KEY_MAX_BYTES  65535 /* of the format's description */

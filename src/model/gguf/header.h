@@ -7,7 +7,7 @@
 #ifndef MODEL_GGUF_HEADER_H
 #define MODEL_GGUF_HEADER_H
 
-#include "model/gguf/gguf.h"
+#include "model/model.h"
 
 enum gguf_type {
     GGUF_U8,
@@ -94,5 +94,19 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct 
 /* "<path>: sentence". Returns -GFXB_E_MODEL_DAMAGED. */
 int gguf_damaged(const char *what, struct gfxb_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- architecture.c: rows of data/architectures.tsv ---- */
+
+struct architecture {
+    enum model_task task;
+    uint32_t period; /* 0: the file says it */
+    bool first;
+    uint32_t window; /* 0: the file says it */
+};
+
+/* The row of this name, or a zero one. An error of the table is *err's. */
+int architecture_find(struct str name, struct architecture *ret_row, struct gfxb_error *err);
+/* The rules of the table, for model_tables_check. */
+int architectures_check(struct gfxb_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* gguf_vocabulary.c - the tokens of a model: what the engine trusts without looking. */
+/* vocabulary.c - the tokens of a model: what the engine trusts without looking. */
 #include "model/gguf/header.h"
 
 #include <endian.h>

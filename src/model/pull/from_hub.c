@@ -1,11 +1,5 @@
-/* From a Hugging Face hub into its cache: blobs first, then the links, then "main". */
-#include "model/cache/hub_cache.h"
-#include "model/cache/stock.h"
-#include "model/list.h"
-#include "model/pick.h"
-#include "model/pull/hub.h"
+/* from_hub.c - from a Hugging Face hub into its cache: blobs first, then the links, then "main". */
 #include "model/pull/pull.h"
-#include "model/remove.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,13 +1,8 @@
 /*
- * From an Ollama registry into a store of ours in Ollama's own layout: blobs first, the manifest
- * last. Ollama's own store is not written to: its server deletes at its start what it did not write
- * itself. What is there already is used where it is, or hard-linked.
+ * from_ollama.c - from an Ollama registry into a store of ours in Ollama's own layout: blobs first,
+ * the manifest last. Ollama's own store is not written to: its server deletes at its start what it
+ * did not write itself. What is there already is used where it is, or hard-linked.
  */
-#include "model/cache/hub_cache.h"
-#include "model/cache/stock.h"
-#include "model/list.h"
-#include "model/pull/hub.h"
-#include "model/pull/ollama_api.h"
 #include "model/pull/pull.h"
 
 #include <errno.h>

@@ -1,9 +1,4 @@
-/* From a plain URL with a digest into a directory of ours. */
-#include "model/cache/hub_cache.h"
-#include "model/cache/stock.h"
-#include "model/list.h"
-#include "model/pick.h"
-#include "model/pull/hub.h"
+/* from_url.c - from a plain URL with a digest into a directory of ours. */
 #include "model/pull/pull.h"
 
 #include <errno.h>

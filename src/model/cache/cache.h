@@ -1,0 +1,237 @@
+/*
+ * cache.h - the layouts in which programs keep models on this disk, and what is ours in them.
+ * Private to model/.
+ */
+#ifndef MODEL_CACHE_CACHE_H
+#define MODEL_CACHE_CACHE_H
+
+#include "model/model.h"
+
+#include <sys/types.h>
+
+/* ---- every model file on this disk ---- */
+
+/* One model; texts are owned, NULL unknown. */
+struct cache_item {
+    char *name;
+    char *path; /* its file; of a split one the first */
+    char *mmproj;
+    char *repository, *revision;
+    char *file;   /* its path in the repository; of Ollama's its manifest, below manifests/ */
+    char *digest; /* sha256 of the only file */
+    enum model_origin origin;
+    bool ours;
+    uint64_t bytes; /* of all files; 0: as the header says */
+    int64_t modified;
+    dev_t device; /* with inode: the same file under two names */
+    ino_t inode;
+};
+
+struct caches {
+    const struct model_env *env;
+    struct cache_item *item;
+    size_t n;
+};
+
+/* Sorted by name, each name once. Places that cannot be read are a line in the log. */
+int caches_new(const struct model_env *env, struct caches *ret_caches, struct gfxb_error *err);
+void caches_done(struct caches *c);
+
+/* ---- for the layouts ---- */
+
+/* What all models of one directory have in common; lent. */
+struct cache_group {
+    enum model_origin origin;
+    const char *top;        /* the directory that paths are relative to */
+    const char *repository; /* NULL: names come from the files */
+    const char *revision;
+    const char *name;   /* the name of all that is in it; NULL: by repository or file */
+    const char *digest; /* NULL unknown */
+    bool ours;          /* in a directory of ours */
+    int depth;          /* directories below top that are looked into */
+    bool skip_real;     /* files that are no links are still being written */
+};
+
+/* All models of a directory. 0, also when there is none; -ENOMEM. */
+int caches_add_group(struct caches *c, const struct cache_group *group);
+/* Takes the item's texts over, also on failure. */
+int caches_add(struct caches *c, struct cache_item *item);
+void cache_item_done(struct cache_item *item);
+
+/* Call visit for every sub-directory that does not begin with a dot, sorted, until one fails. */
+int caches_each_dir(struct caches *c, const char *dir,
+                    int (*visit)(struct caches *c, const char *dir, const char *name,
+                                 void *context),
+                    void *context);
+
+/* The layouts: caches.c, ollama_store.c. An absent directory holds nothing. */
+int caches_scan_hub(struct caches *c, const char *hub, enum model_origin origin);
+int caches_scan_ollama(struct caches *c, const char *store, bool ours);
+
+/* ---- one repository in the Hugging Face hub cache ---- */
+
+/*
+ * Written as huggingface_hub writes it:
+ *
+ *   HUB/models--ORG--NAME/blobs/ETAG              the bytes; ETAG.incomplete while they come
+ *   HUB/models--ORG--NAME/snapshots/COMMIT/PATH   -> ../../blobs/ETAG
+ *   HUB/models--ORG--NAME/refs/main               COMMIT, no newline
+ *   HUB/.locks/models--ORG--NAME/ETAG.lock        flock while a blob is made
+ *   HUB/blobs/XX/XETHASH                          bytes that repositories share; with
+ *                                                 XETHASH.refs (who) and XETHASH.lock
+ *
+ * Below the repository no link is followed where something is made.
+ */
+
+#define HUB_COMMIT 41 /* 40 hex digits and a NUL */
+
+struct hub_file {
+    char *path;            /* in the repository; safe to make below a directory of ours; owned */
+    char etag[DIGEST_HEX]; /* the blob's name: sha256 of an LFS file, else git's sha1 */
+    bool lfs;
+    uint64_t size;
+    char xet[DIGEST_HEX]; /* its name in a store that repositories share; "" none */
+};
+
+/* 40 or 64 lower-case hex digits, as many as digits says? */
+bool hub_is_hex(const char *text, size_t digits);
+
+struct hub_cache {
+    char *hub;   /* the cache's top; owned, as the others */
+    char *name;  /* "models--org--name" */
+    char *top;   /* HUB/models--org--name */
+    char *locks; /* HUB/.locks/models--org--name */
+};
+
+void hub_cache_done(struct hub_cache *c);
+
+/* The names alone: nothing is made. */
+int hub_cache_name(const char *hub, const char *repository, struct hub_cache *ret_cache,
+                   struct gfxb_error *err);
+/* "org/name" of a directory's name, to be freed by the caller; NULL when it is no repository. */
+char *hub_cache_repository(const char *directory);
+
+/* Make the repository's directories. */
+int hub_cache_make(const struct hub_cache *c, struct gfxb_error *err);
+
+/* "TOP/blobs/ETAG" and "TOP/snapshots/COMMIT/PATH", to be freed by the caller; NULL out of memory.
+ */
+char *hub_cache_blob(const struct hub_cache *c, const char *etag);
+char *hub_cache_link_path(const struct hub_cache *c, const char *commit, const char *path);
+
+/* Is a regular file of this size behind the path, links followed? */
+bool hub_cache_has(const char *path, uint64_t size);
+
+/* The lock under which a blob is made; waits for other programs that make the same. */
+int hub_cache_lock(const struct model_env *env, const struct hub_cache *c, const char *etag,
+                   int *ret_fd, struct gfxb_error *err);
+
+/* A blob that another repository has already: link to it in the shared store. True when it did. */
+bool hub_cache_share(const struct hub_cache *c, const struct hub_file *file);
+
+/* Make the snapshot's link, in place of whatever is there and is not that file. */
+int hub_cache_link(const struct hub_cache *c, const char *commit, const struct hub_file *file,
+                   struct gfxb_error *err);
+
+/* Let "main" be this commit: only when all its files that were asked for are linked. */
+int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfxb_error *err);
+
+/* ---- manifests of an Ollama registry or store: which blobs make a model ---- */
+
+#define OLLAMA_LAYERS_MAX 256
+
+struct ollama_layer {
+    char kind[16]; /* "model", "projector", "template", "license" ...; "config"; "" another type */
+    char sha256[DIGEST_HEX];
+    uint64_t size;
+};
+
+struct ollama_manifest {
+    struct ollama_layer *layer; /* the config is the last one */
+    size_t n;
+};
+
+int ollama_manifest_parse(struct str json, struct ollama_manifest *ret_manifest,
+                          struct gfxb_error *err);
+void ollama_manifest_done(struct ollama_manifest *manifest);
+
+/* The first layer of a kind; NULL none. */
+const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *manifest,
+                                                const char *kind);
+
+/* "STORE/blobs/sha256-HEX", to be freed by the caller; NULL when out of memory. */
+char *ollama_blob_path(const char *store, const char *sha256);
+
+/* ---- what is ours ---- */
+
+/*
+ * Below the data directory, DATA/models:
+ *
+ *   pulled/HEX.json   what a pull wrote into the hub cache, by a hash of its first link's path
+ *   local/NAME/       one imported or fetched model, with its parts and projector
+ *   ollama/           models of an Ollama registry, in the layout of Ollama's own store
+ *   parts/            files of plain URLs while they come
+ */
+
+#define STOCK_PULLED "pulled"
+#define STOCK_LOCAL  "local"
+#define STOCK_OLLAMA "ollama"
+#define STOCK_PARTS  "parts"
+
+/* "DATA/models/NAME", to be freed by the caller; NULL when out of memory. */
+char *stock_path(const struct model_env *env, const char *name);
+/* The same, made; -errno when it cannot be. */
+int stock_make(const struct model_env *env, const char *name, char **ret_path,
+               struct gfxb_error *err);
+
+/* ---- records of what a pull wrote into the hub cache ---- */
+
+struct stock_file {
+    char *link;  /* the snapshot's link; owned, as blob */
+    bool made;   /* by us; else it was there before */
+    char *blob;  /* NULL: somebody else's, or a shared one */
+    ino_t inode; /* of the blob that we made; 0: not made yet */
+};
+
+struct stock_record {
+    char *repository;        /* owned */
+    struct stock_file *file; /* the first is the model's own */
+    size_t n;
+};
+
+void stock_record_done(struct stock_record *record);
+/* Adds a file; its texts are copied. blob NULL as above. */
+int stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob);
+/* The file of this link; NULL: none. */
+const struct stock_file *stock_record_find(const struct stock_record *record, const char *link);
+
+/* Did a pull of ours make this link, as the first of a model? */
+bool stock_is_ours(const struct model_env *env, const char *link);
+/* Call visit for every record, until one fails. */
+int stock_each_record(const struct model_env *env,
+                      int (*visit)(const struct model_env *env, const struct stock_record *record,
+                                   void *context),
+                      void *context);
+/* -ENOENT: nothing of ours; -EBADMSG: not readable as a record. */
+int stock_load_record(const struct model_env *env, const char *link,
+                      struct stock_record *ret_record);
+int stock_save_record(const struct model_env *env, const struct stock_record *record,
+                      struct gfxb_error *err);
+void stock_forget_record(const struct model_env *env, const char *link);
+
+/* ---- local models ---- */
+
+/* The sha256 of DIR/about.json into ret_digest; "" when it is not known. */
+void stock_read_digest(const char *dir, char ret_digest[static DIGEST_HEX]);
+int stock_write_about(const char *dir, const char *from, const char *digest,
+                      struct gfxb_error *err);
+
+/* A new directory "DATA/models/local/.stage-XXXXXX", and the lock under which it is filled and
+ * published; what killed runs left is swept. */
+int stock_stage(const struct model_env *env, char **ret_stage, int *ret_lock,
+                struct gfxb_error *err);
+/* Make the stage the model of that name. -EEXIST: the name is taken. */
+int stock_publish(const struct model_env *env, const char *stage, const char *name,
+                  struct gfxb_error *err);
+
+#endif

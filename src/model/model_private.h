@@ -1,0 +1,93 @@
+/*
+ * model_private.h - what the files of model/ share: which files make up a model, lists, tables.
+ */
+#ifndef MODEL_MODEL_PRIVATE_H
+#define MODEL_MODEL_PRIVATE_H
+
+#include "model/cache/cache.h"
+
+/*
+ * ---- pick.c: which files of a repository make up a model ----
+ *
+ * The rules are llama.cpp's, so that the same words mean the same files in both. Paths are relative
+ * to the repository's top, sorted by bytes; an index equal to their number means "none".
+ */
+
+#define PICK_PATH_MAX 400
+
+/*
+ * May a path that somebody else names be made below one of our directories? Relative, no empty
+ * part, none that begins with a dot (".." of course), no backslash and no control character.
+ */
+bool pick_is_safe(struct str path);
+
+/* The last part of a path. */
+struct str pick_name(struct str path);
+
+/* "dir/name-Q4_K_M-00001-of-00003.gguf" taken apart. */
+struct pick_split {
+    struct str prefix; /* "dir/name-Q4_K_M": without the part's number and ".gguf" */
+    unsigned index;    /* from 1 */
+    unsigned count;    /* 1 of an unsplit file */
+};
+
+/* False for what does not end in ".gguf". */
+bool pick_take_apart(struct str path, struct pick_split *ret_split);
+
+/* A GGUF file that is a model or a part of one, by its name: no projector, matrix or drafter. */
+bool pick_is_model(struct str path);
+
+/* The quantisation in a file's name: "Q4_K_M", "UD-Q4_K_XL"; empty when there is none. */
+struct str pick_tag(struct str path);
+
+/* The model for a tag; empty: Q4_K_M, else Q8_0, else the first. Of a split one the first part. */
+size_t pick_model(const char *const *path, size_t n, struct str tag);
+
+/* Is path[i] the number-th part of what path[first] is a part of? */
+bool pick_is_part(struct str first, struct str path, unsigned *ret_index);
+
+/* The projector that goes with a model: the deepest directory above it, then the nearest width. */
+size_t pick_projector(const char *const *path, size_t n, struct str model);
+
+/* ---- list.c: from files found to models ---- */
+
+/* The item that this name means: by its own name, by the list's, or as "org/repo" with the
+ * quantisation that a pull would take. NULL: none. */
+const struct cache_item *list_match(const struct caches *c, const char *name);
+
+/* No model of that name: model-unknown, with how to get it and the nearest names. */
+int list_nothing(const struct caches *c, const char *name, struct gfxb_error *err);
+
+/* Read the header and make a model of it. Fails for what no engine runs. */
+int list_fill(const struct cache_item *item, const struct model_knowns *knowns,
+              struct model *ret_model, struct gfxb_error *err);
+
+/* The model of the list whose first file has this path. */
+int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,
+                   struct gfxb_error *err);
+
+/* ---- remove.c ---- */
+
+/*
+ * The links and blobs of the record of this first link, as far as they are still what we made and
+ * nothing else needs them, and the directories that are empty then. Adds to *ret_bytes (NULL: not
+ * counted) what that freed.
+ */
+int remove_record(const struct model_env *env, const char *link, uint64_t *ret_bytes,
+                  struct gfxb_error *err);
+
+/* ---- the embedded tables ---- */
+
+/* Sorted by their first column, each once, every row with a source (the last column): 0, 1 for the
+ * next row, or -GFXB_E_TABLE. *before is the last row's name, empty at first. */
+int rows_next(struct table *t, struct str *before, struct table_row *ret_row,
+              struct gfxb_error *err);
+
+/* A number of at least 1, or 0 for "-". */
+int rows_count(const struct table *t, const struct table_row *row, unsigned column, uint64_t max,
+               uint64_t *ret, struct gfxb_error *err);
+
+bool recipe_exists(struct str name);
+int recipes_check(struct gfxb_error *err);
+
+#endif
