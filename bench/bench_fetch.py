@@ -21,7 +21,7 @@ from side_by_side import run  # noqa: E402
 
 ARCHIVE_MB = 400
 ROUNDS = int(os.environ.get("GFXB_BENCH_ROUNDS", "5"))
-COLUMNS = ("id provider backend os arch gfx unconfirmed runtime glibc locate tag sha256 size "
+COLUMNS = ("id provider engine backend os arch gfx unconfirmed runtime glibc locate tag sha256 size "
            "installable notes source").split()
 
 
@@ -61,7 +61,7 @@ def build(top, world):
     url = "https://github.com/o/bench/releases/download/t1/bench.tar.gz"
     world.publish(url, path)
     row = dict.fromkeys(COLUMNS, "-")
-    row.update(id="bench", provider="github", backend="cpu", os="linux", arch=os.uname().machine,
+    row.update(id="bench", provider="github", engine="llamacpp", backend="cpu", os="linux", arch=os.uname().machine,
                runtime="none", locate=url, tag="t1", sha256=mw.sha256(path),
                size=str(os.path.getsize(path)), installable="yes", source="BENCH")
     os.makedirs(os.path.join(top, "tables"))

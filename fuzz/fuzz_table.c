@@ -24,10 +24,12 @@ static const char small_cards[] =
     "73bf\t*\tRadeon RX 6800/6800 XT / 6900 XT\tNavi 21\tgfx1030\tRDNA2\tdiscrete\tverified\tS\n"
     "73bf\tc1\tAMD Radeon(TM) RX 6800 XT\tNavi 21\tgfx1030\tRDNA2\tdiscrete\tsingle\tS\n";
 static const char small_packages[] =
-    "id\tprovider\tbackend\tos\tarch\tgfx\tunconfirmed\truntime\tglibc\tlocate\ttag\tsha256\tsize\t"
+    "id\tprovider\tengine\tbackend\tos\tarch\tgfx\tunconfirmed\truntime\tglibc\tlocate\ttag\tsha256"
+    "\tsize\t"
     "installable\tnotes\tsource\n"
-    "a\tgithub\trocm\tlinux\tx86_64\tgfx1030\t-\ttherock\t2.35\thttps://h/a\tb1\t-\t1\tyes\t-\tS\n"
-    "r\ttherock\truntime\tlinux\tx86_64\tgfx1030\t-\tnone\t-\tr\t7\t-\t-\tno\t-\tS\n";
+    "a\tgithub\tllamacpp\trocm\tlinux\tx86_64\tgfx1030\t-\ttherock\t2.35\thttps://h/"
+    "a\tb1\t-\t1\tyes\t-\tS\n"
+    "r\ttherock\t-\truntime\tlinux\tx86_64\tgfx1030\t-\tnone\t-\tr\t7\t-\t-\tno\t-\tS\n";
 static const char small_quirks[] =
     "id\tgfx\tcondition\teffect\tcode\tvalue\ttext\tremedy\tconfidence\tsource\n"
     "q\tgfx1031\tos=linux\toverride\t-\tgfx1030\ttext\t-\thigh\tS\n";

@@ -143,7 +143,9 @@ static void backend_use(struct http_job *job, void *context)
     struct package_env env = backend_env(job);
     struct gfxb_error err;
     const char *name = session_package_backend(request->backend);
-    backend_answer(job, package_use(&env, name, request->digest, &err), &err);
+    backend_answer(
+        job, package_use(&env, (struct package_backend){STR_NONE, name}, request->digest, &err),
+        &err);
 }
 
 static void backend_remove(struct http_job *job, void *context)
@@ -153,7 +155,9 @@ static void backend_remove(struct http_job *job, void *context)
     struct gfxb_error err;
     size_t n;
     const char *name = session_package_backend(request->backend);
-    backend_answer(job, package_remove_backend(&env, name, &n, &err), &err);
+    backend_answer(job,
+                   package_remove_backend(&env, (struct package_backend){STR_NONE, name}, &n, &err),
+                   &err);
 }
 
 static void backend_post_use(struct http_exchange *x)

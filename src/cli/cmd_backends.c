@@ -301,7 +301,8 @@ static int backends_remove(struct cli *cli, struct session_request *r, const str
     size_t n = 0;
     int result = backends_read_name(args->word[1], &backend, err);
     if (result == 0)
-        result = package_remove_backend(&env, session_package_backend(backend), &n, err);
+        result = package_remove_backend(
+            &env, (struct package_backend){STR_NONE, session_package_backend(backend)}, &n, err);
     if (result == 0 && !cli->quiet)
         text_print(stderr, "removed %zu package%s", n, n == 1 ? "" : "s");
     return result;
@@ -344,7 +345,7 @@ static int backends_use(struct cli *cli, struct session_request *r, const struct
     int result = backends_read_name(args->word[1], &backend, err);
     const char *name = result < 0 ? NULL : session_package_backend(backend);
     if (result == 0)
-        result = package_use(&env, name, prefix, err);
+        result = package_use(&env, (struct package_backend){STR_NONE, name}, prefix, err);
     return result < 0 ? result : backends_tell_use(cli, &env, name, err);
 }
 

@@ -50,6 +50,19 @@ static json_t *inspect_remedies(const struct machine *m, const struct inspection
     return object;
 }
 
+/* "has_PROGRAM" for every kind of engine. */
+static void inspect_add_engines(json_t *object, const struct inspection *found)
+{
+    struct gfx_engine engine;
+    for (unsigned i = 0; i < INSPECT_ENGINES_MAX && gfx_engine_at(i, &engine); i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "has_%.*s", STR_ARG(engine.program));
+        for (char *c = name; *c; c++)
+            *c = *c == '-' ? '_' : *c;
+        json_object_set_new(object, name, json_boolean(found->engines >> i & 1));
+    }
+}
+
 static int inspect_print_json(const struct machine *m, const char *path,
                               const struct inspection *found, struct gfxb_error *err)
 {
@@ -74,7 +87,7 @@ static int inspect_print_json(const struct machine *m, const char *path,
                         found->resolved ? inspect_names(&found->unresolved) : json_null());
     json_object_set_new(o, "remedies", inspect_remedies(m, found));
     json_object_set_new(o, "executables", inspect_names(&found->executables));
-    json_object_set_new(o, "has_llama_server", json_boolean(found->has_llama_server));
+    inspect_add_engines(o, found);
     json_object_set_new(o, "code", inspect_code(found));
     json_object_set_new(o, "problems", inspect_names(&found->problems));
     return cli_print_json(o, err);

@@ -137,6 +137,20 @@ static int package_check_runtime(const struct gfx_tables *t, const struct gfx_pa
     return 0;
 }
 
+/* What can be installed can be run. */
+static int package_check_engine(const struct gfx_tables *t, const struct gfx_package *p,
+                                struct gfxb_error *err)
+{
+    struct gfx_engine engine;
+    bool runtime = str_is(p->backend, "runtime");
+    if (p->engine.n && (runtime || !gfx_engine_find(p->engine, &engine)))
+        return finding(t, GFX_PACKAGES, p->line, err, "'%.*s' is not its engine",
+                       STR_ARG(p->engine));
+    if (p->engine.n == 0 && p->installable && !runtime)
+        return finding(t, GFX_PACKAGES, p->line, err, "the row does not say of which engine it is");
+    return 0;
+}
+
 static int package_check(const struct gfx_tables *t, const struct gfx_package *p,
                          struct gfxb_error *err)
 {
@@ -147,6 +161,8 @@ static int package_check(const struct gfx_tables *t, const struct gfx_package *p
         result = list_check(t, GFX_PACKAGES, p->line, p->unconfirmed, err);
     if (result == 0)
         result = package_check_runtime(t, p, err);
+    if (result == 0)
+        result = package_check_engine(t, p, err);
     if (result < 0)
         return result;
     struct str rest = p->unconfirmed, word;
@@ -213,7 +229,7 @@ static int fallback_check(const struct gfx_tables *t, enum gfx_os os, const char
 
 int gfx_tables_check(const struct gfx_tables *t, struct gfxb_error *err)
 {
-    int result = 0;
+    int result = gfx_engines_check(err);
     for (size_t i = 0; result == 0 && i < t->n_targets; i++)
         result = target_check(t, &t->target[i], err);
     for (size_t i = 0; result == 0 && i < t->n_cards; i++)

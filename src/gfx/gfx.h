@@ -55,8 +55,9 @@ bool gfx_card_is_old(const struct gfx_card *card);
 
 /* data/packages.tsv: one exact engine package or one runtime archive. */
 struct gfx_package {
-    struct str id;       /* unique: "llamacpp-rocm-gfx110X-linux" */
+    struct str id;       /* unique: publisher, then family or version, then system */
     struct str provider; /* how it is got: "github", "debian", "system", "therock" ... */
+    struct str engine;   /* its row of engines.tsv; empty: none that gfxbridge can run */
     struct str backend;  /* rocm, vulkan, cpu; "runtime" for a ROCm runtime archive */
     enum gfx_os os;
     struct str arch;        /* x86_64, aarch64 */
@@ -72,6 +73,25 @@ struct gfx_package {
     struct str notes;
     struct str source;
     unsigned line;
+};
+
+/* data/engines.tsv: a kind of engine, as the rooms below engine/ know it. Views into static text.
+ */
+struct gfx_engine {
+    struct str name;          /* unique; "NAME:BACKEND" is what users type */
+    struct str title;         /* for people */
+    struct str program;       /* file name of its server */
+    struct str programs;      /* what the names of its programs begin with */
+    struct str libraries;     /* what the names of its libraries begin with, blank-separated */
+    struct str loaded;        /* libraries by which the loader tells where one is installed */
+    struct str plugins;       /* directory of its backends below one of libraries; empty none */
+    struct str rocm, vulkan;  /* file of the backend; empty: it has none */
+    struct str cpu;           /* what the names of its CPU backends begin with */
+    struct str cpu_args;      /* arguments that keep it off every GPU, blank-separated */
+    struct str layers_arg;    /* before the number of layers on the GPU; empty: it has none */
+    struct str projector_arg; /* before the file of a projector; empty: it takes none */
+    struct str software_env;  /* variable with which it uses a software device; empty none */
+    struct str own_args;      /* arguments that are gfxbridge's to give, blank-separated */
 };
 
 /* What a quirk does where its condition holds. */
@@ -159,6 +179,18 @@ const struct gfx_target *gfx_target_by_gc(const struct gfx_tables *t, struct str
 /* The row of this device and revision, else of the device alone, else NULL. revision -1: unknown.
  */
 const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision);
+
+/* The row with this index; false: there are not so many. */
+bool gfx_engine_at(size_t index, struct gfx_engine *ret_engine);
+/* The kind of this name; an empty name is the first row's. False: there is none. */
+bool gfx_engine_find(struct str name, struct gfx_engine *ret_engine);
+/* The name of the first row: of packages and models that say nothing else. */
+struct str gfx_engine_default(void);
+/* The file that makes a package one of this backend; empty: none does (the CPU's come as several).
+ */
+struct str gfx_engine_backend_file(const struct gfx_engine *engine, struct str backend);
+/* Is this the name of one of its libraries? */
+bool gfx_engine_owns_file(const struct gfx_engine *engine, struct str name);
 
 /* How code objects for the targets in `list` (blank-separated, features allowed) serve `target`. */
 enum gfx_via { GFX_VIA_NONE, GFX_VIA_EXACT, GFX_VIA_GENERIC, GFX_VIA_OVERRIDE };

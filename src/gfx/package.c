@@ -4,6 +4,7 @@
 enum {
     ID,
     PROVIDER,
+    ENGINE,
     BACKEND,
     OS,
     ARCH,
@@ -21,9 +22,9 @@ enum {
 };
 
 static const char *const package_columns[] = {
-    "id",          "provider",    "backend", "os",     "arch", "gfx",
-    "unconfirmed", "runtime",     "glibc",   "locate", "tag",  "sha256",
-    "size",        "installable", "notes",   "source", NULL,
+    "id",     "provider",    "engine",      "backend", "os",     "arch",
+    "gfx",    "unconfirmed", "runtime",     "glibc",   "locate", "tag",
+    "sha256", "size",        "installable", "notes",   "source", NULL,
 };
 
 static const char *const backend_words[] = {"rocm", "vulkan", "cpu", "runtime", NULL};
@@ -132,6 +133,7 @@ static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_err
         return result;
     package->id = field[ID];
     package->provider = field[PROVIDER];
+    package->engine = field[ENGINE];
     package->backend = field[BACKEND];
     package->arch = field[ARCH];
     package->gfx = field[GFX];

@@ -49,6 +49,9 @@ int gfx_field_word(const struct gfx_cursor *at, unsigned column, const char *con
 #define GFX_LIST_MAX 64
 int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_error *err);
 
+/* The rows of engines.tsv are whole and different? */
+int gfx_engines_check(struct gfxb_error *err);
+
 /* "gfx90a" of "gfx90a:xnack+". */
 struct str gfx_name_bare(struct str name);
 

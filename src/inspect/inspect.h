@@ -26,12 +26,14 @@ struct inspection_code {
     unsigned kpack;      /* 1: the code was split off into .kpack files */
 };
 
+#define INSPECT_ENGINES_MAX 16
+
 struct inspection {
     enum inspect_kind kind;
     char sha256[DIGEST_HEX]; /* of the file; "" for a directory, or not asked for */
     uint64_t size;           /* of the file; of a directory's regular files together */
     /*
-     * Targets that the engine holds code for: of the ggml and llama files where they have any,
+     * Targets that the engine holds code for: of its own files where they have any,
      * since a bundled BLAS library is often built for more; else of all files together.
      */
     struct names gfx;
@@ -45,11 +47,11 @@ struct inspection {
     char glibc[16];   /* lowest version that all ELF files together can run with; "" none needed */
     char glibcxx[16]; /* likewise of libstdc++: "3.4.30" */
     bool own_libc;    /* brings its own C library: the computer's version does not matter */
-    struct names needed;      /* sonames that its ELF files ask for */
-    bool resolved;            /* unresolved was computed: not for archives, not on captures */
-    struct names unresolved;  /* of these, what is neither inside nor on this computer */
-    struct names executables; /* paths of programs */
-    bool has_llama_server;
+    struct names needed;          /* sonames that its ELF files ask for */
+    bool resolved;                /* unresolved was computed: not for archives, not on captures */
+    struct names unresolved;      /* of these, what is neither inside nor on this computer */
+    struct names executables;     /* paths of programs */
+    unsigned engines;             /* bit i: it holds the program of gfx_engine_at(i) */
     struct names problems;        /* "path: sentence": files that are damaged or not understood */
     struct inspection_code *code; /* owned; files with GPU code, in the order they were met */
     size_t n_code;

@@ -51,12 +51,37 @@ bool inspector_note_path(struct inspector *in, const char *path, int *ret)
     return true;
 }
 
-/* Files of the engine itself, as ggml's and llama.cpp's builds name them on any system. */
+/* Files of an engine itself, as its builds name them on any system: Windows has no "lib". */
 static bool inspector_is_engine(const char *path)
 {
-    struct str name = inspector_base_name(path);
-    return str_starts(name, STR("libggml")) || str_starts(name, STR("ggml")) ||
-           str_starts(name, STR("libllama")) || str_starts(name, STR("llama"));
+    struct str name = inspector_base_name(path), word;
+    struct gfx_engine engine;
+    for (size_t i = 0; gfx_engine_at(i, &engine); i++) {
+        struct str rest = engine.libraries;
+        if (str_starts(name, engine.programs) || gfx_engine_owns_file(&engine, name))
+            return true;
+        while (str_word(&rest, &word)) {
+            if (str_starts(word, STR("lib")) &&
+                str_starts(name, (struct str){word.p + 3, word.n - 3}))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A bit for each kind whose program this is. */
+static unsigned inspector_program_of(struct str name)
+{
+    unsigned kinds = 0;
+    struct gfx_engine engine;
+    for (unsigned i = 0; i < INSPECT_ENGINES_MAX && gfx_engine_at(i, &engine); i++) {
+        struct str stem = name;
+        if (stem.n > 4 && str_eq_nocase((struct str){stem.p + stem.n - 4, 4}, STR(".exe")))
+            stem.n -= 4;
+        if (str_eq_nocase(stem, engine.program))
+            kinds |= 1u << i;
+    }
+    return kinds;
 }
 
 /* Take over what was found in a file; *facts is emptied. ref NULL: no split-off code. */
@@ -191,9 +216,7 @@ static int inspector_note_elf(struct inspector *in, const char *path, struct elf
 
 static int inspector_note_program(struct inspector *in, const char *path)
 {
-    struct str name = inspector_base_name(path);
-    if (str_is(name, "llama-server") || str_eq_nocase(name, STR("llama-server.exe")))
-        in->found.has_llama_server = true;
+    in->found.engines |= inspector_program_of(inspector_base_name(path));
     return names_add(&in->found.executables, str_from(path));
 }
 

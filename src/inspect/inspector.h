@@ -25,7 +25,7 @@ struct inspector_ref {
 struct inspector {
     const struct inspect_options *options; /* lent */
     struct inspection found;               /* owned until inspector_finish hands it over */
-    struct names engine_gfx;               /* of ggml and llama files */
+    struct names engine_gfx;               /* of the engine's own files */
     bool engine_code;                      /* such a file with GPU code was seen */
     struct names all_gfx;                  /* of all files */
     struct elf_version glibc, glibcxx;

@@ -1,4 +1,5 @@
 /* known.c - the short list of models and the places where models come from: embedded tables. */
+#include "gfx/gfx.h"
 #include "model/gguf/header.h"
 #include "model/model_private.h"
 
@@ -42,6 +43,7 @@ extern const char model_data_models[], model_data_models_end[];
 
 enum {
     COLUMN_NAME,
+    COLUMN_ENGINE,
     COLUMN_RECIPE,
     COLUMN_REPOSITORY,
     COLUMN_FILE,
@@ -52,8 +54,8 @@ enum {
     COLUMN_SOURCE
 };
 
-static const char *const columns[] = {"name",   "recipe",  "repository", "file",   "mmproj",
-                                      "labels", "licence", "bytes",      "source", NULL};
+static const char *const columns[] = {"name",   "engine",  "recipe", "repository", "file", "mmproj",
+                                      "labels", "licence", "bytes",  "source",     NULL};
 
 /* The first label says what a model is for; the others what else it can do. */
 static int read_labels(const struct table *t, const struct table_row *row,
@@ -81,6 +83,7 @@ static int read_row(const struct table *t, const struct table_row *row, struct m
 {
     const struct str *field = row->field;
     struct model_known known = {.name = field[COLUMN_NAME],
+                                .engine = field[COLUMN_ENGINE],
                                 .recipe = field[COLUMN_RECIPE],
                                 .repository = field[COLUMN_REPOSITORY],
                                 .file = field[COLUMN_FILE],
@@ -147,6 +150,10 @@ const struct model_known *model_knowns_find(const struct model_knowns *list, str
 static int check_one(const struct model_knowns *list, size_t i, struct gfxb_error *err)
 {
     const struct model_known *k = &list->item[i];
+    struct gfx_engine engine;
+    if (!k->engine.n || !gfx_engine_find(k->engine, &engine))
+        return error_set(err, GFXB_E_TABLE, "models.tsv: the engine of '%.*s' is not known",
+                         STR_ARG(k->name));
     struct str rest = k->repository, org;
     bool good =
         str_cut(&rest, '/', &org) && org.n > 0 && rest.n > 0 && !memchr(rest.p, '/', rest.n);

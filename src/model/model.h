@@ -37,6 +37,7 @@ const char *model_task_name(enum model_task task);
 /* One row; views into the table, which lives as long as the program. */
 struct model_known {
     struct str name;       /* "Qwen3-4B-Instruct-2507-GGUF" */
+    struct str engine;     /* the kind that runs it, a row of data/engines.tsv; empty: the first */
     struct str recipe;     /* a row of data/recipes.tsv; empty: by the architecture */
     struct str repository; /* "org/repo" */
     struct str file;       /* GGUF in it; of a split model the first part; empty: see tag */

@@ -1,4 +1,5 @@
 /* recipe.c - what a model needs on the engine's command line: data/recipes.tsv. */
+#include "gfx/gfx.h"
 #include "model/gguf/header.h"
 #include "model/model_private.h"
 
@@ -11,14 +12,10 @@
 /* Made by the build from data/recipes.tsv. */
 extern const char model_data_recipes[], model_data_recipes_end[];
 
-enum { COLUMN_NAME, COLUMN_ARCHITECTURE, COLUMN_TASK, COLUMN_CONTEXT, COLUMN_ARGS };
+enum { COLUMN_NAME, COLUMN_ENGINE, COLUMN_ARCHITECTURE, COLUMN_TASK, COLUMN_CONTEXT, COLUMN_ARGS };
 
-static const char *const columns[] = {"recipe", "architecture", "task", "context",
-                                      "args",   "source",       NULL};
-
-/* What makes the engine answer differently than gfxbridge expects belongs to no recipe. */
-static const char *const forbidden[] = {"-m", "--model", "--host",   "--port", "--api-key",
-                                        "-c", "-ngl",    "--device", "-np",    "--mmproj"};
+static const char *const columns[] = {"recipe",  "engine", "architecture", "task",
+                                      "context", "args",   "source",       NULL};
 
 static void table_start(struct table *t)
 {
@@ -88,6 +85,13 @@ static bool row_is_for_task(const struct table_row *row, enum model_task task)
     return row->field[COLUMN_TASK].n && str_is(row->field[COLUMN_TASK], model_task_name(task));
 }
 
+/* Is it a recipe of the model's kind of engine? */
+static bool row_is_for_engine(const struct table_row *row, const struct model_known *known)
+{
+    struct str engine = known && known->engine.n ? known->engine : gfx_engine_default();
+    return str_eq(row->field[COLUMN_ENGINE], engine);
+}
+
 static bool row_is_for_model(const struct table_row *row, const struct gguf *gguf,
                              const struct model_known *known, enum model_task task)
 {
@@ -106,12 +110,25 @@ static int take_rows(struct model_launch *l, const struct gguf *gguf,
     int result;
     table_start(&t);
     while ((result = table_next(&t, &row, err)) > 0) {
-        if (by_task ? row_is_for_task(&row, l->task) : row_is_for_model(&row, gguf, known, l->task))
+        if (row_is_for_engine(&row, known) &&
+            (by_task ? row_is_for_task(&row, l->task)
+                     : row_is_for_model(&row, gguf, known, l->task)))
             result = take_row(l, gguf, &t, &row, wanted, err);
         if (result < 0)
             break;
     }
     return result;
+}
+
+static int add_projector(struct model_launch *l, const struct model_known *known, const char *file,
+                         struct gfxb_error *err)
+{
+    struct gfx_engine engine = {.name = STR_NONE};
+    if (!gfx_engine_find(known ? known->engine : STR_NONE, &engine) || !engine.projector_arg.n)
+        return error_set(err, GFXB_E_MODEL_UNUSABLE, "a model of %.*s takes no projector",
+                         STR_ARG(engine.title));
+    int result = add_arg(l, engine.projector_arg, err);
+    return result < 0 ? result : add_arg(l, str_from(file), err);
 }
 
 int model_launch_new(const struct gguf *gguf, const struct model_known *known, uint32_t context,
@@ -128,9 +145,7 @@ int model_launch_new(const struct gguf *gguf, const struct model_known *known, u
     if (result == 0)
         result = take_rows(&l, gguf, known, context, false, err);
     if (result == 0 && mmproj)
-        result = add_arg(&l, STR("--mmproj"), err);
-    if (result == 0 && mmproj)
-        result = add_arg(&l, str_from(mmproj), err);
+        result = add_projector(&l, known, mmproj, err);
     if (result < 0) {
         model_launch_done(&l);
         return result;
@@ -160,20 +175,22 @@ bool recipe_exists(struct str name)
     return false;
 }
 
+/* What makes an engine answer differently than gfxbridge expects belongs to no recipe. */
 static int check_row(const struct table *t, const struct table_row *row, struct gfxb_error *err)
 {
+    struct gfx_engine engine;
     struct str rest = row->field[COLUMN_ARGS], word;
     uint64_t context;
     int result = rows_count(t, row, COLUMN_CONTEXT, INT32_MAX, &context, err);
+    if (result == 0 && !gfx_engine_find(row->field[COLUMN_ENGINE], &engine))
+        return table_error(t, row, COLUMN_ENGINE, err, "not in engines.tsv");
     bool task = row_is_for_task(row, MODEL_EMBEDDING) || row_is_for_task(row, MODEL_RERANKING);
     if (result == 0 && row->field[COLUMN_TASK].n && !task)
         return table_error(t, row, COLUMN_TASK, err, "neither embedding nor reranking");
     while (result == 0 && str_word(&rest, &word)) {
-        for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
-            if (str_is(word, forbidden[i]))
-                return table_error(t, row, COLUMN_ARGS, err, "'%s' is not a recipe's to give",
-                                   forbidden[i]);
-        }
+        if (str_list_has(engine.own_args, word))
+            return table_error(t, row, COLUMN_ARGS, err, "'%.*s' is not a recipe's to give",
+                               STR_ARG(word));
     }
     return result;
 }

@@ -11,15 +11,8 @@
 
 #define CONTENTS_DEPTH 6
 
-/* Which file makes a package one of a backend, best backend first. */
-static const struct contents_backend {
-    const char *backend;
-    const char *file;
-} contents_backends[] = {
-    {"rocm", "libggml-hip.so"},
-    {"vulkan", "libggml-vulkan.so"},
-    {"cpu", NULL},
-};
+/* Best first. */
+static const char *const contents_backends[] = {"rocm", "vulkan", "cpu"};
 
 #define CONTENTS_BACKENDS (sizeof(contents_backends) / sizeof(contents_backends[0]))
 
@@ -27,7 +20,9 @@ static const struct contents_backend {
 struct contents_found {
     char *executable;
     char *backend_dir;
-    const struct contents_backend *backend;
+    struct gfx_engine engine;
+    const char *backend;
+    struct str backend_file; /* that makes it one of the backend; empty: the CPU's */
     char *loader, *libc_dir; /* NULL: the computer's */
     char *library_path;      /* NULL none */
 };
@@ -83,19 +78,24 @@ static int contents_find(const char *dir, const char *below, const char *name, i
     return r;
 }
 
+/* The kind that is asked for, or the first whose program is there. */
 static int contents_find_engine(const struct contents *contents, struct contents_found *found,
                                 struct gfxb_error *err)
 {
-    char *CLEAN_FREE below = NULL;
-    int r = contents_find(contents->dir, "", "llama-server", CONTENTS_DEPTH, &below);
-    if (r == -ENOENT)
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no llama-server in %.*s",
-                         STR_ARG(contents->what));
-    if (r == 0) {
-        found->executable = below[0] ? fs_join(below, "llama-server") : strdup("llama-server");
-        r = found->executable ? 0 : -ENOMEM;
+    int r = -ENOENT;
+    for (size_t i = 0; r == -ENOENT && gfx_engine_at(i, &found->engine); i++) {
+        char *CLEAN_FREE program = str_dup(found->engine.program);
+        char *CLEAN_FREE below = NULL;
+        if (contents->engine.n && !str_eq(contents->engine, found->engine.name))
+            continue;
+        r = program ? contents_find(contents->dir, "", program, CONTENTS_DEPTH, &below) : -ENOMEM;
+        if (r == 0)
+            found->executable = below[0] ? fs_join(below, program) : strdup(program);
     }
-    return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+    if (r == -ENOENT)
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s in %.*s",
+                         STR_ARG(found->engine.program), STR_ARG(contents->what));
+    return r < 0 || !found->executable ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
 /* The backend that is asked for, or the best that is there, and the directory of its files. */
@@ -104,18 +104,23 @@ static int contents_find_backend(const struct contents *contents, struct content
 {
     int r = -ENOENT;
     for (size_t i = 0; r == -ENOENT && i < CONTENTS_BACKENDS; i++) {
-        const struct contents_backend *b = &contents_backends[i];
-        if (contents->backend.n && !str_is(contents->backend, b->backend))
+        const char *backend = contents_backends[i];
+        struct str name = gfx_engine_backend_file(&found->engine, str_from(backend));
+        char *CLEAN_FREE file = name.n ? str_dup(name) : NULL;
+        bool is_cpu = strcmp(backend, "cpu") == 0;
+        if ((contents->backend.n && !str_is(contents->backend, backend)) || (!is_cpu && !name.n))
             continue;
-        if (b->file) {
-            r = contents_find(contents->dir, "", b->file, CONTENTS_DEPTH, &found->backend_dir);
+        if (!is_cpu) {
+            r = file ? contents_find(contents->dir, "", file, CONTENTS_DEPTH, &found->backend_dir)
+                     : -ENOMEM;
         } else {
             const char *slash = strrchr(found->executable, '/');
             size_t n = slash ? (size_t)(slash - found->executable) : 0;
             found->backend_dir = strndup(found->executable, n);
             r = found->backend_dir ? 0 : -ENOMEM;
         }
-        found->backend = b;
+        found->backend = backend;
+        found->backend_file = name;
     }
     if (r == -ENOENT)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s backend in %.*s",
@@ -158,7 +163,7 @@ static int contents_make_library_path(const struct contents *contents, struct co
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
     const char *slash = strrchr(found->executable, '/');
     struct str own = {found->executable, slash ? (size_t)(slash - found->executable) : 0};
-    bool is_rocm = strcmp(found->backend->backend, "rocm") == 0;
+    bool is_rocm = strcmp(found->backend, "rocm") == 0;
     if (!is_rocm && !found->loader)
         return 0;
     if (found->loader)
@@ -183,8 +188,8 @@ static int contents_add_roots(const char *dir, const struct contents_found *foun
     const struct dirent *entry;
     while (entries && r == 0 && (entry = readdir(entries))) {
         struct str name = str_from(entry->d_name);
-        bool is_backend = found->backend->file && str_is(name, found->backend->file);
-        bool is_cpu = str_starts(name, STR("libggml-cpu")) && str_ends(name, STR(".so"));
+        bool is_backend = found->backend_file.n && str_eq(name, found->backend_file);
+        bool is_cpu = str_starts(name, found->engine.cpu) && str_ends(name, STR(".so"));
         if (!is_backend && !is_cpu)
             continue;
         char *CLEAN_FREE file = found->backend_dir[0] ? fs_join(found->backend_dir, entry->d_name)
@@ -212,7 +217,8 @@ static int contents_check_libraries(const struct package_env *env, const struct 
 static int contents_fill(struct contents_found *found, struct package *package,
                          struct gfxb_error *err)
 {
-    package->backend = strdup(found->backend->backend);
+    package->engine = str_dup(found->engine.name);
+    package->backend = strdup(found->backend);
     package->executable = found->executable;
     package->backend_dir = found->backend_dir[0] ? found->backend_dir : strdup(".");
     package->loader = found->loader;
@@ -221,7 +227,9 @@ static int contents_fill(struct contents_found *found, struct package *package,
         free(found->backend_dir);
     free(found->libc_dir);
     *found = (struct contents_found){0};
-    return package->backend && package->backend_dir ? 0 : error_set(err, ENOMEM, "out of memory");
+    return package->engine && package->backend && package->backend_dir
+               ? 0
+               : error_set(err, ENOMEM, "out of memory");
 }
 
 int contents_describe(const struct package_env *env, const struct contents *contents,

@@ -18,14 +18,15 @@
 struct contents {
     const char *dir;         /* the stage, or what stands for it: paths are relative to it */
     struct str what;         /* its name for people */
+    struct str engine;       /* its kind; empty: the first whose program is in it */
     struct str backend;      /* "rocm"; empty: the best that is in it */
     struct str library_path; /* of the ROCm runtime that goes with it; empty none */
 };
 
 /*
- * Find the engine below dir and fill backend, executable, loader, backend_dir, library_path, gfx
- * and blas of *package, which are owned by it. Codes: package-unavailable (no llama-server, no such
- * backend in it), glibc-too-old, library-missing, gfx-not-in-package (env->gfx),
+ * Find the engine below dir and fill engine, backend, executable, loader, backend_dir,
+ * library_path, gfx and blas of *package, which are owned by it. Codes: package-unavailable (no
+ * engine, no such backend in it), glibc-too-old, library-missing, gfx-not-in-package (env->gfx),
  * blas-kernels-missing.
  */
 int contents_describe(const struct package_env *env, const struct contents *contents,

@@ -78,6 +78,12 @@ static int list_newest_first(const void *a, const void *b)
     return strcmp(one->digest, other->digest);
 }
 
+bool package_is_of(const struct package *package, struct package_backend backend)
+{
+    struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
+    return str_is(engine, package->engine) && strcmp(package->backend, backend.name) == 0;
+}
+
 /* DATA/packages/pins: one "backend digest" a line. */
 static int list_read_pins(const struct package_env *env, struct buf *ret_pins)
 {
@@ -160,30 +166,25 @@ static const struct package *list_find_digest(const struct package_list *list, c
 }
 
 /* The pins without those of this backend, and with one line more when digest is given. */
-static int list_write_pin(const struct package_env *env, const char *backend, const char *digest,
+static int list_write_pin(const struct package_env *env, const struct package_list *list,
+                          struct package_backend backend, const char *digest,
                           struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF old = BUF_INIT(LIST_PINS_MAX);
     struct buf CLEAN_BUF text = BUF_INIT(LIST_PINS_MAX);
-    int r = list_read_pins(env, &old);
-    if (r < 0)
-        return error_set(err, -r, "cannot read the pinned packages in %s: %s", env->data_dir,
-                         error_errno_text(-r));
-    struct str rest = buf_view(&old), line = STR_NONE;
-    while (str_cut(&rest, '\n', &line)) {
-        struct str words = line, word = STR_NONE;
-        if (str_word(&words, &word) && !str_is(word, backend))
-            buf_addf(&text, "%.*s\n", STR_ARG(line));
+    for (size_t i = 0; i < list->n; i++) {
+        const struct package *package = &list->item[i];
+        if (package->pinned && !package_is_of(package, backend))
+            buf_addf(&text, "%s %s\n", package->backend, package->digest);
     }
     if (digest)
-        buf_addf(&text, "%s %s\n", backend, digest);
+        buf_addf(&text, "%s %s\n", backend.name, digest);
     char *CLEAN_FREE path = fs_join(env->data_dir, "packages/pins");
     if (!path || !buf_ok(&text))
         return error_set(err, ENOMEM, "out of memory");
     return fs_write(path, buf_text(&text), text.n, 0644, err);
 }
 
-int package_pin(const struct package_env *env, const char *backend, const char *digest,
+int package_pin(const struct package_env *env, struct package_backend backend, const char *digest,
                 struct gfxb_error *err)
 {
     struct package_list list = {NULL, 0};
@@ -191,10 +192,11 @@ int package_pin(const struct package_env *env, const char *backend, const char *
     if (r < 0)
         return r;
     const struct package *package = digest ? list_find_digest(&list, digest) : NULL;
-    if (digest && (!package || strcmp(package->backend, backend) != 0))
-        r = error_set(err, ENOENT, "no installed %s package has the digest %s", backend, digest);
+    if (digest && (!package || !package_is_of(package, backend)))
+        r = error_set(err, ENOENT, "no installed %s package has the digest %s", backend.name,
+                      digest);
     else if (list.n)
-        r = list_write_pin(env, backend, digest, err);
+        r = list_write_pin(env, &list, backend, digest, err);
     package_list_done(&list);
     return r;
 }
@@ -211,7 +213,9 @@ int package_remove(const struct package_env *env, const char *digest, struct gfx
     else
         r = store_discard(env, package->dir, err);
     if (r == 0 && package->pinned)
-        r = list_write_pin(env, package->backend, NULL, err);
+        r = list_write_pin(env, &list,
+                           (struct package_backend){str_from(package->engine), package->backend},
+                           NULL, err);
     package_list_done(&list);
     return r;
 }

@@ -15,6 +15,7 @@ static const struct manifest_key {
 } manifest_keys[] = {
     {"id", offsetof(struct package, id), true},
     {"provider", offsetof(struct package, provider), true},
+    {"engine", offsetof(struct package, engine), false},
     {"backend", offsetof(struct package, backend), true},
     {"digest", offsetof(struct package, digest), true},
     {"version", offsetof(struct package, version), true},
@@ -118,7 +119,9 @@ static int manifest_parse(struct str text, struct package *package)
         if (manifest_keys[i].required && !*manifest_slot(package, &manifest_keys[i]))
             return -EBADMSG;
     }
-    return 0;
+    if (!package->engine) /* it is from before there were several kinds */
+        package->engine = str_dup(gfx_engine_default());
+    return package->engine ? 0 : -ENOMEM;
 }
 
 int manifest_read(const char *dir, struct package *ret_package)

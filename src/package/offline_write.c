@@ -133,7 +133,8 @@ static int bundle_check(const struct package *const *packages, size_t n, struct 
     return n ? 0
              : error_set(err, GFXB_E_NO_PACKAGE,
                          "nothing is installed that could be bundled: gfxbridge backends install "
-                         "llamacpp:cpu brings the first");
+                         "%.*s:cpu brings the first",
+                         STR_ARG(gfx_engine_default()));
 }
 
 int package_bundle(const struct package_env *env, const struct package *const *packages, size_t n,

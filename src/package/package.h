@@ -19,13 +19,14 @@ struct package {
     char *dir;          /* absolute */
     char *id;           /* packages.tsv id */
     char *provider;     /* "debian" ... */
+    char *engine;       /* its kind, a row of engines.tsv */
     char *backend;      /* "cpu", "vulkan", "rocm" */
     char *digest;       /* 64 hex digits; the directory's name */
     char *version;      /* of the engine, as its provider calls it */
-    char *executable;   /* llama-server */
+    char *executable;   /* the engine's server */
     char *loader;       /* the package's own ld.so; NULL: started directly */
     char *library_path; /* colon-separated, relative entries below dir; NULL none */
-    char *backend_dir;  /* where libggml-*.so are; the engine's working directory */
+    char *backend_dir;  /* where its backends are; the engine's working directory */
     char *gfx;          /* measured targets, blank-separated; NULL: not inspected */
     char *blas;         /* measured BLAS kernel targets; NULL: not inspected */
     uint64_t bytes;     /* on disk */
@@ -77,14 +78,14 @@ int package_install(const struct package_env *env, const struct gfx_package *row
 
 /* A package that is on this computer's disk already. Strings are lent. */
 struct package_local {
-    const char *path;    /* an archive, a directory with a llama-server, or a llama-server */
+    const char *path;    /* an archive, a directory with an engine's program, or that program */
     const char *backend; /* "rocm" ...; NULL: the best that is in it */
     const char *sha256;  /* that the archive must have; NULL: any */
 };
 
 /*
  * Install it without the network. An archive is unpacked into the store; one whose sha256 a row of
- * the tables has becomes that row's package. A directory or a llama-server stays where it is: its
+ * the tables has becomes that row's package. A directory or a program stays where it is: its
  * package refers to it, under the digest of the engine's files as they are now. ret_digest: of the
  * package, which may have been there before. Codes as with package_install, and -ENOENT.
  */
@@ -118,18 +119,27 @@ int package_install_bundle(const struct package_env *env, const char *file,
 /* Remove one installed package and its pin. -ENOENT: no such. */
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);
 
+/* A backend of one kind of engine: "KIND:BACKEND". Lent; engine empty: the first row's. */
+struct package_backend {
+    struct str engine;
+    const char *name;
+};
+
+/* Is it a package of this backend? */
+bool package_is_of(const struct package *package, struct package_backend backend);
+
 /* Make the package with this digest the backend's own choice (`backends use`); digest NULL takes
  * the backend's pin away. -ENOENT: no such package of this backend. */
-int package_pin(const struct package_env *env, const char *backend, const char *digest,
+int package_pin(const struct package_env *env, struct package_backend backend, const char *digest,
                 struct gfxb_error *err);
 
 /* The same by the beginning of a digest ("" the newest package, "none" takes the pin away). */
-int package_use(const struct package_env *env, const char *backend, const char *prefix,
+int package_use(const struct package_env *env, struct package_backend backend, const char *prefix,
                 struct gfxb_error *err);
 
 /* Remove all packages of a backend; ret_n says how many. -ENOENT: there is none. */
-int package_remove_backend(const struct package_env *env, const char *backend, size_t *ret_n,
-                           struct gfxb_error *err);
+int package_remove_backend(const struct package_env *env, struct package_backend backend,
+                           size_t *ret_n, struct gfxb_error *err);
 
 /* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
  * the reason. No network. */

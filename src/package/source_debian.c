@@ -211,11 +211,12 @@ static int job_describe(const struct debian_job *job, const char *digest, struct
     const struct debian_part *part = debian_parts_find(&job->parts, engine);
     package->id = str_dup(job->row->id);
     package->provider = strdup(provider_debian.name);
+    package->engine = str_dup(job->row->engine);
     package->backend = str_dup(job->row->backend);
     package->digest = strdup(digest);
     package->version = strdup(part ? part->version : "unknown");
-    if (!package->id || !package->provider || !package->backend || !package->digest ||
-        !package->version)
+    if (!package->id || !package->provider || !package->engine || !package->backend ||
+        !package->digest || !package->version)
         return error_set(err, ENOMEM, "out of memory");
     return 0;
 }

@@ -263,6 +263,7 @@ static int github_publish(struct github_job *job, struct gfxb_error *err)
     struct contents contents = {
         .dir = job->stage.dir,
         .what = str_from(job->part[GITHUB_ENGINE].name),
+        .engine = job->row->engine,
         .backend = job->row->backend,
         .library_path = str_from(job->library_path),
     };

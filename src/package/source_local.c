@@ -1,9 +1,9 @@
 /*
  * The providers "file" and "system", and package_install_local behind both: an archive or a
- * directory of this computer's disk, or a llama-server that is installed on it.
+ * directory of this computer's disk, or an engine that is installed on it.
  *
  * An archive is unpacked into the store like one from the network. A directory or an installed
- * llama-server is not copied: its package is a manifest that says where they are, and its digest is
+ * engine is not copied: its package is a manifest that says where they are, and its digest is
  * made of the engine's files, so that a changed engine is another package.
  */
 #include "inspect/ldcache.h"
@@ -120,6 +120,7 @@ static int local_publish(struct local_job *job, struct gfxb_error *err)
     struct contents contents = {
         .dir = job->stage.dir,
         .what = str_from(job->name),
+        .engine = job->row ? job->row->engine : STR_NONE,
         .backend = job->request->backend ? str_from(job->request->backend)
                    : job->row            ? job->row->backend
                                          : STR_NONE,
@@ -180,28 +181,20 @@ static int local_install_archive(struct local_job *job, uint64_t size, struct gf
 
 /* ---- an engine in its place ---- */
 
-static bool local_is_engine_file(const char *name)
-{
-    static const char *const beginnings[] = {"libggml", "libllama", "libmtmd"};
-    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
-        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
-            return true;
-    }
-    return strcmp(name, "llama-server") == 0;
-}
-
 /* Add the engine files of one directory, as absolute paths. An absent one has none. */
-static int local_add_files(struct names *files, const char *dir)
+static int local_add_files(const struct gfx_engine *engine, struct names *files, const char *dir)
 {
     DIR *entries = opendir(dir);
     const struct dirent *entry;
     int r = 0;
     while (entries && r == 0 && (entry = readdir(entries))) {
         char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        struct str name = str_from(entry->d_name);
         struct stat st;
         if (!path)
             r = -ENOMEM;
-        else if (local_is_engine_file(entry->d_name) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+        else if ((gfx_engine_owns_file(engine, name) || str_eq(name, engine->program)) &&
+                 stat(path, &st) == 0 && S_ISREG(st.st_mode))
             r = names_add(files, str_from(path));
     }
     if (entries)
@@ -209,10 +202,14 @@ static int local_add_files(struct names *files, const char *dir)
     return r;
 }
 
-/* Directories below dir/ggml: where distributions put the backends ("ggml/backends0"). */
-static int local_add_backend_dirs(struct names *dirs, const char *dir)
+/* Directories below the plugins' one: where distributions put the backends ("backends0"). */
+static int local_add_backend_dirs(const struct gfx_engine *engine, struct names *dirs,
+                                  const char *dir)
 {
-    char *CLEAN_FREE top = fs_join(dir, "ggml");
+    char *CLEAN_FREE plugins = str_dup(engine->plugins);
+    char *CLEAN_FREE top = plugins ? fs_join(dir, plugins) : NULL;
+    if (plugins && !plugins[0])
+        return 0;
     DIR *entries = top ? opendir(top) : NULL;
     const struct dirent *entry;
     int r = top ? 0 : -ENOMEM;
@@ -230,10 +227,10 @@ static int local_add_backend_dirs(struct names *dirs, const char *dir)
 }
 
 /* Where the computer's loader finds the engine's libraries. */
-static int local_add_library_dir(const struct package_env *env, struct names *dirs)
+static int local_add_library_dir(const struct package_env *env, const struct gfx_engine *engine,
+                                 struct names *dirs)
 {
-    static const char *const sonames[] = {"libggml-base.so.0", "libggml.so.0", "libllama.so.0",
-                                          "libggml-base.so",   "libggml.so",   "libllama.so"};
+    struct str rest = engine->loaded, soname;
     struct buf CLEAN_BUF cache = BUF_INIT(LOCAL_CACHE_MAX);
     int r = 0;
     if (root_read(env->root, "/etc/ld.so.cache", LOCAL_CACHE_MAX - 1, &cache) < 0)
@@ -243,22 +240,22 @@ static int local_add_library_dir(const struct package_env *env, struct names *di
 #else
     unsigned machine = 62;
 #endif
-    for (size_t i = 0; r == 0 && i < sizeof(sonames) / sizeof(sonames[0]); i++) {
-        struct str path = ldcache_find(buf_view(&cache), machine, str_from(sonames[i]));
+    while (r == 0 && str_word(&rest, &soname)) {
+        struct str path = ldcache_find(buf_view(&cache), machine, soname);
         const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;
         if (!slash)
             continue;
         char *CLEAN_FREE dir = str_dup((struct str){path.p, (size_t)(slash - path.p)});
         r = dir ? names_add(dirs, str_from(dir)) : -ENOMEM;
         if (r == 0)
-            r = local_add_backend_dirs(dirs, dir);
+            r = local_add_backend_dirs(engine, dirs, dir);
     }
     return r;
 }
 
 /* All files of the engine whose program is `program`. */
-static int local_find_files(const struct package_env *env, const char *program,
-                            struct names *ret_files)
+static int local_find_files(const struct package_env *env, const struct gfx_engine *engine,
+                            const char *program, struct names *ret_files)
 {
     struct names dirs = {0};
     const char *slash = strrchr(program, '/');
@@ -274,9 +271,9 @@ static int local_find_files(const struct package_env *env, const char *program,
     if (r == 0)
         r = names_add(&dirs, str_from(lib));
     if (r == 0)
-        r = local_add_library_dir(env, &dirs);
+        r = local_add_library_dir(env, engine, &dirs);
     for (size_t i = 0; r == 0 && i < dirs.n; i++)
-        r = local_add_files(ret_files, dirs.name[i]);
+        r = local_add_files(engine, ret_files, dirs.name[i]);
     names_done(&dirs);
     return r;
 }
@@ -299,11 +296,11 @@ static int local_digest_files(const struct names *files, const char *backend,
 }
 
 /* The file of a backend among the engine's files; NULL none. */
-static const char *local_backend_file(const struct names *files, const char *name)
+static const char *local_backend_file(const struct names *files, struct str name)
 {
-    for (size_t i = 0; i < files->n; i++) {
+    for (size_t i = 0; i < files->n && name.n; i++) {
         const char *slash = strrchr(files->name[i], '/');
-        if (slash && strcmp(slash + 1, name) == 0)
+        if (slash && str_is(name, slash + 1))
             return files->name[i];
     }
     return NULL;
@@ -330,12 +327,12 @@ static int local_add_loader(const char *program, struct package *package)
     return 0;
 }
 
-static int local_describe_engine(const struct local_job *job, const char *program,
-                                 const struct names *files, struct package *package,
-                                 struct gfxb_error *err)
+static int local_describe_engine(const struct local_job *job, const struct gfx_engine *engine,
+                                 const char *program, const struct names *files,
+                                 struct package *package, struct gfxb_error *err)
 {
-    const char *hip = local_backend_file(files, "libggml-hip.so");
-    const char *vulkan = local_backend_file(files, "libggml-vulkan.so");
+    const char *hip = local_backend_file(files, engine->rocm);
+    const char *vulkan = local_backend_file(files, engine->vulkan);
     const char *request = job->request->backend;
     const char *backend = request ? request : hip ? "rocm" : vulkan ? "vulkan" : "cpu";
     const char *file = strcmp(backend, "rocm") == 0     ? hip
@@ -344,11 +341,12 @@ static int local_describe_engine(const struct local_job *job, const char *progra
     if (!file)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s has no %s backend", program, backend);
     const char *slash = strrchr(file, '/');
+    package->engine = str_dup(engine->name);
     package->backend = strdup(backend);
     package->executable = strdup(program);
     package->backend_dir = strndup(file, (size_t)(slash - file));
     package->library_path = job->library_path ? strdup(job->library_path) : NULL;
-    if (!package->backend || !package->executable || !package->backend_dir ||
+    if (!package->engine || !package->backend || !package->executable || !package->backend_dir ||
         (job->library_path && !package->library_path) || local_add_loader(program, package) < 0)
         return local_no_memory(err);
     return measure_package(job->env, file, str_from(file), package, err);
@@ -373,21 +371,22 @@ static int local_check_engine(const struct local_job *job, const char *program,
     return r;
 }
 
-static int local_install_engine(struct local_job *job, const char *program, struct gfxb_error *err)
+static int local_install_engine(struct local_job *job, const struct gfx_engine *engine,
+                                const char *program, struct gfxb_error *err)
 {
     struct package package = {0};
     struct names files = {0};
     struct buf CLEAN_BUF facts = BUF_INIT(LOCAL_TEXT_MAX);
-    int r = local_find_files(job->env, program, &files);
+    int r = local_find_files(job->env, engine, program, &files);
     if (r < 0)
         error_set(err, ENOMEM, "out of memory");
-    const char *hip = r == 0 ? local_backend_file(&files, "libggml-hip.so") : NULL;
+    const char *hip = r == 0 ? local_backend_file(&files, engine->rocm) : NULL;
     if (hip)
         local_find_runtime(job, hip);
     if (r == 0)
         r = local_check_engine(job, program, err);
     if (r == 0)
-        r = local_describe_engine(job, program, &files, &package, err);
+        r = local_describe_engine(job, engine, program, &files, &package, err);
     if (r == 0)
         r = local_digest_files(&files, package.backend, job->digest, err);
     if (r == 0)
@@ -402,16 +401,32 @@ static int local_install_engine(struct local_job *job, const char *program, stru
     return r;
 }
 
-/* A directory with a llama-server in it, at the top or in bin. */
+/* A directory with an engine's program in it, at the top or in bin. */
 static int local_install_directory(struct local_job *job, struct gfxb_error *err)
 {
-    static const char *const places[] = {"llama-server", "bin/llama-server"};
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        char *CLEAN_FREE program = fs_join(job->path, places[i]);
+    static const char *const where[] = {"%s/%.*s", "%s/bin/%.*s"};
+    struct gfx_engine engine = {.program = STR_NONE};
+    for (size_t i = 0; gfx_engine_at(i / 2, &engine); i++) {
+        char *CLEAN_FREE program = NULL;
+        if (asprintf(&program, where[i % 2], job->path, STR_ARG(engine.program)) < 0)
+            program = NULL;
         if (program && access(program, X_OK) == 0)
-            return local_install_engine(job, program, err);
+            return local_install_engine(job, &engine, program, err);
     }
-    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no llama-server in %s", job->path);
+    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s in %s",
+                     STR_ARG(engine.program), job->path);
+}
+
+/* The kind that a program of this name is of; the first where it is called otherwise. */
+static int local_install_program(struct local_job *job, struct gfxb_error *err)
+{
+    struct gfx_engine engine, first;
+    for (size_t i = 0; gfx_engine_at(i, &engine); i++) {
+        if (str_is(engine.program, job->name))
+            return local_install_engine(job, &engine, job->path, err);
+    }
+    gfx_engine_at(0, &first);
+    return local_install_engine(job, &first, job->path, err);
 }
 
 static bool local_is_program(const char *path)
@@ -444,7 +459,7 @@ int package_install_local(const struct package_env *env, const struct package_lo
     else if (!S_ISREG(st.st_mode))
         r = error_set(err, EINVAL, "%s is neither a file nor a directory", job.path);
     else if (local_is_program(job.path))
-        r = local_install_engine(&job, job.path, err);
+        r = local_install_program(&job, err);
     else
         r = local_install_archive(&job, (uint64_t)st.st_size, err);
     if (r == 0)

@@ -42,9 +42,9 @@ static void builder_choice_free(struct builder_choice *dc)
 }
 
 void plan_builder_init(struct builder *d, const struct machine *m, const struct gfx_tables *tables,
-                       const struct plan_request *request)
+                       const struct plan_request *request, const struct gfx_engine *engine)
 {
-    *d = (struct builder){.m = m, .tables = tables, .request = request};
+    *d = (struct builder){.m = m, .tables = tables, .request = request, .engine = *engine};
     if (m->n_gpus == 0)
         return;
     d->gpu = calloc(m->n_gpus, sizeof(d->gpu[0]));
@@ -142,6 +142,7 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     dc->reached = -1;
     dc->known = BUF_INIT(DRAFT_TEXT_MAX);
     dc->unknown = BUF_INIT(DRAFT_TEXT_MAX);
+    choice->engine = d->engine.name;
     choice->backend = c->backend;
     choice->gpu = c->gpu;
     choice->gfx = c->gpu && c->gpu->target ? builder_copy(d, c->gpu->target->gfx) : NULL;

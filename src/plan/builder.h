@@ -40,6 +40,7 @@ struct builder {
     const struct machine *m;
     const struct gfx_tables *tables;
     const struct plan_request *request;
+    struct gfx_engine engine;
     const struct machine_gpu **gpu; /* best first */
     size_t n_gpus;
     struct plan_gpu_set set; /* n is 0: every choice is one GPU */
@@ -55,7 +56,7 @@ struct builder {
 
 /* Sets up the draft with the GPUs in order; builder_done in every case. */
 void plan_builder_init(struct builder *d, const struct machine *m, const struct gfx_tables *tables,
-                       const struct plan_request *request);
+                       const struct plan_request *request, const struct gfx_engine *engine);
 void plan_builder_done(struct builder *d);
 
 /* A new usable choice at the end; NULL when out of memory. */

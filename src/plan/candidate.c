@@ -81,7 +81,8 @@ size_t plan_candidate_list(struct builder *d, enum plan_backend backend, struct 
     for (size_t i = 0; i < d->tables->n_packages; i++) {
         const struct gfx_package *row = &d->tables->package[i];
         size_t before = list.n;
-        if (!str_is(row->backend, name) || !plan_candidate_row_fits(d, row))
+        if (!str_is(row->backend, name) || !plan_candidate_row_fits(d, row) ||
+            (row->engine.n && !str_eq(row->engine, d->engine.name)))
             continue;
         for (size_t k = 0; k < request->n_installed; k++) {
             if (str_is(row->id, request->installed[k].id))
@@ -90,11 +91,13 @@ size_t plan_candidate_list(struct builder *d, enum plan_backend backend, struct 
         if (list.n == before && (row->installable || request->os == GFX_WINDOWS))
             candidates_add(&list, row, NULL);
     }
-    /* Packages of their own making: an installed llama-server, a local archive. */
+    /* Packages of their own making: an engine installed elsewhere, a local archive. */
     for (size_t k = 0; k < request->n_installed && request->os == GFX_LINUX; k++) {
-        if (strcmp(request->installed[k].backend, name) == 0 &&
-            !row_of(d, request->installed[k].id))
-            candidates_add(&list, NULL, &request->installed[k]);
+        const struct plan_installed *installed = &request->installed[k];
+        struct gfx_engine engine;
+        if (strcmp(installed->backend, name) == 0 && !row_of(d, installed->id) &&
+            gfx_engine_find(installed->engine, &engine) && str_eq(engine.name, d->engine.name))
+            candidates_add(&list, NULL, installed);
     }
     *ret = list.item;
     return list.n;

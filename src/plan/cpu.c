@@ -16,8 +16,8 @@ static void judge(struct builder *d, const struct candidate *c)
                       "the engine picks the code for this processor itself");
     if (!plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
         return;
-    plan_builder_arg(d, dc, "--device");
-    plan_builder_arg(d, dc, "none");
+    for (struct str rest = d->engine.cpu_args, word; str_word(&rest, &word);)
+        plan_builder_arg(d, dc, "%.*s", STR_ARG(word));
     plan_resolve_choice(d, dc);
 }
 

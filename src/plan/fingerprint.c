@@ -81,15 +81,16 @@ static void add_package(struct buf *b, const struct candidate *c)
 /* Environment and arguments change what the engine does. Which other GPUs are hidden does not: the
  * number that says it moves when a card is plugged in elsewhere. Nor does how many layers of a
  * model are on the GPU, which follows from the memory that is free: the canary's all are. */
-static void add_settings(struct buf *b, const struct plan_choice *choice)
+static void add_settings(struct buf *b, const struct builder *d, const struct plan_choice *choice)
 {
+    struct str layers = d->engine.layers_arg;
     struct buf CLEAN_BUF text = BUF_INIT(1200);
     for (size_t i = 0; choice->env && choice->env[i]; i++) {
         if (!str_starts(str_from(choice->env[i]), STR("ROCR_VISIBLE_DEVICES=")))
             buf_addf(&text, "%s%s", text.n ? " " : "", choice->env[i]);
     }
     for (size_t i = 0; choice->args && choice->args[i]; i++) {
-        if (strcmp(choice->args[i], "-ngl") == 0 && choice->args[i + 1])
+        if (str_is(layers, choice->args[i]) && choice->args[i + 1])
             i++;
         else
             buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
@@ -109,7 +110,7 @@ void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
     add_icd(&b, d, c);
     add_package(&b, c);
     field_add(&b, str_from(d->request->canary_version));
-    add_settings(&b, &dc->choice);
+    add_settings(&b, d, &dc->choice);
     free(dc->choice.fingerprint);
     dc->choice.fingerprint = buf_take(&b);
     buf_done(&b);

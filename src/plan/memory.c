@@ -225,8 +225,10 @@ static bool check_model(struct builder *d, struct builder_choice *dc)
     if (dc->partial) {
         warn_partial(d, dc);
         tell_partial(dc, &fit);
-        plan_builder_arg(d, dc, "-ngl");
-        plan_builder_arg(d, dc, "%zu", fit.gpu_layers);
+        if (d->engine.layers_arg.n) {
+            plan_builder_arg(d, dc, "%.*s", STR_ARG(d->engine.layers_arg));
+            plan_builder_arg(d, dc, "%zu", fit.gpu_layers);
+        }
         return true;
     }
     plan_device_size(dc->choice.need_bytes, need);

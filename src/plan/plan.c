@@ -26,10 +26,14 @@ int plan_new(const struct machine *m, const struct gfx_tables *tables,
              const struct plan_request *request, struct plan **ret_plan, struct gfxb_error *err)
 {
     struct builder d;
+    struct gfx_engine engine;
+    if (!gfx_engine_find(request->engine, &engine))
+        return error_set(err, GFXB_E_NO_PACKAGE, "This gfxbridge cannot run an engine '%.*s'.",
+                         STR_ARG(request->engine));
     struct plan *p = calloc(1, sizeof(*p));
     if (!p)
         return error_set(err, ENOMEM, "Out of memory while planning.");
-    plan_builder_init(&d, m, tables, request);
+    plan_builder_init(&d, m, tables, request, &engine);
     if (!d.failed) {
         plan_builder_rocm(&d);
         plan_builder_vulkan(&d);

@@ -28,6 +28,7 @@ struct plan_evidence {
 
 /* A package on this computer's disk, as the store tells it. Strings are lent by the caller. */
 struct plan_installed {
+    struct str engine;   /* its row of engines.tsv; empty: the first one's */
     const char *id;      /* id of its packages.tsv row, or of its own making for system and file */
     const char *backend; /* "rocm", "vulkan", "cpu" */
     const char *digest;
@@ -63,7 +64,8 @@ struct plan_proof {
 
 struct plan_request {
     enum plan_policy policy;
-    int backend; /* enum plan_backend, or -1: the policy decides */
+    struct str engine; /* the kind that is to run it, of engines.tsv; empty: the first row's */
+    int backend;       /* enum plan_backend, or -1: the policy decides */
     enum gfx_os os;
     bool allow_override;
     bool no_network;               /* only what is installed can be chosen */
@@ -81,7 +83,8 @@ struct plan_request {
 };
 
 struct plan_choice {
-    unsigned rank; /* from 1 */
+    unsigned rank;     /* from 1 */
+    struct str engine; /* the kind, of engines.tsv: "ENGINE:BACKEND" is what users type. Static */
     enum plan_backend backend;
     char **gpu_pci; /* owned, NULL-terminated: the chosen set, PCI addresses; "" where unknown */
     const struct machine_gpu *gpu;          /* first of the set, lent by the machine; NULL none */

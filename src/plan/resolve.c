@@ -38,8 +38,8 @@ static bool resolve_source(struct builder *d, struct builder_choice *dc)
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_OFFLINE,
             "%s is not installed and the network may not be used: run gfxbridge "
-            "backends install llamacpp:%s once with a network.",
-            dc->choice.package,
+            "backends install %.*s:%s once with a network.",
+            dc->choice.package, STR_ARG(d->engine.name),
             plan_backend_name(dc->choice.backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN
                                                                          : dc->choice.backend));
     return true;
@@ -74,9 +74,10 @@ static void resolve_failure(struct builder *d, struct builder_choice *dc,
     (void)plan_builder_reject(
         d, dc, rung, GFXB_E_FAILED_BEFORE,
         "It failed on this computer on %s (%s%s%s) and nothing has changed since: "
-        "gfxbridge backends verify llamacpp:%s tries it again.",
+        "gfxbridge backends verify %.*s:%s tries it again.",
         proof->day ? proof->day : "an earlier day", gfxb_code_name(proof->code),
-        detail[0] ? ": " : "", detail, plan_backend_name(dc->choice.backend));
+        detail[0] ? ": " : "", detail, STR_ARG(d->engine.name),
+        plan_backend_name(dc->choice.backend));
 }
 
 static void resolve_add_tenths(struct buf *to, double value)

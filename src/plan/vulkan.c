@@ -321,8 +321,8 @@ static void judge_software(struct builder *d, const struct candidate *c)
         return;
     if (icd)
         show_icd(d, dc, icd->name);
-    plan_builder_env(d, dc,
-                     "GGML_VK_VISIBLE_DEVICES=0"); /* the engine hides CPU devices otherwise */
+    if (d->engine.software_env.n) /* it hides software devices otherwise */
+        plan_builder_env(d, dc, "%.*s", STR_ARG(d->engine.software_env));
     plan_resolve_choice(d, dc);
 }
 

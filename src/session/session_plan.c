@@ -43,7 +43,8 @@ static int session_read_packages(const struct session_request *r, struct session
         return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
-        path->installed[i] = (struct plan_installed){.id = p->id,
+        path->installed[i] = (struct plan_installed){.engine = str_from(p->engine),
+                                                     .id = p->id,
                                                      .provider = p->provider,
                                                      .backend = p->backend,
                                                      .digest = p->digest,
@@ -153,6 +154,8 @@ int session_make_plan(const struct session_request *r, struct session *path, str
         request.model = &path->use->shape;
         request.use = path->use->use;
     }
+    if (r->known)
+        request.engine = r->known->engine;
     request.unusable = path->unusable;
     request.n_unusable = path->n_unusable;
     request.installed = path->installed;

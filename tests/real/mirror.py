@@ -63,7 +63,7 @@ def unlock(identity):
 
 def add_row(identity, url, backend="cpu", gfx="-", runtime="none", path=None):
     ROWS[identity] = {c: "-" for c in COLUMNS}
-    ROWS[identity].update(id=identity, provider="github", backend=backend, os="linux",
+    ROWS[identity].update(id=identity, provider="github", engine="llamacpp", backend=backend, os="linux",
                           arch=os.uname().machine, gfx=gfx, runtime=runtime, locate=url, tag="t1",
                           installable="yes", source="TEST")
     if path:

@@ -252,8 +252,9 @@ static const char *const headers[GFX_TABLES] = {
     [GFX_TARGETS] =
         "gfx|family|generation|asics|kind|gc|kfd|generic|covers|elf_mach|vgpr_kib|vulkan|source",
     [GFX_CARDS] = "device|revision|name|asic|gfx|generation|kind|confidence|source",
-    [GFX_PACKAGES] = ("id|provider|backend|os|arch|gfx|unconfirmed|runtime|glibc|locate|tag|sha256|"
-                      "size|installable|notes|source"),
+    [GFX_PACKAGES] =
+        ("id|provider|engine|backend|os|arch|gfx|unconfirmed|runtime|glibc|locate|tag|sha256|"
+         "size|installable|notes|source"),
     [GFX_QUIRKS] = "id|gfx|condition|effect|code|value|text|remedy|confidence|source",
 };
 
@@ -268,12 +269,13 @@ static const char *const good_rows[GFX_TABLES] = {
                   "73df|*|RX 6700|Navi 22|gfx1031|RDNA2|discrete|verified|S\n"
                   "73df|c1|RX 6700 XT|Navi 22|gfx1031|RDNA2|discrete|single|S\n",
     [GFX_PACKAGES] =
-        "a|github|rocm|linux|x86_64|gfx1030|gfx1031|therock|2.35|https://h/a|b1|-|10|yes|-|S\n"
-        "b|debian|vulkan|linux|x86_64|-|-|none|-|pkg|-|-|-|yes|-|S\n"
-        "c|debian|cpu|linux|x86_64|-|-|none|-|pkg|-|-|-|yes|-|S\n"
-        "d|github|vulkan|windows|x86_64|-|-|none|-|https://h/d|b1|-|-|yes|-|S\n"
-        "e|github|cpu|windows|x86_64|-|-|none|-|https://h/e|b1|-|-|yes|-|S\n"
-        "r|therock|runtime|linux|x86_64|gfx1030|-|none|-|https://h/r|7|-|-|no|-|S\n",
+        "a|github|llamacpp|rocm|linux|x86_64|gfx1030|gfx1031|therock|2.35|https://h/"
+        "a|b1|-|10|yes|-|S\n"
+        "b|debian|llamacpp|vulkan|linux|x86_64|-|-|none|-|pkg|-|-|-|yes|-|S\n"
+        "c|debian|llamacpp|cpu|linux|x86_64|-|-|none|-|pkg|-|-|-|yes|-|S\n"
+        "d|github|llamacpp|vulkan|windows|x86_64|-|-|none|-|https://h/d|b1|-|-|yes|-|S\n"
+        "e|github|llamacpp|cpu|windows|x86_64|-|-|none|-|https://h/e|b1|-|-|yes|-|S\n"
+        "r|therock|-|runtime|linux|x86_64|gfx1030|-|none|-|https://h/r|7|-|-|no|-|S\n",
     [GFX_QUIRKS] = ("q1|gfx1031|os=linux|override|-|gfx1030|text|-|high|S\n"
                     "q2|-|-|env|-|NAME=1|text|-|low|S\n"),
 };
@@ -388,39 +390,6 @@ static void test_bad_rows(void **state)
         {GFX_CARDS, "744c|*|n|a|-|g|discrete|verified|-\n", "c.tsv:4:9 (source)", "must have"},
         {GFX_CARDS, "744c|*|a\001b|a|-|g|discrete|verified|S\n", "c.tsv:4:3 (name)", "control"},
         {GFX_CARDS, "744c|*|a\033[2J|a|-|g|discrete|verified|S\n", "c.tsv:4:3 (name)", "byte 2"},
-        {GFX_PACKAGES, "-|github|rocm|linux|x86_64|gfx1030|-|-|-|u|b1|-|-|no|-|S\n",
-         "p.tsv:4:1 (id)", "must have"},
-        {GFX_PACKAGES,
-         "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\nb|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|"
-         "S\n"
-         "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n",
-         "p.tsv:6:1 (id)", "first in line 4"},
-        {GFX_PACKAGES, "a|-|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:2 (provider)",
-         "must"},
-        {GFX_PACKAGES, "a|x|cuda|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:3 (backend)",
-         "rocm, vulkan, cpu, runtime"},
-        {GFX_PACKAGES, "a|x|cpu|macos|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:4 (os)", "linux"},
-        {GFX_PACKAGES, "a|x|cpu|linux|amd64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:5 (arch)",
-         "aarch64"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:6 (gfx)", "must"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|gfx103X|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:6 (gfx)",
-         "gfx103X"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|gfx1030|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:6",
-         "no code"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|shared|-|u|-|-|-|no|-|S\n", "p.tsv:4:8 (runtime)",
-         "therock"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|-|-|-|-|no|-|S\n", "p.tsv:4:10 (locate)",
-         "must"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|u|-|abc|-|no|-|S\n", "p.tsv:4:12 (sha256)",
-         "64"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-1|no|-|S\n", "p.tsv:4:13 (size)",
-         "decimal"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|99999999999999999999|no|-|S\n",
-         "p.tsv:4:13 (size)", "at most"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-|1|-|S\n", "p.tsv:4:14 (installable)",
-         "yes"},
-        {GFX_PACKAGES, "a|x|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|-\n", "p.tsv:4:16 (source)",
-         "must"},
         {GFX_QUIRKS, "-|-|-|note|-|-|t|-|high|S\n", "q.tsv:4:1 (id)", "must"},
         {GFX_QUIRKS, "b|-|-|note|-|-|t|-|high|S\na|-|-|note|-|-|t|-|high|S\n", "q.tsv:5:1",
          "before 'b'"},
@@ -447,12 +416,56 @@ static void test_bad_rows(void **state)
     run_bad(bad, sizeof(bad) / sizeof(bad[0]));
 }
 
+static void test_bad_package_rows(void **state)
+{
+    (void)state;
+    static const struct bad_table bad[] = {
+        {GFX_PACKAGES, "-|github|llamacpp|rocm|linux|x86_64|gfx1030|-|-|-|u|b1|-|-|no|-|S\n",
+         "p.tsv:4:1 (id)", "must have"},
+        {GFX_PACKAGES,
+         "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\nb|x|llamacpp|cpu|linux|x86_64|-|-|-"
+         "|-|u|-|-|-|no|-|"
+         "S\n"
+         "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n",
+         "p.tsv:6:1 (id)", "first in line 4"},
+        {GFX_PACKAGES, "a|-|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n",
+         "p.tsv:4:2 (provider)", "must"},
+        {GFX_PACKAGES, "a|x|llamacpp|cuda|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n",
+         "p.tsv:4:4 (backend)", "rocm, vulkan, cpu, runtime"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|macos|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:5 (os)",
+         "linux"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|amd64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:6 (arch)",
+         "aarch64"},
+        {GFX_PACKAGES, "a|x|llamacpp|rocm|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:7 (gfx)",
+         "must"},
+        {GFX_PACKAGES, "a|x|llamacpp|rocm|linux|x86_64|gfx103X|-|-|-|u|-|-|-|no|-|S\n",
+         "p.tsv:4:7 (gfx)", "gfx103X"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|gfx1030|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:7",
+         "no code"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|shared|-|u|-|-|-|no|-|S\n",
+         "p.tsv:4:9 (runtime)", "therock"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|-|-|-|-|no|-|S\n",
+         "p.tsv:4:11 (locate)", "must"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|abc|-|no|-|S\n",
+         "p.tsv:4:13 (sha256)", "64"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-1|no|-|S\n",
+         "p.tsv:4:14 (size)", "decimal"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|99999999999999999999|no|-|S\n",
+         "p.tsv:4:14 (size)", "at most"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-|1|-|S\n",
+         "p.tsv:4:15 (installable)", "yes"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|-\n",
+         "p.tsv:4:17 (source)", "must"},
+    };
+    run_bad(bad, sizeof(bad) / sizeof(bad[0]));
+}
+
 #define G "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030|0x53|-|-|S\n"
 #define REST                                                                                       \
-    "b|debian|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                                    \
-    "c|debian|cpu|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                                       \
-    "d|debian|vulkan|windows|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                                  \
-    "e|debian|cpu|windows|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"
+    "b|debian|llamacpp|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                           \
+    "c|debian|llamacpp|cpu|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                              \
+    "d|debian|llamacpp|vulkan|windows|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                         \
+    "e|debian|llamacpp|cpu|windows|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"
 
 /* Rows that are well-formed but contradict another row: file and line are named. */
 static void test_bad_sets(void **state)
@@ -463,27 +476,36 @@ static void test_bad_sets(void **state)
         {GFX_CARDS, "744c|*|n|a|gfx10-3-generic|RDNA2|discrete|verified|S\n",
          "c.tsv:4:", "not a target"},
         {GFX_CARDS, "744c|*|n|a|-|-|discrete|verified|S\n", "c.tsv:4:", "says why"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|gfx1030 gfx9999|-|-|-|u|-|-|-|no|-|S\n" REST,
+        {GFX_PACKAGES, "a|x|llamacpp|rocm|linux|x86_64|gfx1030 gfx9999|-|-|-|u|-|-|-|no|-|S\n" REST,
          "p.tsv:4:", "gfx9999"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|gfx1030|gfx9999:xnack-|-|-|u|-|-|-|no|-|S\n" REST,
+        {GFX_PACKAGES,
+         "a|x|llamacpp|rocm|linux|x86_64|gfx1030|gfx9999:xnack-|-|-|u|-|-|-|no|-|S\n" REST,
          "p.tsv:4:", "gfx9999"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|gfx1030|gfx1030|-|-|u|-|-|-|no|-|S\n" REST,
+        {GFX_PACKAGES, "a|x|llamacpp|rocm|linux|x86_64|gfx1030|gfx1030|-|-|u|-|-|-|no|-|S\n" REST,
          "p.tsv:4:", "both"},
-        {GFX_PACKAGES, "a|x|rocm|linux|x86_64|gfx1030|-|therock|-|u|-|-|-|no|-|S\n" REST,
+        {GFX_PACKAGES, "a|x|other|cpu|linux|x86_64|-|-|-|-|u|-|-|-|no|-|S\n" REST,
+         "p.tsv:4:", "'other' is not its engine"},
+        {GFX_PACKAGES, "a|x|-|cpu|linux|x86_64|-|-|-|-|u|-|-|-|yes|-|S\n" REST,
+         "p.tsv:4:", "of which engine"},
+        {GFX_PACKAGES, "a|x|llamacpp|runtime|linux|x86_64|gfx1030|-|-|-|u|-|-|-|no|-|S\n" REST,
+         "p.tsv:4:", "not its engine"},
+        {GFX_PACKAGES, "a|x|llamacpp|rocm|linux|x86_64|gfx1030|-|therock|-|u|-|-|-|no|-|S\n" REST,
          "p.tsv:4:", "no runtime package holds 'gfx1030'"},
         {GFX_PACKAGES,
-         "a|x|rocm|linux|x86_64|gfx1030|-|therock|-|u|-|-|-|no|-|S\n" REST
-         "r|therock|runtime|windows|x86_64|gfx1030|-|none|-|u|-|-|-|no|-|S\n",
+         "a|x|llamacpp|rocm|linux|x86_64|gfx1030|-|therock|-|u|-|-|-|no|-|S\n" REST
+         "r|therock|-|runtime|windows|x86_64|gfx1030|-|none|-|u|-|-|-|no|-|S\n",
          "p.tsv:4:", "no runtime"},
-        {GFX_PACKAGES, "a|github|rocm|linux|x86_64|gfx1030|-|-|-|http://h|b1|-|-|yes|-|S\n" REST,
+        {GFX_PACKAGES,
+         "a|github|llamacpp|rocm|linux|x86_64|gfx1030|-|-|-|http://h|b1|-|-|yes|-|S\n" REST,
          "p.tsv:4:", "exact URL"},
-        {GFX_PACKAGES, "a|github|rocm|linux|x86_64|gfx1030|-|-|-|https://h|-|-|-|yes|-|S\n" REST,
+        {GFX_PACKAGES,
+         "a|github|llamacpp|rocm|linux|x86_64|gfx1030|-|-|-|https://h|-|-|-|yes|-|S\n" REST,
          "p.tsv:4:", "tag"},
-        {GFX_PACKAGES, "c|debian|cpu|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n",
+        {GFX_PACKAGES, "c|debian|llamacpp|cpu|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n",
          "p.tsv:4:", "no installable vulkan package for linux"},
         {GFX_PACKAGES,
-         "b|debian|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"
-         "c|debian|cpu|linux|x86_64|-|-|none|-|p|-|-|-|no|-|S\n",
+         "b|debian|llamacpp|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"
+         "c|debian|llamacpp|cpu|linux|x86_64|-|-|none|-|p|-|-|-|no|-|S\n",
          "p.tsv:5:", "no installable cpu package for linux"},
         {GFX_QUIRKS, "a|gfx1031 gfx1102|-|note|-|-|t|-|high|S\n", "q.tsv:4:", "gfx1102"},
         {GFX_QUIRKS, "a|gfx1031|-|override|-|gfx1102|t|-|high|S\n", "q.tsv:4:", "gfx1102"},
@@ -919,6 +941,7 @@ int main(void)
         cmocka_unit_test(test_table_bytes),
         cmocka_unit_test(test_the_good_set_is_good),
         cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_bad_package_rows),
         cmocka_unit_test(test_bad_sets),
         cmocka_unit_test(test_an_override_needs_the_same_registers),
         cmocka_unit_test(test_bad_files),

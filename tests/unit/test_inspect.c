@@ -1138,7 +1138,7 @@ static void assert_package(const struct inspection *found)
     assert_string_equal(found->glibcxx, "3.4.22");
     assert_names(&found->needed, "libc.so.6 libgfxbridge-nowhere.so.9 libggml-hip.so libggml.so.0 "
                                  "librocblas.so.5");
-    assert_true(found->has_llama_server);
+    assert_int_equal(found->engines, 1);
     assert_false(found->own_libc);
     assert_int_equal(found->problems.n, 0);
     assert_int_equal(found->n_code, 2);
@@ -1306,7 +1306,7 @@ static void test_empty_directory(void **state)
     struct place *p = *state;
     struct inspection found = inspect_ok(p, ".");
     assert_int_equal(found.gfx.n, 0);
-    assert_false(found.has_llama_server);
+    assert_int_equal(found.engines, 0);
     assert_int_equal(found.size, 0);
     package_inspection_done(&found);
 }
@@ -1349,7 +1349,7 @@ static void test_windows(void **state)
     struct inspection found = inspect_ok(p, "pkg");
     assert_names(&found.gfx, "gfx1151");
     assert_names(&found.executables, "llama-server.exe");
-    assert_true(found.has_llama_server);
+    assert_int_equal(found.engines, 1);
     assert_int_equal(found.problems.n, 1);
     package_inspection_done(&found);
     for (size_t n = 2; n < 4096; n += 3) { /* cut off */

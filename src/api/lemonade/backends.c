@@ -129,7 +129,7 @@ static int backends_remove(struct http_job *job, const char *backend, struct gfx
     http_job_in_loop(job, backends_find_use, &use);
     if (use.model[0])
         return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
-    return package_remove_backend(&env, backend, &removed, err);
+    return package_remove_backend(&env, (struct package_backend){STR_NONE, backend}, &removed, err);
 }
 
 static void backends_uninstall(struct http_job *job, void *context)

@@ -65,7 +65,7 @@ static int debian_read_release(const struct root *root, struct debian_host *host
         return error_set(err, GFXB_E_NO_PACKAGE,
                          "this is neither Debian nor Ubuntu, whose archives hold engine packages: "
                          "use another package source (github, file, or system for an installed "
-                         "llama-server)");
+                         "engine)");
     struct str codename = debian_os_value(buf_view(&text), host->distribution->codename_key);
     if (!codename.n)
         codename = debian_os_value(buf_view(&text), "VERSION_CODENAME");

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define RECIPE_EXECUTABLE  "usr/bin/llama-server"
 #define RECIPE_DEPTH       4 /* of directories below usr/lib */
 #define RECIPE_PATH_MAX    16384
 #define RECIPE_LIBRARY_MAX (64u << 20)
@@ -13,14 +12,17 @@
 /* Found while walking usr/lib; all paths relative to the package, owned. */
 struct recipe {
     const char *root;
+    struct gfx_engine engine;
+    char *executable;
     char *libc_dir; /* usr/lib/<multiarch>: where libc.so.6 is */
     char *loader;
-    char *backend_dir;       /* where libggml-cpu*.so are */
+    char *backend_dir;       /* where its CPU backends are */
     struct buf library_path; /* every other directory that holds shared libraries */
 };
 
 static void recipe_done(struct recipe *recipe)
 {
+    free(recipe->executable);
     free(recipe->libc_dir);
     free(recipe->loader);
     free(recipe->backend_dir);
@@ -50,7 +52,7 @@ static int recipe_take_file(struct recipe *recipe, const char *rel, const char *
         return recipe_keep(&recipe->libc_dir, strdup(rel));
     if (str_starts(s, STR("ld-linux")) && !recipe->loader)
         return recipe_keep(&recipe->loader, fs_join(rel, name));
-    if (str_starts(s, STR("libggml-cpu")))
+    if (str_starts(s, recipe->engine.cpu))
         return recipe_keep(&recipe->backend_dir, strdup(rel));
     if (recipe_is_library(s))
         *holds_libraries = true;
@@ -108,15 +110,15 @@ static char *recipe_library_path(const struct recipe *recipe)
 }
 
 /*
- * ggml looks for backends in a compiled-in directory first. Same length, and no such path can ever
- * exist: "/usr/lib/x86_64-linux-gnu/ggml/..." becomes "/dev/null/86_64-linux-gnu/ggml/...".
+ * The engine looks for backends in a compiled-in directory first. Same length, and no such path can
+ * ever exist: "/usr/lib/x86_64-linux-gnu/PLUGINS/..." becomes "/dev/null/86_64-linux-gnu/...".
  * Compilers split long literals, so only the beginning is looked for.
  */
-static void recipe_blind(struct buf *library, const char *libc_dir, unsigned *ret_found)
+static void recipe_blind(const struct recipe *recipe, struct buf *library, unsigned *ret_found)
 {
     static const char nowhere[] = {'/', 'd', 'e', 'v', '/', 'n', 'u', 'l', 'l', '/'};
     struct buf CLEAN_BUF needle = BUF_INIT(RECIPE_PATH_MAX);
-    buf_addf(&needle, "/%s/ggml/", libc_dir);
+    buf_addf(&needle, "/%s/%.*s/", recipe->libc_dir, STR_ARG(recipe->engine.plugins));
     size_t at = 0;
     while (needle.n > sizeof(nowhere) && at < library->n) {
         char *hit = memmem(library->p + at, library->n - at, needle.p, needle.n);
@@ -151,34 +153,46 @@ static int recipe_prune(const struct recipe *recipe, struct gfxb_error *err)
     return r < 0 ? error_set(err, -r, "cannot tidy %s: %s", recipe->root, error_errno_text(-r)) : 0;
 }
 
-static int recipe_relocate(const struct recipe *recipe, struct gfxb_error *err)
+static int recipe_relocate_library(const struct recipe *recipe, struct str soname,
+                                   struct gfxb_error *err)
 {
     char *CLEAN_FREE link = NULL;
     struct buf CLEAN_BUF library = BUF_INIT(RECIPE_LIBRARY_MAX + 65536);
-    if (asprintf(&link, "%s/%s/libggml.so.0", recipe->root, recipe->libc_dir) < 0) {
+    if (asprintf(&link, "%s/%s/%.*s", recipe->root, recipe->libc_dir, STR_ARG(soname)) < 0) {
         link = NULL;
         return error_set(err, ENOMEM, "out of memory");
     }
     char *CLEAN_FREE path = realpath(link, NULL);
     if (!path)
-        return 0; /* another soname: nothing known to be compiled in */
+        return 0; /* this one is not there */
     int r = fs_read(path, RECIPE_LIBRARY_MAX, &library);
     if (r < 0)
         return error_set(err, -r, "cannot read %s: %s", path, error_errno_text(-r));
     unsigned found = 0;
-    recipe_blind(&library, recipe->libc_dir, &found);
+    recipe_blind(recipe, &library, &found);
     return found ? fs_write(path, library.p, library.n, 0644, err) : 0;
+}
+
+/* In whichever of its libraries the directory is compiled in. */
+static int recipe_relocate(const struct recipe *recipe, struct gfxb_error *err)
+{
+    struct str rest = recipe->engine.loaded, soname;
+    int r = 0;
+    while (r == 0 && recipe->engine.plugins.n && str_word(&rest, &soname))
+        r = recipe_relocate_library(recipe, soname, err);
+    return r;
 }
 
 static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 {
-    char *CLEAN_FREE executable = fs_join(recipe->root, RECIPE_EXECUTABLE);
+    char *CLEAN_FREE executable =
+        recipe->executable ? fs_join(recipe->root, recipe->executable) : NULL;
     if (!executable)
         return error_set(err, ENOMEM, "out of memory");
-    const char *missing = access(executable, X_OK) < 0 ? "llama-server"
+    const char *missing = access(executable, X_OK) < 0 ? recipe->executable
                           : !recipe->libc_dir          ? "libc.so.6"
                           : !recipe->loader            ? "the loader ld-linux"
-                          : !recipe->backend_dir       ? "a ggml CPU backend"
+                          : !recipe->backend_dir       ? "a CPU backend"
                                                        : NULL;
     if (missing)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
@@ -191,6 +205,11 @@ static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_error *err)
 {
     struct recipe recipe = {.root = dir, .library_path = BUF_INIT(RECIPE_PATH_MAX)};
+    if (!gfx_engine_find(str_from(package->engine), &recipe.engine))
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an engine that is not known",
+                         package->engine);
+    if (asprintf(&recipe.executable, "usr/bin/%.*s", STR_ARG(recipe.engine.program)) < 0)
+        recipe.executable = NULL;
     int r = recipe_walk(&recipe, "usr/lib", RECIPE_DEPTH);
     if (r < 0)
         error_set(err, -r, "cannot read %s/usr/lib: %s", dir, error_errno_text(-r));
@@ -202,9 +221,10 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
         r = recipe_prune(&recipe, err);
     if (r == 0) {
         package->library_path = recipe_library_path(&recipe);
-        package->executable = strdup(RECIPE_EXECUTABLE);
+        package->executable = recipe.executable;
         package->loader = recipe.loader;
         package->backend_dir = recipe.backend_dir;
+        recipe.executable = NULL;
         recipe.loader = NULL;
         recipe.backend_dir = NULL;
         if (!package->library_path || !package->executable)

@@ -1,4 +1,5 @@
 #include "package/unpack/unpack.h"
+#include "gfx/gfx.h"
 #include "inspect/elf_file.h"
 #include "package/unpack/entry_set.h"
 #include "package/unpack/tree.h"
@@ -86,8 +87,11 @@ static bool unpack_is_program(const char *path, int fd)
 {
     const char *slash = strrchr(path, '/');
     struct str name = str_from(slash ? slash + 1 : path);
-    if (str_starts(name, STR("llama-")) && !str_has(name, STR(".")))
-        return true;
+    struct gfx_engine engine;
+    for (size_t i = 0; !str_has(name, STR(".")) && gfx_engine_at(i, &engine); i++) {
+        if (str_starts(name, engine.programs))
+            return true;
+    }
     struct image image;
     unsigned char head[4];
     struct elf_facts facts;

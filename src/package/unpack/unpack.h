@@ -28,7 +28,7 @@ struct unpack_result {
 
 /*
  * Unpack what the source gives below an existing directory. Files get mode 0755 when the archive
- * says executable or when they are programs (ELF programs; names llama-* without a dot), else 0644;
+ * says executable or when they are programs (ELF programs; an engine's, by their names), else 0644;
  * owners, times and other attributes are not taken over. The source is read to its end.
  *
  * A source without seek is read in one pass, so that it may be a download under way: run this in a
