@@ -43,9 +43,6 @@ struct serve_filter_ops {
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
     /* The engine's body has ended as it should. */
     int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
-    /* The engine refuses (any status but 2xx): its whole body (cut at 64 KiB). *status holds the
-     * engine's; what is written to out goes to the client as JSON. NULL: as it came. */
-    void (*refused)(struct serve_filter *f, int *status, struct str body, struct buf *out);
     /* The engine was lost after the answer had begun: a last piece that says so in the dialect's
      * words. NULL: dialect_error_event. */
     void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);

@@ -19,6 +19,7 @@
 
 /* ---- the tables of routes, which routes.c lists ---- */
 
+extern const struct http_route anthropic_routes[];
 extern const struct http_route backend_routes[];
 extern const struct http_route control_routes[];
 extern const struct http_route download_routes[];
@@ -66,10 +67,17 @@ int dialect_fail_memory(struct dialect_error *error);
  * memory or disk 507, no usable choice 503 ... code becomes the reason code's name. */
 void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_error);
 
+/* The body of an error in the shape of each dialect; a new reference. */
+json_t *openai_error(const struct dialect_error *error);
+json_t *anthropic_error(const struct dialect_error *error);
+json_t *ollama_error(const struct dialect_error *error);
+json_t *lemonade_error(const struct dialect_error *error);
+const char *openai_error_type(int status); /* "not_found_error" */
+
 /* The dialect of a path, for errors that no handler sees: unknown path, no key, too large. */
 enum dialect dialect_of_path(struct str path);
 
-/* The whole body, a line feed at its end where the dialect's own servers send one. */
+/* The whole body of an error. */
 void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret);
 
 /*
@@ -182,16 +190,6 @@ int dialect_body_model(const struct dialect_body *body, bool also_name,
 /* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". */
 bool dialect_name_ok(struct str name);
 
-/* A member to be replaced or added; value is JSON text. */
-struct dialect_edit {
-    const char *name;
-    struct str value;
-};
-
-/* The body with these members in place of its own; every other byte stays. */
-void dialect_body_edit(const struct dialect_body *body, const struct dialect_edit *edit, size_t n,
-                       struct buf *ret);
-
 /* "text" as JSON, quotes included. */
 void dialect_json_text(struct str text, struct buf *ret);
 
@@ -210,6 +208,9 @@ void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
 /* The same two at the end of a job. */
 void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
 void dialect_job_json(struct http_job *job, int status, json_t *value);
+
+/* A handler: passes the request on to the engine as it came, and the answer back as it is. */
+void dialect_pass(struct http_exchange *x);
 
 /* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
  * not fit. */
@@ -231,6 +232,9 @@ struct dialect_tail {
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
 /* What they said; a figure that is not in them is 0. Prompt tokens count cached ones too. */
 void dialect_tail_end(const struct dialect_tail *tail, struct serve_timings *ret);
+
+/* "ready" */
+const char *serve_model_state_name(enum serve_model_state state);
 
 /* ---- models of this disk, the built-in one among them. Reads files: for jobs only ---- */
 
@@ -263,6 +267,9 @@ int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_err
 
 /* The server's places, ready for a pull of this job. */
 struct model_env dialect_model_env(struct http_job *job);
+
+/* Remove all packages of a backend. -EBUSY while a loaded model runs on it. */
+int dialect_remove_backend(struct http_job *job, const char *backend, struct gfxb_error *err);
 
 /* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
  * here, as far as can be told before it is downloaded? null: it cannot. */

@@ -31,6 +31,13 @@ static const char *const download_states[] = {
     [DOWNLOAD_ERROR] = "error",
 };
 
+struct download_progress {
+    const char *file; /* NULL none */
+    size_t index, n;  /* of the files, from 0 */
+    uint64_t file_bytes, file_total;
+    uint64_t bytes, total; /* of all files; total 0 unknown */
+};
+
 struct download {
     struct download *next;
     struct downloads *list;
@@ -114,16 +121,6 @@ void downloads_cancel(struct downloads *list)
 
 /* ---- the work's side ---- */
 
-const atomic_int *download_cancelled(const struct download *d)
-{
-    return &d->cancel;
-}
-
-const struct log *download_log(const struct download *d)
-{
-    return &d->log;
-}
-
 /* As much of a text as fits. */
 static void download_copy(char ret[DOWNLOAD_TEXT], const char *text)
 {
@@ -142,7 +139,7 @@ static void download_write(void *context, enum log_level level, const char *line
     log_at(d->list->serve->config.log, level, "%s", line);
 }
 
-void download_tell(struct download *d, const struct download_progress *progress)
+static void download_tell(struct download *d, const struct download_progress *progress)
 {
     pthread_mutex_lock(&d->lock);
     d->at = *progress;
@@ -179,7 +176,7 @@ struct session_request download_path_request(struct download *d)
     return r;
 }
 
-struct model_env download_model_env(const struct download *d)
+static struct model_env download_model_env(const struct download *d)
 {
     struct model_env env = *serve_model_env(d->list->serve);
     env.log = &d->log;

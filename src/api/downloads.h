@@ -22,11 +22,6 @@ size_t downloads_count(const struct downloads *list);
 /* Only when downloads_count is 0. */
 void downloads_free(struct downloads *list);
 
-/* GET /v1/downloads and POST /v1/downloads/control */
-extern const struct http_route download_routes[];
-/* POST /gfxbridge/backends/{install,verify,use,remove} */
-extern const struct http_route backend_routes[];
-
 struct download_work {
     const char *type, *name; /* copied; together they are the id, "model:NAME" */
     /* On a thread of its own. 0, or negative with *err filled. */
@@ -44,22 +39,9 @@ void downloads_start_pull(struct http_exchange *x, const char *name);
 
 /* ---- for the work itself, from its own thread ---- */
 
-struct download_progress {
-    const char *file; /* NULL none */
-    size_t index, n;  /* of the files, from 0 */
-    uint64_t file_bytes, file_total;
-    uint64_t bytes, total; /* of all files; total 0 unknown */
-};
-
-const atomic_int *download_cancelled(const struct download *d);
-/* Lines become the step that is shown, and go on to the server's log. */
-const struct log *download_log(const struct download *d);
-void download_tell(struct download *d, const struct download_progress *progress);
 /* What the answer of the command line would be; taken over. */
 void download_set_result(struct download *d, json_t *result);
-/* The server's request for a path, with this download's log, progress and cancel. */
+/* The server's request for a session, with this download's log, progress and cancel. */
 struct session_request download_path_request(struct download *d);
-/* The server's places of models, likewise but for the progress. */
-struct model_env download_model_env(const struct download *d);
 
 #endif

@@ -129,6 +129,33 @@ static struct package_env backend_env(struct http_job *job)
                                 .log = r->log};
 }
 
+struct backend_use {
+    const char *backend;
+    char model[DIALECT_NAME_SIZE]; /* one that runs on it; "" none */
+};
+
+static void backend_find_use(void *user, void *context)
+{
+    struct serve *s = user;
+    struct backend_use *use = context;
+    struct serve_model m;
+    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
+        if (strcmp(m.backend, use->backend) == 0)
+            snprintf(use->model, sizeof(use->model), "%s", m.name);
+    }
+}
+
+int dialect_remove_backend(struct http_job *job, const char *backend, struct gfxb_error *err)
+{
+    struct package_env env = backend_env(job);
+    struct backend_use use = {.backend = backend};
+    size_t removed = 0;
+    http_job_in_loop(job, backend_find_use, &use);
+    if (use.model[0])
+        return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
+    return package_remove_backend(&env, (struct package_backend){STR_NONE, backend}, &removed, err);
+}
+
 static void backend_answer(struct http_job *job, int result, const struct gfxb_error *err)
 {
     if (result < 0)
@@ -151,13 +178,9 @@ static void backend_use(struct http_job *job, void *context)
 static void backend_remove(struct http_job *job, void *context)
 {
     const struct backend_request *request = context;
-    struct package_env env = backend_env(job);
     struct gfxb_error err;
-    size_t n;
     const char *name = session_package_backend(request->backend);
-    backend_answer(job,
-                   package_remove_backend(&env, (struct package_backend){STR_NONE, name}, &n, &err),
-                   &err);
+    backend_answer(job, dialect_remove_backend(job, name, &err), &err);
 }
 
 static void backend_post_use(struct http_exchange *x)

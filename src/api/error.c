@@ -1,11 +1,8 @@
-/* error.c - what went wrong, in the shape of each dialect and with the status that it stands for.
- */
+/* error.c - what went wrong, with the HTTP status and the code that clients know for it. */
 #include "api/dialect.h"
 
 #include <errno.h>
 #include <stdio.h>
-
-/* ---- making one ---- */
 
 static void error_write(struct dialect_error *error, int status, const char *format, va_list args)
 {
@@ -63,6 +60,7 @@ static const struct {
     {GFXB_E_MODEL_UNUSABLE, 400},
     {GFXB_E_MODEL_UNAVAILABLE, 502},
     {ENOSPC, 507},
+    {ENOMEM, 503},
 };
 
 void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_error)
@@ -77,129 +75,6 @@ void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_
         ret_error->code = "model_not_found"; /* the name that clients know */
     else if (err->code >= GFXB_E_GFX_UNKNOWN)
         ret_error->code = gfxb_code_name(err->code);
-}
-
-/* ---- whose it is ---- */
-
-static bool error_path_below(struct str path, struct str *rest, struct str prefix)
-{
-    if (!str_starts(path, prefix))
-        return false;
-    *rest = (struct str){path.p + prefix.n, path.n - prefix.n};
-    return true;
-}
-
-enum dialect dialect_of_path(struct str path)
-{
-    static const char *const models[] = {
-        "models",    "chat/",          "completions", "embeddings", "embedding",
-        "responses", "rerank",         "reranking",   "tokenize",   "detokenize",
-        "infill",    "apply-template", "completion",
-    };
-    struct str rest;
-    if (error_path_below(path, &rest, STR("/gfxbridge/")))
-        return DIALECT_OWN;
-    if (!error_path_below(path, &rest, STR("/api/v1/")) &&
-        !error_path_below(path, &rest, STR("/api/v0/")) &&
-        !error_path_below(path, &rest, STR("/v1/")) && !error_path_below(path, &rest, STR("/v0/")))
-        return str_starts(path, STR("/api/")) ? DIALECT_OLLAMA : DIALECT_OPENAI;
-    if (str_starts(rest, STR("messages")))
-        return DIALECT_ANTHROPIC;
-    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-        if (str_starts(rest, str_from(models[i])))
-            return DIALECT_OPENAI;
-    }
-    return DIALECT_LEMONADE;
-}
-
-/* ---- writing one ---- */
-
-static const char *error_openai_type(int status)
-{
-    switch (status) {
-    case 401:
-        return "authentication_error";
-    case 403:
-        return "permission_error";
-    case 404:
-        return "not_found_error";
-    case 429:
-        return "rate_limit_error";
-    default:
-        return status < 500 ? "invalid_request_error" : "server_error";
-    }
-}
-
-static const char *error_anthropic_type(int status)
-{
-    switch (status) {
-    case 413:
-        return "request_too_large";
-    case 503:
-    case 529:
-        return "overloaded_error";
-    default:
-        return status < 500 ? error_openai_type(status) : "api_error";
-    }
-}
-
-static json_t *error_openai(const struct dialect_error *error)
-{
-    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message",
-                     report_json_string(error->message), "type", error_openai_type(error->status),
-                     "param", error->param, "code", error->code);
-}
-
-static json_t *error_anthropic(const struct dialect_error *error)
-{
-    return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
-                     error_anthropic_type(error->status), "message",
-                     report_json_string(error->message));
-}
-
-static json_t *error_ollama(const struct dialect_error *error)
-{
-    return json_pack("{s:o}", "error", report_json_string(error->message));
-}
-
-static json_t *error_lemonade(const struct dialect_error *error)
-{
-    if (!error->path.n)
-        return error_ollama(error);
-    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", report_json_string(error->message),
-                     "path", report_json_str(error->path), "type", "not_found");
-}
-
-/* How each dialect writes an error, and what stands before and after it within a stream. */
-static const struct error_shape {
-    json_t *(*json)(const struct dialect_error *error);
-    const char *before, *after;
-} error_shapes[] = {
-    [DIALECT_OPENAI] = {error_openai, "data: ", "\n\n"},
-    [DIALECT_ANTHROPIC] = {error_anthropic, "event: error\ndata: ", "\n\n"},
-    [DIALECT_OLLAMA] = {error_ollama, "", "\n"},
-    [DIALECT_LEMONADE] = {error_lemonade, "event: error\ndata: ", "\n\n"},
-    [DIALECT_OWN] = {error_openai, "data: ", "\n\n"},
-};
-
-void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret)
-{
-    json_t *value = error_shapes[dialect].json(error);
-    char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT);
-    json_decref(value);
-    buf_add_text(ret, text);
-}
-
-void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_error *why,
-                         struct buf *ret)
-{
-    struct dialect_error error;
-    dialect_error_from(why, &error);
-    if (!stream)
-        return;
-    buf_add_text(ret, error_shapes[dialect].before);
-    dialect_error_body(dialect, &error, ret);
-    buf_add_text(ret, error_shapes[dialect].after);
 }
 
 /* ---- the engine's ---- */

@@ -168,3 +168,16 @@ json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
                      report_json_text(fits ? where : NULL), "need_bytes", report_json_bytes(need),
                      "have_bytes", report_json_bytes(on_gpu ? gpu : all));
 }
+
+/* ---- loaded ones ---- */
+
+const char *serve_model_state_name(enum serve_model_state state)
+{
+    static const char *const names[] = {
+        [SERVE_MODEL_LOADING] = "loading",
+        [SERVE_MODEL_READY] = "ready",
+        [SERVE_MODEL_FAILING_OVER] = "failing-over",
+        [SERVE_MODEL_UNLOADING] = "unloading",
+    };
+    return names[state];
+}

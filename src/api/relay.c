@@ -150,16 +150,10 @@ static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 static void relay_tell_refusal(struct relay *r)
 {
     struct buf out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
-    int status = r->status;
-    if (r->ask.ops && r->ask.ops->refused) {
-        r->ask.ops->refused(r->ask.filter, &status, buf_view(&r->held), &out);
-        http_put_reply(r->x, status, "application/json", buf_view(&out), NULL);
-    } else {
-        struct dialect_error error;
-        dialect_error_of_engine(status, buf_view(&r->held), &error);
-        dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
-        http_put_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
-    }
+    struct dialect_error error;
+    dialect_error_of_engine(r->status, buf_view(&r->held), &error);
+    dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
+    http_put_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
     buf_done(&out);
 }
 

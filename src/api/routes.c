@@ -1,27 +1,90 @@
-/* routes.c - the dialects' tables of routes, and how their handlers answer. */
+/* routes.c - every dialect: its routes, its paths, its errors. A new one is added here. */
 #include "api/dialect.h"
 
 #include "api/downloads.h"
 #include "api/own/log_ring.h"
 
-static const char routes_type[] = "application/json; charset=utf-8";
-
-/* First match counts. */
+/* The tables of routes: first match counts. */
 const struct http_route *const serve_dialects[] = {
-    page_routes,
-    download_routes,
-    backend_routes,
-    log_routes,
-    openai_routes,
-    ollama_routes,
-    ollama_model_routes,
-    lemonade_routes,
-    lemonade_model_routes,
-    metrics_routes,
-    gfxbridge_routes,
-    control_routes,
-    NULL,
+    page_routes,     download_routes,
+    backend_routes,  log_routes,
+    openai_routes,   anthropic_routes,
+    ollama_routes,   ollama_model_routes,
+    lemonade_routes, lemonade_model_routes,
+    metrics_routes,  gfxbridge_routes,
+    control_routes,  NULL,
 };
+
+/* Errors: their JSON, and what stands before and after it within a stream. */
+static const struct routes_errors {
+    json_t *(*json)(const struct dialect_error *error);
+    const char *before, *after;
+} routes_errors[] = {
+    [DIALECT_OPENAI] = {openai_error, "data: ", "\n\n"},
+    [DIALECT_ANTHROPIC] = {anthropic_error, "event: error\ndata: ", "\n\n"},
+    [DIALECT_OLLAMA] = {ollama_error, "", "\n"},
+    [DIALECT_LEMONADE] = {lemonade_error, "event: error\ndata: ", "\n\n"},
+    [DIALECT_OWN] = {openai_error, "data: ", "\n\n"},
+};
+
+/* ---- whose path is it? ---- */
+
+static bool routes_below(struct str path, struct str *rest, struct str prefix)
+{
+    if (!str_starts(path, prefix))
+        return false;
+    *rest = (struct str){path.p + prefix.n, path.n - prefix.n};
+    return true;
+}
+
+enum dialect dialect_of_path(struct str path)
+{
+    static const char *const models[] = {
+        "models",    "chat/",          "completions", "embeddings", "embedding",
+        "responses", "rerank",         "reranking",   "tokenize",   "detokenize",
+        "infill",    "apply-template", "completion",
+    };
+    struct str rest;
+    if (routes_below(path, &rest, STR("/gfxbridge/")))
+        return DIALECT_OWN;
+    if (!routes_below(path, &rest, STR("/api/v1/")) &&
+        !routes_below(path, &rest, STR("/api/v0/")) && !routes_below(path, &rest, STR("/v1/")) &&
+        !routes_below(path, &rest, STR("/v0/")))
+        return str_starts(path, STR("/api/")) ? DIALECT_OLLAMA : DIALECT_OPENAI;
+    if (str_starts(rest, STR("messages")))
+        return DIALECT_ANTHROPIC;
+    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+        if (str_starts(rest, str_from(models[i])))
+            return DIALECT_OPENAI;
+    }
+    return DIALECT_LEMONADE;
+}
+
+/* ---- errors ---- */
+
+void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret)
+{
+    json_t *value = routes_errors[dialect].json(error);
+    char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT);
+    json_decref(value);
+    buf_add_text(ret, text);
+}
+
+void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_error *why,
+                         struct buf *ret)
+{
+    struct dialect_error error;
+    dialect_error_from(why, &error);
+    if (!stream)
+        return;
+    buf_add_text(ret, routes_errors[dialect].before);
+    dialect_error_body(dialect, &error, ret);
+    buf_add_text(ret, routes_errors[dialect].after);
+}
+
+/* ---- answers ---- */
+
+static const char routes_type[] = "application/json; charset=utf-8";
 
 void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error)
 {

@@ -8,6 +8,7 @@ proves tools and formats, which need a template and a grammar.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,14 @@ def hub():
     with open(os.path.join(SOURCE, "data", "canary.gguf"), "rb") as f:
         world.publish("tests/tiny-GGUF", {"tiny-Q4_K_M.gguf": f.read()})
     return {"HF_ENDPOINT": world.hub, "GFXBRIDGE_OLLAMA_REGISTRY": world.registry,
-            "GFXBRIDGE_CA_FILE": world.ca, "HF_HOME": os.path.join(TOP, "hf")}
+            "GFXBRIDGE_CA_FILE": world.ca, "HF_HOME": os.path.join(TOP, "hf"), "HOME": TOP}
+
+
+def strange_name():
+    """A model of another program in a folder whose name is no UTF-8."""
+    folder = os.path.join(os.fsencode(TOP), b".lmstudio", b"models", b"tests", b"strange\xff")
+    os.makedirs(folder)
+    shutil.copy(os.path.join(SOURCE, "data", "canary.gguf"), os.path.join(folder, b"strange-Q4_K_M.gguf"))
 
 
 def server():
@@ -86,6 +94,7 @@ def server():
         if done.returncode != 0:
             raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
         bring("talker")
+        strange_name()
         SHARED["server"] = Server(DATA, "--backend", "cpu", env=hub())
     return SHARED["server"]
 
@@ -157,6 +166,13 @@ def models_and_all_of_them():
     assert ask("/api/v1/models/canary")["source"] == "builtin"
 
 
+def a_name_that_is_no_utf8_is_listed():
+    names = [m["id"] for m in ask("/v1/models")["data"]]
+    assert "tests/strange?:Q4_K_M" in names, names
+    tags = [m["name"] for m in ask("/api/tags")["models"]]
+    assert "tests/strange?:Q4_K_M" in tags, tags
+
+
 def pull_and_delete_say_what_is_wrong():
     wrong = ask("/api/v1/pull", {"model_name": "no such name"}, status=400)
     assert wrong["error"]
@@ -204,6 +220,8 @@ def install_streams_its_steps():
     assert none["recipe"] == "llamacpp" and none["backend"] == "rocm" and none["error"]
     busy = ask("/api/v1/uninstall", {"recipe": "llamacpp", "backend": "cpu"}, status=503)
     assert "unload it first" in busy["error"]
+    busy = ask("/gfxbridge/backends/remove", {"backend": "llamacpp:cpu"}, status=503)
+    assert "unload it first" in busy["error"]["message"]
 
 
 def system_says_what_runs_where():
@@ -278,6 +296,7 @@ CASES = [("npm, " + name, library(name)) for name in names()] + [
     ("Lemonade: live and health, under all prefixes", live_and_health),
     ("Lemonade: load and unload", load_and_unload),
     ("Lemonade: models, and all that could be here", models_and_all_of_them),
+    ("a model whose name is no UTF-8 is in every list", a_name_that_is_no_utf8_is_listed),
     ("Lemonade: pull and delete say what is wrong", pull_and_delete_say_what_is_wrong),
     ("Lemonade: pull streams its progress", pull_streams_its_progress),
     ("Lemonade: a loaded model of ours can be deleted", a_model_of_ours_can_be_deleted),

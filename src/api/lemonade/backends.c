@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
-                          struct dialect_error *ret_error)
+/* "recipe" and "backend" of a body; -EINVAL with *ret_error, also for another recipe. */
+static int backends_read(const struct dialect_body *body, char ret_backend[32],
+                         struct dialect_error *ret_error)
 {
     char recipe[64];
     int code = dialect_body_text(body, "recipe", recipe, sizeof(recipe), ret_error);
@@ -77,7 +78,7 @@ static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *
     struct backends_job *about = xcalloc(1, sizeof(*about));
     int code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
-        code = lemonade_read_backend(&body, about->backend, &error);
+        code = backends_read(&body, about->backend, &error);
     if (code == 0)
         code = dialect_body_flag(&body, "stream", false, &about->stream, &error);
     if (code == 0) {
@@ -100,43 +101,11 @@ void lemonade_install(struct http_exchange *x)
 
 /* ---- uninstall ---- */
 
-struct backends_use {
-    const char *backend;
-    char model[DIALECT_NAME_SIZE]; /* one that runs on it; "" none */
-};
-
-static void backends_find_use(void *user, void *context)
-{
-    struct serve *s = user;
-    struct backends_use *use = context;
-    struct serve_model m;
-    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
-        if (strcmp(m.backend, use->backend) == 0)
-            snprintf(use->model, sizeof(use->model), "%s", m.name);
-    }
-}
-
-static int backends_remove(struct http_job *job, const char *backend, struct gfxb_error *err)
-{
-    const struct session_request *r = serve_path_request(job_serve(job));
-    struct backends_use use = {.backend = backend};
-    size_t removed = 0;
-    struct package_env env = {.data_dir = r->data_dir,
-                              .tables = r->tables,
-                              .root = r->root,
-                              .no_network = r->request.no_network,
-                              .log = r->log};
-    http_job_in_loop(job, backends_find_use, &use);
-    if (use.model[0])
-        return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
-    return package_remove_backend(&env, (struct package_backend){STR_NONE, backend}, &removed, err);
-}
-
 static void backends_uninstall(struct http_job *job, void *context)
 {
     const struct backends_job *about = context;
     struct gfxb_error err = {.code = 0};
-    if (backends_remove(job, about->backend, &err) == 0) {
+    if (dialect_remove_backend(job, about->backend, &err) == 0) {
         dialect_job_json(job, 200, backends_answer(about->backend));
         return;
     }
@@ -183,8 +152,10 @@ static void dry_run_parts(struct str url, struct str *ret_repo, struct str *ret_
         *ret_file = piece;
 }
 
-json_t *lemonade_dry_run_json(const struct gfx_tables *tables, const char *backend,
-                              const char *arch, const struct gfx_target *target, enum gfx_os os)
+/* What dry-run says of a backend for a gfx target. target NULL: not known. From the tables alone.
+ */
+static json_t *dry_run_json(const struct gfx_tables *tables, const char *backend, const char *arch,
+                            const struct gfx_target *target, enum gfx_os os)
 {
     const struct gfx_package *p = dry_run_row(tables, backend, target, os);
     struct str repo = STR_NONE, file = STR_NONE;
@@ -222,7 +193,7 @@ void lemonade_dry_run(struct http_exchange *x)
     char backend[32], arch[32];
     int code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
-        code = lemonade_read_backend(&body, backend, &error);
+        code = backends_read(&body, backend, &error);
     if (code == 0)
         code = dialect_body_text(&body, "arch", arch, sizeof(arch), &error);
     if (code < 0) {
@@ -230,6 +201,5 @@ void lemonade_dry_run(struct http_exchange *x)
         return;
     }
     const struct gfx_target *target = dry_run_target(r, arch);
-    dialect_reply_json(x, 200,
-                       lemonade_dry_run_json(r->tables, backend, arch, target, r->request.os));
+    dialect_reply_json(x, 200, dry_run_json(r->tables, backend, arch, target, r->request.os));
 }

@@ -6,22 +6,19 @@
 
 #include <errno.h>
 
+json_t *lemonade_error(const struct dialect_error *error)
+{
+    if (!error->path.n)
+        return ollama_error(error);
+    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", report_json_string(error->message),
+                     "path", report_json_str(error->path), "type", "not_found");
+}
+
 /* ---- live, health ---- */
 
 static void lemonade_live(struct http_exchange *x)
 {
     dialect_reply_json(x, 200, json_pack("{s:s}", "status", "ok"));
-}
-
-static const char *lemonade_state(enum serve_model_state state)
-{
-    static const char *const names[] = {
-        [SERVE_MODEL_LOADING] = "loading",
-        [SERVE_MODEL_READY] = "ready",
-        [SERVE_MODEL_FAILING_OVER] = "failing-over",
-        [SERVE_MODEL_UNLOADING] = "unloading",
-    };
-    return names[state];
 }
 
 /* "cpu" or "gpu", as Lemonade knows them. */
@@ -34,14 +31,14 @@ static json_t *lemonade_loaded(const struct serve_model *m)
 {
     json_t *options =
         json_pack("{s:I, s:s}", "ctx_size", (json_int_t)m->context, "llamacpp_backend", m->backend);
-    json_t *object =
-        json_pack("{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}",
-                  "model_name", report_json_string(m->name), "checkpoint",
-                  report_json_string(m->name), "recipe", LEMONADE_RECIPE, "recipe_options", options,
-                  "device", lemonade_device(m), "type", "llm", "status", lemonade_state(m->state),
-                  "loaded", m->state == SERVE_MODEL_READY, "pinned", (int)m->pinned, "last_use",
-                  (json_int_t)m->last_use, "is_busy", m->active > 0, "is_streaming", m->active > 0,
-                  "backend_alive", m->state == SERVE_MODEL_READY, "watchdog_reset", 0);
+    json_t *object = json_pack(
+        "{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}", "model_name",
+        report_json_string(m->name), "checkpoint", report_json_string(m->name), "recipe",
+        LEMONADE_RECIPE, "recipe_options", options, "device", lemonade_device(m), "type", "llm",
+        "status", serve_model_state_name(m->state), "loaded", m->state == SERVE_MODEL_READY,
+        "pinned", (int)m->pinned, "last_use", (json_int_t)m->last_use, "is_busy", m->active > 0,
+        "is_streaming", m->active > 0, "backend_alive", m->state == SERVE_MODEL_READY,
+        "watchdog_reset", 0);
     json_object_set_new(object, "pid", m->pid ? json_integer(m->pid) : json_null());
     json_object_set_new(object, "max_context_window",
                         m->context ? json_integer(m->context) : json_null());

@@ -44,16 +44,4 @@ void lemonade_system_stats(struct http_exchange *x);
 int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
                        struct dialect_error *ret_error);
 
-/* "recipe" and "backend" of a body; -EINVAL with *ret_error, also when another recipe is meant. */
-int lemonade_read_backend(const struct dialect_body *body, char ret_backend[32],
-                          struct dialect_error *ret_error);
-
-/* What dry-run says of a backend for a gfx target; a new reference. target NULL: not known. Pure:
- * from the tables alone. */
-json_t *lemonade_dry_run_json(const struct gfx_tables *tables, const char *backend,
-                              const char *arch, const struct gfx_target *target, enum gfx_os os);
-
-/* The answer of system-info; a new reference. Pure. */
-json_t *lemonade_system_json(const struct machine *m, const struct session *path);
-
 #endif

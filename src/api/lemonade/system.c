@@ -126,7 +126,7 @@ static json_t *system_recipe(const struct session *path)
 
 /* ---- the answer ---- */
 
-json_t *lemonade_system_json(const struct machine *m, const struct session *path)
+static json_t *system_json(const struct machine *m, const struct session *path)
 {
     json_t *memory = m->host.memory_bytes
                          ? json_sprintf("%.2f GB", (double)m->host.memory_bytes / SYSTEM_GIB)
@@ -163,7 +163,7 @@ static void system_info(struct http_job *job, void *context)
         dialect_job_error(job, &err);
         return;
     }
-    json_t *answer = lemonade_system_json(r->machine, &path);
+    json_t *answer = system_json(r->machine, &path);
     json_object_set_new(answer, "model_storage", system_storage(r));
     dialect_job_json(job, 200, answer);
     session_done(&path);

@@ -387,14 +387,6 @@ static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error
     return answer_result(answer_finish(f), err);
 }
 
-void ollama_refused(struct serve_filter *filter, int *status, struct str body, struct buf *out)
-{
-    struct dialect_error error;
-    dialect_error_of_engine(*status, body, &error);
-    *status = error.status;
-    dialect_error_body(DIALECT_OLLAMA, &error, out);
-}
-
 static void answer_fail(struct serve_filter *f, const struct gfxb_error *why, struct buf *out)
 {
     dialect_error_event(DIALECT_OLLAMA, f->about.stream, why, out);
@@ -444,7 +436,6 @@ const struct serve_filter_ops ollama_answer_ops = {
     .head = answer_head,
     .feed = answer_feed,
     .end = answer_end,
-    .refused = ollama_refused,
     .fail = answer_fail,
     .free = answer_free,
     .reset = answer_reset,

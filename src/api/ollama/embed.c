@@ -167,7 +167,6 @@ const struct serve_filter_ops ollama_embed_ops = {
     .head = embed_head,
     .feed = embed_feed,
     .end = embed_end,
-    .refused = ollama_refused,
     .free = embed_free,
 };
 

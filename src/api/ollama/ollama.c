@@ -6,6 +6,11 @@
 
 #include <errno.h>
 
+json_t *ollama_error(const struct dialect_error *error)
+{
+    return json_pack("{s:o}", "error", report_json_string(error->message));
+}
+
 typedef int ollama_request_fn(const struct dialect_body *body, struct ollama_call *ret_call,
                               json_t **ret_request, struct dialect_error *ret_error);
 

@@ -34,10 +34,6 @@ struct ollama_call {
 
 /* ---- requests ---- */
 
-/* Model, stream, keep_alive and format of any call: 0, or -EINVAL with *ret_error. */
-int ollama_read_call(const struct dialect_body *body, json_t *root, struct ollama_call *call,
-                     struct dialect_error *ret_error);
-
 /* "5m", "1h30m", "300", 300, -1 -> seconds, SERVE_KEEP_FOREVER for negative ones and
  * SERVE_KEEP_DEFAULT for NULL and null. */
 int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
@@ -88,8 +84,5 @@ void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE]);
 /* The answer of an empty call: {"model", "created_at", "done":true, "done_reason"}. */
 void ollama_empty_answer(const struct ollama_call *call, const char *reason, ollama_clock *clock,
                          struct buf *ret);
-
-/* An engine's refusal in Ollama's shape: what the filters' refused does. */
-void ollama_refused(struct serve_filter *filter, int *status, struct str body, struct buf *out);
 
 #endif

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 
-int ollama_read_call(const struct dialect_body *body, json_t *root, struct ollama_call *call,
-                     struct dialect_error *ret_error)
+/* Model, stream, logprobs and keep_alive of any call. */
+static int request_read(const struct dialect_body *body, json_t *root, struct ollama_call *call,
+                        struct dialect_error *ret_error)
 {
     int code = dialect_body_model(body, true, call->model, ret_error);
     if (code == 0 && !call->model[0])
@@ -74,7 +75,7 @@ int ollama_chat_request(const struct dialect_body *body, struct ollama_call *ret
     *ret_call = (struct ollama_call){.kind = OLLAMA_CHAT, .engine_path = "/v1/chat/completions"};
     int code = request_load(body, &root, ret_error);
     if (code == 0)
-        code = ollama_read_call(body, root, ret_call, ret_error);
+        code = request_read(body, root, ret_call, ret_error);
     if (code == 0)
         code = ollama_messages(json_object_get(root, "messages"), &messages, ret_error);
     ret_call->empty = code == 0 && json_array_size(messages) == 0;
@@ -172,7 +173,7 @@ int ollama_generate_request(const struct dialect_body *body, struct ollama_call 
     *ret_call = (struct ollama_call){.kind = OLLAMA_GENERATE};
     int code = request_load(body, &root, ret_error);
     if (code == 0)
-        code = ollama_read_call(body, root, ret_call, ret_error);
+        code = request_read(body, root, ret_call, ret_error);
     if (code == 0)
         code = request_read_generate(body, root, &g, ret_error);
     ret_call->empty = code == 0 && !g.prompt && !g.suffix;
@@ -206,7 +207,7 @@ int ollama_embed_request(const struct dialect_body *body, bool old, struct ollam
                                      .engine_path = "/v1/embeddings"};
     int code = request_load(body, &root, ret_error);
     if (code == 0)
-        code = ollama_read_call(body, root, ret_call, ret_error);
+        code = request_read(body, root, ret_call, ret_error);
     json_t *input = json_object_get(root, member);
     if (code == 0 && input && !json_is_null(input) && !request_is_texts(input))
         code = dialect_fail_at(ret_error, member, "'%s' must be a string or an array of strings",

@@ -1,68 +1,36 @@
 /*
- * openai.c - OpenAI's calls, Anthropic's, and the engine's own: they are its dialects already. The
- * body goes to it as it came, once it has been looked over; its answer comes back as it is, with
- * our name of the model in it (the engine's alias). Its errors get the shape that is documented.
+ * openai.c - OpenAI's calls and the engine's own. The engine speaks this dialect already: once a
+ * body has been looked over it is passed on as it came, and so is the answer, with our name of the
+ * model in it (the engine's alias).
  */
 #include "api/dialect.h"
 
-/* Where a route's call is at the engine. */
-static const struct openai_call {
+/* Calls that have another path at the engine. */
+static const struct openai_alias {
     const char *path, *engine_path;
-} openai_calls[] = {
-    {"/v1/chat/completions", "/v1/chat/completions"},
-    {"/v1/completions", "/v1/completions"},
-    {"/v1/embeddings", "/v1/embeddings"},
-    {"/v1/responses", "/v1/responses"},
-    {"/v1/rerank", "/v1/rerank"},
+} openai_aliases[] = {
     {"/v1/reranking", "/v1/rerank"},
+    {"/rerank", "/v1/rerank"},
     {"/v1/tokenize", "/tokenize"},
     {"/v1/detokenize", "/detokenize"},
-    {"/v1/messages", "/v1/messages"},
-    {"/v1/messages/count_tokens", "/v1/messages/count_tokens"},
-    {"/tokenize", "/tokenize"},
-    {"/detokenize", "/detokenize"},
-    {"/apply-template", "/apply-template"},
-    {"/infill", "/infill"},
-    {"/completion", "/completion"},
-    {"/rerank", "/v1/rerank"},
 };
 
 static const char *openai_engine_path(const char *path)
 {
-    for (size_t i = 0; i < sizeof(openai_calls) / sizeof(openai_calls[0]); i++) {
-        if (strcmp(openai_calls[i].path, path) == 0)
-            return openai_calls[i].engine_path;
+    for (size_t i = 0; i < sizeof(openai_aliases) / sizeof(openai_aliases[0]); i++) {
+        if (strcmp(openai_aliases[i].path, path) == 0)
+            return openai_aliases[i].engine_path;
     }
-    return NULL;
+    return path;
 }
 
-static void openai_refused(struct serve_filter *f, int *status, struct str body, struct buf *out)
+void dialect_pass(struct http_exchange *x)
 {
-    struct dialect_error error;
-    dialect_error_of_engine(*status, body, &error);
-    *status = error.status;
-    dialect_error_body(DIALECT_OPENAI, &error, out);
-}
-
-static void anthropic_refused(struct serve_filter *f, int *status, struct str body, struct buf *out)
-{
-    struct dialect_error error;
-    dialect_error_of_engine(*status, body, &error);
-    *status = error.status;
-    dialect_error_body(DIALECT_ANTHROPIC, &error, out);
-}
-
-static const struct serve_filter_ops openai_ops = {.refused = openai_refused};
-static const struct serve_filter_ops anthropic_ops = {.refused = anthropic_refused};
-
-static void openai_relay(struct http_exchange *x)
-{
-    const struct http_request *request = http_request(x);
     struct dialect_body body;
     struct dialect_error error;
     char model[DIALECT_NAME_SIZE];
     bool stream = false;
-    int code = dialect_body_read(request->body, &body, &error);
+    int code = dialect_body_read(http_request(x)->body, &body, &error);
     if (code == 0)
         code = dialect_body_model(&body, false, model, &error);
     if (code == 0)
@@ -71,35 +39,54 @@ static void openai_relay(struct http_exchange *x)
         dialect_reply_error(x, &error);
         return;
     }
-    bool anthropic = dialect_of_path(request->path) == DIALECT_ANTHROPIC;
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = SERVE_KEEP_DEFAULT,
         .engine_path = openai_engine_path(http_route_path(x)),
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
-        .ops = anthropic ? &anthropic_ops : &openai_ops,
     };
     buf_add_str(&relay.body, body.text);
     serve_relay(x, &relay);
 }
 
+const char *openai_error_type(int status)
+{
+    switch (status) {
+    case 401:
+        return "authentication_error";
+    case 403:
+        return "permission_error";
+    case 404:
+        return "not_found_error";
+    case 429:
+        return "rate_limit_error";
+    default:
+        return status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+json_t *openai_error(const struct dialect_error *error)
+{
+    return json_pack("{s:{s:o, s:s, s:s?, s:s?}}", "error", "message",
+                     report_json_string(error->message), "type", openai_error_type(error->status),
+                     "param", error->param, "code", error->code);
+}
+
 const struct http_route openai_routes[] = {
-    {HTTP_POST, "/v1/chat/completions", openai_relay, 0},
-    {HTTP_POST, "/v1/completions", openai_relay, 0},
-    {HTTP_POST, "/v1/embeddings", openai_relay, 0},
-    {HTTP_POST, "/v1/responses", openai_relay, 0},
-    {HTTP_POST, "/v1/rerank", openai_relay, 0},
-    {HTTP_POST, "/v1/reranking", openai_relay, 0},
-    {HTTP_POST, "/v1/tokenize", openai_relay, 0},
-    {HTTP_POST, "/v1/detokenize", openai_relay, 0},
-    {HTTP_POST, "/v1/messages", openai_relay, 0},
-    {HTTP_POST, "/v1/messages/count_tokens", openai_relay, 0},
-    {HTTP_POST, "/tokenize", openai_relay, 0},
-    {HTTP_POST, "/detokenize", openai_relay, 0},
-    {HTTP_POST, "/apply-template", openai_relay, 0},
-    {HTTP_POST, "/infill", openai_relay, 0},
-    {HTTP_POST, "/completion", openai_relay, 0},
-    {HTTP_POST, "/rerank", openai_relay, 0},
+    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0},
+    {HTTP_POST, "/v1/completions", dialect_pass, 0},
+    {HTTP_POST, "/v1/embeddings", dialect_pass, 0},
+    {HTTP_POST, "/v1/responses", dialect_pass, 0},
+    {HTTP_POST, "/v1/rerank", dialect_pass, 0},
+    {HTTP_POST, "/v1/reranking", dialect_pass, 0},
+    {HTTP_POST, "/v1/tokenize", dialect_pass, 0},
+    {HTTP_POST, "/v1/detokenize", dialect_pass, 0},
+    {HTTP_POST, "/tokenize", dialect_pass, 0},
+    {HTTP_POST, "/detokenize", dialect_pass, 0},
+    {HTTP_POST, "/apply-template", dialect_pass, 0},
+    {HTTP_POST, "/infill", dialect_pass, 0},
+    {HTTP_POST, "/completion", dialect_pass, 0},
+    {HTTP_POST, "/rerank", dialect_pass, 0},
     {HTTP_METHODS, NULL, NULL, 0},
 };

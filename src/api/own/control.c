@@ -11,17 +11,6 @@
 
 /* ---- the server's side ---- */
 
-static const char *control_state(enum serve_model_state state)
-{
-    static const char *const names[] = {
-        [SERVE_MODEL_LOADING] = "loading",
-        [SERVE_MODEL_READY] = "ready",
-        [SERVE_MODEL_FAILING_OVER] = "failing-over",
-        [SERVE_MODEL_UNLOADING] = "unloading",
-    };
-    return names[state];
-}
-
 static json_t *control_counters(const struct serve_counters *c)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "answered",
@@ -36,7 +25,7 @@ static json_t *control_model(const struct serve_model *m)
 {
     json_t *model = control_counters(&m->counters);
     json_object_set_new(model, "name", report_json_text(m->name));
-    json_object_set_new(model, "state", json_string(control_state(m->state)));
+    json_object_set_new(model, "state", json_string(serve_model_state_name(m->state)));
     json_object_set_new(model, "backend", report_json_text(m->backend));
     json_object_set_new(model, "device", report_json_text(m->device));
     json_object_set_new(model, "package", report_json_text(m->package));

@@ -65,7 +65,8 @@ const struct log *log_ring_log(const struct log_ring *ring)
     return &ring->log;
 }
 
-struct log_ring *log_ring_of(const struct log *log)
+/* The ring that this log is of; NULL: none. */
+static struct log_ring *log_ring_of(const struct log *log)
 {
     return log && log->write == log_ring_write ? log->context : NULL;
 }

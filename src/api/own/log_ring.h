@@ -11,10 +11,5 @@ struct log_ring *log_ring_new(const struct log *next);
 void log_ring_free(struct log_ring *ring); /* NULL is taken */
 /* Where to write, from any thread; valid as long as the ring. */
 const struct log *log_ring_log(const struct log_ring *ring);
-/* The ring that this log is of; NULL: none. */
-struct log_ring *log_ring_of(const struct log *log);
-
-/* GET /gfxbridge/log?after=N */
-extern const struct http_route log_routes[];
 
 #endif
