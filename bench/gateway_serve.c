@@ -3,7 +3,7 @@
  *
  * gateway_serve PORT SOCKET [REQUESTS_PER_ENGINE]
  */
-#include "http/server.h"
+#include "api/serve.h"
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
         .runtime_dir = argc > 4 ? argv[4] : NULL,
         .log = &log,
     };
-    int result = server_run(&config, &engines, &err);
+    int result = serve_run_with(&config, &engines, &err);
     if (result < 0)
         fprintf(stderr, "gateway_serve: %s\n", err.text);
     return result < 0;

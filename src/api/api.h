@@ -167,20 +167,11 @@ struct serve_config {
 enum { SERVE_KEEP_SECONDS = 300 };
 
 /*
- * Serve until SIGTERM or SIGINT (which are blocked from here on), or until somebody asks over the
- * control socket, then drain. Sockets handed over by the service manager (LISTEN_FDS) are taken
- * instead of host and port. -EADDRINUSE names who holds the port, or the server of this user that
- * runs already, by process and program.
+ * Serve until SIGTERM, SIGINT or SIGHUP (which are blocked from here on), or until somebody asks
+ * over the control socket, then drain. Sockets handed over by the service manager (LISTEN_FDS) are
+ * taken instead of host and port. -EADDRINUSE names who holds the port, or the server of this user
+ * that runs already, by process and program.
  */
 int serve_run(const struct serve_config *config, struct gfxb_error *err);
-
-/* ---- from outside, for the command line ---- */
-
-/*
- * Ask the server of this user that has runtime_dir, over its control socket. body NULL: GET. 0 and
- * status and body of the answer; -ENOENT: none runs.
- */
-int serve_control(const char *runtime_dir, const char *path, const char *body, int *ret_status,
-                  struct buf *ret_body, struct gfxb_error *err);
 
 #endif

@@ -2,7 +2,7 @@
 #include "api/downloads.h"
 
 #include "api/dialect.h"
-#include "http/server.h"
+#include "api/serve.h"
 
 #include "session/session.h"
 
@@ -204,8 +204,7 @@ static void download_done(void *context)
         d->state = DOWNLOAD_ERROR;
     if (d->removing)
         downloads_drop(list, d);
-    if (list->serve->draining)
-        server_check_drained(list->serve);
+    http_server_check_drained(list->serve->http);
 }
 
 /* ---- the list ---- */
@@ -284,7 +283,7 @@ static void downloads_append(struct downloads *list, struct download *d)
 static struct download *downloads_start(struct downloads *list, const struct download_work *work)
 {
     struct download *d = list->running < DOWNLOADS_RUNNING_MAX ? download_new(list, work) : NULL;
-    if (d && work_run(list->serve->loop, download_work, download_done, d) == 0) {
+    if (d && work_run(list->serve->work, download_work, download_done, d) == 0) {
         downloads_append(list, d);
         list->running++;
         return d;

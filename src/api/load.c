@@ -1,4 +1,4 @@
-#include "http/server.h"
+#include "api/serve.h"
 
 /* Somebody waits until a model is loaded. */
 struct load {

@@ -1,5 +1,5 @@
 #include "api/dialect.h"
-#include "http/server.h"
+#include "api/serve.h"
 
 #include <errno.h>
 
@@ -284,16 +284,18 @@ static bool relay_can_again(const struct relay *r)
     return !r->began && r->waiter.attempts < RELAY_ATTEMPTS_MAX && (!r->fed || r->ask.ops->reset);
 }
 
-static void relay_on_broken(void *owner, int code)
+static void relay_on_broken(void *owner, int code, bool local)
 {
     struct relay *r = owner;
-    enum pool_outcome outcome = code == -ETIMEDOUT ? POOL_STALLED : POOL_BROKEN;
+    enum pool_outcome outcome = local                ? POOL_CANCELLED
+                                : code == -ETIMEDOUT ? POOL_STALLED
+                                                     : POOL_BROKEN;
     struct gfxb_error err;
     r->upstream = NULL;
     buf_clear(&r->held);
     if (code == -ECONNREFUSED) /* dead before it was asked: this request was not what killed it */
         r->waiter.attempts--;
-    if (relay_can_again(r) && code != -ENOMEM) {
+    if (relay_can_again(r) && !local) {
         if (r->fed)
             r->ask.ops->reset(r->ask.filter);
         r->fed = false;
@@ -302,14 +304,16 @@ static void relay_on_broken(void *owner, int code)
         return;
     }
     const struct gfxb_error *lost = pool_lost(&r->waiter);
-    if (lost)
+    if (local)
+        error_set(&err, -code, "the server cannot reach its engine: %s", error_errno_text(-code));
+    else if (lost)
         error_set(&err, lost->code, "%s; it is being replaced, ask again", lost->text);
     else
         error_set(&err, outcome == POOL_STALLED ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
                   "the engine %s while it answered; it is being replaced, ask again",
                   outcome == POOL_STALLED ? "was silent for too long" : "was lost");
     pool_done(&r->waiter, outcome);
-    relay_fail(r, outcome == POOL_STALLED ? 504 : 502, &err);
+    relay_fail(r, local ? 503 : outcome == POOL_STALLED ? 504 : 502, &err);
 }
 
 static const struct http_call_ops relay_upstream_ops = {
@@ -336,9 +340,10 @@ static void relay_ready(struct pool_waiter *waiter)
         .ops = &relay_upstream_ops,
         .owner = r,
     };
-    int result = http_call_start(pool_upstream(waiter), &request, &r->upstream);
+    bool local;
+    int result = http_call_start(pool_upstream(waiter), &request, &r->upstream, &local);
     if (result < 0)
-        relay_on_broken(r, result);
+        relay_on_broken(r, result, local);
 }
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)

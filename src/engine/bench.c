@@ -1,6 +1,6 @@
 /* bench.c - how fast a running engine is. */
 #include "engine/engine_private.h"
-#include "engine/http.h"
+#include "http/http.h"
 
 #include <errno.h>
 
@@ -55,11 +55,11 @@ static int bench_refused(struct str body, struct gfxb_error *err)
 static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
                         struct gfxb_error *err)
 {
+    if (http_is_local(code))
+        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
     switch (-code) {
     case EINTR:
         return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
-    case ENOMEM:
-        return error_set(err, ENOMEM, "out of memory");
     case ETIMEDOUT:
         return error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no answer within %lld s",
                          (long long)(deadline_ms / 1000));
@@ -80,15 +80,15 @@ static int bench_post(const struct bench_job *job, const char *path, const char 
         .socket = engine_socket(job->engine),
         .path = path,
         .key = engine_key(job->engine),
-        .body = body,
-        .body_n = strlen(body),
+        .body = str_from(body),
+        .pid = (int)engine_pid(job->engine),
         .pidfd = engine_pidfd(job->engine),
         .cancel = job->spec->cancel,
         .on_bytes = bench_on_bytes,
         .until = bench_until,
         .context = &answer,
     };
-    long status = 0;
+    int status = 0;
     int code = http_ask(&request, &status);
     if (code < 0)
         code = bench_failed(job->engine, code, deadline_ms, err);

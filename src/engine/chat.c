@@ -1,6 +1,5 @@
 /* chat.c - one streamed answer of a running engine. */
 #include "engine/engine_private.h"
-#include "engine/http.h"
 
 #include "http/http.h"
 
@@ -171,7 +170,7 @@ static char *chat_request(const struct engine_chat *chat, struct gfxb_error *err
     return text;
 }
 
-static int chat_refused(struct chat_progress *p, long status, struct gfxb_error *err)
+static int chat_refused(struct chat_progress *p, int status, struct gfxb_error *err)
 {
     json_t *body = json_loadb(buf_text(&p->raw), p->raw.n, 0, NULL);
     chunk_refusal(json_object_get(body, "error"), p->refusal, sizeof(p->refusal));
@@ -205,6 +204,8 @@ static int chat_stopped(const struct chat_progress *p, struct gfxb_error *err)
 static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
                        struct gfxb_error *err)
 {
+    if (http_is_local(code))
+        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
     switch (-code) {
     case ETIMEDOUT:
         return chat_timed_out(p, err);
@@ -218,8 +219,8 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
     case EFBIG:
         return error_set(err, EFBIG, "the engine's answer does not end: more than %zu bytes",
                          p->text.max);
-    case ENOMEM:
-        return error_set(err, ENOMEM, "out of memory");
+    case EPERM:
+        return error_set(err, EPERM, "another process listens on the engine's socket");
     case ECONNREFUSED:
     case ECONNRESET:
         return instance_cut_off(engine, p->last != 0, err);
@@ -235,15 +236,15 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
         .socket = engine->rundir.socket,
         .path = "/v1/chat/completions",
         .key = engine->key,
-        .body = body,
-        .body_n = strlen(body),
+        .body = str_from(body),
+        .pid = (int)engine->child.pid,
         .pidfd = engine->child.pidfd,
         .cancel = p->chat->cancel,
         .on_bytes = chat_on_bytes,
         .until = chat_until,
         .context = p,
     };
-    long status = 0;
+    int status = 0;
     p->start = p->sign = clock_now_ms();
     int code = http_ask(&request, &status);
     if (code < 0)

@@ -1,6 +1,6 @@
 /* instance.c - one running engine: started, waited for, watched, stopped. */
 #include "engine/engine_private.h"
-#include "engine/http.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,12 +140,13 @@ static bool engine_answers(const struct engine *engine, const struct engine_spec
     struct http_ask request = {
         .socket = engine->rundir.socket,
         .path = "/health",
+        .pid = (int)engine->child.pid,
         .pidfd = engine->child.pidfd,
         .cancel = spec->cancel,
         .until = engine_health_until,
         .context = &until,
     };
-    long status = 0;
+    int status = 0;
     return http_ask(&request, &status) == 0 && status == 200;
 }
 
@@ -402,12 +403,13 @@ bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *ca
         .socket = engine->rundir.socket,
         .path = "/slots",
         .key = engine->key,
+        .pid = (int)engine->child.pid,
         .pidfd = engine->child.pidfd,
         .cancel = cancel,
         .until = health_until,
         .context = &until,
     };
-    long status;
+    int status;
     if (http_ask(&request, &status) != -ETIMEDOUT)
         return true;
     /* A batch of a long prompt can take a CPU so long: then it has worked all the time. */

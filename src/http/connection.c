@@ -1,4 +1,7 @@
-#include "http/server.h"
+/* connection.c - one client's connection: requests are read, answers written. */
+#include "http/private.h"
+
+#include "base/xalloc.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -19,18 +22,18 @@ enum {
 
 static void connection_timer(struct connection *c, int64_t ms)
 {
-    loop_timer_set(c->serve->loop, &c->timer, ms);
+    loop_timer_set(c->server->loop, &c->timer, ms);
 }
 
 static void connection_enter(struct connection *c, enum connection_phase phase)
 {
     if (c->phase == phase)
         return;
-    bool was_idle = c->phase == CONNECTION_IDLE;
+    struct connection_list *list = phase == CONNECTION_IDLE ? &c->server->idle : &c->server->busy;
     c->phase = phase;
-    if (was_idle != (phase == CONNECTION_IDLE)) {
-        server_list_take(c->serve, c);
-        server_list_put(c->serve, c, phase == CONNECTION_IDLE);
+    if (list != c->list) {
+        server_list_remove(c);
+        server_list_add(list, c);
     }
     if (phase == CONNECTION_IDLE)
         connection_timer(c, CONNECTION_IDLE_MS);
@@ -46,13 +49,13 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
 static void connection_count(struct connection *c)
 {
     size_t held = c->in.capacity > CONNECTION_SMALL ? c->in.capacity : 0;
-    c->serve->body_bytes += held - c->counted;
+    c->server->body_bytes += held - c->counted;
     c->counted = held;
 }
 
 static void connection_free(struct connection *c)
 {
-    struct serve *s = c->serve;
+    struct http_server *s = c->server;
     struct http_exchange *x = c->exchange;
     c->exchange = NULL;
     if (x && x->ops)
@@ -62,7 +65,7 @@ static void connection_free(struct connection *c)
     if (x && x->request.path.n)
         server_count(s, x);
     exchange_free(x);
-    server_list_take(s, c);
+    server_list_remove(c);
     loop_timer_clear(s->loop, &c->timer);
     loop_close(s->loop, &c->source);
     buf_done(&c->in);
@@ -70,7 +73,7 @@ static void connection_free(struct connection *c)
     buf_done(&c->out);
     free(c);
     if (s->draining)
-        server_check_drained(s);
+        http_server_check_drained(s);
 }
 
 void connection_close(struct connection *c)
@@ -139,7 +142,7 @@ static bool connection_read(struct connection *c, size_t *ret_n)
     ssize_t n;
     *ret_n = 0;
     do
-        n = recv(c->source.fd, c->serve->scratch, SERVER_SCRATCH, 0);
+        n = recv(c->source.fd, c->server->scratch, SERVER_SCRATCH, 0);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
         c->readable = false;
@@ -173,11 +176,9 @@ static void connection_refuse_key(struct connection *c)
 static void connection_preflight(struct connection *c)
 {
     http_add_header(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
-    http_add_header(c->exchange, "Access-Control-Allow-Headers",
-                    "authorization, content-type, x-api-key, anthropic-version, "
-                    "anthropic-beta, x-stainless-arch, x-stainless-lang, x-stainless-os, "
-                    "x-stainless-package-version, x-stainless-retry-count, "
-                    "x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout");
+    if (c->server->config.allowed_headers)
+        http_add_header(c->exchange, "Access-Control-Allow-Headers",
+                        c->server->config.allowed_headers);
     http_add_header(c->exchange, "Access-Control-Max-Age", "600");
     if (c->exchange->head.length || c->exchange->head.chunked)
         c->last = c->unread = true;
@@ -188,9 +189,7 @@ static void connection_preflight(struct connection *c)
 /* The rest of a path without its escapes. False where that is no name. */
 static bool connection_decode(struct http_exchange *x, struct str raw)
 {
-    char *out = x->rest = malloc(raw.n + 1);
-    if (!out)
-        return false;
+    char *out = x->rest = xmalloc(raw.n + 1);
     for (size_t i = 0; i < raw.n; i++) {
         char c = raw.p[i];
         uint64_t code;
@@ -212,7 +211,7 @@ static bool connection_decode(struct http_exchange *x, struct str raw)
 static bool connection_admit(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
-    const struct guard *guard = c->serve->guard;
+    const struct guard *guard = &c->server->guard;
     struct str known[REQUEST_KNOWN], rest = STR_NONE;
     unsigned methods = 0;
     for (size_t i = 0; i < REQUEST_KNOWN; i++)
@@ -227,7 +226,7 @@ static bool connection_admit(struct connection *c)
         connection_refuse(c, 403, "origin_not_allowed", "Origin not allowed");
         return false;
     }
-    x->route = exchange_route(x->head.method, x->request.path, &rest, &methods);
+    x->route = exchange_route(&c->server->config, x->head.method, x->request.path, &rest, &methods);
     if (x->head.method == HTTP_OPTIONS && !x->route) {
         connection_preflight(c);
         return false;
@@ -257,7 +256,7 @@ static bool connection_admit(struct connection *c)
                           "the Content-Type must be application/json");
         return false;
     }
-    if (x->head.length > c->serve->config.max_body) {
+    if (x->head.length > c->server->config.max_body) {
         connection_refuse(c, 413, "request_too_large", "the request's body is too large");
         return false;
     }
@@ -266,13 +265,9 @@ static bool connection_admit(struct connection *c)
 
 static bool connection_head(struct connection *c)
 {
-    struct http_exchange *x = c->exchange = calloc(1, sizeof(*x));
+    struct http_exchange *x = c->exchange = xcalloc(1, sizeof(*x));
     const char *why;
-    if (!x) {
-        c->dead = true;
-        return false;
-    }
-    x->serve = c->serve;
+    x->server = c->server;
     x->connection = c;
     int status = request_head_read((struct str){c->in.p, c->head_n}, &x->head, &why);
     if (status < 0) {
@@ -281,7 +276,7 @@ static bool connection_head(struct connection *c)
     }
     x->request.method = x->head.method;
     x->request.path = request_span_view(c->in.p, x->head.path);
-    x->at = loop_now(c->serve->loop);
+    x->at = loop_now(c->server->loop);
     if (!connection_admit(c))
         return false;
     if (x->head.length || x->head.chunked) {
@@ -300,7 +295,7 @@ static int connection_body(struct connection *c)
     const struct http_exchange *x = c->exchange;
     size_t here = c->in.n - c->head_n;
     connection_count(c);
-    if (c->serve->body_bytes > 8 * (uint64_t)c->serve->config.max_body) {
+    if (c->server->body_bytes > 8 * (uint64_t)c->server->config.max_body) {
         connection_refuse(c, 503, "overloaded", "too many large requests at a time");
         return -EBUSY;
     }
@@ -311,12 +306,13 @@ static int connection_body(struct connection *c)
     size_t fresh = here - c->body_n, n, used;
     char *p = c->in.p + c->head_n + c->body_n;
     int result = http_chunks_take(&c->chunks, p, fresh, &n, &used);
-    if (result < 0 || c->body_n + n > c->serve->config.max_body) {
+    if (result < 0 || c->body_n + n + c->chunks.left > c->server->config.max_body) {
         connection_refuse(c, result < 0 ? 400 : 413,
                           result < 0 ? "malformed_request" : "request_too_large",
                           result < 0 ? "malformed chunked body" : "the body is too large");
         return -EINVAL;
     }
+    c->last |= c->chunks.extras; /* which readers before us may have understood differently */
     memmove(p + n, p + used, fresh - used);
     c->in.n -= used - n;
     c->body_n += n;
@@ -329,17 +325,27 @@ static void connection_dispatch(struct connection *c)
     x->request.path = request_span_view(c->in.p, x->head.path);
     x->request.query = request_span_view(c->in.p, x->head.query);
     x->request.body = (struct str){c->in.p + c->head_n, c->body_n};
-    x->at = loop_now(c->serve->loop);
+    x->at = loop_now(c->server->loop);
     connection_enter(c, CONNECTION_ANSWER);
     x->route->handle(x);
+}
+
+/* An empty line before a request: some clients end a body with one too many. */
+static void connection_skip_line(struct connection *c)
+{
+    if (c->phase != CONNECTION_IDLE || c->in.n < 2 || memcmp(c->in.p, "\r\n", 2) != 0)
+        return;
+    c->in.n -= 2;
+    memmove(c->in.p, c->in.p + 2, c->in.n);
 }
 
 /* What is in the buffer, as far as it goes. */
 static void connection_parse(struct connection *c)
 {
     if (!c->exchange) {
+        connection_skip_line(c);
         c->head_n = http_head_end((struct str){c->in.p, c->in.n}, &c->looked);
-        if (!c->head_n && c->in.n > REQUEST_HEAD_MAX)
+        if (!c->head_n && c->in.n > PARSER_HEAD_MAX)
             c->head_n = c->in.n; /* which is refused for its size */
         connection_enter(c, CONNECTION_HEAD);
         if (!c->head_n || !connection_head(c))
@@ -358,10 +364,10 @@ static void connection_next(struct connection *c)
     struct http_exchange *x = c->exchange;
     size_t used = c->head_n + c->body_n;
     if (x->request.path.n)
-        server_count(c->serve, x);
+        server_count(c->server, x);
     exchange_free(x);
     c->exchange = NULL;
-    c->last |= c->serve->draining;
+    c->last |= c->server->draining;
     if (c->last && (c->leaving || !c->unread)) {
         c->dead = true;
         return;
@@ -401,7 +407,7 @@ static void connection_take(struct connection *c)
     }
     if (!n)
         return;
-    buf_add(&c->in, c->serve->scratch, n);
+    buf_add(&c->in, c->server->scratch, n);
     if (c->in.failed)
         c->dead = true;
     else
@@ -447,7 +453,7 @@ static void connection_watch(struct connection *c)
 {
     unsigned wanted = (c->readable ? 0 : LOOP_READ) | (c->leaving ? 0 : LOOP_LEAVE) |
                       (c->writable ? 0 : LOOP_WRITE);
-    c->dead |= loop_watch(c->serve->loop, &c->source, wanted) < 0;
+    c->dead |= loop_watch(c->server->loop, &c->source, wanted) < 0;
 }
 
 void connection_run(struct connection *c)
@@ -491,21 +497,18 @@ static void connection_due(struct loop_timer *timer)
     connection_close(c);
 }
 
-void connection_new(struct serve *s, int fd, bool control)
+void connection_new(struct http_server *s, int fd, bool control)
 {
-    struct connection *c = calloc(1, sizeof(*c));
-    if (!c) {
-        close(fd);
-        return;
-    }
-    c->serve = s;
+    struct connection *c = xcalloc(1, sizeof(*c));
+    c->server = s;
     c->source = (struct loop_source){.fd = fd, .ready = connection_ready};
     c->timer.due = connection_due;
-    c->in = BUF_INIT(s->config.max_body + REQUEST_HEAD_MAX + SERVER_SCRATCH);
+    c->in = BUF_INIT(s->config.max_body + PARSER_HEAD_MAX + SERVER_SCRATCH);
     c->out = BUF_INIT(CONNECTION_OUT_MAX);
     c->writable = true;
     c->control = control;
-    server_list_put(s, c, true);
+    server_list_add(&s->fresh, c);
+    c->came_at = loop_now(s->loop);
     connection_timer(c, CONNECTION_IDLE_MS);
     connection_run(c);
 }

@@ -1,7 +1,7 @@
-#include "http/exchange.h"
+/* exchange.c - one request and its answer. */
+#include "http/private.h"
 
-#include "api/dialect.h"
-#include "http/server.h"
+#include "base/xalloc.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,9 +28,9 @@ bool http_sends_events(const struct http_exchange *x)
     return x->events;
 }
 
-struct serve *serve_of(const struct http_exchange *x)
+void *http_user(const struct http_exchange *x)
 {
-    return x->serve;
+    return x->server->config.user;
 }
 
 struct str http_header(const struct http_exchange *x, const char *name)
@@ -51,10 +51,11 @@ static bool exchange_fits(const char *pattern, struct str path, struct str *ret_
     return path.n >= n && memcmp(path.p, pattern, n - 1) == 0;
 }
 
-static const struct http_route *exchange_find(enum http_method method, struct str path,
+static const struct http_route *exchange_find(const struct http_server_config *config,
+                                              enum http_method method, struct str path,
                                               struct str *ret_rest, unsigned *methods)
 {
-    for (const struct http_route *const *table = serve_dialects; *table; table++) {
+    for (const struct http_route *const *table = config->routes; *table; table++) {
         for (const struct http_route *r = *table; r->path; r++) {
             struct str rest;
             if (!exchange_fits(r->path, path, &rest))
@@ -69,32 +70,29 @@ static const struct http_route *exchange_find(enum http_method method, struct st
     return NULL;
 }
 
-/* "/api/v1/x", "/v0/x" and "/api/v0/x" mean "/v1/x", unless a table says otherwise. */
-static bool exchange_plain_path(struct str path, struct str *ret_tail)
+static const struct http_alias *exchange_alias(const struct http_server_config *config,
+                                               struct str path)
 {
-    static const struct str prefixes[] = {STR("/api/v1/"), STR("/api/v0/"), STR("/v0/")};
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-        size_t n = prefixes[i].n - 1; /* the tail keeps its "/" */
-        if (!str_starts(path, prefixes[i]))
-            continue;
-        *ret_tail = (struct str){path.p + n, path.n - n};
-        return true;
-    }
-    return false;
+    const struct http_alias *alias = config->aliases;
+    while (alias && alias->prefix && !str_starts(path, str_from(alias->prefix)))
+        alias++;
+    return alias && alias->prefix ? alias : NULL;
 }
 
-const struct http_route *exchange_route(enum http_method method, struct str path,
+const struct http_route *exchange_route(const struct http_server_config *config,
+                                        enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods)
 {
-    struct str tail;
-    char plain[REQUEST_HEAD_MAX + 4];
+    struct buf CLEAN_BUF plain = BUF_INIT(2 * PARSER_HEAD_MAX);
+    const struct http_alias *alias;
     *ret_methods = 0;
-    const struct http_route *route = exchange_find(method, path, ret_rest, ret_methods);
-    if (route || !exchange_plain_path(path, &tail))
+    const struct http_route *route = exchange_find(config, method, path, ret_rest, ret_methods);
+    if (route || !(alias = exchange_alias(config, path)))
         return route;
-    memcpy(plain, "/v1", 3);
-    memcpy(plain + 3, tail.p, tail.n);
-    route = exchange_find(method, (struct str){plain, tail.n + 3}, ret_rest, ret_methods);
+    size_t n = strlen(alias->prefix);
+    buf_add_text(&plain, alias->means);
+    buf_add(&plain, path.p + n, path.n - n);
+    route = exchange_find(config, method, buf_view(&plain), ret_rest, ret_methods);
     if (route && ret_rest->n) /* the same bytes, where they stay */
         ret_rest->p = path.p + path.n - ret_rest->n;
     return route;
@@ -143,12 +141,12 @@ static const char *exchange_status_text(int status)
 static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
 {
     struct str origin = request_span_view(x->connection->in.p, x->head.known[REQUEST_ORIGIN]);
-    if (!origin.n || !guard_origin_ok(x->serve->guard, origin))
+    const char *exposed = x->server->config.exposed_headers;
+    if (!origin.n || !guard_origin_ok(&x->server->guard, origin))
         return;
-    buf_add_text(out, "Access-Control-Allow-Origin: ");
-    buf_add_str(out, origin);
-    buf_add_text(out, "\r\nAccess-Control-Expose-Headers: x-gfxbridge-backend, "
-                      "x-gfxbridge-device\r\nVary: Origin\r\n");
+    buf_addf(out, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", STR_ARG(origin));
+    if (exposed)
+        buf_addf(out, "Access-Control-Expose-Headers: %s\r\n", exposed);
 }
 
 void http_begin(struct http_exchange *x, int status, const char *type, int64_t length)
@@ -159,10 +157,10 @@ void http_begin(struct http_exchange *x, int status, const char *type, int64_t l
     x->status = status;
     x->chunked = length < 0 && !x->head.minor_0;
     x->events = type && str_starts(str_from(type), STR("text/event-stream"));
-    if ((length < 0 && !x->chunked) || !x->head.keep || x->serve->draining)
+    if ((length < 0 && !x->chunked) || !x->head.keep || x->server->draining)
         c->last = true;
     buf_addf(out, "HTTP/1.1 %d %s\r\n", status, exchange_status_text(status));
-    buf_add_text(out, server_date(x->serve));
+    buf_add_text(out, server_date(x->server));
     if (type)
         buf_addf(out, "Content-Type: %s\r\n", type);
     if (x->chunked)
@@ -225,11 +223,9 @@ void http_set_worker(struct http_exchange *x, const struct http_worker_ops *ops,
 
 void http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
-    char *longer = NULL;
-    if (asprintf(&longer, "%s%s: %s\r\n", x->fields ? x->fields : "", name, value) < 0)
-        return; /* out of memory: an answer without it */
-    char *p = longer + (x->fields ? strlen(x->fields) : 0) + strlen(name) + 2;
-    for (; p[0] && p[2]; p++) {
+    const char *before = x->fields ? x->fields : "";
+    char *longer = xasprintf("%s%s: %s\r\n", before, name, value);
+    for (char *p = longer + strlen(before) + strlen(name) + 2; p[0] && p[2]; p++) {
         if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
             *p = '?';
     }
@@ -246,8 +242,8 @@ void http_drop_headers(struct http_exchange *x)
 void http_put_reply(struct http_exchange *x, int status, const char *type, struct str body,
                     const char *headers)
 {
-    char *longer = NULL;
-    if (headers && asprintf(&longer, "%s%s", x->fields ? x->fields : "", headers) > 0) {
+    if (headers) {
+        char *longer = xasprintf("%s%s", x->fields ? x->fields : "", headers);
         free(x->fields);
         x->fields = longer;
     }
@@ -266,12 +262,11 @@ void http_reply(struct http_exchange *x, int status, const char *type, struct st
 void http_put_fail(struct http_exchange *x, int status, const char *code, const char *param,
                    const char *message)
 {
-    struct dialect_error error = {.status = status, .code = code, .param = param};
+    const struct http_server_config *config = &x->server->config;
+    struct http_failure failure = {x->request.path, status, code, param, message};
     struct buf CLEAN_BUF body = BUF_INIT(65536);
-    snprintf(error.message, sizeof(error.message), "%s", message);
-    if (code && strcmp(code, "not_found") == 0)
-        error.path = x->request.path;
-    dialect_error_body(dialect_of_path(x->request.path), &error, &body);
+    if (config->ops->failure)
+        config->ops->failure(config->user, &failure, &body);
     http_put_reply(x, status, "application/json", buf_view(&body),
                    status == 503 ? "Retry-After: 1\r\n" : NULL);
 }

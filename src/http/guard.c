@@ -1,30 +1,18 @@
-#include "http/guard.h"
+/* guard.c - who may ask: the names that the server answers to, web pages' origins, and keys. */
+#include "http/private.h"
+
+#include "base/digest.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
+#include <openssl/crypto.h>
 
-struct guard {
-    const char *const *keys, *const *hosts, *const *origins;
-    char own_name[256]; /* this computer's; "" unknown */
-};
-
-int guard_new(const struct serve_config *config, struct guard **ret_guard, struct gfxb_error *err)
+void guard_init(struct guard *guard, const struct http_server_config *config)
 {
-    struct guard *guard = calloc(1, sizeof(*guard));
-    if (!guard)
-        return error_set(err, ENOMEM, "out of memory");
     guard->keys = config->keys;
     guard->hosts = config->allowed_hosts;
     guard->origins = config->allowed_origins;
     if (gethostname(guard->own_name, sizeof(guard->own_name) - 1) < 0)
         guard->own_name[0] = '\0';
-    *ret_guard = guard;
-    return 0;
-}
-
-void guard_free(struct guard *guard)
-{
-    free(guard);
 }
 
 static bool guard_in_list(const char *const *list, struct str value)
@@ -117,21 +105,16 @@ bool guard_has_keys(const struct guard *guard)
     return guard->keys && guard->keys[0];
 }
 
-/* All of given is looked at, whatever the key is. */
-static bool guard_same(struct str given, const char *key)
-{
-    size_t n = strlen(key);
-    volatile unsigned char differ = given.n != n;
-    for (size_t i = 0; i < given.n; i++)
-        differ = (unsigned char)(differ | (given.p[i] ^ key[n ? i % n : 0]));
-    return !differ;
-}
-
+/* Digests are compared, so that the time tells neither a key's beginning nor its length. */
 static bool guard_is_key(const struct guard *guard, struct str given)
 {
+    char ours[DIGEST_HEX], theirs[DIGEST_HEX];
     bool found = false;
-    for (const char *const *key = guard->keys; given.n && *key; key++)
-        found |= guard_same(given, *key);
+    if (!given.n || digest_bytes(given.p, given.n, theirs) < 0)
+        return false;
+    for (const char *const *key = guard->keys; *key; key++)
+        found |= digest_bytes(*key, strlen(*key), ours) == 0 &&
+                 CRYPTO_memcmp(ours, theirs, sizeof(ours)) == 0;
     return found;
 }
 

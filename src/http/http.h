@@ -64,12 +64,21 @@ void loop_post(struct loop *loop, void (*fn)(void *context), void *context);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/* ---- work: a bounded number of threads for what blocks ---- */
+
+struct work;
+
+/* At most `most` threads at a time, of which `kept` are made now and stay: with one or more of them
+ * work_run cannot fail. -EAGAIN: not even these can be made. */
+int work_new(struct loop *loop, unsigned most, unsigned kept, struct work **ret_work,
+             struct gfxb_error *err);
+/* Only after the last done. NULL is fine. */
+void work_free(struct work *work);
 /*
- * Run fn(context) on a new thread, then done(context) in the loop's thread. 0, or -EAGAIN when no
- * thread can be made; nothing is called then. The caller counts the calls under way: the loop must
- * live until the last done.
+ * Run fn(context) on a thread, as soon as one is free, then done(context) in the loop's thread. 0,
+ * or -EAGAIN when there is no thread and none can be made; nothing is called then.
  */
-int work_run(struct loop *loop, void (*fn)(void *context), void (*done)(void *context),
+int work_run(struct work *work, void (*fn)(void *context), void (*done)(void *context),
              void *context);
 
 /* ---- server-sent events, fed in pieces of any size ---- */
@@ -118,12 +127,15 @@ struct http_answer {
     struct str type; /* Content-Type; empty: none */
 };
 
-/* http_call_cancel may be called within them. */
+/* http_call_cancel may be called within head and body. */
 struct http_call_ops {
     void (*head)(void *owner, const struct http_answer *answer); /* answer lent */
     void (*body)(void *owner, struct str bytes);
-    void (*end)(void *owner);              /* whole; the call is gone afterwards */
-    void (*broken)(void *owner, int code); /* -errno; the call is gone afterwards */
+    void (*end)(void *owner); /* whole; the call is gone afterwards */
+    /* The call is gone afterwards. code: -errno; -ETIMEDOUT: silent for too long; -EPROTO: no HTTP;
+     * -EPERM: another process than the expected one listens there. local: the failure is our own
+     * (no descriptor, no memory) and says nothing about the peer. */
+    void (*broken)(void *owner, int code, bool local);
 };
 
 struct http_call_request {
@@ -134,19 +146,50 @@ struct http_call_request {
     void *owner;
 };
 
-int http_endpoint_new(struct loop *loop, const char *socket, const char *key,
+/* key: of the Authorization; NULL none. pid: of the process that must have made the socket; 0: any.
+ * -ENAMETOOLONG: no socket can have that name. */
+int http_endpoint_new(struct loop *loop, const char *socket, const char *key, int pid,
                       struct http_endpoint **ret_endpoint);
 /* Only once no call is under way; one that is just being told its end counts as ended. NULL is
  * fine. */
 void http_endpoint_free(struct http_endpoint *endpoint);
 
-/* 0 and a call under way, or -errno: nothing was sent. What goes wrong later is told by broken. */
+/* 0 and a call under way. -errno: it could not be begun, *ret_local says by whose fault; broken is
+ * not called then. What goes wrong later is told by broken. */
 int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
-                    struct http_call **ret_call);
+                    struct http_call **ret_call, bool *ret_local);
 /* Close the connection: the peer stops its work. No more is told. */
 void http_call_cancel(struct http_call *call);
 /* Do not read for a while: the peer has to wait. */
 void http_call_pause(struct http_call *call, bool pause);
+
+/* ---- one call, waited for: on a loop of its own, from any thread ---- */
+
+struct http_ask {
+    const char *socket;
+    const char *key;  /* NULL none */
+    const char *path; /* "/health" */
+    struct str body;  /* JSON to POST; n 0 without p: GET */
+    int pid;          /* of the process that must have made the socket; 0 any */
+    int pidfd;        /* when this process has ended the answer is not waited for; -1 none */
+    const atomic_int *cancel; /* NULL never */
+    /* Bytes of the answer's body as they come; NULL: not wanted. Negative: stop and return that. */
+    int (*on_bytes)(void *context, struct str bytes);
+    /* The monotonic ms (clock_now_ms) at which to give up as things stand now, asked for again and
+     * again; 0 never. NULL: never. */
+    int64_t (*until)(void *context);
+    void *context;
+};
+
+/*
+ * 0 and the HTTP status when a whole answer was received; on_bytes' own negative value;
+ * -ECONNREFUSED (nobody listens), -ECONNRESET (cut off, or the process has ended),
+ * -ETIMEDOUT, -EINTR (cancelled), -EPROTO (no HTTP), -EPERM (another process listens), or what this
+ * process lacks: -EMFILE, -ENFILE, -ENOMEM.
+ */
+int http_ask(const struct http_ask *ask, int *ret_status);
+/* Does this result of http_ask or a call say nothing about the peer? */
+bool http_is_local(int code);
 
 /* ---- routes ---- */
 
@@ -170,8 +213,7 @@ enum http_route_flags {
 struct http_route {
     enum http_method method;
     /* "/v1/models" or "/v1/models/" followed by "*": the rest of the path, which is not empty and
-     * may hold slashes, is in the request. Paths below /v1 also answer below /api/v1, /v0 and
-     * /api/v0, except where a table has a row for the longer one. */
+     * may hold slashes, is in the request. */
     const char *path;
     void (*handle)(struct http_exchange *x);
     unsigned flags;
@@ -188,6 +230,8 @@ struct http_request {
 };
 
 const struct http_request *http_request(const struct http_exchange *x);
+/* The server's user, of its configuration. */
+void *http_user(const struct http_exchange *x);
 /* The path of its route, as the table has it. */
 const char *http_route_path(const struct http_exchange *x);
 /* A header's value, by its lower-case name; the empty view when absent. */
@@ -209,7 +253,8 @@ enum { HTTP_HIGH_WATER = 65536 }; /* bytes for one slow reader before its source
 /* The whole answer. The body is copied. headers: lines of "name: value\r\n", NULL none. */
 void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
                 const char *headers);
-/* An error in the shape of the request's dialect. param: the field that it is about; NULL none. */
+/* An error in the shape that the server's user gives it. param: the field that it is about; NULL
+ * none. */
 void http_fail(struct http_exchange *x, int status, const char *code, const char *param,
                const char *format, ...) __attribute__((format(printf, 5, 6)));
 
@@ -267,7 +312,92 @@ void http_job_begin(struct http_job *job, const char *type); /* a stream with st
 int http_job_send(struct http_job *job, struct str piece);
 bool http_job_cancelled(const struct http_job *job);           /* the client left, or we end */
 const atomic_int *http_job_cancel(const struct http_job *job); /* the same as a flag */
+void *http_job_user(const struct http_job *job);
 /* Run fn in the loop's thread and wait for it. user: of the server's configuration. */
 void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context);
+
+/* ---- the server ---- */
+
+struct http_server;
+
+/* An error for a client, before it has a shape. */
+struct http_failure {
+    struct str path; /* of the request; empty: it had none that could be read */
+    int status;
+    const char *code, *param; /* NULL none */
+    const char *message;
+};
+
+/* What the server does not know by itself. Each may be NULL. */
+struct http_server_ops {
+    /* The body of an error: JSON. */
+    void (*failure)(void *user, const struct http_failure *failure, struct buf *out);
+    /* A request is over; status 0: the client left before its answer was whole. */
+    void (*over)(void *user, int status);
+    /* The server begins to end: what answers nobody has to stop soon. */
+    void (*draining)(void *user);
+    /* Is something under way that the end waits for? Whoever ends it calls
+     * http_server_check_drained. */
+    bool (*busy)(void *user);
+    /* The last answer is out. End everything, then call http_server_stop. NULL: at once. */
+    void (*end)(void *user);
+};
+
+/* Paths that begin with one of these prefixes mean the other one, where no table has them. */
+struct http_alias {
+    const char *prefix, *means; /* "/api/v1/", "/v1/" */
+};
+
+struct http_server_config {
+    const char *host;                       /* NULL 127.0.0.1 */
+    unsigned port;                          /* 0: any free one */
+    const char *const *keys;                /* NULL-terminated; NULL none */
+    const char *const *allowed_hosts;       /* beyond the loopback's names; "*" any; NULL none */
+    const char *const *allowed_origins;     /* beyond local ones; "*" any; NULL none */
+    const char *allowed_headers;            /* that pages may send, comma-separated */
+    const char *exposed_headers;            /* that pages may read, comma-separated */
+    const char *runtime_dir;                /* of lock and control socket; NULL: without */
+    unsigned connections;                   /* 0: as many as descriptors allow, at most 8192 */
+    size_t max_body;                        /* bytes; 0: 64 MiB */
+    unsigned drain_ms;                      /* for answers under way at the end; 0: 30 s */
+    const struct http_route *const *routes; /* tables that end with a NULL path; ends with NULL.
+                                               The first match counts. */
+    const struct http_alias *aliases;       /* ends with a NULL prefix; NULL none */
+    const struct http_server_ops *ops;
+    void *user;
+    const struct log *log;
+};
+
+/*
+ * Listen: on the sockets that the service manager hands over (LISTEN_FDS), else on host and port;
+ * and on runtime_dir/serve.sock, which only this user can open. Clients wait until http_server_run.
+ * -EADDRINUSE names who holds the port, or the server of this user that runs already, by process
+ * and program. -EACCES: others than this computer could reach the address, and there is no key.
+ */
+int http_server_new(const struct http_server_config *config, struct http_server **ret_server,
+                    struct gfxb_error *err);
+void http_server_free(struct http_server *server);
+struct loop *http_server_loop(const struct http_server *server);
+
+/* Serve until http_server_stop. SIGTERM, SIGINT and SIGHUP, which http_server_new has blocked,
+ * begin the drain. */
+void http_server_run(struct http_server *server);
+/* No more clients; end when the last answer is out. Twice: at once. */
+void http_server_drain(struct http_server *server);
+bool http_server_is_draining(const struct http_server *server);
+/* Something that ops->busy told of has ended. */
+void http_server_check_drained(struct http_server *server);
+void http_server_stop(struct http_server *server);
+
+size_t http_server_connections(const struct http_server *server);
+/* "127.0.0.1:13305", "[::1]:13305" or "unix:PATH" of the index-th TCP or handed-over socket; false
+ * behind the last one. */
+bool http_server_address(const struct http_server *server, size_t index, char *ret_text,
+                         size_t size);
+
+/* ---- the server of this user, asked from outside ---- */
+
+/* "runtime_dir/serve.sock", to be freed; NULL when it is too long for a socket's name. */
+char *http_control_path(const char *runtime_dir);
 
 #endif

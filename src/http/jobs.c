@@ -1,24 +1,16 @@
-#include "http/jobs.h"
+/* jobs.c - what blocks in the answer to a request, on a thread. */
+#include "http/private.h"
 
 #include "base/xalloc.h"
-#include "http/http.h"
-#include "http/server.h"
 
 #include <errno.h>
 #include <pthread.h>
 
 enum { JOB_PENDING_MAX = 262144 }; /* bytes under way to a slow reader before the job waits */
 
-struct jobs {
-    struct serve *serve;
-    struct http_job *first;
-    size_t n;
-};
-
 struct http_job {
     struct http_job *next, *previous;
-    struct jobs *jobs;
-    struct serve *serve;
+    struct http_server *server;
     void (*fn)(struct http_job *job, void *context);
     void *context;
     void (*free_context)(void *context);
@@ -121,10 +113,17 @@ static void job_take_message(void *context)
     job_message_free(m);
 }
 
+static void job_free(struct http_job *job)
+{
+    pthread_mutex_destroy(&job->lock);
+    pthread_cond_destroy(&job->news);
+    free(job);
+}
+
 static void job_done(void *context)
 {
     struct http_job *job = context;
-    struct jobs *jobs = job->jobs;
+    struct http_server *s = job->server;
     if (job->x && !job->x->began) {
         http_put_fail(job->x, 500, "no_answer", NULL, "this call has ended without an answer");
         job_kick(job, true);
@@ -132,15 +131,12 @@ static void job_done(void *context)
         http_end(job->x);
         job_kick(job, true);
     }
-    *(job->previous ? &job->previous->next : &jobs->first) = job->next;
+    *(job->previous ? &job->previous->next : &s->jobs) = job->next;
     if (job->next)
         job->next->previous = job->previous;
-    jobs->n--;
-    pthread_mutex_destroy(&job->lock);
-    pthread_cond_destroy(&job->news);
-    free(job);
-    if (jobs->serve->draining)
-        server_check_drained(jobs->serve);
+    s->n_jobs--;
+    job_free(job);
+    http_server_check_drained(s);
 }
 
 static void job_thread(void *context)
@@ -154,59 +150,31 @@ static void job_thread(void *context)
 void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, void *context),
                     void *context, void (*free_context)(void *context))
 {
-    struct jobs *jobs = x->serve->jobs;
-    struct http_job *job = jobs->n < HTTP_JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
-    if (!job)
-        goto refuse;
-    *job = (struct http_job){.jobs = jobs,
-                             .serve = x->serve,
-                             .fn = fn,
-                             .context = context,
-                             .free_context = free_context,
-                             .x = x};
+    struct http_server *s = x->server;
+    struct http_job *job = xmalloc(sizeof(*job));
+    *job = (struct http_job){
+        .server = s, .fn = fn, .context = context, .free_context = free_context, .x = x};
     pthread_mutex_init(&job->lock, NULL);
     pthread_cond_init(&job->news, NULL);
-    if (work_run(x->serve->loop, job_thread, job_done, job) < 0) {
-        free(job);
-        goto refuse;
+    if (s->n_jobs >= HTTP_JOBS_MAX || work_run(s->work, job_thread, job_done, job) < 0) {
+        job_free(job);
+        if (free_context)
+            free_context(context);
+        http_fail(x, 503, "overloaded", NULL, "too many calls of this kind run already");
+        return;
     }
-    job->next = jobs->first;
+    job->next = s->jobs;
     if (job->next)
         job->next->previous = job;
-    jobs->first = job;
-    jobs->n++;
+    s->jobs = job;
+    s->n_jobs++;
     http_set_worker(x, &job_worker_ops, job);
-    return;
-refuse:
-    if (free_context)
-        free_context(context);
-    http_fail(x, 503, "overloaded", NULL, "too many calls of this kind run already");
 }
 
-size_t jobs_count(const struct jobs *jobs)
+void jobs_cancel(struct http_server *s)
 {
-    return jobs->n;
-}
-
-void jobs_cancel(struct jobs *jobs)
-{
-    for (struct http_job *job = jobs->first; job; job = job->next)
+    for (struct http_job *job = s->jobs; job; job = job->next)
         job_set_cancelled(job);
-}
-
-int jobs_new(struct serve *s, struct jobs **ret_jobs, struct gfxb_error *err)
-{
-    struct jobs *jobs = calloc(1, sizeof(*jobs));
-    if (!jobs)
-        return error_set(err, ENOMEM, "out of memory");
-    jobs->serve = s;
-    *ret_jobs = jobs;
-    return 0;
-}
-
-void jobs_free(struct jobs *jobs)
-{
-    free(jobs);
 }
 
 /* ---- on the job's thread ---- */
@@ -223,13 +191,13 @@ static int job_post(struct http_job *job, const struct job_message *what, struct
         pthread_cond_wait(&job->news, &job->lock);
     job->pending += bytes.n;
     pthread_mutex_unlock(&job->lock);
-    loop_post(job->serve->loop, job_take_message, m);
+    loop_post(job->server->loop, job_take_message, m);
     return job->cancelled ? -ECANCELED : 0;
 }
 
 void http_job_reply(struct http_job *job, int status, const char *type, struct str body)
 {
-    struct job_message m = {.status = status, .type = type ? strdup(type) : NULL};
+    struct job_message m = {.status = status, .type = xstrdup_or_null(type)};
     job_post(job, &m, body);
 }
 
@@ -238,14 +206,14 @@ void http_job_fail(struct http_job *job, int status, const char *code, const cha
 {
     struct job_message m = {.status = status,
                             .failure = true,
-                            .code = code ? strdup(code) : NULL,
-                            .param = param ? strdup(param) : NULL};
+                            .code = xstrdup_or_null(code),
+                            .param = xstrdup_or_null(param)};
     job_post(job, &m, str_from(text));
 }
 
 void http_job_begin(struct http_job *job, const char *type)
 {
-    struct job_message m = {.type = strdup(type)};
+    struct job_message m = {.type = xstrdup(type)};
     job_post(job, &m, STR_NONE);
 }
 
@@ -265,9 +233,9 @@ const atomic_int *http_job_cancel(const struct http_job *job)
     return &job->cancelled;
 }
 
-struct serve *job_serve(const struct http_job *job)
+void *http_job_user(const struct http_job *job)
 {
-    return job->serve;
+    return job->server->config.user;
 }
 
 struct job_call {
@@ -281,7 +249,7 @@ static void job_call_in_loop(void *context)
 {
     struct job_call *call = context;
     struct http_job *job = call->job;
-    call->fn(job->serve, call->context);
+    call->fn(job->server->config.user, call->context);
     pthread_mutex_lock(&job->lock);
     call->done = true;
     pthread_cond_broadcast(&job->news);
@@ -291,7 +259,7 @@ static void job_call_in_loop(void *context)
 void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context)
 {
     struct job_call call = {job, fn, context, false};
-    loop_post(job->serve->loop, job_call_in_loop, &call);
+    loop_post(job->server->loop, job_call_in_loop, &call);
     pthread_mutex_lock(&job->lock);
     while (!call.done)
         pthread_cond_wait(&job->news, &job->lock);

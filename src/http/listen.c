@@ -1,8 +1,10 @@
-#include "http/server.h"
+/* listen.c - the sockets that clients come to. */
+#include "http/private.h"
 
-#include "http/listen_holder.h"
+#include "base/xalloc.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -16,6 +18,8 @@ enum {
     LISTEN_BACKLOG = 1024,
     LISTEN_FIRST_FD = 3, /* of the service manager's */
     LISTEN_AGAIN_MS = 50,
+    LISTEN_SILENT_MS = 2000, /* without a first byte: others may have the place */
+    HOLDER_TABLE_MAX = 8 << 20,
 };
 
 /* ---- clients come ---- */
@@ -23,41 +27,52 @@ enum {
 static void listen_again(struct loop_timer *timer)
 {
     struct listener *l = container_of(timer, struct listener, again);
-    loop_watch(l->serve->loop, &l->source, LOOP_READ);
+    loop_watch(l->server->loop, &l->source, LOOP_READ);
 }
 
-/* No descriptor, or no memory, for the client whose turn it is: it waits in the queue, and nobody
- * looks there in each turn meanwhile. */
+/* The client whose turn it is stays in the queue; nobody looks there in each turn meanwhile. */
 static void listen_pause(struct listener *l)
 {
-    loop_watch(l->serve->loop, &l->source, 0);
-    loop_timer_set(l->serve->loop, &l->again, LISTEN_AGAIN_MS);
+    loop_watch(l->server->loop, &l->source, 0);
+    loop_timer_set(l->server->loop, &l->again, LISTEN_AGAIN_MS);
+}
+
+/* Close a connection that nobody uses: between two requests, or silent since it came. */
+static bool listen_make_room(struct http_server *s)
+{
+    struct connection *c = s->idle.first;
+    if (!c && s->fresh.first && loop_now(s->loop) - s->fresh.first->came_at > LISTEN_SILENT_MS)
+        c = s->fresh.first;
+    if (c)
+        connection_close(c);
+    return c != NULL;
+}
+
+static bool listen_is_full(const struct listener *l)
+{
+    return !l->control && http_server_connections(l->server) >= l->server->config.connections;
 }
 
 static void listen_ready(struct loop_source *source, unsigned events)
 {
     struct listener *l = container_of(source, struct listener, source);
-    struct serve *s = l->serve;
+    struct http_server *s = l->server;
     (void)events;
     for (;;) {
+        if (listen_is_full(l) && !listen_make_room(s))
+            break;
         int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0 && errno != EAGAIN)
-            listen_pause(l);
-        if (fd < 0)
-            return;
-        /* The one that has been idle for longest makes room. */
-        if (s->idle.n + s->busy.n >= s->config.connections && s->idle.first)
-            connection_close(s->idle.first);
-        if (s->idle.n + s->busy.n >= s->config.connections)
-            close(fd);
-        else
+        if (fd >= 0)
             connection_new(s, fd, l->control);
+        else if (errno == EAGAIN)
+            return;
+        else if (errno != EINTR && errno != ECONNABORTED && !listen_make_room(s))
+            break;
     }
+    listen_pause(l);
 }
 
-static int listen_add(struct serve *s, int fd, bool control, struct gfxb_error *err)
+static int listen_add(struct http_server *s, int fd, bool control, struct gfxb_error *err)
 {
     int one = 1;
     if (s->n_listeners == SERVER_LISTENERS) {
@@ -68,7 +83,7 @@ static int listen_add(struct serve *s, int fd, bool control, struct gfxb_error *
     struct listener *l = &s->listener[s->n_listeners++];
     *l = (struct listener){.source = {.fd = fd, .ready = listen_ready},
                            .again = {.due = listen_again},
-                           .serve = s,
+                           .server = s,
                            .control = control};
     int result = loop_watch(s->loop, &l->source, LOOP_READ);
     return result == 0
@@ -91,10 +106,10 @@ static bool listen_is_local(const struct sockaddr_storage *address)
     return address->ss_family == AF_UNIX;
 }
 
-static int listen_check(const struct serve *s, const struct sockaddr_storage *address,
+static int listen_check(const struct http_server *s, const struct sockaddr_storage *address,
                         struct gfxb_error *err)
 {
-    if (listen_is_local(address) || guard_has_keys(s->guard))
+    if (listen_is_local(address) || guard_has_keys(&s->guard))
         return 0;
     return error_set(err, EACCES,
                      "other computers could reach this address without a key: set "
@@ -117,7 +132,7 @@ static int listen_handed_over(void)
     return (int)n;
 }
 
-static int listen_take(struct serve *s, int fd, struct gfxb_error *err)
+static int listen_take(struct http_server *s, int fd, struct gfxb_error *err)
 {
     struct sockaddr_storage address;
     socklen_t n = sizeof(address);
@@ -133,11 +148,91 @@ static int listen_take(struct serve *s, int fd, struct gfxb_error *err)
     return result < 0 ? result : listen_add(s, fd, false, err);
 }
 
+/* ---- who holds a TCP port, by /proc ---- */
+
+/* "  0: 0100007F:33F9 00000000:0000 0A ... inode": the inode of a listening socket on this port. */
+static bool holder_line(struct str line, unsigned port, uint64_t *ret_inode)
+{
+    struct str word[10];
+    size_t n = 0;
+    while (n < 10 && str_word(&line, &word[n]))
+        n++;
+    const char *colon = n == 10 ? memrchr(word[1].p, ':', word[1].n) : NULL;
+    uint64_t number;
+    if (!colon || !str_is(word[3], "0A"))
+        return false;
+    struct str hex = {colon + 1, word[1].n - (size_t)(colon + 1 - word[1].p)};
+    return str_to_u64(hex, 16, &number) == 0 && number == port &&
+           str_to_u64(word[9], 10, ret_inode) == 0;
+}
+
+static bool holder_inode(const char *table, unsigned port, uint64_t *ret_inode)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(HOLDER_TABLE_MAX);
+    if (fs_read(table, HOLDER_TABLE_MAX, &text) < 0)
+        return false;
+    struct str rest = buf_view(&text), line;
+    while (str_cut(&rest, '\n', &line)) {
+        if (holder_line(line, port, ret_inode))
+            return true;
+    }
+    return false;
+}
+
+static bool holder_has(const char *pid, const char *link)
+{
+    char path[288], target[64];
+    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+    DIR *dir = opendir(path);
+    bool found = false;
+    const struct dirent *entry;
+    while (dir && !found && (entry = readdir(dir))) {
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+        target[n < 0 ? 0 : n] = '\0';
+        found = strcmp(target, link) == 0;
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* "/usr/bin/gfxbridge" of a process; "" unknown. */
+static void listen_program(int pid, char *ret_text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    ssize_t n = readlink(path, ret_text, size - 1);
+    ret_text[n < 0 ? 0 : n] = '\0';
+}
+
+/* "process 123 (/usr/sbin/nginx)", or "another user's process" where /proc does not show it. */
+static void listen_holder(unsigned port, char *ret_text, size_t size)
+{
+    uint64_t inode, pid;
+    char link[64], program[256];
+    snprintf(ret_text, size, "another user's process");
+    if (!holder_inode("/proc/net/tcp", port, &inode) &&
+        !holder_inode("/proc/net/tcp6", port, &inode))
+        return;
+    snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        if (str_to_u64(str_from(entry->d_name), 10, &pid) < 0 || !holder_has(entry->d_name, link))
+            continue;
+        listen_program((int)pid, program, sizeof(program));
+        snprintf(ret_text, size, "process %d (%s)", (int)pid, program);
+        break;
+    }
+    if (proc)
+        closedir(proc);
+}
+
 /* ---- our own ---- */
 
-static int listen_bind(struct serve *s, const struct addrinfo *a, struct gfxb_error *err)
+static int listen_bind(struct http_server *s, const struct addrinfo *a, struct gfxb_error *err)
 {
-    const struct serve_config *config = &s->config;
+    const struct http_server_config *config = &s->config;
     int one = 1;
     int result = listen_check(s, (const struct sockaddr_storage *)a->ai_addr, err);
     if (result < 0)
@@ -162,7 +257,7 @@ static int listen_bind(struct serve *s, const struct addrinfo *a, struct gfxb_er
                      config->port, config->host, holder);
 }
 
-int listen_open(struct serve *s, struct gfxb_error *err)
+int listen_open(struct http_server *s, struct gfxb_error *err)
 {
     int n = listen_handed_over(), result = 0;
     for (int i = 0; i < n && result == 0; i++)
@@ -185,10 +280,10 @@ int listen_open(struct serve *s, struct gfxb_error *err)
 
 /* ---- the control socket ---- */
 
-char *listen_control_path(const char *runtime_dir)
+char *http_control_path(const char *runtime_dir)
 {
-    char *path = fs_join(runtime_dir, "serve.sock");
-    if (path && strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
+    char *path = xfs_join(runtime_dir, "serve.sock");
+    if (strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return path;
     free(path);
     return NULL;
@@ -214,17 +309,17 @@ static int listen_refuse_second(const char *lock, struct gfxb_error *err)
                      STR_ARG(pid), program, STR_ARG(address));
 }
 
-int listen_control(struct serve *s, int *ret_lock, struct gfxb_error *err)
+int listen_control(struct http_server *s, struct gfxb_error *err)
 {
-    char *CLEAN_FREE lock = fs_join(s->config.runtime_dir, "serve.lock");
-    char *CLEAN_FREE path = listen_control_path(s->config.runtime_dir);
+    char *CLEAN_FREE lock = xfs_join(s->config.runtime_dir, "serve.lock");
+    char *CLEAN_FREE path = http_control_path(s->config.runtime_dir);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!lock || !path)
+    if (!path)
         return error_set(err, ENAMETOOLONG, "the path of the runtime directory is too long: %s",
                          s->config.runtime_dir);
     int result = fs_make_dirs(s->config.runtime_dir, 0700, err);
     if (result == 0)
-        result = fs_lock(lock, false, NULL, ret_lock, err);
+        result = fs_lock(lock, false, NULL, &s->lock, err);
     if (result == -EWOULDBLOCK)
         return listen_refuse_second(lock, err);
     if (result < 0)
@@ -263,11 +358,11 @@ void listen_address(const struct listener *listener, char *ret_text, size_t size
         snprintf(ret_text, size, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-void listen_close(struct serve *s)
+void listen_close(struct http_server *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (s->listener[i].control) {
-            char *CLEAN_FREE path = listen_control_path(s->config.runtime_dir);
+            char *CLEAN_FREE path = http_control_path(s->config.runtime_dir);
             if (path)
                 unlink(path);
         }

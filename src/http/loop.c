@@ -189,8 +189,8 @@ void loop_post(struct loop *loop, void (*fn)(void *context), void *context)
     pthread_mutex_lock(&loop->lock);
     *loop->last_call = call;
     loop->last_call = &call->next;
-    uv_async_send(
-        &loop->wake); /* within the lock: the call may be the last, the loop gone behind it */
+    /* Within the lock: the call may be the loop's last one, and the loop gone behind it. */
+    uv_async_send(&loop->wake);
     pthread_mutex_unlock(&loop->lock);
 }
 

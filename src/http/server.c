@@ -1,17 +1,15 @@
-#include "http/server.h"
+/* server.c - the server's beginning, signals, drain and end. */
+#include "http/private.h"
 
-#include "api/own/log_ring.h"
-
-#include "api/dialect.h"
-#include "http/notify.h"
-#include "session/pool_supervisor.h"
-#include "session/session.h"
+#include "base/xalloc.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 enum {
@@ -21,19 +19,18 @@ enum {
 
 /* ---- lists of connections ---- */
 
-void server_list_take(struct serve *s, struct connection *c)
+void server_list_remove(struct connection *c)
 {
-    struct server_list *list = c->listed_idle ? &s->idle : &s->busy;
+    struct connection_list *list = c->list;
     *(c->next ? &c->next->previous : &list->last) = c->previous;
     *(c->previous ? &c->previous->next : &list->first) = c->next;
     c->next = c->previous = NULL;
     list->n--;
 }
 
-void server_list_put(struct serve *s, struct connection *c, bool idle)
+void server_list_add(struct connection_list *list, struct connection *c)
 {
-    struct server_list *list = idle ? &s->idle : &s->busy;
-    c->listed_idle = idle;
+    c->list = list;
     c->previous = list->last;
     c->next = NULL;
     *(list->last ? &list->last->next : &list->first) = c;
@@ -41,9 +38,14 @@ void server_list_put(struct serve *s, struct connection *c, bool idle)
     list->n++;
 }
 
+size_t http_server_connections(const struct http_server *s)
+{
+    return s->fresh.n + s->idle.n + s->busy.n;
+}
+
 /* ---- small things ---- */
 
-const char *server_date(struct serve *s)
+const char *server_date(struct http_server *s)
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -60,109 +62,161 @@ const char *server_date(struct serve *s)
     return s->date;
 }
 
-void server_count(struct serve *s, const struct http_exchange *x)
+void server_count(struct http_server *s, const struct http_exchange *x)
 {
-    int digit = x->status / 100;
-    s->totals.requests[digit >= 0 && digit <= 5 ? digit : 0]++;
+    if (s->config.ops->over)
+        s->config.ops->over(s->config.user, x->status);
 }
 
-size_t serve_model_count(const struct serve *s)
+struct loop *http_server_loop(const struct http_server *s)
 {
-    return pool_count(s->pool);
+    return s->loop;
 }
 
-bool serve_model_at(const struct serve *s, size_t index, struct serve_model *ret_model)
+bool http_server_is_draining(const struct http_server *s)
 {
-    return pool_at(s->pool, index, ret_model);
+    return s->draining;
 }
 
-const struct serve_counters *serve_totals(const struct serve *s)
+bool http_server_address(const struct http_server *s, size_t index, char *ret_text, size_t size)
 {
-    return &s->totals;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        if (s->listener[i].control || index-- > 0)
+            continue;
+        listen_address(&s->listener[i], ret_text, size);
+        return true;
+    }
+    return false;
 }
 
-int64_t serve_started_at(const struct serve *s)
+/* ---- the service manager ---- */
+
+static void server_notify(const char *state)
 {
-    return s->started_at;
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = name ? strlen(name) : 0;
+    if (n < 2 || n >= sizeof(address.sun_path) || (name[0] != '/' && name[0] != '@'))
+        return;
+    memcpy(address.sun_path, name, n);
+    if (name[0] == '@') /* not in the file system */
+        address.sun_path[0] = '\0';
+    int CLEAN_CLOSE fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 }
 
-size_t serve_connections(const struct serve *s)
+/* Half of what the service manager waits for before it takes us for hung; 0: it does not watch. */
+static int64_t server_watchdog_ms(void)
 {
-    return s->idle.n + s->busy.n;
+    const char *wanted = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    uint64_t us, own;
+    if (!wanted || str_to_u64(str_from(wanted), 10, &us) < 0)
+        return 0;
+    if (pid && (str_to_u64(str_from(pid), 10, &own) < 0 || own != (uint64_t)getpid()))
+        return 0;
+    return (int64_t)(us / 2000);
 }
 
-const struct session_request *serve_path_request(const struct serve *s)
+static void server_watchdog_due(struct loop_timer *timer)
 {
-    return s->config.path;
+    struct http_server *s = container_of(timer, struct http_server, watchdog);
+    server_notify("WATCHDOG=1");
+    loop_timer_set(s->loop, timer, server_watchdog_ms());
 }
 
-const struct model_env *serve_model_env(const struct serve *s)
+/* For those who look into the lock file who runs, and where. */
+static void server_tell(struct http_server *s)
 {
-    return s->config.models;
+    char address[256] = "?", line[512];
+    http_server_address(s, 0, address, sizeof(address));
+    int n = snprintf(line, sizeof(line), "%d http://%s\n", getpid(), address);
+    if (s->lock >= 0 && (ftruncate(s->lock, 0) < 0 || pwrite(s->lock, line, (size_t)n, 0) != n))
+        log_at(s->config.log, LOG_WARNING, "cannot write the lock file: %s",
+               error_errno_text(errno));
+    log_at(s->config.log, LOG_INFO, "listening on http://%s", address);
+    snprintf(line, sizeof(line), "READY=1\nSTATUS=listening on http://%s", address);
+    server_notify(line);
 }
 
 /* ---- the end ---- */
 
-static void server_stopped(void *context)
+void http_server_stop(struct http_server *s)
 {
-    struct serve *s = context;
     loop_stop(s->loop);
 }
 
-void server_check_drained(struct serve *s)
+void http_server_check_drained(struct http_server *s)
 {
-    if (s->ending || s->idle.n || s->busy.n || jobs_count(s->jobs) || downloads_count(s->downloads))
+    const struct http_server_ops *ops = s->config.ops;
+    if (!s->draining || s->ending || http_server_connections(s) || s->n_jobs ||
+        (ops->busy && ops->busy(s->config.user)))
         return;
     s->ending = true;
     loop_timer_clear(s->loop, &s->drain);
-    pool_end(s->pool, server_stopped, s);
+    if (ops->end)
+        ops->end(s->config.user);
+    else
+        http_server_stop(s);
+}
+
+static void server_close_all(struct connection_list *list)
+{
+    while (list->first)
+        connection_close(list->first);
 }
 
 /* The answers under way had their time. */
 static void server_drain_due(struct loop_timer *timer)
 {
-    struct serve *s = container_of(timer, struct serve, drain);
-    jobs_cancel(s->jobs);
-    while (s->busy.first)
-        connection_close(s->busy.first);
-    while (s->idle.first)
-        connection_close(s->idle.first);
+    struct http_server *s = container_of(timer, struct http_server, drain);
+    jobs_cancel(s);
+    server_close_all(&s->busy);
+    server_close_all(&s->idle);
 }
 
-void http_server_drain(struct serve *s)
+void http_server_drain(struct http_server *s)
 {
     if (s->draining) {
         loop_timer_set(s->loop, &s->drain, 0);
         return;
     }
     s->draining = true;
-    notify_manager("STOPPING=1");
+    server_notify("STOPPING=1");
     log_at(s->config.log, LOG_INFO, "ending: %zu answers are under way", s->busy.n);
     listen_close(s);
-    jobs_cancel(s->jobs);
-    downloads_cancel(s->downloads);
+    jobs_cancel(s);
+    if (s->config.ops->draining)
+        s->config.ops->draining(s->config.user);
     loop_timer_set(s->loop, &s->drain, s->config.drain_ms);
-    while (s->idle.first)
-        connection_close(s->idle.first);
-    server_check_drained(s);
+    server_close_all(&s->fresh);
+    server_close_all(&s->idle);
+    http_server_check_drained(s);
 }
 
 static void server_on_signal(struct loop_source *source, unsigned events)
 {
-    struct serve *s = container_of(source, struct serve, signals);
+    struct http_server *s = container_of(source, struct http_server, signals);
     struct signalfd_siginfo info;
     (void)events;
     while (read(source->fd, &info, sizeof(info)) == sizeof(info))
         http_server_drain(s);
 }
 
-static int server_catch_signals(struct serve *s, struct gfxb_error *err)
+/* Blocked and read, not caught: a child has no handler of ours before it has its own program. A
+ * signal that is ignored (nohup) stays so. */
+static int server_catch_signals(struct http_server *s, struct gfxb_error *err)
 {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sigaction old;
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), code = errno;
     s->signals = (struct loop_source){.fd = fd, .ready = server_on_signal};
     if (fd >= 0)
@@ -170,132 +224,88 @@ static int server_catch_signals(struct serve *s, struct gfxb_error *err)
     return code ? error_set(err, code, "cannot watch signals: %s", error_errno_text(code)) : 0;
 }
 
-static void server_watchdog_due(struct loop_timer *timer)
-{
-    struct serve *s = container_of(timer, struct serve, watchdog);
-    notify_manager("WATCHDOG=1");
-    loop_timer_set(s->loop, timer, notify_interval_ms());
-}
-
 /* ---- the beginning ---- */
 
-/* As many descriptors as we may have; half of them are the engines' side of a request. */
+/* As many descriptors as we may have; half of them are the other side of a request. */
 static unsigned server_connections(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 256;
+        return SERVER_OTHER_FDS;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * SERVER_OTHER_FDS)
-        return 256;
-    rlim_t most = (limit.rlim_cur - SERVER_OTHER_FDS) / 2;
-    return most > SERVER_CONNECTIONS ? SERVER_CONNECTIONS : (unsigned)most;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return SERVER_OTHER_FDS;
+    rlim_t most = limit.rlim_cur;
+    most -= most / 2 < SERVER_OTHER_FDS ? most / 2 : SERVER_OTHER_FDS;
+    most /= 2;
+    return most > SERVER_CONNECTIONS ? SERVER_CONNECTIONS : most ? (unsigned)most : 1;
 }
 
-static void server_defaults(struct serve_config *c)
+static void server_defaults(struct http_server_config *c)
 {
+    static const struct http_server_ops nothing;
     unsigned connections = server_connections();
     c->host = c->host ? c->host : "127.0.0.1";
-    c->default_model = c->default_model ? c->default_model : "canary";
-    c->keep_alive = c->keep_alive ? c->keep_alive : SERVE_KEEP_SECONDS;
-    c->slots = c->slots ? c->slots : 4;
-    c->engine_requests = c->engine_requests ? c->engine_requests : 64;
-    c->queue = c->queue ? c->queue : 1024;
     c->connections = c->connections && c->connections < connections ? c->connections : connections;
     c->max_body = c->max_body ? c->max_body : 64 << 20;
     c->drain_ms = c->drain_ms ? c->drain_ms : 30000;
+    c->ops = c->ops ? c->ops : &nothing;
 }
 
-/* For those who look into the lock file who runs, and where. */
-static void server_tell(struct serve *s)
-{
-    char address[256] = "?", line[512];
-    for (size_t i = s->n_listeners; i-- > 0;) {
-        if (!s->listener[i].control)
-            listen_address(&s->listener[i], address, sizeof(address));
-    }
-    int n = snprintf(line, sizeof(line), "%d http://%s\n", getpid(), address);
-    if (s->lock >= 0 && (ftruncate(s->lock, 0) < 0 || pwrite(s->lock, line, (size_t)n, 0) != n))
-        log_at(s->config.log, LOG_WARNING, "cannot write the lock file: %s",
-               error_errno_text(errno));
-    log_at(s->config.log, LOG_INFO, "listening on http://%s", address);
-    snprintf(line, sizeof(line), "READY=1\nSTATUS=listening on http://%s", address);
-    notify_manager(line);
-}
-
-static int server_set_up(struct serve *s, const struct pool_engines *engines,
-                         struct gfxb_error *err)
+static int server_set_up(struct http_server *s, struct gfxb_error *err)
 {
     int result = loop_new(&s->loop, err);
     if (result == 0)
-        result = guard_new(&s->config, &s->guard, err);
-    if (result == 0)
-        result = jobs_new(s, &s->jobs, err);
-    s->downloads = downloads_new(s);
-    if (result == 0)
-        result = pool_new(s, engines, &s->pool, err);
+        result = work_new(s->loop, HTTP_JOBS_MAX, 0, &s->work, err);
     if (result == 0)
         result = server_catch_signals(s, err);
     if (result == 0 && s->config.runtime_dir)
-        result = listen_control(s, &s->lock, err);
+        result = listen_control(s, err);
     if (result == 0)
         result = listen_open(s, err);
     return result;
 }
 
-static void server_free(struct serve *s)
+void http_server_free(struct http_server *s)
 {
-    if (s->loop)
+    if (!s)
+        return;
+    if (s->loop) {
         listen_close(s);
-    pool_free(s->pool);
-    downloads_free(s->downloads);
-    jobs_free(s->jobs);
-    guard_free(s->guard);
-    if (s->loop && s->signals.fd >= 0)
+        work_free(s->work);
+        loop_timer_clear(s->loop, &s->drain);
+        loop_timer_clear(s->loop, &s->watchdog);
         loop_close(s->loop, &s->signals);
-    loop_free(s->loop);
+        loop_free(s->loop);
+    }
     if (s->lock >= 0)
         close(s->lock);
     free(s);
 }
 
-int server_run(const struct serve_config *config, const struct pool_engines *engines,
-               struct gfxb_error *err)
+int http_server_new(const struct http_server_config *config, struct http_server **ret_server,
+                    struct gfxb_error *err)
 {
-    struct serve *s = calloc(1, sizeof(*s));
-    if (!s)
-        return error_set(err, ENOMEM, "out of memory");
+    struct http_server *s = xcalloc(1, sizeof(*s));
     s->config = *config;
     s->lock = s->signals.fd = -1;
     s->drain.due = server_drain_due;
     s->watchdog.due = server_watchdog_due;
-    s->started_at = time(NULL);
     server_defaults(&s->config);
-    int result = server_set_up(s, engines, err);
-    if (result == 0) {
-        server_tell(s);
-        if (notify_interval_ms())
-            server_watchdog_due(&s->watchdog);
-        pool_load_pinned(s->pool);
-        loop_run(s->loop);
-    }
-    server_free(s);
+    guard_init(&s->guard, &s->config);
+    int result = server_set_up(s, err);
+    if (result < 0)
+        http_server_free(s);
+    else
+        *ret_server = s;
     return result;
 }
 
-/* What is logged on the way goes to the ring too, whoever of us logs it. */
-int serve_run(const struct serve_config *config, struct gfxb_error *err)
+void http_server_run(struct http_server *s)
 {
-    struct log_ring *ring = log_ring_new(config->log);
-    struct serve_config own = *config;
-    struct session_request path = *config->path;
-    struct model_env models = *config->models;
-    own.log = path.log = models.log = log_ring_log(ring);
-    own.path = &path;
-    own.models = &models;
-    struct pool_engines engines = pool_supervisor_engines(&own);
-    int result = server_run(&own, &engines, err);
-    log_ring_free(ring);
-    return result;
+    server_tell(s);
+    if (server_watchdog_ms())
+        server_watchdog_due(&s->watchdog);
+    loop_run(s->loop);
 }

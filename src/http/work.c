@@ -1,42 +1,133 @@
+/* work.c - a bounded number of threads for what blocks, and a queue before them. */
 #include "http/http.h"
+
+#include "base/xalloc.h"
 
 #include <errno.h>
 #include <pthread.h>
 
 enum { WORK_STACK = 1 << 20 };
 
-struct work {
-    struct loop *loop;
+struct work_item {
+    struct work_item *next;
     void (*fn)(void *context);
     void (*done)(void *context);
     void *context;
 };
 
+struct work {
+    struct loop *loop;
+    unsigned most, kept;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t news;  /* an item, the end, or a thread less */
+    struct work_item *first, **last;
+    unsigned queued, threads, waiting;
+    bool ending;
+};
+
+/* The next item, waited for by the threads that are kept; NULL: this thread ends. With the lock. */
+static struct work_item *work_take(struct work *work)
+{
+    while (!work->first && work->threads <= work->kept && !work->ending) {
+        work->waiting++;
+        pthread_cond_wait(&work->news, &work->lock);
+        work->waiting--;
+    }
+    struct work_item *item = work->first;
+    if (!item)
+        return NULL;
+    work->first = item->next;
+    if (!work->first)
+        work->last = &work->first;
+    work->queued--;
+    return item;
+}
+
 static void *work_thread(void *argument)
 {
     struct work *work = argument;
-    work->fn(work->context);
-    loop_post(work->loop, work->done, work->context);
-    free(work);
+    struct work_item *item;
+    pthread_mutex_lock(&work->lock);
+    while ((item = work_take(work))) {
+        pthread_mutex_unlock(&work->lock);
+        item->fn(item->context);
+        loop_post(work->loop, item->done, item->context);
+        free(item);
+        pthread_mutex_lock(&work->lock);
+    }
+    work->threads--;
+    pthread_cond_broadcast(&work->news);
+    pthread_mutex_unlock(&work->lock); /* the last use: work_free may go on */
     return NULL;
 }
 
-int work_run(struct loop *loop, void (*fn)(void *context), void (*done)(void *context),
-             void *context)
+/* With the lock. 0 or -EAGAIN. */
+static int work_add_thread(struct work *work)
 {
-    struct work *work = malloc(sizeof(*work));
     pthread_attr_t attributes;
     pthread_t thread;
-    if (!work)
-        return -EAGAIN;
-    *work = (struct work){loop, fn, done, context};
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, WORK_STACK);
     int result = pthread_create(&thread, &attributes, work_thread, work);
     pthread_attr_destroy(&attributes);
-    if (result == 0)
+    work->threads += result == 0;
+    return result == 0 ? 0 : -EAGAIN;
+}
+
+int work_run(struct work *work, void (*fn)(void *context), void (*done)(void *context),
+             void *context)
+{
+    int result = 0;
+    pthread_mutex_lock(&work->lock);
+    if (work->queued >= work->waiting && work->threads < work->most)
+        result = work_add_thread(work);
+    if (work->threads)
+        result = 0; /* its turn comes later */
+    if (result == 0) {
+        struct work_item *item = xmalloc(sizeof(*item));
+        *item = (struct work_item){NULL, fn, done, context};
+        *work->last = item;
+        work->last = &item->next;
+        work->queued++;
+        pthread_cond_signal(&work->news);
+    }
+    pthread_mutex_unlock(&work->lock);
+    return result;
+}
+
+int work_new(struct loop *loop, unsigned most, unsigned kept, struct work **ret_work,
+             struct gfxb_error *err)
+{
+    struct work *work = xcalloc(1, sizeof(*work));
+    int result = 0;
+    *work = (struct work){.loop = loop, .most = most, .kept = kept};
+    work->last = &work->first;
+    pthread_mutex_init(&work->lock, NULL);
+    pthread_cond_init(&work->news, NULL);
+    pthread_mutex_lock(&work->lock);
+    for (unsigned i = 0; i < kept && result == 0; i++)
+        result = work_add_thread(work);
+    pthread_mutex_unlock(&work->lock);
+    if (result == 0) {
+        *ret_work = work;
         return 0;
+    }
+    work_free(work);
+    return error_set(err, -result, "cannot make a thread: %s", error_errno_text(-result));
+}
+
+void work_free(struct work *work)
+{
+    if (!work)
+        return;
+    pthread_mutex_lock(&work->lock);
+    work->ending = true;
+    pthread_cond_broadcast(&work->news);
+    while (work->threads)
+        pthread_cond_wait(&work->news, &work->lock);
+    pthread_mutex_unlock(&work->lock);
+    pthread_mutex_destroy(&work->lock);
+    pthread_cond_destroy(&work->news);
     free(work);
-    return -EAGAIN;
 }

@@ -231,7 +231,7 @@ static struct str pool_default(const struct pool *pool)
 static bool pool_refuse(struct pool *pool, struct pool_waiter *w)
 {
     struct gfxb_error why;
-    if (pool->ending || pool->serve->draining)
+    if (pool->ending || http_server_is_draining(pool->serve->http))
         error_set(&why, ESHUTDOWN, "the server is shutting down");
     else if (pool->waiting >= pool->serve->config.queue)
         error_set(&why, EBUSY, "%zu requests are waiting already: try again in a moment",

@@ -80,7 +80,7 @@ void pool_model_load(struct pool_model *m)
         *search = (struct pool_search){
             .model = m, .engines = m->pool->engines, .name = strdup(m->names[0])};
     if (search && search->name &&
-        work_run(m->pool->serve->loop, pool_search_fn, pool_search_done, search) == 0) {
+        work_run(m->pool->serve->work, pool_search_fn, pool_search_done, search) == 0) {
         m->pool->working++;
         return;
     }
@@ -112,7 +112,7 @@ static void pool_on_ready(struct pool_model *m)
         return;
     struct pool_lane *lane = calloc(1, sizeof(*lane));
     if (!lane || http_endpoint_new(m->pool->serve->loop, endpoint.socket, endpoint.key,
-                                   &lane->upstream) < 0) {
+                                   endpoint.pid, &lane->upstream) < 0) {
         free(lane);
         return;
     }
@@ -254,7 +254,7 @@ void pool_model_unload(struct pool_model *m)
     struct pool_ending *ending = malloc(sizeof(*ending));
     if (ending)
         *ending = (struct pool_ending){m, m->pool->engines.free, m->engine};
-    if (!ending || work_run(s->loop, pool_ending_fn, pool_ending_done, ending) < 0) {
+    if (!ending || work_run(s->work, pool_ending_fn, pool_ending_done, ending) < 0) {
         free(ending);
         loop_timer_set(s->loop, &m->timer, POOL_ROOM_MS);
         return; /* it stays for now */

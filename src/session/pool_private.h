@@ -2,7 +2,7 @@
 #ifndef SESSION_POOL_PRIVATE_H
 #define SESSION_POOL_PRIVATE_H
 
-#include "http/server.h"
+#include "api/serve.h"
 #include "session/pool.h"
 
 enum {

@@ -2,8 +2,8 @@
  * test_supervisor.c - an engine that is lost while it serves: what the supervisor does about it,
  * what it remembers, and that nothing is left of what it has ended.
  */
-#include "engine/http.h"
 #include "faults.h"
+#include "http/http.h"
 #include "session/session.h"
 #include "session/supervisor.h"
 #include "session/supervisor_private.h"
@@ -131,12 +131,11 @@ static enum supervisor_outcome served_ask(const struct served *s,
     static const char body[] =
         "{\"messages\":[{\"role\":\"user\",\"content\":\"What is proof?\"}],\"stream\":true}";
     int64_t until = clock_now_ms() + WAIT_MS;
-    long status = 0;
+    int status = 0;
     struct http_ask request = {.socket = endpoint->socket,
                                .path = "/v1/chat/completions",
                                .key = endpoint->key,
-                               .body = body,
-                               .body_n = sizeof(body) - 1,
+                               .body = str_from(body),
                                .pidfd = -1,
                                .until = deadline,
                                .context = &until};

@@ -1,10 +1,14 @@
 /* world.c - a captured machine with a data directory of its own, and what is to be left of it. */
 #include "faults.h"
+#include "http/http.h"
 #include "session/session.h"
 #include "sysroot/sysroot.h"
 
 struct world world_new(const char *machine, int backend, uint64_t need_bytes)
 {
+    struct loop *loop = NULL;
+    if (loop_new(&loop, NULL) == 0)
+        loop_free(loop); /* libuv keeps two descriptors of the process's first loop */
     struct world w = {.descriptors = stage_count_in("/proc/self/fd", "")};
     struct gfxb_error err = {.text = ""};
     char path[512];

@@ -2,7 +2,7 @@
 #include "api/own/log_ring.h"
 
 #include "api/dialect.h"
-#include "http/server.h"
+#include "api/serve.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,0 +1,197 @@
+/* serve.c - the server: HTTP in front, models and downloads behind. */
+#include "api/serve.h"
+
+#include "api/dialect.h"
+#include "api/own/log_ring.h"
+#include "base/xalloc.h"
+#include "session/pool_supervisor.h"
+#include "session/session.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { SERVE_THREADS = 32 }; /* downloads, look-ups of names, engines that end */
+
+/* ---- what there is to see ---- */
+
+struct serve *serve_of(const struct http_exchange *x)
+{
+    return http_user(x);
+}
+
+struct serve *job_serve(const struct http_job *job)
+{
+    return http_job_user(job);
+}
+
+size_t serve_model_count(const struct serve *s)
+{
+    return pool_count(s->pool);
+}
+
+bool serve_model_at(const struct serve *s, size_t index, struct serve_model *ret_model)
+{
+    return pool_at(s->pool, index, ret_model);
+}
+
+const struct serve_counters *serve_totals(const struct serve *s)
+{
+    return &s->totals;
+}
+
+int64_t serve_started_at(const struct serve *s)
+{
+    return s->started_at;
+}
+
+size_t serve_connections(const struct serve *s)
+{
+    return http_server_connections(s->http);
+}
+
+const struct session_request *serve_path_request(const struct serve *s)
+{
+    return s->config.path;
+}
+
+const struct model_env *serve_model_env(const struct serve *s)
+{
+    return s->config.models;
+}
+
+/* ---- what http/ asks ---- */
+
+static void serve_failure(void *user, const struct http_failure *failure, struct buf *out)
+{
+    struct dialect_error error = {
+        .status = failure->status, .code = failure->code, .param = failure->param};
+    (void)user;
+    snprintf(error.message, sizeof(error.message), "%s", failure->message);
+    if (failure->code && strcmp(failure->code, "not_found") == 0)
+        error.path = failure->path;
+    dialect_error_body(dialect_of_path(failure->path), &error, out);
+}
+
+static void serve_over(void *user, int status)
+{
+    struct serve *s = user;
+    int digit = status / 100;
+    s->totals.requests[digit >= 0 && digit <= 5 ? digit : 0]++;
+}
+
+static void serve_draining(void *user)
+{
+    struct serve *s = user;
+    downloads_cancel(s->downloads);
+}
+
+static bool serve_busy(void *user)
+{
+    struct serve *s = user;
+    return downloads_count(s->downloads) > 0;
+}
+
+static void serve_ended(void *context)
+{
+    struct serve *s = context;
+    http_server_stop(s->http);
+}
+
+static void serve_end(void *user)
+{
+    struct serve *s = user;
+    pool_end(s->pool, serve_ended, s);
+}
+
+static const struct http_server_ops serve_ops = {serve_failure, serve_over, serve_draining,
+                                                 serve_busy, serve_end};
+
+/* Clients of other servers know these prefixes. */
+static const struct http_alias serve_aliases[] = {
+    {"/api/v1/", "/v1/"}, {"/api/v0/", "/v1/"}, {"/v0/", "/v1/"}, {NULL, NULL}};
+
+/* What the libraries of OpenAI and Anthropic send from a page. */
+#define SERVE_ALLOWED_HEADERS                                                                      \
+    "authorization, content-type, x-api-key, anthropic-version, anthropic-beta, "                  \
+    "x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, "            \
+    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "                  \
+    "x-stainless-timeout"
+
+/* ---- the beginning and the end ---- */
+
+static void serve_defaults(struct serve_config *c)
+{
+    c->default_model = c->default_model ? c->default_model : "canary";
+    c->keep_alive = c->keep_alive ? c->keep_alive : SERVE_KEEP_SECONDS;
+    c->slots = c->slots ? c->slots : 4;
+    c->engine_requests = c->engine_requests ? c->engine_requests : 64;
+    c->queue = c->queue ? c->queue : 1024;
+}
+
+static int serve_listen(struct serve *s, struct gfxb_error *err)
+{
+    const struct serve_config *c = &s->config;
+    struct http_server_config http = {
+        .host = c->host,
+        .port = c->port,
+        .keys = c->keys,
+        .allowed_hosts = c->allowed_hosts,
+        .allowed_origins = c->allowed_origins,
+        .allowed_headers = SERVE_ALLOWED_HEADERS,
+        .exposed_headers = "x-gfxbridge-backend, x-gfxbridge-device",
+        .runtime_dir = c->runtime_dir,
+        .connections = c->connections,
+        .max_body = c->max_body,
+        .drain_ms = c->drain_ms,
+        .routes = serve_dialects,
+        .aliases = serve_aliases,
+        .ops = &serve_ops,
+        .user = s,
+        .log = c->log,
+    };
+    int result = http_server_new(&http, &s->http, err);
+    if (result == 0)
+        s->loop = http_server_loop(s->http);
+    return result;
+}
+
+int serve_run_with(const struct serve_config *config, const struct pool_engines *engines,
+                   struct gfxb_error *err)
+{
+    struct serve *s = xcalloc(1, sizeof(*s));
+    s->config = *config;
+    s->started_at = time(NULL);
+    serve_defaults(&s->config);
+    int result = serve_listen(s, err);
+    if (result == 0)
+        result = work_new(s->loop, SERVE_THREADS, 1, &s->work, err);
+    s->downloads = downloads_new(s);
+    if (result == 0)
+        result = pool_new(s, engines, &s->pool, err);
+    if (result == 0) {
+        pool_load_pinned(s->pool);
+        http_server_run(s->http);
+    }
+    pool_free(s->pool);
+    downloads_free(s->downloads);
+    work_free(s->work);
+    http_server_free(s->http);
+    free(s);
+    return result;
+}
+
+/* What is logged on the way goes to the ring too, whoever of us logs it. */
+int serve_run(const struct serve_config *config, struct gfxb_error *err)
+{
+    struct log_ring *ring = log_ring_new(config->log);
+    struct serve_config own = *config;
+    struct session_request path = *config->path;
+    struct model_env models = *config->models;
+    own.log = path.log = models.log = log_ring_log(ring);
+    own.path = &path;
+    own.models = &models;
+    struct pool_engines engines = pool_supervisor_engines(&own);
+    int result = serve_run_with(&own, &engines, err);
+    log_ring_free(ring);
+    return result;
+}

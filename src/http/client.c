@@ -1,0 +1,499 @@
+/* client.c - calls to a program over its unix socket. */
+#include "http/parser.h"
+
+#include "base/xalloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum {
+    CALL_SCRATCH = 65536,
+    CALL_CONNECT_MS = 2,       /* between two tries while the peer's queue is full */
+    CALL_CONNECT_TRIES = 5000, /* ten seconds */
+};
+
+enum call_phase {
+    CALL_CONNECTING,
+    CALL_HEAD,
+    CALL_BODY,
+    CALL_IDLE,
+};
+
+struct http_call {
+    struct loop_source source;
+    struct loop_timer timer;
+    struct http_endpoint *endpoint;
+    struct http_call *next, *previous; /* idle ones of the endpoint */
+    enum call_phase phase;
+    struct http_call_request request;
+    bool reused, readable, writable, paused, running, dead;
+    bool closed; /* by the peer; what it has sent before may still be there */
+    bool heard;  /* something of the answer has come, or was waited for too long */
+    unsigned tries;
+    struct buf ask;  /* our head */
+    size_t sent;     /* bytes of our head and body together */
+    struct buf head; /* the peer's, as far as it has come */
+    size_t looked;   /* bytes of it that were searched for its end */
+    struct http_answer answer;
+    struct http_chunks chunks;
+    uint64_t left; /* bytes of an answer with a length */
+};
+
+struct http_endpoint {
+    struct loop *loop;
+    struct sockaddr_un address;
+    char *key;              /* NULL none */
+    int pid;                /* of the process that must have made the socket; 0 any */
+    struct http_call *idle; /* the latest first */
+    size_t n;               /* connections, whatever they do */
+    bool closing;           /* goes with the last of them: one may be in the middle of its turn */
+    char scratch[CALL_SCRATCH];
+};
+
+static void call_ready(struct loop_source *source, unsigned events);
+static void call_due(struct loop_timer *timer);
+
+bool http_is_local(int code)
+{
+    switch (-code) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOSPC: /* too many descriptors are watched */
+    case EAGAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int http_endpoint_new(struct loop *loop, const char *socket, const char *key, int pid,
+                      struct http_endpoint **ret_endpoint)
+{
+    struct http_endpoint *endpoint;
+    size_t n = strlen(socket);
+    if (n >= sizeof(endpoint->address.sun_path))
+        return -ENAMETOOLONG;
+    endpoint = xcalloc(1, sizeof(*endpoint));
+    endpoint->loop = loop;
+    endpoint->key = xstrdup_or_null(key);
+    endpoint->pid = pid;
+    endpoint->address.sun_family = AF_UNIX;
+    memcpy(endpoint->address.sun_path, socket, n + 1);
+    *ret_endpoint = endpoint;
+    return 0;
+}
+
+static void call_unlink(struct http_call *call)
+{
+    if (call->previous)
+        call->previous->next = call->next;
+    else if (call->endpoint->idle == call)
+        call->endpoint->idle = call->next;
+    if (call->next)
+        call->next->previous = call->previous;
+    call->next = call->previous = NULL;
+}
+
+static void endpoint_end(struct http_endpoint *endpoint)
+{
+    if (!endpoint->closing || endpoint->n)
+        return;
+    free(endpoint->key);
+    free(endpoint);
+}
+
+static void call_free(struct http_call *call)
+{
+    struct http_endpoint *endpoint = call->endpoint;
+    if (call->phase == CALL_IDLE)
+        call_unlink(call);
+    loop_timer_clear(endpoint->loop, &call->timer);
+    loop_close(endpoint->loop, &call->source);
+    endpoint->n--;
+    endpoint_end(endpoint);
+    buf_done(&call->ask);
+    buf_done(&call->head);
+    free(call);
+}
+
+void http_call_cancel(struct http_call *call)
+{
+    call->dead = true;
+    if (!call->running)
+        call_free(call);
+}
+
+void http_endpoint_free(struct http_endpoint *endpoint)
+{
+    if (!endpoint)
+        return;
+    while (endpoint->idle) {
+        struct http_call *call = endpoint->idle;
+        call_unlink(call);
+        call->phase = CALL_CONNECTING;
+        http_call_cancel(call);
+    }
+    endpoint->closing = true;
+    endpoint_end(endpoint);
+}
+
+/* ---- the connection ---- */
+
+static void call_disconnect(struct http_call *call)
+{
+    loop_close(call->endpoint->loop, &call->source);
+    call->readable = call->writable = call->closed = false;
+    call->sent = 0;
+    call->phase = CALL_CONNECTING;
+}
+
+static void call_write_head(struct http_call *call)
+{
+    const struct http_call_request *r = &call->request;
+    buf_clear(&call->ask);
+    buf_addf(&call->ask, "%s %s HTTP/1.1\r\nHost: localhost\r\n", r->body.p ? "POST" : "GET",
+             r->path);
+    if (call->endpoint->key)
+        buf_addf(&call->ask, "Authorization: Bearer %s\r\n", call->endpoint->key);
+    if (r->body.p)
+        buf_addf(&call->ask, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                 r->body.n);
+    buf_add_text(&call->ask, "\r\n");
+}
+
+/* What is not known yet is watched for; what is known and not used now would be told for ever. */
+static int call_watch(struct http_call *call)
+{
+    unsigned wanted = (call->readable ? 0 : LOOP_READ) | (call->closed ? 0 : LOOP_LEAVE) |
+                      (call->writable ? 0 : LOOP_WRITE);
+    return loop_watch(call->endpoint->loop, &call->source, wanted);
+}
+
+/* The socket is reached by its name, in a directory that others may write. */
+static bool call_is_expected(const struct http_endpoint *endpoint, int fd)
+{
+    struct ucred peer;
+    socklen_t n = sizeof(peer);
+    return !endpoint->pid ||
+           (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.pid == endpoint->pid);
+}
+
+/* 0 connected, or it is tried again soon; -errno. */
+static int call_connect(struct http_call *call)
+{
+    const struct http_endpoint *endpoint = call->endpoint;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    call->reused = false;
+    if (connect(fd, (const struct sockaddr *)&endpoint->address, sizeof(endpoint->address)) < 0) {
+        int result = errno == EINTR ? -EAGAIN : -errno;
+        close(fd);
+        /* The peer's queue of connections may be short. */
+        if (result != -EAGAIN)
+            return result;
+        if (++call->tries > CALL_CONNECT_TRIES)
+            return -ETIMEDOUT;
+        loop_timer_set(call->endpoint->loop, &call->timer, CALL_CONNECT_MS);
+        return 0;
+    }
+    if (!call_is_expected(endpoint, fd)) {
+        close(fd);
+        return -EPERM;
+    }
+    call->source.fd = fd;
+    call->writable = true;
+    call->phase = CALL_HEAD;
+    call->answer = (struct http_answer){0};
+    call_write_head(call);
+    if (call->request.gap_ms)
+        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
+    return call->ask.failed ? -ENOMEM : call_watch(call);
+}
+
+/* Over for this owner. The request may still be begun anew where nothing came on a kept one. When
+ * that is refused the peer has ended meanwhile, perhaps by this request: the first code is told. */
+static void call_break(struct http_call *call, int code)
+{
+    if (call->reused && call->phase == CALL_HEAD && !call->heard) {
+        call_disconnect(call);
+        int again = call_connect(call);
+        if (again == 0)
+            return;
+        code = http_is_local(again) ? again : code;
+    }
+    call->dead = true;
+    call->request.ops->broken(call->request.owner, code, http_is_local(code));
+}
+
+/* ---- sending ---- */
+
+static size_t call_to_send(const struct http_call *call)
+{
+    return call->ask.n + call->request.body.n - call->sent;
+}
+
+static void call_send(struct http_call *call)
+{
+    const struct str body = call->request.body;
+    while (call->writable && call_to_send(call)) {
+        size_t of_head = call->sent < call->ask.n ? call->sent : call->ask.n,
+               of_body = call->sent - of_head;
+        struct iovec part[2] = {
+            {call->ask.p + of_head, call->ask.n - of_head},
+            {(char *)(uintptr_t)body.p + of_body, body.n - of_body},
+        };
+        struct msghdr message = {.msg_iov = part, .msg_iovlen = body.n ? 2 : 1};
+        ssize_t n = sendmsg(call->source.fd, &message, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            call->writable = false;
+        } else if (n < 0) {
+            call->sent = call->ask.n + body.n; /* it may have answered before it closed */
+            call->readable = true;
+        } else {
+            call->sent += (size_t)n;
+        }
+    }
+}
+
+/* ---- receiving ---- */
+
+static void call_finish(struct http_call *call, bool clean)
+{
+    void (*end)(void *) = call->request.ops->end;
+    void *owner = call->request.owner;
+    if (!clean || !call->answer.keep || call->closed || call->answer.framing != HTTP_LENGTH ||
+        call_to_send(call)) {
+        call->dead = true;
+    } else {
+        call->phase = CALL_IDLE;
+        call->timer.at = INT64_MAX;
+        call->previous = NULL;
+        call->next = call->endpoint->idle;
+        if (call->next)
+            call->next->previous = call;
+        call->endpoint->idle = call;
+    }
+    end(owner);
+}
+
+/* Bytes of the body; false once the answer is over, one way or the other. */
+static bool call_take_body(struct http_call *call, char *bytes, size_t n)
+{
+    size_t content = n, used = n;
+    int whole = 0;
+    if (call->answer.framing == HTTP_CHUNKED) {
+        whole = http_chunks_take(&call->chunks, bytes, n, &content, &used);
+    } else if (call->answer.framing == HTTP_LENGTH) {
+        content = used = n < call->left ? n : (size_t)call->left;
+        call->left -= content;
+        whole = !call->left;
+    }
+    if (whole < 0) {
+        call_break(call, -EPROTO);
+        return false;
+    }
+    if (content)
+        call->request.ops->body(call->request.owner, (struct str){bytes, content});
+    if (whole && !call->dead)
+        call_finish(call, used == n);
+    return !whole && !call->dead;
+}
+
+/* The length of the answer's head in call->head, interim answers left out; 0 more is to come. */
+static int call_find_head(struct http_call *call, size_t *ret_end)
+{
+    struct buf *head = &call->head;
+    for (;;) {
+        size_t end = *ret_end = http_head_end(buf_view(head), &call->looked);
+        if (!end)
+            return head->failed || head->n > PARSER_HEAD_MAX ? -EPROTO : 0;
+        if (http_answer_read((struct str){head->p, end}, &call->answer) < 0 ||
+            call->answer.status == 101)
+            return -EPROTO;
+        if (call->answer.status >= 200)
+            return 0;
+        memmove(head->p, head->p + end, head->n - end);
+        head->n -= end;
+        call->looked = 0;
+    }
+}
+
+static bool call_take_head(struct http_call *call, char *bytes, size_t n)
+{
+    size_t end;
+    call->heard = true;
+    buf_add(&call->head, bytes, n);
+    int result = call_find_head(call, &end);
+    if (result < 0)
+        call_break(call, result);
+    if (result < 0 || !end)
+        return result == 0;
+    struct buf head = call->head;
+    call->head = BUF_INIT(head.max);
+    call->phase = CALL_BODY;
+    call->chunks = (struct http_chunks){0};
+    call->left = call->answer.length;
+    call->request.ops->head(call->request.owner, &call->answer);
+    call->answer.type = STR_NONE;
+    bool more = !call->dead;
+    bool empty = call->answer.framing == HTTP_LENGTH && !call->left;
+    if (more && (head.n > end || empty))
+        more = call_take_body(call, head.p + end, head.n - end);
+    buf_done(&head);
+    return more;
+}
+
+static bool call_take(struct http_call *call)
+{
+    char *scratch = call->endpoint->scratch;
+    ssize_t n = recv(call->source.fd, scratch, CALL_SCRATCH, 0);
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n < 0 && errno == EAGAIN) {
+        call->readable = false;
+        return false;
+    }
+    if (n < CALL_SCRATCH && !call->closed)
+        call->readable = false; /* that was all for now */
+    if (n == 0 && call->phase == CALL_BODY && call->answer.framing == HTTP_CLOSE) {
+        call_finish(call, false);
+        return false;
+    }
+    if (n <= 0) {
+        call_break(call, n < 0 ? -errno : -ECONNRESET);
+        return !call->dead;
+    }
+    if (call->request.gap_ms)
+        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
+    return call->phase == CALL_HEAD ? call_take_head(call, scratch, (size_t)n)
+                                    : call_take_body(call, scratch, (size_t)n);
+}
+
+static void call_run(struct http_call *call)
+{
+    if (call->running)
+        return;
+    call->running = true;
+    for (;;) {
+        if (call->phase == CALL_HEAD)
+            call_send(call);
+        bool waiting = call->phase == CALL_CONNECTING || call->phase == CALL_IDLE;
+        if (call->dead || waiting || call->paused || !call->readable || !call_take(call))
+            break;
+    }
+    call->running = false;
+    int result = call->dead || call->source.fd < 0 ? 0 : call_watch(call);
+    if (result < 0)
+        call_break(call, result);
+    if (call->dead)
+        call_free(call);
+}
+
+static void call_ready(struct loop_source *source, unsigned events)
+{
+    struct http_call *call = container_of(source, struct http_call, source);
+    if (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN))
+        call->readable = true;
+    if (events & (LOOP_WRITE | LOOP_BROKEN))
+        call->writable = true;
+    if (events & (LOOP_LEAVE | LOOP_BROKEN))
+        call->closed = true;
+    if (call->phase == CALL_IDLE && (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN)))
+        call_free(call); /* closed by the engine, or not clean after all */
+    else
+        call_run(call);
+}
+
+static void call_due(struct loop_timer *timer)
+{
+    struct http_call *call = container_of(timer, struct http_call, timer);
+    if (call->paused) { /* it waits for us */
+        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
+        return;
+    }
+    call->running = true;
+    if (call->phase == CALL_CONNECTING) {
+        int result = call_connect(call);
+        if (result < 0)
+            call_break(call, result);
+    } else {
+        call->heard = true; /* not to be tried again: it is slow, not gone */
+        call_break(call, -ETIMEDOUT);
+    }
+    call->running = false;
+    if (call->dead)
+        call_free(call);
+    else
+        call_run(call);
+}
+
+void http_call_pause(struct http_call *call, bool pause)
+{
+    call->paused = pause;
+    if (!pause)
+        call_run(call);
+}
+
+/* ---- a request ---- */
+
+static void call_reuse(struct http_call *call, const struct http_call_request *request)
+{
+    call_unlink(call);
+    call->request = *request;
+    call->reused = true;
+    call->heard = false;
+    call->phase = CALL_HEAD;
+    call->looked = 0;
+    call->sent = 0;
+    call->paused = false;
+    call->answer = (struct http_answer){0};
+    call_write_head(call);
+    if (request->gap_ms)
+        loop_timer_set(call->endpoint->loop, &call->timer, request->gap_ms);
+}
+
+/* The first turn is the loop's: nothing is told before the owner has got it. */
+static int call_begin(struct http_call *call)
+{
+    bool running = call->running; /* one that has just become idle may be in its turn */
+    call->running = true;
+    call_send(call);
+    call->running = running;
+    return call_watch(call);
+}
+
+int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
+                    struct http_call **ret_call, bool *ret_local)
+{
+    struct http_call *call = endpoint->idle;
+    int result = 0;
+    if (call) {
+        call_reuse(call, request);
+    } else {
+        call = xcalloc(1, sizeof(*call));
+        call->endpoint = endpoint;
+        endpoint->n++;
+        call->source = (struct loop_source){.fd = -1, .ready = call_ready};
+        call->timer.due = call_due;
+        call->request = *request;
+        call->ask = BUF_INIT(PARSER_HEAD_MAX);
+        call->head = BUF_INIT(PARSER_HEAD_MAX + CALL_SCRATCH);
+        result = call_connect(call);
+    }
+    if (result == 0 && call->phase == CALL_HEAD)
+        result = call_begin(call);
+    if (result < 0) {
+        *ret_local = http_is_local(result);
+        http_call_cancel(call);
+    } else {
+        *ret_call = call;
+    }
+    return result;
+}

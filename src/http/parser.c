@@ -1,0 +1,511 @@
+/* parser.c - the strict reader of HTTP/1.1 heads and chunked bodies. */
+#include "http/parser.h"
+
+#include <errno.h>
+
+/* ---- lines and fields ---- */
+
+size_t http_head_end(struct str bytes, size_t *from)
+{
+    size_t start = *from > 3 ? *from - 3 : 0;
+    const char *end =
+        bytes.n > start ? memmem(bytes.p + start, bytes.n - start, "\r\n\r\n", 4) : NULL;
+    *from = bytes.n;
+    return end ? (size_t)(end - bytes.p) + 4 : 0;
+}
+
+bool http_line(struct str *rest, struct str *ret_line)
+{
+    const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
+    if (!end || end == rest->p || end[-1] != '\r')
+        return false;
+    size_t n = (size_t)(end - rest->p) - 1;
+    if (memchr(rest->p, '\r', n))
+        return false;
+    *ret_line = (struct str){rest->p, n};
+    rest->p += n + 2;
+    rest->n -= n + 2;
+    return true;
+}
+
+static bool http_is_token_char(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool http_is_token(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!http_is_token_char((unsigned char)s.p[i]))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static bool http_is_value(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+bool http_field(struct str line, struct http_field *ret_field)
+{
+    const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
+    if (!colon)
+        return false;
+    size_t n = (size_t)(colon - line.p);
+    struct http_field field = {{line.p, n}, {colon + 1, line.n - n - 1}};
+    if (!http_is_token(field.name) || !http_is_value(field.value))
+        return false;
+    field.value = str_trim(field.value);
+    *ret_field = field;
+    return true;
+}
+
+int http_length(struct str value, uint64_t *ret_length)
+{
+    uint64_t length = 0;
+    if (value.n == 0 || value.n > 18)
+        return -EINVAL;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9')
+            return -EINVAL;
+        length = length * 10 + (uint64_t)(value.p[i] - '0');
+    }
+    *ret_length = length;
+    return 0;
+}
+
+bool http_list_has(struct str list, const char *word)
+{
+    struct str piece;
+    while (str_cut(&list, ',', &piece)) {
+        if (str_eq_nocase(str_trim(piece), str_from(word)))
+            return true;
+    }
+    return false;
+}
+
+/* ---- a request's head ---- */
+
+static const char *const request_methods[] = {"GET", "POST", "DELETE", "HEAD", "OPTIONS"};
+
+struct request_reading {
+    const char *base;
+    struct request_head head;
+    unsigned n_fields;
+    bool length_given, encoding_given, seen[REQUEST_KNOWN];
+    struct str authority; /* of an address in absolute form; empty: it is none */
+    bool close;
+    const char *why;
+};
+
+static int request_refuse(struct request_reading *r, int status, const char *why)
+{
+    r->why = why;
+    return -status;
+}
+
+static struct request_span request_span_of(const struct request_reading *r, struct str s)
+{
+    return (struct request_span){(uint16_t)(s.p ? s.p - r->base : 0), (uint16_t)s.n};
+}
+
+/* Visible ASCII, whole escapes, no "//", no "." or ".." as a segment: nothing that one reader would
+ * fold and another would not. */
+static bool request_path_ok(struct str path)
+{
+    size_t segment = 0; /* where it begins */
+    for (size_t i = 0; i <= path.n; i++) {
+        char c = i < path.n ? path.p[i] : '/';
+        if (c == '/') {
+            size_t n = i - segment;
+            bool dots = n && n <= 2 && path.p[segment] == '.' && path.p[i - 1] == '.';
+            if (dots || (n == 0 && i > 0 && i < path.n))
+                return false;
+            segment = i + 1;
+        }
+        if (c == '%' && (i + 2 >= path.n || str_hex_digit(path.p[i + 1]) < 0 ||
+                         str_hex_digit(path.p[i + 2]) < 0))
+            return false;
+    }
+    return true;
+}
+
+static bool request_is_absolute(struct str target)
+{
+    return target.n > 7 && str_eq_nocase((struct str){target.p, 7}, STR("http://"));
+}
+
+/* "http://host:80/path?query": the host counts instead of the field's, the rest is a path. */
+static int request_authority(struct request_reading *r, struct str *target)
+{
+    struct str rest = {target->p + 7, target->n - 7};
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+        n++;
+    r->authority = (struct str){rest.p, n};
+    if (n == 0 || memchr(rest.p, '@', n))
+        return -EINVAL;
+    *target = (struct str){rest.p + n, rest.n - n};
+    if (n == rest.n) /* no path means "/": the last one of "http://" */
+        *target = (struct str){rest.p - 1, 1};
+    return 0;
+}
+
+static int request_target(struct request_reading *r, struct str target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        unsigned char c = (unsigned char)target.p[i];
+        if (c <= 0x20 || c >= 0x7f || c == '#' || c == '\\' || c == '"' || c == '<' || c == '>')
+            return request_refuse(r, 400, "the request's address holds forbidden characters");
+    }
+    if (r->head.method == HTTP_OPTIONS && str_is(target, "*")) {
+        r->head.path = request_span_of(r, target);
+        return 0;
+    }
+    if (request_is_absolute(target) && request_authority(r, &target) < 0)
+        return request_refuse(r, 400, "malformed authority in the request's address");
+    if (!target.n || target.p[0] != '/')
+        return request_refuse(r, 400, "the request's address must be a path that begins with /");
+    const char *mark = memchr(target.p, '?', target.n);
+    struct str path = {target.p, mark ? (size_t)(mark - target.p) : target.n};
+    struct str query = {path.p + path.n + (mark ? 1 : 0), target.n - path.n - (mark ? 1 : 0)};
+    if (!request_path_ok(path))
+        return request_refuse(r, 400, "the request's path is not in its normal form");
+    r->head.path = request_span_of(r, path);
+    r->head.query = request_span_of(r, query);
+    return 0;
+}
+
+static int request_first_line(struct request_reading *r, struct str line)
+{
+    const char *space = line.n ? memchr(line.p, ' ', line.n) : NULL;
+    const char *last = line.n ? memrchr(line.p, ' ', line.n) : NULL;
+    if (!space || space == last)
+        return request_refuse(r, 400, "malformed request line");
+    struct str method = {line.p, (size_t)(space - line.p)};
+    struct str target = {space + 1, (size_t)(last - space) - 1};
+    struct str version = {last + 1, line.n - (size_t)(last + 1 - line.p)};
+    if (!http_is_token(method))
+        return request_refuse(r, 400, "malformed request line");
+    if (version.n != 8 || memcmp(version.p, "HTTP/", 5) != 0)
+        return request_refuse(r, 400, "malformed request line");
+    if (!str_is(version, "HTTP/1.1") && !str_is(version, "HTTP/1.0"))
+        return request_refuse(r, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+    r->head.minor_0 = version.p[7] == '0';
+    r->head.method = HTTP_METHODS;
+    for (int i = 0; i < HTTP_METHODS; i++) {
+        if (str_is(method, request_methods[i]))
+            r->head.method = (enum http_method)i;
+    }
+    return request_target(r, target);
+}
+
+static int request_body_field(struct request_reading *r, const struct http_field *f)
+{
+    if (str_eq_nocase(f->name, STR("content-length"))) {
+        if (r->length_given || http_length(f->value, &r->head.length) < 0)
+            return request_refuse(r, 400, "malformed Content-Length");
+        r->length_given = true;
+    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
+        if (r->encoding_given)
+            return request_refuse(r, 400, "Transfer-Encoding is given twice");
+        if (!str_eq_nocase(f->value, STR("chunked")))
+            return request_refuse(r, 501, "the only transfer coding known here is chunked");
+        r->encoding_given = r->head.chunked = true;
+    } else if (str_eq_nocase(f->name, STR("expect"))) {
+        if (!str_eq_nocase(f->value, STR("100-continue")))
+            return request_refuse(r, 417, "the only expectation known here is 100-continue");
+        r->head.continues = true;
+    } else if (str_eq_nocase(f->name, STR("content-encoding"))) {
+        if (!str_eq_nocase(f->value, STR("identity")))
+            return request_refuse(r, 415, "compressed bodies are not taken here");
+    } else if (str_eq_nocase(f->name, STR("connection"))) {
+        r->close |= http_list_has(f->value, "close");
+    }
+    return 0;
+}
+
+static int request_field(struct request_reading *r, struct str line)
+{
+    static const char *const known[REQUEST_KNOWN] = {
+        [REQUEST_HOST] = "host",         [REQUEST_ORIGIN] = "origin",
+        [REQUEST_TYPE] = "content-type", [REQUEST_AUTHORIZATION] = "authorization",
+        [REQUEST_API_KEY] = "x-api-key",
+    };
+    struct http_field f;
+    if (++r->n_fields > PARSER_FIELDS_MAX)
+        return request_refuse(r, 431, "the request has too many header fields");
+    if (!http_field(line, &f))
+        return request_refuse(r, 400, "malformed header field");
+    for (size_t i = 0; i < REQUEST_KNOWN; i++) {
+        if (!str_eq_nocase(f.name, str_from(known[i])))
+            continue;
+        if (r->seen[i])
+            return request_refuse(r, 400, "a header field that must be single is given twice");
+        r->seen[i] = true;
+        r->head.known[i] = request_span_of(r, f.value);
+        return 0;
+    }
+    return request_body_field(r, &f);
+}
+
+static int request_whole(struct request_reading *r)
+{
+    r->head.host_given = r->seen[REQUEST_HOST] || r->authority.n;
+    if (!r->seen[REQUEST_HOST] && !r->head.minor_0)
+        return request_refuse(r, 400, "the Host header is missing");
+    if (r->authority.n)
+        r->head.known[REQUEST_HOST] = request_span_of(r, r->authority);
+    if (r->length_given && r->head.chunked)
+        return request_refuse(r, 400, "both Content-Length and Transfer-Encoding are given");
+    if (r->head.chunked && r->head.minor_0)
+        return request_refuse(r, 400, "HTTP/1.0 has no transfer codings");
+    r->head.keep = !r->head.minor_0 && !r->close;
+    r->head.continues = r->head.continues && !r->head.minor_0;
+    return 0;
+}
+
+int request_head_read(struct str bytes, struct request_head *ret_head, const char **ret_why)
+{
+    struct request_reading r = {.base = bytes.p, .why = ""};
+    struct str rest = bytes, line;
+    int result = 0;
+    if (bytes.n > PARSER_HEAD_MAX)
+        result = request_refuse(&r, 431, "the request's head is too large");
+    else if (!http_line(&rest, &line))
+        result = request_refuse(&r, 400, "malformed request line");
+    else
+        result = request_first_line(&r, line);
+    if (result == 0)
+        r.head.fields = request_span_of(&r, rest);
+    while (result == 0) {
+        if (!http_line(&rest, &line))
+            result = request_refuse(&r, 400, "malformed header field");
+        else if (!line.n)
+            break;
+        else
+            result = request_field(&r, line);
+    }
+    if (result == 0 && rest.n)
+        result = request_refuse(&r, 400, "malformed head");
+    if (result == 0)
+        result = request_whole(&r);
+    *ret_why = r.why;
+    if (result == 0)
+        *ret_head = r.head;
+    return result;
+}
+
+struct str request_head_field(struct str bytes, const struct request_head *head, const char *name)
+{
+    struct str rest = request_span_view(bytes.p, head->fields), line;
+    struct http_field f;
+    while (http_line(&rest, &line) && line.n) {
+        if (http_field(line, &f) && str_eq_nocase(f.name, str_from(name)))
+            return f.value;
+    }
+    return STR_NONE;
+}
+
+/* ---- an answer's head ---- */
+
+static int upstream_status(struct str line, struct http_answer *head)
+{
+    uint64_t status;
+    if (line.n < 12 || memcmp(line.p, "HTTP/1.", 7) != 0 || line.p[8] != ' ' ||
+        http_length((struct str){line.p + 9, 3}, &status) < 0 || status < 100 || status > 599 ||
+        (line.n > 12 && line.p[12] != ' '))
+        return -EPROTO;
+    head->status = (int)status;
+    head->keep = line.p[7] != '0';
+    return 0;
+}
+
+static int upstream_field(const struct http_field *f, struct http_answer *head, bool *length_given)
+{
+    if (str_eq_nocase(f->name, STR("content-type"))) {
+        head->type = f->value;
+    } else if (str_eq_nocase(f->name, STR("content-length"))) {
+        if (*length_given || http_length(f->value, &head->length) < 0)
+            return -EPROTO;
+        *length_given = true;
+    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
+        if (!str_eq_nocase(f->value, STR("chunked")))
+            return -EPROTO;
+        head->framing = HTTP_CHUNKED;
+    } else if (str_eq_nocase(f->name, STR("connection")) && http_list_has(f->value, "close")) {
+        head->keep = false;
+    }
+    return 0;
+}
+
+int http_answer_read(struct str bytes, struct http_answer *ret_head)
+{
+    struct http_answer head = {.framing = HTTP_CLOSE};
+    struct str rest = bytes, line;
+    bool length_given = false;
+    if (!http_line(&rest, &line) || upstream_status(line, &head) < 0)
+        return -EPROTO;
+    for (;;) {
+        struct http_field f;
+        if (!http_line(&rest, &line))
+            return -EPROTO;
+        if (!line.n)
+            break;
+        if (!http_field(line, &f) || upstream_field(&f, &head, &length_given) < 0)
+            return -EPROTO;
+    }
+    if (length_given && head.framing == HTTP_CHUNKED)
+        return -EPROTO;
+    if (head.status == 204 || head.status == 304 || head.status < 200)
+        length_given = true, head.length = 0;
+    if (length_given)
+        head.framing = HTTP_LENGTH;
+    if (head.framing == HTTP_CLOSE)
+        head.keep = false;
+    *ret_head = head;
+    return 0;
+}
+
+/* ---- chunked bodies ---- */
+
+enum {
+    CHUNKS_SIZE,
+    CHUNKS_BLANK, /* behind the size, before an extension */
+    CHUNKS_EXTENSION,
+    CHUNKS_SIZE_LF,
+    CHUNKS_DATA,
+    CHUNKS_DATA_CR,
+    CHUNKS_DATA_LF,
+    CHUNKS_TRAILER,
+    CHUNKS_TRAILER_LF,
+    CHUNKS_ENDED,
+};
+
+enum { CHUNKS_DIGITS_MAX = 16 };
+
+static bool chunks_is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool chunks_is_text(char c)
+{
+    return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
+}
+
+static int chunks_size(struct http_chunks *chunks, char c)
+{
+    int digit = str_hex_digit(c);
+    if (digit >= 0 && chunks->digits < CHUNKS_DIGITS_MAX && !(chunks->left >> 28)) {
+        chunks->left = chunks->left * 16 + (uint64_t)digit;
+        chunks->digits++;
+        return 0;
+    }
+    if (!chunks->digits || digit >= 0)
+        return -EINVAL;
+    if (c == '\r')
+        chunks->state = CHUNKS_SIZE_LF;
+    else
+        chunks->state = c == ';' ? CHUNKS_EXTENSION : CHUNKS_BLANK;
+    chunks->extras |= c != '\r';
+    return c == '\r' || c == ';' || chunks_is_blank(c) ? 0 : -EINVAL;
+}
+
+static int chunks_extension(struct http_chunks *chunks, char c)
+{
+    if (chunks->state == CHUNKS_BLANK && !chunks_is_blank(c) && c != ';')
+        return -EINVAL;
+    if (c == ';')
+        chunks->state = CHUNKS_EXTENSION;
+    else if (c == '\r')
+        chunks->state = CHUNKS_SIZE_LF;
+    return c == '\r' || chunks_is_text(c) ? 0 : -EINVAL;
+}
+
+static int chunks_trailer(struct http_chunks *chunks, char c)
+{
+    if (c == '\r') {
+        chunks->state = CHUNKS_TRAILER_LF;
+        return chunks->empty || chunks->colon ? 0 : -EINVAL;
+    }
+    if (!chunks_is_text(c) || (chunks->empty && (chunks_is_blank(c) || c == ':')))
+        return -EINVAL;
+    chunks->extras = true;
+    chunks->empty = false;
+    chunks->colon |= c == ':';
+    return 0;
+}
+
+static int chunks_trailer_end(struct http_chunks *chunks, char c)
+{
+    chunks->state = chunks->empty ? CHUNKS_ENDED : CHUNKS_TRAILER;
+    chunks->empty = true;
+    chunks->colon = false;
+    return c == '\n' ? 0 : -EINVAL;
+}
+
+static int chunks_size_end(struct http_chunks *chunks, char c)
+{
+    chunks->state = chunks->left ? CHUNKS_DATA : CHUNKS_TRAILER;
+    chunks->empty = true;
+    chunks->line = chunks->digits = 0;
+    return c == '\n' ? 0 : -EINVAL;
+}
+
+/* One byte that is not content. */
+static int chunks_mark(struct http_chunks *chunks, char c)
+{
+    if (++chunks->line > PARSER_CHUNK_LINE_MAX)
+        return -EINVAL;
+    switch (chunks->state) {
+    case CHUNKS_SIZE:
+        return chunks_size(chunks, c);
+    case CHUNKS_BLANK:
+    case CHUNKS_EXTENSION:
+        return chunks_extension(chunks, c);
+    case CHUNKS_SIZE_LF:
+        return chunks_size_end(chunks, c);
+    case CHUNKS_DATA_CR:
+        chunks->state = CHUNKS_DATA_LF;
+        return c == '\r' ? 0 : -EINVAL;
+    case CHUNKS_DATA_LF:
+        chunks->state = CHUNKS_SIZE;
+        chunks->line = 0;
+        return c == '\n' ? 0 : -EINVAL;
+    case CHUNKS_TRAILER:
+        return chunks_trailer(chunks, c);
+    default:
+        return chunks_trailer_end(chunks, c);
+    }
+}
+
+int http_chunks_take(struct http_chunks *chunks, char *bytes, size_t n, size_t *ret_n,
+                     size_t *ret_used)
+{
+    size_t in = 0, out = 0;
+    while (in < n && chunks->state != CHUNKS_ENDED) {
+        if (chunks->state != CHUNKS_DATA) {
+            if (chunks_mark(chunks, bytes[in++]) < 0)
+                return -EINVAL;
+            continue;
+        }
+        size_t piece = n - in < chunks->left ? n - in : (size_t)chunks->left;
+        memmove(bytes + out, bytes + in, piece);
+        in += piece;
+        out += piece;
+        chunks->left -= piece;
+        if (!chunks->left)
+            chunks->state = CHUNKS_DATA_CR;
+    }
+    *ret_n = out;
+    *ret_used = in;
+    return chunks->state == CHUNKS_ENDED;
+}

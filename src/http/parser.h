@@ -1,0 +1,103 @@
+/*
+ * parser.h - HTTP/1.1 messages read strictly, without I/O: heads and chunked bodies. CRLF only, no
+ * folded lines, no blank before the colon, no control characters: what two readers could understand
+ * differently is refused (request smuggling). RFC 9112. Private to http/; also fuzzed.
+ */
+#ifndef HTTP_PARSER_H
+#define HTTP_PARSER_H
+
+#include "http/http.h"
+
+enum {
+    PARSER_HEAD_MAX = 16384,      /* bytes of a head */
+    PARSER_FIELDS_MAX = 96,       /* fields of a request's head */
+    PARSER_CHUNK_LINE_MAX = 4096, /* bytes of a chunk's size with its extensions; of all trailers */
+};
+
+/* ---- lines and fields ---- */
+
+struct http_field {
+    struct str name;  /* as sent */
+    struct str value; /* without blanks at its ends */
+};
+
+/* Bytes up to and with the empty line that ends a head, 0 when it is not there yet. from: where to
+ * go on looking, kept by the caller between calls. */
+size_t http_head_end(struct str bytes, size_t *from);
+/* The next line without its CRLF off *rest, which ends with CRLF. False: a bare CR or LF. */
+bool http_line(struct str *rest, struct str *ret_line);
+/* A line as name and value; false when it is not exactly that. */
+bool http_field(struct str line, struct http_field *ret_field);
+bool http_is_token(struct str s);
+/* 0 and the number, or -EINVAL: digits only, at most 18. */
+int http_length(struct str value, uint64_t *ret_length);
+/* Does a comma-separated list hold this word (ASCII case ignored)? */
+bool http_list_has(struct str list, const char *word);
+
+/* ---- a request's head ---- */
+
+/* A view into the head's bytes, which may move: offsets are kept, not pointers. */
+struct request_span {
+    uint16_t at, n; /* n 0: absent or empty */
+};
+
+/* The fields that the server itself looks at. */
+enum request_known {
+    REQUEST_HOST, /* of an address in absolute form: its authority instead */
+    REQUEST_ORIGIN,
+    REQUEST_TYPE,
+    REQUEST_AUTHORIZATION,
+    REQUEST_API_KEY,
+    REQUEST_KNOWN,
+};
+
+struct request_head {
+    enum http_method method;
+    bool minor_0;   /* HTTP/1.0 */
+    bool keep;      /* the client wants to send another one */
+    bool chunked;   /* the body has that coding */
+    bool continues; /* Expect: 100-continue */
+    bool host_given;
+    uint64_t length; /* of the body; 0 also when chunked */
+    struct request_span path, query, fields, known[REQUEST_KNOWN];
+};
+
+/* Read a whole head (as http_head_end found it, at most PARSER_HEAD_MAX bytes). 0, or the status to
+ * refuse it with, negative; *ret_why is a sentence. */
+int request_head_read(struct str bytes, struct request_head *ret_head, const char **ret_why);
+/* A field of the head by its lower-case name; the empty view when absent. */
+struct str request_head_field(struct str bytes, const struct request_head *head, const char *name);
+
+static inline struct str request_span_view(const char *bytes, struct request_span span)
+{
+    return (struct str){bytes + span.at, span.n};
+}
+
+/* ---- an answer's head ---- */
+
+/* Read a whole head as http_head_end found it. 0, or -EPROTO. Of an interim answer (1xx) too. */
+int http_answer_read(struct str bytes, struct http_answer *ret_answer);
+
+/* ---- chunked bodies ---- */
+
+/* All zero: at the beginning. */
+struct http_chunks {
+    int state;
+    unsigned line;   /* bytes of the size line, or of all trailers, so far */
+    unsigned digits; /* of the size that is being read */
+    uint64_t left;   /* bytes of the chunk that are still to come; less than 4 GiB */
+    bool empty;      /* the trailer that is being read has no bytes yet */
+    bool colon;      /* it has a colon */
+    bool extras;     /* extensions or trailers were read over */
+};
+
+/*
+ * Take the coding off n bytes, in place; the content is moved to their beginning and *ret_n counts
+ * it. *ret_used counts the bytes that belong to this body: all n, or fewer once it has ended.
+ * Extensions and trailers are read over. 1 when it has ended, 0 when more is to come, -EINVAL when
+ * it is malformed.
+ */
+int http_chunks_take(struct http_chunks *chunks, char *bytes, size_t n, size_t *ret_n,
+                     size_t *ret_used);
+
+#endif

@@ -1,0 +1,160 @@
+/* private.h - connections, exchanges and the server from the inside. Private to http/. */
+#ifndef HTTP_PRIVATE_H
+#define HTTP_PRIVATE_H
+
+#include "http/parser.h"
+
+enum {
+    SERVER_SCRATCH = 65536,
+    SERVER_LISTENERS = 8,
+};
+
+struct connection;
+
+/* ---- guard: the names that the server answers to, the pages that may use it, and keys ---- */
+
+struct guard {
+    const char *const *keys, *const *hosts, *const *origins;
+    char own_name[256]; /* this computer's; "" unknown */
+};
+
+void guard_init(struct guard *guard, const struct http_server_config *config);
+/* Is this Host value one of ours? IP addresses are: a page that was lured here by a name of its own
+ * (DNS rebinding) sends that name. */
+bool guard_host_ok(const struct guard *guard, struct str host);
+/* May a page of this origin use the server? Local pages and programs' own schemes may. */
+bool guard_origin_ok(const struct guard *guard, struct str origin);
+bool guard_has_keys(const struct guard *guard);
+/* Is one of the keys in the Authorization or the X-Api-Key value? In a time that tells nothing of
+ * the keys. */
+bool guard_key_ok(const struct guard *guard, struct str authorization, struct str api_key);
+/* A media type that is JSON, whatever its parameters. */
+bool guard_type_is_json(struct str type);
+
+/* ---- exchange: one request and its answer; belongs to its connection ---- */
+
+struct http_exchange {
+    struct http_server *server;
+    struct connection *connection;
+    const struct http_route *route; /* NULL: none was found */
+    struct request_head head;
+    struct http_request request;
+    char *rest;                        /* owned: request.rest decoded */
+    const struct http_worker_ops *ops; /* NULL: nobody works on it */
+    void *worker;
+    char *fields;         /* owned: more header lines for the answer, each with CRLF; NULL none */
+    bool began, ended;    /* the answer's head is in the buffer; its end is */
+    bool chunked, events; /* how the answer goes: chunked; as server-sent events */
+    int status;
+    int64_t at; /* ms of the loop's clock when the request was whole */
+};
+
+/* The row of a table, or NULL with the methods that exist there (bits). */
+const struct http_route *exchange_route(const struct http_server_config *config,
+                                        enum http_method method, struct str path,
+                                        struct str *ret_rest, unsigned *ret_methods);
+void exchange_free(struct http_exchange *x); /* without telling a worker */
+
+/* ---- connection ---- */
+
+enum connection_phase {
+    CONNECTION_IDLE,   /* between requests */
+    CONNECTION_HEAD,   /* in the middle of a head */
+    CONNECTION_BODY,   /* in the middle of a body */
+    CONNECTION_ANSWER, /* a request is under way */
+    CONNECTION_LINGER, /* answered, and closed on our side: what still comes is read away */
+};
+
+struct connection_list {
+    struct connection *first, *last;
+    size_t n;
+};
+
+struct connection {
+    struct loop_source source;
+    struct loop_timer timer;
+    struct http_server *server;
+    struct connection *next, *previous; /* in its list */
+    struct connection_list *list;
+    enum connection_phase phase;
+    bool readable, writable; /* as far as is known */
+    bool leaving;            /* the client has closed its side at least */
+    bool probed;             /* and was sent something to tell which it is */
+    bool last;               /* close once the answer is out */
+    bool unread;             /* answered before the request was read to its end */
+    bool control;
+    bool running, dead;
+    bool blocked;   /* the client reads slower than we write */
+    struct buf in;  /* head, body, and what came behind */
+    size_t counted; /* bytes of `in` that are part of http_server.body_bytes */
+    size_t looked;  /* bytes of `in` that were searched for the head's end */
+    size_t head_n, body_n;
+    struct http_chunks chunks;
+    struct buf out;
+    size_t sent;     /* bytes of `out` */
+    size_t lingered; /* bytes read away */
+    int64_t came_at; /* ms of the loop's clock */
+    struct http_exchange *exchange;
+};
+
+/* Takes fd over. control: it came over the control socket, which only this user can open. */
+void connection_new(struct http_server *s, int fd, bool control);
+/* Do what can be done now. The connection may be gone afterwards. */
+void connection_run(struct connection *c);
+/* Tells the worker, closes and frees. */
+void connection_close(struct connection *c);
+
+/* ---- listeners ---- */
+
+struct listener {
+    struct loop_source source;
+    struct loop_timer again; /* while there is no room for a client */
+    struct http_server *server;
+    bool control; /* the control socket of this user */
+};
+
+/* The service manager's sockets (LISTEN_FDS), else host and port of the configuration. */
+int listen_open(struct http_server *s, struct gfxb_error *err);
+/* The control socket; s->lock is held while we live. */
+int listen_control(struct http_server *s, struct gfxb_error *err);
+void listen_address(const struct listener *listener, char *ret_text, size_t size);
+void listen_close(struct http_server *s);
+
+/* ---- jobs ---- */
+
+/* All of them are to end soon. */
+void jobs_cancel(struct http_server *s);
+
+/* ---- the server ---- */
+
+struct http_server {
+    struct http_server_config config; /* with its defaults filled in */
+    struct loop *loop;
+    struct guard guard;
+    struct listener listener[SERVER_LISTENERS];
+    size_t n_listeners;
+    /* Connections: nothing was asked yet; between two requests; a request is under way. The one
+     * that has been there for longest is first. */
+    struct connection_list fresh, idle, busy;
+    uint64_t body_bytes; /* held of all requests */
+    struct work *work;   /* for jobs */
+    struct http_job *jobs;
+    size_t n_jobs;
+    bool draining, ending;
+    struct loop_source signals;
+    struct loop_timer drain, watchdog;
+    int lock;      /* of the control socket; -1 none */
+    char date[48]; /* "Date: ...\r\n", of this second */
+    int64_t date_at;
+    char scratch[SERVER_SCRATCH]; /* for one read at a time */
+};
+
+/* Count a request that is over, and one that its client has left (status 0). */
+void server_count(struct http_server *s, const struct http_exchange *x);
+/* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
+const char *server_date(struct http_server *s);
+/* Into a list, and out of the one that it is in. */
+void server_list_add(struct connection_list *list, struct connection *c);
+void server_list_remove(struct connection *c);
+
+#endif
