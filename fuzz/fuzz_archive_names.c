@@ -1,7 +1,7 @@
 /* Any bytes as an archive entry's name and, behind the first NUL, as the target of a link there.
  * What is let through must stay inside: checked here in another way than the code under test does
  * it. */
-#include "package/unpack/entry_path.h"
+#include "inspect/inspect.h"
 #include "package/unpack/entry_set.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -63,29 +63,38 @@ int digest_bytes(const void *bytes, size_t n, char ret_hex[static DIGEST_HEX])
     return result;
 }
 
-int digest_file(const char *path, char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
+int digest_fd(int fd, char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
 {
     enum { PIECE = 1 << 20 };
-    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
     char *CLEAN_FREE piece = malloc(PIECE);
     struct digest *d = NULL;
     if (!piece)
         return error_set(err, ENOMEM, "out of memory");
     int result = digest_new(&d, err);
-    while (result == 0) {
-        ssize_t n = read(fd, piece, PIECE);
+    for (off_t at = 0; result == 0;) {
+        ssize_t n = pread(fd, piece, PIECE, at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            result = error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
+            result = error_set(err, errno, "cannot be read: %s", error_errno_text(errno));
         if (n <= 0)
             break;
         digest_add(d, piece, (size_t)n);
+        at += n;
     }
     if (result == 0)
         result = digest_end(d, ret_hex, err);
     digest_free(d);
+    return result;
+}
+
+int digest_file(const char *path, char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
+{
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
+    int result = digest_fd(fd, ret_hex, err);
+    if (result < 0)
+        error_prefix(err, "%s: ", path);
     return result;
 }

@@ -15,6 +15,8 @@ void digest_add(struct digest *d, const void *bytes, size_t n);
 int digest_end(struct digest *d, char ret_hex[static DIGEST_HEX], struct gfxb_error *err);
 
 int digest_bytes(const void *bytes, size_t n, char ret_hex[static DIGEST_HEX]);
+/* Of a whole open file, wherever its offset stands and stays. */
+int digest_fd(int fd, char ret_hex[static DIGEST_HEX], struct gfxb_error *err);
 int digest_file(const char *path, char ret_hex[static DIGEST_HEX], struct gfxb_error *err);
 
 #endif

@@ -39,13 +39,13 @@ static void inspect_remedy(const struct machine *m, const char *soname, char *re
                            ret_text, size);
 }
 
-static json_t *inspect_remedies(const struct machine *m, const struct inspection *found)
+static json_t *inspect_remedies(const struct machine *m, const struct names *missing)
 {
     json_t *object = json_object();
-    for (size_t i = 0; i < found->unresolved.n; i++) {
+    for (size_t i = 0; i < missing->n; i++) {
         char command[256];
-        inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
-        json_object_set_new(object, found->unresolved.name[i], report_json_text(command));
+        inspect_remedy(m, missing->name[i], command, sizeof(command));
+        json_object_set_new(object, missing->name[i], report_json_text(command));
     }
     return object;
 }
@@ -63,12 +63,14 @@ static void inspect_add_engines(json_t *object, const struct inspection *found)
     }
 }
 
+/* missing NULL: it is not known. */
 static int inspect_print_json(const struct machine *m, const char *path,
-                              const struct inspection *found, struct gfxb_error *err)
+                              const struct inspection *found, const struct names *missing,
+                              struct gfxb_error *err)
 {
     json_t *o = json_object();
     json_object_set_new(o, "path", report_json_text(path));
-    json_object_set_new(o, "kind", json_string(package_inspect_kind_name(found->kind)));
+    json_object_set_new(o, "kind", json_string(inspect_kind_name(found->kind)));
     json_object_set_new(o, "sha256", report_json_text(found->sha256));
     json_object_set_new(o, "size", json_integer((json_int_t)found->size));
     json_object_set_new(o, "gfx", inspect_names(&found->gfx));
@@ -83,9 +85,8 @@ static int inspect_print_json(const struct machine *m, const char *path,
     json_object_set_new(o, "glibcxx", report_json_text(found->glibcxx));
     json_object_set_new(o, "own_libc", json_boolean(found->own_libc));
     json_object_set_new(o, "needed", inspect_names(&found->needed));
-    json_object_set_new(o, "unresolved",
-                        found->resolved ? inspect_names(&found->unresolved) : json_null());
-    json_object_set_new(o, "remedies", inspect_remedies(m, found));
+    json_object_set_new(o, "unresolved", missing ? inspect_names(missing) : json_null());
+    json_object_set_new(o, "remedies", missing ? inspect_remedies(m, missing) : json_object());
     json_object_set_new(o, "executables", inspect_names(&found->executables));
     inspect_add_engines(o, found);
     json_object_set_new(o, "code", inspect_code(found));
@@ -102,22 +103,22 @@ static void inspect_print_names(const char *label, const struct names *names)
         text_print(stdout, "%-12s" TEXT_HANG "%s", label, buf_text(&line));
 }
 
-static void inspect_print_missing(const struct machine *m, const struct inspection *found)
+static void inspect_print_missing(const struct machine *m, const struct names *missing)
 {
-    for (size_t i = 0; i < found->unresolved.n; i++) {
+    for (size_t i = 0; missing && i < missing->n; i++) {
         char command[256];
-        inspect_remedy(m, found->unresolved.name[i], command, sizeof(command));
-        text_print(stdout, "missing      " TEXT_HANG "%s%s%s", found->unresolved.name[i],
+        inspect_remedy(m, missing->name[i], command, sizeof(command));
+        text_print(stdout, "missing      " TEXT_HANG "%s%s%s", missing->name[i],
                    command[0] ? ": " : "", command);
     }
 }
 
 static void inspect_print_text(const struct machine *m, const char *path,
-                               const struct inspection *found)
+                               const struct inspection *found, const struct names *missing)
 {
     char size[32];
     report_bytes_text(found->size, size, sizeof(size));
-    text_print(stdout, "%s: %s, %s", path, package_inspect_kind_name(found->kind), size);
+    text_print(stdout, "%s: %s, %s", path, inspect_kind_name(found->kind), size);
     if (found->sha256[0])
         text_print(stdout, "sha256       %s", found->sha256);
     inspect_print_names("gfx", &found->gfx);
@@ -132,7 +133,7 @@ static void inspect_print_text(const struct machine *m, const char *path,
     if (found->glibcxx[0])
         text_print(stdout, "GLIBCXX      %s", found->glibcxx);
     inspect_print_names("needs", &found->needed);
-    inspect_print_missing(m, found);
+    inspect_print_missing(m, missing);
     inspect_print_names("programs", &found->executables);
     for (size_t i = 0; i < found->problems.n; i++)
         text_print(stdout, "problem      " TEXT_HANG "%s", found->problems.name[i]);
@@ -140,23 +141,28 @@ static void inspect_print_text(const struct machine *m, const char *path,
 
 static int inspect_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct inspect_options options = {.digest = !args->value[INSPECT_NO_DIGEST]};
+    const char *path = args->word[0];
+    const struct root *root;
+    const struct gfx_tables *tables;
     const struct machine *machine;
     struct inspection found;
-    int r = cli_root(cli, &options.host, err);
+    struct names missing = {0};
+    int r = cli_root(cli, &root, err);
     if (r == 0)
-        r = cli_tables(cli, &options.tables, err);
+        r = cli_tables(cli, &tables, err);
     if (r == 0)
         r = cli_machine(cli, &machine, err);
     if (r == 0)
-        r = package_inspect(args->word[0], &options, &found, err);
+        r = inspect_path(path, tables, !args->value[INSPECT_NO_DIGEST], &found, err);
     if (r < 0)
         return r;
+    bool is_known = package_find_missing(root, path, &found, &missing);
     if (cli->json)
-        r = inspect_print_json(machine, args->word[0], &found, err);
+        r = inspect_print_json(machine, path, &found, is_known ? &missing : NULL, err);
     else
-        inspect_print_text(machine, args->word[0], &found);
-    package_inspection_done(&found);
+        inspect_print_text(machine, path, &found, is_known ? &missing : NULL);
+    names_done(&missing);
+    inspection_done(&found);
     return r;
 }
 

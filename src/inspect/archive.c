@@ -1,5 +1,5 @@
-#include "inspect/archive_reader.h"
-#include "inspect/inspect_sources.h"
+/* archive.c - the files of an archive as an inspection's files. */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,24 +24,7 @@ static int spool_open(int *ret_fd, struct gfxb_error *err)
 
 static int spool_fail(int code, struct gfxb_error *err)
 {
-    if (code == ENOSPC || code == EDQUOT)
-        return error_set(
-            err, GFXB_E_DISK_FULL,
-            "there is no room left to look inside the archive's files: set TMPDIR to a "
-            "directory with more");
-    return error_set(err, code, "a temporary file cannot be written: %s", error_errno_text(code));
-}
-
-static int spool_write(int fd, const struct archive_block *block, struct gfxb_error *err)
-{
-    const char *p = block->bytes;
-    for (size_t done = 0; done < block->n;) {
-        ssize_t n = pwrite(fd, p + done, block->n - done, (off_t)(block->offset + done));
-        if (n < 0 && errno != EINTR)
-            return spool_fail(errno, err);
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
+    return fs_error(err, code, "write", "a temporary file (TMPDIR says in which directory)");
 }
 
 /* The rest of an entry whose first block is at hand. */
@@ -54,9 +37,8 @@ static int archive_spool(struct archive_reader *reader, const struct archive_blo
     if (ftruncate(fd, 0) < 0)
         return spool_fail(errno, err);
     do {
-        r = spool_write(fd, &block, err);
-        if (r == 0)
-            r = archive_reader_block(reader, &block, &size, err);
+        r = archive_block_write(fd, &block);
+        r = r < 0 ? spool_fail(-r, err) : archive_reader_block(reader, &block, &size, err);
     } while (r == 1);
     if (r == 0 && ftruncate(fd, (off_t)size) < 0)
         r = spool_fail(errno, err);
@@ -69,10 +51,9 @@ static int archive_add_file(struct inspector *in, struct archive_reader *reader,
     struct archive_block block;
     struct image image;
     uint64_t size;
-    int r;
-    if (inspector_note_path(in, path, &r))
-        return r < 0 ? inspector_nomem(err) : 0;
-    r = archive_reader_block(reader, &block, &size, err);
+    if (inspector_note_path(in, path))
+        return 0;
+    int r = archive_reader_block(reader, &block, &size, err);
     if (r <= 0 || block.offset != 0 || !inspector_wants(block.bytes, block.n))
         return r < 0 ? r : 0;
     r = *spool < 0 ? spool_open(spool, err) : 0;
@@ -85,13 +66,8 @@ static int archive_add_file(struct inspector *in, struct archive_reader *reader,
 
 int inspect_archive(struct inspector *in, int fd, struct gfxb_error *err)
 {
-    struct archive_file *CLEAN_FREE file = malloc(sizeof(*file));
-    if (!file)
-        return inspector_nomem(err);
-    file->fd = fd;
-    struct archive_source source = archive_file_source(file);
     struct archive_reader *reader;
-    int r = archive_reader_new(&source, NULL, &reader, err);
+    int r = archive_reader_new(fd, NULL, &reader, err);
     if (r < 0)
         return r;
     int CLEAN_CLOSE spool = -1;
@@ -104,8 +80,6 @@ int inspect_archive(struct inspector *in, int fd, struct gfxb_error *err)
         if (r < 0)
             break;
     }
-    if (r == 0 && archive_reader_entries(reader) == 0)
-        r = error_set(err, EBADMSG, "the archive is empty");
     archive_reader_free(reader);
     return r;
 }

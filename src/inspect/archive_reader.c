@@ -1,47 +1,57 @@
-#include "inspect/archive_reader.h"
+/* archive_reader.c - one pass over an archive, with limits: clean names, content block by block. */
+#include "inspect/inspect_private.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <locale.h>
+#include <stdio.h>
 #include <sys/stat.h>
+
+#define READER_BLOCK (256u << 10)
 
 struct archive_reader {
     struct archive *archive;
-    struct archive_source source;
+    int fd;      /* lent */
+    char *block; /* of it */
     struct archive_limits limits;
     struct archive_entry *entry; /* the current one; lent by archive */
     struct buf path, target;
-    uint64_t taken; /* bytes of the source */
+    uint64_t taken; /* bytes of the file */
     uint64_t entries;
     uint64_t bytes;     /* content of all entries so far, holes included */
     uint64_t entry_end; /* content of the current entry so far */
-    int source_error;   /* what the source's read said, as -errno */
+    int file_error;     /* what reading the file failed with: errno */
     locale_t utf8;      /* libarchive converts names by the thread's locale */
 };
+
+static la_int64_t reader_failed(struct archive_reader *reader)
+{
+    reader->file_error = errno;
+    archive_set_error(reader->archive, errno, "%s", error_errno_text(errno));
+    return ARCHIVE_FATAL;
+}
 
 static la_ssize_t reader_read(struct archive *archive, void *context, const void **ret_block)
 {
     struct archive_reader *reader = context;
-    ssize_t n = reader->source.read(reader->source.context, ret_block);
-    if (n < 0) {
-        reader->source_error = (int)n;
-        archive_set_error(archive, (int)-n, "%s", error_errno_text((int)-n));
-        return ARCHIVE_FATAL;
-    }
+    ssize_t n;
+    do
+        n = read(reader->fd, reader->block, READER_BLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return reader_failed(reader);
     reader->taken += (uint64_t)n;
+    *ret_block = reader->block;
     return n;
 }
 
+/* Without it zip archives would lose their modes and links, which stand at their end. */
 static la_int64_t reader_seek(struct archive *archive, void *context, la_int64_t offset, int whence)
 {
     struct archive_reader *reader = context;
-    int64_t at = reader->source.seek(reader->source.context, offset, whence);
-    if (at >= 0)
-        return at;
-    reader->source_error = (int)at;
-    archive_set_error(archive, (int)-at, "%s", error_errno_text((int)-at));
-    return ARCHIVE_FATAL;
+    off_t at = lseek(reader->fd, offset, whence);
+    return at < 0 ? reader_failed(reader) : at;
 }
 
 /* libarchive works in the calling thread's locale; names are UTF-8 whatever that is. */
@@ -63,12 +73,8 @@ static int reader_open(struct archive_reader *reader)
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_zstd(a);
     archive_read_support_filter_xz(a);
-    if (reader->source.seek) {
-        archive_read_support_format_zip(a);
-        archive_read_set_seek_callback(a, reader_seek);
-    } else {
-        archive_read_support_format_zip_streamable(a);
-    }
+    archive_read_support_format_zip(a);
+    archive_read_set_seek_callback(a, reader_seek);
     archive_read_set_read_callback(a, reader_read);
     archive_read_set_callback_data(a, reader);
     return archive_read_open1(a);
@@ -77,9 +83,9 @@ static int reader_open(struct archive_reader *reader)
 static int reader_fail(struct archive_reader *reader, struct gfxb_error *err)
 {
     const char *text = archive_error_string(reader->archive);
-    if (reader->source_error)
-        return error_set(err, -reader->source_error, "the archive cannot be read: %s",
-                         error_errno_text(-reader->source_error));
+    if (reader->file_error)
+        return error_set(err, reader->file_error, "the archive cannot be read: %s",
+                         error_errno_text(reader->file_error));
     return error_set(err, EBADMSG, "the archive is damaged or of no known kind: %s",
                      text ? text : "no reason given");
 }
@@ -94,22 +100,19 @@ static struct archive_limits reader_limits(const struct archive_limits *limits)
     return l;
 }
 
-int archive_reader_new(const struct archive_source *source, const struct archive_limits *limits,
+int archive_reader_new(int fd, const struct archive_limits *limits,
                        struct archive_reader **ret_reader, struct gfxb_error *err)
 {
-    struct archive_reader *reader = calloc(1, sizeof(*reader));
-    if (!reader)
-        return error_set(err, ENOMEM, "out of memory");
-    reader->source = *source;
+    struct archive_reader *reader = xcalloc(1, sizeof(*reader));
+    reader->fd = fd;
+    reader->block = xmalloc(READER_BLOCK);
     reader->limits = reader_limits(limits);
     reader->path = BUF_INIT(ENTRY_PATH_MAX + 1);
     reader->target = BUF_INIT(ENTRY_PATH_MAX + 1);
     reader->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     reader->archive = archive_read_new();
-    if (!reader->archive) {
-        archive_reader_free(reader);
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    if (!reader->archive)
+        xalloc_die();
     locale_t before = reader_enter(reader);
     int r = reader_open(reader);
     reader_leave(before);
@@ -126,15 +129,14 @@ void archive_reader_free(struct archive_reader *reader)
 {
     if (!reader)
         return;
-    if (reader->archive) {
-        locale_t before = reader_enter(reader);
-        archive_read_free(reader->archive);
-        reader_leave(before);
-    }
+    locale_t before = reader_enter(reader);
+    archive_read_free(reader->archive);
+    reader_leave(before);
     if (reader->utf8)
         freelocale(reader->utf8);
     buf_done(&reader->path);
     buf_done(&reader->target);
+    free(reader->block);
     free(reader);
 }
 
@@ -197,7 +199,7 @@ static int reader_take_link(struct archive_reader *reader, const char *name,
         buf_add_text(&reader->target, soft);
     }
     item->target = buf_text(&reader->target);
-    return buf_ok(&reader->target) ? 0 : error_set(err, ENOMEM, "out of memory");
+    return 0;
 }
 
 /* *ret_item from the current entry. 1, or 0 for the archive's top itself, which is passed over. */
@@ -240,7 +242,7 @@ int archive_reader_next(struct archive_reader *reader, struct archive_item *ret_
     while (r == 0) {
         r = archive_read_next_header(reader->archive, &reader->entry);
         if (r == ARCHIVE_EOF) {
-            r = 0;
+            r = reader->entries ? 0 : error_set(err, EBADMSG, "the archive is empty");
             break;
         }
         if (r != ARCHIVE_OK && r != ARCHIVE_WARN) {
@@ -305,12 +307,16 @@ int archive_reader_block(struct archive_reader *reader, struct archive_block *re
     return 1;
 }
 
-int archive_reader_drain(struct archive_reader *reader, struct gfxb_error *err)
+int archive_block_write(int fd, const struct archive_block *block)
 {
-    const void *block;
-    while (reader_read(reader->archive, reader, &block) > 0)
-        ;
-    return reader->source_error ? reader_fail(reader, err) : 0;
+    const char *p = block->bytes;
+    for (size_t done = 0; done < block->n;) {
+        ssize_t n = pwrite(fd, p + done, block->n - done, (off_t)(block->offset + done));
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
 }
 
 uint64_t archive_reader_entries(const struct archive_reader *reader)
@@ -321,27 +327,4 @@ uint64_t archive_reader_entries(const struct archive_reader *reader)
 uint64_t archive_reader_bytes(const struct archive_reader *reader)
 {
     return reader->bytes;
-}
-
-static ssize_t file_read(void *context, const void **ret_block)
-{
-    struct archive_file *file = context;
-    ssize_t n;
-    do
-        n = read(file->fd, file->block, sizeof(file->block));
-    while (n < 0 && errno == EINTR);
-    *ret_block = file->block;
-    return n < 0 ? -errno : n;
-}
-
-static int64_t file_seek(void *context, int64_t offset, int whence)
-{
-    struct archive_file *file = context;
-    off_t at = lseek(file->fd, (off_t)offset, whence);
-    return at < 0 ? -errno : (int64_t)at;
-}
-
-struct archive_source archive_file_source(struct archive_file *file)
-{
-    return (struct archive_source){file_read, file_seek, file};
 }

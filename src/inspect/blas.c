@@ -1,11 +1,11 @@
 /*
+ * blas.c - which gfx targets the kernel files of a BLAS library serve.
+ *
  * Names as rocBLAS and hipBLASLt look for them below rocblas/[VERSION/]library and
  * hipblaslt/library: flat (TensileLibrary_lazy_gfx1100.dat, ..._gfx90a-xnack-.hsaco) or with a
  * directory a target (gfx942/TensileManifest.txt).
  */
-#include "inspect/blas.h"
-
-#include <errno.h>
+#include "inspect/inspect_private.h"
 
 /* The last target's name in a file's name that stands after '_' or '-'. */
 static struct str blas_gfx_in_name(struct str name)
@@ -55,14 +55,13 @@ struct blas_file blas_classify(struct str path)
     return file;
 }
 
-int blas_targets_add(struct blas_targets *targets, const struct blas_file *file)
+void blas_targets_add(struct blas_targets *targets, const struct blas_file *file)
 {
     if (!file->gfx.n)
-        return 0;
-    int r = names_add_gfx(&targets->kernels, file->gfx);
-    if (r == 0 && file->index)
-        r = names_add_gfx(&targets->indexed, file->gfx);
-    return r;
+        return;
+    names_add_gfx(&targets->kernels, file->gfx);
+    if (file->index)
+        names_add_gfx(&targets->indexed, file->gfx);
 }
 
 void blas_targets_done(struct blas_targets *targets)

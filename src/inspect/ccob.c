@@ -1,4 +1,5 @@
-#include "inspect/ccob.h"
+/* ccob.c - a compressed code-object bundle: its header, and the beginning of what is in it. */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 #include <zlib.h>
@@ -59,7 +60,7 @@ static int ccob_peek_zlib(struct ccob_input *in, unsigned char *ret_bytes, size_
     z_stream z = {.next_out = ret_bytes, .avail_out = (uInt)size};
     /* 32: a zlib or a gzip header, whichever is there. */
     if (inflateInit2(&z, 15 + 32) != Z_OK)
-        return -ENOMEM;
+        xalloc_die();
     int r = 0;
     int state = Z_OK;
     while (r == 0 && z.avail_out && state == Z_OK) {
@@ -75,7 +76,7 @@ static int ccob_peek_zlib(struct ccob_input *in, unsigned char *ret_bytes, size_
             state = inflate(&z, Z_NO_FLUSH);
     }
     if (r == 0 && state != Z_OK && state != Z_STREAM_END)
-        r = state == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
+        r = -EBADMSG;
     *ret_n = size - z.avail_out;
     inflateEnd(&z);
     return r;
@@ -99,7 +100,7 @@ static int ccob_peek_zstd(struct ccob_input *in, unsigned char *ret_bytes, size_
 {
     ZSTD_DStream *stream = ZSTD_createDStream();
     if (!stream)
-        return -ENOMEM;
+        xalloc_die();
     ZSTD_inBuffer input = {in->piece, 0, 0};
     ZSTD_outBuffer output = {ret_bytes, size, 0};
     int r = 0;
@@ -123,9 +124,7 @@ static int ccob_peek_zstd(struct ccob_input *in, unsigned char *ret_bytes, size_
 int ccob_peek(const struct image *image, struct extent data, const struct ccob *ccob,
               unsigned char *ret_bytes, size_t size, size_t *ret_n)
 {
-    struct ccob_input *CLEAN_FREE in = malloc(sizeof(*in));
-    if (!in)
-        return -ENOMEM;
+    struct ccob_input *CLEAN_FREE in = xmalloc(sizeof(*in));
     in->image = image;
     in->rest = data;
     if (ccob->method == CCOB_ZLIB)

@@ -1,5 +1,10 @@
-/* Layouts from the System V ABI (ELF-64) and the GNU symbol versioning of the LSB. */
-#include "inspect/elf_file.h"
+/*
+ * elf_file.c - what an ELF file needs and holds, from its headers and its dynamic section.
+ *
+ * Layouts from the System V ABI (ELF-64) and the GNU symbol versioning of the LSB. Every size is
+ * bounded by the file and by a fixed maximum.
+ */
+#include "inspect/inspect_private.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -63,9 +68,7 @@ static int elf_view_segments(struct elf_view *view, const Elf64_Ehdr *header,
         return 0;
     if (header->e_phnum > ELF_SEGMENTS_MAX || header->e_phentsize != sizeof(Elf64_Phdr))
         return elf_fail(err, EBADMSG, "program headers are not of a known form");
-    view->segment = calloc(header->e_phnum, sizeof(*view->segment));
-    if (!view->segment)
-        return error_set(err, ENOMEM, "out of memory");
+    view->segment = xcalloc(header->e_phnum, sizeof(*view->segment));
     view->n_segments = header->e_phnum;
     if (image_read(view->image, header->e_phoff, view->segment,
                    view->n_segments * sizeof(*view->segment)) < 0)
@@ -86,9 +89,7 @@ static int elf_view_dynamic(struct elf_view *view, struct gfxb_error *err)
     view->n_dynamic = found->p_filesz / sizeof(Elf64_Dyn);
     if (view->n_dynamic > ELF_DYNAMIC_MAX)
         return elf_fail(err, EBADMSG, "dynamic section is too large");
-    view->dynamic = calloc(view->n_dynamic + 1, sizeof(*view->dynamic));
-    if (!view->dynamic)
-        return error_set(err, ENOMEM, "out of memory");
+    view->dynamic = xcalloc(view->n_dynamic + 1, sizeof(*view->dynamic));
     if (image_read(view->image, found->p_offset, view->dynamic,
                    view->n_dynamic * sizeof(*view->dynamic)) < 0)
         return elf_fail(err, EBADMSG, "dynamic section lies outside of the file");
@@ -231,11 +232,8 @@ static int elf_copy_string(const struct elf_view *view, uint64_t index, char **r
     int r = elf_string(view, index, text, sizeof(text));
     if (r < 0)
         return r;
-    char *copy = str_dup(str_from(text));
-    if (!copy)
-        return -ENOMEM;
     free(*ret_text);
-    *ret_text = copy;
+    *ret_text = xstrdup(text);
     return 0;
 }
 
@@ -248,9 +246,9 @@ static int elf_read_needed(const struct elf_view *view, struct elf_facts *facts)
             continue;
         r = elf_string(view, view->dynamic[i].d_un.d_val, name, sizeof(name));
         if (r == 0)
-            r = names_add(&facts->needed, str_from(name));
+            names_add(&facts->needed, str_from(name));
     }
-    return r;
+    return facts->needed.n == NAMES_MAX ? -EBADMSG : r;
 }
 
 static int elf_read_dynamic(const struct elf_view *view, struct elf_facts *facts,
@@ -267,7 +265,7 @@ static int elf_read_dynamic(const struct elf_view *view, struct elf_facts *facts
         r = elf_copy_string(view, index, &facts->run_path);
     if (r == 0)
         r = elf_read_versions(view, facts);
-    if (r == -EBADMSG || r == -E2BIG)
+    if (r == -EBADMSG)
         return elf_fail(err, EBADMSG, "dynamic section contradicts itself or is cut off");
     return r < 0 ? error_set(err, -r, "%s", error_errno_text(-r)) : 0;
 }
@@ -296,6 +294,14 @@ int elf_read(const struct image *image, struct elf_facts *ret_facts, struct gfxb
     else
         *ret_facts = facts;
     return r;
+}
+
+int elf_read_file(int fd, struct elf_facts *ret_facts, struct gfxb_error *err)
+{
+    struct image image;
+    if (image_from_fd(fd, &image) < 0)
+        return elf_fail(err, EBADMSG, "header is cut off");
+    return elf_read(&image, ret_facts, err);
 }
 
 void elf_facts_done(struct elf_facts *facts)
@@ -337,7 +343,7 @@ static int elf_count_sections(const struct image *image, const Elf64_Ehdr *heade
 }
 
 int elf_walk_sections(const struct image *image,
-                      int (*visit)(void *context, const char *name, struct extent where),
+                      void (*visit)(void *context, const char *name, struct extent where),
                       void *context, struct gfxb_error *err)
 {
     Elf64_Ehdr header;
@@ -349,7 +355,7 @@ int elf_walk_sections(const struct image *image,
     if (header.e_shoff > image->size || elf_count_sections(image, &header, &count, &index) < 0 ||
         elf_read_section(image, &header, index, &names) < 0)
         return elf_fail(err, EBADMSG, "section headers lie outside of the file");
-    for (size_t i = 1; i < count && r == 0; i++) {
+    for (size_t i = 1; i < count; i++) {
         char name[32] = "";
         size_t n;
         if (elf_read_section(image, &header, i, &section) < 0)
@@ -360,7 +366,7 @@ int elf_walk_sections(const struct image *image,
         r = image_read_some(image, names.sh_offset + section.sh_name, name, sizeof(name) - 1, &n);
         if (r < 0)
             return elf_fail(err, -r, "section names cannot be read");
-        r = visit(context, name, (struct extent){section.sh_offset, section.sh_size});
+        visit(context, name, (struct extent){section.sh_offset, section.sh_size});
     }
-    return r;
+    return 0;
 }

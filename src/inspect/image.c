@@ -1,4 +1,5 @@
-#include "inspect/image.h"
+/* image.c - bytes of a file at any offset. */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 #include <sys/stat.h>

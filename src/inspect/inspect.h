@@ -1,14 +1,45 @@
 /*
- * inspect.h - what is really inside an engine package: the gfx targets that its code is for, what
- * it needs from the computer, what it can start. Measured from the bytes, never from a name. Part
- * of the outward header package/package.h.
+ * inspect.h - the outward header of inspect/: what is really inside a file, an archive or a
+ * directory. Measured from the bytes, never from a name, and with every size bounded: the bytes are
+ * foreign. Nothing is run, and nothing but a temporary file is written.
  */
 #ifndef INSPECT_INSPECT_H
 #define INSPECT_INSPECT_H
 
+#include "base/base.h"
 #include "base/digest.h"
 #include "gfx/gfx.h"
-#include "inspect/names.h"
+
+/* ---- names: a sorted set. No name is in it twice ---- */
+
+/* More names than any package has; what a hostile file makes us keep stays bounded. */
+#define NAMES_MAX 32768
+
+struct names {
+    char **name; /* owned */
+    size_t n;
+    size_t capacity;
+};
+
+void names_done(struct names *set); /* frees; the set is empty and usable again */
+
+/* Add a name, in the order of its bytes. Once there are NAMES_MAX, others are left out. */
+void names_add(struct names *set, struct str name);
+bool names_has(const struct names *set, struct str name); /* a set made with names_add */
+
+/*
+ * Add a gfx target to a set that is kept in the order of data/targets.tsv: length, then bytes.
+ * Features are cut off ("gfx90a:sramecc+:xnack-" gives gfx90a). False: it is no target's name.
+ */
+bool names_add_gfx(struct names *set, struct str target);
+/* Add all of another set of gfx targets. */
+void names_add_all_gfx(struct names *set, const struct names *other);
+
+/* The target's name at the beginning of text ("gfx90a", "gfx9-4-generic"), without features or
+ * whatever else follows; empty when there is none. */
+struct str names_gfx_prefix(struct str text);
+
+/* ---- an inspection ---- */
 
 enum inspect_kind {
     INSPECT_ELF,     /* one ELF or Windows program, library or code object */
@@ -47,9 +78,8 @@ struct inspection {
     char glibc[16];   /* lowest version that all ELF files together can run with; "" none needed */
     char glibcxx[16]; /* likewise of libstdc++: "3.4.30" */
     bool own_libc;    /* brings its own C library: the computer's version does not matter */
-    struct names needed;          /* sonames that its ELF files ask for */
-    bool resolved;                /* unresolved was computed: not for archives, not on captures */
-    struct names unresolved;      /* of these, what is neither inside nor on this computer */
+    struct names elf; /* paths of its ELF files, code objects left out */
+    struct names needed;          /* sonames that they ask for */
     struct names executables;     /* paths of programs */
     unsigned engines;             /* bit i: it holds the program of gfx_engine_at(i) */
     struct names problems;        /* "path: sentence": files that are damaged or not understood */
@@ -57,33 +87,126 @@ struct inspection {
     size_t n_code;
 };
 
-struct inspect_options {
-    bool digest;                     /* compute sha256: reads the whole file */
-    const struct gfx_tables *tables; /* names of bare code objects' targets; NULL: not named */
-    const struct root *host;         /* where unresolved libraries are looked for; NULL: nowhere,
-                                      * nothing is resolved */
-    const char *library_path; /* colon-separated directories below the package that its engine
-                               * is started with; NULL: the manifest's, else the usual ones */
-};
-
 /*
- * Inspect a file or directory. -EBADMSG, -ENOTSUP: a single file that is damaged or of no known
- * kind; in archives and directories such files go to `problems`. GFXB_E_ARCHIVE_UNSAFE: an archive
- * that grows beyond all measure. Memory stays small whatever the sizes.
+ * Inspect a file or directory. tables: names of bare code objects' targets; NULL: not named.
+ * digest: compute sha256, which reads the whole file. -EBADMSG, -ENOTSUP: a single file that is
+ * damaged or of no known kind; in archives and directories such files go to `problems`.
+ * archive-unsafe: an archive that grows beyond all measure. Memory stays small whatever the sizes.
  */
-int package_inspect(const char *path, const struct inspect_options *options,
-                    struct inspection *ret_inspection, struct gfxb_error *err);
-void package_inspection_done(struct inspection *inspection);
+int inspect_path(const char *path, const struct gfx_tables *tables, bool digest,
+                 struct inspection *ret_inspection, struct gfxb_error *err);
+void inspection_done(struct inspection *inspection);
 
 /* "elf", "bundle", "archive", "package" */
-const char *package_inspect_kind_name(enum inspect_kind kind);
+const char *inspect_kind_name(enum inspect_kind kind);
+
+/* ---- one ELF file: what it needs from the computer ---- */
+
+#define ELF_MACHINE_X86_64  62
+#define ELF_MACHINE_AARCH64 183
+#define ELF_MACHINE_AMDGPU  224
+
+/* A symbol version such as GLIBC_2.34 or GLIBCXX_3.4.30; all zero: none. */
+struct elf_version {
+    unsigned part[3];
+};
+
+struct elf_facts {
+    unsigned type; /* 2 executable, 3 shared object or position-independent executable */
+    unsigned machine;
+    unsigned flags;           /* of an AMDGPU code object: its target and features */
+    bool interpreted;         /* names a dynamic loader */
+    bool pie;                 /* marked as a position-independent executable */
+    char *soname;             /* owned; NULL none */
+    char *run_path;           /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
+    struct names needed;      /* owned */
+    struct elf_version glibc; /* the highest that it cannot do without */
+    struct elf_version glibcxx;
+};
+
+/* Of the 64-bit little-endian kind that computers and GPUs of this field use, from its headers and
+ * dynamic section. -ENOTSUP: another ELF file. -EBADMSG: none, or sizes that cannot be. */
+int elf_read_file(int fd, struct elf_facts *ret_facts, struct gfxb_error *err);
+void elf_facts_done(struct elf_facts *facts);
+
+/* Something that can be started by itself, not a library that merely has an entry point. */
+bool elf_is_program(const struct elf_facts *facts);
+
+/* ---- names in archives: which may be written below a directory, where links may lead ---- */
+
+#define ENTRY_PATH_MAX  2048 /* bytes: far below PATH_MAX, so that the store's path fits before */
+#define ENTRY_NAME_MAX  255  /* bytes of one component */
+#define ENTRY_DEPTH_MAX 64
 
 /*
- * The command by which a person gets a missing library, from os-release's ID and ID_LIKE:
- * "apt install libgomp1", "dnf install 'libgomp.so.1()(64bit)'", "pacman -F libgomp.so.1" ... ""
- * when nothing better than the soname is known.
+ * The entry's name as a relative path without "." components, doubled or trailing slashes, appended
+ * to *ret; "" for the archive's top itself ("./"). NULL, or what is wrong with the name as the rest
+ * of a sentence: "is absolute", "leads out of the archive with '..'", ...
  */
-void package_library_remedy(const char *soname, struct str distribution, struct str like,
-                            char *ret_command, size_t size);
+const char *entry_path_clean(struct str name, struct buf *ret);
+
+/*
+ * May a symbolic link at this clean path point to target? NULL, or what is wrong. Allowed are
+ * relative targets that go up only at their beginning and never above the top: then no chain of
+ * links can lead out, whatever they pass through. *ret_reaches_top (may be NULL): the target goes
+ * up exactly to the top.
+ */
+const char *entry_link_problem(struct str path, struct str target, bool *ret_reaches_top);
+
+/* The name as text for a sentence: what is not printable ASCII as \xNN, long ones cut. */
+void entry_path_show(struct str name, char *ret_text, size_t size);
+
+/* ---- one pass over an archive: tar.gz, tar.zst, tar.xz, zip ---- */
+
+/* What an archive may hold. A zero takes the default. */
+struct archive_limits {
+    uint64_t max_bytes;   /* of all content together; default 64 GiB */
+    uint64_t max_entries; /* default 250,000 */
+    uint64_t max_ratio;   /* content over archive bytes, beyond ratio_free; default 500 */
+    uint64_t ratio_free;  /* content that is not measured by the ratio; default 1 GiB */
+};
+
+enum archive_entry_type { ARCHIVE_FILE, ARCHIVE_DIRECTORY, ARCHIVE_SYMLINK, ARCHIVE_HARDLINK };
+
+/* An entry; texts are valid until the next one. */
+struct archive_item {
+    enum archive_entry_type type;
+    const char *path;   /* clean; never "" */
+    const char *target; /* of a link: a symlink's as it is, a hard link's as a clean path */
+    unsigned mode;      /* permission bits */
+};
+
+/* A block of content. Between blocks there may be a hole, which reads as zeros. */
+struct archive_block {
+    const void *bytes;
+    size_t n;
+    uint64_t offset;
+};
+
+struct archive_reader;
+
+/* fd: an open file, read from its beginning; lent. limits NULL: all defaults. */
+int archive_reader_new(int fd, const struct archive_limits *limits,
+                       struct archive_reader **ret_reader, struct gfxb_error *err);
+void archive_reader_free(struct archive_reader *reader);
+
+/*
+ * 1 and the next entry, 0 at the end. archive-unsafe: an entry that must not be written (a name
+ * that leads out, a device, a set-id bit ...) or a limit reached, named in the sentence. -EBADMSG:
+ * not an archive of a known kind, damaged, or empty.
+ */
+int archive_reader_next(struct archive_reader *reader, struct archive_item *ret_item,
+                        struct gfxb_error *err);
+
+/* 1 and the next block of the entry's content, 0 at its end. *ret_size then is the content's size
+ * with a hole at its end. Errors as above. */
+int archive_reader_block(struct archive_reader *reader, struct archive_block *ret_block,
+                         uint64_t *ret_size, struct gfxb_error *err);
+
+/* Write the block where it belongs. 0 or -errno. */
+int archive_block_write(int fd, const struct archive_block *block);
+
+uint64_t archive_reader_entries(const struct archive_reader *reader);
+uint64_t archive_reader_bytes(const struct archive_reader *reader); /* content so far */
 
 #endif

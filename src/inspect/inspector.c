@@ -1,32 +1,21 @@
-#include "inspect/inspector.h"
-#include "inspect/offload_bundle.h"
-#include "inspect/pe.h"
-#include "inspect/resolve.h"
+/* inspector.c - an inspection while it grows, whether its files lie in a directory or come out of
+ * an archive. */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 
 void inspector_done(struct inspector *in)
 {
-    package_inspection_done(&in->found);
+    inspection_done(&in->found);
     names_done(&in->engine_gfx);
     names_done(&in->all_gfx);
     for (size_t i = 0; i < BLAS_LIBRARIES; i++)
         blas_targets_done(&in->blas[i]);
     kpack_index_done(&in->kpack);
-    for (size_t i = 0; i < in->n_elf; i++) {
-        free(in->elf[i].path);
-        elf_facts_done(&in->elf[i].facts);
-    }
-    free(in->elf);
     for (size_t i = 0; i < in->n_refs; i++)
         kpack_ref_done(&in->ref[i].ref);
     free(in->ref);
     *in = (struct inspector){0};
-}
-
-int inspector_nomem(struct gfxb_error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
 }
 
 static struct str inspector_base_name(const char *path)
@@ -41,13 +30,12 @@ bool inspector_wants(const unsigned char *bytes, size_t n)
            pe_begins(bytes, n);
 }
 
-bool inspector_note_path(struct inspector *in, const char *path, int *ret)
+bool inspector_note_path(struct inspector *in, const char *path)
 {
     struct blas_file file = blas_classify(str_from(path));
-    *ret = 0;
     if (file.library == BLAS_NONE)
         return false;
-    *ret = blas_targets_add(&in->blas[file.library], &file);
+    blas_targets_add(&in->blas[file.library], &file);
     return true;
 }
 
@@ -84,37 +72,24 @@ static unsigned inspector_program_of(struct str name)
     return kinds;
 }
 
-/* Take over what was found in a file; *facts is emptied. ref NULL: no split-off code. */
-static int inspector_add_code(struct inspector *in, const char *path, struct bundle_facts *facts,
-                              struct kpack_ref *ref)
+/* Take over what was found in a file; *facts and *ref are emptied. ref NULL: no split-off code. */
+static void inspector_add_code(struct inspector *in, const char *path, struct bundle_facts *facts,
+                               struct kpack_ref *ref)
 {
-    bool found = facts->gfx.n || facts->plain || facts->compressed || ref;
-    if (!found)
-        return 0;
-    struct inspection_code *code =
-        reallocarray(in->found.code, in->found.n_code + 1, sizeof(*code));
-    if (!code)
-        return -ENOMEM;
-    in->found.code = code;
-    code += in->found.n_code;
-    *code = (struct inspection_code){.path = str_dup(str_from(path)),
-                                     .plain = facts->plain,
-                                     .compressed = facts->compressed,
-                                     .kpack = ref ? 1 : 0};
-    if (!code->path)
-        return -ENOMEM;
-    code->gfx = facts->gfx;
-    facts->gfx = (struct names){0};
-    in->found.n_code++;
-    if (ref) {
-        struct inspector_ref *refs = reallocarray(in->ref, in->n_refs + 1, sizeof(*refs));
-        if (!refs)
-            return -ENOMEM;
-        in->ref = refs;
-        refs[in->n_refs++] = (struct inspector_ref){in->found.n_code - 1, *ref};
-        *ref = (struct kpack_ref){0};
-    }
-    return 0;
+    if (!facts->gfx.n && !facts->plain && !facts->compressed && !ref)
+        return;
+    in->found.code = xreallocarray(in->found.code, in->found.n_code + 1, sizeof(*in->found.code));
+    in->found.code[in->found.n_code++] = (struct inspection_code){.path = xstrdup(path),
+                                                                  .gfx = facts->gfx,
+                                                                  .plain = facts->plain,
+                                                                  .compressed = facts->compressed,
+                                                                  .kpack = ref ? 1 : 0};
+    *facts = (struct bundle_facts){0};
+    if (!ref)
+        return;
+    in->ref = xreallocarray(in->ref, in->n_refs + 1, sizeof(*in->ref));
+    in->ref[in->n_refs++] = (struct inspector_ref){in->found.n_code - 1, *ref};
+    *ref = (struct kpack_ref){0};
 }
 
 /* What the section walk of an ELF file collects. */
@@ -126,7 +101,7 @@ struct inspector_sections {
     bool has_ref;
 };
 
-static int inspector_visit_section(void *context, const char *name, struct extent where)
+static void inspector_visit_section(void *context, const char *name, struct extent where)
 {
     struct inspector_sections *s = context;
     if (strcmp(name, ".hip_fatbin") == 0 && s->n_fatbin < 8)
@@ -135,7 +110,6 @@ static int inspector_visit_section(void *context, const char *name, struct exten
         s->ref = where;
         s->has_ref = true;
     }
-    return 0;
 }
 
 /* Bundles in the .hip_fatbin sections. Where the code was split off the section is there but zero,
@@ -167,8 +141,8 @@ static int inspector_add_sections(struct inspector *in, const char *path, const 
         r = inspector_walk_fatbins(&s, &facts, err);
     if (r == 0 && s.has_ref)
         r = kpack_ref_read(image, s.ref, &ref, err);
-    if (r == 0 && inspector_add_code(in, path, &facts, s.has_ref ? &ref : NULL) < 0)
-        r = inspector_nomem(err);
+    if (r == 0)
+        inspector_add_code(in, path, &facts, s.has_ref ? &ref : NULL);
     kpack_ref_done(&ref);
     bundle_facts_done(&facts);
     return r;
@@ -178,21 +152,16 @@ static int inspector_add_sections(struct inspector *in, const char *path, const 
 static int inspector_add_code_object(struct inspector *in, const char *path,
                                      const struct elf_facts *elf, struct gfxb_error *err)
 {
-    const struct gfx_tables *tables = in->options->tables;
+    const struct gfx_tables *tables = in->tables;
     unsigned mach = elf->flags & 0xff; /* EF_AMDGPU_MACH */
     struct bundle_facts facts = {0};
-    int r = 0;
     bool named = false;
     for (size_t i = 0; tables && i < tables->n_targets && !named; i++) {
         named = tables->target[i].elf_mach == mach;
         if (named)
-            r = names_add_gfx(&facts.gfx, tables->target[i].gfx);
+            names_add_gfx(&facts.gfx, tables->target[i].gfx);
     }
-    if (r == 0)
-        r = inspector_add_code(in, path, &facts, NULL);
-    bundle_facts_done(&facts);
-    if (r < 0)
-        return inspector_nomem(err);
+    inspector_add_code(in, path, &facts, NULL);
     if (tables && !named)
         return error_set(err, ENOTSUP,
                          "this code object is for a GPU that the tables do not know (machine 0x%x)",
@@ -200,39 +169,25 @@ static int inspector_add_code_object(struct inspector *in, const char *path,
     return 0;
 }
 
-static int inspector_note_elf(struct inspector *in, const char *path, struct elf_facts *facts)
-{
-    struct inspector_elf *elf = reallocarray(in->elf, in->n_elf + 1, sizeof(*elf));
-    if (!elf)
-        return -ENOMEM;
-    in->elf = elf;
-    char *copy = str_dup(str_from(path));
-    if (!copy)
-        return -ENOMEM;
-    elf[in->n_elf++] = (struct inspector_elf){copy, *facts};
-    *facts = (struct elf_facts){0};
-    return 0;
-}
-
-static int inspector_note_program(struct inspector *in, const char *path)
+static void inspector_note_program(struct inspector *in, const char *path)
 {
     in->found.engines |= inspector_program_of(inspector_base_name(path));
-    return names_add(&in->found.executables, str_from(path));
+    names_add(&in->found.executables, str_from(path));
 }
 
-/* Needs and offers of an ELF file for the computer; *facts is taken over. */
-static int inspector_add_host_code(struct inspector *in, const char *path, struct elf_facts *facts)
+/* Needs and offers of an ELF file for the computer. */
+static void inspector_add_host_code(struct inspector *in, const char *path,
+                                    const struct elf_facts *facts)
 {
-    int r = 0;
     elf_version_raise(&in->glibc, &facts->glibc);
     elf_version_raise(&in->glibcxx, &facts->glibcxx);
     if (facts->soname && strcmp(facts->soname, "libc.so.6") == 0)
         in->found.own_libc = true;
     if (elf_is_program(facts))
-        r = inspector_note_program(in, path);
-    for (size_t i = 0; i < facts->needed.n && r == 0; i++)
-        r = names_add(&in->found.needed, str_from(facts->needed.name[i]));
-    return r == 0 ? inspector_note_elf(in, path, facts) : r;
+        inspector_note_program(in, path);
+    for (size_t i = 0; i < facts->needed.n; i++)
+        names_add(&in->found.needed, str_from(facts->needed.name[i]));
+    names_add(&in->found.elf, str_from(path));
 }
 
 static int inspector_add_elf(struct inspector *in, const char *path, const struct image *image,
@@ -246,9 +201,7 @@ static int inspector_add_elf(struct inspector *in, const char *path, const struc
         r = inspector_add_code_object(in, path, &facts, err);
     } else {
         r = inspector_add_sections(in, path, image, err);
-        int noted = inspector_add_host_code(in, path, &facts);
-        if (r == 0 && noted < 0)
-            r = error_set(err, -noted, "%s", error_errno_text(-noted));
+        inspector_add_host_code(in, path, &facts);
     }
     elf_facts_done(&facts);
     return r;
@@ -259,8 +212,8 @@ static int inspector_add_extent(struct inspector *in, const char *path, const st
 {
     struct bundle_facts facts = {0};
     int r = bundle_walk(image, where, &facts, err);
-    if (r == 0 && inspector_add_code(in, path, &facts, NULL) < 0)
-        r = inspector_nomem(err);
+    if (r == 0)
+        inspector_add_code(in, path, &facts, NULL);
     bundle_facts_done(&facts);
     return r;
 }
@@ -272,8 +225,8 @@ static int inspector_add_pe(struct inspector *in, const char *path, const struct
     bool program;
     if (pe_read(image, &fatbin, &program) < 0)
         return error_set(err, EBADMSG, "this Windows program is damaged or cut off");
-    if (program && inspector_note_program(in, path) < 0)
-        return inspector_nomem(err);
+    if (program)
+        inspector_note_program(in, path);
     return fatbin.size ? inspector_add_extent(in, path, image, fatbin, err) : 0;
 }
 
@@ -309,58 +262,38 @@ int inspector_try(struct inspector *in, const char *path, const struct image *im
     }
     struct buf CLEAN_BUF line = BUF_INIT(8192);
     buf_addf(&line, "%s: %s", path, why.text);
-    r = buf_ok(&line) ? names_add(&in->found.problems, buf_view(&line)) : -ENOMEM;
-    return r == -ENOMEM ? inspector_nomem(err) : 0; /* a full list says enough */
+    names_add(&in->found.problems, buf_view(&line));
+    return 0;
 }
 
-/* Which targets split-off code is for, now that all .kpack files are known. */
-static int inspector_join_kpack(struct inspector *in)
+static void inspector_sum_code(struct inspector *in)
 {
-    int r = 0;
-    for (size_t i = 0; i < in->n_refs && r == 0; i++)
-        r = kpack_index_find(&in->kpack, in->ref[i].ref.kernel_name,
-                             &in->found.code[in->ref[i].code].gfx);
-    return r == 0 ? names_add_all_gfx(&in->all_gfx, &in->kpack.gfx) : r;
-}
-
-static int inspector_sum_code(struct inspector *in)
-{
-    int r = inspector_join_kpack(in);
-    for (size_t i = 0; i < in->found.n_code && r == 0; i++) {
+    /* Which targets split-off code is for, now that all .kpack files are known. */
+    for (size_t i = 0; i < in->n_refs; i++)
+        kpack_index_find(&in->kpack, in->ref[i].ref.kernel_name,
+                         &in->found.code[in->ref[i].code].gfx);
+    names_add_all_gfx(&in->all_gfx, &in->kpack.gfx);
+    for (size_t i = 0; i < in->found.n_code; i++) {
         const struct inspection_code *code = &in->found.code[i];
         in->found.bundles.plain += code->plain;
         in->found.bundles.compressed += code->compressed;
         in->found.bundles.kpack += code->kpack;
-        r = names_add_all_gfx(&in->all_gfx, &code->gfx);
-        if (r == 0 && inspector_is_engine(code->path)) {
+        names_add_all_gfx(&in->all_gfx, &code->gfx);
+        if (inspector_is_engine(code->path)) {
             in->engine_code = true;
-            r = names_add_all_gfx(&in->engine_gfx, &code->gfx);
+            names_add_all_gfx(&in->engine_gfx, &code->gfx);
         }
     }
-    if (r == 0)
-        r = names_add_all_gfx(&in->found.gfx, in->engine_code ? &in->engine_gfx : &in->all_gfx);
-    return r;
+    names_add_all_gfx(&in->found.gfx, in->engine_code ? &in->engine_gfx : &in->all_gfx);
 }
 
-int inspector_finish(struct inspector *in, const char *directory, struct inspection *ret_inspection,
-                     struct gfxb_error *err)
+void inspector_finish(struct inspector *in, struct inspection *ret_inspection)
 {
-    int r = inspector_sum_code(in);
-    if (r == 0)
-        r = names_add_all_gfx(&in->found.blas.rocblas,
-                              blas_targets_served(&in->blas[BLAS_ROCBLAS]));
-    if (r == 0)
-        r = names_add_all_gfx(&in->found.blas.hipblaslt,
-                              blas_targets_served(&in->blas[BLAS_HIPBLASLT]));
-    if (r < 0)
-        return inspector_nomem(err);
+    inspector_sum_code(in);
+    names_add_all_gfx(&in->found.blas.rocblas, blas_targets_served(&in->blas[BLAS_ROCBLAS]));
+    names_add_all_gfx(&in->found.blas.hipblaslt, blas_targets_served(&in->blas[BLAS_HIPBLASLT]));
     elf_version_text(&in->glibc, in->found.glibc, sizeof(in->found.glibc));
     elf_version_text(&in->glibcxx, in->found.glibcxx, sizeof(in->found.glibcxx));
-    if (directory && in->options->host)
-        r = resolve_all(in, directory, err);
-    if (r < 0)
-        return r;
     *ret_inspection = in->found;
     in->found = (struct inspection){0};
-    return 0;
 }

@@ -1,11 +1,12 @@
 /*
+ * kpack.c - device code that was split off from its library: where it went, and for which targets.
+ *
  * Layouts as the kpack loader of ROCm (rocm-systems, shared/kpack) reads them. A .kpack file:
  * "KPAK", u32 version, u64 offset of the table of contents (little-endian), code, then the table up
  * to the end: a MessagePack map {gfx_arches: [target], toc: {"kernel name#index": {target: {...}}},
  * zstd_offset, zstd_size, ...}.
  */
-#include "inspect/kpack.h"
-#include "inspect/msgpack.h"
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 
@@ -15,10 +16,8 @@
 #define KPACK_REF_MAX     65536 /* as much as ROCm's loader reads */
 #define KPACK_PLACEHOLDER STR("@GFXARCH@")
 
-static int kpack_fail(struct gfxb_error *err, int r, const char *what)
+static int kpack_fail(struct gfxb_error *err, const char *what)
 {
-    if (r == -ENOMEM)
-        return error_set(err, ENOMEM, "out of memory");
     return error_set(err, EBADMSG, "%s", what);
 }
 
@@ -29,7 +28,7 @@ static int kpack_read_search(struct msgpack *m, struct names *search)
     for (uint64_t i = 0; r == 0 && i < list.value; i++) {
         r = msgpack_expect(m, MSGPACK_TEXT, &item);
         if (r == 0)
-            r = names_add(search, item.text);
+            names_add(search, item.text);
     }
     return r;
 }
@@ -44,8 +43,8 @@ static int kpack_parse_ref(struct msgpack *m, struct kpack_ref *ref)
             break;
         if (str_is(key.text, "kernel_name") && !ref->kernel_name) {
             r = msgpack_expect(m, MSGPACK_TEXT, &item);
-            if (r == 0 && !(ref->kernel_name = str_dup(item.text)))
-                r = -ENOMEM;
+            if (r == 0)
+                ref->kernel_name = xstr_dup(item.text);
         } else if (str_is(key.text, "kpack_search_paths")) {
             r = kpack_read_search(m, &ref->search);
         } else {
@@ -60,18 +59,15 @@ static int kpack_parse_ref(struct msgpack *m, struct kpack_ref *ref)
 int kpack_ref_read(const struct image *image, struct extent section, struct kpack_ref *ret_ref,
                    struct gfxb_error *err)
 {
-    static const char what[] = "the section .rocm_kpack_ref cannot be read";
     size_t n = section.size < KPACK_REF_MAX ? (size_t)section.size : KPACK_REF_MAX;
-    unsigned char *CLEAN_FREE bytes = malloc(n + 1);
-    if (!bytes)
-        return kpack_fail(err, -ENOMEM, what);
+    unsigned char *CLEAN_FREE bytes = xmalloc(n);
     int r = image_read(image, section.offset, bytes, n);
     struct kpack_ref ref = {0};
     if (r == 0)
         r = kpack_parse_ref(&(struct msgpack){bytes, n}, &ref);
     if (r < 0) {
         kpack_ref_done(&ref);
-        return kpack_fail(err, r, what);
+        return kpack_fail(err, "the section .rocm_kpack_ref cannot be read");
     }
     *ret_ref = ref;
     return 0;
@@ -106,12 +102,10 @@ static int kpack_add_code(struct kpack_index *index, struct str key, struct str 
     buf_add_str(&line, kpack_without_index(key));
     buf_add_char(&line, '\t');
     buf_add_str(&line, target);
-    if (!buf_ok(&line))
+    if (!buf_ok(&line) || index->code.n == NAMES_MAX || !names_add_gfx(&index->gfx, target))
         return -EBADMSG;
-    int r = names_add_gfx(&index->gfx, target);
-    if (r == 0)
-        r = names_add(&index->code, buf_view(&line));
-    return r == -EINVAL ? -EBADMSG : r;
+    names_add(&index->code, buf_view(&line));
+    return 0;
 }
 
 /* {"kernel name#index": {target: {...}}} */
@@ -173,22 +167,19 @@ int kpack_index_add(struct kpack_index *index, const struct image *image, struct
 {
     unsigned char header[KPACK_HEADER];
     if (image_read(image, 0, header, sizeof(header)) < 0 || !kpack_begins(header, sizeof(header)))
-        return kpack_fail(err, -EBADMSG, "this .kpack file's header is cut off");
+        return kpack_fail(err, "this .kpack file's header is cut off");
     uint64_t at = image_u64(header + 8);
     if (at < KPACK_HEADER || at >= image->size || image->size - at > KPACK_TABLE_MAX)
-        return kpack_fail(err, -EBADMSG,
-                          "this .kpack file's table of contents is not inside the file");
+        return kpack_fail(err, "this .kpack file's table of contents is not inside the file");
     size_t n = (size_t)(image->size - at);
-    unsigned char *CLEAN_FREE bytes = malloc(n);
-    if (!bytes)
-        return kpack_fail(err, -ENOMEM, "");
+    unsigned char *CLEAN_FREE bytes = xmalloc(n);
     struct kpack_area area = {0};
     int r = image_read(image, at, bytes, n);
     if (r == 0)
         r = kpack_parse_table(&(struct msgpack){bytes, n}, index, &area);
     if (r == 0 && (area.offset > at || area.size > at - area.offset))
         r = -EBADMSG;
-    return r < 0 ? kpack_fail(err, r, "this .kpack file's table of contents is damaged") : 0;
+    return r < 0 ? kpack_fail(err, "this .kpack file's table of contents is damaged") : 0;
 }
 
 void kpack_index_done(struct kpack_index *index)
@@ -197,16 +188,14 @@ void kpack_index_done(struct kpack_index *index)
     names_done(&index->gfx);
 }
 
-int kpack_index_find(const struct kpack_index *index, const char *kernel_name, struct names *gfx)
+void kpack_index_find(const struct kpack_index *index, const char *kernel_name, struct names *gfx)
 {
-    int r = 0;
-    for (size_t i = 0; i < index->code.n && r == 0; i++) {
+    for (size_t i = 0; i < index->code.n; i++) {
         struct str rest = str_from(index->code.name[i]);
         struct str name;
         if (str_cut(&rest, '\t', &name) && str_is(name, kernel_name))
-            r = names_add_gfx(gfx, rest);
+            names_add_gfx(gfx, rest);
     }
-    return r;
 }
 
 bool kpack_name_fits(struct str pattern, struct str name)

@@ -1,5 +1,6 @@
-/* Format bytes as in the MessagePack specification. Numbers are big-endian. */
-#include "inspect/msgpack.h"
+/* msgpack.c - MessagePack, an item at a time; format bytes as in its specification, numbers
+ * big-endian. */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 

@@ -1,13 +1,7 @@
-#include "inspect/names.h"
-
-#include <errno.h>
+/* names.c - sorted sets of names, of gfx targets in the order of their tables. */
+#include "inspect/inspect_private.h"
 
 #define GFX_NAME_MAX 32
-
-static int names_compare_plain(struct str a, struct str b)
-{
-    return str_compare(a, b);
-}
 
 static int names_compare_gfx(struct str a, struct str b)
 {
@@ -37,29 +31,19 @@ static size_t names_place(const struct names *set, struct str name,
     return low;
 }
 
-static int names_insert(struct names *set, struct str name, int (*compare)(struct str, struct str))
+static void names_insert(struct names *set, struct str name, int (*compare)(struct str, struct str))
 {
     bool found;
     size_t at = names_place(set, name, compare, &found);
-    if (found)
-        return 0;
-    if (set->n >= NAMES_MAX)
-        return -E2BIG;
+    if (found || set->n == NAMES_MAX)
+        return;
     if (set->n == set->capacity) {
-        size_t capacity = set->capacity ? set->capacity * 2 : 16;
-        char **grown = reallocarray(set->name, capacity, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        set->name = grown;
-        set->capacity = capacity;
+        set->capacity = set->capacity ? set->capacity * 2 : 16;
+        set->name = xreallocarray(set->name, set->capacity, sizeof(*set->name));
     }
-    char *copy = str_dup(name);
-    if (!copy)
-        return -ENOMEM;
     memmove(set->name + at + 1, set->name + at, (set->n - at) * sizeof(*set->name));
-    set->name[at] = copy;
+    set->name[at] = xstr_dup(name);
     set->n++;
-    return 0;
 }
 
 void names_done(struct names *set)
@@ -70,15 +54,15 @@ void names_done(struct names *set)
     *set = (struct names){0};
 }
 
-int names_add(struct names *set, struct str name)
+void names_add(struct names *set, struct str name)
 {
-    return names_insert(set, name, names_compare_plain);
+    names_insert(set, name, str_compare);
 }
 
 bool names_has(const struct names *set, struct str name)
 {
     bool found;
-    names_place(set, name, names_compare_plain, &found);
+    names_place(set, name, str_compare, &found);
     return found;
 }
 
@@ -114,19 +98,18 @@ struct str names_gfx_prefix(struct str text)
     return n <= GFX_NAME_MAX ? (struct str){text.p, n} : STR_NONE;
 }
 
-int names_add_gfx(struct names *set, struct str target)
+bool names_add_gfx(struct names *set, struct str target)
 {
     struct str name = names_gfx_prefix(target);
     bool ends = name.n == target.n || (name.n < target.n && target.p[name.n] == ':');
     if (!name.n || !ends)
-        return -EINVAL;
-    return names_insert(set, name, names_compare_gfx);
+        return false;
+    names_insert(set, name, names_compare_gfx);
+    return true;
 }
 
-int names_add_all_gfx(struct names *set, const struct names *other)
+void names_add_all_gfx(struct names *set, const struct names *other)
 {
-    int r = 0;
-    for (size_t i = 0; i < other->n && r == 0; i++)
-        r = names_add_gfx(set, str_from(other->name[i]));
-    return r;
+    for (size_t i = 0; i < other->n; i++)
+        names_add_gfx(set, str_from(other->name[i]));
 }

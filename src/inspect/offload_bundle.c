@@ -1,10 +1,11 @@
 /*
+ * offload_bundle.c - which gfx targets code-object bundles hold code for.
+ *
  * Layouts (little-endian), as in LLVM's ClangOffloadBundler documentation and sources:
  * plain: "__CLANG_OFFLOAD_BUNDLE__", u64 n, n times {u64 offset, u64 size, u64 length, id};
  * compressed: see ccob.c; inside is a plain bundle.
  */
-#include "inspect/offload_bundle.h"
-#include "inspect/ccob.h"
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 
@@ -64,8 +65,7 @@ static int bundle_read_entry(const unsigned char *table, size_t n, size_t *at, u
     struct str target = bundle_entry_target(id);
     if (!target.n || size == 0) /* the host's entry, SPIR-V, or a target that was left empty */
         return 0;
-    int r = names_add_gfx(gfx, target);
-    return r == -EINVAL ? -EBADMSG : r;
+    return names_add_gfx(gfx, target) ? 0 : -EBADMSG;
 }
 
 /* The table at the beginning of a bundle of at most `limit` bytes, of which n are at hand.
@@ -117,9 +117,7 @@ static int bundle_read(const struct bundle_source *source, uint64_t limit, struc
 {
     int r = -EAGAIN;
     for (size_t size = BUNDLE_TABLE_FIRST; size <= BUNDLE_TABLE_MAX && r == -EAGAIN; size *= 16) {
-        unsigned char *CLEAN_FREE bytes = malloc(size);
-        if (!bytes)
-            return -ENOMEM;
+        unsigned char *CLEAN_FREE bytes = xmalloc(size);
         size_t n = 0;
         r = bundle_fetch(source, bytes, size, &n);
         if (r == 0)

@@ -1,6 +1,10 @@
-/* Layout from Microsoft's PE format specification: DOS header, COFF header, optional header,
- * section table of 40-byte entries. Section names have 8 bytes, so .hip_fatbin is ".hip_fat". */
-#include "inspect/pe.h"
+/*
+ * pe.c - where the device code of a Windows program or library is.
+ *
+ * Layout from Microsoft's PE format specification: DOS header, COFF header, optional header,
+ * section table of 40-byte entries. Section names have 8 bytes, so .hip_fatbin is ".hip_fat".
+ */
+#include "inspect/inspect_private.h"
 
 #include <errno.h>
 

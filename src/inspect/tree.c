@@ -1,4 +1,5 @@
-#include "inspect/inspect_sources.h"
+/* tree.c - the files of a directory as an inspection's files. */
+#include "inspect/inspect_private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,39 +21,29 @@ struct tree_walk {
 static int walk_dir(struct tree_walk *w, int parent, const char *name, unsigned depth);
 
 /* Was this file met under another name? */
-static int walk_met(struct tree_walk *w, const struct stat *st, bool *ret_met)
+static bool walk_met(struct tree_walk *w, const struct stat *st)
 {
-    *ret_met = false;
     if (st->st_nlink < 2)
-        return 0;
+        return false;
     for (size_t i = 0; i < w->n_linked; i++) {
-        if (w->linked[2 * i] == st->st_dev && w->linked[2 * i + 1] == st->st_ino) {
-            *ret_met = true;
-            return 0;
-        }
+        if (w->linked[2 * i] == st->st_dev && w->linked[2 * i + 1] == st->st_ino)
+            return true;
     }
-    uint64_t *grown = reallocarray(w->linked, w->n_linked + 1, 2 * sizeof(*grown));
-    if (!grown)
-        return inspector_nomem(w->err);
-    w->linked = grown;
-    grown[2 * w->n_linked] = st->st_dev;
-    grown[2 * w->n_linked + 1] = st->st_ino;
+    w->linked = xreallocarray(w->linked, w->n_linked + 1, 2 * sizeof(*w->linked));
+    w->linked[2 * w->n_linked] = st->st_dev;
+    w->linked[2 * w->n_linked + 1] = st->st_ino;
     w->n_linked++;
-    return 0;
+    return false;
 }
 
 static int walk_file(struct tree_walk *w, int parent, const char *name, const struct stat *st)
 {
-    int r;
-    bool met;
-    if (inspector_note_path(w->in, buf_text(&w->path), &r)) {
-        w->in->found.size += (uint64_t)st->st_size;
-        return r < 0 ? inspector_nomem(w->err) : 0;
-    }
-    r = walk_met(w, st, &met);
-    if (r < 0 || met)
-        return r;
+    bool is_known = inspector_note_path(w->in, buf_text(&w->path));
+    if (!is_known && walk_met(w, st))
+        return 0;
     w->in->found.size += (uint64_t)st->st_size;
+    if (is_known)
+        return 0;
     int CLEAN_CLOSE fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct image image;
     unsigned char head[64];
@@ -107,15 +98,13 @@ static int walk_dir(struct tree_walk *w, int parent, const char *name, unsigned 
         return r;
     }
     struct names entries = {0};
-    int r = 0;
-    for (struct dirent *d = readdir(dir); d && r == 0; d = readdir(dir)) {
+    for (struct dirent *d = readdir(dir); d; d = readdir(dir)) {
         if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-            r = names_add(&entries, str_from(d->d_name));
+            names_add(&entries, str_from(d->d_name));
     }
-    if (r < 0)
-        r = error_set(w->err, -r, "%s: %s", buf_text(&w->path), error_errno_text(-r));
-    else
-        r = walk_names(w, dirfd(dir), &entries, depth);
+    int r = entries.n == NAMES_MAX
+                ? error_set(w->err, E2BIG, "%s: too many files in it", buf_text(&w->path))
+                : walk_names(w, dirfd(dir), &entries, depth);
     names_done(&entries);
     closedir(dir);
     return r;
@@ -155,11 +144,9 @@ static int beside_search(struct inspector *in, const char *directory, const char
         return 0;
     int r = 0;
     for (struct dirent *d = readdir(dir); d && r == 0; d = readdir(dir)) {
-        char *CLEAN_FREE path = NULL;
-        if (!kpack_name_fits(pattern, str_from(d->d_name)))
-            continue;
-        path = fs_join(folder, d->d_name);
-        r = path ? beside_file(in, path, err) : inspector_nomem(err);
+        char *CLEAN_FREE path = xfs_join(folder, d->d_name);
+        if (kpack_name_fits(pattern, str_from(d->d_name)))
+            r = beside_file(in, path, err);
     }
     closedir(dir);
     return r;

@@ -1,5 +1,5 @@
 #include "package/contents.h"
-#include "package/closure.h"
+#include "package/libraries.h"
 #include "package/measure.h"
 
 #include <dirent.h>
@@ -183,9 +183,10 @@ static int contents_add_roots(const char *dir, const struct contents_found *foun
                               struct names *roots)
 {
     char *CLEAN_FREE path = fs_join(dir, found->backend_dir);
-    int r = names_add(roots, str_from(found->executable));
+    names_add(roots, str_from(found->executable));
     DIR *entries = path ? opendir(path) : NULL;
     const struct dirent *entry;
+    int r = 0;
     while (entries && r == 0 && (entry = readdir(entries))) {
         struct str name = str_from(entry->d_name);
         bool is_backend = found->backend_file.n && str_eq(name, found->backend_file);
@@ -194,22 +195,13 @@ static int contents_add_roots(const char *dir, const struct contents_found *foun
             continue;
         char *CLEAN_FREE file = found->backend_dir[0] ? fs_join(found->backend_dir, entry->d_name)
                                                       : strdup(entry->d_name);
-        r = file ? names_add(roots, str_from(file)) : -ENOMEM;
+        if (file)
+            names_add(roots, str_from(file));
+        else
+            r = -ENOMEM;
     }
     if (entries)
         closedir(entries);
-    return r;
-}
-
-static int contents_check_libraries(const struct package_env *env, const struct contents *contents,
-                                    const struct names *roots, struct str library_path,
-                                    struct gfxb_error *err)
-{
-    struct names missing = {0};
-    int r = closure_find_missing(env, contents->dir, roots, library_path, &missing, err);
-    if (r == 0 && missing.n)
-        r = closure_explain(env, contents->dir, library_path, &missing, contents->what, err);
-    names_done(&missing);
     return r;
 }
 
@@ -251,7 +243,8 @@ int contents_describe(const struct package_env *env, const struct contents *cont
     if (r == 0)
         r = measure_package(env, contents->dir, contents->what, package, err);
     if (r == 0)
-        r = contents_check_libraries(env, contents, &roots, str_from(package->library_path), err);
+        r = libraries_check(env, contents->dir, &roots, str_from(package->library_path),
+                            contents->what, err);
     contents_found_done(&found);
     names_done(&roots);
     return r;

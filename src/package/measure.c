@@ -94,13 +94,11 @@ static int measure_targets(const struct package_env *env, struct str what,
 int measure_package(const struct package_env *env, const char *path, struct str what,
                     struct package *package, struct gfxb_error *err)
 {
-    const struct inspect_options options = {.tables = env->tables,
-                                            .library_path = package->library_path};
     struct inspection seen = {0};
     bool is_rocm = strcmp(package->backend, "rocm") == 0;
     if (is_rocm)
         log_at(env->log, LOG_INFO, "looking which GPU targets are inside");
-    int r = package_inspect(path, &options, &seen, err);
+    int r = inspect_path(path, env->tables, false, &seen, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < seen.problems.n; i++)
@@ -108,6 +106,6 @@ int measure_package(const struct package_env *env, const char *path, struct str 
     r = measure_check_glibc(env, what, seen.own_libc && package->loader, &seen, err);
     if (r == 0 && is_rocm)
         r = measure_targets(env, what, &seen, package, err);
-    package_inspection_done(&seen);
+    inspection_done(&seen);
     return r;
 }

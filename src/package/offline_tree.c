@@ -1,7 +1,6 @@
 #include "package/offline.h"
 
 #include "package/provider.h"
-#include "package/unpack/entry_path.h"
 
 #include <errno.h>
 #include <fts.h>

@@ -141,6 +141,22 @@ int package_use(const struct package_env *env, struct package_backend backend, c
 int package_remove_backend(const struct package_env *env, struct package_backend backend,
                            size_t *ret_n, struct gfxb_error *err);
 
+/*
+ * Which sonames the ELF files of what was inspected at path ask for and find neither in it nor on
+ * the computer. False: that is not known, as with an archive, or on a capture that does not hold
+ * the computer's libraries.
+ */
+bool package_find_missing(const struct root *root, const char *path, const struct inspection *found,
+                          struct names *ret_missing);
+
+/*
+ * The command by which a person gets a missing library, from os-release's ID and ID_LIKE:
+ * "apt install libgomp1", "dnf install 'libgomp.so.1()(64bit)'", "pacman -F libgomp.so.1" ... ""
+ * when nothing better than the soname is known.
+ */
+void package_library_remedy(const char *soname, struct str distribution, struct str like,
+                            char *ret_command, size_t size);
+
 /* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
  * the reason. No network. */
 int package_provider_usable(const struct package_env *env, struct str provider,

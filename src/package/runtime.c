@@ -103,9 +103,8 @@ int runtime_settle(const char *dir, char **ret_library_path, struct gfxb_error *
 static int runtime_wanted(const struct package_env *env, const char *dir, char *ret_soname,
                           size_t size, struct gfxb_error *err)
 {
-    struct inspect_options options = {.tables = env->tables};
     struct inspection seen = {0};
-    int r = package_inspect(dir, &options, &seen, err);
+    int r = inspect_path(dir, env->tables, false, &seen, err);
     if (r < 0)
         return r;
     ret_soname[0] = '\0';
@@ -113,7 +112,7 @@ static int runtime_wanted(const struct package_env *env, const char *dir, char *
         if (str_starts(str_from(seen.needed.name[i]), STR("libamdhip64.so.")))
             snprintf(ret_soname, size, "%s", seen.needed.name[i]);
     }
-    package_inspection_done(&seen);
+    inspection_done(&seen);
     return 0;
 }
 

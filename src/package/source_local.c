@@ -6,9 +6,8 @@
  * engine is not copied: its package is a manifest that says where they are, and its digest is
  * made of the engine's files, so that a changed engine is another package.
  */
-#include "inspect/ldcache.h"
-#include "package/closure.h"
 #include "package/contents.h"
+#include "package/libraries.h"
 #include "package/manifest.h"
 #include "package/measure.h"
 #include "package/provider.h"
@@ -195,7 +194,7 @@ static int local_add_files(const struct gfx_engine *engine, struct names *files,
             r = -ENOMEM;
         else if ((gfx_engine_owns_file(engine, name) || str_eq(name, engine->program)) &&
                  stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            r = names_add(files, str_from(path));
+            names_add(files, str_from(path));
     }
     if (entries)
         closedir(entries);
@@ -219,7 +218,7 @@ static int local_add_backend_dirs(const struct gfx_engine *engine, struct names 
         if (!path)
             r = -ENOMEM;
         else if (entry->d_name[0] != '.' && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            r = names_add(dirs, str_from(path));
+            names_add(dirs, str_from(path));
     }
     if (entries)
         closedir(entries);
@@ -246,9 +245,10 @@ static int local_add_library_dir(const struct package_env *env, const struct gfx
         if (!slash)
             continue;
         char *CLEAN_FREE dir = str_dup((struct str){path.p, (size_t)(slash - path.p)});
-        r = dir ? names_add(dirs, str_from(dir)) : -ENOMEM;
-        if (r == 0)
-            r = local_add_backend_dirs(engine, dirs, dir);
+        if (!dir)
+            return -ENOMEM;
+        names_add(dirs, str_from(dir));
+        r = local_add_backend_dirs(engine, dirs, dir);
     }
     return r;
 }
@@ -265,13 +265,10 @@ static int local_find_files(const struct package_env *env, const struct gfx_engi
         lib = NULL;
         return -ENOMEM;
     }
-    int r = names_add(ret_files, str_from(program));
-    if (r == 0)
-        r = names_add(&dirs, str_from(own));
-    if (r == 0)
-        r = names_add(&dirs, str_from(lib));
-    if (r == 0)
-        r = local_add_library_dir(env, engine, &dirs);
+    names_add(ret_files, str_from(program));
+    names_add(&dirs, str_from(own));
+    names_add(&dirs, str_from(lib));
+    int r = local_add_library_dir(env, engine, &dirs);
     for (size_t i = 0; r == 0 && i < dirs.n; i++)
         r = local_add_files(engine, ret_files, dirs.name[i]);
     names_done(&dirs);
@@ -355,19 +352,15 @@ static int local_describe_engine(const struct local_job *job, const struct gfx_e
 static int local_check_engine(const struct local_job *job, const char *program,
                               struct gfxb_error *err)
 {
-    struct names roots = {0}, missing = {0};
+    struct names roots = {0};
     const char *slash = strrchr(program, '/');
     char *CLEAN_FREE dir = strndup(program, (size_t)(slash - program));
-    int r = dir ? names_add(&roots, str_from(slash + 1)) : -ENOMEM;
-    if (r < 0)
-        error_set(err, ENOMEM, "out of memory");
-    if (r == 0)
-        r = closure_find_missing(job->env, dir, &roots, str_from(job->library_path), &missing, err);
-    if (r == 0 && missing.n)
-        r = closure_explain(job->env, dir, str_from(job->library_path), &missing, str_from(program),
-                            err);
+    if (!dir)
+        return local_no_memory(err);
+    names_add(&roots, str_from(slash + 1));
+    int r =
+        libraries_check(job->env, dir, &roots, str_from(job->library_path), str_from(program), err);
     names_done(&roots);
-    names_done(&missing);
     return r;
 }
 

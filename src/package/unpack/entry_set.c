@@ -1,6 +1,6 @@
-/* A balanced tree, so that no choice of names makes it slow. */
+/* entry_set.c - what an archive has brought so far. A balanced tree, so that no choice of names
+ * makes it slow. */
 #include "package/unpack/entry_set.h"
-#include "package/unpack/entry_path.h"
 
 #include <errno.h>
 #include <search.h>
@@ -10,10 +10,14 @@ struct entry_node {
     char path[];
 };
 
+/* ASCII capitals count as small letters: on some file systems they are the same file. */
 static int entry_node_compare(const void *a, const void *b)
 {
-    return entry_path_compare_folded(((const struct entry_node *)a)->path,
-                                     ((const struct entry_node *)b)->path);
+    const char *one = ((const struct entry_node *)a)->path;
+    const char *other = ((const struct entry_node *)b)->path;
+    for (; *one && str_lower(*one) == str_lower(*other); one++)
+        other++;
+    return (unsigned char)str_lower(*one) - (unsigned char)str_lower(*other);
 }
 
 /* `implied`: a directory above an entry; these may be met any number of times. */

@@ -1,5 +1,4 @@
 /* Shared libraries that an archive format without links stored once for each of their names. */
-#include "inspect/names.h"
 #include "package/unpack/unpack.h"
 
 #include <dirent.h>
@@ -123,7 +122,7 @@ static int links_walk_entries(DIR *dir, unsigned depth, uint64_t *saved)
         else if (S_ISDIR(st.st_mode))
             r = links_walk(dirfd(dir), d->d_name, depth + 1, saved);
         else if (S_ISREG(st.st_mode) && links_stem(str_from(d->d_name)).n)
-            r = names_add(&libraries, str_from(d->d_name));
+            names_add(&libraries, str_from(d->d_name));
     }
     if (r == 0)
         r = links_one_dir(dirfd(dir), &libraries, saved);

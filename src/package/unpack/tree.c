@@ -1,5 +1,5 @@
 #include "package/unpack/tree.h"
-#include "package/unpack/entry_path.h"
+#include "inspect/inspect.h"
 
 #include <dirent.h>
 #include <errno.h>

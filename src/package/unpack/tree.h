@@ -19,8 +19,8 @@ struct tree {
 int tree_open(const char *directory, struct tree *ret_tree, struct gfxb_error *err);
 void tree_done(struct tree *tree);
 
-/* Paths are clean (entry_path.h). Missing directories are made, mode 0755. Results: 0 or -errno;
- * -EEXIST it is there, -ENOTDIR or -ELOOP it leads through a file or a link. */
+/* Paths are clean (entry_path_clean). Missing directories are made, mode 0755. Results: 0 or
+ * -errno; -EEXIST it is there, -ENOTDIR or -ELOOP it leads through a file or a link. */
 int tree_make_dir(struct tree *tree, const char *path);
 int tree_make_file(struct tree *tree, const char *path, int *ret_fd); /* empty, mode 0600 */
 int tree_make_symlink(struct tree *tree, const char *path, const char *target);

@@ -1,6 +1,5 @@
 #include "package/unpack/unpack.h"
 #include "gfx/gfx.h"
-#include "inspect/elf_file.h"
 #include "package/unpack/entry_set.h"
 #include "package/unpack/tree.h"
 
@@ -42,21 +41,6 @@ static int unpack_fail(const char *path, int r, struct gfxb_error *err)
     }
 }
 
-static int unpack_write_at(int fd, const char *bytes, size_t n, uint64_t offset)
-{
-    while (n) {
-        ssize_t done = pwrite(fd, bytes, n, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        bytes += done;
-        n -= (size_t)done;
-        offset += (uint64_t)done;
-    }
-    return 0;
-}
-
 static int unpack_check_cancel(const struct unpack *u, struct gfxb_error *err)
 {
     return u->cancel && *u->cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
@@ -68,7 +52,7 @@ static int unpack_content(struct unpack *u, const char *path, int fd, struct gfx
     uint64_t size = 0, end = 0;
     int r;
     while ((r = archive_reader_block(u->reader, &block, &size, err)) == 1) {
-        r = unpack_write_at(fd, block.bytes, block.n, block.offset);
+        r = archive_block_write(fd, &block);
         if (r < 0)
             return unpack_fail(path, r, err);
         r = unpack_check_cancel(u, err);
@@ -92,11 +76,8 @@ static bool unpack_is_program(const char *path, int fd)
         if (str_starts(name, engine.programs))
             return true;
     }
-    struct image image;
-    unsigned char head[4];
     struct elf_facts facts;
-    if (image_from_fd(fd, &image) < 0 || image_read(&image, 0, head, sizeof(head)) < 0 ||
-        !elf_begins(head, sizeof(head)) || elf_read(&image, &facts, NULL) < 0)
+    if (elf_read_file(fd, &facts, NULL) < 0)
         return false;
     bool program = elf_is_program(&facts);
     elf_facts_done(&facts);
@@ -182,7 +163,7 @@ static int unpack_lift_top(struct unpack *u, struct gfxb_error *err)
     return r < 0 ? unpack_fail(u->top, r, err) : 0;
 }
 
-static int unpack_all(struct unpack *u, const struct unpack_options *options, bool drain,
+static int unpack_all(struct unpack *u, const struct unpack_options *options,
                       struct gfxb_error *err)
 {
     struct archive_item item;
@@ -194,27 +175,22 @@ static int unpack_all(struct unpack *u, const struct unpack_options *options, bo
         if (r < 0)
             return r;
     }
-    if (r == 0 && drain)
-        r = archive_reader_drain(u->reader, err);
-    if (r == 0 && archive_reader_entries(u->reader) == 0)
-        r = error_set(err, EBADMSG, "the archive is empty");
     if (r == 0 && options->strip_top)
         r = unpack_lift_top(u, err);
     return r;
 }
 
-int unpack_run(const struct archive_source *source, const char *directory,
-               const struct unpack_options *options, struct unpack_result *ret_result,
-               struct gfxb_error *err)
+int unpack_run(int fd, const char *directory, const struct unpack_options *options,
+               struct unpack_result *ret_result, struct gfxb_error *err)
 {
     struct unpack u = {.tree = {.root = -1, .parent = -1}, .cancel = options->cancel};
     struct unpack_result result = {0};
     int r = tree_open(directory, &u.tree, err);
     if (r < 0)
         return r;
-    r = archive_reader_new(source, options->limits, &u.reader, err);
+    r = archive_reader_new(fd, options->limits, &u.reader, err);
     if (r == 0)
-        r = unpack_all(&u, options, !source->seek, err);
+        r = unpack_all(&u, options, err);
     if (u.reader) {
         result.entries = archive_reader_entries(u.reader);
         result.bytes = archive_reader_bytes(u.reader);
@@ -236,10 +212,5 @@ int unpack_file(const char *archive, const char *directory, const struct unpack_
     int CLEAN_CLOSE fd = open(archive, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(err, errno, "%s: %s", archive, error_errno_text(errno));
-    struct archive_file *CLEAN_FREE file = malloc(sizeof(*file));
-    if (!file)
-        return error_set(err, ENOMEM, "out of memory");
-    file->fd = fd;
-    struct archive_source source = archive_file_source(file);
-    return unpack_run(&source, directory, options, ret_result, err);
+    return unpack_run(fd, directory, options, ret_result, err);
 }

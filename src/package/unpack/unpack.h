@@ -8,7 +8,7 @@
 #ifndef PACKAGE_UNPACK_UNPACK_H
 #define PACKAGE_UNPACK_UNPACK_H
 
-#include "inspect/archive_reader.h"
+#include "inspect/inspect.h"
 
 #include <stdatomic.h>
 
@@ -27,23 +27,18 @@ struct unpack_result {
 };
 
 /*
- * Unpack what the source gives below an existing directory. Files get mode 0755 when the archive
- * says executable or when they are programs (ELF programs; an engine's, by their names), else 0644;
- * owners, times and other attributes are not taken over. The source is read to its end.
- *
- * A source without seek is read in one pass, so that it may be a download under way: run this in a
- * thread of its own and let read wait. Nothing may be believed until the archive's digest is known:
- * unpack into a staging directory.
+ * Unpack an open file, from its beginning, below an existing directory. Files get mode 0755 when
+ * the archive says executable or when they are programs (ELF programs; an engine's, by their
+ * names), else 0644; owners, times and other attributes are not taken over.
  *
  * -GFXB_E_ARCHIVE_UNSAFE names the entry; -GFXB_E_DISK_FULL; -GFXB_E_INTERRUPTED; -EBADMSG damaged
- * or no archive; what the source's read gave. After a failure the directory holds what was written
+ * or no archive. After a failure the directory holds what was written
  * so far: the caller removes it. ret_result may be NULL.
  */
-int unpack_run(const struct archive_source *source, const char *directory,
-               const struct unpack_options *options, struct unpack_result *ret_result,
-               struct gfxb_error *err);
+int unpack_run(int fd, const char *directory, const struct unpack_options *options,
+               struct unpack_result *ret_result, struct gfxb_error *err);
 
-/* The same from a file. */
+/* The same from a file of this name. */
 int unpack_file(const char *archive, const char *directory, const struct unpack_options *options,
                 struct unpack_result *ret_result, struct gfxb_error *err);
 

@@ -1,4 +1,5 @@
-#include "package/unpack/entry_path.h"
+/* entry_path.c - names of archive entries and targets of links: pure, no file is touched. */
+#include "inspect/inspect_private.h"
 
 #include <stdio.h>
 
@@ -108,18 +109,4 @@ void entry_path_show(struct str name, char *ret_text, size_t size)
         at += need;
     }
     ret_text[at] = '\0';
-}
-
-static unsigned char entry_fold(char c)
-{
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-
-int entry_path_compare_folded(const char *a, const char *b)
-{
-    while (*a && entry_fold(*a) == entry_fold(*b)) {
-        a++;
-        b++;
-    }
-    return entry_fold(*a) - entry_fold(*b);
 }
