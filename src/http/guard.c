@@ -83,6 +83,16 @@ static bool guard_is_loopback(struct str name, bool v6)
               : str_starts(name, STR("127.")) && guard_is_address(name, false);
 }
 
+/* A program's own pages: app, tauri, vscode-webview, file (as Electron sends it; a browser says
+ * "null" of a page that was opened from a file). An extension of a browser is no such program. */
+static bool guard_is_program(struct str scheme)
+{
+    struct str end = {scheme.p, scheme.n};
+    if (end.n > 9)
+        end = (struct str){end.p + end.n - 9, 9};
+    return http_is_token(scheme) && !str_eq_nocase(end, STR("extension"));
+}
+
 bool guard_origin_ok(const struct guard *guard, struct str origin)
 {
     const char *mark = origin.n ? memmem(origin.p, origin.n, "://", 3) : NULL;
@@ -95,7 +105,7 @@ bool guard_origin_ok(const struct guard *guard, struct str origin)
     bool v6;
     if (!str_eq_nocase(scheme, STR("http")) && !str_eq_nocase(scheme, STR("https")) &&
         !str_eq_nocase(scheme, STR("ws")) && !str_eq_nocase(scheme, STR("wss")))
-        return http_is_token(scheme); /* a program's own pages: app, tauri, vscode-webview */
+        return guard_is_program(scheme);
     return host.n && guard_split(host, &name, &v6) &&
            (guard_is_loopback(name, v6) || (!v6 && guard_is_localhost(name)));
 }

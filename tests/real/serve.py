@@ -135,13 +135,15 @@ def foreign_host_names():
 def foreign_origins():
     def attack(s):
         for origin in ("http://evil.example", "https://localhost.evil.example", "null", "http://",
-                       "https://evil.example:13305", "http://127.0.0.1.evil.example"):
+                       "https://evil.example:13305", "http://127.0.0.1.evil.example",
+                       "chrome-extension://abcdefgh", "moz-extension://1-2", "Safari-Web-Extension://x"):
             status, headers, _ = s.ask(chat(), headers={"Origin": origin})
             assert status == 403 and "access-control-allow-origin" not in headers, origin
             assert s.request("OPTIONS", "/v1/chat/completions",
                              headers={"Origin": origin})[0] == 403
     untouched(attack)
-    for origin in ("http://localhost:3000", "https://127.0.0.1", "tauri://localhost", "app://x"):
+    for origin in ("http://localhost:3000", "https://127.0.0.1", "tauri://localhost", "app://x",
+                   "file://"):
         status, headers, _ = server().ask(chat(), headers={"Origin": origin})
         assert status == 200 and headers["access-control-allow-origin"] == origin, headers
         status, headers, _ = server().request("OPTIONS", "/api/v1/chat/completions",
