@@ -63,6 +63,9 @@ int dialect_fail_at(struct dialect_error *error, const char *param, const char *
 /* There is no memory for a large request or a part of it: 503. Returns -EINVAL. */
 int dialect_fail_memory(struct dialect_error *error);
 
+/* As much of a text as fits, without a part of a character at its end. */
+void dialect_copy(char *ret, size_t size, const char *text);
+
 /* An error of the rooms below, with the status that its code stands for: -ENOENT 404, out of
  * memory or disk 507, no usable choice 503 ... code becomes the reason code's name. */
 void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_error);

@@ -121,19 +121,12 @@ void downloads_cancel(struct downloads *list)
 
 /* ---- the work's side ---- */
 
-/* As much of a text as fits. */
-static void download_copy(char ret[DOWNLOAD_TEXT], const char *text)
-{
-    snprintf(ret, DOWNLOAD_TEXT, "%s", text);
-    ret[utf8_whole(str_from(ret)).n] = '\0';
-}
-
 static void download_write(void *context, enum log_level level, const char *line)
 {
     struct download *d = context;
     if (level == LOG_INFO) {
         pthread_mutex_lock(&d->lock);
-        download_copy(d->step, line);
+        dialect_copy(d->step, sizeof(d->step), line);
         pthread_mutex_unlock(&d->lock);
     }
     log_at(d->list->serve->config.log, level, "%s", line);
@@ -144,7 +137,7 @@ static void download_tell(struct download *d, const struct download_progress *pr
     pthread_mutex_lock(&d->lock);
     d->at = *progress;
     d->at.file = NULL;
-    download_copy(d->file, progress->file ? progress->file : "");
+    dialect_copy(d->file, sizeof(d->file), progress->file ? progress->file : "");
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -4,6 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 
+void dialect_copy(char *ret, size_t size, const char *text)
+{
+    snprintf(ret, size, "%s", text);
+    ret[utf8_whole(str_from(ret)).n] = '\0';
+}
+
 static void error_write(struct dialect_error *error, int status, const char *format, va_list args)
 {
     *error = (struct dialect_error){.status = status};

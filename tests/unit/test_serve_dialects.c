@@ -324,6 +324,9 @@ static void what_is_no_utf8_costs_a_character_not_the_answer(void **state)
         free(text);
         json_decref(value);
     }
+    char cut[8];
+    dialect_copy(cut, sizeof(cut), "abcde\xe2\x82\xac");
+    assert_string_equal(cut, "abcde");
     for (size_t n = 0; n < 4; n++) {
         struct buf CLEAN_BUF long_text = BUF_INIT(4096), CLEAN_BUF body = BUF_INIT(8192);
         buf_add(&long_text, "xxx", n);
