@@ -1,4 +1,3 @@
-#include "api/dialect.h"
 #include "api/serve.h"
 
 #include <errno.h>

@@ -1,8 +1,6 @@
 /* routes.c - every dialect: its routes, its paths, its errors. A new one is added here. */
-#include "api/dialect.h"
 
-#include "api/downloads.h"
-#include "api/own/log_ring.h"
+#include "api/serve.h"
 
 /* The tables of routes: first match counts. */
 const struct http_route *const serve_dialects[] = {

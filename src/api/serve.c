@@ -1,11 +1,7 @@
 /* serve.c - the server: HTTP in front, models and downloads behind. */
 #include "api/serve.h"
 
-#include "api/dialect.h"
-#include "api/own/log_ring.h"
-#include "base/xalloc.h"
 #include "session/pool_supervisor.h"
-#include "session/session.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -66,7 +62,7 @@ static void serve_failure(void *user, const struct http_failure *failure, struct
     struct dialect_error error = {
         .status = failure->status, .code = failure->code, .param = failure->param};
     (void)user;
-    snprintf(error.message, sizeof(error.message), "%s", failure->message);
+    dialect_copy(error.message, sizeof(error.message), failure->message);
     if (failure->code && strcmp(failure->code, "not_found") == 0)
         error.path = failure->path;
     dialect_error_body(dialect_of_path(failure->path), &error, out);
@@ -180,7 +176,7 @@ int serve_run_with(const struct serve_config *config, const struct pool_engines 
     return result;
 }
 
-/* What is logged on the way goes to the ring too, whoever of us logs it. */
+/* Everything that is logged goes to the ring, too. */
 int serve_run(const struct serve_config *config, struct gfxb_error *err)
 {
     struct log_ring *ring = log_ring_new(config->log);

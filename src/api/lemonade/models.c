@@ -1,6 +1,6 @@
 /* models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
-#include "api/downloads.h"
 #include "api/lemonade/lemonade.h"
+#include "api/serve.h"
 
 #include <errno.h>
 #include <math.h>

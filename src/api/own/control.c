@@ -1,5 +1,4 @@
 /* control.c - the control socket: what status and stop answer. */
-#include "api/dialect.h"
 
 #include "api/serve.h"
 

@@ -1,7 +1,4 @@
 /* log_ring.c - the last lines of the log, and the route that shows them. */
-#include "api/own/log_ring.h"
-
-#include "api/dialect.h"
 #include "api/serve.h"
 
 #include <errno.h>

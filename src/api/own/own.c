@@ -1,5 +1,5 @@
 /*
- * gfxbridge_page.c - our own calls, for the web page and for scripts that have no command line:
+ * own.c - our own calls, for the web page and for scripts that have no command line:
  * what `gfxbridge detect`, `plan`, `doctor` and `backends list` print with --json.
  */
 #include "api/dialect.h"
@@ -8,7 +8,7 @@
 #include "sysroot/sysroot.h"
 
 /* With "schema": 1 before the rest, as the command line does. value is taken over. */
-static void page_answer(struct http_job *job, json_t *value)
+static void own_answer(struct http_job *job, json_t *value)
 {
     json_t *whole = value ? json_pack("{s:i}", "schema", 1) : NULL;
     if (whole)
@@ -18,7 +18,7 @@ static void page_answer(struct http_job *job, json_t *value)
 }
 
 /* The machine as it is now, not as it was when the server started. */
-static void page_detect_job(struct http_job *job, void *context)
+static void own_detect_job(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
     struct machine *m = NULL;
@@ -27,40 +27,40 @@ static void page_detect_job(struct http_job *job, void *context)
         dialect_job_error(job, &err);
         return;
     }
-    page_answer(job, report_json_machine(m));
+    own_answer(job, report_json_machine(m));
     machine_free(m);
 }
 
-static json_t *page_plan_json(const struct session *path)
+static json_t *own_plan_json(const struct session *path)
 {
     json_t *answer = report_json_plan(path->plan);
     json_object_set_new(answer, "model", json_null());
     return answer;
 }
 
-static void page_with_plan(struct http_job *job, json_t *(*make)(const struct session *path))
+static void own_with_plan(struct http_job *job, json_t *(*make)(const struct session *path))
 {
     struct session path = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     if (session_plan(serve_path_request(job_serve(job)), &path, &err) < 0)
         dialect_job_error(job, &err);
     else
-        page_answer(job, make(&path));
+        own_answer(job, make(&path));
     session_done(&path);
 }
 
-static void page_plan_job(struct http_job *job, void *context)
+static void own_plan_job(struct http_job *job, void *context)
 {
-    page_with_plan(job, page_plan_json);
+    own_with_plan(job, own_plan_json);
 }
 
-static void page_backends_job(struct http_job *job, void *context)
+static void own_backends_job(struct http_job *job, void *context)
 {
-    page_with_plan(job, report_json_backends);
+    own_with_plan(job, report_json_backends);
 }
 
 /* Every choice of the plan that has a stored proof, passed or failed. */
-static json_t *page_proofs_json(const struct session *path)
+static json_t *own_proofs_json(const struct session *path)
 {
     json_t *proofs = json_array();
     for (size_t i = 0; i < path->plan->n_choices; i++) {
@@ -73,29 +73,29 @@ static json_t *page_proofs_json(const struct session *path)
     return json_pack("{s:o}", "proofs", proofs);
 }
 
-static void page_proofs_job(struct http_job *job, void *context)
+static void own_proofs_job(struct http_job *job, void *context)
 {
-    page_with_plan(job, page_proofs_json);
+    own_with_plan(job, own_proofs_json);
 }
 
 /* ---- doctor ---- */
 
-struct page_doctor {
+struct own_doctor {
     json_t *findings;
     bool ok;
 };
 
-static void page_finding(void *context, const struct doctor_finding *f)
+static void own_finding(void *context, const struct doctor_finding *f)
 {
-    struct page_doctor *doctor = context;
+    struct own_doctor *doctor = context;
     doctor->ok &= f->severity == DOCTOR_INFO;
     json_array_append_new(doctor->findings, report_json_finding(f));
 }
 
-static void page_doctor_job(struct http_job *job, void *context)
+static void own_doctor_job(struct http_job *job, void *context)
 {
     const struct session_request *r = serve_path_request(job_serve(job));
-    struct page_doctor doctor = {.findings = json_array(), .ok = true};
+    struct own_doctor doctor = {.findings = json_array(), .ok = true};
     struct session path = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     struct doctor_case c = {
@@ -103,7 +103,7 @@ static void page_doctor_job(struct http_job *job, void *context)
         .data_dir = r->data_dir,
         .runtime_dir = r->runtime_dir,
         .machine = r->machine,
-        .sink = page_finding,
+        .sink = own_finding,
         .context = &doctor,
     };
     doctor_check_places(&c);
@@ -113,42 +113,42 @@ static void page_doctor_job(struct http_job *job, void *context)
         c.plan = path.plan;
         doctor_examine(&c);
     }
-    page_answer(job, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
+    own_answer(job, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
     session_done(&path);
 }
 
 /* ---- routes ---- */
 
-static void page_detect(struct http_exchange *x)
+static void own_detect(struct http_exchange *x)
 {
-    http_job_start(x, page_detect_job, NULL, NULL);
+    http_job_start(x, own_detect_job, NULL, NULL);
 }
 
-static void page_plan(struct http_exchange *x)
+static void own_plan(struct http_exchange *x)
 {
-    http_job_start(x, page_plan_job, NULL, NULL);
+    http_job_start(x, own_plan_job, NULL, NULL);
 }
 
-static void page_backends(struct http_exchange *x)
+static void own_backends(struct http_exchange *x)
 {
-    http_job_start(x, page_backends_job, NULL, NULL);
+    http_job_start(x, own_backends_job, NULL, NULL);
 }
 
-static void page_proofs(struct http_exchange *x)
+static void own_proofs(struct http_exchange *x)
 {
-    http_job_start(x, page_proofs_job, NULL, NULL);
+    http_job_start(x, own_proofs_job, NULL, NULL);
 }
 
-static void page_doctor(struct http_exchange *x)
+static void own_doctor(struct http_exchange *x)
 {
-    http_job_start(x, page_doctor_job, NULL, NULL);
+    http_job_start(x, own_doctor_job, NULL, NULL);
 }
 
 const struct http_route gfxbridge_routes[] = {
-    {HTTP_GET, "/gfxbridge/detect", page_detect, 0},
-    {HTTP_GET, "/gfxbridge/plan", page_plan, 0},
-    {HTTP_GET, "/gfxbridge/backends", page_backends, 0},
-    {HTTP_GET, "/gfxbridge/proofs", page_proofs, 0},
-    {HTTP_GET, "/gfxbridge/doctor", page_doctor, 0},
+    {HTTP_GET, "/gfxbridge/detect", own_detect, 0},
+    {HTTP_GET, "/gfxbridge/plan", own_plan, 0},
+    {HTTP_GET, "/gfxbridge/backends", own_backends, 0},
+    {HTTP_GET, "/gfxbridge/proofs", own_proofs, 0},
+    {HTTP_GET, "/gfxbridge/doctor", own_doctor, 0},
     {HTTP_METHODS, NULL, NULL, 0},
 };

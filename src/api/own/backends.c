@@ -1,9 +1,5 @@
-/* downloads_backend.c - backends over HTTP: install and verify as downloads, use and remove as
- * jobs. */
-#include "api/dialect.h"
-#include "api/downloads.h"
-
-#include "session/session.h"
+/* backends.c - backends over HTTP: install and verify are downloads, use and remove jobs. */
+#include "api/serve.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,10 +1,5 @@
 /* downloads.c - pulls, installs and proofs that go on without their client, and their routes. */
-#include "api/downloads.h"
-
-#include "api/dialect.h"
 #include "api/serve.h"
-
-#include "session/session.h"
 
 #include <errno.h>
 #include <pthread.h>
