@@ -1,5 +1,5 @@
-/* build_id.c - which build of a library a file is, from the note that linkers leave near its
- * beginning (GNU build id; the layout is in the gABI's chapter on notes). */
+/* build_id.c - which build of a library a file is: the note that linkers leave near its beginning
+ * (GNU build id; the layout is in the gABI's chapter on notes), and Mesa's version. */
 #include "machine/machine_private.h"
 #include "sysroot/sysroot.h"
 
@@ -31,5 +31,43 @@ void machine_read_build_id(const struct root *root, const char *path,
         for (size_t k = 0; k < ID_BYTES; k++)
             snprintf(ret_id + 2 * k, 3, "%02x", (unsigned char)note[sizeof(note_name) + k]);
         return;
+    }
+}
+
+static bool mesa_is_part(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c && strchr(".+~-", c));
+}
+
+/* Behind "Mesa " in these bytes. */
+static bool mesa_find(struct str text, char ret_version[static MACHINE_MESA_MAX])
+{
+    static const char word[] = "Mesa ";
+    const size_t word_n = sizeof(word) - 1;
+    const char *at, *end = text.p + text.n;
+    while ((at = text.n ? memmem(text.p, text.n, word, word_n) : NULL)) {
+        size_t n = 0;
+        for (at += word_n; at + n < end && n < MACHINE_MESA_MAX - 1 && mesa_is_part(at[n]); n++)
+            ret_version[n] = at[n];
+        ret_version[n] = '\0';
+        if (ret_version[0] >= '0' && ret_version[0] <= '9')
+            return true;
+        text = (struct str){at, (size_t)(end - at)};
+    }
+    ret_version[0] = '\0';
+    return false;
+}
+
+void machine_read_mesa(const struct root *root, const char *path,
+                       char ret_version[static MACHINE_MESA_MAX])
+{
+    enum { PIECE = 256 << 10, OVERLAP = 64, PIECES_MAX = 512 };
+    ret_version[0] = '\0';
+    for (uint64_t i = 0; i < PIECES_MAX; i++) {
+        struct buf CLEAN_BUF text = BUF_INIT(PIECE + 1);
+        if (root_read_at(root, path, i * (PIECE - OVERLAP), PIECE, &text) < 0 || !text.n ||
+            mesa_find(buf_view(&text), ret_version) || text.n < PIECE)
+            return;
     }
 }

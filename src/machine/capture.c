@@ -19,6 +19,7 @@ enum capture_how {
     CAPTURE_MARK,        /* an empty file stands for one that is there */
     CAPTURE_FILE,        /* contents */
     CAPTURE_LINES,       /* lines that begin with one of the names */
+    CAPTURE_WORDS,       /* words that begin with one of the names */
     CAPTURE_NODE,        /* a device node and whether it opens */
     CAPTURE_LINK,        /* the last component of a link */
     CAPTURE_DEVICE_LINK, /* a DRM node's device: a link to a PCI function */
@@ -57,12 +58,17 @@ static const char *const capture_kfd_names[] = {
     "max_engine_clk_ccompute",
     NULL,
 };
+/* Nothing that names a disk, a network or a person. */
+static const char *const capture_argument_names[] = {
+    "amdgpu.",           "radeon.", "ttm.",       "amdttm.", "nomodeset", "modprobe.blacklist=",
+    "module_blacklist=", "iommu=",  "amd_iommu=", "pci=",    NULL,
+};
 static const char *const capture_bank_names[] = {"heap_type", "size_in_bytes", NULL};
 
 static const struct capture_rule {
     const char *pattern;
     enum capture_how how;
-    const char *const *names; /* for CAPTURE_LINES */
+    const char *const *names; /* for CAPTURE_LINES and CAPTURE_WORDS */
     const char *unless;       /* left out when this is there */
 } capture_rules[] = {
 #define CAPTURE_RULE(pattern, how)                                                                 \
@@ -78,6 +84,10 @@ static const struct capture_rule {
     CAPTURE_LINES_OF("/usr/lib/os-release", capture_os_names, "/etc/os-release"),
     CAPTURE_LINES_OF("/proc/meminfo", capture_memory_names, NULL),
     CAPTURE_RULE("/sys/devices/system/cpu/online", CAPTURE_FILE),
+    {"/proc/cmdline", CAPTURE_WORDS, capture_argument_names, NULL},
+    CAPTURE_RULE("/sys/class/dmi/id/sys_vendor", CAPTURE_FILE),
+    CAPTURE_RULE("/sys/class/dmi/id/product_name", CAPTURE_FILE),
+    CAPTURE_RULE("/usr/bin/apt-get", CAPTURE_MARK),
     CAPTURE_RULE("/sys/module/amdgpu", CAPTURE_STATE),
     CAPTURE_RULE("/sys/module/amdgpu/version", CAPTURE_FILE),
     CAPTURE_RULE("/sys/module/ttm/parameters/pages_limit", CAPTURE_FILE),
@@ -107,6 +117,7 @@ static const struct capture_rule {
     CAPTURE_RULE("/sys/class/drm/card#/device/driver", CAPTURE_LINK),
     CAPTURE_RULE("/sys/class/drm/card#/device/mem_info_vram_total", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/mem_info_vram_used", CAPTURE_FILE),
+    CAPTURE_RULE("/sys/class/drm/card#/device/mem_info_vis_vram_total", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/mem_info_gtt_total", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/mem_info_gtt_used", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/board_info", CAPTURE_MARK),
@@ -215,9 +226,21 @@ static void capture_filter(struct str text, const char *const *names, struct buf
         buf_add_text(out, "(damaged)\n");
 }
 
-static void capture_contents(struct machine_capture *c, const char *from, const char *path,
-                             const char *const *names)
+static void capture_pick(struct str text, const char *const *names, struct buf *out)
 {
+    struct str word;
+    while (str_word(&text, &word)) {
+        for (size_t i = 0; names[i]; i++) {
+            if (str_starts(word, str_from(names[i])))
+                buf_addf(out, "%s%.*s", out->n ? " " : "", STR_ARG(word));
+        }
+    }
+}
+
+static void capture_contents(struct machine_capture *c, const char *from, const char *path,
+                             const struct capture_rule *rule)
+{
+    const char *const *names = rule->names;
     struct buf CLEAN_BUF text = BUF_INIT(CAPTURE_LINES_MAX);
     struct buf CLEAN_BUF kept = BUF_INIT(CAPTURE_LINES_MAX * 2);
     struct buf line = BUF_INIT(CAPTURE_LINES_MAX * 4);
@@ -225,7 +248,10 @@ static void capture_contents(struct machine_capture *c, const char *from, const 
     if (r == -EACCES || r == -EPERM) {
         root_write_mark(&line, "denied", path);
     } else if (r == 0 && names) {
-        capture_filter(buf_view(&text), names, &kept);
+        if (rule->how == CAPTURE_WORDS)
+            capture_pick(str_trim(buf_view(&text)), names, &kept);
+        else
+            capture_filter(buf_view(&text), names, &kept);
         root_write_file(&line, path, buf_view(&kept));
     } else if (r == 0) {
         root_write_file(&line, path, buf_view(&text));
@@ -347,7 +373,8 @@ static void capture_path(struct machine_capture *c, const struct capture_rule *r
         break;
     case CAPTURE_FILE:
     case CAPTURE_LINES:
-        capture_contents(c, from, path, rule->names);
+    case CAPTURE_WORDS:
+        capture_contents(c, from, path, rule);
         break;
     case CAPTURE_NODE:
         capture_node(c, path);

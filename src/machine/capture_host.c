@@ -15,7 +15,12 @@ static void capture_facts(struct machine_capture *c, const struct machine *m)
     machine_capture_add_fact(c, MACHINE_FACTS "/glibc", m->host.glibc);
     machine_capture_add_fact(c, MACHINE_FACTS "/arch", m->host.arch);
     machine_capture_add_fact(c, MACHINE_FACTS "/container", m->host.container);
-    machine_capture_add_fact(c, MACHINE_FACTS "/override_gfx", m->host.override_gfx);
+    machine_capture_add_fact(c, MACHINE_FACTS "/vm", m->host.vm);
+    if (m->host.override_set) { /* be it empty */
+        struct buf line = BUF_INIT(400);
+        root_write_file(&line, MACHINE_FACTS "/override_gfx", str_from(m->host.override_gfx));
+        machine_capture_add(c, MACHINE_FACTS "/override_gfx", &line);
+    }
     uint64_t page = 4096;
     if (m->live)
         page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -107,8 +112,15 @@ static void capture_mark_library(struct machine_capture *c, const char *path, en
     snprintf(simple, sizeof(simple), "%s", path);
     capture_simplify(simple);
     capture_hide_home(simple, sizeof(simple));
-    if (simple[0])
+    char mesa[MACHINE_MESA_MAX], text[MACHINE_MESA_MAX + 8];
+    if (state == TRI_YES)
+        machine_read_mesa(c->root, path, mesa);
+    if (state == TRI_YES && mesa[0] && simple[0]) { /* its version stands for the whole file */
+        snprintf(text, sizeof(text), "Mesa %s", mesa);
+        machine_capture_add_fact(c, simple, text);
+    } else if (simple[0]) {
         machine_capture_mark(c, simple, state);
+    }
 }
 
 static void capture_library(struct machine_capture *c, const char *arch, const char *dir,
@@ -202,7 +214,9 @@ void machine_capture_host(struct machine_capture *c)
     machine_read_host(c->root, &m);
     machine_read_memory(c->root, &m);
     machine_read_container(c->root, &m);
+    machine_read_virtual(c->root, &m);
     capture_facts(c, &m);
     capture_groups(c);
+    machine_capture_boot(c);
     machine_capture_vulkan(c, m.host.arch);
 }

@@ -58,6 +58,15 @@ static void container_from_cgroup(const struct root *root, struct machine *m)
     }
 }
 
+/* A box of distrobox is a container of podman or docker that has its programs. */
+static bool container_is_distrobox(const struct root *root, const struct machine *m)
+{
+    const char *name = m->host.container;
+    return (strcmp(name, "podman") == 0 || strcmp(name, "docker") == 0) &&
+           (machine_has_path(root, "/usr/bin/distrobox-host-exec") ||
+            machine_has_path(root, "/etc/profile.d/distrobox_profile.sh"));
+}
+
 static void container_find(const struct root *root, struct machine *m)
 {
     static const struct {
@@ -81,6 +90,8 @@ static void container_find(const struct root *root, struct machine *m)
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (machine_has_path(root, marks[i].path)) {
             container_set(m, marks[i].name);
+            if (container_is_distrobox(root, m))
+                container_set(m, "distrobox");
             return;
         }
     }
@@ -99,7 +110,8 @@ void machine_read_container(const struct root *root, struct machine *m)
     const char *override = m->live ? getenv("HSA_OVERRIDE_GFX_VERSION") : NULL;
     if (override)
         snprintf(m->host.override_gfx, sizeof(m->host.override_gfx), "%s", override);
-    else if (!m->live)
-        machine_read_line(root, m->host.override_gfx, sizeof(m->host.override_gfx),
-                          MACHINE_FACTS "/override_gfx");
+    m->host.override_set =
+        override ||
+        (!m->live && machine_read_line(root, m->host.override_gfx, sizeof(m->host.override_gfx),
+                                       MACHINE_FACTS "/override_gfx") == 0);
 }

@@ -63,17 +63,37 @@ void machine_read_nodes(const struct root *root, struct machine *m)
     m->amdgpu_loaded = machine_path_state(root, "/sys/module/amdgpu");
 }
 
+/* Where DRM's directory was recorded whole, a GPU to which no render node in it leads has none; nor
+ * has any where /dev/dri is known to have none. */
+static bool nodes_lack_render(const struct root *root)
+{
+    struct root_names names = {NULL, 0};
+    bool found = false;
+    if (root_knows(root, "/sys/class/drm/renderD"))
+        return true;
+    int r = root_list(root, "/dev/dri", &names);
+    for (size_t i = 0; r == 0 && i < names.n; i++)
+        found = found || str_starts(str_from(names.name[i]), STR("renderD"));
+    root_names_done(&names);
+    return !found && (r == 0 || r == -ENOENT) && root_knows(root, "/dev/dri/renderD");
+}
+
 void machine_read_render_node(const struct root *root, struct machine_gpu *gpu)
 {
     char path[64];
     struct root_stat st;
     /* Only ours: opening wakes a GPU that sleeps, which takes long and tells us nothing. */
-    if (gpu->vendor != MACHINE_AMD || gpu->render_minor < 0)
+    if (gpu->vendor != MACHINE_AMD)
         return;
+    if (gpu->render_minor < 0) {
+        gpu->no_render = nodes_lack_render(root);
+        return;
+    }
     snprintf(path, sizeof(path), "/dev/dri/renderD%d", gpu->render_minor);
     gpu->render_openable = nodes_openable(root_try_open(root, path), &gpu->render_errno);
     if (gpu->render_openable != TRI_NO || root_stat(root, path, &st) < 0)
         return;
+    gpu->render_mode = (unsigned)st.mode;
     gpu->render_gid = (unsigned)st.gid;
     machine_read_group(root, gpu->render_gid, gpu->render_group);
 }

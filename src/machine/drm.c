@@ -138,6 +138,7 @@ static void drm_read_amdgpu(const struct root *root, const char *dir, struct mac
 {
     struct machine_gpu *gpu = &f->gpu;
     gpu->vram_bytes = drm_read_bytes(root, dir, "mem_info_vram_total");
+    gpu->visible_vram_bytes = drm_read_bytes(root, dir, "mem_info_vis_vram_total");
     gpu->gtt_bytes = drm_read_bytes(root, dir, "mem_info_gtt_total");
     gpu->vram_used_bytes = drm_read_bytes(root, dir, "mem_info_vram_used");
     gpu->gtt_used_bytes = drm_read_bytes(root, dir, "mem_info_gtt_used");

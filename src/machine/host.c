@@ -38,9 +38,22 @@ static void host_read_distribution(const struct root *root, struct machine *m)
             host_copy(m->host.distro_id, sizeof(m->host.distro_id), value);
         else if (str_is(name, "ID_LIKE"))
             host_copy(m->host.distro_like, sizeof(m->host.distro_like), value);
+        else if (str_is(name, "VERSION_ID"))
+            host_copy(m->host.distro_version, sizeof(m->host.distro_version), value);
         else if (str_is(name, "VERSION_CODENAME"))
             host_copy(m->host.distro_codename, sizeof(m->host.distro_codename), value);
     }
+}
+
+/* On a described or captured computer: apt's program, else whether the distribution is of Debian's
+ * kind. */
+static void host_read_apt(const struct root *root, struct machine *m)
+{
+    struct str id = str_from(m->host.distro_id), like = str_from(m->host.distro_like);
+    enum tri apt = machine_path_state(root, "/usr/bin/apt-get");
+    bool debian = str_is(id, "debian") || str_is(id, "ubuntu") ||
+                  str_list_has(like, STR("debian")) || str_list_has(like, STR("ubuntu"));
+    m->host.no_apt = !m->live && id.n && !debian && apt != TRI_YES;
 }
 
 /* The version in the C library's own banner, for a copy of a computer: "... version 2.36." */
@@ -146,6 +159,7 @@ void machine_read_host(const struct root *root, struct machine *m)
     host_copy(m->host.os, sizeof(m->host.os), STR("linux"));
     machine_read_line(root, m->host.kernel, sizeof(m->host.kernel), "/proc/sys/kernel/osrelease");
     host_read_distribution(root, m);
+    host_read_apt(root, m);
     host_read_glibc(root, m);
     host_read_arch(root, m);
     host_read_cpu(root, m);

@@ -278,6 +278,8 @@ int machine_read_kfd(struct machine_scan *s)
 {
     struct root_names names = {NULL, 0};
     int r = root_list(s->root, KFD_NODES, &names);
+    /* Would a node that is not in there be known to be absent? */
+    s->m->kfd_listed = (r == 0 || r == -ENOENT) && root_knows(s->root, KFD_NODES "/none");
     if (r < 0)
         return r == -ENOMEM ? r : 0;
     unsigned *CLEAN_FREE numbers = calloc(names.n + 1, sizeof(*numbers));

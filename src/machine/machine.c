@@ -63,6 +63,8 @@ int machine_new(const struct root *root, const struct gfx_tables *tables,
     machine_read_host(root, m);
     machine_read_memory(root, m);
     machine_read_container(root, m);
+    machine_read_virtual(root, m);
+    machine_read_boot(root, m);
     machine_read_nodes(root, m);
     struct machine_scan scan = {.root = root, .tables = tables, .m = m};
     int r = machine_read_gpus(&scan);

@@ -29,11 +29,14 @@ struct machine_gpu {
     enum gfx_kind kind;
     char driver[32];                          /* bound kernel driver; "" none; "?" unknown */
     uint64_t vram_bytes;                      /* carve-out on an APU; 0 unknown */
+    uint64_t visible_vram_bytes;              /* that the CPU reaches; 0 unknown */
     uint64_t gtt_bytes;                       /* 0 unknown */
     uint64_t vram_used_bytes, gtt_used_bytes; /* 0 unknown or none */
     int render_minor;                         /* 128 for /dev/dri/renderD128; -1 none or unknown */
+    bool no_render;                           /* it certainly has no render node */
     enum tri render_openable;
     int render_errno;      /* why not; 0 */
+    unsigned render_mode;  /* permission bits of a node that may not be opened */
     unsigned render_gid;   /* of a node that may not be opened; 0 unknown */
     char render_group[32]; /* name of that in this root's /etc/group; "" none */
     int kfd_node;          /* first KFD node; -1 none */
@@ -49,6 +52,7 @@ struct machine_gpu {
 };
 
 #define MACHINE_BUILD_ID_MAX 17
+#define MACHINE_MESA_MAX     40
 
 struct machine_vulkan_driver {
     char name[64]; /* "radeon", "lvp", "amdvlk": from the manifest's file name */
@@ -56,8 +60,10 @@ struct machine_vulkan_driver {
     char *library; /* owned: library_path of the manifest as written; NULL unknown */
     /* Beginning of the library file's build id: another one with every update. "" unknown. */
     char build_id[MACHINE_BUILD_ID_MAX];
-    bool software; /* lavapipe, SwiftShader */
-    bool amd;      /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
+    char mesa[MACHINE_MESA_MAX]; /* "23.2.1-1ubuntu3", of Mesa's drivers; "" unknown */
+    bool mesa_of_release;        /* that is the newest its distribution has, not read in the file */
+    bool software;               /* lavapipe, SwiftShader */
+    bool amd;                    /* drives AMD GPUs (RADV, AMDVLK, the proprietary one) */
     enum tri library_found;
 };
 
@@ -78,6 +84,8 @@ struct machine {
         char distro_id[32];    /* ID: "debian" */
         char distro_like[64];  /* ID_LIKE */
         char distro_codename[32];
+        char distro_version[24]; /* VERSION_ID: "22.04" */
+        bool no_apt;    /* described or captured on a distribution without it. Live: ask package/ */
         char glibc[16]; /* "2.36"; "" unknown */
         char cpu[96];
         unsigned cpus;                            /* 0 unknown */
@@ -86,11 +94,15 @@ struct machine {
         uint64_t cgroup_limit_bytes;              /* 0 none or unknown */
         uint64_t ttm_limit_bytes;                 /* ttm.pages_limit; 0 unknown */
         char container[24]; /* "docker", "podman", "lxc", "snap", "flatpak" ...; "" none */
+        char vm[24];        /* "KVM", "Docker Desktop" ...: a virtual machine; "" none or unknown */
+        char boot[24];      /* who gives the kernel its command line: a row of data/boot.tsv; "" */
         bool wsl;
         char amdgpu_version[64]; /* /sys/module/amdgpu/version (DKMS); "" in-tree or unknown */
-        char override_gfx[64];   /* the user's HSA_OVERRIDE_GFX_VERSION; "" */
+        char override_gfx[64];   /* the user's HSA_OVERRIDE_GFX_VERSION */
+        bool override_set;       /* it is defined, be it empty */
     } host;
     struct machine_node kfd, dxg;
+    bool kfd_listed;        /* all of KFD's nodes are known: a GPU without one has none */
     enum tri amdgpu_loaded; /* /sys/module/amdgpu */
     struct {
         enum tri loader; /* libvulkan.so.1 found */
@@ -136,5 +148,12 @@ void machine_gpu_load(const struct root *root, const struct machine_gpu *gpu,
                       struct machine_load *ret_load);
 
 const char *machine_kind_name(enum gfx_kind kind); /* "discrete" ...; NULL for unknown */
+
+/* The rows of data/boot.tsv and data/virtual.tsv, for the remedies made of them. */
+enum { BOOT_ID, BOOT_MARKS, BOOT_LOADER, BOOT_ADD, BOOT_REMOVE, BOOT_INSTALL };
+enum { VIRTUAL_WHERE, VIRTUAL_TEXT, VIRTUAL_NAME, VIRTUAL_GPU };
+void machine_boot_open(struct table *t);
+void machine_virtual_open(struct table *t);
+void machine_releases_open(struct table *t);
 
 #endif

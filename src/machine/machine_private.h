@@ -104,6 +104,8 @@ void machine_read_host(const struct root *root, struct machine *m);
 void machine_read_memory(const struct root *root, struct machine *m);
 void machine_read_container(const struct root *root, struct machine *m);
 void machine_read_nodes(const struct root *root, struct machine *m);
+void machine_read_virtual(const struct root *root, struct machine *m); /* after the host */
+void machine_read_boot(const struct root *root, struct machine *m);
 
 /* identity.c: card, target, kind, memory and notes of a GPU whose evidence is complete. */
 void machine_identify(const struct machine_scan *s, struct machine_found *f);
@@ -118,6 +120,11 @@ enum tri machine_library_state(const struct root *root, const char *arch, const 
  * first page. */
 void machine_read_build_id(const struct root *root, const char *path,
                            char ret_id[static MACHINE_BUILD_ID_MAX]);
+
+/* "23.2.1-1ubuntu3" out of "Mesa 23.2.1-1ubuntu3" in a driver's file; "" where it is no driver of
+ * Mesa's. Reads up to all of it. */
+void machine_read_mesa(const struct root *root, const char *path,
+                       char ret_version[static MACHINE_MESA_MAX]);
 
 /* Tables that the capture shares with the readers: NULL-terminated. */
 extern const char *const machine_library_dirs[];
@@ -143,6 +150,7 @@ void machine_capture_add_fact(struct machine_capture *c, const char *path, const
 /* Present: an empty file; known to be absent: that; unknown: nothing. */
 void machine_capture_mark(struct machine_capture *c, const char *path, enum tri state);
 void machine_capture_host(struct machine_capture *c);
+void machine_capture_boot(struct machine_capture *c);
 void machine_capture_vulkan(struct machine_capture *c, const char *arch);
 
 #endif

@@ -51,6 +51,15 @@ static const struct vulkan_kind {
     {"swiftshader", "swiftshader", false, true},
 };
 
+extern const char machine_data_releases[], machine_data_releases_end[];
+
+void machine_releases_open(struct table *t)
+{
+    static const char *const columns[] = {"id", "version", "mesa", "source", NULL};
+    size_t n = (size_t)(machine_data_releases_end - machine_data_releases);
+    table_init(t, "data/releases.tsv", (struct str){machine_data_releases, n}, columns);
+}
+
 /* ELF class and e_machine; 0 0 when it is no ELF file (a capture holds empty ones). */
 static void vulkan_read_elf(const struct root *root, const char *path, unsigned *ret_class,
                             unsigned *ret_machine)
@@ -166,6 +175,26 @@ static void vulkan_classify(struct machine_vulkan_driver *driver, struct str nam
     }
 }
 
+/* Of the driver's file; on a computer that is not at hand, else the newest of its release. */
+static void vulkan_read_mesa(const struct root *root, const struct machine *m, const char *path,
+                             struct machine_vulkan_driver *driver)
+{
+    enum { RELEASE_ID, RELEASE_VERSION, RELEASE_MESA };
+    struct table t;
+    struct table_row row;
+    machine_read_mesa(root, path, driver->mesa);
+    if (driver->mesa[0] || m->live)
+        return;
+    machine_releases_open(&t);
+    while (table_next(&t, &row, NULL) == 1) {
+        if (!str_is(row.field[RELEASE_ID], m->host.distro_id) ||
+            !str_is(row.field[RELEASE_VERSION], m->host.distro_version))
+            continue;
+        snprintf(driver->mesa, sizeof(driver->mesa), "%.*s", STR_ARG(row.field[RELEASE_MESA]));
+        driver->mesa_of_release = true;
+    }
+}
+
 static int vulkan_add(struct machine *m, struct machine_vulkan_driver *driver)
 {
     size_t n = m->vulkan.n_drivers;
@@ -201,8 +230,11 @@ static int vulkan_read_manifest(const struct root *root, struct machine *m, cons
         if (!vulkan_arch_fits(str_from(library_arch), m->host.arch))
             return 0;
         driver.library_found = vulkan_find_driver(root, m->host.arch, dir, library, path_of);
-        if (driver.library_found == TRI_YES)
+        if (driver.library_found == TRI_YES) {
             machine_read_build_id(root, path_of, driver.build_id);
+            if (str_is(name, "radeon"))
+                vulkan_read_mesa(root, m, path_of, &driver);
+        }
         driver.library = str_dup(str_from(library));
     }
     driver.icd = str_dup(str_from(path));

@@ -39,11 +39,14 @@ static int dir_open_regular(const struct root *root, const char *path)
     return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 }
 
-int root_dir_read(const struct root *root, const char *path, size_t max, struct buf *ret)
+int root_dir_read(const struct root *root, const char *path, uint64_t offset, size_t max,
+                  struct buf *ret)
 {
     int CLEAN_CLOSE fd = dir_open_regular(root, path);
     if (fd < 0)
         return fd;
+    if (offset && lseek(fd, (off_t)offset, SEEK_SET) < 0)
+        return -errno;
     while (max > 0) {
         size_t piece = max < 4096 ? max : 4096;
         char *room = buf_room(ret, piece);

@@ -110,10 +110,11 @@ bool root_is_live(const struct root *root)
     return root->source == ROOT_SOURCE_LIVE;
 }
 
-int root_read(const struct root *root, const char *path, size_t max, struct buf *ret)
+int root_read_at(const struct root *root, const char *path, uint64_t offset, size_t max,
+                 struct buf *ret)
 {
     if (root_is_live(root)) { /* a file in the path's way: what is below it is absent */
-        int live = root_dir_read(root, path, max, ret);
+        int live = root_dir_read(root, path, offset, max, ret);
         return live == -ENOTDIR ? -ENOENT : live;
     }
     struct root_walk w;
@@ -127,10 +128,17 @@ int root_read(const struct root *root, const char *path, size_t max, struct buf 
     if (w.place.entry.kind != ROOT_ENTRY_FILE)
         return -EINVAL;
     if (root->source == ROOT_SOURCE_DIRECTORY)
-        return root_dir_read(root, w.done, max, ret);
+        return root_dir_read(root, w.done, offset, max, ret);
     struct str content = w.place.entry.content;
+    size_t skip = offset < content.n ? (size_t)offset : content.n;
+    content = (struct str){content.p + skip, content.n - skip};
     buf_add(ret, content.p, content.n < max ? content.n : max);
     return buf_ok(ret) ? 0 : -ENOMEM;
+}
+
+int root_read(const struct root *root, const char *path, size_t max, struct buf *ret)
+{
+    return root_read_at(root, path, 0, max, ret);
 }
 
 int root_read_line(const struct root *root, const char *path, char *ret_line, size_t size)

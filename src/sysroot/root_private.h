@@ -78,7 +78,8 @@ int root_capture_list(const struct root_capture *c, struct str dir, struct root_
  * end, on the live computer alone. A link's target is put into target, which the place lends. */
 int root_dir_find(const struct root *root, const char *path, bool follow,
                   char target[ROOT_PATH_MAX], struct root_place *ret_place);
-int root_dir_read(const struct root *root, const char *path, size_t max, struct buf *ret);
+int root_dir_read(const struct root *root, const char *path, uint64_t offset, size_t max,
+                  struct buf *ret);
 int root_dir_list(const struct root *root, const char *path, struct root_names *names);
 int root_dir_try_open(const char *path); /* of the live computer */
 

@@ -59,6 +59,10 @@ bool root_is_live(const struct root *root);
  */
 int root_read(const struct root *root, const char *path, size_t max, struct buf *ret);
 
+/* The same from byte `offset` on, for large files. Nothing is appended behind the end. */
+int root_read_at(const struct root *root, const char *path, uint64_t offset, size_t max,
+                 struct buf *ret);
+
 /* The first line of a small file, trimmed, into ret_line[size], always NUL-terminated on success.
  * -EINVAL when it holds a NUL byte, -E2BIG when it does not fit. */
 int root_read_line(const struct root *root, const char *path, char *ret_line, size_t size);

@@ -59,6 +59,7 @@ static void text_gpu_memory(struct buf *b, const struct machine *m, const struct
 {
     size_t before = b->n;
     text_number(b, "vram", gpu->vram_bytes);
+    text_number(b, "visible", gpu->visible_vram_bytes);
     text_number(b, "gtt", gpu->gtt_bytes);
     text_number(b, "vram_used", gpu->vram_used_bytes);
     text_number(b, "gtt_used", gpu->gtt_used_bytes);
@@ -97,6 +98,8 @@ static void text_gpu(struct buf *b, const struct machine *m, const struct machin
         text_errno(b, gpu->render_errno);
         buf_add_char(b, '\n');
     }
+    if (gpu->no_render)
+        buf_add_text(b, "    no render node\n");
     text_gpu_kfd(b, gpu);
     for (unsigned i = 0; i < gpu->n_notes; i++)
         buf_addf(b, "    note %s\n", gpu->note[i]);
@@ -110,6 +113,7 @@ static void text_host(struct buf *b, const struct machine *m)
     text_word(b, "id", m->host.distro_id);
     text_word(b, "like", m->host.distro_like);
     text_word(b, "codename", m->host.distro_codename);
+    buf_add_text(b, m->host.no_apt ? " no-apt" : "");
     text_word(b, "glibc", m->host.glibc);
     text_word(b, "arch", m->host.arch);
     text_word(b, "cpu", m->host.cpu);
@@ -119,8 +123,11 @@ static void text_host(struct buf *b, const struct machine *m)
     text_number(b, "cgroup", m->host.cgroup_limit_bytes);
     text_number(b, "ttm", m->host.ttm_limit_bytes);
     text_word(b, "container", m->host.container);
+    text_word(b, "vm", m->host.vm);
+    text_word(b, "boot", m->host.boot);
     text_word(b, "amdgpu", m->host.amdgpu_version);
     text_word(b, "override", m->host.override_gfx);
+    buf_add_text(b, m->host.override_set && !m->host.override_gfx[0] ? " override=empty" : "");
     buf_addf(b, "%s\n", m->host.wsl ? " wsl" : "");
 }
 
@@ -132,9 +139,11 @@ static void text_vulkan(struct buf *b, const struct machine *m)
              text_tri(m->vulkan.known));
     for (size_t i = 0; i < m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *d = &m->vulkan.driver[i];
-        buf_addf(b, "    driver %s%s%s library=%s found=%s %s\n", d->name, d->amd ? " amd" : "",
+        buf_addf(b, "    driver %s%s%s library=%s found=%s %s", d->name, d->amd ? " amd" : "",
                  d->software ? " software" : "", d->library ? d->library : "-",
                  text_tri(d->library_found), d->icd);
+        text_word(b, d->mesa_of_release ? "newest-mesa" : "mesa", d->mesa);
+        buf_add_char(b, '\n');
     }
 }
 
@@ -143,6 +152,8 @@ static void text_machine(struct buf *b, const struct machine *m)
     text_host(b, m);
     text_node(b, "/dev/kfd", &m->kfd);
     text_node(b, "/dev/dxg", &m->dxg);
+    if (!m->kfd_listed)
+        buf_add_text(b, "kfd: its nodes were not recorded\n");
     if (m->amdgpu_loaded != TRI_UNKNOWN)
         buf_addf(b, "amdgpu: loaded=%s\n", text_tri(m->amdgpu_loaded));
     text_vulkan(b, m);
