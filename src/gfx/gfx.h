@@ -28,6 +28,11 @@ struct gfx_target {
     unsigned elf_mach;     /* EF_AMDGPU_MACH */
     unsigned vgpr_kib; /* vector registers per CU in KiB; 0 unknown (kfd_get_vgpr_size_per_cu) */
     struct str vulkan; /* "yes", "kernel" (needs a module option on older kernels), "no" */
+    struct str linux_first; /* first kernel release whose KFD drives it, "6.12"; empty: never, or
+                               not known */
+    struct str mesa_first;  /* first Mesa whose RADV knows it, "24.1"; empty the same */
+    struct str atomics;     /* "always", or the MEC firmware from which on it needs no PCIe atomics;
+                               empty: never, or not known */
     struct str source;
     unsigned line; /* in its table's file, as in all rows below */
 };

@@ -17,12 +17,15 @@ enum {
     ELF_MACH,
     VGPR,
     VULKAN,
+    LINUX,
+    MESA,
+    ATOMICS,
     SOURCE
 };
 
 static const char *const target_columns[] = {
-    "gfx",     "family", "generation", "asics",    "kind",   "gc",     "kfd",
-    "generic", "covers", "elf_mach",   "vgpr_kib", "vulkan", "source", NULL,
+    "gfx",      "family",   "generation", "asics", "kind", "gc",      "kfd",    "generic", "covers",
+    "elf_mach", "vgpr_kib", "vulkan",     "linux", "mesa", "atomics", "source", NULL,
 };
 
 static const char *const vulkan_words[] = {"", "yes", "kernel", "no", NULL};
@@ -68,6 +71,28 @@ static int target_read_numbers(const struct gfx_cursor *at, struct gfx_target *t
     return 0;
 }
 
+/* "6.12", "24.1.4", or nothing. */
+static int target_check_version(const struct gfx_cursor *at, unsigned column,
+                                struct gfxb_error *err)
+{
+    struct str rest = at->row->field[column], part;
+    uint64_t number;
+    while (rest.n && str_cut(&rest, '.', &part)) {
+        if (str_to_u64(part, 10, &number) < 0)
+            return table_error(at->table, at->row, column, err, "'%.*s' is not a version",
+                               STR_ARG(at->row->field[column]));
+    }
+    return 0;
+}
+
+static int target_check_atomics(const struct gfx_cursor *at, struct gfxb_error *err)
+{
+    uint64_t number;
+    if (at->row->field[ATOMICS].n == 0 || str_is(at->row->field[ATOMICS], "always"))
+        return 0;
+    return gfx_field_number(at, ATOMICS, 10, UINT32_MAX, &number, err);
+}
+
 static int target_read(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
 {
     struct gfx_target *target = item;
@@ -87,6 +112,12 @@ static int target_read(const struct gfx_cursor *at, void *item, struct gfxb_erro
     if (result == 0)
         result = gfx_field_word(at, VULKAN, vulkan_words, &vulkan, err);
     if (result == 0)
+        result = target_check_version(at, LINUX, err);
+    if (result == 0)
+        result = target_check_version(at, MESA, err);
+    if (result == 0)
+        result = target_check_atomics(at, err);
+    if (result == 0)
         result = gfx_field_required(at, SOURCE, err);
     if (result < 0)
         return result;
@@ -99,6 +130,9 @@ static int target_read(const struct gfx_cursor *at, void *item, struct gfxb_erro
     target->generic = field[GENERIC];
     target->covers = field[COVERS];
     target->vulkan = field[VULKAN];
+    target->linux_first = field[LINUX];
+    target->mesa_first = field[MESA];
+    target->atomics = field[ATOMICS];
     target->source = field[SOURCE];
     target->line = at->row->line;
     return 0;

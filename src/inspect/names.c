@@ -94,7 +94,9 @@ struct str names_gfx_prefix(struct str text)
     if (str_starts(names_rest(rest, middle), STR("-generic")))
         n += middle + strlen("-generic");
     else if (n < 6)
-        return STR_NONE; /* "gfx9", "gfx11" alone are no targets */
+        return STR_NONE;                       /* "gfx9", "gfx11" alone are no targets */
+    else if (str_starts(rest, STR("-strict"))) /* gfx1250-strict of LLVM 24 */
+        n += strlen("-strict");
     return n <= GFX_NAME_MAX ? (struct str){text.p, n} : STR_NONE;
 }
 

@@ -250,7 +250,8 @@ static void test_table_bytes(void **state)
 
 static const char *const headers[GFX_TABLES] = {
     [GFX_TARGETS] =
-        "gfx|family|generation|asics|kind|gc|kfd|generic|covers|elf_mach|vgpr_kib|vulkan|source",
+        "gfx|family|generation|asics|kind|gc|kfd|generic|covers|elf_mach|vgpr_kib|vulkan|linux|"
+        "mesa|atomics|source",
     [GFX_CARDS] = "device|revision|name|asic|gfx|generation|kind|confidence|source",
     [GFX_PACKAGES] =
         ("id|provider|engine|backend|os|arch|gfx|unconfirmed|runtime|glibc|locate|tag|sha256|"
@@ -261,10 +262,12 @@ static const char *const headers[GFX_TABLES] = {
 /* A small set that passes every rule. */
 static const char *const good_rows[GFX_TABLES] = {
     [GFX_TARGETS] =
-        "gfx1030|gfx103X|RDNA2|Navi 21|discrete|10.3.0|100300|gfx10-3-generic|-|0x36|256|yes|S\n"
-        "gfx1031|gfx103X|RDNA2|Navi 22|discrete|10.3.2|100301|gfx10-3-generic|-|0x37|256|yes|S\n"
-        "gfx1100|gfx110X|RDNA3|Navi 31|discrete|11.0.0|110000|-|-|0x41|384|yes|S\n"
-        "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030 gfx1031|0x53|-|-|S\n",
+        "gfx1030|gfx103X|RDNA2|Navi "
+        "21|discrete|10.3.0|100300|gfx10-3-generic|-|0x36|256|yes|-|-|-|S\n"
+        "gfx1031|gfx103X|RDNA2|Navi "
+        "22|discrete|10.3.2|100301|gfx10-3-generic|-|0x37|256|yes|-|-|-|S\n"
+        "gfx1100|gfx110X|RDNA3|Navi 31|discrete|11.0.0|110000|-|-|0x41|384|yes|-|-|-|S\n"
+        "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030 gfx1031|0x53|-|-|-|-|-|S\n",
     [GFX_CARDS] = "6718|*|Radeon HD 6970|Cayman|-|TeraScale 3|discrete|verified|S\n"
                   "73df|*|RX 6700|Navi 22|gfx1031|RDNA2|discrete|verified|S\n"
                   "73df|c1|RX 6700 XT|Navi 22|gfx1031|RDNA2|discrete|single|S\n",
@@ -344,7 +347,7 @@ static void run_bad(const struct bad_table *bad, size_t n)
     }
 }
 
-#define T1 "gfx1030|gfx103X|RDNA2|Navi 21|discrete|10.3.0|100300|-|-|0x36|256|yes|S\n"
+#define T1 "gfx1030|gfx103X|RDNA2|Navi 21|discrete|10.3.0|100300|-|-|0x36|256|yes|-|-|-|S\n"
 
 /* One row is wrong in itself: file, line and column are named. */
 static void test_bad_rows(void **state)
@@ -352,26 +355,36 @@ static void test_bad_rows(void **state)
     (void)state;
     static const struct bad_table bad[] = {
         {GFX_TARGETS, "gfx1030|gfx103X\n", "t.tsv:4:", "field"},
-        {GFX_TARGETS, T1 "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:5:1 (gfx)",
+        {GFX_TARGETS, T1 "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:5:1 (gfx)",
          "twice"},
-        {GFX_TARGETS, T1 "gfx90a|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:5:1", "before"},
-        {GFX_TARGETS, "gfx1030 gfx1031|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:1", "one"},
-        {GFX_TARGETS, "gfx90a:xnack+|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:1", "one"},
-        {GFX_TARGETS, "-|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:1", "one gfx"},
-        {GFX_TARGETS, "navi31|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:1", "name"},
-        {GFX_TARGETS, "gfx1030|f|g|a|dgpu|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:5 (kind)",
+        {GFX_TARGETS, T1 "gfx90a|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:5:1",
+         "before"},
+        {GFX_TARGETS, "gfx1030 gfx1031|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:1",
+         "one"},
+        {GFX_TARGETS, "gfx90a:xnack+|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:1",
+         "one"},
+        {GFX_TARGETS, "-|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:1", "one gfx"},
+        {GFX_TARGETS, "navi31|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:1", "name"},
+        {GFX_TARGETS, "gfx1030|f|g|a|dgpu|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:5 (kind)",
          "none of: unknown, discrete"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|0x1|-|-|0x36|-|yes|S\n", "t.tsv:4:7 (kfd)",
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|0x1|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:7 (kfd)",
          "decimal"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|1000000|-|-|0x36|-|yes|S\n", "t.tsv:4:7",
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|1000000|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:7",
          "at most 999999"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|-|-|yes|S\n", "t.tsv:4:10 (elf_mach)", "hex"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x136|-|yes|S\n", "t.tsv:4:10", "255"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|x|yes|S\n", "t.tsv:4:11 (vgpr_kib)",
-         "decimal"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|maybe|S\n", "t.tsv:4:12 (vulkan)",
-         "yes, kernel, no"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-\n", "t.tsv:4:13 (source)",
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|-|-|yes|-|-|-|S\n", "t.tsv:4:10 (elf_mach)",
+         "hex"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x136|-|yes|-|-|-|S\n", "t.tsv:4:10", "255"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|x|yes|-|-|-|S\n",
+         "t.tsv:4:11 (vgpr_kib)", "decimal"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|6.x|-|-|S\n", "t.tsv:4:13 (linux)",
+         "version"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|24..1|-|S\n",
+         "t.tsv:4:14 (mesa)", "version"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|ever|S\n",
+         "t.tsv:4:15 (atomics)", "decimal"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|maybe|-|-|-|S\n",
+         "t.tsv:4:12 (vulkan)", "yes, kernel, no"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|-\n", "t.tsv:4:16 (source)",
          "must have"},
         {GFX_CARDS, "744|*|n|a|-|g|discrete|verified|S\n", "c.tsv:4:1 (device)", "4 hex"},
         {GFX_CARDS, "0x74|*|n|a|-|g|discrete|verified|S\n", "c.tsv:4:1", "4 hex"},
@@ -460,7 +473,7 @@ static void test_bad_package_rows(void **state)
     run_bad(bad, sizeof(bad) / sizeof(bad[0]));
 }
 
-#define G "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030|0x53|-|-|S\n"
+#define G "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030|0x53|-|-|-|-|-|S\n"
 #define REST                                                                                       \
     "b|debian|llamacpp|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                           \
     "c|debian|llamacpp|cpu|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                              \
@@ -513,19 +526,19 @@ static void test_bad_sets(void **state)
     };
     run_bad(bad, sizeof(bad) / sizeof(bad[0]));
     static const struct bad_table targets[] = {
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|gfx10-3-generic|-|0x36|-|yes|S\n",
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|gfx10-3-generic|-|0x36|-|yes|-|-|-|S\n",
          "t.tsv:4:", "does not cover"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n" G,
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n" G,
          "t.tsv:5:", "not its generic"},
         {GFX_TARGETS, G, "t.tsv:4:", "'gfx1030' is covered here"},
-        {GFX_TARGETS, "gfx1030|-|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "t.tsv:4:", "family"},
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|-|S\n", "t.tsv:4:", "Vulkan"},
+        {GFX_TARGETS, "gfx1030|-|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "t.tsv:4:", "family"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|-|-|-|-|S\n", "t.tsv:4:", "Vulkan"},
         {GFX_TARGETS,
-         "gfx1030|f|g|a|discrete|-|100300|-|-|0x36|-|yes|S\n"
-         "gfx1031|f|g|a|discrete|-|100300|-|-|0x37|-|yes|S\n",
+         "gfx1030|f|g|a|discrete|-|100300|-|-|0x36|-|yes|-|-|-|S\n"
+         "gfx1031|f|g|a|discrete|-|100300|-|-|0x37|-|yes|-|-|-|S\n",
          "t.tsv:5:", "kfd"},
         /* The cards table names what is gone. */
-        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|S\n", "c.tsv:5:", "gfx1031"},
+        {GFX_TARGETS, "gfx1030|f|g|a|discrete|-|-|-|-|0x36|-|yes|-|-|-|S\n", "c.tsv:5:", "gfx1031"},
     };
     run_bad(targets, sizeof(targets) / sizeof(targets[0]));
 }
@@ -535,10 +548,10 @@ static void test_an_override_needs_the_same_registers(void **state)
 {
     (void)state;
     static const char *const rows =
-        "gfx1150|gfx115X|RDNA3.5|-|integrated|-|110500|gfx11-generic|-|0x43|256|yes|S\n"
-        "gfx1151|gfx115X|RDNA3.5|-|integrated|-|110501|gfx11-generic|-|0x4a|384|yes|S\n"
-        "gfx1152|gfx115X|RDNA3.5|-|integrated|-|110502|gfx11-generic|-|0x55|256|yes|S\n"
-        "gfx11-generic|-|RDNA3|-|unknown|-|-|-|gfx1150 gfx1151 gfx1152|0x54|-|-|S\n";
+        "gfx1150|gfx115X|RDNA3.5|-|integrated|-|110500|gfx11-generic|-|0x43|256|yes|-|-|-|S\n"
+        "gfx1151|gfx115X|RDNA3.5|-|integrated|-|110501|gfx11-generic|-|0x4a|384|yes|-|-|-|S\n"
+        "gfx1152|gfx115X|RDNA3.5|-|integrated|-|110502|gfx11-generic|-|0x55|256|yes|-|-|-|S\n"
+        "gfx11-generic|-|RDNA3|-|unknown|-|-|-|gfx1150 gfx1151 gfx1152|0x54|-|-|-|-|-|S\n";
     char *targets = table_text(GFX_TARGETS, rows);
     static const char *const tails[] = {"gfx1150", "gfx1151"};
     for (size_t i = 0; i < 2; i++) {
