@@ -4,9 +4,6 @@
  * row's `locate` names the packages at the root of what is needed; apt finds the rest.
  */
 #include "package/apt/apt.h"
-#include "package/apt/parts.h"
-#include "package/apt/recipe.h"
-#include "package/apt/run.h"
 #include "package/manifest.h"
 #include "package/measure.h"
 #include "package/provider.h"
@@ -60,8 +57,8 @@ static int job_read_parts(struct debian_job *job, struct gfxb_error *err)
         return r;
     debian_parts_names(&job->parts, &names);
     r = debian_apt_show(&job->apt, buf_view(&names), &stanzas, err);
-    if (r == 0 && debian_parts_add_facts(&job->parts, buf_view(&stanzas)) < 0)
-        r = error_set(err, ENOMEM, "out of memory");
+    if (r == 0)
+        debian_parts_add_facts(&job->parts, buf_view(&stanzas));
     return r;
 }
 
@@ -254,7 +251,9 @@ static int job_fetch_and_build(const struct debian_job *job, struct gfxb_error *
 {
     char digest[DIGEST_HEX];
     struct store_stage stage = STORE_STAGE_NONE;
-    if (debian_parts_digest(&job->parts, DEBIAN_RECIPE, digest) < 0)
+    struct buf CLEAN_BUF identity = BUF_INIT(DEBIAN_OUTPUT_MAX);
+    debian_parts_identity(&job->parts, DEBIAN_RECIPE, &identity);
+    if (digest_bytes(identity.p, identity.n, digest) < 0)
         return error_set(err, ENOMEM, "out of memory");
     int r = store_stage_new(job->env, job->parts.download_bytes + job->parts.installed_bytes,
                             &stage, err);

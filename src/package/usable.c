@@ -1,6 +1,6 @@
 /* usable.c - can a provider bring anything to this computer at all? Asked for every plan: so this
  * file needs nothing of what installs. */
-#include "package/apt/sources.h"
+#include "package/apt/apt.h"
 #include "package/provider.h"
 #include "sysroot/sysroot.h"
 

@@ -1,8 +1,5 @@
-/* Running apt in its private root, and what its complaints mean. */
+/* apt.c - apt in its private root, and what its complaints mean. */
 #include "package/apt/apt.h"
-
-#include "package/apt/deb822.h"
-#include "package/apt/run.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,11 +16,6 @@
 #define APT_STALL_MS      120000 /* a download that brings nothing for so long is ended */
 #define APT_WORDS_MAX     256
 #define APT_RELEASE_MAX   (8u << 20)
-
-static int apt_out_of_memory(struct gfxb_error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
 
 /* What apt's complaints mean, by their first known phrase. The texts are those of LC_ALL=C. */
 static const struct apt_phrase {
@@ -105,9 +97,7 @@ static int apt_fetch(const struct debian_apt *apt, const char *const *argv, cons
                      uint64_t total_bytes, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    char *CLEAN_FREE dir = fs_join(apt->dir, into);
-    if (!dir)
-        return apt_out_of_memory(err);
+    char *CLEAN_FREE dir = xfs_join(apt->dir, into);
     const struct debian_watch watch = {.env = apt->env,
                                        .what = "engine packages",
                                        .dir = dir,
@@ -122,18 +112,18 @@ static int apt_fetch(const struct debian_apt *apt, const char *const *argv, cons
 /* The signed Release file in lists/, as apt names it: <archive>_dists_<suite>_InRelease. */
 static int apt_find_release(const struct debian_apt *apt, char **ret_path)
 {
-    char *CLEAN_FREE lists = fs_join(apt->dir, "lists");
-    DIR *dir = lists ? opendir(lists) : NULL;
+    char *CLEAN_FREE lists = xfs_join(apt->dir, "lists");
+    DIR *dir = opendir(lists);
     if (!dir)
-        return lists ? -errno : -ENOMEM;
+        return -errno;
     int r = -ENOENT;
     const struct dirent *entry;
     while (r == -ENOENT && (entry = readdir(dir))) {
         struct str name = str_from(entry->d_name);
         if (!str_ends(name, STR("Release")))
             continue;
-        *ret_path = fs_join(lists, entry->d_name);
-        r = *ret_path ? 0 : -ENOMEM;
+        *ret_path = xfs_join(lists, entry->d_name);
+        r = 0;
     }
     closedir(dir);
     return r;
@@ -164,18 +154,16 @@ static int apt_check_origin(const struct debian_apt *apt, struct gfxb_error *err
 /* A stamp file of our own: apt leaves an unchanged index its old time. */
 static bool apt_index_is_fresh(const struct debian_apt *apt)
 {
-    char *CLEAN_FREE stamp = fs_join(apt->dir, APT_STAMP);
+    char *CLEAN_FREE stamp = xfs_join(apt->dir, APT_STAMP);
     struct stat st;
     time_t now = time(NULL);
-    return stamp && stat(stamp, &st) == 0 && st.st_mtime <= now &&
-           st.st_mtime > now - APT_INDEX_SECONDS;
+    return stat(stamp, &st) == 0 && st.st_mtime <= now && st.st_mtime > now - APT_INDEX_SECONDS;
 }
 
 void debian_apt_forget(const struct debian_apt *apt)
 {
-    char *CLEAN_FREE stamp = fs_join(apt->dir, APT_STAMP);
-    if (stamp)
-        unlink(stamp);
+    char *CLEAN_FREE stamp = xfs_join(apt->dir, APT_STAMP);
+    unlink(stamp);
 }
 
 int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err)
@@ -232,12 +220,7 @@ static int apt_command_init(struct apt_command *command, const char *const *fixe
             return error_set(err, GFXB_E_TABLE, "\"%.*s\" is no name of a package, or one too many",
                              STR_ARG(word));
         }
-        char *copy = str_dup(word);
-        if (!copy) {
-            apt_command_done(command);
-            return apt_out_of_memory(err);
-        }
-        command->argv[command->n++] = copy;
+        command->argv[command->n++] = xstr_dup(word);
     }
     return 0;
 }
@@ -252,7 +235,7 @@ static int apt_query(const struct debian_apt *apt, const char *const *fixed, str
     r = apt_run(apt, command.argv, APT_QUICK_MS, ret_text, err);
     apt_command_done(&command);
     if (r == 0 && !buf_ok(ret_text))
-        r = apt_out_of_memory(err);
+        r = error_set(err, EFBIG, "apt says more than is believed");
     return r;
 }
 
@@ -260,11 +243,7 @@ int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct
                        struct gfxb_error *err)
 {
     /* apt leaves out what it finds downloaded: so it must find nothing. */
-    char *CLEAN_FREE nothing = NULL;
-    if (asprintf(&nothing, "Dir::Cache::archives=%s/nothing/", apt->dir) < 0) {
-        nothing = NULL;
-        return apt_out_of_memory(err);
-    }
+    char *CLEAN_FREE nothing = xasprintf("Dir::Cache::archives=%s/nothing/", apt->dir);
     const char *const fixed[] = {APT_GET, "-c",      apt->conf,      "-o",
                                  nothing, "install", "--print-uris", NULL};
     return apt_query(apt, fixed, packages, ret_text, err);

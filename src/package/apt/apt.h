@@ -1,13 +1,106 @@
 /*
- * apt.h - apt with a root of our own: its own lists, archives and an empty list of installed
- * packages, but the host's proxies, credentials and keys. Needs no rights and changes nothing on
- * the system. apt verifies signatures and digests. Private to package/.
+ * apt.h - engine packages from the distribution's own archive: where the host gets its packages,
+ * apt with a root of our own, what must be fetched, and what becomes of it. Private to package/.
  */
 #ifndef PACKAGE_APT_APT_H
 #define PACKAGE_APT_APT_H
 
-#include "package/apt/sources.h"
+#include "base/xalloc.h"
 #include "package/package.h"
+#include "sysroot/sysroot.h"
+
+/* ---- deb822.c: Debian's control files: stanzas of "Name: value" lines, separated by blank lines.
+ * A line that begins with a blank goes on with the value above it ---- */
+
+/* Cut the next stanza off *rest; false when none is left. */
+bool deb822_stanza(struct str *rest, struct str *ret_stanza);
+
+/* A field's value, trimmed, with the newlines of its continuation lines; empty when it is absent.
+ * Names are compared without case. */
+struct str deb822_field(struct str stanza, const char *name);
+
+/* The bytes without comment lines (those that begin with '#'), which may stand inside a value. */
+void deb822_strip_comments(struct str bytes, struct buf *ret);
+
+/* ---- host.c: from a host's apt sources to the archives where its distribution's engine packages
+ * can be got: what the user configured (mirror, keys) with another suite ---- */
+
+#define DEBIAN_SUITES_MAX  3
+#define DEBIAN_ALIASES_MAX 8
+
+/* A distribution whose archive holds the engine. */
+struct debian_distribution {
+    const char *id;           /* ID in os-release, and part of the archive's path */
+    const char *origin;       /* Origin of its signed Release files */
+    const char *codename_key; /* os-release key by which derivatives name its release */
+    const char *components;   /* where the engine and all that it needs are */
+    const char *suite[DEBIAN_SUITES_MAX + 1];  /* tried in this order */
+    const char *alias[DEBIAN_ALIASES_MAX + 1]; /* names of releases beside the codename */
+};
+
+/* One "deb" entry of a sources file: views into the text it was read from. */
+struct debian_entry {
+    struct str uris;       /* blank-separated */
+    struct str suites;     /* blank-separated */
+    struct str components; /* blank-separated */
+    struct str signed_by;  /* as written: paths, fingerprints or a whole key; empty none */
+};
+
+/* Reads one sources file. deb822: the format of *.sources; else one line an entry (*.list). bytes
+ * are without comment lines (deb822_strip_comments). */
+struct debian_reader {
+    struct str rest;
+    bool deb822;
+};
+
+/* The next enabled entry for binary packages; false at the end. Malformed ones are passed over, as
+ * apt has already told the user about them. */
+bool debian_reader_next(struct debian_reader *reader, struct debian_entry *ret_entry);
+
+/* An archive of the host's distribution. */
+struct debian_archive {
+    char *uris;
+    char *signed_by; /* "" none: the host's common keys */
+};
+
+struct debian_host {
+    const struct debian_distribution *distribution;
+    char codename[64];              /* of the installed release; "" unknown */
+    struct debian_archive *archive; /* the likelier ones first */
+    size_t n_archives;
+};
+
+/* Read os-release and the apt sources below root. no-package: not Debian or Ubuntu, or no source
+ * names their archive. -ENODATA: a capture that does not hold them. */
+int debian_host_new(const struct root *root, struct debian_host *ret_host, struct gfxb_error *err);
+void debian_host_done(struct debian_host *host);
+
+/* ---- run.c: apt's and dpkg's programs: absolute paths, a clean environment with the caller's
+ * proxies, messages in English, a deadline ---- */
+
+/*
+ * Run to the end. ret_out and ret_complaints (each may be NULL) get stdout and stderr. -EIO when
+ * the program says no, -ETIMEDOUT at the deadline, and *err says so; else as child_run.
+ */
+int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
+               struct buf *ret_complaints, struct gfxb_error *err);
+
+/* A program that brings something from the network into a directory. */
+struct debian_watch {
+    const struct package_env *env; /* its progress, cancel and log */
+    const char *what;              /* for people: what comes */
+    const char *dir;               /* where it collects */
+    uint64_t total_bytes;          /* that dir will hold; 0 not known: no progress is told */
+    int stall_ms;                  /* ended with -ETIMEDOUT when nothing came for so long */
+};
+
+/* The same for such a program. Also -GFXB_E_INTERRUPTED, within a second of *cancel. */
+int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
+                       struct buf *ret_complaints, struct gfxb_error *err);
+
+/* ---- apt.c, root.c: apt with a root of our own: its own lists, archives and an empty list of
+ * installed packages, but the host's proxies, credentials and keys. Needs no rights and changes
+ * nothing on the system. apt verifies signatures and digests ---- */
 
 struct debian_apt {
     const struct package_env *env; /* lent */
@@ -46,5 +139,64 @@ int debian_apt_show(const struct debian_apt *apt, struct str packages, struct bu
  * progress that the log gets. */
 int debian_apt_download(const struct debian_apt *apt, struct str packages, uint64_t total_bytes,
                         struct gfxb_error *err);
+
+/* ---- parts.c: what apt says must be fetched: the parts (.deb files) of an engine package ---- */
+
+struct debian_part {
+    char *file; /* its name in apt's archives directory */
+    char *name; /* of the binary package */
+    char *version;
+    char sha256[DIGEST_HEX];
+    uint64_t size; /* bytes to fetch */
+};
+
+struct debian_parts {
+    struct debian_part *part; /* in apt's order */
+    size_t n;
+    uint64_t download_bytes;
+    /* Of debian_parts_add_facts: */
+    uint64_t installed_bytes;
+    char *gfx; /* targets that they are said to hold code for, blank-separated; NULL not said */
+};
+
+/* The output of "apt-get install --print-uris" with SHA256 digests. -EBADMSG: a line that is not
+ * understood; digest-missing: a part without a SHA-256. */
+int debian_parts_parse(struct str text, struct debian_parts *ret_parts, struct gfxb_error *err);
+void debian_parts_done(struct debian_parts *parts);
+
+/* What the stanzas that "apt-cache show" gives for the parts say: the sum of Installed-Size, and
+ * X-Rocm-Gpu-Architecture of the first that has it. */
+void debian_parts_add_facts(struct debian_parts *parts, struct str stanzas);
+
+/* Their names, blank-separated. */
+void debian_parts_names(const struct debian_parts *parts, struct buf *ret);
+
+const struct debian_part *debian_parts_find(const struct debian_parts *parts, struct str name);
+
+/* The text whose digest is the package's: the sorted digests of its parts, and the version of the
+ * recipe that makes a package of them. */
+void debian_parts_identity(const struct debian_parts *parts, unsigned recipe, struct buf *ret);
+
+/* Is the upstream version ("2.43-7") lower than one such as "2.36"? Only the first two numbers
+ * count; false when either cannot be read. */
+bool debian_version_below(const char *version, const char *other);
+
+/* ---- recipe.c: from unpacked .deb files to a package that starts from where it is ---- */
+
+/*
+ * What the engine in a package is started by. Changes of it change every package's digest: a
+ * package made by an older recipe is not taken for the same.
+ */
+#define DEBIAN_RECIPE 1u
+
+/*
+ * Find loader, library directories, executable and backend directory below dir and put them into
+ * *package (executable, loader, library_path, backend_dir; owned by it), whose engine is filled.
+ * Removes documents and translations but no licences, and changes one thing: the backend directory
+ * that is compiled into the engine is made a path that cannot exist, or a host that has the
+ * distribution's own backends would have them loaded into this engine, whatever their version.
+ * package-unavailable: something is missing.
+ */
+int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_error *err);
 
 #endif

@@ -1,4 +1,5 @@
-#include "package/apt/deb822.h"
+/* deb822.c - Debian's control files. */
+#include "package/apt/apt.h"
 
 static bool deb822_is_blank(struct str line)
 {

@@ -1,8 +1,5 @@
-/* Which distribution this computer runs and where it gets its packages. */
-#include "package/apt/sources.h"
-
-#include "package/apt/deb822.h"
-#include "sysroot/sysroot.h"
+/* host.c - which distribution this computer runs and where it gets its packages. */
+#include "package/apt/apt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -101,22 +98,106 @@ static bool debian_entry_matches(const struct debian_host *host, const struct de
     return false;
 }
 
-static int debian_add_archive(struct debian_host *host, const struct debian_entry *entry)
+static void debian_add_archive(struct debian_host *host, const struct debian_entry *entry)
 {
     for (size_t i = 0; i < host->n_archives; i++) {
         if (str_is(entry->uris, host->archive[i].uris) &&
             str_is(entry->signed_by, host->archive[i].signed_by))
-            return 0;
+            return;
     }
-    struct debian_archive *grown =
-        reallocarray(host->archive, host->n_archives + 1, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    host->archive = grown;
-    struct debian_archive archive = {str_dup(entry->uris), str_dup(entry->signed_by)};
-    host->archive[host->n_archives++] = archive;
-    return archive.uris && archive.signed_by ? 0 : -ENOMEM;
+    host->archive = xreallocarray(host->archive, host->n_archives + 1, sizeof(*host->archive));
+    host->archive[host->n_archives++] =
+        (struct debian_archive){xstr_dup(entry->uris), xstr_dup(entry->signed_by)};
 }
+
+/* ---- one-line format: deb [ option=value ... ] uri suite component ... ---- */
+
+/* "[ a=b c=d ]" off the front of *line; false when the bracket is never closed. */
+static bool debian_line_options(struct str *line, struct str *ret_options)
+{
+    *line = str_trim(*line);
+    *ret_options = STR_NONE;
+    if (!line->n || line->p[0] != '[')
+        return true;
+    const char *end = memchr(line->p, ']', line->n);
+    if (!end)
+        return false;
+    *ret_options = (struct str){line->p + 1, (size_t)(end - line->p) - 1};
+    line->n -= (size_t)(end + 1 - line->p);
+    line->p = end + 1;
+    return true;
+}
+
+static struct str debian_line_signed_by(struct str options)
+{
+    struct str option, key;
+    while (str_word(&options, &option)) {
+        if (str_cut(&option, '=', &key) && str_eq_nocase(key, STR("signed-by")))
+            return option;
+    }
+    return STR_NONE;
+}
+
+static struct str debian_cut_comment(struct str line)
+{
+    const char *hash = line.n ? memchr(line.p, '#', line.n) : NULL;
+    return hash ? (struct str){line.p, (size_t)(hash - line.p)} : line;
+}
+
+static bool debian_line_entry(struct str line, struct debian_entry *ret_entry)
+{
+    struct str type, options;
+    line = debian_cut_comment(line);
+    if (!str_word(&line, &type) || !str_is(type, "deb") || !debian_line_options(&line, &options))
+        return false;
+    struct debian_entry entry = {.signed_by = debian_line_signed_by(options)};
+    if (!str_word(&line, &entry.uris) || !str_word(&line, &entry.suites))
+        return false;
+    entry.components = str_trim(line);
+    *ret_entry = entry;
+    return true;
+}
+
+/* ---- deb822 format ---- */
+
+/* What apt takes for "no" (StringToBool). */
+static bool debian_is_no(struct str value)
+{
+    static const char *const no[] = {"no", "false", "without", "off", "disable", "0"};
+    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+        if (str_eq_nocase(value, str_from(no[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool debian_stanza_entry(struct str stanza, struct debian_entry *ret_entry)
+{
+    if (!str_list_has(deb822_field(stanza, "Types"), STR("deb")) ||
+        debian_is_no(deb822_field(stanza, "Enabled")))
+        return false;
+    *ret_entry = (struct debian_entry){
+        .uris = deb822_field(stanza, "URIs"),
+        .suites = deb822_field(stanza, "Suites"),
+        .components = deb822_field(stanza, "Components"),
+        .signed_by = deb822_field(stanza, "Signed-By"),
+    };
+    return ret_entry->uris.n && ret_entry->suites.n;
+}
+
+bool debian_reader_next(struct debian_reader *reader, struct debian_entry *ret_entry)
+{
+    struct str piece;
+    while (reader->deb822 ? deb822_stanza(&reader->rest, &piece)
+                          : str_cut(&reader->rest, '\n', &piece)) {
+        if (reader->deb822 ? debian_stanza_entry(piece, ret_entry)
+                           : debian_line_entry(piece, ret_entry))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the files ---- */
 
 /* The archives that a sources file names. official: only those whose URI holds the distribution's
  * name, as its mirrors do; else only the others (some third parties use the same suite names). */
@@ -127,16 +208,16 @@ static int debian_read_file(const struct root *root, const char *path, bool offi
     struct buf CLEAN_BUF text = BUF_INIT(DEBIAN_FILE_MAX + 2);
     int r = root_read(root, path, DEBIAN_FILE_MAX, &raw);
     if (r < 0)
-        return r == -ENODATA || r == -ENOMEM ? r : 0; /* unreadable for us: apt cannot either */
+        return r == -ENODATA ? r : 0; /* unreadable for us: apt cannot either */
     deb822_strip_comments(buf_view(&raw), &text);
     struct debian_reader reader = {buf_view(&text), str_ends(str_from(path), STR(".sources"))};
     struct debian_entry entry;
-    while (r == 0 && debian_reader_next(&reader, &entry)) {
+    while (debian_reader_next(&reader, &entry)) {
         if (debian_entry_matches(host, &entry) &&
             str_has(entry.uris, str_from(host->distribution->id)) == official)
-            r = debian_add_archive(host, &entry);
+            debian_add_archive(host, &entry);
     }
-    return r;
+    return 0;
 }
 
 /* Names that apt reads: *.list and *.sources. */
@@ -156,10 +237,8 @@ static int debian_read_sources(const struct root *root, bool official, struct de
     if (r == -ENOENT)
         return 0;
     for (size_t i = 0; r == 0 && i < names.n; i++) {
-        char *CLEAN_FREE path = fs_join(parts, names.name[i]);
-        if (!path)
-            r = -ENOMEM;
-        else if (debian_is_sources_name(path))
+        char *CLEAN_FREE path = xfs_join(parts, names.name[i]);
+        if (debian_is_sources_name(path))
             r = debian_read_file(root, path, official, host);
     }
     root_names_done(&names);

@@ -1,6 +1,5 @@
-#include "package/apt/parts.h"
-
-#include "package/apt/deb822.h"
+/* parts.c - which .deb files make an engine package, as apt says. */
+#include "package/apt/apt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +11,7 @@ static int parts_split_name(struct debian_part *part, struct str file)
 {
     struct str name, version;
     struct buf CLEAN_BUF plain = BUF_INIT(512);
-    part->file = str_dup(file);
+    part->file = xstr_dup(file);
     if (!str_cut(&file, '_', &name) || !str_cut(&file, '_', &version) || !file.n)
         return -EBADMSG;
     struct str piece;
@@ -27,9 +26,11 @@ static int parts_split_name(struct debian_part *part, struct str file)
         buf_add_str(&plain, piece);
         first = false;
     }
-    part->name = str_dup(name);
-    part->version = buf_take(&plain);
-    return part->file && part->name && part->version ? 0 : -ENOMEM;
+    if (!buf_ok(&plain))
+        return -EBADMSG;
+    part->name = xstr_dup(name);
+    part->version = xbuf_take(&plain);
+    return 0;
 }
 
 /* 'uri' file size SHA256:hex */
@@ -59,16 +60,11 @@ static int parts_add(struct debian_parts *parts, struct str line)
 {
     struct debian_part part = {0};
     int r = parts->n < PARTS_MAX ? parts_parse_line(&part, line) : -EBADMSG;
-    struct debian_part *grown = NULL;
-    if (r == 0) {
-        grown = reallocarray(parts->part, parts->n + 1, sizeof(*grown));
-        r = grown ? 0 : -ENOMEM;
-    }
     if (r < 0) {
         parts_part_done(&part);
         return r;
     }
-    parts->part = grown;
+    parts->part = xreallocarray(parts->part, parts->n + 1, sizeof(*parts->part));
     parts->part[parts->n++] = part;
     parts->download_bytes += part.size;
     return 0;
@@ -90,8 +86,6 @@ int debian_parts_parse(struct str text, struct debian_parts *ret_parts, struct g
         if (r == -GFXB_E_DIGEST_MISSING)
             return error_set(err, GFXB_E_DIGEST_MISSING,
                              "the archive's index gives no SHA-256 for \"%.*s\"", STR_ARG(line));
-        if (r == -ENOMEM)
-            return error_set(err, ENOMEM, "out of memory");
         return error_set(err, EBADMSG, "cannot understand apt's list of packages at \"%.*s\"",
                          STR_ARG(line));
     }
@@ -108,7 +102,7 @@ void debian_parts_done(struct debian_parts *parts)
     *parts = (struct debian_parts){0};
 }
 
-int debian_parts_add_facts(struct debian_parts *parts, struct str stanzas)
+void debian_parts_add_facts(struct debian_parts *parts, struct str stanzas)
 {
     struct str stanza;
     while (deb822_stanza(&stanzas, &stanza)) {
@@ -118,13 +112,9 @@ int debian_parts_add_facts(struct debian_parts *parts, struct str stanzas)
         if (str_to_u64(deb822_field(stanza, "Installed-Size"), 10, &kib) == 0 && kib < 1u << 31)
             parts->installed_bytes += kib * 1024;
         struct str gfx = deb822_field(stanza, "X-Rocm-Gpu-Architecture");
-        if (gfx.n && !parts->gfx) {
-            parts->gfx = str_dup(gfx);
-            if (!parts->gfx)
-                return -ENOMEM;
-        }
+        if (gfx.n && !parts->gfx)
+            parts->gfx = xstr_dup(gfx);
     }
-    return 0;
 }
 
 void debian_parts_names(const struct debian_parts *parts, struct buf *ret)
@@ -148,20 +138,15 @@ static int parts_compare(const void *a, const void *b)
     return strcmp((*one)->sha256, (*other)->sha256);
 }
 
-int debian_parts_digest(const struct debian_parts *parts, unsigned recipe,
-                        char ret_hex[static DIGEST_HEX])
+void debian_parts_identity(const struct debian_parts *parts, unsigned recipe, struct buf *ret)
 {
-    const struct debian_part **CLEAN_FREE sorted = calloc(parts->n + 1, sizeof(*sorted));
-    struct buf CLEAN_BUF text = BUF_INIT(PARTS_MAX * DIGEST_HEX + 64);
-    if (!sorted)
-        return -ENOMEM;
+    const struct debian_part **CLEAN_FREE sorted = xcalloc(parts->n, sizeof(*sorted));
     for (size_t i = 0; i < parts->n; i++)
         sorted[i] = &parts->part[i];
     qsort(sorted, parts->n, sizeof(*sorted), parts_compare);
     for (size_t i = 0; i < parts->n; i++)
-        buf_addf(&text, "%s\n", sorted[i]->sha256);
-    buf_addf(&text, "recipe %u\n", recipe);
-    return buf_ok(&text) ? digest_bytes(text.p, text.n, ret_hex) : -ENOMEM;
+        buf_addf(ret, "%s\n", sorted[i]->sha256);
+    buf_addf(ret, "recipe %u\n", recipe);
 }
 
 /* "2.43-7" -> 2, 43 */

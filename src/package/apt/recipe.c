@@ -1,11 +1,12 @@
-#include "package/apt/recipe.h"
+/* recipe.c - from unpacked .deb files to a package that starts from where it is. */
+#include "package/apt/apt.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fts.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#define RECIPE_DEPTH       4 /* of directories below usr/lib */
+#define RECIPE_TOP         "usr/lib"
+#define RECIPE_DEPTH       4 /* of directories below it */
 #define RECIPE_PATH_MAX    16384
 #define RECIPE_LIBRARY_MAX (64u << 20)
 
@@ -16,8 +17,8 @@ struct recipe {
     char *executable;
     char *libc_dir; /* usr/lib/<multiarch>: where libc.so.6 is */
     char *loader;
-    char *backend_dir;       /* where its CPU backends are */
-    struct buf library_path; /* every other directory that holds shared libraries */
+    char *backend_dir;         /* where its CPU backends are */
+    struct names library_dirs; /* every directory that holds shared libraries */
 };
 
 static void recipe_done(struct recipe *recipe)
@@ -26,87 +27,65 @@ static void recipe_done(struct recipe *recipe)
     free(recipe->libc_dir);
     free(recipe->loader);
     free(recipe->backend_dir);
-    buf_done(&recipe->library_path);
+    names_done(&recipe->library_dirs);
 }
 
-static bool recipe_is_library(struct str name)
+static void recipe_keep(char **slot, char *found)
 {
-    return str_starts(name, STR("lib")) && str_has(name, STR(".so"));
-}
-
-static int recipe_keep(char **slot, char *found)
-{
-    if (!found)
-        return -ENOMEM;
     free(*slot);
     *slot = found;
-    return 0;
 }
 
-/* One file of the directory rel. */
-static int recipe_take_file(struct recipe *recipe, const char *rel, const char *name,
-                            bool *holds_libraries)
+/* One file or link, its path relative to the package. */
+static void recipe_take_file(struct recipe *recipe, const char *path)
 {
-    struct str s = str_from(name);
-    if (str_is(s, "libc.so.6"))
-        return recipe_keep(&recipe->libc_dir, strdup(rel));
-    if (str_starts(s, STR("ld-linux")) && !recipe->loader)
-        return recipe_keep(&recipe->loader, fs_join(rel, name));
-    if (str_starts(s, recipe->engine.cpu))
-        return recipe_keep(&recipe->backend_dir, strdup(rel));
-    if (recipe_is_library(s))
-        *holds_libraries = true;
-    return 0;
+    const char *slash = strrchr(path, '/');
+    struct str dir = {path, (size_t)(slash - path)}, name = str_from(slash + 1);
+    if (str_is(name, "libc.so.6"))
+        recipe_keep(&recipe->libc_dir, xstr_dup(dir));
+    else if (str_starts(name, STR("ld-linux")) && !recipe->loader)
+        recipe_keep(&recipe->loader, xstrdup(path));
+    else if (str_starts(name, recipe->engine.cpu))
+        recipe_keep(&recipe->backend_dir, xstr_dup(dir));
+    else if (str_starts(name, STR("lib")) && str_has(name, STR(".so")))
+        names_add(&recipe->library_dirs, dir);
 }
-
-static int recipe_walk(struct recipe *recipe, const char *rel, int depth);
 
 /* What is in gconv is named like a library, but nobody links to it. */
-static int recipe_take_entry(struct recipe *recipe, const char *rel, const char *name, int depth,
-                             bool *holds_libraries)
+static int recipe_walk(struct recipe *recipe, struct gfxb_error *err)
 {
-    char *CLEAN_FREE below = fs_join(rel, name);
-    char *CLEAN_FREE path = below ? fs_join(recipe->root, below) : NULL;
-    struct stat st;
-    if (!path)
-        return -ENOMEM;
-    if (lstat(path, &st) < 0)
-        return -errno;
-    if (!S_ISDIR(st.st_mode))
-        return recipe_take_file(recipe, rel, name, holds_libraries);
-    return depth > 0 && strcmp(name, "gconv") != 0 ? recipe_walk(recipe, below, depth - 1) : 0;
-}
-
-static int recipe_walk(struct recipe *recipe, const char *rel, int depth)
-{
-    char *CLEAN_FREE path = fs_join(recipe->root, rel);
-    DIR *dir = path ? opendir(path) : NULL;
-    if (!dir)
-        return path ? -errno : -ENOMEM;
-    bool holds_libraries = false;
-    int r = 0;
-    const struct dirent *entry;
-    while (r == 0 && (entry = readdir(dir))) {
-        if (entry->d_name[0] != '.')
-            r = recipe_take_entry(recipe, rel, entry->d_name, depth, &holds_libraries);
+    char *CLEAN_FREE top = xfs_join(recipe->root, RECIPE_TOP);
+    char *tops[] = {top, NULL};
+    FTS *tree = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    FTSENT *entry;
+    int r = tree ? 0 : fs_error(err, errno, "read", top);
+    while (r == 0 && (entry = fts_read(tree))) {
+        bool is_left_out = entry->fts_name[0] == '.' || entry->fts_level > RECIPE_DEPTH ||
+                           strcmp(entry->fts_name, "gconv") == 0;
+        if (entry->fts_errno && entry->fts_info != FTS_SLNONE)
+            r = fs_error(err, entry->fts_errno, "read", entry->fts_path);
+        else if (entry->fts_info == FTS_D && is_left_out)
+            fts_set(tree, entry, FTS_SKIP);
+        else if (entry->fts_info != FTS_D && entry->fts_info != FTS_DP && entry->fts_level > 0 &&
+                 entry->fts_name[0] != '.')
+            recipe_take_file(recipe, entry->fts_path + strlen(recipe->root) + 1);
     }
-    closedir(dir);
-    if (holds_libraries)
-        buf_addf(&recipe->library_path, ":%s", rel);
+    if (tree)
+        fts_close(tree);
     return r;
 }
 
 /* The directory of the libc first, then the others. */
 static char *recipe_library_path(const struct recipe *recipe)
 {
-    struct buf path = BUF_INIT(RECIPE_PATH_MAX);
-    struct str rest = buf_view(&recipe->library_path), dir;
+    struct buf CLEAN_BUF path = BUF_INIT(RECIPE_PATH_MAX);
     buf_add_text(&path, recipe->libc_dir);
-    while (str_cut(&rest, ':', &dir)) {
-        if (dir.n && !str_is(dir, recipe->libc_dir) && !str_is(dir, recipe->backend_dir))
-            buf_addf(&path, ":%.*s", STR_ARG(dir));
+    for (size_t i = 0; i < recipe->library_dirs.n; i++) {
+        const char *dir = recipe->library_dirs.name[i];
+        if (strcmp(dir, recipe->libc_dir) != 0 && strcmp(dir, recipe->backend_dir) != 0)
+            buf_addf(&path, ":%s", dir);
     }
-    return buf_take(&path);
+    return xbuf_take(&path);
 }
 
 /*
@@ -143,31 +122,27 @@ static int recipe_prune(const struct recipe *recipe, struct gfxb_error *err)
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
-        char *CLEAN_FREE path = fs_join(recipe->root, parts[i]);
-        r = path ? fs_remove_tree(path) : -ENOMEM;
+        char *CLEAN_FREE path = xfs_join(recipe->root, parts[i]);
+        r = fs_remove_tree(path);
     }
-    char *CLEAN_FREE libc_dir = fs_join(recipe->root, recipe->libc_dir);
-    char *CLEAN_FREE gconv = libc_dir ? fs_join(libc_dir, "gconv") : NULL;
+    char *CLEAN_FREE gconv = xasprintf("%s/%s/gconv", recipe->root, recipe->libc_dir);
     if (r == 0)
-        r = gconv ? fs_remove_tree(gconv) : -ENOMEM;
+        r = fs_remove_tree(gconv);
     return r < 0 ? error_set(err, -r, "cannot tidy %s: %s", recipe->root, error_errno_text(-r)) : 0;
 }
 
 static int recipe_relocate_library(const struct recipe *recipe, struct str soname,
                                    struct gfxb_error *err)
 {
-    char *CLEAN_FREE link = NULL;
     struct buf CLEAN_BUF library = BUF_INIT(RECIPE_LIBRARY_MAX + 65536);
-    if (asprintf(&link, "%s/%s/%.*s", recipe->root, recipe->libc_dir, STR_ARG(soname)) < 0) {
-        link = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE link =
+        xasprintf("%s/%s/%.*s", recipe->root, recipe->libc_dir, STR_ARG(soname));
     char *CLEAN_FREE path = realpath(link, NULL);
     if (!path)
         return 0; /* this one is not there */
     int r = fs_read(path, RECIPE_LIBRARY_MAX, &library);
     if (r < 0)
-        return error_set(err, -r, "cannot read %s: %s", path, error_errno_text(-r));
+        return fs_error(err, -r, "read", path);
     unsigned found = 0;
     recipe_blind(recipe, &library, &found);
     return found ? fs_write(path, library.p, library.n, 0644, err) : 0;
@@ -185,10 +160,7 @@ static int recipe_relocate(const struct recipe *recipe, struct gfxb_error *err)
 
 static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 {
-    char *CLEAN_FREE executable =
-        recipe->executable ? fs_join(recipe->root, recipe->executable) : NULL;
-    if (!executable)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE executable = xfs_join(recipe->root, recipe->executable);
     const char *missing = access(executable, X_OK) < 0 ? recipe->executable
                           : !recipe->libc_dir          ? "libc.so.6"
                           : !recipe->loader            ? "the loader ld-linux"
@@ -204,15 +176,12 @@ static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 
 int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_error *err)
 {
-    struct recipe recipe = {.root = dir, .library_path = BUF_INIT(RECIPE_PATH_MAX)};
+    struct recipe recipe = {.root = dir};
     if (!gfx_engine_find(str_from(package->engine), &recipe.engine))
         return error_set(err, GFXB_E_NO_PACKAGE, "%s: an engine that is not known",
                          package->engine);
-    if (asprintf(&recipe.executable, "usr/bin/%.*s", STR_ARG(recipe.engine.program)) < 0)
-        recipe.executable = NULL;
-    int r = recipe_walk(&recipe, "usr/lib", RECIPE_DEPTH);
-    if (r < 0)
-        error_set(err, -r, "cannot read %s/usr/lib: %s", dir, error_errno_text(-r));
+    recipe.executable = xasprintf("usr/bin/%.*s", STR_ARG(recipe.engine.program));
+    int r = recipe_walk(&recipe, err);
     if (r == 0)
         r = recipe_check(&recipe, err);
     if (r == 0)
@@ -224,11 +193,7 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
         package->executable = recipe.executable;
         package->loader = recipe.loader;
         package->backend_dir = recipe.backend_dir;
-        recipe.executable = NULL;
-        recipe.loader = NULL;
-        recipe.backend_dir = NULL;
-        if (!package->library_path || !package->executable)
-            r = error_set(err, ENOMEM, "out of memory");
+        recipe.executable = recipe.loader = recipe.backend_dir = NULL;
     }
     recipe_done(&recipe);
     return r;

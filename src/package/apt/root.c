@@ -1,8 +1,7 @@
-/* The private root: its directories, its apt.conf and the host's archive with another suite. */
+/* root.c - apt's private root: its directories, its apt.conf, the host's archive with another
+ * suite.
+ */
 #include "package/apt/apt.h"
-
-#include "package/apt/run.h"
-#include "sysroot/sysroot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,11 +58,6 @@ static const char root_conf[] = "#clear APT::Update::Pre-Invoke;\n"
                                 "Acquire::AllowDowngradeToInsecureRepositories \"false\";\n"
                                 "quiet \"2\";\n";
 
-static int root_out_of_memory(struct gfxb_error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
-
 /* dpkg's name of this computer's architecture: "amd64". */
 static int root_read_arch(char *ret_arch, size_t size, struct gfxb_error *err)
 {
@@ -92,9 +86,9 @@ static bool root_path_is_plain(const char *path)
 int debian_apt_write(const struct debian_apt *apt, const char *name, const struct buf *text,
                      struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = fs_join(apt->dir, name);
-    if (!path || !buf_ok(text))
-        return root_out_of_memory(err);
+    char *CLEAN_FREE path = xfs_join(apt->dir, name);
+    if (!buf_ok(text))
+        return error_set(err, EFBIG, "%s would be too large", path);
     return fs_write(path, buf_text(text), text->n, 0600, err);
 }
 
@@ -103,9 +97,7 @@ static int root_write_sources(const struct debian_apt *apt, const struct buf *te
                               struct gfxb_error *err)
 {
     struct buf CLEAN_BUF old = BUF_INIT(ROOT_TEXT_MAX);
-    char *CLEAN_FREE path = fs_join(apt->dir, ROOT_SOURCES);
-    if (!path)
-        return root_out_of_memory(err);
+    char *CLEAN_FREE path = xfs_join(apt->dir, ROOT_SOURCES);
     if (fs_read(path, ROOT_TEXT_MAX, &old) == 0 && str_eq(buf_view(&old), buf_view(text)))
         return 0;
     debian_apt_forget(apt);
@@ -154,8 +146,8 @@ static int root_write(const struct debian_apt *apt, const struct debian_host *ho
     static const char *const dirs[] = {"lists/partial", "archives/partial", "nothing/partial",
                                        "sources"};
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-        char *CLEAN_FREE path = fs_join(apt->dir, dirs[i]);
-        int r = path ? fs_make_dirs(path, 0700, err) : root_out_of_memory(err);
+        char *CLEAN_FREE path = xfs_join(apt->dir, dirs[i]);
+        int r = fs_make_dirs(path, 0700, err);
         if (r < 0)
             return r;
     }
@@ -180,15 +172,15 @@ int debian_apt_open(const struct package_env *env, const char *cache_dir,
     int r = root_read_arch(arch, sizeof(arch), err);
     if (r < 0)
         return r;
-    struct debian_apt apt = {env, realpath(cache_dir, NULL), NULL, suite,
-                             host->distribution->origin};
-    char *whole = apt.dir ? fs_join(apt.dir, suite) : NULL;
-    free(apt.dir);
-    apt.dir = whole;
-    apt.conf = whole ? fs_join(whole, "apt.conf") : NULL;
-    if (!apt.conf)
-        r = root_out_of_memory(err);
-    else if (!root_path_is_plain(apt.dir))
+    char *CLEAN_FREE cache = realpath(cache_dir, NULL);
+    if (!cache)
+        return fs_error(err, errno, "read", cache_dir);
+    struct debian_apt apt = {.env = env,
+                             .dir = xfs_join(cache, suite),
+                             .conf = xasprintf("%s/%s/apt.conf", cache, suite),
+                             .suite = suite,
+                             .origin = host->distribution->origin};
+    if (!root_path_is_plain(apt.dir))
         r = error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
                       "apt cannot work below %s, a name with quotes: choose another place with "
                       "--data-dir",
@@ -209,7 +201,7 @@ int debian_apt_open(const struct package_env *env, const char *cache_dir,
 /* apt's own cache of the index is large and made anew in a second: it is for one opening only. */
 void debian_apt_close(struct debian_apt *apt)
 {
-    char *CLEAN_FREE pkgcache = apt->dir ? fs_join(apt->dir, ROOT_PKGCACHE) : NULL;
+    char *CLEAN_FREE pkgcache = apt->dir ? xfs_join(apt->dir, ROOT_PKGCACHE) : NULL;
     if (pkgcache)
         unlink(pkgcache);
     free(apt->dir);

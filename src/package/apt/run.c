@@ -1,4 +1,5 @@
-#include "package/apt/run.h"
+/* run.c - apt's and dpkg's programs, with a clean environment and a deadline. */
+#include "package/apt/apt.h"
 
 #include "package/provider.h"
 
@@ -17,36 +18,29 @@ static const char *const run_inherited[] = {
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 };
 
+/* NULL-terminated; its words are owned. */
 struct run_env {
-    const char *entry[RUN_ENV_MAX + 1];
-    char *owned[RUN_ENV_MAX];
-    size_t n_owned;
+    char *word[RUN_ENV_MAX + 1];
 };
 
-static int run_env_init(struct run_env *env)
+static void run_env_init(struct run_env *env)
 {
     size_t n = 0;
     *env = (struct run_env){0};
-    env->entry[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    env->entry[n++] = "LC_ALL=C.UTF-8";
-    env->entry[n++] = "DEBIAN_FRONTEND=noninteractive";
+    env->word[n++] = xstrdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
+    env->word[n++] = xstrdup("LC_ALL=C.UTF-8");
+    env->word[n++] = xstrdup("DEBIAN_FRONTEND=noninteractive");
     for (size_t i = 0; i < sizeof(run_inherited) / sizeof(run_inherited[0]); i++) {
         const char *value = getenv(run_inherited[i]);
-        char *entry = NULL;
-        if (!value)
-            continue;
-        if (asprintf(&entry, "%s=%s", run_inherited[i], value) < 0)
-            return -ENOMEM;
-        env->owned[env->n_owned++] = entry;
-        env->entry[n++] = entry;
+        if (value)
+            env->word[n++] = xasprintf("%s=%s", run_inherited[i], value);
     }
-    return 0;
 }
 
 static void run_env_done(struct run_env *env)
 {
-    for (size_t i = 0; i < env->n_owned; i++)
-        free(env->owned[i]);
+    for (char **word = env->word; *word; word++)
+        free(*word);
 }
 
 static int run_verdict(const char *program, bool ok, bool timed_out, int status,
@@ -66,18 +60,15 @@ int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
 {
     struct run_env env;
     struct child_result result;
-    int r = run_env_init(&env);
     struct child_spec spec = {.argv = argv,
-                              .env = env.entry,
+                              .env = (const char *const *)env.word,
                               .cwd = "/",
                               .out_fd = -1,
                               .err_fd = -1,
                               .deadline_ms = deadline_ms,
                               .max_output = RUN_OUTPUT_MAX};
-    if (r < 0)
-        error_set(err, -r, "out of memory");
-    else
-        r = child_run(&spec, &result, err);
+    run_env_init(&env);
+    int r = child_run(&spec, &result, err);
     run_env_done(&env);
     if (r < 0)
         return r;
@@ -168,13 +159,10 @@ int debian_run_watched(const char *const *argv, const struct debian_watch *watch
     struct run_env env;
     struct child child = CHILD_NONE;
     int status = 0;
-    int r = run_env_init(&env);
     struct child_spec spec = {
-        .argv = argv, .env = env.entry, .cwd = "/", .out_fd = -1, .err_fd = fd};
-    if (r < 0)
-        error_set(err, -r, "out of memory");
-    else
-        r = child_start(&spec, &child, err);
+        .argv = argv, .env = (const char *const *)env.word, .cwd = "/", .out_fd = -1, .err_fd = fd};
+    run_env_init(&env);
+    int r = child_start(&spec, &child, err);
     run_env_done(&env);
     if (r < 0)
         return r;
