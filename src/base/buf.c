@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+void (*buf_no_memory)(void);
+
 void buf_done(struct buf *b)
 {
     free(b->p);
@@ -28,6 +30,8 @@ char *buf_room(struct buf *b, size_t n)
         while (capacity < b->n + n + 1)
             capacity *= 2;
         char *grown = realloc(b->p, capacity);
+        if (!grown && buf_no_memory && capacity <= BUF_SMALL)
+            buf_no_memory();
         if (!grown)
             goto fail;
         b->p = grown;

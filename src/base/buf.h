@@ -18,6 +18,12 @@ struct buf {
 
 #define BUF_INIT(maximum) ((struct buf){NULL, 0, 0, (maximum), false})
 
+/* For a program that cannot go on without memory, set once before its first thread: what ends it
+ * when a buffer that needs at most BUF_SMALL bytes finds no memory. NULL, as in a library: such a
+ * buffer fails like any other. */
+#define BUF_SMALL (1u << 20)
+extern void (*buf_no_memory)(void);
+
 void buf_done(struct buf *b); /* frees; the buffer is empty and usable again */
 void buf_clear(struct buf *b);
 void buf_add(struct buf *b, const void *bytes, size_t n);

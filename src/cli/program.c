@@ -1,9 +1,11 @@
 #include "cli/program.h"
+#include "base/xalloc.h"
 #include "cli/table_set.h"
 #include "cli/text.h"
 #include "sysroot/sysroot.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <locale.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -225,12 +227,23 @@ void cli_catch_signals(void)
     }
 }
 
+/* JSON that lacks a member because there was no memory would be a wrong answer. */
+static void *cli_alloc_json(size_t n)
+{
+    void *p = malloc(n);
+    if (!p && n <= BUF_SMALL)
+        xalloc_die();
+    return p;
+}
+
 int cli_main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");   /* which characters the terminal has; numbers stay those of C */
     child_open_standard_fds(); /* cron and supervisors may have closed some */
     signal(SIGPIPE, SIG_IGN);  /* a reader that went away is an error of write, not our end */
     signal(SIGCHLD, SIG_DFL);  /* inherited as ignored, no child could be waited for */
+    buf_no_memory = xalloc_die;
+    json_set_alloc_funcs(cli_alloc_json, free);
     struct cli cli = {0};
     cli.log = (struct log){cli_write_log, &cli};
     struct gfxb_error err = {0};

@@ -1,6 +1,7 @@
 #include "cli/text.h"
 
 #include "base/base.h"
+#include "base/xalloc.h"
 
 #include <iconv.h>
 #include <langinfo.h>
@@ -175,10 +176,8 @@ static void text_vprint(FILE *out, size_t width, const char *format, va_list arg
     struct buf CLEAN_BUF converted = BUF_INIT(TEXT_MAX);
     char *CLEAN_FREE text = NULL;
     int n = vasprintf(&text, format, arguments);
-    if (n < 0) {
-        text = NULL;
-        return;
-    }
+    if (n < 0)
+        xalloc_die(); /* an error that is not told would be worse */
     struct str rest = {text, (size_t)n}, line;
     if (text_transliterate(rest, &converted))
         rest = buf_view(&converted);
