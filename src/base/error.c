@@ -49,6 +49,11 @@ const char *error_errno_text(int code)
     return text ? text : "unknown error";
 }
 
+bool error_is_ours(int code)
+{
+    return code == ENOMEM || code == EMFILE || code == ENFILE || code == EAGAIN;
+}
+
 const char *gfxb_code_name(int code)
 {
     switch (code) {

@@ -21,6 +21,10 @@ void error_prefix(struct gfxb_error *err, const char *format, ...)
 /* strerror that is thread-safe and independent of the locale: the text of errno value code. */
 const char *error_errno_text(int code);
 
+/* Did this process lack something of its own (memory, a descriptor, a thread or process), so that
+ * the failure says nothing about what it worked on? code: positive, an errno value or GFXB_E_. */
+bool error_is_ours(int code);
+
 /* The number of a reason code by its stable name ("ok" is 0); -EINVAL: there is none. */
 int error_code_number(struct str name);
 

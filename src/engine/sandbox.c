@@ -115,14 +115,24 @@ struct sandbox_making {
     int ruleset;
     uint64_t handled;
     char *home; /* this user's directory, without links; NULL unknown */
+    int failed; /* the errno of what this process lacked: a rule may be missing */
 };
 
-static void sandbox_allow(const struct sandbox_making *m, const char *path, uint64_t rights)
+/* What is not there needs no rule. */
+static void sandbox_missed(struct sandbox_making *m, int code)
+{
+    if (error_is_ours(code))
+        m->failed = code;
+}
+
+static void sandbox_allow(struct sandbox_making *m, const char *path, uint64_t rights)
 {
     int CLEAN_CLOSE fd = open(path, O_PATH | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        sandbox_missed(m, errno);
         return;
+    }
     rights &= m->handled & (S_ISDIR(st.st_mode) ? ~0ull : SANDBOX_OF_FILE);
     struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
     /* A file system that takes no rules (a pipe's) stays closed: the engine will say so. */
@@ -130,9 +140,11 @@ static void sandbox_allow(const struct sandbox_making *m, const char *path, uint
 }
 
 /* Is this directory the home directory or one above it? Then it is not given as a whole. */
-static bool sandbox_holds_home(const struct sandbox_making *m, const char *dir)
+static bool sandbox_holds_home(struct sandbox_making *m, const char *dir)
 {
     char *CLEAN_FREE real = realpath(dir, NULL);
+    if (!real)
+        sandbox_missed(m, errno);
     size_t n = real ? strlen(real) : 0;
     return n == 1 || (n && m->home && strncmp(m->home, real, n) == 0 &&
                       (m->home[n] == '\0' || m->home[n] == '/'));
@@ -151,10 +163,12 @@ static char *sandbox_home(void)
 }
 
 /* The libraries in a directory that is not given as a whole. */
-static void sandbox_allow_libraries(const struct sandbox_making *m, const char *path)
+static void sandbox_allow_libraries(struct sandbox_making *m, const char *path)
 {
     DIR *dir = opendir(path);
     const struct dirent *entry;
+    if (!dir)
+        sandbox_missed(m, errno);
     while (dir && (entry = readdir(dir))) {
         char *CLEAN_FREE file = strstr(entry->d_name, ".so") ? fs_join(path, entry->d_name) : NULL;
         struct stat st;
@@ -165,7 +179,7 @@ static void sandbox_allow_libraries(const struct sandbox_making *m, const char *
         closedir(dir);
 }
 
-static void sandbox_allow_dir(const struct sandbox_making *m, const char *path)
+static void sandbox_allow_dir(struct sandbox_making *m, const char *path)
 {
     if (sandbox_holds_home(m, path))
         sandbox_allow_libraries(m, path);
@@ -175,7 +189,7 @@ static void sandbox_allow_dir(const struct sandbox_making *m, const char *path)
 
 /* A directory of the package and what belongs beside it: bin needs ../lib, ROCm's lib its ../.kpack
  * and the names of cards. */
-static void sandbox_allow_tree(const struct sandbox_making *m, const char *path)
+static void sandbox_allow_tree(struct sandbox_making *m, const char *path)
 {
     static const char *const beside[] = {"../lib", "../lib64", "../.kpack", "../share/libdrm"};
     sandbox_allow_dir(m, path);
@@ -187,7 +201,7 @@ static void sandbox_allow_tree(const struct sandbox_making *m, const char *path)
 }
 
 /* A part of the package's manifest that stands outside of the package's own directory. */
-static void sandbox_allow_part(const struct sandbox_making *m, struct str part, bool is_file)
+static void sandbox_allow_part(struct sandbox_making *m, struct str part, bool is_file)
 {
     char *CLEAN_FREE path = part.n && part.p[0] == '/' ? str_dup(part) : NULL;
     char *slash = path ? strrchr(path, '/') : NULL;
@@ -200,7 +214,7 @@ static void sandbox_allow_part(const struct sandbox_making *m, struct str part, 
     sandbox_allow_tree(m, path);
 }
 
-static void sandbox_allow_package(const struct sandbox_making *m, const struct package *package)
+static void sandbox_allow_package(struct sandbox_making *m, const struct package *package)
 {
     struct str rest = str_from(package->library_path), entry;
     sandbox_allow(m, package->dir, SANDBOX_READ);
@@ -212,7 +226,7 @@ static void sandbox_allow_package(const struct sandbox_making *m, const struct p
 }
 
 /* "x-00001-of-00003.gguf" needs the other parts too. */
-static void sandbox_allow_model(const struct sandbox_making *m, const char *model)
+static void sandbox_allow_model(struct sandbox_making *m, const char *model)
 {
     static const char tail[] = "-00001-of-00001.gguf";
     struct str name = str_from(model), number;
@@ -234,7 +248,7 @@ static void sandbox_allow_model(const struct sandbox_making *m, const char *mode
 }
 
 /* Arguments and variables of the choice may name files (a projector, a driver's manifest). */
-static void sandbox_allow_named(const struct sandbox_making *m, const char *const *words)
+static void sandbox_allow_named(struct sandbox_making *m, const char *const *words)
 {
     for (size_t i = 0; words && words[i]; i++) {
         struct stat st;
@@ -249,7 +263,7 @@ static void sandbox_allow_named(const struct sandbox_making *m, const char *cons
     }
 }
 
-static void sandbox_allow_devices(const struct sandbox_making *m, bool gpus)
+static void sandbox_allow_devices(struct sandbox_making *m, bool gpus)
 {
     for (size_t i = 0; i < SANDBOX_COUNT(sandbox_devices); i++)
         sandbox_allow(m, sandbox_devices[i], SANDBOX_DEVICE);
@@ -257,6 +271,8 @@ static void sandbox_allow_devices(const struct sandbox_making *m, bool gpus)
         sandbox_allow(m, sandbox_gpus[i], SANDBOX_DEVICE);
     DIR *dir = gpus ? opendir("/dev") : NULL;
     const struct dirent *entry;
+    if (gpus && !dir)
+        sandbox_missed(m, errno);
     while (dir && (entry = readdir(dir))) {
         char *CLEAN_FREE path = str_starts(str_from(entry->d_name), STR("nvidia"))
                                     ? fs_join("/dev", entry->d_name)
@@ -268,7 +284,7 @@ static void sandbox_allow_devices(const struct sandbox_making *m, bool gpus)
         closedir(dir);
 }
 
-static void sandbox_allow_all(const struct sandbox_making *m, const struct engine_spec *spec,
+static void sandbox_allow_all(struct sandbox_making *m, const struct engine_spec *spec,
                               const char *scratch, const char *cache)
 {
     for (size_t i = 0; i < SANDBOX_COUNT(sandbox_system); i++)
@@ -299,11 +315,14 @@ static int sandbox_rules_new(const struct engine_spec *spec, const char *scratch
     m.ruleset = (int)syscall(SYS_landlock_create_ruleset, &wanted, sizeof(wanted), 0);
     if (m.ruleset < 0)
         return -errno;
+    errno = 0;
     m.home = sandbox_home();
+    if (!m.home)
+        sandbox_missed(&m, errno);
     sandbox_allow_all(&m, spec, scratch, cache);
     free(m.home);
     ret_sandbox->ruleset = m.ruleset;
-    return 0;
+    return -m.failed;
 }
 
 int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,

@@ -13,7 +13,7 @@ enum { PATH_ATTEMPTS = 64 };
 /* Does a failure say something about this computer as a whole, so that no other choice can help? */
 static bool session_is_final(int code)
 {
-    return code == GFXB_E_INTERRUPTED || code == ENOMEM || code == EACCES || code == EROFS;
+    return code == GFXB_E_INTERRUPTED || error_is_ours(code) || code == EACCES || code == EROFS;
 }
 
 static int session_add_failure(struct session *path, const struct session_failure *failure,
@@ -137,8 +137,11 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     if (result < 0)
         return result;
     result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, err);
-    if (result < 0)
+    if (result < 0) {
         engine_proof_done(ret_proof);
+        if (ret_engine)
+            engine_stop(*ret_engine);
+    }
     return result;
 }
 
