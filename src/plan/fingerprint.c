@@ -1,15 +1,21 @@
 /* fingerprint.c - what a proof is stored under: everything that could change its outcome. */
 #include "plan/builder.h"
 
-#define FINGERPRINT_MAX 3000
+#define FINGERPRINT_MAX 8192
 
-/* One field: no separator, no control characters, "-" when empty. */
-static void field_add(struct buf *b, struct str text)
+/* Between this and field_end the text of one field is added; the field's start is returned. */
+static size_t field_begin(struct buf *b)
 {
     if (b->n > 0)
         buf_add_char(b, '|');
-    size_t start = b->n;
-    buf_add_str(b, text.n ? text : STR("-"));
+    return b->n;
+}
+
+/* No separator, no control characters, "-" when empty. */
+static void field_end(struct buf *b, size_t start)
+{
+    if (b->n == start)
+        buf_add_char(b, '-');
     for (size_t i = start; i < b->n; i++) {
         unsigned char c = (unsigned char)b->p[i];
         if (c == '|' || c < 0x20 || c == 0x7f)
@@ -17,64 +23,83 @@ static void field_add(struct buf *b, struct str text)
     }
 }
 
+static void field_add(struct buf *b, struct str text)
+{
+    size_t start = field_begin(b);
+    buf_add_str(b, text);
+    field_end(b, start);
+}
+
+static void word_add(struct buf *b, size_t start, const char *word)
+{
+    if (b->n > start && word[0])
+        buf_add_char(b, ' ');
+    buf_add_text(b, word);
+}
+
+static void firmware_add(struct buf *b, size_t start, const char *name, unsigned version)
+{
+    if (version)
+        buf_addf(b, "%s%s=%u", b->n > start ? " " : "", name, version);
+}
+
 static void add_device(struct buf *b, const struct builder *d, const struct candidate *c)
 {
     const struct machine_gpu *gpu = c->gpu;
-    struct buf CLEAN_BUF addresses = BUF_INIT(400), id = BUF_INIT(200);
     if (!gpu) {
         field_add(b, STR_NONE);
         field_add(b, str_from(d->m->host.cpu));
         return;
     }
-    buf_add_text(&addresses, gpu->pci);
+    size_t start = field_begin(b);
+    buf_add_text(b, gpu->pci);
     for (size_t i = 1; c->set && i < c->set->n; i++)
-        buf_addf(&addresses, "+%s", c->set->gpu[i]->pci);
-    field_add(b, buf_view(&addresses));
+        buf_addf(b, "+%s", c->set->gpu[i]->pci);
+    field_end(b, start);
+    start = field_begin(b);
     if (gpu->device >= 0)
-        buf_addf(&id, "%04x:%04x", (unsigned)gpu->vendor, (unsigned)gpu->device);
+        buf_addf(b, "%04x:%04x", (unsigned)gpu->vendor, (unsigned)gpu->device);
     if (gpu->device >= 0 && gpu->revision >= 0)
-        buf_addf(&id, ":%02x", (unsigned)gpu->revision);
-    field_add(b, buf_view(&id));
+        buf_addf(b, ":%02x", (unsigned)gpu->revision);
+    field_end(b, start);
 }
 
 static void add_driver(struct buf *b, const struct builder *d, const struct machine_gpu *gpu)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(400);
+    size_t start = field_begin(b);
     if (gpu) {
-        buf_addf(&text, "%s %s", gpu->driver, d->m->host.amdgpu_version);
-        if (gpu->mec_firmware)
-            buf_addf(&text, " mec=%u", gpu->mec_firmware);
-        if (gpu->mes_firmware)
-            buf_addf(&text, " mes=%u", gpu->mes_firmware);
-        if (gpu->sdma_firmware)
-            buf_addf(&text, " sdma=%u", gpu->sdma_firmware);
+        word_add(b, start, gpu->driver);
+        word_add(b, start, d->m->host.amdgpu_version);
+        firmware_add(b, start, "mec", gpu->mec_firmware);
+        firmware_add(b, start, "mes", gpu->mes_firmware);
+        firmware_add(b, start, "sdma", gpu->sdma_firmware);
     }
-    field_add(b, str_trim(buf_view(&text)));
+    field_end(b, start);
 }
 
 /* The driver's name, its library's and which build that is: what files tell of an ICD without
  * loading it. Mesa's driver is updated in place, under the same name. */
 static void add_icd(struct buf *b, const struct builder *d, const struct candidate *c)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(800);
+    size_t start = field_begin(b);
     bool vulkan = c->backend == PLAN_VULKAN || c->backend == PLAN_VULKAN_SOFTWARE;
     for (size_t i = 0; vulkan && i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
         if (c->icd ? strcmp(icd->name, c->icd) == 0 : !icd->software)
-            buf_addf(&text, "%s%s=%s@%s", text.n ? " " : "", icd->name,
+            buf_addf(b, "%s%s=%s@%s", b->n > start ? " " : "", icd->name,
                      icd->library ? icd->library : "?", icd->build_id[0] ? icd->build_id : "-");
     }
-    field_add(b, buf_view(&text));
+    field_end(b, start);
 }
 
 static void add_package(struct buf *b, const struct candidate *c)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(400);
     struct str id = plan_candidate_package(c);
     const char *digest = c->installed && c->installed->digest ? c->installed->digest : "-";
+    size_t start = field_begin(b);
     if (id.n > 0)
-        buf_addf(&text, "%.*s@%s", STR_ARG(id), digest);
-    field_add(b, buf_view(&text));
+        buf_addf(b, "%.*s@%s", STR_ARG(id), digest);
+    field_end(b, start);
     field_add(b, plan_candidate_runtime(c));
 }
 
@@ -84,18 +109,18 @@ static void add_package(struct buf *b, const struct candidate *c)
 static void add_settings(struct buf *b, const struct builder *d, const struct plan_choice *choice)
 {
     struct str layers = d->engine.layers_arg;
-    struct buf CLEAN_BUF text = BUF_INIT(1200);
+    size_t start = field_begin(b);
     for (size_t i = 0; choice->env && choice->env[i]; i++) {
         if (!str_starts(str_from(choice->env[i]), STR("ROCR_VISIBLE_DEVICES=")))
-            buf_addf(&text, "%s%s", text.n ? " " : "", choice->env[i]);
+            word_add(b, start, choice->env[i]);
     }
     for (size_t i = 0; choice->args && choice->args[i]; i++) {
         if (str_is(layers, choice->args[i]) && choice->args[i + 1])
             i++;
         else
-            buf_addf(&text, "%s%s", text.n ? " " : "", choice->args[i]);
+            word_add(b, start, choice->args[i]);
     }
-    field_add(b, buf_view(&text));
+    field_end(b, start);
 }
 
 void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
