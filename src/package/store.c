@@ -136,9 +136,11 @@ int store_publish(const struct package_env *env, struct store_stage *stage, stru
     char *CLEAN_FREE final = packages ? fs_join(packages, package->digest) : NULL;
     if (!final)
         return store_out_of_memory(err);
-    fs_tree_bytes(stage->dir, &package->bytes);
+    int r = fs_tree_bytes(stage->dir, &package->bytes);
+    if (r < 0)
+        return fs_error(err, -r, "measure", stage->dir);
     package->installed = (int64_t)time(NULL);
-    int r = manifest_write(stage->dir, package, facts, err);
+    r = manifest_write(stage->dir, package, facts, err);
     if (r == 0)
         r = store_discard_damaged(env, final, err);
     if (r < 0)
