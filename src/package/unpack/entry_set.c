@@ -1,8 +1,7 @@
 /* entry_set.c - what an archive has brought so far. A balanced tree, so that no choice of names
  * makes it slow. */
-#include "package/unpack/entry_set.h"
+#include "package/unpack/unpack.h"
 
-#include <errno.h>
 #include <search.h>
 
 struct entry_node {
@@ -22,21 +21,15 @@ static int entry_node_compare(const void *a, const void *b)
 
 /* `implied`: a directory above an entry; these may be met any number of times. */
 static const char *entry_set_add_one(struct entry_set *set, struct str path, bool directory,
-                                     bool implied, int *ret)
+                                     bool implied)
 {
-    struct entry_node *node = malloc(sizeof(*node) + path.n + 1);
-    struct entry_node **found = NULL;
-    if (node) {
-        node->directory = directory;
-        memcpy(node->path, path.p, path.n);
-        node->path[path.n] = '\0';
-        found = tsearch(node, &set->tree, entry_node_compare);
-    }
-    if (!found) {
-        free(node);
-        *ret = -ENOMEM;
-        return "needs more memory than there is";
-    }
+    struct entry_node *node = xmalloc(sizeof(*node) + path.n + 1);
+    node->directory = directory;
+    memcpy(node->path, path.p, path.n);
+    node->path[path.n] = '\0';
+    struct entry_node **found = tsearch(node, &set->tree, entry_node_compare);
+    if (!found)
+        xalloc_die();
     if (*found == node)
         return NULL;
     const char *problem = NULL;
@@ -50,16 +43,12 @@ static const char *entry_set_add_one(struct entry_set *set, struct str path, boo
     return problem;
 }
 
-const char *entry_set_add(struct entry_set *set, const char *path, bool directory, int *ret)
+const char *entry_set_add(struct entry_set *set, const char *path, bool directory)
 {
-    *ret = 0;
-    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        const char *problem =
-            entry_set_add_one(set, (struct str){path, (size_t)(slash - path)}, true, true, ret);
-        if (problem)
-            return problem;
-    }
-    return entry_set_add_one(set, str_from(path), directory, false, ret);
+    const char *problem = NULL;
+    for (const char *slash = strchr(path, '/'); slash && !problem; slash = strchr(slash + 1, '/'))
+        problem = entry_set_add_one(set, (struct str){path, (size_t)(slash - path)}, true, true);
+    return problem ? problem : entry_set_add_one(set, str_from(path), directory, false);
 }
 
 void entry_set_done(struct entry_set *set)

@@ -1,4 +1,4 @@
-/* Shared libraries that an archive format without links stored once for each of their names. */
+/* links.c - shared libraries that an archive without links stored once for each of their names. */
 #include "package/unpack/unpack.h"
 
 #include <dirent.h>
@@ -43,9 +43,9 @@ static int links_same_content(int dir, const char *a, const char *b)
 {
     int CLEAN_CLOSE fd_a = openat(dir, a, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int CLEAN_CLOSE fd_b = openat(dir, b, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    char *CLEAN_FREE pieces = malloc(2 * LINKS_PIECE);
-    if (fd_a < 0 || fd_b < 0 || !pieces)
-        return pieces ? -errno : -ENOMEM;
+    if (fd_a < 0 || fd_b < 0)
+        return -errno;
+    char *CLEAN_FREE pieces = xmalloc(2 * LINKS_PIECE);
     size_t n_a = 1, n_b = 1;
     while (n_a) {
         int r = links_read_piece(fd_a, pieces, &n_a);
@@ -151,8 +151,5 @@ static int links_walk(int parent, const char *name, unsigned depth, uint64_t *sa
 int unpack_link_copies(const char *directory, uint64_t *ret_saved, struct gfxb_error *err)
 {
     int r = links_walk(AT_FDCWD, directory, 0, ret_saved);
-    if (r < 0)
-        return error_set(err, -r, "%s: copies of libraries cannot be turned into links: %s",
-                         directory, error_errno_text(-r));
-    return 0;
+    return r < 0 ? fs_error(err, -r, "turn copies of libraries into links in", directory) : 0;
 }

@@ -1,5 +1,5 @@
-#include "package/unpack/tree.h"
-#include "inspect/inspect.h"
+/* tree.c - new files below one directory and nowhere else. */
+#include "package/unpack/unpack.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@ int tree_open(const char *directory, struct tree *ret_tree, struct gfxb_error *e
 {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(err, errno, "%s: %s", directory, error_errno_text(errno));
+        return fs_error(err, errno, "write into", directory);
     *ret_tree = (struct tree){fd, fd, BUF_INIT(ENTRY_PATH_MAX + 1)};
     return 0;
 }
@@ -70,10 +70,7 @@ static int tree_enter_path(struct tree *tree, struct str path)
     }
     tree->parent = at;
     buf_add_str(&tree->parent_path, path);
-    if (buf_ok(&tree->parent_path))
-        return 0;
-    tree_forget_parent(tree);
-    return -ENOMEM;
+    return 0;
 }
 
 /* Enter the directory of path; *ret_name is its last component. */

@@ -1,7 +1,5 @@
+/* unpack.c - an archive into a directory, with nothing in it that could harm. */
 #include "package/unpack/unpack.h"
-#include "gfx/gfx.h"
-#include "package/unpack/entry_set.h"
-#include "package/unpack/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,12 +30,8 @@ static int unpack_fail(const char *path, int r, struct gfxb_error *err)
     case ENOTDIR:
     case ELOOP:
         return unpack_refuse(path, "leads through a link or a file", err);
-    case ENOSPC:
-    case EDQUOT:
-        return error_set(err, GFXB_E_DISK_FULL, "there is no room left on the disk to unpack '%s'",
-                         path);
     default:
-        return error_set(err, -r, "'%s' cannot be written: %s", path, error_errno_text(-r));
+        return fs_error(err, -r, "unpack", path);
     }
 }
 
@@ -110,12 +104,12 @@ static int unpack_one_hardlink(struct unpack *u, const struct archive_item *item
 }
 
 /* Is everything below one directory? */
-static int unpack_note_top(struct unpack *u, const struct archive_item *item)
+static void unpack_note_top(struct unpack *u, const struct archive_item *item)
 {
     const char *slash = strchr(item->path, '/');
     struct str first = {item->path, slash ? (size_t)(slash - item->path) : strlen(item->path)};
-    if (!u->top && !(u->top = str_dup(first)))
-        return -ENOMEM;
+    if (!u->top)
+        u->top = xstr_dup(first);
     if (!str_is(first, u->top))
         u->several_tops = true;
     if (slash || item->type == ARCHIVE_DIRECTORY)
@@ -125,16 +119,13 @@ static int unpack_note_top(struct unpack *u, const struct archive_item *item)
         !entry_link_problem(str_from(item->path), str_from(item->target), &reaches_top) &&
         reaches_top)
         u->link_to_top = true;
-    return 0;
 }
 
 static int unpack_one(struct unpack *u, const struct archive_item *item, struct gfxb_error *err)
 {
-    int r = unpack_note_top(u, item);
-    const char *problem =
-        r == 0 ? entry_set_add(&u->seen, item->path, item->type == ARCHIVE_DIRECTORY, &r) : NULL;
-    if (r < 0)
-        return unpack_fail(item->path, r, err);
+    int r = 0;
+    unpack_note_top(u, item);
+    const char *problem = entry_set_add(&u->seen, item->path, item->type == ARCHIVE_DIRECTORY);
     if (problem)
         return unpack_refuse(item->path, problem, err);
     switch (item->type) {
@@ -211,6 +202,6 @@ int unpack_file(const char *archive, const char *directory, const struct unpack_
 {
     int CLEAN_CLOSE fd = open(archive, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(err, errno, "%s: %s", archive, error_errno_text(errno));
+        return fs_error(err, errno, "read", archive);
     return unpack_run(fd, directory, options, ret_result, err);
 }

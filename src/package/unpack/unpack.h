@@ -8,6 +8,7 @@
 #ifndef PACKAGE_UNPACK_UNPACK_H
 #define PACKAGE_UNPACK_UNPACK_H
 
+#include "base/xalloc.h"
 #include "inspect/inspect.h"
 
 #include <stdatomic.h>
@@ -48,5 +49,44 @@ int unpack_file(const char *archive, const char *directory, const struct unpack_
  * *ret_saved grows by the bytes saved.
  */
 int unpack_link_copies(const char *directory, uint64_t *ret_saved, struct gfxb_error *err);
+
+/* ---- entry_set.c: the paths that an archive has brought so far, to refuse what would overwrite
+ * ---- */
+
+struct entry_set {
+    void *tree; /* of search.h */
+};
+
+/*
+ * Add a clean path and the directories above it. NULL, or what is wrong as the rest of a sentence:
+ * it is there already (only a directory may come again), differs from another only in capitals, or
+ * a file stands where it needs a directory.
+ */
+const char *entry_set_add(struct entry_set *set, const char *path, bool directory);
+void entry_set_done(struct entry_set *set);
+
+/* ---- tree.c: new files below one directory and nowhere else. Every component of a path is opened
+ * by itself and never through a link, so that nothing an archive brought before can lead a later
+ * entry out; nothing that exists is overwritten ---- */
+
+struct tree {
+    int root;   /* the directory */
+    int parent; /* of the last path; root, or open by itself */
+    struct buf parent_path;
+};
+
+/* directory must exist. */
+int tree_open(const char *directory, struct tree *ret_tree, struct gfxb_error *err);
+void tree_done(struct tree *tree);
+
+/* Paths are clean (entry_path_clean). Missing directories are made, mode 0755. Results: 0 or
+ * -errno; -EEXIST it is there, -ENOTDIR or -ELOOP it leads through a file or a link. */
+int tree_make_dir(struct tree *tree, const char *path);
+int tree_make_file(struct tree *tree, const char *path, int *ret_fd); /* empty, mode 0600 */
+int tree_make_symlink(struct tree *tree, const char *path, const char *target);
+int tree_make_hardlink(struct tree *tree, const char *path, const char *existing);
+
+/* Move all that is in the directory `top` up into the root and remove it. */
+int tree_lift(struct tree *tree, const char *top);
 
 #endif
