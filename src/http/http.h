@@ -395,6 +395,16 @@ size_t http_server_connections(const struct http_server *server);
 bool http_server_address(const struct http_server *server, size_t index, char *ret_text,
                          size_t size);
 
+/* The process that listens on a TCP port of this computer. */
+struct http_holder {
+    unsigned uid;
+    int pid;           /* 0: not known, as of other users' processes */
+    char program[256]; /* its path; "" unknown */
+};
+
+/* Who listens on this port? By /proc; false: nobody. From any thread. */
+bool http_find_holder(unsigned port, struct http_holder *ret);
+
 /* ---- the server of this user, asked from outside ---- */
 
 /* "runtime_dir/serve.sock", to be freed; NULL when it is too long for a socket's name. */

@@ -150,8 +150,8 @@ static int listen_take(struct http_server *s, int fd, struct gfxb_error *err)
 
 /* ---- who holds a TCP port, by /proc ---- */
 
-/* "  0: 0100007F:33F9 00000000:0000 0A ... inode": the inode of a listening socket on this port. */
-static bool holder_line(struct str line, unsigned port, uint64_t *ret_inode)
+/* "  0: 0100007F:33F9 00000000:0000 0A ... uid timeout inode": a listening socket on this port. */
+static bool holder_line(struct str line, unsigned port, uint64_t *ret_uid, uint64_t *ret_inode)
 {
     struct str word[10];
     size_t n = 0;
@@ -163,17 +163,17 @@ static bool holder_line(struct str line, unsigned port, uint64_t *ret_inode)
         return false;
     struct str hex = {colon + 1, word[1].n - (size_t)(colon + 1 - word[1].p)};
     return str_to_u64(hex, 16, &number) == 0 && number == port &&
-           str_to_u64(word[9], 10, ret_inode) == 0;
+           str_to_u64(word[7], 10, ret_uid) == 0 && str_to_u64(word[9], 10, ret_inode) == 0;
 }
 
-static bool holder_inode(const char *table, unsigned port, uint64_t *ret_inode)
+static bool holder_inode(const char *table, unsigned port, uint64_t *ret_uid, uint64_t *ret_inode)
 {
     struct buf CLEAN_BUF text = BUF_INIT(HOLDER_TABLE_MAX);
     if (fs_read(table, HOLDER_TABLE_MAX, &text) < 0)
         return false;
     struct str rest = buf_view(&text), line;
     while (str_cut(&rest, '\n', &line)) {
-        if (holder_line(line, port, ret_inode))
+        if (holder_line(line, port, ret_uid, ret_inode))
             return true;
     }
     return false;
@@ -205,27 +205,36 @@ static void listen_program(int pid, char *ret_text, size_t size)
     ret_text[n < 0 ? 0 : n] = '\0';
 }
 
-/* "process 123 (/usr/sbin/nginx)", or "another user's process" where /proc does not show it. */
-static void listen_holder(unsigned port, char *ret_text, size_t size)
+bool http_find_holder(unsigned port, struct http_holder *ret)
 {
-    uint64_t inode, pid;
-    char link[64], program[256];
-    snprintf(ret_text, size, "another user's process");
-    if (!holder_inode("/proc/net/tcp", port, &inode) &&
-        !holder_inode("/proc/net/tcp6", port, &inode))
-        return;
+    uint64_t uid, inode, pid;
+    char link[64];
+    if (!holder_inode("/proc/net/tcp", port, &uid, &inode) &&
+        !holder_inode("/proc/net/tcp6", port, &uid, &inode))
+        return false;
+    *ret = (struct http_holder){.uid = (unsigned)uid};
     snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
     DIR *proc = opendir("/proc");
     const struct dirent *entry;
-    while (proc && (entry = readdir(proc))) {
+    while (proc && !ret->pid && (entry = readdir(proc))) {
         if (str_to_u64(str_from(entry->d_name), 10, &pid) < 0 || !holder_has(entry->d_name, link))
             continue;
-        listen_program((int)pid, program, sizeof(program));
-        snprintf(ret_text, size, "process %d (%s)", (int)pid, program);
-        break;
+        ret->pid = (int)pid;
+        listen_program(ret->pid, ret->program, sizeof(ret->program));
     }
     if (proc)
         closedir(proc);
+    return true;
+}
+
+/* "process 123 (/usr/sbin/nginx)", or "another user's process" where /proc does not show it. */
+static void listen_holder(unsigned port, char *ret_text, size_t size)
+{
+    struct http_holder holder;
+    if (http_find_holder(port, &holder) && holder.pid)
+        snprintf(ret_text, size, "process %d (%s)", holder.pid, holder.program);
+    else
+        snprintf(ret_text, size, "another user's process");
 }
 
 /* ---- our own ---- */

@@ -1,5 +1,5 @@
-/* doctor_remedies.c - reason code -> what a person types on this computer. */
-#include "report/doctor.h"
+/* doctor_remedies.c - reason code -> the command that helps on this computer. */
+#include "report/report.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -15,7 +15,7 @@ void doctor_kernel_argument(const struct doctor_case *c, const char *argument, b
                  argument, away ? "off" : "to");
 }
 
-/* Is this user in the group by the system's files, so that only the login is older than that? */
+/* Is this user in the group by the system's files, so that only this login does not know it yet? */
 static bool remedy_is_member(const char *group)
 {
     const struct passwd *user = getpwuid(getuid());

@@ -48,7 +48,7 @@ json_t *report_json_known(const struct model_known *row);
 /* "24.0 GiB" into ret_text; "unknown" for 0. */
 void report_bytes_text(uint64_t bytes, char *ret_text, size_t size);
 
-/* ---- doctor: what stands in the way, each with its remedy as a command to copy ---- */
+/* ---- doctor: problems that were found, each with its remedy as a command to copy ---- */
 
 enum doctor_severity { DOCTOR_BLOCK, DOCTOR_WARN, DOCTOR_INFO };
 
@@ -62,14 +62,14 @@ struct doctor_finding {
 const char *doctor_severity_name(enum doctor_severity severity); /* "block" */
 json_t *report_json_finding(const struct doctor_finding *finding);
 
-/* Everything that checks look at. */
+/* Everything that the checks read. */
 struct doctor_case {
-    bool live;            /* this computer, not a captured one: its places can be looked at */
+    bool live;            /* this computer, not a described one: directories can be checked */
     const char *data_dir; /* NULL none */
     const char *runtime_dir;
     bool unconfined;         /* engines are started without the sandbox */
-    unsigned port;           /* the server's; 0: not looked at */
-    const struct root *root; /* what the machine was read from; NULL: files are not looked at */
+    unsigned port;           /* the server's; 0: not checked */
+    const struct root *root; /* what the machine was read from; NULL: files are not checked */
     const struct machine *machine;
     const struct plan *plan;
     void (*sink)(void *context, const struct doctor_finding *finding);
@@ -79,18 +79,23 @@ struct doctor_case {
 /* Is there a GPU that an engine could use? */
 bool doctor_has_gpu(const struct machine *m);
 
-/* The tables of this person that were not taken, or cannot be: one finding each. broken is the
- * sentence of the one that stopped the reading; NULL: none did. */
+/* Tables of this user that are ignored or broken: one finding each. broken is the error of the one
+ * that stopped the reading; NULL none. */
 void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
 
 /* The data directory and the runtime directory of the live computer. */
 void doctor_check_places(const struct doctor_case *c);
 
-/* Why there is no plan to examine, as one more finding. */
+/* Adds a finding that says why there is no plan. */
 void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
 
-/* Every check of the table, in its order. */
+/* Runs every check, in the order of the table. */
 void doctor_examine(const struct doctor_case *c);
+
+/* The command that puts an argument onto the kernel's command line of this distribution, or (away)
+ * takes it off, appended to *ret. */
+void doctor_kernel_argument(const struct doctor_case *c, const char *argument, bool away,
+                            struct buf *ret);
 
 /* The remedy for a rejected choice, as a command where one helps; "" when nothing does. */
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret);
