@@ -1,7 +1,6 @@
 /* fs.c - files that are written whole or not at all, trees, locks, space on the disk. */
 #include "base/base.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -84,22 +83,29 @@ int fs_write(const char *path, const void *bytes, size_t n, mode_t mode, struct 
     return result < 0 ? fs_error(err, -result, "write", path) : 0;
 }
 
+const char *fs_next(DIR *dir)
+{
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return entry->d_name;
+    }
+    return NULL;
+}
+
 void fs_sweep_writes(const char *path)
 {
     const char *slash = strrchr(path, '/');
     struct str name = str_from(slash ? slash + 1 : path);
     char *CLEAN_FREE parent = fs_parent(path);
-    DIR *list = parent ? opendir(parent) : NULL;
-    const struct dirent *entry;
-    while (list && (entry = readdir(list))) {
-        struct str found = str_from(entry->d_name);
-        struct str end = {found.p + name.n, found.n - name.n};
+    DIR *CLEAN_DIR list = parent ? opendir(parent) : NULL;
+    const char *entry;
+    while ((entry = fs_next(list))) {
+        struct str found = str_from(entry), end = {found.p + name.n, found.n - name.n};
         if (name.n ? str_starts(found, name) && str_starts(end, STR(FS_TEMPORARY))
                    : str_has(found, STR(FS_TEMPORARY)))
-            unlinkat(dirfd(list), entry->d_name, 0);
+            unlinkat(dirfd(list), entry, 0);
     }
-    if (list)
-        closedir(list);
 }
 
 int fs_read(const char *path, size_t max, struct buf *ret)
@@ -158,11 +164,9 @@ static int fs_each_entry(int fd, int (*visit)(int dir, const char *name))
         return result;
     }
     int result = 0;
-    const struct dirent *entry;
-    while (result == 0 && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            result = visit(dirfd(dir), entry->d_name);
-    }
+    const char *name;
+    while (result == 0 && (name = fs_next(dir)))
+        result = visit(dirfd(dir), name);
     closedir(dir);
     return result;
 }

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include <dirent.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -24,6 +25,10 @@ int fs_sync_parent(const char *path);
 
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
 int fs_read(const char *path, size_t max, struct buf *ret);
+
+/* The next name in a directory, "." and ".." left out; lent until the next call. NULL at the end, and
+ * when dir is NULL: "DIR *CLEAN_DIR dir = opendir(path); while ((name = fs_next(dir)))". */
+const char *fs_next(DIR *dir);
 
 /* mkdir -p; existing directories keep their mode. */
 int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err);
