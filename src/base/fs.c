@@ -21,6 +21,12 @@ char *fs_join(const char *dir, const char *name)
     return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
+const char *fs_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* The directory part of a path: "." for a bare name. To be freed by the caller. */
 static char *fs_parent(const char *path)
 {
@@ -95,8 +101,7 @@ const char *fs_next(DIR *dir)
 
 void fs_sweep_writes(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    struct str name = str_from(slash ? slash + 1 : path);
+    struct str name = str_from(fs_name(path));
     char *CLEAN_FREE parent = fs_parent(path);
     DIR *CLEAN_DIR list = parent ? opendir(parent) : NULL;
     const char *entry;

@@ -26,8 +26,8 @@ int fs_sync_parent(const char *path);
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
 int fs_read(const char *path, size_t max, struct buf *ret);
 
-/* The next name in a directory, "." and ".." left out; lent until the next call. NULL at the end, and
- * when dir is NULL: "DIR *CLEAN_DIR dir = opendir(path); while ((name = fs_next(dir)))". */
+/* The next name in a directory, "." and ".." left out; lent until the next call. NULL at the end,
+ * and when dir is NULL: "DIR *CLEAN_DIR dir = opendir(path); while ((name = fs_next(dir)))". */
 const char *fs_next(DIR *dir);
 
 /* mkdir -p; existing directories keep their mode. */
@@ -53,6 +53,9 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
  */
 int fs_lock(const char *path, bool wait, const atomic_int *cancel, int *ret_fd,
             struct gfxb_error *err);
+
+/* The last part of a path: what stands behind its last "/". */
+const char *fs_name(const char *path);
 
 /* "dir/name", to be freed by the caller; NULL when out of memory. */
 char *fs_join(const char *dir, const char *name);

@@ -28,7 +28,6 @@ struct bench {
     struct cli *cli;
     struct session_request request;
     struct model model;
-    struct model_knowns knowns;
     struct bench_item *item;
     size_t n, n_measured;
     const struct bench_item *fastest; /* NULL: nothing was measured */
@@ -45,7 +44,6 @@ static void bench_done(struct bench *b)
         free(b->item[i].reason);
     }
     free(b->item);
-    model_knowns_done(&b->knowns);
     model_done(&b->model);
 }
 
@@ -55,15 +53,13 @@ static int bench_find_model(struct bench *b, const char *name, struct gfxb_error
     struct gguf gguf;
     int result = cli_find_model(b->cli, name ? name : ENGINE_CANARY, &b->model, err);
     if (result == 0)
-        result = model_knowns_new(&b->knowns, err);
-    if (result == 0)
         result = gguf_read(b->model.path, &gguf, err);
     if (result < 0)
         return result;
     bool shorter = gguf.context && gguf.context < BENCH_CONTEXT;
     b->request.context = shorter ? gguf.context : BENCH_CONTEXT;
     gguf_done(&gguf);
-    b->request.known = model_knowns_find(&b->knowns, str_from(b->model.name));
+    b->request.known = model_known_find(str_from(b->model.name));
     if (b->model.origin != MODEL_BUILTIN) /* the engine that proves itself is measured */
         b->request.model = b->model.path;
     return 0;

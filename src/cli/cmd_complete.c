@@ -68,14 +68,11 @@ static void complete_models_here(const struct complete *c)
 
 static void complete_models_known(const struct complete *c)
 {
-    struct model_knowns knowns;
-    if (model_knowns_new(&knowns, NULL) < 0)
-        return;
-    for (size_t i = 0; i < knowns.n; i++) {
-        char *CLEAN_FREE labels = str_dup(knowns.item[i].labels);
-        complete_offer(c, knowns.item[i].name, labels);
+    const struct model_knowns *all = model_knowns();
+    for (size_t i = 0; i < all->n; i++) {
+        char *CLEAN_FREE labels = str_dup(all->item[i].labels);
+        complete_offer(c, all->item[i].name, labels);
     }
-    model_knowns_done(&knowns);
 }
 
 /* What is here, but for pull, which wants what is not; what could be pulled is also shown and

@@ -66,11 +66,10 @@ static int list_here(struct cli *cli, struct gfxb_error *err)
 
 static int list_available(const struct cli *cli, struct gfxb_error *err)
 {
-    struct model_knowns knowns;
+    const struct model_knowns *all = model_knowns();
     json_t *models = cli->json ? json_array() : NULL;
-    int result = model_knowns_new(&knowns, err);
-    for (size_t i = 0; result == 0 && i < knowns.n; i++) {
-        const struct model_known *row = &knowns.item[i];
+    for (size_t i = 0; i < all->n; i++) {
+        const struct model_known *row = &all->item[i];
         char size[32];
         if (models) {
             json_array_append_new(models, report_json_known(row));
@@ -80,11 +79,6 @@ static int list_available(const struct cli *cli, struct gfxb_error *err)
         printf("%-44.*s  %10s  %-10s  %.*s\n", STR_ARG(row->name), size, model_task_name(row->task),
                STR_ARG(row->labels));
     }
-    if (result < 0) {
-        json_decref(models);
-        return result;
-    }
-    model_knowns_done(&knowns);
     return models ? cli_print_json(json_pack("{s:o}", "models", models), err) : 0;
 }
 

@@ -9,9 +9,8 @@ enum { PLAN_MODEL = CLI_WISH_NEXT, PLAN_CONTEXT };
 
 /* What the plan is for. Zero: nothing in particular. */
 struct plan_subject {
-    struct model model;        /* on this disk; path NULL when it is not here yet */
-    struct model_knowns known; /* the list, and its row of the model */
-    const struct model_known *row;
+    struct model model;            /* on this disk; path NULL when it is not here yet */
+    const struct model_known *row; /* of the list */
     uint64_t bytes;
 };
 
@@ -169,11 +168,8 @@ static void plan_text(const struct plan *plan, bool verbose)
 static int plan_find(struct cli *cli, const char *name, struct plan_subject *subject,
                      struct gfxb_error *err)
 {
-    int result = model_knowns_new(&subject->known, err);
-    if (result < 0)
-        return result;
-    subject->row = model_knowns_find(&subject->known, str_from(name));
-    result = cli_find_model(cli, name, &subject->model, err);
+    subject->row = model_known_find(str_from(name));
+    int result = cli_find_model(cli, name, &subject->model, err);
     if (result == 0)
         subject->bytes = subject->model.bytes;
     else if (result == -GFXB_E_MODEL_UNKNOWN && subject->row && subject->row->bytes)
@@ -232,7 +228,6 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     if (result == 0)
         result = plan_answer(cli, &request, &subject, err);
     model_done(&subject.model);
-    model_knowns_done(&subject.known);
     return result;
 }
 

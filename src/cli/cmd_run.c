@@ -28,12 +28,9 @@ static bool run_is_model_form(const char *word)
 /* A slip in the name of a model that could be pulled, rather than a word of a prompt? */
 static bool run_is_slip(const char *word)
 {
-    struct model_knowns knowns;
     char nearest[300] = "";
-    if (!strpbrk(word, "0123456789") || model_knowns_new(&knowns, NULL) < 0)
-        return false;
-    model_name_nearest_known(&knowns, word, nearest, sizeof(nearest));
-    model_knowns_done(&knowns);
+    if (strpbrk(word, "0123456789"))
+        model_name_nearest_known(word, nearest, sizeof(nearest));
     return nearest[0] != '\0';
 }
 
@@ -205,7 +202,6 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
     struct model model = {.name = NULL};
-    struct model_knowns knowns = {NULL, 0};
     bool chat = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
     cli_catch_signals();
     int result = run_max_tokens(args, &max_tokens, err);
@@ -213,8 +209,6 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         result = run_read_words(cli, args, &model, &prompt, &chat, err);
     if (result == 0)
         result = cli_path_request(cli, args, &request, err);
-    if (result == 0 && model.name)
-        result = model_knowns_new(&knowns, err);
     if (result < 0) {
         model_done(&model);
         return result;
@@ -223,7 +217,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
-    request.known = model_knowns_find(&knowns, str_from(model.name));
+    request.known = model.name ? model_known_find(str_from(model.name)) : NULL;
     result = session_walk(&request, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
@@ -232,7 +226,6 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     else
         result = run_once(cli, &request, &path, buf_text(&prompt), max_tokens, err);
     session_done(&path);
-    model_knowns_done(&knowns);
     model_done(&model);
     return result;
 }

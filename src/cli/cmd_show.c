@@ -79,11 +79,8 @@ static void show_model_text(const struct model *m, const struct gguf *g)
 /* A name of the short list that is not here: what a pull would bring. */
 static int show_available(struct cli *cli, const char *name, struct gfxb_error *err)
 {
-    struct model_knowns knowns;
     int result = -err->code;
-    if (model_knowns_new(&knowns, NULL) < 0)
-        return result;
-    const struct model_known *row = model_knowns_find(&knowns, str_from(name));
+    const struct model_known *row = model_known_find(str_from(name));
     if (row && cli->json) {
         result = cli_print_json(
             json_pack("{s:n, s:o}", "model", "available", report_json_known(row)), err);
@@ -95,7 +92,6 @@ static int show_available(struct cli *cli, const char *name, struct gfxb_error *
                STR_ARG(row->licence));
         result = 0;
     }
-    model_knowns_done(&knowns);
     return result;
 }
 
@@ -138,16 +134,12 @@ static void show_launch_text(const struct session *path)
 static int show_model(struct cli *cli, struct session_request *request, const struct model *model,
                       struct gfxb_error *err)
 {
-    struct model_knowns knowns;
     struct session path = {0};
-    int result = model_knowns_new(&knowns, err);
-    if (result < 0)
-        return result;
     request->model = model->path;
     request->mmproj = model->mmproj;
-    request->known = model_knowns_find(&knowns, str_from(model->name));
+    request->known = model_known_find(str_from(model->name));
     request->request.need_bytes = model->bytes;
-    result = session_plan(request, &path, err);
+    int result = session_plan(request, &path, err);
     if (result == 0 && cli->json) {
         result = cli_print_json(json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
                                           "header", show_header_json(&path.use->gguf), "launch",
@@ -158,7 +150,6 @@ static int show_model(struct cli *cli, struct session_request *request, const st
         show_launch_text(&path);
     }
     session_done(&path);
-    model_knowns_done(&knowns);
     return result;
 }
 

@@ -128,18 +128,17 @@ static int storage_list_models(struct cli *cli, json_t *items, uint64_t *total,
     int result = cli_places_new(cli, &places, err);
     if (result < 0)
         return result;
-    result = model_list_new(&places.env, &list, err);
+    model_list_new(&places.env, &list);
     cli_places_done(&places);
-    for (size_t i = 0; result == 0 && i < list.n; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         const struct model *m = &list.item[i];
         storage_print(&(struct storage_item){"model", m->name, m->bytes, true,
                                              m->ours ? NULL : " (not made by gfxbridge)"},
                       items);
         *total += m->ours ? m->bytes : 0;
     }
-    if (result == 0)
-        model_list_done(&list);
-    return result;
+    model_list_done(&list);
+    return 0;
 }
 
 static int storage_list(struct cli *cli, const struct package_list *list, struct gfxb_error *err)

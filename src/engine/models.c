@@ -47,10 +47,10 @@ int engine_model_list_new(const struct model_env *env, struct model_list *ret_li
                           struct gfxb_error *err)
 {
     struct model canary;
-    int code = model_list_new(env, ret_list, err);
-    if (code < 0 || !env->data_dir)
-        return code;
-    code = models_canary(canary_file(env->data_dir), &canary, err);
+    model_list_new(env, ret_list);
+    if (!env->data_dir)
+        return 0;
+    int code = models_canary(canary_file(env->data_dir), &canary, err);
     struct model *item =
         code < 0 ? NULL : realloc(ret_list->item, (ret_list->n + 1) * sizeof(*item));
     if (!item) {

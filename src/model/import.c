@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -45,8 +44,7 @@ static int import_clone(const struct pull *p, const char *from, const char *to,
     r = import_copy(p->env, in, out, (uint64_t)st.st_size);
     if (r == -GFXB_E_INTERRUPTED)
         return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
-    return r < 0 ? error_set(err, -r, "cannot copy %s to %s: %s", from, to, error_errno_text(-r))
-                 : 0;
+    return r < 0 ? fs_error(err, -r, "copy the model to", to) : 0;
 }
 
 /* One file into the stage under its own name. */
@@ -54,26 +52,19 @@ static int import_file(const struct pull *p, const char *from, const char *stage
                        struct gfxb_error *err)
 {
     char *CLEAN_FREE real = realpath(from, NULL);
-    const char *slash = strrchr(from, '/');
-    char *CLEAN_FREE to = fs_join(stage, slash ? slash + 1 : from);
-    if (!real || !to)
-        return error_set(err, real ? ENOMEM : errno, "cannot read %s: %s", from,
-                         error_errno_text(real ? ENOMEM : errno));
-    if (link(real, to) == 0)
-        return 0;
-    return import_clone(p, real, to, err);
+    char *CLEAN_FREE to = xfs_join(stage, fs_name(from));
+    if (!real)
+        return fs_error(err, errno, "read", from);
+    return link(real, to) == 0 ? 0 : import_clone(p, real, to, err);
 }
 
 /* "DIR/name-00002-of-00003.gguf" for any part of the file; the file itself when it is not split. */
 static char *import_part(const char *file, unsigned number)
 {
     struct pick_split split;
-    char *part = NULL;
     if (!pick_take_apart(str_from(file), &split) || split.count == 1)
-        return strdup(file);
-    if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count) < 0)
-        return NULL;
-    return part;
+        return xstrdup(file);
+    return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count);
 }
 
 /* All parts of a split model, which lie beside each other. */
@@ -86,7 +77,7 @@ static int import_parts(const struct pull *p, const char *file, const char *stag
         return error_set(err, EINVAL, "%s is no GGUF file: its name ends in .gguf", file);
     for (unsigned i = 1; r == 0 && i <= split.count; i++) {
         char *CLEAN_FREE part = import_part(file, i);
-        r = part ? import_file(p, part, stage, err) : error_set(err, ENOMEM, "out of memory");
+        r = import_file(p, part, stage, err);
     }
     return r;
 }
@@ -103,8 +94,7 @@ static int import_projector(const struct pull *p, const char *mmproj, const char
         return r;
     bool is_projector = gguf.kind == GGUF_PROJECTOR;
     gguf_done(&gguf);
-    const char *slash = strrchr(mmproj, '/');
-    if (!is_projector || !strstr(slash ? slash + 1 : mmproj, "mmproj"))
+    if (!is_projector || !strstr(fs_name(mmproj), "mmproj"))
         return error_set(err, GFXB_E_MODEL_UNUSABLE,
                          "%s is no projector: its header says so, or \"mmproj\" is not in its name",
                          mmproj);
@@ -135,22 +125,16 @@ static int import_stage(const struct pull *p, const char *file, const char *mmpr
 static int import_name(const char *file, const char *wanted, char **ret_name,
                        struct gfxb_error *err)
 {
-    const char *slash = strrchr(file, '/');
-    struct str base = str_from(slash ? slash + 1 : file);
-    struct pick_split split = {.prefix = base};
-    pick_take_apart(base, &split);
-    char *name = wanted ? strdup(wanted) : str_dup(split.prefix);
-    if (!name)
-        return error_set(err, ENOMEM, "out of memory");
-    if (strchr(name, '/') || strchr(name, ':') || name[0] == '.' || !model_name_is_plain(name)) {
-        int r = error_set(err, EINVAL,
-                          "\"%s\" cannot be a model's name: letters, digits and -._; give one with "
-                          "--name",
-                          name);
-        free(name);
-        return r;
-    }
+    struct pick_split split = {.prefix = str_from(fs_name(file))};
+    pick_take_apart(split.prefix, &split);
+    char *CLEAN_FREE name = wanted ? xstrdup(wanted) : xstr_dup(split.prefix);
+    if (strchr(name, '/') || strchr(name, ':') || name[0] == '.' || !model_name_is_plain(name))
+        return error_set(err, EINVAL,
+                         "\"%s\" cannot be a model's name: letters, digits and -._; give one with "
+                         "--name",
+                         name);
     *ret_name = name;
+    name = NULL;
     return 0;
 }
 
@@ -160,21 +144,14 @@ int model_import(const struct model_env *env, const char *file, const char *mmpr
     struct pull p = {.env = env, .name = file};
     char *CLEAN_FREE own = NULL;
     char *CLEAN_FREE first = import_part(file, 1); /* whichever part was named */
-    char *CLEAN_FREE path = NULL;
     int r = import_name(file, name, &own, err);
-    if (r == 0 && !first)
-        r = error_set(err, ENOMEM, "out of memory");
     if (r == 0)
         r = pull_check_file(first, err);
     if (r == 0)
         r = import_stage(&p, first, mmproj, own, err);
     if (r < 0)
         return r;
-    const char *slash = strrchr(first, '/');
-    if (asprintf(&path, "%s/models/" STOCK_LOCAL "/%s/%s", env->data_dir, own,
-                 slash ? slash + 1 : first) < 0) {
-        path = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE path =
+        xasprintf("%s/models/" STOCK_LOCAL "/%s/%s", env->data_dir, own, fs_name(first));
     return list_find_path(env, path, ret_model, err);
 }

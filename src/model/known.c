@@ -3,7 +3,7 @@
 #include "model/gguf/header.h"
 #include "model/model_private.h"
 
-#include <errno.h>
+#include <pthread.h>
 
 /* ---- rows ---- */
 
@@ -103,43 +103,48 @@ static int read_row(const struct table *t, const struct table_row *row, struct m
     return result;
 }
 
-int model_knowns_new(struct model_knowns *ret_list, struct gfxb_error *err)
+static int read_rows(struct model_known **ret_item, size_t *ret_n, struct gfxb_error *err)
 {
     struct str bytes = {model_data_models, (size_t)(model_data_models_end - model_data_models)};
-    struct model_knowns list = {.item = NULL};
+    struct model_known *item = NULL;
+    size_t n = 0;
     struct table t;
     struct table_row row;
     struct str before = STR_NONE;
     int result;
     table_init(&t, "models.tsv", bytes, columns);
     while ((result = rows_next(&t, &before, &row, err)) > 0) {
-        struct model_known *grown = realloc(list.item, (list.n + 1) * sizeof(*grown));
-        if (!grown) {
-            result = error_set(err, ENOMEM, "out of memory for the list of models");
-            break;
-        }
-        list.item = grown;
-        result = read_row(&t, &row, &list.item[list.n], err);
+        item = xreallocarray(item, n + 1, sizeof(*item));
+        result = read_row(&t, &row, &item[n], err);
         if (result < 0)
             break;
-        list.n++;
+        n++;
     }
-    if (result < 0) {
-        model_knowns_done(&list);
-        return result;
-    }
-    *ret_list = list;
-    return 0;
+    *ret_item = item;
+    *ret_n = n;
+    return result;
 }
 
-void model_knowns_done(struct model_knowns *list)
+static struct model_knowns all_rows;
+
+static void read_once(void)
 {
-    free(list->item);
-    *list = (struct model_knowns){.item = NULL};
+    struct model_known *item;
+    size_t n;
+    (void)read_rows(&item, &n, NULL); /* model_tables_check says what is wrong with them */
+    all_rows = (struct model_knowns){item, n};
 }
 
-const struct model_known *model_knowns_find(const struct model_knowns *list, struct str name)
+const struct model_knowns *model_knowns(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_once);
+    return &all_rows;
+}
+
+const struct model_known *model_known_find(struct str name)
+{
+    const struct model_knowns *list = model_knowns();
     for (size_t i = 0; i < list->n; i++) {
         if (str_eq_nocase(list->item[i].name, name))
             return &list->item[i];
@@ -147,50 +152,35 @@ const struct model_known *model_knowns_find(const struct model_knowns *list, str
     return NULL;
 }
 
-static int check_one(const struct model_knowns *list, size_t i, struct gfxb_error *err)
+#define CHECK_FAIL(known, format, ...)                                                             \
+    error_set(err, GFXB_E_TABLE, "models.tsv: '%.*s' " format, STR_ARG((known)->name), __VA_ARGS__)
+
+static int check_one(const struct model_known *k, struct gfxb_error *err)
 {
-    const struct model_known *k = &list->item[i];
-    struct gfx_engine engine;
-    if (!k->engine.n || !gfx_engine_find(k->engine, &engine))
-        return error_set(err, GFXB_E_TABLE, "models.tsv: the engine of '%.*s' is not known",
-                         STR_ARG(k->name));
     struct str rest = k->repository, org;
-    bool good =
-        str_cut(&rest, '/', &org) && org.n > 0 && rest.n > 0 && !memchr(rest.p, '/', rest.n);
-    if (!good)
-        return error_set(err, GFXB_E_TABLE,
-                         "models.tsv: '%.*s' has no repository of the form "
-                         "org/repo",
-                         STR_ARG(k->name));
-    if (model_knowns_find(list, k->name) != k)
-        return error_set(err, GFXB_E_TABLE, "models.tsv: '%.*s' is there twice, but for the case",
-                         STR_ARG(k->name));
+    if (!str_cut(&rest, '/', &org) || !org.n || !rest.n || memchr(rest.p, '/', rest.n))
+        return CHECK_FAIL(k, "has no repository of the form %s", "org/repo");
+    if (!str_eq(model_known_find(k->name)->name, k->name))
+        return CHECK_FAIL(k, "is there twice, but for the %s", "case");
     if (k->recipe.n && !recipe_exists(k->recipe))
-        return error_set(err, GFXB_E_TABLE,
-                         "models.tsv: '%.*s' names the recipe '%.*s', which is "
-                         "not in recipes.tsv",
-                         STR_ARG(k->name), STR_ARG(k->recipe));
+        return CHECK_FAIL(k, "names the recipe '%.*s', which is not in recipes.tsv",
+                          STR_ARG(k->recipe));
     if (str_list_has(k->labels, STR("vision")) != (k->mmproj.n > 0))
-        return error_set(err, GFXB_E_TABLE,
-                         "models.tsv: '%.*s' has a projector and no label "
-                         "'vision', or the other way round",
-                         STR_ARG(k->name));
+        return CHECK_FAIL(k, "has a projector and no label '%s', or the other way round", "vision");
     return 0;
 }
 
 int model_tables_check(struct gfxb_error *err)
 {
-    struct model_knowns list = {.item = NULL};
+    struct model_known *CLEAN_FREE item = NULL;
+    size_t n = 0;
     int result = architectures_check(err);
     if (result == 0)
         result = recipes_check(err);
     if (result == 0)
-        result = model_knowns_new(&list, err);
-    if (result < 0)
-        return result;
-    for (size_t i = 0; result == 0 && i < list.n; i++)
-        result = check_one(&list, i, err);
-    model_knowns_done(&list);
+        result = read_rows(&item, &n, err);
+    for (size_t i = 0; result == 0 && i < n; i++)
+        result = check_one(&item[i], err);
     return result;
 }
 

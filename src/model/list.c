@@ -2,7 +2,6 @@
 #include "model/model_private.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 const char *model_origin_name(enum model_origin origin)
@@ -42,18 +41,16 @@ void model_done(struct model *model)
 /* ---- headers and labels ---- */
 
 /* The row of the short list that means exactly this file. */
-static const struct model_known *list_row(const struct cache_item *item,
-                                          const struct model_knowns *knowns)
+static const struct model_known *list_row(const struct cache_item *item)
 {
-    for (size_t i = 0; item->repository && item->file && i < knowns->n; i++) {
-        if (str_eq_nocase(knowns->item[i].repository, str_from(item->repository)) &&
-            str_is(knowns->item[i].file, item->file))
-            return &knowns->item[i];
+    const struct model_knowns *all = model_knowns();
+    for (size_t i = 0; item->repository && item->file && i < all->n; i++) {
+        if (str_eq_nocase(all->item[i].repository, str_from(item->repository)) &&
+            str_is(all->item[i].file, item->file))
+            return &all->item[i];
     }
     return NULL;
 }
-
-/* ---- headers ---- */
 
 /* What a file says about itself, in the words of the short list. */
 static char *list_labels(const struct cache_item *item, const struct gguf *gguf,
@@ -68,18 +65,12 @@ static char *list_labels(const struct cache_item *item, const struct gguf *gguf,
         buf_add_text(&labels, " tools");
     if (task == MODEL_CHAT && strstr(template, "<think>"))
         buf_add_text(&labels, " reasoning");
-    return strdup(buf_text(&labels));
+    return xbuf_take(&labels);
 }
 
-static char *list_copy(const char *text)
+int list_fill(const struct cache_item *item, struct model *ret_model, struct gfxb_error *err)
 {
-    return text ? strdup(text) : NULL;
-}
-
-int list_fill(const struct cache_item *item, const struct model_knowns *knowns,
-              struct model *ret_model, struct gfxb_error *err)
-{
-    const struct model_known *row = list_row(item, knowns);
+    const struct model_known *row = list_row(item);
     struct gguf gguf;
     int r = gguf_read(item->path, &gguf, err);
     if (r < 0)
@@ -92,26 +83,22 @@ int list_fill(const struct cache_item *item, const struct model_knowns *knowns,
     /* A name that got its origin before it stays: the listed one is somebody else's here. */
     bool is_listed = row && str_starts(str_from(item->name), str_from(item->repository));
     enum model_task task = row ? row->task : model_gguf_task(&gguf);
-    struct model m = {.name = is_listed ? str_dup(row->name) : strdup(item->name),
-                      .path = strdup(item->path),
-                      .mmproj = list_copy(item->mmproj),
-                      .origin = item->origin,
-                      .task = task,
-                      .ours = item->ours,
-                      .bytes = item->bytes ? item->bytes : gguf.bytes,
-                      .modified = item->modified,
-                      .digest = list_copy(item->digest),
-                      .repository = list_copy(item->repository),
-                      .revision = list_copy(item->revision),
-                      .licence =
-                          row && row->licence.n ? str_dup(row->licence) : list_copy(gguf.licence),
-                      .labels = row ? str_dup(row->labels) : list_labels(item, &gguf, task)};
+    *ret_model = (struct model){
+        .name = is_listed ? xstr_dup(row->name) : xstrdup(item->name),
+        .path = xstrdup(item->path),
+        .mmproj = xstrdup_or_null(item->mmproj),
+        .origin = item->origin,
+        .task = task,
+        .ours = item->ours,
+        .bytes = item->bytes ? item->bytes : gguf.bytes,
+        .modified = item->modified,
+        .digest = xstrdup_or_null(item->digest),
+        .repository = xstrdup_or_null(item->repository),
+        .revision = xstrdup_or_null(item->revision),
+        .licence = row && row->licence.n ? xstr_dup(row->licence) : xstrdup_or_null(gguf.licence),
+        .labels = row ? xstr_dup(row->labels) : list_labels(item, &gguf, task),
+    };
     gguf_done(&gguf);
-    if (!m.name || !m.path || !m.labels) {
-        model_done(&m);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    *ret_model = m;
     return 0;
 }
 
@@ -130,75 +117,42 @@ void model_list_done(struct model_list *list)
     *list = (struct model_list){NULL, 0};
 }
 
-static int list_read(const struct caches *c, const struct model_knowns *knowns,
-                     struct model_list *list, struct gfxb_error *err)
-{
-    list->item = calloc(c->n ? c->n : 1, sizeof(*list->item));
-    if (!list->item)
-        return error_set(err, ENOMEM, "out of memory");
-    for (size_t i = 0; i < c->n; i++) {
-        struct gfxb_error why = {0};
-        int r = list_fill(&c->item[i], knowns, &list->item[list->n], &why);
-        if (r == 0)
-            list->n++;
-        else if (r == -ENOMEM)
-            return error_set(err, ENOMEM, "out of memory");
-        else
-            log_at(c->env->log, LOG_DEBUG, "not listed: %s: %s", c->item[i].path, why.text);
-    }
-    if (list->n)
-        qsort(list->item, list->n, sizeof(*list->item), list_compare);
-    return 0;
-}
-
-int model_list_new(const struct model_env *env, struct model_list *ret_list, struct gfxb_error *err)
+void model_list_new(const struct model_env *env, struct model_list *ret_list)
 {
     struct caches c;
-    struct model_knowns knowns;
-    struct model_list list = {NULL, 0};
-    int r = caches_new(env, &c, err);
-    if (r < 0)
-        return r;
-    r = model_knowns_new(&knowns, err);
-    if (r == 0) {
-        r = list_read(&c, &knowns, &list, err);
-        model_knowns_done(&knowns);
+    caches_new(env, &c);
+    struct model_list list = {xcalloc(c.n, sizeof(*list.item)), 0};
+    for (size_t i = 0; i < c.n; i++) {
+        struct gfxb_error why = {0};
+        if (list_fill(&c.item[i], &list.item[list.n], &why) == 0)
+            list.n++;
+        else
+            log_at(env->log, LOG_DEBUG, "not listed: %s: %s", c.item[i].path, why.text);
     }
+    if (list.n)
+        qsort(list.item, list.n, sizeof(*list.item), list_compare);
     caches_done(&c);
-    if (r < 0)
-        model_list_done(&list);
-    else
-        *ret_list = list;
-    return r;
+    *ret_list = list;
 }
 
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,
                    struct gfxb_error *err)
 {
     struct caches c;
-    struct model_knowns knowns;
-    int r = caches_new(env, &c, err);
-    if (r < 0)
-        return r;
-    r = model_knowns_new(&knowns, err);
-    if (r < 0) {
-        caches_done(&c);
-        return r;
-    }
     struct stat st;
-    r = stat(path, &st) < 0 ? -errno : -ENOENT;
+    int r = stat(path, &st) < 0 ? -errno : -ENOENT;
+    caches_new(env, &c);
     /* By its very path first: the same file may have other names elsewhere. */
     for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
         if (strcmp(c.item[i].path, path) == 0)
-            r = list_fill(&c.item[i], &knowns, ret_model, err);
+            r = list_fill(&c.item[i], ret_model, err);
     }
     for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
         if (c.item[i].inode == st.st_ino && c.item[i].device == st.st_dev)
-            r = list_fill(&c.item[i], &knowns, ret_model, err);
+            r = list_fill(&c.item[i], ret_model, err);
     }
     if (r == -ENOENT)
         error_set(err, ENOENT, "%s is in none of the places where models are", path);
-    model_knowns_done(&knowns);
     caches_done(&c);
     return r;
 }
@@ -222,54 +176,29 @@ static const struct cache_item *find_by_name(const struct caches *c, const char 
 static const struct cache_item *find_in_repository(const struct caches *c, struct str repository,
                                                    struct str file, struct str tag)
 {
-    const struct cache_item **item = calloc(c->n + 1, sizeof(const struct cache_item *));
-    const char **path = calloc(c->n + 1, sizeof(const char *));
-    const struct cache_item *found = NULL;
+    const struct cache_item **CLEAN_FREE item = xcalloc(c->n, sizeof(*item));
+    const char **CLEAN_FREE path = xcalloc(c->n, sizeof(*path));
     size_t n = 0;
-    for (size_t i = 0; item && path && i < c->n; i++) {
+    for (size_t i = 0; i < c->n; i++) {
         if (!c->item[i].repository || !c->item[i].file ||
             !str_eq_nocase(str_from(c->item[i].repository), repository))
             continue;
-        if (file.n && str_eq_nocase(str_from(c->item[i].file), file) && !found)
-            found = &c->item[i];
+        if (file.n && str_eq_nocase(str_from(c->item[i].file), file))
+            return &c->item[i];
         item[n] = &c->item[i];
         path[n++] = c->item[i].file;
     }
-    if (!file.n && n) {
-        size_t picked = pick_model(path, n, tag);
-        found = picked < n ? item[picked] : NULL;
-    }
-    free(item);
-    free(path);
-    return found;
-}
-
-static const struct cache_item *find_listed(const struct caches *c, size_t index)
-{
-    struct model_knowns knowns;
-    if (model_knowns_new(&knowns, NULL) < 0)
-        return NULL;
-    const struct cache_item *found = NULL;
-    if (index < knowns.n)
-        found = find_in_repository(c, knowns.item[index].repository, knowns.item[index].file,
-                                   knowns.item[index].tag);
-    model_knowns_done(&knowns);
-    return found;
+    size_t picked = file.n ? n : pick_model(path, n, tag);
+    return picked < n ? item[picked] : NULL;
 }
 
 static const struct cache_item *find_ollama(const struct caches *c, const struct model_name *name)
 {
-    struct str repository = str_from(name->repository);
     struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
-    bool is_short = !name->host[0] && str_starts(repository, STR("library/"));
-    char *CLEAN_FREE text = NULL;
-    int n = is_short
-                ? asprintf(&text, "%s:%s", name->repository + sizeof("library/") - 1, name->tag)
-                : asprintf(&text, "%.*s/%s:%s", STR_ARG(host), name->repository, name->tag);
-    if (n < 0) {
-        text = NULL;
-        return NULL;
-    }
+    bool is_short = !name->host[0] && str_starts(str_from(name->repository), STR("library/"));
+    char *CLEAN_FREE text =
+        is_short ? xasprintf("%s:%s", name->repository + sizeof("library/") - 1, name->tag)
+                 : xasprintf("%.*s/%s:%s", STR_ARG(host), name->repository, name->tag);
     return find_by_name(c, text);
 }
 
@@ -281,7 +210,7 @@ const struct cache_item *list_match(const struct caches *c, const char *text)
         return found;
     switch (name.kind) {
     case MODEL_NAME_LISTED:
-        return find_listed(c, name.known);
+        return find_in_repository(c, name.known->repository, name.known->file, name.known->tag);
     case MODEL_NAME_HUB:
         return find_in_repository(c, str_from(name.repository), str_from(name.file),
                                   str_from(name.tag));
@@ -296,16 +225,13 @@ const struct cache_item *list_match(const struct caches *c, const char *text)
 static char *find_absolute(const char *path)
 {
     char *CLEAN_FREE here = path[0] == '/' ? NULL : getcwd(NULL, 0);
-    if (path[0] == '/')
-        return strdup(path);
-    return here ? fs_join(here, path) : NULL;
+    return here ? xfs_join(here, path) : xstrdup(path);
 }
 
 /* A file that was named by its path. */
 static int find_file(const struct model_env *env, const char *path, struct model *ret_model,
                      struct gfxb_error *err)
 {
-    static const struct model_knowns none = {NULL, 0};
     struct stat st;
     if (stat(path, &st) < 0)
         return error_set(err, errno, "cannot read the model %s: %s", path, error_errno_text(errno));
@@ -314,15 +240,13 @@ static int find_file(const struct model_env *env, const char *path, struct model
     struct gfxb_error ignored = {0};
     if (list_find_path(env, path, ret_model, &ignored) == 0)
         return 0;
-    const char *slash = strrchr(path, '/');
-    struct str base = str_from(slash ? slash + 1 : path);
+    struct str base = pick_name(str_from(path));
     struct pick_split split;
     struct cache_item item = {.origin = MODEL_LOCAL,
-                              .name = str_dup(pick_take_apart(base, &split) ? split.prefix : base),
+                              .name = xstr_dup(pick_take_apart(base, &split) ? split.prefix : base),
                               .path = find_absolute(path),
                               .modified = (int64_t)st.st_mtim.tv_sec};
-    int r = item.name && item.path ? list_fill(&item, &none, ret_model, err)
-                                   : error_set(err, ENOMEM, "out of memory");
+    int r = list_fill(&item, ret_model, err);
     cache_item_done(&item);
     return r;
 }
@@ -342,13 +266,8 @@ static bool find_is_bare(const struct model_name *name, const char *text)
 
 static int find_unknown(const char *text, const char *nearest, struct gfxb_error *err)
 {
-    struct model_knowns knowns;
     char near[300];
-    int r = model_knowns_new(&knowns, err);
-    if (r < 0)
-        return r;
-    model_name_nearest_known(&knowns, text, near, sizeof(near));
-    model_knowns_done(&knowns);
+    model_name_nearest_known(text, near, sizeof(near));
     return error_set(err, GFXB_E_MODEL_UNKNOWN,
                      "no such model: %s; gfxbridge list and gfxbridge list --available name those "
                      "there are%s%s%s%s",
@@ -375,23 +294,12 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
                struct gfxb_error *err)
 {
     struct caches c;
-    struct model_knowns knowns;
     struct model_name parsed;
     if (model_name_parse(name, &parsed, NULL) == 0 && parsed.kind == MODEL_NAME_FILE)
         return find_file(env, parsed.file, ret_model, err);
-    int r = caches_new(env, &c, err);
-    if (r < 0)
-        return r;
+    caches_new(env, &c);
     const struct cache_item *item = list_match(&c, name);
-    if (!item) {
-        r = list_nothing(&c, name, err);
-    } else {
-        r = model_knowns_new(&knowns, err);
-        if (r == 0) {
-            r = list_fill(item, &knowns, ret_model, err);
-            model_knowns_done(&knowns);
-        }
-    }
+    int r = item ? list_fill(item, ret_model, err) : list_nothing(&c, name, err);
     caches_done(&c);
     return r;
 }

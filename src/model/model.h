@@ -50,17 +50,15 @@ struct model_known {
     enum model_task task; /* by the labels */
 };
 
-/* All rows, sorted by name. Read once by the caller: model_known_new. */
 struct model_knowns {
-    struct model_known *item;
+    const struct model_known *item; /* sorted by name */
     size_t n;
 };
 
-/* The embedded table; lent views. model_knowns_done frees the array. */
-int model_knowns_new(struct model_knowns *ret_list, struct gfxb_error *err);
-void model_knowns_done(struct model_knowns *list);
+/* All rows, read once; valid as long as the program runs. */
+const struct model_knowns *model_knowns(void);
 /* ASCII case does not matter; NULL when it is not listed. */
-const struct model_known *model_knowns_find(const struct model_knowns *list, struct str name);
+const struct model_known *model_known_find(struct str name);
 
 /* The rules of the table, for `table check`: -GFXB_E_TABLE with file and line. */
 int model_tables_check(struct gfxb_error *err);
@@ -83,8 +81,8 @@ struct model_name {
     char file[400];       /* path inside the repository; the path of a local file; the URL without
                              its fragment */
     char host[200];       /* Ollama: another registry's host */
-    char sha256[DIGEST_HEX]; /* of a URL, lower case */
-    size_t known;            /* index of the row of a listed name */
+    char sha256[DIGEST_HEX];         /* of a URL, lower case */
+    const struct model_known *known; /* the row of a listed name */
 };
 
 /*
@@ -103,8 +101,7 @@ void model_name_nearest(const char *text, size_t n,
                         char *ret_text, size_t size);
 
 /* The same of the rows of data/models.tsv. */
-void model_name_nearest_known(const struct model_knowns *list, const char *text, char *ret_text,
-                              size_t size);
+void model_name_nearest_known(const char *text, char *ret_text, size_t size);
 
 /* May this be a model's name here: letters, digits and "-._:/", no "..", not a path? */
 bool model_name_is_plain(const char *text);
@@ -241,8 +238,7 @@ struct model_list {
 
 /* Everything that is complete in all places, sorted by name. A place that cannot be read is a line
  * in env->log, not an error. */
-int model_list_new(const struct model_env *env, struct model_list *ret_list,
-                   struct gfxb_error *err);
+void model_list_new(const struct model_env *env, struct model_list *ret_list);
 void model_list_done(struct model_list *list);
 
 /* The model of this name on this disk, or a file of that path. -ENOENT with the nearest names. */

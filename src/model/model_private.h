@@ -37,6 +37,9 @@ bool pick_take_apart(struct str path, struct pick_split *ret_split);
 /* A GGUF file that is a model or a part of one, by its name: no projector, matrix or drafter. */
 bool pick_is_model(struct str path);
 
+/* Such a file that is not split, or the first part. */
+bool pick_is_first_part(struct str path);
+
 /* The quantisation in a file's name: "Q4_K_M", "UD-Q4_K_XL"; empty when there is none. */
 struct str pick_tag(struct str path);
 
@@ -59,8 +62,7 @@ const struct cache_item *list_match(const struct caches *c, const char *name);
 int list_nothing(const struct caches *c, const char *name, struct gfxb_error *err);
 
 /* Read the header and make a model of it. Fails for what no engine runs. */
-int list_fill(const struct cache_item *item, const struct model_knowns *knowns,
-              struct model *ret_model, struct gfxb_error *err);
+int list_fill(const struct cache_item *item, struct model *ret_model, struct gfxb_error *err);
 
 /* The model of the list whose first file has this path. */
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,

@@ -1,4 +1,5 @@
 /* name.c - what a word that a user typed for a model can mean, and the names nearest to it. */
+#include "base/xalloc.h"
 #include "model/model.h"
 
 #include <ctype.h>
@@ -201,33 +202,26 @@ static const char *known_name_at(const void *context, size_t i)
     return ((char *const *)context)[i];
 }
 
-void model_name_nearest_known(const struct model_knowns *list, const char *text, char *ret_text,
-                              size_t size)
+void model_name_nearest_known(const char *text, char *ret_text, size_t size)
 {
-    char **names = calloc(list->n + 1, sizeof(*names));
-    ret_text[0] = '\0';
-    for (size_t i = 0; names && i < list->n; i++) {
-        names[i] = str_dup(list->item[i].name);
-        if (!names[i])
-            names[i] = strdup("");
-    }
-    if (names)
-        model_name_nearest(text, list->n, known_name_at, names, ret_text, size);
-    for (size_t i = 0; names && i < list->n; i++)
+    const struct model_knowns *list = model_knowns();
+    char **names = xcalloc(list->n, sizeof(*names));
+    for (size_t i = 0; i < list->n; i++)
+        names[i] = xstr_dup(list->item[i].name);
+    model_name_nearest(text, list->n, known_name_at, names, ret_text, size);
+    for (size_t i = 0; i < list->n; i++)
         free(names[i]);
     free(names);
 }
 
-static int parse_listed(const struct model_knowns *list, const char *text, struct model_name *name,
-                        struct gfxb_error *err)
+static int parse_words(const char *text, struct model_name *name, struct gfxb_error *err)
 {
     struct str all = str_from(text);
-    const struct model_known *known = model_knowns_find(list, all);
     char near[300];
     bool hosted;
-    if (known) {
+    name->known = model_known_find(all);
+    if (name->known) {
         name->kind = MODEL_NAME_LISTED;
-        name->known = (size_t)(known - list->item);
         return 0;
     }
     if (parse_hosted(all, name, &hosted))
@@ -235,7 +229,7 @@ static int parse_listed(const struct model_knowns *list, const char *text, struc
     if (!hosted &&
         (memchr(all.p, '/', all.n) ? parse_hub(all, name) : parse_ollama(all, false, name)))
         return 0;
-    model_name_nearest_known(list, text, near, sizeof(near));
+    model_name_nearest_known(text, near, sizeof(near));
     return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", text,
                      near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
 }
@@ -243,7 +237,6 @@ static int parse_listed(const struct model_knowns *list, const char *text, struc
 int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err)
 {
     struct model_name name = {.kind = MODEL_NAME_FILE};
-    struct model_knowns list;
     int result = 0;
     if (text[0] == '\0' || strlen(text) > 4000)
         return error_set(err, EINVAL, "no model is named: %s", FORMS);
@@ -255,11 +248,7 @@ int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_
     } else if (strstr(text, "://")) {
         result = parse_url(text, &name, err);
     } else {
-        result = model_knowns_new(&list, err);
-        if (result == 0) {
-            result = parse_listed(&list, text, &name, err);
-            model_knowns_done(&list);
-        }
+        result = parse_words(text, &name, err);
     }
     if (result == 0)
         *ret_name = name;

@@ -146,7 +146,7 @@ static bool pick_has_tag(struct str path, struct str tag, bool whole)
     return false;
 }
 
-static bool pick_is_first_part(struct str path)
+bool pick_is_first_part(struct str path)
 {
     struct pick_split split;
     return pick_is_model(path) && pick_take_apart(path, &split) && split.index == 1;

@@ -42,26 +42,14 @@ static int add_arg(struct model_launch *l, struct str word, struct gfxb_error *e
         n++;
     if (n == ARGS_MAX)
         return error_set(err, E2BIG, "a model's recipe has more than %d arguments", ARGS_MAX);
-    if (str_is(word, "{context}")) {
-        struct buf text = BUF_INIT(16);
-        buf_addf(&text, "%u", l->batch);
-        l->args[n] = buf_take(&text);
-    } else {
-        l->args[n] = str_dup(word);
-    }
-    return l->args[n] ? 0 : error_set(err, ENOMEM, "out of memory for a model's recipe");
+    l->args[n] = str_is(word, "{context}") ? xasprintf("%u", l->batch) : xstr_dup(word);
+    return 0;
 }
 
-static int add_name(struct model_launch *l, struct str name, struct gfxb_error *err)
+static void add_name(struct model_launch *l, struct str name)
 {
-    struct buf text = BUF_INIT(400);
-    buf_addf(&text, "%s%s%.*s", l->recipes, l->recipes[0] ? ", " : "", STR_ARG(name));
-    char *grown = buf_take(&text);
-    if (!grown)
-        return error_set(err, ENOMEM, "out of memory for a model's recipe");
-    free(l->recipes);
-    l->recipes = grown;
-    return 0;
+    char *CLEAN_FREE before = l->recipes;
+    l->recipes = xasprintf("%s%s%.*s", before, before[0] ? ", " : "", STR_ARG(name));
 }
 
 /* One row that applies. */
@@ -77,7 +65,9 @@ static int take_row(struct model_launch *l, const struct gguf *gguf, const struc
         l->batch = wanted ? wanted : l->context;
     while (result == 0 && str_word(&rest, &word))
         result = add_arg(l, word, err);
-    return result < 0 ? result : add_name(l, row->field[COLUMN_NAME], err);
+    if (result == 0)
+        add_name(l, row->field[COLUMN_NAME]);
+    return result;
 }
 
 static bool row_is_for_task(const struct table_row *row, enum model_task task)
@@ -136,12 +126,9 @@ int model_launch_new(const struct gguf *gguf, const struct model_known *known, u
 {
     struct model_launch l = {.task = known ? known->task : model_gguf_task(gguf),
                              .context = context,
-                             .args = calloc(ARGS_MAX + 1, sizeof(char *)),
-                             .recipes = str_dup(STR(""))};
-    int result =
-        l.args && l.recipes ? 0 : error_set(err, ENOMEM, "out of memory for a model's recipe");
-    if (result == 0)
-        result = take_rows(&l, gguf, known, context, true, err);
+                             .args = xcalloc(ARGS_MAX + 1, sizeof(char *)),
+                             .recipes = xstrdup("")};
+    int result = take_rows(&l, gguf, known, context, true, err);
     if (result == 0)
         result = take_rows(&l, gguf, known, context, false, err);
     if (result == 0 && mmproj)

@@ -1,36 +1,30 @@
 /* remove.c - deletes what we wrote of a model, and nothing else. */
 #include "model/model_private.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define REMOVE_DEPTH        6 /* of a snapshot's directories */
-#define REMOVE_MANIFEST_MAX (1u << 20)
+#define REMOVE_DEPTH 6 /* of a snapshot's directories */
 
 /* ---- the hub cache ---- */
 
 /* Is there a link to this blob anywhere below the snapshots? */
 static bool remove_is_linked(const char *dir, const struct stat *blob, int depth)
 {
-    DIR *list = opendir(dir);
-    const struct dirent *entry;
+    DIR *CLEAN_DIR list = opendir(dir);
+    const char *name;
     bool found = false;
-    while (!found && list && (entry = readdir(list))) {
+    while (!found && (name = fs_next(list))) {
         struct stat own, st;
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || !path ||
-            lstat(path, &own) < 0)
+        char *CLEAN_FREE path = xfs_join(dir, name);
+        if (lstat(path, &own) < 0)
             continue;
         if (S_ISDIR(own.st_mode))
             found = depth > 0 && remove_is_linked(path, blob, depth - 1);
         else
             found = stat(path, &st) == 0 && st.st_ino == blob->st_ino && st.st_dev == blob->st_dev;
     }
-    if (list)
-        closedir(list);
     return found;
 }
 
@@ -48,9 +42,9 @@ static bool remove_is_our_link(const struct stock_file *file)
 /* Directories that hold nothing any more, up to and without `top`. */
 static void remove_empty_dirs(const char *path, const char *top)
 {
-    char *CLEAN_FREE at = strdup(path);
+    char *CLEAN_FREE at = xstrdup(path);
     char *slash;
-    while (at && (slash = strrchr(at, '/'))) {
+    while ((slash = strrchr(at, '/'))) {
         *slash = '\0';
         if (strlen(at) <= strlen(top) || rmdir(at) < 0)
             return;
@@ -62,17 +56,13 @@ static void remove_blob(const struct hub_cache *c, const struct stock_file *file
                         const char *snapshots, uint64_t *ret_bytes)
 {
     struct stat st;
-    char *CLEAN_FREE part = NULL;
-    char *CLEAN_FREE lock = NULL;
+    char *CLEAN_FREE part = xasprintf("%s.incomplete", file->blob);
+    char *CLEAN_FREE lock = xasprintf("%s%s.lock", c->locks, strrchr(file->blob, '/'));
     int CLEAN_CLOSE fd = -1;
-    if (asprintf(&lock, "%s%s.lock", c->locks, strrchr(file->blob, '/')) < 0)
-        lock = NULL;
-    if (!lock || (fs_lock(lock, false, NULL, &fd, NULL) < 0 && access(lock, F_OK) == 0))
+    if (fs_lock(lock, false, NULL, &fd, NULL) < 0 && access(lock, F_OK) == 0)
         return;
-    if (asprintf(&part, "%s.incomplete", file->blob) < 0)
-        part = NULL;
-    if (part && file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) &&
-        unlink(part) == 0 && ret_bytes)
+    if (file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) && unlink(part) == 0 &&
+        ret_bytes)
         *ret_bytes += (uint64_t)st.st_size;
     if (lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != file->inode ||
         remove_is_linked(snapshots, &st, REMOVE_DEPTH))
@@ -86,17 +76,14 @@ static void remove_repository(const struct hub_cache *c)
 {
     static const char *const dirs[] = {"snapshots", "refs", "blobs", ""};
     struct buf CLEAN_BUF commit = BUF_INIT(65536);
-    char *CLEAN_FREE main = fs_join(c->top, "refs/main");
-    char *CLEAN_FREE snapshot = NULL;
-    if (!main || fs_read(main, HUB_COMMIT, &commit) < 0 ||
-        asprintf(&snapshot, "%s/snapshots/%s", c->top, buf_text(&commit)) < 0)
-        snapshot = NULL;
-    if (snapshot && access(snapshot, F_OK) < 0)
+    char *CLEAN_FREE main = xfs_join(c->top, "refs/main");
+    int r = fs_read(main, HUB_COMMIT, &commit);
+    char *CLEAN_FREE snapshot = xasprintf("%s/snapshots/%s", c->top, buf_text(&commit));
+    if (r == 0 && access(snapshot, F_OK) < 0)
         unlink(main);
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-        char *CLEAN_FREE dir = fs_join(c->top, dirs[i]);
-        if (dir)
-            rmdir(dir);
+        char *CLEAN_FREE dir = xfs_join(c->top, dirs[i]);
+        rmdir(dir);
     }
 }
 
@@ -110,9 +97,13 @@ int remove_record(const struct model_env *env, const char *link, uint64_t *ret_b
         return error_set(err, -r, "cannot read what was written for %s: %s", link,
                          error_errno_text(-r));
     r = hub_cache_name(env->hub, record.repository, &cache, err);
-    char *CLEAN_FREE snapshots = r == 0 ? fs_join(cache.top, "snapshots") : NULL;
-    char *CLEAN_FREE blobs = r == 0 ? fs_join(cache.top, "blobs/") : NULL;
-    for (size_t i = 0; snapshots && blobs && i < record.n; i++) {
+    if (r < 0) {
+        stock_record_done(&record);
+        return r;
+    }
+    char *CLEAN_FREE snapshots = xfs_join(cache.top, "snapshots");
+    char *CLEAN_FREE blobs = xfs_join(cache.top, "blobs/");
+    for (size_t i = 0; i < record.n; i++) {
         const struct stock_file *file = &record.file[i];
         /* A record of another cache (HF_HOME has changed since) is not this one's business. */
         if (!str_starts(str_from(file->link), str_from(snapshots)))
@@ -122,13 +113,11 @@ int remove_record(const struct model_env *env, const char *link, uint64_t *ret_b
         if (file->blob && str_starts(str_from(file->blob), str_from(blobs)))
             remove_blob(&cache, file, snapshots, ret_bytes);
     }
-    if (r == 0) {
-        stock_forget_record(env, link);
-        remove_repository(&cache);
-        hub_cache_done(&cache);
-    }
+    stock_forget_record(env, link);
+    remove_repository(&cache);
+    hub_cache_done(&cache);
     stock_record_done(&record);
-    return r;
+    return 0;
 }
 
 /* What a removal of one model looks for among the records. */
@@ -139,19 +128,17 @@ struct remove_wanted {
     size_t n;
 };
 
-static int remove_visit(const struct model_env *env, const struct stock_record *record,
-                        void *context)
+static void remove_visit(const struct model_env *env, const struct stock_record *record,
+                         void *context)
 {
     struct remove_wanted *wanted = context;
     struct str link = str_from(record->file[0].link);
-    char *CLEAN_FREE end = wanted->file ? fs_join("", wanted->file) : NULL;
+    char *CLEAN_FREE end = wanted->file ? xfs_join("", wanted->file) : NULL;
     if (!str_eq_nocase(str_from(record->repository), str_from(wanted->repository)))
-        return 0;
+        return;
     if (end ? !str_ends(link, str_from(end)) : access(record->file[0].link, F_OK) == 0)
-        return 0;
-    int r = remove_record(env, record->file[0].link, wanted->bytes, NULL);
-    wanted->n += r == 0;
-    return r == -ENOMEM ? r : 0;
+        return;
+    wanted->n += remove_record(env, record->file[0].link, wanted->bytes, NULL) == 0;
 }
 
 /* ---- our own stores ---- */
@@ -160,11 +147,9 @@ static int remove_local(const struct model_env *env, const struct cache_item *it
                         uint64_t *ret_bytes, struct gfxb_error *err)
 {
     char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
-    char *CLEAN_FREE dir = local ? fs_join(local, item->name) : NULL;
+    char *CLEAN_FREE dir = xfs_join(local, item->name);
     char *CLEAN_FREE stage = NULL;
     int CLEAN_CLOSE lock = -1;
-    if (!dir)
-        return error_set(err, ENOMEM, "out of memory");
     int r = stock_stage(env, &stage, &lock, err);
     if (r < 0)
         return r;
@@ -176,28 +161,28 @@ static int remove_local(const struct model_env *env, const struct cache_item *it
     else
         rmdir(stage);
     if (r < 0)
-        return error_set(err, -r, "cannot remove %s: %s", dir, error_errno_text(-r));
+        return fs_error(err, -r, "remove", dir);
     *ret_bytes += item->bytes;
     return 0;
 }
 
 static int remove_read_manifest(const char *path, struct ollama_manifest *ret_manifest)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(2 * REMOVE_MANIFEST_MAX);
-    int r = fs_read(path, REMOVE_MANIFEST_MAX, &text);
+    struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
+    int r = fs_read(path, OLLAMA_MANIFEST_MAX, &text);
     return r < 0 ? r : ollama_manifest_parse(buf_view(&text), ret_manifest, NULL);
 }
 
 /* Does a manifest below this directory name the blob? An unreadable one might. */
 static bool remove_is_named(const char *dir, const char *sha256, int depth)
 {
-    DIR *list = opendir(dir);
-    const struct dirent *entry;
+    DIR *CLEAN_DIR list = opendir(dir);
+    const char *name;
     bool found = false;
-    while (!found && list && (entry = readdir(list))) {
+    while (!found && (name = fs_next(list))) {
         struct ollama_manifest manifest;
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
-        if (entry->d_name[0] == '.' || !path)
+        char *CLEAN_FREE path = xfs_join(dir, name);
+        if (name[0] == '.')
             continue;
         if (depth > 0) {
             found = remove_is_named(path, sha256, depth - 1);
@@ -209,8 +194,6 @@ static bool remove_is_named(const char *dir, const char *sha256, int depth)
             ollama_manifest_done(&manifest);
         }
     }
-    if (list)
-        closedir(list);
     return found;
 }
 
@@ -219,12 +202,10 @@ static int remove_ollama(const struct model_env *env, const struct cache_item *i
 {
     struct ollama_manifest manifest;
     char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
-    char *CLEAN_FREE all = store ? fs_join(store, "manifests") : NULL;
-    char *CLEAN_FREE path = all ? fs_join(all, item->file) : NULL;
-    char *CLEAN_FREE lock_path = store ? fs_join(store, ".lock") : NULL;
+    char *CLEAN_FREE all = xfs_join(store, "manifests");
+    char *CLEAN_FREE path = xfs_join(all, item->file);
+    char *CLEAN_FREE lock_path = xfs_join(store, ".lock");
     int CLEAN_CLOSE lock = -1;
-    if (!path || !lock_path)
-        return error_set(err, ENOMEM, "out of memory");
     int r = fs_lock(lock_path, true, env->cancel, &lock, err);
     if (r < 0)
         return r;
@@ -234,12 +215,12 @@ static int remove_ollama(const struct model_env *env, const struct cache_item *i
         ollama_manifest_done(&manifest);
     }
     if (r < 0)
-        return error_set(err, -r, "cannot remove %s: %s", path, error_errno_text(-r));
+        return fs_error(err, -r, "remove", path);
     remove_empty_dirs(path, all);
     for (size_t i = 0; i < manifest.n; i++) {
         struct stat st;
         char *CLEAN_FREE blob = ollama_blob_path(store, manifest.layer[i].sha256);
-        if (blob && lstat(blob, &st) == 0 && !remove_is_named(all, manifest.layer[i].sha256, 3) &&
+        if (lstat(blob, &st) == 0 && !remove_is_named(all, manifest.layer[i].sha256, 3) &&
             unlink(blob) == 0 && st.st_nlink == 1)
             *ret_bytes += (uint64_t)st.st_size;
     }
@@ -273,7 +254,8 @@ static int remove_item(const struct model_env *env, const struct cache_item *ite
         return remove_local(env, item, ret_bytes, err);
     if (item->origin == MODEL_OLLAMA)
         return remove_ollama(env, item, ret_bytes, err);
-    return stock_each_record(env, remove_visit, &wanted);
+    stock_each_record(env, remove_visit, &wanted);
+    return 0;
 }
 
 /* What an unfinished pull of this repository left. 0: nothing was there. */
@@ -292,9 +274,8 @@ int model_remove(const struct model_env *env, const char *name, uint64_t *ret_by
 {
     struct caches c;
     uint64_t bytes = 0;
-    int r = caches_new(env, &c, err);
-    if (r < 0)
-        return r;
+    int r = 0;
+    caches_new(env, &c);
     const struct cache_item *item = list_match(&c, name);
     if (item)
         r = remove_item(env, item, &bytes, err);

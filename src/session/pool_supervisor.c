@@ -81,16 +81,10 @@ static int supervised_find(void *context, const char *name, struct pool_found *r
 {
     const struct serve_config *config = context;
     struct dialect_model m;
-    struct model_knowns knowns;
     int result = dialect_model_find(config->models, name, &m, err);
     if (result < 0)
         return result;
-    result = model_knowns_new(&knowns, err);
-    if (result == 0) {
-        result =
-            supervised_take(&m, model_knowns_find(&knowns, str_from(m.model.name)), ret_found, err);
-        model_knowns_done(&knowns);
-    }
+    result = supervised_take(&m, model_known_find(str_from(m.model.name)), ret_found, err);
     dialect_model_done(&m);
     return result;
 }

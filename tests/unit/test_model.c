@@ -125,14 +125,13 @@ static void a_misspelt_name_gets_the_nearest(void **state)
 
 static void the_list_is_long_and_whole(void **state)
 {
-    struct model_knowns list;
+    const struct model_knowns *list = model_knowns();
     struct gfxb_error err = {0};
     size_t of[MODEL_TASKS] = {0}, vision = 0, coding = 0, small = 0, large = 0;
     if (model_tables_check(&err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(model_knowns_new(&list, &err), 0);
-    for (size_t i = 0; i < list.n; i++) {
-        const struct model_known *k = &list.item[i];
+    for (size_t i = 0; i < list->n; i++) {
+        const struct model_known *k = &list->item[i];
         char *name = str_dup(k->name);
         assert_true(model_name_is_plain(name));
         free(name);
@@ -142,9 +141,8 @@ static void the_list_is_long_and_whole(void **state)
         small += k->bytes > 0 && k->bytes < UINT64_C(1000000000);
         large += k->bytes > UINT64_C(50000000000);
     }
-    assert_true(list.n >= 40 && of[MODEL_CHAT] >= 30 && of[MODEL_EMBEDDING] >= 4);
+    assert_true(list->n >= 40 && of[MODEL_CHAT] >= 30 && of[MODEL_EMBEDDING] >= 4);
     assert_true(of[MODEL_RERANKING] >= 2 && vision >= 8 && coding >= 3 && small >= 4 && large >= 3);
-    model_knowns_done(&list);
 }
 
 /* ---- launch ---- */
@@ -196,17 +194,14 @@ static void a_listed_model_has_its_own_recipe(void **state)
     char architecture[] = "qwen3";
     struct gguf g = {
         .architecture = architecture, .context = 32768, .pooling = GGUF_POOLING_NOT_SAID};
-    struct model_knowns list;
     struct model_launch l;
-    assert_int_equal(model_knowns_new(&list, NULL), 0);
-    const struct model_known *row = model_knowns_find(&list, STR("qwen3-embedding-0.6b-gguf"));
+    const struct model_known *row = model_known_find(STR("qwen3-embedding-0.6b-gguf"));
     assert_non_null(row);
     assert_int_equal(model_launch_new(&g, row, 0, NULL, &l, NULL), 0);
     assert_int_equal(l.task, MODEL_EMBEDDING);
     args_are(&l, "--embeddings -b 2048 -ub 2048 --pooling last");
     assert_string_equal(l.recipes, "embedding, embedding-last");
     model_launch_done(&l);
-    model_knowns_done(&list);
 }
 
 /* ---- headers ---- */
@@ -364,10 +359,9 @@ static void what_is_planned_is_fetched(void **state)
     const char *source = getenv("GFXB_TEST_SOURCE");
     struct gfxb_error err = {0};
     struct gfx_tables *tables;
-    struct model_knowns known;
+    const struct model_knowns *known = model_knowns();
     assert_non_null(source);
     assert_int_equal(gfx_tables_new(NULL, &tables, &err), 0);
-    assert_int_equal(model_knowns_new(&known, &err), 0);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[600];
         struct root *root;
@@ -375,14 +369,13 @@ static void what_is_planned_is_fetched(void **state)
         snprintf(path, sizeof(path), "%s/tests/machines/%s.machine", source, names[i]);
         assert_int_equal(root_new(path, &root, &err), 0);
         assert_int_equal(machine_new(root, tables, &m, &err), 0);
-        for (size_t k = 0; k < known.n; k++) {
+        for (size_t k = 0; k < known->n; k++) {
             for (uint64_t times = 1; times <= 8; times *= 2)
-                compare_offer(m, tables, known.item[k].bytes * times, names[i]);
+                compare_offer(m, tables, known->item[k].bytes * times, names[i]);
         }
         machine_free(m);
         root_free(root);
     }
-    model_knowns_done(&known);
     gfx_tables_free(tables);
 }
 

@@ -74,13 +74,12 @@ static json_t *models_known_entry(const struct machine *machine, const struct mo
 }
 
 /* Rows of the short list that are not here. */
-static int models_add_known(const struct machine *machine, json_t *array, struct gfxb_error *err)
+static void models_add_known(const struct machine *machine, json_t *array)
 {
-    struct model_knowns knowns;
+    const struct model_knowns *all = model_knowns();
     size_t here = json_array_size(array);
-    int code = model_knowns_new(&knowns, err);
-    for (size_t i = 0; code == 0 && i < knowns.n; i++) {
-        const struct model_known *k = &knowns.item[i];
+    for (size_t i = 0; i < all->n; i++) {
+        const struct model_known *k = &all->item[i];
         bool listed = false;
         for (size_t j = 0; j < here && !listed; j++) {
             const json_t *id = json_object_get(json_array_get(array, j), "id");
@@ -89,9 +88,6 @@ static int models_add_known(const struct machine *machine, json_t *array, struct
         if (!listed)
             json_array_append_new(array, models_known_entry(machine, k));
     }
-    if (code == 0)
-        model_knowns_done(&knowns);
-    return code;
 }
 
 /* context: not NULL for all, also those that are not here. */
@@ -107,7 +103,7 @@ static void models_list_job(struct http_job *job, void *context)
         dialect_models_done(&models);
     }
     if (code == 0 && context)
-        code = models_add_known(serve_model_env(job_serve(job))->machine, array, &err);
+        models_add_known(serve_model_env(job_serve(job))->machine, array);
     if (code == 0) {
         dialect_job_json(job, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
         return;

@@ -5,6 +5,7 @@
 #ifndef MODEL_CACHE_CACHE_H
 #define MODEL_CACHE_CACHE_H
 
+#include "base/xalloc.h"
 #include "model/model.h"
 
 #include <sys/types.h>
@@ -34,7 +35,7 @@ struct caches {
 };
 
 /* Sorted by name, each name once. Places that cannot be read are a line in the log. */
-int caches_new(const struct model_env *env, struct caches *ret_caches, struct gfxb_error *err);
+void caches_new(const struct model_env *env, struct caches *ret_caches);
 void caches_done(struct caches *c);
 
 /* ---- for the layouts ---- */
@@ -52,21 +53,20 @@ struct cache_group {
     bool skip_real;     /* files that are no links are still being written */
 };
 
-/* All models of a directory. 0, also when there is none; -ENOMEM. */
-int caches_add_group(struct caches *c, const struct cache_group *group);
-/* Takes the item's texts over, also on failure. */
-int caches_add(struct caches *c, struct cache_item *item);
+/* All models of a directory; none when there is none. */
+void caches_add_group(struct caches *c, const struct cache_group *group);
+/* Takes the item's texts over. */
+void caches_add(struct caches *c, struct cache_item *item);
 void cache_item_done(struct cache_item *item);
 
-/* Call visit for every sub-directory that does not begin with a dot, sorted, until one fails. */
-int caches_each_dir(struct caches *c, const char *dir,
-                    int (*visit)(struct caches *c, const char *dir, const char *name,
-                                 void *context),
-                    void *context);
+/* Call visit for every sub-directory that does not begin with a dot, sorted. */
+void caches_each_dir(struct caches *c, const char *dir,
+                     void (*visit)(struct caches *c, const char *dir, const char *name,
+                                   void *context),
+                     void *context);
 
-/* The layouts: caches.c, ollama_store.c. An absent directory holds nothing. */
-int caches_scan_hub(struct caches *c, const char *hub, enum model_origin origin);
-int caches_scan_ollama(struct caches *c, const char *store, bool ours);
+/* The models of an Ollama store. An absent directory (or NULL) holds nothing. */
+void caches_scan_ollama(struct caches *c, const char *store, bool ours);
 
 /* ---- one repository in the Hugging Face hub cache ---- */
 
@@ -114,8 +114,7 @@ char *hub_cache_repository(const char *directory);
 /* Make the repository's directories. */
 int hub_cache_make(const struct hub_cache *c, struct gfxb_error *err);
 
-/* "TOP/blobs/ETAG" and "TOP/snapshots/COMMIT/PATH", to be freed by the caller; NULL out of memory.
- */
+/* "TOP/blobs/ETAG" and "TOP/snapshots/COMMIT/PATH", to be freed by the caller. */
 char *hub_cache_blob(const struct hub_cache *c, const char *etag);
 char *hub_cache_link_path(const struct hub_cache *c, const char *commit, const char *path);
 
@@ -138,7 +137,8 @@ int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfx
 
 /* ---- manifests of an Ollama registry or store: which blobs make a model ---- */
 
-#define OLLAMA_LAYERS_MAX 256
+#define OLLAMA_LAYERS_MAX   256
+#define OLLAMA_MANIFEST_MAX (1u << 20) /* bytes */
 
 struct ollama_layer {
     char kind[16]; /* "model", "projector", "template", "license" ...; "config"; "" another type */
@@ -159,7 +159,7 @@ void ollama_manifest_done(struct ollama_manifest *manifest);
 const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *manifest,
                                                 const char *kind);
 
-/* "STORE/blobs/sha256-HEX", to be freed by the caller; NULL when out of memory. */
+/* "STORE/blobs/sha256-HEX", to be freed by the caller. */
 char *ollama_blob_path(const char *store, const char *sha256);
 
 /* ---- what is ours ---- */
@@ -178,7 +178,7 @@ char *ollama_blob_path(const char *store, const char *sha256);
 #define STOCK_OLLAMA "ollama"
 #define STOCK_PARTS  "parts"
 
-/* "DATA/models/NAME", to be freed by the caller; NULL when out of memory. */
+/* "DATA/models/NAME", to be freed by the caller. */
 char *stock_path(const struct model_env *env, const char *name);
 /* The same, made; -errno when it cannot be. */
 int stock_make(const struct model_env *env, const char *name, char **ret_path,
@@ -201,17 +201,17 @@ struct stock_record {
 
 void stock_record_done(struct stock_record *record);
 /* Adds a file; its texts are copied. blob NULL as above. */
-int stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob);
+void stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob);
 /* The file of this link; NULL: none. */
 const struct stock_file *stock_record_find(const struct stock_record *record, const char *link);
 
 /* Did a pull of ours make this link, as the first of a model? */
 bool stock_is_ours(const struct model_env *env, const char *link);
-/* Call visit for every record, until one fails. */
-int stock_each_record(const struct model_env *env,
-                      int (*visit)(const struct model_env *env, const struct stock_record *record,
-                                   void *context),
-                      void *context);
+/* Call visit for every record. */
+void stock_each_record(const struct model_env *env,
+                       void (*visit)(const struct model_env *env, const struct stock_record *record,
+                                     void *context),
+                       void *context);
 /* -ENOENT: nothing of ours; -EBADMSG: not readable as a record. */
 int stock_load_record(const struct model_env *env, const char *link,
                       struct stock_record *ret_record);

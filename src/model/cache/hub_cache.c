@@ -25,26 +25,15 @@ void hub_cache_done(struct hub_cache *c)
 int hub_cache_name(const char *hub, const char *repository, struct hub_cache *ret_cache,
                    struct gfxb_error *err)
 {
-    struct hub_cache c = {.hub = strdup(hub)};
     const char *slash = strchr(repository, '/');
     if (!slash || strchr(slash + 1, '/') || strstr(repository, "--") ||
-        !pick_is_safe(str_from(repository))) {
-        hub_cache_done(&c);
+        !pick_is_safe(str_from(repository)))
         return error_set(err, EINVAL, "\"%.100s\" is no repository: they are called org/name",
                          repository);
-    }
-    if (asprintf(&c.name, HUB_PREFIX "%.*s--%s", (int)(slash - repository), repository, slash + 1) <
-        0)
-        c.name = NULL;
-    if (c.name) {
-        c.top = fs_join(hub, c.name);
-        if (asprintf(&c.locks, "%s/.locks/%s", hub, c.name) < 0)
-            c.locks = NULL;
-    }
-    if (!c.hub || !c.name || !c.top || !c.locks) {
-        hub_cache_done(&c);
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    struct hub_cache c = {.hub = xstrdup(hub)};
+    c.name = xasprintf(HUB_PREFIX "%.*s--%s", (int)(slash - repository), repository, slash + 1);
+    c.top = xfs_join(hub, c.name);
+    c.locks = xasprintf("%s/.locks/%s", hub, c.name);
     *ret_cache = c;
     return 0;
 }
@@ -52,28 +41,22 @@ int hub_cache_name(const char *hub, const char *repository, struct hub_cache *re
 char *hub_cache_repository(const char *directory)
 {
     static const size_t prefix = sizeof(HUB_PREFIX) - 1;
-    char *repository = NULL;
     if (strncmp(directory, HUB_PREFIX, prefix) != 0)
         return NULL;
     const char *org = directory + prefix;
     const char *dashes = strstr(org, "--");
     if (!dashes || dashes == org || !dashes[2] || strstr(dashes + 2, "--"))
         return NULL;
-    if (asprintf(&repository, "%.*s/%s", (int)(dashes - org), org, dashes + 2) < 0)
-        return NULL;
-    return repository;
+    return xasprintf("%.*s/%s", (int)(dashes - org), org, dashes + 2);
 }
 
 /* A directory of the repository's own, not a link to somewhere else. */
 static int hub_cache_make_dir(const struct hub_cache *c, const char *name, struct gfxb_error *err)
 {
     struct stat st;
-    char *CLEAN_FREE path = fs_join(c->top, name);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE path = xfs_join(c->top, name);
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return error_set(err, errno, "cannot make the directory %s: %s", path,
-                         error_errno_text(errno));
+        return fs_error(err, errno, "make the directory", path);
     if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return error_set(err, ENOTDIR, "%s is no directory: nothing is written through it", path);
     return 0;
@@ -90,14 +73,12 @@ int hub_cache_make(const struct hub_cache *c, struct gfxb_error *err)
 
 char *hub_cache_blob(const struct hub_cache *c, const char *etag)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/blobs/%s", c->top, etag) < 0 ? NULL : path;
+    return xasprintf("%s/blobs/%s", c->top, etag);
 }
 
 char *hub_cache_link_path(const struct hub_cache *c, const char *commit, const char *path)
 {
-    char *link = NULL;
-    return asprintf(&link, "%s/snapshots/%s/%s", c->top, commit, path) < 0 ? NULL : link;
+    return xasprintf("%s/snapshots/%s/%s", c->top, commit, path);
 }
 
 bool hub_cache_has(const char *path, uint64_t size)
@@ -109,11 +90,7 @@ bool hub_cache_has(const char *path, uint64_t size)
 int hub_cache_lock(const struct model_env *env, const struct hub_cache *c, const char *etag,
                    int *ret_fd, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = NULL;
-    if (asprintf(&path, "%s/%s.lock", c->locks, etag) < 0) {
-        path = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE path = xasprintf("%s/%s.lock", c->locks, etag);
     int r = fs_lock(path, false, NULL, ret_fd, err);
     if (r != -EWOULDBLOCK)
         return r;
@@ -128,18 +105,13 @@ int hub_cache_lock(const struct model_env *env, const struct hub_cache *c, const
 static int hub_cache_open_parent(const struct hub_cache *c, const char *commit, struct str path,
                                  const char **ret_name)
 {
-    char *CLEAN_FREE top = fs_join(c->top, "snapshots");
-    if (!top)
-        return -ENOMEM;
+    char *CLEAN_FREE top = xfs_join(c->top, "snapshots");
     int fd = open(top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct str rest = path, part = str_from(commit);
     for (bool more = fd >= 0; more;) {
-        char *CLEAN_FREE name = str_dup(part);
-        if (!name || (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)) {
-            close(fd);
-            return name ? -errno : -ENOMEM;
-        }
-        int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        char *CLEAN_FREE name = xstr_dup(part);
+        bool made = mkdirat(fd, name, 0755) == 0 || errno == EEXIST;
+        int next = made ? openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
         int code = errno;
         close(fd);
         fd = next;
@@ -154,11 +126,7 @@ static int hub_cache_open_parent(const struct hub_cache *c, const char *commit, 
 /* A link under a name of its own first, then in place of what is there. */
 static int hub_cache_put_link(int dir, const char *name, const char *target)
 {
-    char *CLEAN_FREE temporary = NULL;
-    if (asprintf(&temporary, ".%.200s.%d.tmp", name, (int)getpid()) < 0) {
-        temporary = NULL;
-        return -ENOMEM;
-    }
+    char *CLEAN_FREE temporary = xasprintf(".%.200s.%d.tmp", name, (int)getpid());
     unlinkat(dir, temporary, 0);
     if (symlinkat(target, dir, temporary) < 0)
         return -errno;
@@ -173,10 +141,8 @@ static int hub_cache_put_link(int dir, const char *name, const char *target)
 int hub_cache_link(const struct hub_cache *c, const char *commit, const struct hub_file *file,
                    struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF target = BUF_INIT(4096);
+    struct buf CLEAN_BUF target = BUF_INIT(4096); /* paths have PICK_PATH_MAX bytes at most */
     char *CLEAN_FREE path = hub_cache_link_path(c, commit, file->path);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
     if (!hub_is_hex(commit, HUB_COMMIT - 1) || !pick_is_safe(str_from(file->path)))
         return error_set(err, EINVAL, "%s is no place for a file of %s", path, c->name);
     if (hub_cache_has(path, file->size))
@@ -189,17 +155,14 @@ int hub_cache_link(const struct hub_cache *c, const char *commit, const struct h
     buf_addf(&target, "blobs/%s", file->etag);
     const char *name = NULL;
     int CLEAN_CLOSE dir = hub_cache_open_parent(c, commit, str_from(file->path), &name);
-    int r = dir < 0 ? dir : buf_ok(&target) ? hub_cache_put_link(dir, name, target.p) : -ENOMEM;
-    return r < 0 ? error_set(err, -r, "cannot make the link %s: %s", path, error_errno_text(-r))
-                 : 0;
+    int r = dir < 0 ? dir : hub_cache_put_link(dir, name, buf_text(&target));
+    return r < 0 ? fs_error(err, -r, "make the link", path) : 0;
 }
 
 int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF now = BUF_INIT(65536);
-    char *CLEAN_FREE path = fs_join(c->top, "refs/main");
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE path = xfs_join(c->top, "refs/main");
     if (fs_read(path, HUB_COMMIT, &now) == 0 && str_is(buf_view(&now), commit))
         return 0;
     return fs_write(path, commit, strlen(commit), 0644, err);
@@ -213,9 +176,9 @@ int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfx
 static bool shared_is_store(const struct hub_cache *c)
 {
     struct buf CLEAN_BUF version = BUF_INIT(65536);
-    char *CLEAN_FREE marker = fs_join(c->hub, "blobs/" SHARED_MARKER);
+    char *CLEAN_FREE marker = xfs_join(c->hub, "blobs/" SHARED_MARKER);
     struct stat st;
-    return marker && lstat(marker, &st) == 0 && S_ISREG(st.st_mode) &&
+    return lstat(marker, &st) == 0 && S_ISREG(st.st_mode) &&
            fs_read(marker, sizeof(SHARED_VERSION), &version) == 0 &&
            str_is(buf_view(&version), SHARED_VERSION);
 }
@@ -230,15 +193,9 @@ static bool shared_has(const char *path, uint64_t size)
 /* One line "REPOSITORY/blobs/ETAG", on disk before the link is there. */
 static int shared_add_user(const struct hub_cache *c, const char *store, const char *etag)
 {
-    char *CLEAN_FREE path = NULL;
-    char *CLEAN_FREE line = NULL;
+    char *CLEAN_FREE path = xasprintf("%s.refs", store);
+    char *CLEAN_FREE line = xasprintf("%s/blobs/%s\n", c->name, etag);
     struct stat st;
-    if (asprintf(&path, "%s.refs", store) < 0)
-        path = NULL;
-    if (asprintf(&line, "%s/blobs/%s\n", c->name, etag) < 0)
-        line = NULL;
-    if (!path || !line)
-        return -ENOMEM;
     int CLEAN_CLOSE fd =
         open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -254,15 +211,10 @@ static int shared_add_user(const struct hub_cache *c, const char *store, const c
 
 static int shared_put_link(const struct hub_cache *c, const struct hub_file *file)
 {
-    char *CLEAN_FREE target = NULL;
+    char *CLEAN_FREE target = xasprintf("../../blobs/%.2s/%s", file->xet, file->xet);
     char *CLEAN_FREE blob = hub_cache_blob(c, file->etag);
-    char *CLEAN_FREE temporary = NULL;
-    if (asprintf(&target, "../../blobs/%.2s/%s", file->xet, file->xet) < 0)
-        target = NULL;
-    if (asprintf(&temporary, "%s/blobs/.%s.%d.shared", c->top, file->etag, (int)getpid()) < 0)
-        temporary = NULL;
-    if (!target || !blob || !temporary)
-        return -ENOMEM;
+    char *CLEAN_FREE temporary =
+        xasprintf("%s/blobs/.%s.%d.shared", c->top, file->etag, (int)getpid());
     unlink(temporary);
     if (symlink(target, temporary) < 0)
         return -errno;
@@ -276,17 +228,13 @@ static int shared_put_link(const struct hub_cache *c, const struct hub_file *fil
 
 bool hub_cache_share(const struct hub_cache *c, const struct hub_file *file)
 {
-    char *CLEAN_FREE store = NULL;
-    char *CLEAN_FREE lock = NULL;
     int CLEAN_CLOSE fd = -1;
     if (!file->xet[0] || !shared_is_store(c))
         return false;
-    if (asprintf(&store, "%s/blobs/%.2s/%s", c->hub, file->xet, file->xet) < 0)
-        store = NULL;
-    if (asprintf(&lock, "%s.lock", store ? store : "") < 0)
-        lock = NULL;
-    if (!store || !lock || !shared_has(store, file->size) ||
-        fs_lock(lock, false, NULL, &fd, NULL) < 0 || !shared_has(store, file->size))
+    char *CLEAN_FREE store = xasprintf("%s/blobs/%.2s/%s", c->hub, file->xet, file->xet);
+    char *CLEAN_FREE lock = xasprintf("%s.lock", store);
+    if (!shared_has(store, file->size) || fs_lock(lock, false, NULL, &fd, NULL) < 0 ||
+        !shared_has(store, file->size))
         return false;
     return shared_add_user(c, store, file->etag) == 0 && shared_put_link(c, file) == 0;
 }

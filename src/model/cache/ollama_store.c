@@ -1,10 +1,8 @@
 /* ollama_store.c - Ollama's layout: manifests/HOST/NAMESPACE/MODEL/TAG and blobs/sha256-HEX. */
 #include "model/cache/cache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 /* ---- manifests ---- */
@@ -47,8 +45,8 @@ int ollama_manifest_parse(struct str json, struct ollama_manifest *ret_manifest,
     size_t n = json_array_size(layers);
     struct ollama_manifest m = {NULL, 0};
     int r = json_is_object(config) && n > 0 && n < OLLAMA_LAYERS_MAX ? 0 : -EBADMSG;
-    if (r == 0 && !(m.layer = calloc(n + 1, sizeof(*m.layer))))
-        r = -ENOMEM;
+    if (r == 0)
+        m.layer = xcalloc(n + 1, sizeof(*m.layer));
     for (size_t i = 0; r == 0 && i < n; i++)
         r = ollama_layer_parse(json_array_get(layers, i), NULL, &m.layer[m.n++]);
     if (r == 0)
@@ -59,8 +57,6 @@ int ollama_manifest_parse(struct str json, struct ollama_manifest *ret_manifest,
         return 0;
     }
     ollama_manifest_done(&m);
-    if (r == -ENOMEM)
-        return error_set(err, ENOMEM, "out of memory");
     return error_set(err, GFXB_E_MODEL_UNAVAILABLE,
                      "the answer is no manifest of an Ollama registry: it lists no usable layers");
 }
@@ -77,29 +73,23 @@ const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *ma
 
 char *ollama_blob_path(const char *store, const char *sha256)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/blobs/sha256-%s", store, sha256) < 0 ? NULL : path;
+    return xasprintf("%s/blobs/sha256-%s", store, sha256);
 }
 
 /* ---- models of a store ---- */
 
-#define OLLAMA_MANIFEST_MAX (1u << 20)
-
 struct ollama_scan {
     const char *store;
     bool ours;
-    char *host, *space, *model; /* owned; where the walk stands */
+    const char *host, *space, *model; /* where the walk stands; lent */
 };
 
 /* "qwen3:8b", "registry/space/model:tag": what a user of Ollama types for it. */
 static char *ollama_name(const struct ollama_scan *scan, const char *tag)
 {
-    char *name = NULL;
-    bool is_default = str_is(model_hub_host(MODEL_HUB_OLLAMA), scan->host);
-    int n = is_default && strcmp(scan->space, "library") == 0
-                ? asprintf(&name, "%s:%s", scan->model, tag)
-                : asprintf(&name, "%s/%s/%s:%s", scan->host, scan->space, scan->model, tag);
-    return n < 0 ? NULL : name;
+    if (str_is(model_hub_host(MODEL_HUB_OLLAMA), scan->host) && strcmp(scan->space, "library") == 0)
+        return xasprintf("%s:%s", scan->model, tag);
+    return xasprintf("%s/%s/%s:%s", scan->host, scan->space, scan->model, tag);
 }
 
 /* The blob of a layer, when all of it is there. */
@@ -112,8 +102,8 @@ static char *ollama_complete_blob(const char *store, const struct ollama_layer *
     return NULL;
 }
 
-static int ollama_add(struct caches *c, const struct ollama_scan *scan, const char *tag,
-                      const struct ollama_manifest *manifest)
+static void ollama_add(struct caches *c, const struct ollama_scan *scan, const char *tag,
+                       const struct ollama_manifest *manifest)
 {
     const struct ollama_layer *model = ollama_manifest_find(manifest, "model");
     const struct ollama_layer *projector = ollama_manifest_find(manifest, "projector");
@@ -121,76 +111,59 @@ static int ollama_add(struct caches *c, const struct ollama_scan *scan, const ch
     struct stat st;
     /* An adapter changes what its model says: without it this would be another model. */
     if (!model || ollama_manifest_find(manifest, "adapter"))
-        return 0;
+        return;
     item.path = ollama_complete_blob(scan->store, model);
     item.mmproj = ollama_complete_blob(scan->store, projector);
     if (!item.path || (projector && !item.mmproj) || stat(item.path, &st) < 0) {
         cache_item_done(&item);
-        return 0;
+        return;
     }
     item.name = ollama_name(scan, tag);
-    item.digest = strdup(model->sha256);
-    if (asprintf(&item.file, "%s/%s/%s/%s", scan->host, scan->space, scan->model, tag) < 0)
-        item.file = NULL;
-    if (!item.name || !item.digest || !item.file) {
-        cache_item_done(&item);
-        return -ENOMEM;
-    }
+    item.digest = xstrdup(model->sha256);
+    item.file = xasprintf("%s/%s/%s/%s", scan->host, scan->space, scan->model, tag);
     item.bytes = model->size + (projector ? projector->size : 0);
     item.modified = (int64_t)st.st_mtim.tv_sec;
     item.device = st.st_dev;
     item.inode = st.st_ino;
-    return caches_add(c, &item);
+    caches_add(c, &item);
 }
 
-static int ollama_visit_model(struct caches *c, const char *dir, const char *name, void *context)
+static void ollama_visit_model(struct caches *c, const char *dir, const char *name, void *context)
 {
     struct ollama_scan *scan = context;
-    DIR *list = opendir(dir);
-    const struct dirent *entry;
-    int r = 0;
-    scan->model = strdup(name);
-    while (r == 0 && list && scan->model && (entry = readdir(list))) {
+    DIR *CLEAN_DIR list = opendir(dir);
+    const char *tag;
+    scan->model = name;
+    while ((tag = fs_next(list))) {
         struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
         struct ollama_manifest manifest;
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
-        if (entry->d_name[0] == '.' || !path || fs_read(path, OLLAMA_MANIFEST_MAX, &text) < 0 ||
+        char *CLEAN_FREE path = xfs_join(dir, tag);
+        if (tag[0] == '.' || fs_read(path, OLLAMA_MANIFEST_MAX, &text) < 0 ||
             ollama_manifest_parse(buf_view(&text), &manifest, NULL) < 0)
             continue;
-        r = ollama_add(c, scan, entry->d_name, &manifest);
+        ollama_add(c, scan, tag, &manifest);
         ollama_manifest_done(&manifest);
     }
-    if (list)
-        closedir(list);
-    if (!scan->model)
-        r = -ENOMEM;
-    free(scan->model);
-    return r;
 }
 
-static int ollama_visit_space(struct caches *c, const char *dir, const char *name, void *context)
+static void ollama_visit_space(struct caches *c, const char *dir, const char *name, void *context)
 {
     struct ollama_scan *scan = context;
-    scan->space = strdup(name);
-    int r = scan->space ? caches_each_dir(c, dir, ollama_visit_model, scan) : -ENOMEM;
-    free(scan->space);
-    return r;
+    scan->space = name;
+    caches_each_dir(c, dir, ollama_visit_model, scan);
 }
 
-static int ollama_visit_host(struct caches *c, const char *dir, const char *name, void *context)
+static void ollama_visit_host(struct caches *c, const char *dir, const char *name, void *context)
 {
     struct ollama_scan *scan = context;
-    scan->host = strdup(name);
-    int r = scan->host ? caches_each_dir(c, dir, ollama_visit_space, scan) : -ENOMEM;
-    free(scan->host);
-    return r;
+    scan->host = name;
+    caches_each_dir(c, dir, ollama_visit_space, scan);
 }
 
-int caches_scan_ollama(struct caches *c, const char *store, bool ours)
+void caches_scan_ollama(struct caches *c, const char *store, bool ours)
 {
     struct ollama_scan scan = {.store = store, .ours = ours};
-    char *CLEAN_FREE manifests = store ? fs_join(store, "manifests") : NULL;
-    if (!store)
-        return 0;
-    return manifests ? caches_each_dir(c, manifests, ollama_visit_host, &scan) : -ENOMEM;
+    char *CLEAN_FREE manifests = store ? xfs_join(store, "manifests") : NULL;
+    if (store)
+        caches_each_dir(c, manifests, ollama_visit_host, &scan);
 }

@@ -1,11 +1,9 @@
 /* stock.c - what is ours below the data directory: records, local models, stages. */
 #include "model/cache/cache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 #define STOCK_RECORD_MAX (1u << 20)
@@ -14,16 +12,13 @@
 
 char *stock_path(const struct model_env *env, const char *name)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/models/%s", env->data_dir, name) < 0 ? NULL : path;
+    return xasprintf("%s/models/%s", env->data_dir, name);
 }
 
 int stock_make(const struct model_env *env, const char *name, char **ret_path,
                struct gfxb_error *err)
 {
     char *path = stock_path(env, name);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
     int r = fs_make_dirs(path, 0755, err);
     if (r < 0)
         free(path);
@@ -45,20 +40,11 @@ void stock_record_done(struct stock_record *record)
     *record = (struct stock_record){.file = NULL};
 }
 
-int stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob)
+void stock_record_add(struct stock_record *record, const char *link, bool made, const char *blob)
 {
-    struct stock_file file = {
-        .link = strdup(link), .made = made, .blob = blob ? strdup(blob) : NULL};
-    struct stock_file *grown = reallocarray(record->file, record->n + 1, sizeof(*grown));
-    if (grown)
-        record->file = grown;
-    if (!grown || !file.link || (blob && !file.blob)) {
-        free(file.link);
-        free(file.blob);
-        return -ENOMEM;
-    }
-    record->file[record->n++] = file;
-    return 0;
+    record->file = xreallocarray(record->file, record->n + 1, sizeof(*record->file));
+    record->file[record->n++] =
+        (struct stock_file){.link = xstrdup(link), .made = made, .blob = xstrdup_or_null(blob)};
 }
 
 const struct stock_file *stock_record_find(const struct stock_record *record, const char *link)
@@ -79,35 +65,33 @@ static uint64_t stock_hash(const char *text, uint64_t hash)
     return hash;
 }
 
+/* NULL without a data directory. */
 static char *stock_record_path(const struct model_env *env, const char *link)
 {
-    char *path = NULL;
     uint64_t one = stock_hash(link, 0xcbf29ce484222325u), other = stock_hash(link, one);
-    if (!env->data_dir ||
-        asprintf(&path, "%s/models/" STOCK_PULLED "/%016" PRIx64 "%016" PRIx64 ".json",
-                 env->data_dir, one, other) < 0)
+    if (!env->data_dir)
         return NULL;
-    return path;
+    return xasprintf("%s/models/" STOCK_PULLED "/%016" PRIx64 "%016" PRIx64 ".json", env->data_dir,
+                     one, other);
 }
 
 static int stock_parse_record(const json_t *json, struct stock_record *record)
 {
     const json_t *files = json_object_get(json, "files");
     const char *repository = json_string_value(json_object_get(json, "repository"));
-    int r = repository && json_is_array(files) ? 0 : -EBADMSG;
-    if (r == 0 && !(record->repository = strdup(repository)))
-        r = -ENOMEM;
-    for (size_t i = 0; r == 0 && i < json_array_size(files); i++) {
+    if (!repository)
+        return -EBADMSG;
+    record->repository = xstrdup(repository);
+    for (size_t i = 0; i < json_array_size(files); i++) {
         const json_t *file = json_array_get(files, i);
         const char *link = json_string_value(json_object_get(file, "link"));
-        const char *blob = json_string_value(json_object_get(file, "blob"));
-        json_int_t inode = json_integer_value(json_object_get(file, "inode"));
-        bool made = json_is_true(json_object_get(file, "made"));
-        r = link ? stock_record_add(record, link, made, blob) : -EBADMSG;
-        if (r == 0)
-            record->file[record->n - 1].inode = (ino_t)inode;
+        if (!link)
+            return -EBADMSG;
+        stock_record_add(record, link, json_is_true(json_object_get(file, "made")),
+                         json_string_value(json_object_get(file, "blob")));
+        record->file[i].inode = (ino_t)json_integer_value(json_object_get(file, "inode"));
     }
-    return r == 0 && record->n == 0 ? -EBADMSG : r;
+    return record->n ? 0 : -EBADMSG;
 }
 
 static int stock_read_record(const char *path, struct stock_record *ret_record)
@@ -131,7 +115,7 @@ int stock_load_record(const struct model_env *env, const char *link,
                       struct stock_record *ret_record)
 {
     char *CLEAN_FREE path = stock_record_path(env, link);
-    return path ? stock_read_record(path, ret_record) : -ENOMEM;
+    return path ? stock_read_record(path, ret_record) : -ENOENT;
 }
 
 bool stock_is_ours(const struct model_env *env, const char *link)
@@ -144,27 +128,22 @@ bool stock_is_ours(const struct model_env *env, const char *link)
     return is_ours;
 }
 
-int stock_each_record(const struct model_env *env,
-                      int (*visit)(const struct model_env *env, const struct stock_record *record,
-                                   void *context),
-                      void *context)
+void stock_each_record(const struct model_env *env,
+                       void (*visit)(const struct model_env *env, const struct stock_record *record,
+                                     void *context),
+                       void *context)
 {
     char *CLEAN_FREE dir = env->data_dir ? stock_path(env, STOCK_PULLED) : NULL;
-    DIR *list = dir ? opendir(dir) : NULL;
-    const struct dirent *entry;
-    int r = 0;
-    while (r == 0 && list && (entry = readdir(list))) {
+    DIR *CLEAN_DIR list = dir ? opendir(dir) : NULL;
+    const char *name;
+    while ((name = fs_next(list))) {
         struct stock_record record;
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
-        if (!path || !str_ends(str_from(path), STR(".json")) ||
-            stock_read_record(path, &record) < 0)
+        char *CLEAN_FREE path = xfs_join(dir, name);
+        if (!str_ends(str_from(name), STR(".json")) || stock_read_record(path, &record) < 0)
             continue;
-        r = visit(env, &record, context);
+        visit(env, &record, context);
         stock_record_done(&record);
     }
-    if (list)
-        closedir(list);
-    return r;
 }
 
 static int stock_write_json(const char *path, json_t *json, struct gfxb_error *err)
@@ -184,8 +163,6 @@ int stock_save_record(const struct model_env *env, const struct stock_record *re
     if (r < 0)
         return r;
     char *CLEAN_FREE path = stock_record_path(env, record->file[0].link);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
     json_t *files = json_array();
     for (size_t i = 0; i < record->n; i++) {
         const struct stock_file *file = &record->file[i];
@@ -211,9 +188,9 @@ void stock_forget_record(const struct model_env *env, const char *link)
 void stock_read_digest(const char *dir, char ret_digest[static DIGEST_HEX])
 {
     struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
-    char *CLEAN_FREE path = fs_join(dir, STOCK_ABOUT);
+    char *CLEAN_FREE path = xfs_join(dir, STOCK_ABOUT);
     ret_digest[0] = '\0';
-    if (!path || fs_read(path, STOCK_RECORD_MAX, &text) < 0)
+    if (fs_read(path, STOCK_RECORD_MAX, &text) < 0)
         return;
     json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
     const char *digest = json_string_value(json_object_get(json, "sha256"));
@@ -224,9 +201,7 @@ void stock_read_digest(const char *dir, char ret_digest[static DIGEST_HEX])
 
 int stock_write_about(const char *dir, const char *from, const char *digest, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = fs_join(dir, STOCK_ABOUT);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE path = xfs_join(dir, STOCK_ABOUT);
     return stock_write_json(path,
                             json_pack("{s:i, s:s, s:s?}", "schema", 1, "from", from, "sha256",
                                       digest && digest[0] ? digest : NULL),
@@ -235,40 +210,31 @@ int stock_write_about(const char *dir, const char *from, const char *digest, str
 
 static void stock_sweep(const char *local)
 {
-    DIR *dir = opendir(local);
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        char *CLEAN_FREE path = NULL;
-        if (strncmp(entry->d_name, STOCK_STAGE, sizeof(STOCK_STAGE) - 1) == 0 &&
-            (path = fs_join(local, entry->d_name)))
+    DIR *CLEAN_DIR dir = opendir(local);
+    const char *name;
+    while ((name = fs_next(dir))) {
+        char *CLEAN_FREE path = xfs_join(local, name);
+        if (str_starts(str_from(name), STR(STOCK_STAGE)))
             fs_remove_tree(path);
     }
-    if (dir)
-        closedir(dir);
 }
 
 int stock_stage(const struct model_env *env, char **ret_stage, int *ret_lock,
                 struct gfxb_error *err)
 {
     char *CLEAN_FREE local = NULL;
-    char *stage = NULL;
     int fd = -1;
     int r = stock_make(env, STOCK_LOCAL, &local, err);
-    char *CLEAN_FREE lock = r == 0 ? fs_join(local, ".lock") : NULL;
-    if (r == 0)
-        r = lock ? fs_lock(lock, true, env->cancel, &fd, err)
-                 : error_set(err, ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    char *CLEAN_FREE lock = xfs_join(local, ".lock");
+    r = fs_lock(lock, true, env->cancel, &fd, err);
     if (r < 0)
         return r;
     stock_sweep(local);
-    if (asprintf(&stage, "%s/" STOCK_STAGE "XXXXXX", local) < 0) {
-        stage = NULL;
-        r = error_set(err, ENOMEM, "out of memory");
-    } else if (!mkdtemp(stage) || chmod(stage, 0755) < 0) {
-        r = error_set(err, errno, "cannot make a directory in %s: %s", local,
-                      error_errno_text(errno));
-    }
-    if (r < 0) {
+    char *stage = xfs_join(local, STOCK_STAGE "XXXXXX");
+    if (!mkdtemp(stage) || chmod(stage, 0755) < 0) {
+        r = fs_error(err, errno, "make a directory in", local);
         free(stage);
         close(fd);
         return r;
@@ -282,9 +248,7 @@ int stock_publish(const struct model_env *env, const char *stage, const char *na
                   struct gfxb_error *err)
 {
     char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
-    char *CLEAN_FREE final = local ? fs_join(local, name) : NULL;
-    if (!final)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE final = xfs_join(local, name);
     int r = fs_publish_tree(stage, final, err);
     if (r == -EEXIST)
         error_set(err, EEXIST,

@@ -82,9 +82,7 @@ static int read_texts(const struct gguf_header *header, struct gguf *gguf, struc
 {
     int result = read_text(header, STR("general.architecture"), &gguf->architecture, err);
     if (result == 0 && !gguf->architecture)
-        gguf->architecture = str_dup(STR(""));
-    if (result == 0 && !gguf->architecture)
-        return error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
+        gguf->architecture = xstrdup("");
     if (result == 0)
         result = read_text(header, STR("general.name"), &gguf->name, err);
     if (result == 0)
@@ -191,9 +189,7 @@ static int read_window(const struct gguf_header *header, struct gguf *gguf, stru
 
 static int read_layers(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
 {
-    gguf->layer = calloc(gguf->layers, sizeof(*gguf->layer));
-    if (!gguf->layer)
-        return error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
+    gguf->layer = xcalloc(gguf->layers, sizeof(*gguf->layer)); /* GGUF_LAYERS_MAX at most */
     int result =
         read_layer_numbers(header, gguf, "attention.head_count", offsetof(struct gguf, heads),
                            offsetof(struct gguf_layer, heads), err);

@@ -8,7 +8,6 @@
 
 #define FIRST_BYTES ((size_t)1 << 20)
 #define MOST_BYTES  ((size_t)256 << 20) /* of a header: 20 times that of the largest vocabulary */
-#define PART_DIGITS "-00001-of-00001.gguf"
 
 void gguf_done(struct gguf *gguf)
 {
@@ -66,9 +65,12 @@ int gguf_read_bytes(const char *what, const void *bytes, size_t n, uint64_t size
         return result;
     result = from_header(&header, &gguf, err);
     gguf_header_done(&header);
-    if (result == 0 && gguf.parts == 1 && (result = check_whole(what, &gguf, err)) < 0)
+    if (result < 0)
+        return result;
+    result = gguf.parts == 1 ? check_whole(what, &gguf, err) : 0;
+    if (result < 0)
         gguf_done(&gguf);
-    if (result == 0)
+    else
         *ret_gguf = gguf;
     return result;
 }
@@ -141,15 +143,12 @@ static int file_parse(struct header_file *file, const char *path, struct gfxb_er
 /* path's "-00001-of-00003.gguf" with this number; NULL when it is not named like that. */
 static char *part_path(const char *path, uint32_t part, uint32_t parts)
 {
-    struct buf name = BUF_INIT(4096);
-    char own[64];
-    size_t n = strlen(path), digits = sizeof(PART_DIGITS) - 1;
-    snprintf(own, sizeof(own), "-00001-of-%05u.gguf", parts);
-    if (n < digits || strcmp(path + n - digits, own) != 0)
+    char *CLEAN_FREE own = xasprintf("-00001-of-%05u.gguf", parts);
+    struct str stem = str_from(path);
+    if (!str_ends(stem, str_from(own)))
         return NULL;
-    buf_add(&name, path, n - digits);
-    buf_addf(&name, "-%05u-of-%05u.gguf", part + 1, parts);
-    return buf_take(&name);
+    stem.n -= strlen(own);
+    return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(stem), part + 1, parts);
 }
 
 static int add_part(struct gguf *gguf, const char *path, uint32_t part, struct gfxb_error *err)

@@ -7,6 +7,7 @@
 #ifndef MODEL_GGUF_HEADER_H
 #define MODEL_GGUF_HEADER_H
 
+#include "base/xalloc.h"
 #include "model/model.h"
 
 enum gguf_type {

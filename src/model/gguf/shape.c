@@ -218,9 +218,7 @@ int model_shape_new(const struct gguf *gguf, uint64_t projector_bytes, struct fi
                           .context_most = gguf->context,
                           .width = gguf->embedding,
                           .vocabulary = gguf->vocabulary};
-    m.layer = calloc(gguf->layers ? gguf->layers : 1, sizeof(*m.layer));
-    if (!m.layer)
-        return error_set(err, ENOMEM, "out of memory for the shape of a model");
+    m.layer = xcalloc(gguf->layers, sizeof(*m.layer));
     fill_layers(gguf, &a, &m, &live);
     m.live = live > UINT32_MAX ? UINT32_MAX : (uint32_t)live;
     *ret_model = m;

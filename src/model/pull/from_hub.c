@@ -2,7 +2,6 @@
 #include "model/pull/pull.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 struct pull_hub {
@@ -37,9 +36,8 @@ static void pull_hub_offer_text(const struct pull_hub *p, struct buf *ret_text)
 {
     size_t shown = 0, all = 0;
     for (size_t i = 0; i < p->tree.n; i++) {
-        struct pick_split split;
         struct str file = str_from(p->path[i]);
-        if (!pick_is_model(file) || !pick_take_apart(file, &split) || split.index != 1)
+        if (!pick_is_first_part(file))
             continue;
         struct str tag = pick_tag(file);
         all++;
@@ -51,7 +49,7 @@ static void pull_hub_offer_text(const struct pull_hub *p, struct buf *ret_text)
         buf_addf(ret_text, " and %zu more", all - shown);
 }
 
-static int pull_hub_no_match(const struct pull_hub *p, const char *wanted, struct gfxb_error *err)
+static int pull_hub_no_match(const struct pull_hub *p, struct str wanted, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF offer = BUF_INIT(4096);
     pull_hub_offer_text(p, &offer);
@@ -60,8 +58,8 @@ static int pull_hub_no_match(const struct pull_hub *p, const char *wanted, struc
                          "%s holds no GGUF model: look for a repository of the same name with "
                          "-GGUF at its end",
                          p->repository);
-    return error_set(err, GFXB_E_MODEL_UNKNOWN, "%s has no %s; it has %s", p->repository, wanted,
-                     buf_text(&offer));
+    return error_set(err, GFXB_E_MODEL_UNKNOWN, "%s has no %.*s; it has %s", p->repository,
+                     STR_ARG(wanted), buf_text(&offer));
 }
 
 static size_t pull_hub_index(const struct pull_hub *p, struct str path)
@@ -79,9 +77,7 @@ static int pull_hub_take_parts(struct pull_hub *p, size_t i, struct gfxb_error *
     unsigned index = 0;
     if (!pick_take_apart(str_from(p->path[i]), &split))
         return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s is no GGUF file", p->path[i]);
-    p->chosen = calloc(split.count + 1, sizeof(*p->chosen)); /* and a projector */
-    if (!p->chosen)
-        return error_set(err, ENOMEM, "out of memory");
+    p->chosen = xcalloc(split.count + 1, sizeof(*p->chosen)); /* and a projector */
     for (unsigned number = 1; number <= split.count; number++) {
         size_t k = 0;
         while (
@@ -102,9 +98,9 @@ static int pull_hub_choose(struct pull_hub *p, struct str file, struct str tag, 
                            struct gfxb_error *err)
 {
     size_t i = file.n ? pull_hub_index(p, file) : pick_model(p->path, p->tree.n, tag);
-    char *CLEAN_FREE wanted = str_dup(file.n ? file : tag.n ? tag : STR("GGUF model"));
+    struct str wanted = file.n ? file : tag.n ? tag : STR("GGUF model");
     if (i == p->tree.n)
-        return pull_hub_no_match(p, wanted ? wanted : "such file", err);
+        return pull_hub_no_match(p, wanted, err);
     int r = pull_hub_take_parts(p, i, err);
     if (r < 0)
         return r;
@@ -134,16 +130,13 @@ static uint64_t pull_hub_bytes(const struct pull_hub *p, size_t first, uint64_t 
 
 static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
 {
-    struct model_offer *CLEAN_FREE offer = calloc(p->tree.n + 1, sizeof(*offer));
+    struct model_offer *CLEAN_FREE offer = xcalloc(p->tree.n, sizeof(*offer));
     size_t n = 0, chosen = 0;
     if (!p->pull.env->machine)
         return 0;
-    if (!offer)
-        return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < p->tree.n; i++) {
-        struct pick_split split;
         struct str file = str_from(p->path[i]);
-        if (!pick_is_model(file) || !pick_take_apart(file, &split) || split.index != 1)
+        if (!pick_is_first_part(file))
             continue;
         size_t k = pick_projector(p->path, p->tree.n, file);
         uint64_t projector = k < p->tree.n ? p->tree.file[k].size : 0;
@@ -164,8 +157,9 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
     struct gfxb_error ignored = {0};
     struct caches c;
     int r = -ENOENT;
-    if (p->n_chosen > 1 || !file->lfs || caches_new(env, &c, &ignored) < 0)
+    if (p->n_chosen > 1 || !file->lfs)
         return -ENOENT;
+    caches_new(env, &c);
     for (size_t i = 0; r < 0 && i < c.n; i++) {
         char hex[DIGEST_HEX] = "";
         const struct cache_item *item = &c.item[i];
@@ -188,57 +182,51 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
 }
 
 /* Bytes of the chosen files that are not on this disk yet. */
-static int pull_hub_measure(struct pull_hub *p, uint64_t *ret_missing, struct gfxb_error *err)
+static uint64_t pull_hub_measure(struct pull_hub *p)
 {
     uint64_t missing = 0;
     p->pull.n = p->n_chosen;
     for (size_t i = 0; i < p->n_chosen; i++) {
         const struct hub_file *file = pull_hub_file(p, i);
-        struct stat st;
-        char *CLEAN_FREE part = NULL;
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
-        if (!blob || asprintf(&part, "%s.incomplete", blob) < 0) {
-            part = NULL;
-            return error_set(err, ENOMEM, "out of memory");
-        }
+        char *CLEAN_FREE part = xasprintf("%s.incomplete", blob);
         p->pull.total += file->size;
-        if (hub_cache_has(blob, file->size))
-            continue;
-        uint64_t have = stat(part, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-        missing += file->size > have ? file->size - have : 0;
+        missing += pull_missing(blob, part, file->size);
     }
-    *ret_missing = missing;
-    return 0;
+    return missing;
 }
 
 /* ---- the record of what is ours ---- */
 
-/* Before anything is written: what will be. What an earlier run began is still ours. *ret_new: is
- * there anything of ours at all? */
-static int pull_hub_plan_record(struct pull_hub *p, bool *ret_new, struct gfxb_error *err)
+/* The name of the model's first file in the cache. To be freed by the caller. */
+static char *pull_hub_first(const struct pull_hub *p)
 {
-    const struct model_env *env = p->pull.env;
+    return hub_cache_link_path(&p->cache, p->tree.commit, pull_hub_file(p, 0)->path);
+}
+
+/* Before anything is written: what will be. What an earlier run began is still ours. Is there
+ * anything of ours at all? */
+static bool pull_hub_plan_record(struct pull_hub *p)
+{
     struct stock_record old = {.file = NULL};
-    char *CLEAN_FREE first =
-        hub_cache_link_path(&p->cache, p->tree.commit, pull_hub_file(p, 0)->path);
-    int r = first && (p->record.repository = strdup(p->repository)) ? 0 : -ENOMEM;
-    if (r == 0)
-        stock_load_record(env, first, &old);
-    for (size_t i = 0; r == 0 && i < p->n_chosen; i++) {
+    char *CLEAN_FREE first = pull_hub_first(p);
+    bool is_new = false;
+    p->record.repository = xstrdup(p->repository);
+    stock_load_record(p->pull.env, first, &old);
+    for (size_t i = 0; i < p->n_chosen; i++) {
         const struct hub_file *file = pull_hub_file(p, i);
         char *CLEAN_FREE link = hub_cache_link_path(&p->cache, p->tree.commit, file->path);
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
-        const struct stock_file *before = link ? stock_record_find(&old, link) : NULL;
-        bool made = link && (!hub_cache_has(link, file->size) || (before && before->made));
-        bool brought = blob && (!hub_cache_has(blob, file->size) || (before && before->blob));
-        r = link && blob ? stock_record_add(&p->record, link, made, brought ? blob : NULL)
-                         : -ENOMEM;
-        if (r == 0 && before)
+        const struct stock_file *before = stock_record_find(&old, link);
+        bool made = !hub_cache_has(link, file->size) || (before && before->made);
+        bool brought = !hub_cache_has(blob, file->size) || (before && before->blob);
+        stock_record_add(&p->record, link, made, brought ? blob : NULL);
+        if (before)
             p->record.file[i].inode = before->inode;
-        *ret_new = *ret_new || made || brought;
+        is_new = is_new || made || brought;
     }
     stock_record_done(&old);
-    return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+    return is_new;
 }
 
 /* The blob that came is told by its inode from one that somebody puts there later. */
@@ -262,8 +250,6 @@ static int pull_hub_bring(struct pull_hub *p, size_t i, struct gfxb_error *err)
     int CLEAN_CLOSE lock = -1;
     p->pull.file = file->path;
     p->pull.sha256 = file->lfs ? file->etag : "";
-    if (!blob)
-        return error_set(err, ENOMEM, "out of memory");
     int r = hub_cache_lock(p->pull.env, &p->cache, file->etag, &lock, err);
     if (r < 0)
         return r;
@@ -295,17 +281,13 @@ static int pull_hub_link(const struct pull_hub *p, struct gfxb_error *err)
 static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb_error *err)
 {
     const struct model_env *env = p->pull.env;
-    uint64_t missing = 0;
-    bool is_new = false;
-    int r = pull_hub_measure(p, &missing, err);
-    if (r == 0 && missing && pull_hub_find_elsewhere(p, ret_model) == 0)
+    uint64_t missing = pull_hub_measure(p);
+    if (missing && pull_hub_find_elsewhere(p, ret_model) == 0)
         return 0;
-    if (r == 0 && missing)
-        r = pull_hub_check_fit(p, err);
+    int r = missing ? pull_hub_check_fit(p, err) : 0;
     if (r == 0)
         r = pull_check_room(&p->pull, env->hub, missing, err);
-    if (r == 0)
-        r = pull_hub_plan_record(p, &is_new, err);
+    bool is_new = r == 0 && pull_hub_plan_record(p);
     if (r == 0)
         r = hub_cache_make(&p->cache, err);
     if (r == 0 && is_new)
@@ -316,10 +298,7 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
         r = pull_hub_link(p, err);
     if (r < 0)
         return r;
-    char *CLEAN_FREE first =
-        hub_cache_link_path(&p->cache, p->tree.commit, pull_hub_file(p, 0)->path);
-    if (!first)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE first = pull_hub_first(p);
     r = pull_finish(env, first, ret_model, err);
     if (r == -GFXB_E_MODEL_DAMAGED || r == -GFXB_E_MODEL_UNUSABLE) {
         remove_record(env, first, NULL, NULL); /* as the hub has it, and of no use */
@@ -330,14 +309,13 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
 
 /* Which files the words mean: of a listed name its row says it. */
 static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
-                            const struct model_known *row, struct gfxb_error *err)
+                            struct gfxb_error *err)
 {
+    const struct model_known *row = name->known;
     int r = hub_look_up(p->pull.env, p->repository, &p->tree, err);
     if (r < 0)
         return r;
-    p->path = calloc(p->tree.n + 1, sizeof(const char *));
-    if (!p->path)
-        return error_set(err, ENOMEM, "out of memory");
+    p->path = xcalloc(p->tree.n, sizeof(*p->path));
     for (size_t i = 0; i < p->tree.n; i++)
         p->path[i] = p->tree.file[i].path;
     if (row)
@@ -349,27 +327,16 @@ int pull_hub(const struct model_env *env, const char *text, const struct model_n
              struct model *ret_model, struct gfxb_error *err)
 {
     struct pull_hub p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""}};
-    struct model_knowns knowns = {NULL, 0};
-    const struct model_known *row = NULL;
-    char *CLEAN_FREE repository = NULL;
-    int r = 0;
     if (!env->hub)
         return error_set(err, GFXB_E_USAGE, "there is no place for a hub cache: set HF_HUB_CACHE");
-    if (name->kind == MODEL_NAME_LISTED)
-        r = model_knowns_new(&knowns, err);
-    if (r < 0)
-        return r;
-    if (name->kind == MODEL_NAME_LISTED && name->known < knowns.n)
-        row = &knowns.item[name->known];
-    repository = row ? str_dup(row->repository) : strdup(name->repository);
+    char *CLEAN_FREE repository =
+        name->known ? xstr_dup(name->known->repository) : xstrdup(name->repository);
     p.repository = repository;
-    r = repository ? hub_cache_name(env->hub, repository, &p.cache, err)
-                   : error_set(err, ENOMEM, "out of memory");
+    int r = hub_cache_name(env->hub, repository, &p.cache, err);
     if (r == 0)
-        r = pull_hub_resolve(&p, name, row, err);
+        r = pull_hub_resolve(&p, name, err);
     if (r == 0)
         r = pull_hub_run(&p, ret_model, err);
     pull_hub_done(&p);
-    model_knowns_done(&knowns);
     return r;
 }

@@ -6,11 +6,8 @@
 #include "model/pull/pull.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
-#define OLLAMA_ACCEPT       "Accept: application/vnd.docker.distribution.manifest.v2+json"
-#define OLLAMA_MANIFEST_MAX (1u << 20)
+#define OLLAMA_ACCEPT "Accept: application/vnd.docker.distribution.manifest.v2+json"
 
 struct pull_ollama {
     struct pull pull; /* first: the progress callback's context */
@@ -31,23 +28,16 @@ static void pull_ollama_done(struct pull_ollama *p)
     ollama_manifest_done(&p->manifest);
 }
 
-static int pull_ollama_begin(struct pull_ollama *p, struct gfxb_error *err)
+static void pull_ollama_begin(struct pull_ollama *p)
 {
     const struct model_env *env = p->pull.env;
-    const char *host = p->name->host;
-    int n = host[0] ? asprintf(&p->base, "%s://%s/v2/%s", "https", host, p->name->repository)
-                    : asprintf(&p->base, "%s/v2/%s", env->ollama_registry, p->name->repository);
+    const char *host = p->name->host, *repository = p->name->repository;
     struct str where = host[0] ? str_from(host) : model_hub_host(MODEL_HUB_OLLAMA);
-    if (n < 0)
-        p->base = NULL;
+    p->base = host[0] ? xasprintf("%s://%s/v2/%s", "https", host, repository)
+                      : xasprintf("%s/v2/%s", env->ollama_registry, repository);
     p->store = stock_path(env, STOCK_OLLAMA);
-    if (!p->base || !p->store ||
-        asprintf(&p->path, "%s/manifests/%.*s/%s/%s", p->store, STR_ARG(where), p->name->repository,
-                 p->name->tag) < 0) {
-        p->path = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    return 0;
+    p->path =
+        xasprintf("%s/manifests/%.*s/%s/%s", p->store, STR_ARG(where), repository, p->name->tag);
 }
 
 /* ---- the manifest ---- */
@@ -75,11 +65,7 @@ static int pull_ollama_ask(struct pull_ollama *p, struct gfxb_error *err)
     static const char *const headers[] = {OLLAMA_ACCEPT, NULL};
     struct fetch_config config = hub_fetch_config(p->pull.env);
     struct fetch_result result = FETCH_RESULT_INIT;
-    char *CLEAN_FREE url = NULL;
-    if (asprintf(&url, "%s/manifests/%s", p->base, p->name->tag) < 0) {
-        url = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE url = xasprintf("%s/manifests/%s", p->base, p->name->tag);
     struct fetch_request request = {.url = url, .what = "the manifest", .headers = headers};
     int r = fetch_get(&config, &request, &p->text, &result, err);
     if (r < 0)
@@ -125,15 +111,11 @@ static int pull_ollama_bring(struct pull_ollama *p, const struct ollama_layer *l
 {
     struct fetch_config config = hub_fetch_config(p->pull.env);
     struct fetch_result result = FETCH_RESULT_INIT;
-    char *CLEAN_FREE url = NULL;
+    char *CLEAN_FREE url = xasprintf("%s/blobs/sha256:%s", p->base, layer->sha256);
     char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
+    int r = 0;
     p->pull.file = layer->kind[0] ? layer->kind : "layer";
     p->pull.sha256 = layer->sha256;
-    if (asprintf(&url, "%s/blobs/sha256:%s", p->base, layer->sha256) < 0)
-        url = NULL;
-    if (!url || !path)
-        return error_set(err, ENOMEM, "out of memory");
-    int r = 0;
     if (!hub_cache_has(path, layer->size) && !pull_ollama_take(p, layer, path)) {
         struct fetch_request request = {.url = url,
                                         .what = p->pull.file,
@@ -159,19 +141,11 @@ static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
     for (size_t i = 0; i < p->manifest.n; i++) {
         const struct ollama_layer *layer = &p->manifest.layer[i];
         char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
-        char *CLEAN_FREE part = NULL;
-        struct stat st;
-        if (!path || asprintf(&part, "%s.part", path) < 0) {
-            part = NULL;
-            return error_set(err, ENOMEM, "out of memory");
-        }
+        char *CLEAN_FREE part = xasprintf("%s.part", path);
         p->pull.total += layer->size;
         if (strcmp(layer->kind, "model") == 0 || strcmp(layer->kind, "projector") == 0)
             weights += layer->size;
-        if (hub_cache_has(path, layer->size))
-            continue;
-        uint64_t have = stat(part, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-        missing += layer->size > have ? layer->size - have : 0;
+        missing += pull_missing(path, part, layer->size);
     }
     struct model_offer offer = {p->pull.name, weights};
     int r = missing && p->pull.env->machine
@@ -185,16 +159,14 @@ static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
 /* Under the lock that a removal holds: a blob that both models share may just have gone. */
 static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = strndup(p->path, (size_t)(strrchr(p->path, '/') - p->path));
-    char *CLEAN_FREE lock = fs_join(p->store, ".lock");
+    char *CLEAN_FREE dir = xasprintf("%.*s", (int)(strrchr(p->path, '/') - p->path), p->path);
+    char *CLEAN_FREE lock = xfs_join(p->store, ".lock");
     int CLEAN_CLOSE fd = -1;
-    if (!dir || !lock)
-        return error_set(err, ENOMEM, "out of memory");
     int r = fs_lock(lock, true, p->pull.env->cancel, &fd, err);
     for (size_t i = 0; r == 0 && i < p->manifest.n; i++) {
         const struct ollama_layer *layer = &p->manifest.layer[i];
         char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
-        if (!path || !hub_cache_has(path, layer->size))
+        if (!hub_cache_has(path, layer->size))
             r = error_set(err, GFXB_E_MODEL_UNAVAILABLE,
                           "%s was removed while %s was pulled: pull it again", layer->kind,
                           p->pull.name);
@@ -222,8 +194,6 @@ static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struc
         return r;
     const struct ollama_layer *model = ollama_manifest_find(&p->manifest, "model");
     char *CLEAN_FREE path = ollama_blob_path(p->store, model->sha256);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
     r = pull_check_file(path, err);
     if (r < 0) {
         error_prefix(err, "%s: ", p->pull.name);
@@ -248,9 +218,8 @@ int pull_ollama(const struct model_env *env, const char *text, const struct mode
         }
         model_done(&here);
     }
-    int r = pull_ollama_begin(&p, err);
-    if (r == 0)
-        r = pull_ollama_run(&p, ret_model, err);
+    pull_ollama_begin(&p);
+    int r = pull_ollama_run(&p, ret_model, err);
     pull_ollama_done(&p);
     return r;
 }

@@ -15,22 +15,13 @@ static int pull_url_name(const char *url, char **ret_file, char **ret_name, stru
         return error_set(err, EINVAL,
                          "%s is no single GGUF file: the last part of the URL's path ends in .gguf",
                          url);
-    char *file_copy = str_dup(file);
-    char *name = str_dup(split.prefix);
-    if (!file_copy || !name) {
-        free(file_copy);
-        free(name);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    if (!model_name_is_plain(name)) {
-        int r = error_set(err, EINVAL, "\"%s\" cannot be a model's name: letters, digits and -._",
-                          name);
-        free(file_copy);
-        free(name);
-        return r;
-    }
-    *ret_file = file_copy;
+    char *CLEAN_FREE name = xstr_dup(split.prefix);
+    if (!model_name_is_plain(name))
+        return error_set(err, EINVAL, "\"%s\" cannot be a model's name: letters, digits and -._",
+                         name);
+    *ret_file = xstr_dup(file);
     *ret_name = name;
+    name = NULL;
     return 0;
 }
 
@@ -42,9 +33,7 @@ static int pull_url_publish(const struct pull *p, const char *part, const char *
     int r = stock_stage(p->env, &stage, &lock, err);
     if (r < 0)
         return r;
-    char *CLEAN_FREE inside = fs_join(stage, file);
-    if (!inside)
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE inside = xfs_join(stage, file);
     r = stock_write_about(stage, p->name, p->sha256, err);
     if (r == 0 && rename(part, inside) < 0)
         r = error_set(err, errno, "cannot move %s to %s: %s", part, inside,
@@ -82,45 +71,32 @@ static int pull_url_fetch(struct pull *p, const char *url, const char *path, str
     return r;
 }
 
-/* Is the model of that name this very file already? */
-static bool pull_url_is_here(const struct model_env *env, const char *model, const char *sha256,
-                             char **ret_dir)
-{
-    char digest[DIGEST_HEX];
-    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
-    *ret_dir = local ? fs_join(local, model) : NULL;
-    if (!*ret_dir)
-        return false;
-    stock_read_digest(*ret_dir, digest);
-    return strcmp(digest, sha256) == 0;
-}
-
 int pull_url(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err)
 {
     struct pull p = {.env = env, .name = text, .sha256 = name->sha256, .n = 1};
+    char digest[DIGEST_HEX];
     char *CLEAN_FREE file = NULL;
     char *CLEAN_FREE model = NULL;
     char *CLEAN_FREE parts = NULL;
-    char *CLEAN_FREE dir = NULL;
     int r = pull_url_name(name->file, &file, &model, err);
     if (r < 0)
         return r;
     p.file = file;
-    if (!pull_url_is_here(env, model, name->sha256, &dir)) {
+    char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
+    char *CLEAN_FREE dir = xfs_join(local, model);
+    stock_read_digest(dir, digest);
+    if (strcmp(digest, name->sha256) != 0) { /* else it is here already */
         r = stock_make(env, STOCK_PARTS, &parts, err);
-        char *CLEAN_FREE path = NULL;
-        if (r == 0 && asprintf(&path, "%s/%s.gguf", parts, name->sha256) < 0)
-            r = error_set(err, ENOMEM, "out of memory");
+        if (r < 0)
+            return r;
+        char *CLEAN_FREE part = xasprintf("%s/%s.gguf", parts, name->sha256);
+        r = pull_url_fetch(&p, name->file, part, err);
         if (r == 0)
-            r = pull_url_fetch(&p, name->file, path, err);
+            r = pull_check_file(part, err);
         if (r == 0)
-            r = pull_check_file(path, err);
-        if (r == 0)
-            r = pull_url_publish(&p, path, file, model, err);
+            r = pull_url_publish(&p, part, file, model, err);
     }
-    char *CLEAN_FREE path = dir ? fs_join(dir, file) : NULL;
-    if (r == 0)
-        r = path ? pull_finish(env, path, ret_model, err) : error_set(err, ENOMEM, "out of memory");
-    return r;
+    char *CLEAN_FREE path = xfs_join(dir, file);
+    return r < 0 ? r : pull_finish(env, path, ret_model, err);
 }

@@ -61,29 +61,20 @@ static int hub_file_parse(const json_t *entry, struct hub_file *ret_file)
     if (hub_is_hex(xet, 64))
         memcpy(file.xet, xet, DIGEST_HEX);
     file.size = (uint64_t)size;
-    file.path = strdup(path);
-    if (!file.path)
-        return -ENOMEM;
+    file.path = xstrdup(path);
     *ret_file = file;
     return 1;
 }
 
-static int hub_tree_add_entry(struct hub_tree *tree, const json_t *entry)
+static void hub_tree_add_entry(struct hub_tree *tree, const json_t *entry)
 {
     struct hub_file file;
     int r = hub_file_parse(entry, &file);
-    if (r == -EINVAL)
-        tree->refused++;
+    tree->refused += r == -EINVAL;
     if (r <= 0)
-        return r == -EINVAL ? 0 : r;
-    struct hub_file *grown = reallocarray(tree->file, tree->n + 1, sizeof(*grown));
-    if (!grown) {
-        free(file.path);
-        return -ENOMEM;
-    }
-    tree->file = grown;
+        return;
+    tree->file = xreallocarray(tree->file, tree->n + 1, sizeof(*tree->file));
     tree->file[tree->n++] = file;
-    return 0;
 }
 
 int hub_tree_add(struct hub_tree *tree, struct str json, struct gfxb_error *err)
@@ -97,8 +88,8 @@ int hub_tree_add(struct hub_tree *tree, struct str json, struct gfxb_error *err)
         if (tree->n >= HUB_FILES_MAX)
             r = error_set(err, GFXB_E_MODEL_UNAVAILABLE, "more than %d files in one repository",
                           HUB_FILES_MAX);
-        else if (hub_tree_add_entry(tree, json_array_get(page, i)) < 0)
-            r = error_set(err, ENOMEM, "out of memory");
+        else
+            hub_tree_add_entry(tree, json_array_get(page, i));
     }
     json_decref(page);
     return r;
@@ -130,12 +121,9 @@ static char *hub_page_url(struct str url, const char *base)
     if (url.n > HUB_URL_MAX)
         return NULL;
     if (str_starts(url, begins) && url.n > begins.n && url.p[begins.n] == '/')
-        return str_dup(url);
+        return xstr_dup(url);
     const char *api = url.n ? memmem(url.p, url.n, HUB_API, sizeof(HUB_API) - 1) : NULL;
-    char *below = NULL;
-    if (!api || asprintf(&below, "%s%.*s", base, (int)(url.n - (size_t)(api - url.p)), api) < 0)
-        return NULL;
-    return below;
+    return api ? xasprintf("%s%.*s", base, (int)(url.n - (size_t)(api - url.p)), api) : NULL;
 }
 
 char *hub_next_page(struct str link, const char *base)
@@ -187,7 +175,6 @@ void hub_add_path(struct buf *url, const char *path)
 
 #define HUB_ANSWER_MAX (16u << 20)
 #define HUB_PAGES_MAX  200
-#define HUB_URL_MAX    8192
 #define HUB_PLAIN_MAX  (16u << 20) /* of a file outside LFS: the hub itself takes less */
 
 /* What the headers of an answer say beyond the file. */
@@ -232,7 +219,7 @@ static void hub_on_header(void *context, int hop, long status, struct str name, 
             said->size = 0;
     } else if (str_eq_nocase(name, STR("link"))) {
         free(said->link);
-        said->link = str_dup(value);
+        said->link = xstr_dup(value);
     }
 }
 
@@ -332,6 +319,7 @@ static int hub_get(const struct model_env *env, const char *repository, const ch
     return r;
 }
 
+/* Takes url over. */
 static int hub_look_up_pages(const struct model_env *env, const char *repository, char *url,
                              struct hub_tree *tree, struct gfxb_error *err)
 {
@@ -360,20 +348,14 @@ int hub_look_up(const struct model_env *env, const char *repository, struct hub_
     struct buf CLEAN_BUF answer = BUF_INIT(HUB_ANSWER_MAX);
     struct hub_said said = {.link = NULL};
     struct hub_tree tree = {.file = NULL};
-    char *CLEAN_FREE url = NULL;
-    char *pages = NULL;
-    if (asprintf(&url, "%s/api/models/%s", env->hf_endpoint, repository) < 0) {
-        url = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE url = xasprintf("%s/api/models/%s", env->hf_endpoint, repository);
     int r = hub_get(env, repository, url, &answer, &said, err);
     free(said.link);
     if (r == 0)
         r = hub_info_parse(buf_view(&answer), tree.commit, err);
-    if (r == 0 && asprintf(&pages, "%s/tree/%s?recursive=true", url, tree.commit) < 0)
-        r = error_set(err, ENOMEM, "out of memory");
     if (r == 0)
-        r = hub_look_up_pages(env, repository, pages, &tree, err);
+        r = hub_look_up_pages(env, repository,
+                              xasprintf("%s/tree/%s?recursive=true", url, tree.commit), &tree, err);
     if (r < 0) {
         hub_tree_done(&tree);
         return r;
@@ -479,13 +461,11 @@ int hub_fetch_file(const struct model_env *env, const struct hub_wanted *wanted,
     struct fetch_result result = FETCH_RESULT_INIT;
     struct hub_arrival arrival = {.wanted = wanted};
     struct buf CLEAN_BUF url = BUF_INIT(HUB_URL_MAX);
-    char *CLEAN_FREE part = NULL;
+    char *CLEAN_FREE part = xasprintf("%s.incomplete", wanted->path);
     buf_addf(&url, "%s/%s/resolve/%s/", env->hf_endpoint, wanted->repository, wanted->commit);
     hub_add_path(&url, file->path);
-    if (asprintf(&part, "%s.incomplete", wanted->path) < 0)
-        part = NULL;
-    if (!part || !buf_ok(&url))
-        return error_set(err, ENOMEM, "out of memory");
+    if (!buf_ok(&url))
+        return error_set(err, EINVAL, "the address of %s is too long", file->path);
     struct fetch_request request = {.url = buf_text(&url),
                                     .what = file->path,
                                     .token = env->hf_token,

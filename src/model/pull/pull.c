@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define PULL_SPARE (64u << 20) /* bytes that stay free, for records and for other programs */
 
@@ -31,6 +32,15 @@ void pull_show_whole(struct pull *p, uint64_t bytes)
     pull_show(p, &whole);
     p->before += bytes;
     p->index++;
+}
+
+uint64_t pull_missing(const char *path, const char *part, uint64_t size)
+{
+    struct stat st;
+    if (hub_cache_has(path, size))
+        return 0;
+    uint64_t have = stat(part, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    return size > have ? size - have : 0;
 }
 
 int pull_check_room(const struct pull *p, const char *dir, uint64_t bytes, struct gfxb_error *err)
