@@ -156,11 +156,23 @@ static bool connection_read(struct connection *c, size_t *ret_n)
     return true;
 }
 
+/* What came behind the head is not needed any more; others may be waiting for the memory. */
+static void connection_drop_body(struct connection *c)
+{
+    struct buf head = BUF_INIT(c->in.max);
+    buf_add(&head, c->in.p, c->head_n);
+    buf_done(&c->in);
+    c->in = head;
+    c->body_n = 0;
+    connection_count(c);
+}
+
 /* A request that is refused before a handler sees it. What may still come of it is read away. */
 static void connection_refuse(struct connection *c, int status, const char *code, const char *why)
 {
     struct http_exchange *x = c->exchange;
     c->last = c->unread = true;
+    connection_drop_body(c);
     if (x->head.path.n) /* the buffer may have moved */
         x->request.path = request_span_view(c->in.p, x->head.path);
     connection_enter(c, CONNECTION_ANSWER);
@@ -333,8 +345,9 @@ static void connection_dispatch(struct connection *c)
 /* An empty line before a request: some clients end a body with one too many. */
 static void connection_skip_line(struct connection *c)
 {
-    if (c->phase != CONNECTION_IDLE || c->in.n < 2 || memcmp(c->in.p, "\r\n", 2) != 0)
+    if (c->looked > 1 || c->in.n < 2 || memcmp(c->in.p, "\r\n", 2) != 0)
         return;
+    c->looked = 0;
     c->in.n -= 2;
     memmove(c->in.p, c->in.p + 2, c->in.n);
 }
@@ -344,6 +357,10 @@ static void connection_parse(struct connection *c)
 {
     if (!c->exchange) {
         connection_skip_line(c);
+        if (!c->in.n) {
+            connection_enter(c, CONNECTION_IDLE);
+            return;
+        }
         c->head_n = http_head_end((struct str){c->in.p, c->in.n}, &c->looked);
         if (!c->head_n && c->in.n > PARSER_HEAD_MAX)
             c->head_n = c->in.n; /* which is refused for its size */

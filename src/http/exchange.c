@@ -187,6 +187,8 @@ void http_send(struct http_exchange *x, struct str bytes)
     buf_add_str(out, bytes);
     if (x->chunked)
         buf_add_text(out, "\r\n");
+    if (http_pending(x) > HTTP_HIGH_WATER)
+        x->connection->blocked = true;
 }
 
 void http_end(struct http_exchange *x)

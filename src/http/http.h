@@ -259,8 +259,10 @@ void http_fail(struct http_exchange *x, int status, const char *code, const char
                const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 struct http_worker_ops {
-    void (*cancel)(void *worker);   /* the client has left: let go of the exchange and end */
-    void (*writable)(void *worker); /* what was put in has gone out; NULL not wanted */
+    void (*cancel)(void *worker); /* the client has left: let go of the exchange and end */
+    /* What was put in has gone out, after http_pending was above HTTP_HIGH_WATER or the client
+     * was slow. NULL not wanted. */
+    void (*writable)(void *worker);
 };
 
 /* ops NULL: nobody works on it any more. */

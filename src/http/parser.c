@@ -153,8 +153,6 @@ static int request_authority(struct request_reading *r, struct str *target)
     if (n == 0 || memchr(rest.p, '@', n))
         return -EINVAL;
     *target = (struct str){rest.p + n, rest.n - n};
-    if (n == rest.n) /* no path means "/": the last one of "http://" */
-        *target = (struct str){rest.p - 1, 1};
     return 0;
 }
 
@@ -171,11 +169,13 @@ static int request_target(struct request_reading *r, struct str target)
     }
     if (request_is_absolute(target) && request_authority(r, &target) < 0)
         return request_refuse(r, 400, "malformed authority in the request's address");
-    if (!target.n || target.p[0] != '/')
-        return request_refuse(r, 400, "the request's address must be a path that begins with /");
-    const char *mark = memchr(target.p, '?', target.n);
+    const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
     struct str path = {target.p, mark ? (size_t)(mark - target.p) : target.n};
     struct str query = {path.p + path.n + (mark ? 1 : 0), target.n - path.n - (mark ? 1 : 0)};
+    if (!path.n && r->authority.n) /* means "/": the last one of "http://" */
+        path = (struct str){r->authority.p - 1, 1};
+    if (!path.n || path.p[0] != '/')
+        return request_refuse(r, 400, "the request's address must be a path that begins with /");
     if (!request_path_ok(path))
         return request_refuse(r, 400, "the request's path is not in its normal form");
     r->head.path = request_span_of(r, path);

@@ -84,7 +84,7 @@ struct connection {
     bool unread;             /* answered before the request was read to its end */
     bool control;
     bool running, dead;
-    bool blocked;   /* the client reads slower than we write */
+    bool blocked;   /* so much waits for the client that the worker may wait too */
     struct buf in;  /* head, body, and what came behind */
     size_t counted; /* bytes of `in` that are part of http_server.body_bytes */
     size_t looked;  /* bytes of `in` that were searched for the head's end */

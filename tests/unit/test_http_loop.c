@@ -11,6 +11,7 @@
 
 #include "http/http.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -291,6 +292,92 @@ static void test_posts_of_many_threads(void **state)
         pthread_join(thread[i], NULL);
 }
 
+/* ---- threads for what blocks ---- */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument);
+
+static bool no_threads; /* as when pids.max is reached */
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument)
+{
+    return no_threads ? EAGAIN : __real_pthread_create(thread, attributes, fn, argument);
+}
+
+enum { ITEMS = 200, THREADS = 3 };
+
+static atomic_int running, running_most, ran;
+static int told;
+
+static void work_fn(void *context)
+{
+    int now = ++running, most = running_most;
+    (void)context;
+    while (now > most && !atomic_compare_exchange_weak(&running_most, &most, now))
+        ;
+    usleep(500);
+    running--;
+    ran++;
+}
+
+static void work_done(void *context)
+{
+    if (++told == *(int *)context)
+        loop_stop(loop);
+}
+
+static void work_reset(void)
+{
+    running = running_most = ran = told = 0;
+}
+
+/* More than there are threads wait in the queue; each is run and told once. */
+static void test_work_is_bounded(void **state)
+{
+    struct work *work;
+    int wanted = ITEMS;
+    (void)state;
+    work_reset();
+    assert_int_equal(work_new(loop, THREADS, 0, &work, NULL), 0);
+    for (int i = 0; i < ITEMS; i++)
+        assert_int_equal(work_run(work, work_fn, work_done, &wanted), 0);
+    loop_run(loop);
+    assert_int_equal(ran, ITEMS);
+    assert_in_range(running_most, 1, THREADS);
+    work_free(work);
+}
+
+/* No thread can be made: the caller is told, and nothing is called; with a thread that was made
+ * before, it is done later instead. */
+static void test_work_without_threads(void **state)
+{
+    struct work *work;
+    int wanted = 20;
+    (void)state;
+    work_reset();
+    assert_int_equal(work_new(loop, THREADS, 0, &work, NULL), 0);
+    no_threads = true;
+    assert_int_equal(work_run(work, work_fn, work_done, &wanted), -EAGAIN);
+    no_threads = false;
+    work_free(work);
+    assert_int_equal(work_new(loop, THREADS, 1, &work, NULL), 0);
+    no_threads = true;
+    for (int i = 0; i < wanted; i++)
+        assert_int_equal(work_run(work, work_fn, work_done, &wanted), 0);
+    loop_run(loop);
+    no_threads = false;
+    assert_int_equal(ran, wanted);
+    assert_int_equal(running_most, 1);
+    work_free(work);
+    struct gfxb_error err;
+    no_threads = true;
+    assert_int_equal(work_new(loop, THREADS, 1, &work, &err), -EAGAIN);
+    no_threads = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +389,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_leaving_and_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_posts_of_many_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_work_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_work_without_threads, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
