@@ -1,16 +1,24 @@
 /* routes.c - every dialect: its routes, its paths, its errors. A new one is added here. */
-
 #include "api/serve.h"
 
-/* The tables of routes: first match counts. */
+/* The tables of routes, folder by folder. First match counts. */
 const struct http_route *const serve_dialects[] = {
-    page_routes,     download_routes,
-    backend_routes,  log_routes,
-    openai_routes,   anthropic_routes,
-    ollama_routes,   ollama_model_routes,
-    lemonade_routes, lemonade_model_routes,
-    metrics_routes,  gfxbridge_routes,
-    control_routes,  NULL,
+    page_routes,             /* page/ */
+    download_routes,         /* own/ */
+    backend_routes,          /* own/ */
+    log_routes,              /* own/ */
+    metrics_routes,          /* own/ */
+    gfxbridge_routes,        /* own/ */
+    control_routes,          /* own/ */
+    openai_routes,           /* openai/ */
+    anthropic_routes,        /* anthropic/ */
+    ollama_routes,           /* ollama/ */
+    ollama_model_routes,     /* ollama/ */
+    lemonade_routes,         /* lemonade/ */
+    lemonade_model_routes,   /* lemonade/ */
+    lemonade_backend_routes, /* lemonade/ */
+    lemonade_system_routes,  /* lemonade/ */
+    NULL,
 };
 
 /* Errors: their JSON, and what stands before and after it within a stream. */

@@ -339,7 +339,10 @@ static void connection_dispatch(struct connection *c)
     x->request.body = (struct str){c->in.p + c->head_n, c->body_n};
     x->at = loop_now(c->server->loop);
     connection_enter(c, CONNECTION_ANSWER);
-    x->route->handle(x);
+    if (x->route->handle)
+        x->route->handle(x);
+    else
+        http_job_start(x, x->route->job, NULL, NULL);
 }
 
 /* An empty line before a request: some clients end a body with one too many. */

@@ -13,9 +13,9 @@ const struct http_request *http_request(const struct http_exchange *x)
     return &x->request;
 }
 
-const char *http_route_path(const struct http_exchange *x)
+const struct http_route *http_route(const struct http_exchange *x)
 {
-    return x->route->path;
+    return x->route;
 }
 
 int64_t http_began_at(const struct http_exchange *x)

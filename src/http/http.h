@@ -194,6 +194,7 @@ bool http_is_local(int code);
 /* ---- routes ---- */
 
 struct http_exchange; /* one request and its answer, until the answer is sent */
+struct http_job;      /* its work on a thread of its own, where that blocks */
 
 enum http_method {
     HTTP_GET,
@@ -217,6 +218,9 @@ struct http_route {
     const char *path;
     void (*handle)(struct http_exchange *x);
     unsigned flags;
+    /* Without a handler the request starts this job, whose context is NULL; with one it is the
+     * handler's to start. */
+    void (*job)(struct http_job *job, void *context);
 };
 
 /* ---- requests: everything is lent until the exchange ends ---- */
@@ -232,8 +236,8 @@ struct http_request {
 const struct http_request *http_request(const struct http_exchange *x);
 /* The server's user, of its configuration. */
 void *http_user(const struct http_exchange *x);
-/* The path of its route, as the table has it. */
-const char *http_route_path(const struct http_exchange *x);
+/* Its row of the tables. */
+const struct http_route *http_route(const struct http_exchange *x);
 /* A header's value, by its lower-case name; the empty view when absent. */
 struct str http_header(const struct http_exchange *x, const char *name);
 /* ms of the loop's clock when the request was whole. */
@@ -294,8 +298,6 @@ void http_put_fail(struct http_exchange *x, int status, const char *code, const 
                    const char *message);
 
 /* ---- jobs: what blocks, on a thread of its own ---- */
-
-struct http_job;
 
 enum { HTTP_JOBS_MAX = 16 };
 

@@ -23,7 +23,7 @@ json_t *anthropic_error(const struct dialect_error *error)
 }
 
 const struct http_route anthropic_routes[] = {
-    {HTTP_POST, "/v1/messages", dialect_pass, 0},
-    {HTTP_POST, "/v1/messages/count_tokens", dialect_pass, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_POST, "/v1/messages", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/messages/count_tokens", dialect_pass, 0, NULL},
+    {0},
 };

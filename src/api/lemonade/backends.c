@@ -71,7 +71,7 @@ static void backends_install(struct http_job *job, void *context)
     session_done(&path);
 }
 
-static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
+static void backends_start(struct http_exchange *x)
 {
     struct dialect_body body;
     struct dialect_error error;
@@ -82,7 +82,7 @@ static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *
     if (code == 0)
         code = dialect_body_flag(&body, "stream", false, &about->stream, &error);
     if (code == 0) {
-        http_job_start(x, fn, about, free);
+        http_job_start(x, http_route(x)->job, about, free);
         return;
     }
     if (error.param && strcmp(error.param, "recipe") == 0)
@@ -92,11 +92,6 @@ static void backends_start(struct http_exchange *x, void (*fn)(struct http_job *
     else
         dialect_reply_error(x, &error);
     free(about);
-}
-
-void lemonade_install(struct http_exchange *x)
-{
-    backends_start(x, backends_install);
 }
 
 /* ---- uninstall ---- */
@@ -112,11 +107,6 @@ static void backends_uninstall(struct http_job *job, void *context)
     struct dialect_error error;
     dialect_error_from(&err, &error);
     dialect_job_json(job, error.status, backends_refusal(about->backend, err.text));
-}
-
-void lemonade_uninstall(struct http_exchange *x)
-{
-    backends_start(x, backends_uninstall);
 }
 
 /* ---- dry-run ---- */
@@ -185,7 +175,7 @@ static const struct gfx_target *dry_run_target(const struct session_request *r, 
     return NULL;
 }
 
-void lemonade_dry_run(struct http_exchange *x)
+static void backends_dry_run(struct http_exchange *x)
 {
     const struct session_request *r = serve_path_request(serve_of(x));
     struct dialect_body body;
@@ -203,3 +193,10 @@ void lemonade_dry_run(struct http_exchange *x)
     const struct gfx_target *target = dry_run_target(r, arch);
     dialect_reply_json(x, 200, dry_run_json(r->tables, backend, arch, target, r->request.os));
 }
+
+const struct http_route lemonade_backend_routes[] = {
+    {HTTP_POST, "/v1/install", backends_start, 0, backends_install},
+    {HTTP_POST, "/v1/install/dry-run", backends_dry_run, 0, NULL},
+    {HTTP_POST, "/v1/uninstall", backends_start, 0, backends_uninstall},
+    {0},
+};

@@ -230,15 +230,10 @@ static void lemonade_unload(struct http_exchange *x)
 }
 
 const struct http_route lemonade_routes[] = {
-    {HTTP_GET, "/live", lemonade_live, HTTP_NO_KEY},
-    {HTTP_GET, "/v1/health", lemonade_health, 0},
-    {HTTP_GET, "/v1/stats", lemonade_stats, 0},
-    {HTTP_GET, "/v1/system-info", lemonade_system_info, 0},
-    {HTTP_GET, "/v1/system-stats", lemonade_system_stats, 0},
-    {HTTP_POST, "/v1/load", lemonade_load, 0},
-    {HTTP_POST, "/v1/unload", lemonade_unload, HTTP_ANY_BODY},
-    {HTTP_POST, "/v1/install", lemonade_install, 0},
-    {HTTP_POST, "/v1/install/dry-run", lemonade_dry_run, 0},
-    {HTTP_POST, "/v1/uninstall", lemonade_uninstall, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_GET, "/live", lemonade_live, HTTP_NO_KEY, NULL},
+    {HTTP_GET, "/v1/health", lemonade_health, 0, NULL},
+    {HTTP_GET, "/v1/stats", lemonade_stats, 0, NULL},
+    {HTTP_POST, "/v1/load", lemonade_load, 0, NULL},
+    {HTTP_POST, "/v1/unload", lemonade_unload, HTTP_ANY_BODY, NULL},
+    {0},
 };

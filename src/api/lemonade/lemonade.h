@@ -32,14 +32,6 @@ void lemonade_events_complete(struct lemonade_events *events, json_t *answer);
 void lemonade_events_failed(struct lemonade_events *events, int status, json_t *answer,
                             const char *message);
 
-/* ---- handlers ---- */
-
-void lemonade_install(struct http_exchange *x);
-void lemonade_uninstall(struct http_exchange *x);
-void lemonade_dry_run(struct http_exchange *x);
-void lemonade_system_info(struct http_exchange *x);
-void lemonade_system_stats(struct http_exchange *x);
-
 /* "model_name", or "model": "" when neither is there. */
 int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
                        struct dialect_error *ret_error);

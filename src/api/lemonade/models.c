@@ -216,13 +216,13 @@ static void models_delete_job(struct http_job *job, void *context)
         dialect_job_error(job, &err);
 }
 
-static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
+static void models_start(struct http_exchange *x)
 {
     struct dialect_error error;
     struct models_request *request = xcalloc(1, sizeof(*request));
     int code = models_read(x, request, &error);
-    if (code == 0 && (request->subscribe || fn != models_pull_job)) {
-        http_job_start(x, fn, request, free);
+    if (code == 0 && (request->subscribe || http_route(x)->job != models_pull_job)) {
+        http_job_start(x, http_route(x)->job, request, free);
         return;
     }
     if (code == 0)
@@ -232,20 +232,10 @@ static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, 
     free(request);
 }
 
-static void models_pull(struct http_exchange *x)
-{
-    models_start(x, models_pull_job);
-}
-
-static void models_delete(struct http_exchange *x)
-{
-    models_start(x, models_delete_job);
-}
-
 const struct http_route lemonade_model_routes[] = {
-    {HTTP_GET, "/v1/models", models_list, 0},
-    {HTTP_GET, "/v1/models/*", models_one, 0},
-    {HTTP_POST, "/v1/pull", models_pull, 0},
-    {HTTP_POST, "/v1/delete", models_delete, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_GET, "/v1/models", models_list, 0, NULL},
+    {HTTP_GET, "/v1/models/*", models_one, 0, NULL},
+    {HTTP_POST, "/v1/pull", models_start, 0, models_pull_job},
+    {HTTP_POST, "/v1/delete", models_start, 0, models_delete_job},
+    {0},
 };

@@ -169,11 +169,6 @@ static void system_info(struct http_job *job, void *context)
     session_done(&path);
 }
 
-void lemonade_system_info(struct http_exchange *x)
-{
-    http_job_start(x, system_info, NULL, NULL);
-}
-
 /* ---- stats ---- */
 
 /* Time that all processors were busy, and all of it, in ticks: the first line of /proc/stat. */
@@ -250,7 +245,8 @@ static void system_stats(struct http_job *job, void *context)
     dialect_job_json(job, 200, answer);
 }
 
-void lemonade_system_stats(struct http_exchange *x)
-{
-    http_job_start(x, system_stats, NULL, NULL);
-}
+const struct http_route lemonade_system_routes[] = {
+    {HTTP_GET, "/v1/system-info", NULL, 0, system_info},
+    {HTTP_GET, "/v1/system-stats", NULL, 0, system_stats},
+    {0},
+};

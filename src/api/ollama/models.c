@@ -84,11 +84,6 @@ static void models_tags_job(struct http_job *job, void *context)
     dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
 }
 
-static void models_tags(struct http_exchange *x)
-{
-    http_job_start(x, models_tags_job, NULL, NULL);
-}
-
 /* ---- ps ---- */
 
 enum { MODELS_LOADED_MAX = 64 };
@@ -144,7 +139,7 @@ static json_t *models_ps_entry(struct http_job *job, const struct models_loaded 
 
 static void models_ps_job(struct http_job *job, void *context)
 {
-    struct models_loaded *loaded = context;
+    struct models_loaded *loaded = xcalloc(1, sizeof(*loaded));
     json_t *array = json_array();
     http_job_in_loop(job, models_copy_loaded, loaded);
     for (size_t i = 0; i < loaded->n; i++) {
@@ -152,12 +147,8 @@ static void models_ps_job(struct http_job *job, void *context)
         if (entry)
             json_array_append_new(array, entry);
     }
+    free(loaded);
     dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
-}
-
-static void models_ps(struct http_exchange *x)
-{
-    http_job_start(x, models_ps_job, xcalloc(1, sizeof(struct models_loaded)), free);
 }
 
 /* ---- requests about one model, named in the body ---- */
@@ -167,7 +158,7 @@ struct models_request {
     bool stream, verbose;
 };
 
-static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, void *))
+static void models_start(struct http_exchange *x)
 {
     struct dialect_body body;
     struct dialect_error error;
@@ -184,7 +175,7 @@ static void models_start(struct http_exchange *x, void (*fn)(struct http_job *, 
     if (code == 0)
         code = dialect_body_flag(&body, "verbose", false, &request->verbose, &error);
     if (code == 0) {
-        http_job_start(x, fn, request, free);
+        http_job_start(x, http_route(x)->job, request, free);
         return;
     }
     free(request);
@@ -246,11 +237,6 @@ static void models_show_job(struct http_job *job, void *context)
         json_object_set_new(answer, "license", report_json_text(licence));
     dialect_model_done(&m);
     dialect_job_json(job, 200, answer);
-}
-
-static void models_show(struct http_exchange *x)
-{
-    models_start(x, models_show_job);
 }
 
 /* ---- pull ---- */
@@ -325,11 +311,6 @@ static void models_pull_job(struct http_job *job, void *context)
     }
 }
 
-static void models_pull(struct http_exchange *x)
-{
-    models_start(x, models_pull_job);
-}
-
 /* ---- delete ---- */
 
 static void models_delete_job(struct http_job *job, void *context)
@@ -342,13 +323,11 @@ static void models_delete_job(struct http_job *job, void *context)
         http_job_reply(job, 200, "application/json; charset=utf-8", STR_NONE);
 }
 
-static void models_delete(struct http_exchange *x)
-{
-    models_start(x, models_delete_job);
-}
-
 const struct http_route ollama_model_routes[] = {
-    {HTTP_GET, "/api/tags", models_tags, 0},        {HTTP_GET, "/api/ps", models_ps, 0},
-    {HTTP_POST, "/api/show", models_show, 0},       {HTTP_POST, "/api/pull", models_pull, 0},
-    {HTTP_DELETE, "/api/delete", models_delete, 0}, {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_GET, "/api/tags", NULL, 0, models_tags_job},
+    {HTTP_GET, "/api/ps", NULL, 0, models_ps_job},
+    {HTTP_POST, "/api/show", models_start, 0, models_show_job},
+    {HTTP_POST, "/api/pull", models_start, 0, models_pull_job},
+    {HTTP_DELETE, "/api/delete", models_start, 0, models_delete_job},
+    {0},
 };

@@ -39,7 +39,7 @@ static ollama_request_fn *ollama_reader(const struct http_exchange *x)
         {"/api/embeddings", ollama_embed_old_request},
     };
     for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-        if (strcmp(readers[i].path, http_route_path(x)) == 0)
+        if (strcmp(readers[i].path, http_route(x)->path) == 0)
             return readers[i].read;
     }
     return NULL;
@@ -169,17 +169,17 @@ static void ollama_not_offered(struct http_exchange *x)
     http_fail(x, 501, NULL, NULL,
               "%s is not offered by gfxbridge: models come by /api/pull or gfxbridge import, and "
               "stay as they are",
-              http_route_path(x));
+              http_route(x)->path);
 }
 
 const struct http_route ollama_routes[] = {
-    {HTTP_POST, "/api/chat", ollama_ask, 0},
-    {HTTP_POST, "/api/generate", ollama_ask, 0},
-    {HTTP_POST, "/api/embed", ollama_ask, 0},
-    {HTTP_POST, "/api/embeddings", ollama_ask, 0},
-    {HTTP_GET, "/api/version", ollama_version, 0},
-    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY},
-    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY},
-    {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_POST, "/api/chat", ollama_ask, 0, NULL},
+    {HTTP_POST, "/api/generate", ollama_ask, 0, NULL},
+    {HTTP_POST, "/api/embed", ollama_ask, 0, NULL},
+    {HTTP_POST, "/api/embeddings", ollama_ask, 0, NULL},
+    {HTTP_GET, "/api/version", ollama_version, 0, NULL},
+    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY, NULL},
+    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY, NULL},
+    {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY, NULL},
+    {0},
 };

@@ -42,7 +42,7 @@ void dialect_pass(struct http_exchange *x)
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = SERVE_KEEP_DEFAULT,
-        .engine_path = openai_engine_path(http_route_path(x)),
+        .engine_path = openai_engine_path(http_route(x)->path),
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
     };
@@ -74,19 +74,19 @@ json_t *openai_error(const struct dialect_error *error)
 }
 
 const struct http_route openai_routes[] = {
-    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0},
-    {HTTP_POST, "/v1/completions", dialect_pass, 0},
-    {HTTP_POST, "/v1/embeddings", dialect_pass, 0},
-    {HTTP_POST, "/v1/responses", dialect_pass, 0},
-    {HTTP_POST, "/v1/rerank", dialect_pass, 0},
-    {HTTP_POST, "/v1/reranking", dialect_pass, 0},
-    {HTTP_POST, "/v1/tokenize", dialect_pass, 0},
-    {HTTP_POST, "/v1/detokenize", dialect_pass, 0},
-    {HTTP_POST, "/tokenize", dialect_pass, 0},
-    {HTTP_POST, "/detokenize", dialect_pass, 0},
-    {HTTP_POST, "/apply-template", dialect_pass, 0},
-    {HTTP_POST, "/infill", dialect_pass, 0},
-    {HTTP_POST, "/completion", dialect_pass, 0},
-    {HTTP_POST, "/rerank", dialect_pass, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/completions", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/embeddings", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/responses", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/rerank", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/reranking", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/tokenize", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/detokenize", dialect_pass, 0, NULL},
+    {HTTP_POST, "/tokenize", dialect_pass, 0, NULL},
+    {HTTP_POST, "/detokenize", dialect_pass, 0, NULL},
+    {HTTP_POST, "/apply-template", dialect_pass, 0, NULL},
+    {HTTP_POST, "/infill", dialect_pass, 0, NULL},
+    {HTTP_POST, "/completion", dialect_pass, 0, NULL},
+    {HTTP_POST, "/rerank", dialect_pass, 0, NULL},
+    {0},
 };

@@ -179,24 +179,17 @@ static void backend_remove(struct http_job *job, void *context)
     backend_answer(job, dialect_remove_backend(job, name, &err), &err);
 }
 
-static void backend_post_use(struct http_exchange *x)
+static void backend_job(struct http_exchange *x)
 {
     struct backend_request *request = backend_read(x);
     if (request)
-        http_job_start(x, backend_use, request, free);
-}
-
-static void backend_post_remove(struct http_exchange *x)
-{
-    struct backend_request *request = backend_read(x);
-    if (request)
-        http_job_start(x, backend_remove, request, free);
+        http_job_start(x, http_route(x)->job, request, free);
 }
 
 const struct http_route backend_routes[] = {
-    {HTTP_POST, "/gfxbridge/backends/install", backend_post_install, 0},
-    {HTTP_POST, "/gfxbridge/backends/verify", backend_post_verify, 0},
-    {HTTP_POST, "/gfxbridge/backends/use", backend_post_use, 0},
-    {HTTP_POST, "/gfxbridge/backends/remove", backend_post_remove, 0},
+    {HTTP_POST, "/gfxbridge/backends/install", backend_post_install, 0, NULL},
+    {HTTP_POST, "/gfxbridge/backends/verify", backend_post_verify, 0, NULL},
+    {HTTP_POST, "/gfxbridge/backends/use", backend_job, 0, backend_use},
+    {HTTP_POST, "/gfxbridge/backends/remove", backend_job, 0, backend_remove},
     {0},
 };

@@ -191,6 +191,6 @@ static void metrics_get(struct http_exchange *x)
 }
 
 const struct http_route metrics_routes[] = {
-    {HTTP_GET, "/metrics", metrics_get, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_GET, "/metrics", metrics_get, 0, NULL},
+    {0},
 };

@@ -119,36 +119,11 @@ static void own_doctor_job(struct http_job *job, void *context)
 
 /* ---- routes ---- */
 
-static void own_detect(struct http_exchange *x)
-{
-    http_job_start(x, own_detect_job, NULL, NULL);
-}
-
-static void own_plan(struct http_exchange *x)
-{
-    http_job_start(x, own_plan_job, NULL, NULL);
-}
-
-static void own_backends(struct http_exchange *x)
-{
-    http_job_start(x, own_backends_job, NULL, NULL);
-}
-
-static void own_proofs(struct http_exchange *x)
-{
-    http_job_start(x, own_proofs_job, NULL, NULL);
-}
-
-static void own_doctor(struct http_exchange *x)
-{
-    http_job_start(x, own_doctor_job, NULL, NULL);
-}
-
 const struct http_route gfxbridge_routes[] = {
-    {HTTP_GET, "/gfxbridge/detect", own_detect, 0},
-    {HTTP_GET, "/gfxbridge/plan", own_plan, 0},
-    {HTTP_GET, "/gfxbridge/backends", own_backends, 0},
-    {HTTP_GET, "/gfxbridge/proofs", own_proofs, 0},
-    {HTTP_GET, "/gfxbridge/doctor", own_doctor, 0},
-    {HTTP_METHODS, NULL, NULL, 0},
+    {HTTP_GET, "/gfxbridge/detect", NULL, 0, own_detect_job},
+    {HTTP_GET, "/gfxbridge/plan", NULL, 0, own_plan_job},
+    {HTTP_GET, "/gfxbridge/backends", NULL, 0, own_backends_job},
+    {HTTP_GET, "/gfxbridge/proofs", NULL, 0, own_proofs_job},
+    {HTTP_GET, "/gfxbridge/doctor", NULL, 0, own_doctor_job},
+    {0},
 };

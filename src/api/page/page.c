@@ -89,7 +89,7 @@ static void page_named(struct http_exchange *x)
 }
 
 const struct http_route page_routes[] = {
-    {HTTP_GET, "/", page_root, HTTP_NO_KEY},
-    {HTTP_GET, "/page/*", page_named, HTTP_NO_KEY},
+    {HTTP_GET, "/", page_root, HTTP_NO_KEY, NULL},
+    {HTTP_GET, "/page/*", page_named, HTTP_NO_KEY, NULL},
     {0},
 };
