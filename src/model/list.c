@@ -35,13 +35,14 @@ void model_done(struct model *model)
     free(model->revision);
     free(model->licence);
     free(model->labels);
+    free(model->file);
     *model = (struct model){.name = NULL};
 }
 
 /* ---- headers and labels ---- */
 
 /* The row of the short list that means exactly this file. */
-static const struct model_known *list_row(const struct cache_item *item)
+static const struct model_known *list_row(const struct model *item)
 {
     const struct model_knowns *all = model_knowns();
     for (size_t i = 0; item->repository && item->file && i < all->n; i++) {
@@ -53,9 +54,9 @@ static const struct model_known *list_row(const struct cache_item *item)
 }
 
 /* What a file says about itself, in the words of the short list. */
-static char *list_labels(const struct cache_item *item, const struct gguf *gguf,
-                         enum model_task task)
+static char *list_labels(const struct model *item, const struct gguf *gguf)
 {
+    enum model_task task = item->task;
     struct buf CLEAN_BUF labels = BUF_INIT(256);
     const char *template = gguf->template ? gguf->template : "";
     buf_add_text(&labels, task == MODEL_COMPLETION ? "" : model_task_name(task));
@@ -68,7 +69,8 @@ static char *list_labels(const struct cache_item *item, const struct gguf *gguf,
     return xbuf_take(&labels);
 }
 
-int list_fill(const struct cache_item *item, struct model *ret_model, struct gfxb_error *err)
+/* Complete an item by its header. Fails for what no engine runs. */
+static int list_fill(struct model *item, struct gfxb_error *err)
 {
     const struct model_known *row = list_row(item);
     struct gguf gguf;
@@ -76,30 +78,31 @@ int list_fill(const struct cache_item *item, struct model *ret_model, struct gfx
     if (r < 0)
         return r;
     r = gguf_require_model(&gguf, item->path, err);
-    if (r < 0) {
-        gguf_done(&gguf);
-        return r;
+    if (r == 0) {
+        /* A name that got its origin before it stays: the listed one is somebody else's here. */
+        if (row && str_starts(str_from(item->name), str_from(item->repository))) {
+            free(item->name);
+            item->name = xstr_dup(row->name);
+        }
+        item->task = row ? row->task : model_gguf_task(&gguf);
+        item->bytes = item->bytes ? item->bytes : gguf.bytes;
+        item->licence =
+            row && row->licence.n ? xstr_dup(row->licence) : xstrdup_or_null(gguf.licence);
+        item->labels = row ? xstr_dup(row->labels) : list_labels(item, &gguf);
     }
-    /* A name that got its origin before it stays: the listed one is somebody else's here. */
-    bool is_listed = row && str_starts(str_from(item->name), str_from(item->repository));
-    enum model_task task = row ? row->task : model_gguf_task(&gguf);
-    *ret_model = (struct model){
-        .name = is_listed ? xstr_dup(row->name) : xstrdup(item->name),
-        .path = xstrdup(item->path),
-        .mmproj = xstrdup_or_null(item->mmproj),
-        .origin = item->origin,
-        .task = task,
-        .ours = item->ours,
-        .bytes = item->bytes ? item->bytes : gguf.bytes,
-        .modified = item->modified,
-        .digest = xstrdup_or_null(item->digest),
-        .repository = xstrdup_or_null(item->repository),
-        .revision = xstrdup_or_null(item->revision),
-        .licence = row && row->licence.n ? xstr_dup(row->licence) : xstrdup_or_null(gguf.licence),
-        .labels = row ? xstr_dup(row->labels) : list_labels(item, &gguf, task),
-    };
     gguf_done(&gguf);
-    return 0;
+    return r;
+}
+
+/* The same, and hand it over. */
+static int list_take(struct model *item, struct model *ret_model, struct gfxb_error *err)
+{
+    int r = list_fill(item, err);
+    if (r == 0) {
+        *ret_model = *item;
+        *item = (struct model){.name = NULL};
+    }
+    return r;
 }
 
 /* ---- all of them ---- */
@@ -121,17 +124,19 @@ void model_list_new(const struct model_env *env, struct model_list *ret_list)
 {
     struct caches c;
     caches_new(env, &c);
-    struct model_list list = {xcalloc(c.n, sizeof(*list.item)), 0};
+    struct model_list list = {c.item, 0};
     for (size_t i = 0; i < c.n; i++) {
         struct gfxb_error why = {0};
-        if (list_fill(&c.item[i], &list.item[list.n], &why) == 0)
-            list.n++;
-        else
-            log_at(env->log, LOG_DEBUG, "not listed: %s: %s", c.item[i].path, why.text);
+        struct model item = c.item[i];
+        if (list_fill(&item, &why) == 0) {
+            list.item[list.n++] = item;
+            continue;
+        }
+        log_at(env->log, LOG_DEBUG, "not listed: %s: %s", item.path, why.text);
+        model_done(&item);
     }
     if (list.n)
         qsort(list.item, list.n, sizeof(*list.item), list_compare);
-    caches_done(&c);
     *ret_list = list;
 }
 
@@ -145,11 +150,11 @@ int list_find_path(const struct model_env *env, const char *path, struct model *
     /* By its very path first: the same file may have other names elsewhere. */
     for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
         if (strcmp(c.item[i].path, path) == 0)
-            r = list_fill(&c.item[i], ret_model, err);
+            r = list_take(&c.item[i], ret_model, err);
     }
     for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
         if (c.item[i].inode == st.st_ino && c.item[i].device == st.st_dev)
-            r = list_fill(&c.item[i], ret_model, err);
+            r = list_take(&c.item[i], ret_model, err);
     }
     if (r == -ENOENT)
         error_set(err, ENOENT, "%s is in none of the places where models are", path);
@@ -159,7 +164,7 @@ int list_find_path(const struct model_env *env, const char *path, struct model *
 
 /* ---- from a user's words to one of them ---- */
 
-static const struct cache_item *find_by_name(const struct caches *c, const char *name)
+static struct model *find_by_name(const struct caches *c, const char *name)
 {
     for (size_t i = 0; i < c->n; i++) {
         if (strcmp(c->item[i].name, name) == 0)
@@ -173,10 +178,10 @@ static const struct cache_item *find_by_name(const struct caches *c, const char 
 }
 
 /* A file of a repository; file empty: what a pull would take for the tag. */
-static const struct cache_item *find_in_repository(const struct caches *c, struct str repository,
-                                                   struct str file, struct str tag)
+static struct model *find_in_repository(const struct caches *c, struct str repository,
+                                        struct str file, struct str tag)
 {
-    const struct cache_item **CLEAN_FREE item = xcalloc(c->n, sizeof(*item));
+    struct model **CLEAN_FREE item = xcalloc(c->n, sizeof(*item));
     const char **CLEAN_FREE path = xcalloc(c->n, sizeof(*path));
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) {
@@ -192,7 +197,7 @@ static const struct cache_item *find_in_repository(const struct caches *c, struc
     return picked < n ? item[picked] : NULL;
 }
 
-static const struct cache_item *find_ollama(const struct caches *c, const struct model_name *name)
+static struct model *find_ollama(const struct caches *c, const struct model_name *name)
 {
     struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
     bool is_short = !name->host[0] && str_starts(str_from(name->repository), STR("library/"));
@@ -202,10 +207,10 @@ static const struct cache_item *find_ollama(const struct caches *c, const struct
     return find_by_name(c, text);
 }
 
-const struct cache_item *list_match(const struct caches *c, const char *text)
+struct model *list_match(const struct caches *c, const char *text)
 {
     struct model_name name;
-    const struct cache_item *found = find_by_name(c, text);
+    struct model *found = find_by_name(c, text);
     if (found || model_name_parse(text, &name, NULL) < 0)
         return found;
     switch (name.kind) {
@@ -242,12 +247,12 @@ static int find_file(const struct model_env *env, const char *path, struct model
         return 0;
     struct str base = pick_name(str_from(path));
     struct pick_split split;
-    struct cache_item item = {.origin = MODEL_LOCAL,
-                              .name = xstr_dup(pick_take_apart(base, &split) ? split.prefix : base),
-                              .path = find_absolute(path),
-                              .modified = (int64_t)st.st_mtim.tv_sec};
-    int r = list_fill(&item, ret_model, err);
-    cache_item_done(&item);
+    struct model item = {.origin = MODEL_LOCAL,
+                         .name = xstr_dup(pick_take_apart(base, &split) ? split.prefix : base),
+                         .path = find_absolute(path),
+                         .modified = (int64_t)st.st_mtim.tv_sec};
+    int r = list_take(&item, ret_model, err);
+    model_done(&item);
     return r;
 }
 
@@ -298,8 +303,8 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
     if (model_name_parse(name, &parsed, NULL) == 0 && parsed.kind == MODEL_NAME_FILE)
         return find_file(env, parsed.file, ret_model, err);
     caches_new(env, &c);
-    const struct cache_item *item = list_match(&c, name);
-    int r = item ? list_fill(item, ret_model, err) : list_nothing(&c, name, err);
+    struct model *item = list_match(&c, name);
+    int r = item ? list_take(item, ret_model, err) : list_nothing(&c, name, err);
     caches_done(&c);
     return r;
 }

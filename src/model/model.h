@@ -227,6 +227,9 @@ struct model {
     char *revision;   /* commit; NULL unknown */
     char *licence;    /* SPDX-like name; NULL unknown */
     char *labels;     /* blank-separated, as in data/models.tsv; "" none */
+    char *file;   /* in its repository; of Ollama's its manifest, below manifests/; NULL unknown */
+    dev_t device; /* with inode: the same file under two names */
+    ino_t inode;
 };
 
 void model_done(struct model *model);

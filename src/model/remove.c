@@ -143,8 +143,8 @@ static void remove_visit(const struct model_env *env, const struct stock_record 
 
 /* ---- our own stores ---- */
 
-static int remove_local(const struct model_env *env, const struct cache_item *item,
-                        uint64_t *ret_bytes, struct gfxb_error *err)
+static int remove_local(const struct model_env *env, const struct model *item, uint64_t *ret_bytes,
+                        struct gfxb_error *err)
 {
     char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
     char *CLEAN_FREE dir = xfs_join(local, item->name);
@@ -197,8 +197,8 @@ static bool remove_is_named(const char *dir, const char *sha256, int depth)
     return found;
 }
 
-static int remove_ollama(const struct model_env *env, const struct cache_item *item,
-                         uint64_t *ret_bytes, struct gfxb_error *err)
+static int remove_ollama(const struct model_env *env, const struct model *item, uint64_t *ret_bytes,
+                         struct gfxb_error *err)
 {
     struct ollama_manifest manifest;
     char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
@@ -230,7 +230,7 @@ static int remove_ollama(const struct model_env *env, const struct cache_item *i
 
 /* ---- by name ---- */
 
-static int remove_refuse(const struct cache_item *item, struct gfxb_error *err)
+static int remove_refuse(const struct model *item, struct gfxb_error *err)
 {
     static const char *const how[MODEL_ORIGINS] = {
         [MODEL_HUB] = "another program put it into the Hugging Face cache; that program, or `hf "
@@ -244,8 +244,8 @@ static int remove_refuse(const struct cache_item *item, struct gfxb_error *err)
     return error_set(err, EPERM, "%s stays: %s (%s)", item->name, how[item->origin], item->path);
 }
 
-static int remove_item(const struct model_env *env, const struct cache_item *item,
-                       uint64_t *ret_bytes, struct gfxb_error *err)
+static int remove_item(const struct model_env *env, const struct model *item, uint64_t *ret_bytes,
+                       struct gfxb_error *err)
 {
     struct remove_wanted wanted = {item->repository, item->file, ret_bytes, 0};
     if (!item->ours)
@@ -276,7 +276,7 @@ int model_remove(const struct model_env *env, const char *name, uint64_t *ret_by
     uint64_t bytes = 0;
     int r = 0;
     caches_new(env, &c);
-    const struct cache_item *item = list_match(&c, name);
+    const struct model *item = list_match(&c, name);
     if (item)
         r = remove_item(env, item, &bytes, err);
     else if (remove_unfinished(env, name, &bytes) == 0)

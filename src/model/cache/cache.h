@@ -12,25 +12,11 @@
 
 /* ---- every model file on this disk ---- */
 
-/* One model; texts are owned, NULL unknown. */
-struct cache_item {
-    char *name;
-    char *path; /* its file; of a split one the first */
-    char *mmproj;
-    char *repository, *revision;
-    char *file;   /* its path in the repository; of Ollama's its manifest, below manifests/ */
-    char *digest; /* sha256 of the only file */
-    enum model_origin origin;
-    bool ours;
-    uint64_t bytes; /* of all files; 0: as the header says */
-    int64_t modified;
-    dev_t device; /* with inode: the same file under two names */
-    ino_t inode;
-};
-
+/* What is here, as far as names and sizes tell: headers are not read. labels are NULL; bytes are 0
+ * when the header has to tell. */
 struct caches {
     const struct model_env *env;
-    struct cache_item *item;
+    struct model *item;
     size_t n;
 };
 
@@ -56,8 +42,7 @@ struct cache_group {
 /* All models of a directory; none when there is none. */
 void caches_add_group(struct caches *c, const struct cache_group *group);
 /* Takes the item's texts over. */
-void caches_add(struct caches *c, struct cache_item *item);
-void cache_item_done(struct cache_item *item);
+void caches_add(struct caches *c, struct model *item);
 
 /* Call visit for every sub-directory that does not begin with a dot, sorted. */
 void caches_each_dir(struct caches *c, const char *dir,

@@ -9,22 +9,10 @@
 #define CACHES_DEPTH     3
 #define HUB_DEPTH        4 /* of directories in a repository of the hub */
 
-void cache_item_done(struct cache_item *item)
-{
-    free(item->name);
-    free(item->path);
-    free(item->mmproj);
-    free(item->repository);
-    free(item->revision);
-    free(item->file);
-    free(item->digest);
-    *item = (struct cache_item){.name = NULL};
-}
-
 void caches_done(struct caches *c)
 {
     for (size_t i = 0; i < c->n; i++)
-        cache_item_done(&c->item[i]);
+        model_done(&c->item[i]);
     free(c->item);
     *c = (struct caches){.env = NULL};
 }
@@ -174,7 +162,7 @@ static char *caches_name(const struct cache_group *group, const struct caches_na
 static void caches_add_file(struct caches *c, const struct cache_group *group,
                             const struct caches_names *files, size_t i)
 {
-    struct cache_item item = {.origin = group->origin, .ours = group->ours};
+    struct model item = {.origin = group->origin, .ours = group->ours};
     struct stat st, own;
     if (!caches_has_parts(group, files, i, &item.bytes))
         return;
@@ -183,7 +171,7 @@ static void caches_add_file(struct caches *c, const struct cache_group *group,
     item.name = caches_name(group, files, i);
     item.path = xfs_join(group->top, files->name[i]);
     if (!item.name || stat(item.path, &st) < 0 || lstat(item.path, &own) < 0) {
-        cache_item_done(&item); /* gone meanwhile */
+        model_done(&item); /* gone meanwhile */
         return;
     }
     item.file = xstrdup(files->name[i]);
@@ -215,13 +203,13 @@ void caches_add_group(struct caches *c, const struct cache_group *group)
     caches_names_done(&files);
 }
 
-void caches_add(struct caches *c, struct cache_item *item)
+void caches_add(struct caches *c, struct model *item)
 {
     for (size_t i = 0; i < c->n; i++) {
         bool is_same_file = c->item[i].inode == item->inode && c->item[i].device == item->device;
         bool is_older = item->repository && c->item[i].origin == item->origin;
         if ((is_same_file || is_older) && strcmp(c->item[i].name, item->name) == 0) {
-            cache_item_done(item);
+            model_done(item);
             return;
         }
     }
@@ -363,7 +351,7 @@ static void caches_make_unique(struct caches *c)
 
 static int caches_compare(const void *a, const void *b)
 {
-    return strcmp(((const struct cache_item *)a)->name, ((const struct cache_item *)b)->name);
+    return strcmp(((const struct model *)a)->name, ((const struct model *)b)->name);
 }
 
 void caches_new(const struct model_env *env, struct caches *ret_caches)

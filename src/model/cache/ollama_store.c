@@ -107,7 +107,7 @@ static void ollama_add(struct caches *c, const struct ollama_scan *scan, const c
 {
     const struct ollama_layer *model = ollama_manifest_find(manifest, "model");
     const struct ollama_layer *projector = ollama_manifest_find(manifest, "projector");
-    struct cache_item item = {.origin = MODEL_OLLAMA, .ours = scan->ours};
+    struct model item = {.origin = MODEL_OLLAMA, .ours = scan->ours};
     struct stat st;
     /* An adapter changes what its model says: without it this would be another model. */
     if (!model || ollama_manifest_find(manifest, "adapter"))
@@ -115,7 +115,7 @@ static void ollama_add(struct caches *c, const struct ollama_scan *scan, const c
     item.path = ollama_complete_blob(scan->store, model);
     item.mmproj = ollama_complete_blob(scan->store, projector);
     if (!item.path || (projector && !item.mmproj) || stat(item.path, &st) < 0) {
-        cache_item_done(&item);
+        model_done(&item);
         return;
     }
     item.name = ollama_name(scan, tag);

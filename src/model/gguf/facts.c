@@ -80,17 +80,21 @@ static int read_text(const struct gguf_header *header, struct str key, char **re
 
 static int read_texts(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
 {
-    int result = read_text(header, STR("general.architecture"), &gguf->architecture, err);
+    const struct {
+        struct str key;
+        char **text;
+    } texts[] = {
+        {STR("general.architecture"), &gguf->architecture},
+        {STR("general.name"), &gguf->name},
+        {STR("general.license"), &gguf->licence},
+        {STR("tokenizer.chat_template"), &gguf->template},
+        {STR("tokenizer.ggml.model"), &gguf->tokenizer},
+    };
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < sizeof(texts) / sizeof(texts[0]); i++)
+        result = read_text(header, texts[i].key, texts[i].text, err);
     if (result == 0 && !gguf->architecture)
         gguf->architecture = xstrdup("");
-    if (result == 0)
-        result = read_text(header, STR("general.name"), &gguf->name, err);
-    if (result == 0)
-        result = read_text(header, STR("general.license"), &gguf->licence, err);
-    if (result == 0)
-        result = read_text(header, STR("tokenizer.chat_template"), &gguf->template, err);
-    if (result == 0)
-        result = read_text(header, STR("tokenizer.ggml.model"), &gguf->tokenizer, err);
     return result;
 }
 

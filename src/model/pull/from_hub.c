@@ -162,7 +162,7 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
     caches_new(env, &c);
     for (size_t i = 0; r < 0 && i < c.n; i++) {
         char hex[DIGEST_HEX] = "";
-        const struct cache_item *item = &c.item[i];
+        const struct model *item = &c.item[i];
         bool may_be =
             item->bytes == file->size &&
             (item->digest ? strcmp(item->digest, file->etag) == 0
@@ -258,8 +258,7 @@ static int pull_hub_bring(struct pull_hub *p, size_t i, struct gfxb_error *err)
                                     .commit = p->tree.commit,
                                     .file = file,
                                     .path = blob,
-                                    .progress = pull_show,
-                                    .context = &p->pull};
+                                    .pull = &p->pull};
         r = hub_fetch_file(p->pull.env, &wanted, err);
     }
     if (r == 0)

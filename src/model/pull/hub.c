@@ -372,16 +372,9 @@ int hub_look_up(const struct model_env *env, const char *repository, struct hub_
 /* ---- one file ---- */
 
 struct hub_arrival {
-    struct hub_said said; /* first: the header callback's context is the whole */
+    struct hub_said said; /* first: the whole is the context of hub_on_header, too */
     const struct hub_wanted *wanted;
 };
-
-static void hub_on_file_header(void *context, int hop, long status, struct str name,
-                               struct str value)
-{
-    struct hub_arrival *arrival = context;
-    hub_on_header(&arrival->said, hop, status, name, value);
-}
 
 /* Before the first byte: is it the file that the list named? */
 static int hub_on_begin(void *context, uint64_t size, struct gfxb_error *err)
@@ -403,8 +396,7 @@ static int hub_on_begin(void *context, uint64_t size, struct gfxb_error *err)
 static void hub_on_progress(void *context, const struct fetch_progress *progress)
 {
     const struct hub_arrival *arrival = context;
-    if (arrival->wanted->progress)
-        arrival->wanted->progress(arrival->wanted->context, progress);
+    pull_show(arrival->wanted->pull, progress);
 }
 
 /* git's own digest of a file: sha1 of "blob SIZE", a NUL and the bytes. */
@@ -471,7 +463,7 @@ int hub_fetch_file(const struct model_env *env, const struct hub_wanted *wanted,
                                     .token = env->hf_token,
                                     .size = file->size,
                                     .begin = hub_on_begin,
-                                    .header = hub_on_file_header,
+                                    .header = hub_on_header,
                                     .progress = hub_on_progress,
                                     .context = &arrival};
     if (file->lfs) {

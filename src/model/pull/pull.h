@@ -90,9 +90,8 @@ struct hub_wanted {
     const char *repository;
     const char *commit;
     const struct hub_file *file;
-    const char *path; /* of the blob to be */
-    void (*progress)(void *context, const struct fetch_progress *progress);
-    void *context;
+    const char *path;  /* of the blob to be */
+    struct pull *pull; /* whose progress it is */
 };
 
 /*
