@@ -314,6 +314,17 @@ static bool stream_answer(int fd, const char *answer)
     return false;
 }
 
+static void send_whole(int fd, const char *answer)
+{
+    char body[4096];
+    snprintf(body, sizeof(body),
+             "{\"choices\":[{\"finish_reason\":\"stop\",\"index\":0,\"message\":{\"role\":"
+             "\"assistant\",\"content\":\"%s\"}}],\"usage\":{\"completion_tokens\":40,"
+             "\"prompt_tokens\":9}}",
+             answer);
+    send_answer(fd, "200 OK", body);
+}
+
 static void chat(int fd, const char *request)
 {
     static char answer[200000];
@@ -330,6 +341,10 @@ static void chat(int fd, const char *request)
     }
     find_answer(request, answer, sizeof(answer));
     spoil(answer, sizeof(answer));
+    if (strstr(request, "\"stream\": false") || strstr(request, "\"stream\":false")) {
+        send_whole(fd, answer);
+        return;
+    }
     send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                   "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
     send_chunk(fd, ":\n\n");

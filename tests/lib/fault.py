@@ -6,13 +6,13 @@ import random
 import struct
 import subprocess
 
-KINDS = ("memory", "thread", "fork", "socket", "open", "write", "sync", "name", "map", "epoll")
+KINDS = ("memory", "thread", "fork", "socket", "open", "write", "sync", "name", "map")
 # How each kind fails, and in what words the kernel would say so.
 CODES = {
     "memory": (errno.ENOMEM,), "thread": (errno.EAGAIN,), "fork": (errno.EAGAIN,),
     "socket": (errno.EMFILE, errno.ENFILE), "open": (errno.EMFILE, errno.ENFILE),
     "write": (errno.ENOSPC, errno.EIO), "sync": (errno.EIO,), "name": (errno.ENOSPC, errno.EIO),
-    "map": (errno.ENOMEM,), "epoll": (errno.ENOMEM, errno.ENOSPC),
+    "map": (errno.ENOMEM,),
 }
 # struct fault_state
 SITES_MAX, TRACE_MAX = 1 << 17, 16

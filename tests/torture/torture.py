@@ -6,8 +6,11 @@ or in one sentence and an exit code from 1 to 4; no signal, no hang, no leak, an
 is as it was or as it is after a good run. GFXB_TORTURE=full takes every call, otherwise a sample of the
 call sites with a fixed seed; GFXB_TORTURE="KIND N ERRNO [on]" that one fault, as a failed case shows it.
 """
+import atexit
 import difflib
 import hashlib
+import http.client
+import json
 import os
 import re
 import shutil
@@ -22,15 +25,17 @@ import time
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "lib"), os.path.join(TESTS, "real")]
 import fault  # noqa: E402
+import hub_world  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import PROGRAM, SOURCE, machine, processes_of  # noqa: E402
-from server import ANSWER, QUESTION, chat  # noqa: E402
+from server import ANSWER, QUESTION, chat, streamed_text, text_of  # noqa: E402
 
 LIBRARY, DOUBLE = os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
 HOW = os.environ.get("GFXB_TORTURE", "sample")
 LIMIT = {"memory": 24}  # faults of a sample, by kind; 12 of the others
 DEADLINE = 60  # seconds after which a run hangs
 TOP = tempfile.mkdtemp(prefix="gfxbridge-torture-")
+os.chmod(TOP, 0o755)  # nginx serves as another user
 SENTENCE = re.compile(r"gfxbridge: .*\S")
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 # A run of the double: what it prints at a load, and how it lists its devices.
@@ -63,7 +68,7 @@ def archive():
 
 
 def content(path):
-    """What a file says, without the times in it."""
+    """What a file says, without times and inodes."""
     kind = os.lstat(path).st_mode
     if stat.S_ISLNK(kind):
         return "link " + os.readlink(path)
@@ -71,6 +76,8 @@ def content(path):
         return "no file"
     with open(path, "rb") as f:
         data = f.read()
+    if path.endswith(".json"):
+        data = re.sub(rb'"inode": ?[0-9]+', b"", data)
     if path.endswith("package.manifest"):
         data = re.sub(rb"(?m)^installed .*", b"", data)
     if path.endswith(".proof"):
@@ -257,7 +264,95 @@ class Prove(Run):
         shutil.rmtree(os.path.join(self.data, "proofs"))
 
 
-TARGETS = {t.name: t for t in (Detect, DetectHere, Plan, PlanHere, Install, Run, Prove)}
+class Pull(Target):
+    """A model of a hub on loopback."""
+    name, words = "pull", ("pull", "org/model")
+    kinds = ("memory", "open", "write", "sync", "name")
+
+    def prepare(self):
+        world = hub_world.World(os.path.join(TOP, "hub"))
+        world.start()
+        atexit.register(world.stop)
+        with open(os.path.join(SOURCE, "data", "canary.gguf"), "rb") as f:
+            world.publish("org/model", {"m-Q8_0.gguf": f.read(), "README.md": b"no model"})
+        self.env.update(HF_ENDPOINT=world.hub, GFXBRIDGE_CA_FILE=world.ca)
+
+
+class Serve(Target):
+    """A server that is asked three times and stopped. The fault may cost an answer or end the server with
+    one sentence; after a fault that comes once, what is asked next is answered."""
+    name, words = "serve", ("--no-network", "serve", "--port", "0")
+    kinds = ("memory", "thread", "fork", "socket", "open", "write", "name")
+
+    def prepare(self):
+        self.install()
+
+    def run(self, env):
+        order = env.get("GFXB_FAULT", "on")
+        once = not order.endswith("on")
+        # A server that can never accept again leaves the next client waiting: so it should.
+        self.patience = 5 if order.startswith("socket") and not once else DEADLINE
+        with open(os.path.join(self.top, "log"), "w+", encoding="utf-8") as log:
+            server = subprocess.Popen([PROGRAM, *self.words], env={**self.env, **env}, cwd="/",
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=log)
+            try:
+                answers = [self.ask(server, log.name, stream) for stream in (True, False)]
+                end = time.monotonic() + 30  # what failed for want of something is tried again
+                while answers[-1].startswith("error") and once and time.monotonic() < end:
+                    time.sleep(0.2)
+                    answers.append(self.ask(server, log.name, True))
+                server.send_signal(signal.SIGTERM)
+                code = server.wait(DEADLINE)
+            finally:
+                server.kill()
+                server.wait()
+            log.seek(0)
+            said = log.read()
+        ended = Ended(code, "\n".join(answers), said)
+        if code == 0:
+            assert "nothing" not in answers, f"no answer, and it goes on: {answers}\n{said}"
+            assert not once or answers[-1] == ANSWER, f"it does not recover: {answers}\n{said}"
+        return ended
+
+    def ask(self, server, log, stream):
+        """The answer's text, an error's, or "nothing": it is no longer there, or it closes."""
+        end = time.monotonic() + DEADLINE
+        while server.poll() is None:
+            with open(log, encoding="utf-8") as f:
+                port = re.search(r"listening on http://\S+:(\d+)", f.read())
+            if port:
+                break
+            assert time.monotonic() < end, "it does not listen"
+            time.sleep(0.01)
+        else:
+            return "nothing"
+        connection = http.client.HTTPConnection("127.0.0.1", int(port.group(1)), timeout=self.patience)
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(chat(stream)),
+                               {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            body = reply.read()
+        except (ConnectionError, http.client.HTTPException):
+            return "nothing"
+        except TimeoutError as error:
+            if self.patience < DEADLINE:
+                return "error: it waits for descriptors"
+            raise AssertionError("a request hangs") from error
+        finally:
+            connection.close()
+        if reply.status == 200 and not stream:
+            return text_of(body)
+        if reply.status == 200 and b"[DONE]" in body:
+            return streamed_text(body)
+        return "error: " + re.search(rb'"message": ?"((?:[^"\\\\]|\\\\.)*)"', body).group(1).decode()
+
+    def check_right(self, ended):
+        wrong = [a for a in ended.out.split("\n") if a != ANSWER and not a.startswith("error: ")]
+        assert not wrong, ended.out
+
+
+TARGETS = {t.name: t for t in (Detect, DetectHere, Plan, PlanHere, Install, Run, Prove, Pull, Serve)}
 
 
 def cases(name):
