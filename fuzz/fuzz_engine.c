@@ -17,7 +17,7 @@ static void require(bool good)
 static void read_devices(struct str bytes)
 {
     struct engine_devices devices = {.n = 0};
-    require(devices_parse(bytes, &devices) == 0 && devices.n <= DEVICES_MAX);
+    engine_kind_llama.read_devices(bytes, &devices);
     for (size_t i = 0; i < devices.n; i++)
         require(devices.item[i].name[0] && strlen(devices.item[i].name) < 32);
     engine_devices_done(&devices);
@@ -27,7 +27,7 @@ static void read_placement(struct str bytes)
 {
     char text[300];
     struct engine_placement placement;
-    placement_parse(bytes, &placement);
+    engine_kind_llama.read_placement(bytes, &placement);
     require(placement.n <= ENGINE_PLACEMENT_MAX && placement.gpu_mib >= 0.0 &&
             placement.cpu_mib >= 0.0);
     for (size_t i = 0; i < placement.n; i++)
@@ -75,18 +75,19 @@ static void read_last_words(struct str bytes)
     struct gfxb_error err = {.code = 0};
     struct engine_cause cause[8];
     require(engine_cause_find(bytes, cause, 8) <= 8);
-    require(diagnose_explain(6, bytes, "while loading", &err) < 0 && err.text[0] != '\0');
-    require(diagnose_last_words(bytes).n <= 240);
+    require(diagnose_explain(&engine_kind_llama, 6, bytes, "while loading", &err) < 0 &&
+            err.text[0] != '\0');
+    require(diagnose_last_words(&engine_kind_llama, bytes).n <= 240);
 }
 
 static void read_chunk(struct str bytes)
 {
-    struct chunk chunk;
-    if (chunk_parse(STR("data"), bytes, &chunk) < 0)
+    struct engine_chunk chunk;
+    if (engine_kind_llama.read_chunk(STR("data"), bytes, &chunk) != 0)
         return;
     require(chunk.tokens >= -1 && chunk.tokens_per_second >= 0.0);
     require(memchr(chunk.refusal, '\0', sizeof(chunk.refusal)) != NULL);
-    chunk_done(&chunk);
+    json_decref(chunk.json);
 }
 
 /* What is read is written the same way again. */
@@ -106,14 +107,14 @@ static void read_proof(struct str bytes)
 
 static void read_timings(struct str bytes)
 {
-    struct timings timings;
+    struct engine_timings timings;
     json_t *ids = NULL;
-    if (timings_parse(bytes, &timings) == 0)
+    if (engine_kind_llama.read_timings(bytes, &timings) == 0)
         require(timings.prompt_per_second >= 0.0 && timings.tokens_per_second >= 0.0);
-    if (timings_read_ids(bytes, &ids) < 0)
+    if (engine_kind_llama.read_ids(bytes, &ids) < 0)
         return;
-    char *CLEAN_FREE request = timings_request(ids, 100, 1);
-    require(request && str_has(str_from(request), STR("\"n_predict\":1")));
+    char *CLEAN_FREE request = engine_kind_llama.timed_request(ids, 100, 1);
+    require(str_has(str_from(request), STR("\"n_predict\":1")));
     json_decref(ids);
 }
 

@@ -24,7 +24,7 @@ static void models_read_header(struct dialect_model *m)
 static void models_write_canary(const struct model_env *env)
 {
     char *CLEAN_FREE path = NULL;
-    engine_canary_path(env->data_dir, &path, NULL);
+    engine_canary_path(engine_kind_of_model(NULL), env->data_dir, NULL, &path, NULL);
 }
 
 static int models_try(const struct model_env *env, const char *name,
@@ -71,9 +71,7 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
                        struct gfxb_error *err)
 {
     struct model_list list;
-    int code = engine_model_list_new(env, &list, err);
-    if (code < 0)
-        return code;
+    engine_model_list_new(env, &list);
     struct dialect_models models = {.item = xcalloc(list.n, sizeof(*models.item))};
     for (size_t i = 0; i < list.n; i++) {
         struct dialect_model *m = &models.item[models.n++];

@@ -228,7 +228,8 @@ static int bench_apply(struct bench *b, struct gfxb_error *err)
             speed[n++] = (struct engine_proofs_speed){item->fingerprint,
                                                       item->figures.full.tokens_per_second};
     }
-    int result = engine_proofs_set_bench(b->request.data_dir, speed, n, with, err);
+    int result =
+        engine_proofs_set_bench(b->request.data_dir, speed, n, with, b->request.cancel, err);
     free(speed);
     b->applied = result == 0;
     return result;

@@ -58,11 +58,10 @@ static void complete_models_here(const struct complete *c)
     struct model_list list;
     if (cli_places_new(c->cli, &places, NULL) < 0)
         return;
-    if (engine_model_list_new(&places.env, &list, NULL) == 0) {
-        for (size_t i = 0; i < list.n; i++)
-            complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
-        model_list_done(&list);
-    }
+    engine_model_list_new(&places.env, &list);
+    for (size_t i = 0; i < list.n; i++)
+        complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
+    model_list_done(&list);
     cli_places_done(&places);
 }
 

@@ -45,10 +45,8 @@ static int list_here(struct cli *cli, struct gfxb_error *err)
     int result = cli_places_new(cli, &places, err);
     if (result < 0)
         return result;
-    result = engine_model_list_new(&places.env, &list, err);
+    engine_model_list_new(&places.env, &list);
     cli_places_done(&places);
-    if (result < 0)
-        return result;
     if (cli->json) {
         json_t *models = json_array();
         for (size_t i = 0; i < list.n; i++)

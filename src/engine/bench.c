@@ -15,8 +15,6 @@
 #define BENCH_TELL_MS   5000
 #define BENCH_REPLY_MAX (4u << 20)
 
-static const char bench_words[] = "{\"content\":\"Count these words and say them once again.\"}";
-
 struct bench_job {
     struct engine *engine;
     const struct engine_bench_spec *spec;
@@ -43,15 +41,6 @@ static int64_t bench_until(void *context)
     return a->until;
 }
 
-static int bench_refused(struct str body, struct gfxb_error *err)
-{
-    char words[400];
-    json_t *answer = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
-    chunk_refusal(json_object_get(answer, "error"), words, sizeof(words));
-    json_decref(answer);
-    return error_set(err, EREMOTEIO, "the engine refused the request: %s", words);
-}
-
 static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
                         struct gfxb_error *err)
 {
@@ -63,22 +52,24 @@ static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
     case ETIMEDOUT:
         return error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no answer within %lld s",
                          (long long)(deadline_ms / 1000));
+    case EPERM:
+        return error_set(err, EPERM, "another process listens on the engine's socket");
     case ECONNREFUSED:
     case ECONNRESET:
         return instance_cut_off(engine, false, err);
     default:
-        return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
+        return error_set(err, EPROTO, "the engine's answer makes no sense");
     }
 }
 
 /* 0: ret_body holds an answer of status 200. */
-static int bench_post(const struct bench_job *job, const char *path, const char *body,
+static int bench_post(const struct bench_job *job, enum engine_call call, const char *body,
                       int64_t deadline_ms, struct buf *ret_body, struct gfxb_error *err)
 {
     struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), clock_now_ms() + deadline_ms};
     struct http_ask request = {
         .socket = engine_socket(job->engine),
-        .path = path,
+        .path = job->engine->kind->path[call],
         .key = engine_key(job->engine),
         .body = str_from(body),
         .pid = (int)engine_pid(job->engine),
@@ -92,8 +83,11 @@ static int bench_post(const struct bench_job *job, const char *path, const char 
     int code = http_ask(&request, &status);
     if (code < 0)
         code = bench_failed(job->engine, code, deadline_ms, err);
-    else if (status != 200)
-        code = bench_refused(buf_view(&answer.body), err);
+    else if (status != 200) {
+        char words[400];
+        job->engine->kind->read_refusal(buf_view(&answer.body), words, sizeof(words));
+        code = error_set(err, EREMOTEIO, "the engine refused the request: %s", words);
+    }
     if (code < 0)
         buf_done(&answer.body);
     else
@@ -104,28 +98,29 @@ static int bench_post(const struct bench_job *job, const char *path, const char 
 static int bench_learn_ids(struct bench_job *job, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF body = BUF_INIT(0);
-    int code = bench_post(job, "/tokenize", bench_words, BENCH_LEAST_MS, &body, err);
-    if (code == 0 && timings_read_ids(buf_view(&body), &job->ids) < 0)
+    const struct engine_kind *kind = job->engine->kind;
+    int code =
+        bench_post(job, ENGINE_CALL_TOKENIZE, kind->words_request, BENCH_LEAST_MS, &body, err);
+    if (code == 0 && kind->read_ids(buf_view(&body), &job->ids) < 0)
         code = error_set(err, EPROTO, "the engine does not say what tokens words are");
     return code;
 }
 
 static int bench_ask(const struct bench_job *job, unsigned prompt, int64_t deadline_ms,
-                     struct timings *ret_timings, struct gfxb_error *err)
+                     struct engine_timings *ret_timings, struct gfxb_error *err)
 {
-    char *CLEAN_FREE request = timings_request(job->ids, prompt, job->spec->answer_tokens);
+    const struct engine_kind *kind = job->engine->kind;
+    char *CLEAN_FREE request = kind->timed_request(job->ids, prompt, job->spec->answer_tokens);
     struct buf CLEAN_BUF body = BUF_INIT(0);
-    if (!request)
-        return error_set(err, ENOMEM, "out of memory");
-    int code = bench_post(job, "/completion", request, deadline_ms, &body, err);
-    if (code == 0 && timings_parse(buf_view(&body), ret_timings) < 0)
-        code = error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
+    int code = bench_post(job, ENGINE_CALL_COMPLETION, request, deadline_ms, &body, err);
+    if (code == 0 && kind->read_timings(buf_view(&body), ret_timings) < 0)
+        code = error_set(err, EPROTO, "the engine's answer makes no sense");
     return code;
 }
 
 static int bench_warm_up(struct bench_job *job, struct gfxb_error *err)
 {
-    struct timings timings;
+    struct engine_timings timings;
     int64_t start = clock_now_ms();
     job->warm = job->spec->full_tokens < BENCH_WARM ? job->spec->full_tokens : BENCH_WARM;
     int code = bench_ask(job, job->warm, BENCH_WARM_MS, &timings, err);
@@ -139,6 +134,20 @@ static int64_t bench_expected_ms(const struct bench_job *job, unsigned prompt)
     return prompt > job->warm ? job->warm_ms * prompt / job->warm : job->warm_ms;
 }
 
+static int bench_compare(const void *left, const void *right)
+{
+    const double *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+double bench_median(double *value, size_t n)
+{
+    if (n == 0)
+        return 0.0;
+    qsort(value, n, sizeof(*value), bench_compare);
+    return (value[(n - 1) / 2] + value[n / 2]) / 2.0;
+}
+
 static int bench_measure(const struct bench_job *job, unsigned prompt,
                          struct engine_bench_figures *ret_figures, struct gfxb_error *err)
 {
@@ -148,7 +157,7 @@ static int bench_measure(const struct bench_job *job, unsigned prompt,
     int64_t start = clock_now_ms();
     int64_t deadline = BENCH_LEAST_MS + BENCH_PATIENCE * bench_expected_ms(job, prompt);
     while (f.runs < BENCH_RUNS && (f.runs == 0 || clock_now_ms() - start < BENCH_BUDGET_MS)) {
-        struct timings t;
+        struct engine_timings t;
         int code = bench_ask(job, prompt, deadline, &t, err);
         if (code < 0)
             return code;
@@ -160,8 +169,8 @@ static int bench_measure(const struct bench_job *job, unsigned prompt,
         if (t.tokens_per_second > 0.0)
             answering[n_answering++] = t.tokens_per_second;
     }
-    f.prompt_per_second = timings_median(reading, n_reading);
-    f.tokens_per_second = timings_median(answering, n_answering);
+    f.prompt_per_second = bench_median(reading, n_reading);
+    f.tokens_per_second = bench_median(answering, n_answering);
     *ret_figures = f;
     return 0;
 }

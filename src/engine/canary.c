@@ -7,27 +7,18 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* Embedded by the build: the bytes, and their SHA-256 as text. */
-extern const char engine_data_canary_gguf[], engine_data_canary_gguf_end[];
-extern const char engine_data_canary_gguf_sha256[];
-extern const char engine_data_canary_tsv[], engine_data_canary_tsv_end[];
-
 static const char *const canary_columns[] = {"kind", "prompt", "answer", "source", NULL};
 
-static struct str canary_tsv(void)
-{
-    return (struct str){engine_data_canary_tsv,
-                        (size_t)(engine_data_canary_tsv_end - engine_data_canary_tsv)};
-}
-
-int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
+int canary_proofs(const struct engine_canary *canary,
+                  struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
                   struct gfxb_error *err)
 {
     struct table table;
     struct table_row row;
     size_t n = 0;
     int more;
-    table_init(&table, "data/canary.tsv", canary_tsv(), canary_columns);
+    struct str bytes = {canary->table, (size_t)(canary->table_end - canary->table)};
+    table_init(&table, "data/canary.tsv", bytes, canary_columns);
     while ((more = table_next(&table, &row, err)) > 0) {
         if (!str_is(row.field[0], "proof"))
             continue;
@@ -43,65 +34,59 @@ int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_
     return more;
 }
 
-const char *engine_canary_version(void)
+const char *engine_canary_version(const struct engine_kind *kind)
 {
-    return engine_data_canary_gguf_sha256;
+    return kind->canary->sha256;
+}
+
+size_t canary_size(const struct engine_canary *canary)
+{
+    return (size_t)(canary->end - canary->bytes);
+}
+
+char *canary_file(const struct engine_canary *canary, const char *data_dir)
+{
+    return xasprintf("%s/canary/canary-%.16s.%s", data_dir, canary->sha256, canary->suffix);
+}
+
+bool canary_is(const struct engine_canary *canary, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    char *CLEAN_FREE own = canary_file(canary, "");
+    return name && strcmp(name, strrchr(own, '/')) == 0;
 }
 
 /* Is the file there with exactly the embedded bytes? */
-static bool canary_is_written(const char *path, size_t size)
+static bool canary_is_written(const struct engine_canary *canary, const char *path)
 {
     struct stat st;
+    size_t size = canary_size(canary);
     int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size != size)
         return false;
     void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED)
         return false;
-    bool same = memcmp(bytes, engine_data_canary_gguf, size) == 0;
+    bool same = memcmp(bytes, canary->bytes, size) == 0;
     munmap(bytes, size);
     return same;
 }
 
-size_t canary_size(void)
+int engine_canary_path(const struct engine_kind *kind, const char *data_dir,
+                       const atomic_int *cancel, char **ret_path, struct gfxb_error *err)
 {
-    return (size_t)(engine_data_canary_gguf_end - engine_data_canary_gguf);
-}
-
-char *canary_file(const char *data_dir)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/canary/canary-%.16s.gguf", data_dir,
-                    engine_data_canary_gguf_sha256) < 0
-               ? NULL
-               : path;
-}
-
-bool canary_is(const char *path)
-{
-    const char *name = strrchr(path, '/');
-    char *CLEAN_FREE own = canary_file("");
-    return name && own && strcmp(name, strrchr(own, '/')) == 0;
-}
-
-int engine_canary_path(const char *data_dir, char **ret_path, struct gfxb_error *err)
-{
-    char *path = canary_file(data_dir);
-    char *CLEAN_FREE dir = fs_join(data_dir, "canary");
-    if (!path || !dir) {
+    const struct engine_canary *canary = kind->canary;
+    char *path = canary_file(canary, data_dir);
+    char *CLEAN_FREE dir = xfs_join(data_dir, "canary");
+    int code = canary_is_written(canary, path)
+                   ? 0
+                   : proof_store_write(dir, strrchr(path, '/') + 1, canary->bytes,
+                                       canary_size(canary), cancel, err);
+    if (code < 0)
         free(path);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    int code =
-        canary_is_written(path, canary_size())
-            ? 0
-            : kept_write(dir, strrchr(path, '/') + 1, engine_data_canary_gguf, canary_size(), err);
-    if (code < 0) {
-        free(path);
-        return code;
-    }
-    *ret_path = path;
-    return 0;
+    else
+        *ret_path = path;
+    return code;
 }
 
 void canary_difference(struct str got, struct str wanted, char *ret_text, size_t size)
@@ -109,8 +94,7 @@ void canary_difference(struct str got, struct str wanted, char *ret_text, size_t
     size_t at = 0;
     while (at < got.n && at < wanted.n && got.p[at] == wanted.p[at])
         at++;
-    while (at && at < wanted.n && ((unsigned char)wanted.p[at] & 0xc0) == 0x80)
-        at--; /* not in the middle of a character */
+    at = utf8_cut(wanted, at).n;
     char shown[2][49];
     struct str part[2] = {{got.p + at, got.n - at}, {wanted.p + at, wanted.n - at}};
     for (size_t k = 0; k < 2; k++) {

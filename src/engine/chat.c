@@ -4,7 +4,6 @@
 #include "http/http.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 
 #define CHAT_TEXT_MAX    (16u << 20)
@@ -18,8 +17,8 @@ struct chat_progress {
     struct buf raw; /* the beginning of the body, for an answer that is no stream */
     struct engine_reply reply;
     int64_t start, last; /* ms; last: of the latest piece, 0 before the first */
-    int64_t sign;        /* of its life: a piece, or the answer of /slots */
-    const struct engine *engine;
+    int64_t sign;        /* of its life: a piece, or that it is healthy */
+    struct engine *engine;
     bool told;     /* that it takes long */
     bool finished; /* the engine said that the answer is whole */
     bool sent_done;
@@ -43,7 +42,7 @@ static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
     return p->stopped < 0 ? -ECANCELED : 0;
 }
 
-static int chat_take_chunk(struct chat_progress *p, const struct chunk *chunk)
+static int chat_take_chunk(struct chat_progress *p, const struct engine_chunk *chunk)
 {
     struct engine_reply *reply = &p->reply;
     if (chunk->refusal[0]) {
@@ -70,16 +69,14 @@ static int chat_take_chunk(struct chat_progress *p, const struct chunk *chunk)
 static int chat_take_event(void *context, struct str field, struct str value)
 {
     struct chat_progress *p = context;
-    struct chunk chunk;
-    if (str_is(value, "[DONE]")) {
+    struct engine_chunk chunk;
+    int code = p->engine->kind->read_chunk(field, value, &chunk);
+    if (code > 0)
         p->sent_done = true;
-        return 0;
-    }
-    int code = chunk_parse(field, value, &chunk);
-    if (code < 0)
-        return code;
+    if (code != 0)
+        return code < 0 ? code : 0;
     code = chat_take_chunk(p, &chunk);
-    chunk_done(&chunk);
+    json_decref(chunk.json);
     return code;
 }
 
@@ -127,54 +124,9 @@ static int64_t chat_until(void *context)
     return chat_sooner(silence, chat_sooner(piece, until));
 }
 
-/* The messages of the request; a new reference, NULL when they are none. */
-static json_t *chat_messages(const struct engine_chat *chat)
-{
-    if (chat->prompt)
-        return json_pack("[{s:s, s:s}]", "role", "user", "content", chat->prompt);
-    json_t *messages = json_loads(chat->messages ? chat->messages : "", 0, NULL);
-    if (!json_is_array(messages)) {
-        json_decref(messages);
-        return NULL;
-    }
-    return messages;
-}
-
-/* The request as text, to be freed; NULL with *err filled. */
-static char *chat_request(const struct engine_chat *chat, struct gfxb_error *err)
-{
-    json_t *messages = chat_messages(chat);
-    if (!messages) {
-        error_set(err, EINVAL, "%s",
-                  chat->prompt ? "the prompt is not UTF-8 text"
-                               : "the messages are not a JSON array");
-        return NULL;
-    }
-    json_t *request = json_pack("{s:o, s:b, s:{s:b}}", "messages", messages, "stream", 1,
-                                "stream_options", "include_usage", 1);
-    bool ok = request != NULL;
-    if (ok && chat->max_tokens)
-        ok = json_object_set_new(request, "max_tokens", json_integer(chat->max_tokens)) == 0;
-    if (ok && chat->temperature >= 0.0)
-        ok = json_object_set_new(request, "temperature", json_real(chat->temperature)) == 0;
-    if (ok && chat->fixed)
-        ok = json_object_set_new(request, "cache_prompt", json_false()) == 0 &&
-             json_object_set_new(request, "seed", json_integer(1)) == 0;
-    if (ok && chat->probabilities)
-        ok = json_object_set_new(request, "logprobs", json_true()) == 0 &&
-             json_object_set_new(request, "top_logprobs", json_integer(1)) == 0;
-    char *text = ok ? json_dumps(request, JSON_COMPACT) : NULL;
-    json_decref(request);
-    if (!text)
-        error_set(err, ENOMEM, "out of memory");
-    return text;
-}
-
 static int chat_refused(struct chat_progress *p, int status, struct gfxb_error *err)
 {
-    json_t *body = json_loadb(buf_text(&p->raw), p->raw.n, 0, NULL);
-    chunk_refusal(json_object_get(body, "error"), p->refusal, sizeof(p->refusal));
-    json_decref(body);
+    p->engine->kind->read_refusal(buf_view(&p->raw), p->refusal, sizeof(p->refusal));
     return error_set(err, EREMOTEIO, "the engine refused the request%s: %s",
                      status == 503 ? " for now" : "", p->refusal);
 }
@@ -225,7 +177,7 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
     case ECONNRESET:
         return instance_cut_off(engine, p->last != 0, err);
     default:
-        return error_set(err, EPROTO, "the engine's answer is not what a llama-server sends");
+        return error_set(err, EPROTO, "the engine's answer makes no sense");
     }
 }
 
@@ -234,7 +186,7 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
 {
     struct http_ask request = {
         .socket = engine->rundir.socket,
-        .path = "/v1/chat/completions",
+        .path = engine->kind->path[ENGINE_CALL_CHAT],
         .key = engine->key,
         .body = str_from(body),
         .pid = (int)engine->child.pid,
@@ -270,21 +222,19 @@ int engine_chat(struct engine *engine, const struct engine_chat *chat,
     int code = engine_check(engine, err);
     if (code < 0)
         return code;
-    char *CLEAN_FREE body = chat_request(chat, err);
+    char *CLEAN_FREE body = engine->kind->chat_request(chat, err);
     if (!body)
-        return err ? -err->code : -EINVAL;
+        return -EINVAL;
     sse_init(&p.sse, chat_take_event, &p);
     code = chat_ask(engine, &p, body, err);
     sse_done(&p.sse);
     buf_done(&p.raw);
-    buf_add(&p.text, "", 0); /* an empty answer is text too */
     p.reply.n = p.text.n;
-    p.reply.text = code == 0 ? buf_take(&p.text) : NULL;
-    buf_done(&p.text);
-    if (code == 0 && !p.reply.text)
-        return error_set(err, ENOMEM, "out of memory");
-    if (code == 0)
+    if (code == 0) {
+        p.reply.text = xbuf_take(&p.text);
         *ret_reply = p.reply;
+    }
+    buf_done(&p.text);
     return code;
 }
 

@@ -29,7 +29,7 @@ static bool causes_row(const struct table_row *row, struct engine_cause *ret_cau
     return ret_cause->code >= 0;
 }
 
-/* A copy in small letters, as patterns and texts are compared. Out of memory: nothing is found. */
+/* A copy in small letters, as patterns and texts are compared. */
 static struct str causes_lower(struct str text, struct buf *ret)
 {
     buf_add_str(ret, text);
@@ -116,15 +116,14 @@ int engine_causes_check(struct gfxb_error *err)
 #define DIAGNOSE_WORDS_MAX  240
 #define DIAGNOSE_CAUSES_MAX 8
 
-/* "0.04.040.428 E slot   operator(): text": the level letter says it best. */
-static bool diagnose_is_error(struct str line)
+/* Where the engine says how bad a line is, that counts; else words that errors have. */
+static bool diagnose_is_error(const struct engine_kind *kind, struct str line)
 {
     static const char *const marks[] = {"error",     "failed",           "abort", "cannot",
                                         "not found", "terminate called", "fatal"};
-    struct str rest = line, word;
-    if (str_word(&rest, &word) && word.n && word.p[0] >= '0' && word.p[0] <= '9' &&
-        str_word(&rest, &word) && word.n == 1)
-        return word.p[0] == 'E';
+    bool error = false;
+    if (kind->cut_stamp(&line, &error))
+        return error;
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (str_has_nocase(line, str_from(marks[i])))
             return true;
@@ -132,19 +131,7 @@ static bool diagnose_is_error(struct str line)
     return false;
 }
 
-/* Without the time stamp and the level: they say nothing to a person. */
-static struct str diagnose_strip(struct str line)
-{
-    struct str rest = line, word;
-    if (str_word(&rest, &word) && word.n > 4 && word.p[0] >= '0' && word.p[0] <= '9' &&
-        memchr(word.p, '.', word.n) && str_word(&rest, &word) && word.n == 1)
-        line = str_trim(rest);
-    if (line.n > DIAGNOSE_WORDS_MAX)
-        line.n = DIAGNOSE_WORDS_MAX;
-    return utf8_whole(line);
-}
-
-struct str diagnose_last_words(struct str log)
+struct str diagnose_last_words(const struct engine_kind *kind, struct str log)
 {
     struct str line, last = STR_NONE, error = STR_NONE;
     while (str_cut(&log, '\n', &line)) {
@@ -152,10 +139,13 @@ struct str diagnose_last_words(struct str log)
         if (line.n == 0 || memchr(line.p, '\0', line.n))
             continue;
         last = line;
-        if (diagnose_is_error(line))
+        if (diagnose_is_error(kind, line))
             error = line;
     }
-    return diagnose_strip(error.n ? error : last);
+    line = error.n ? error : last;
+    bool spare;
+    kind->cut_stamp(&line, &spare); /* time and level say nothing to a person */
+    return utf8_cut(line, DIAGNOSE_WORDS_MAX);
 }
 
 bool diagnose_cause(struct str text, struct engine_cause *ret_cause)
@@ -172,7 +162,8 @@ bool diagnose_cause(struct str text, struct engine_cause *ret_cause)
     return false;
 }
 
-int diagnose_explain(int status, struct str log, const char *what, struct gfxb_error *err)
+int diagnose_explain(const struct engine_kind *kind, int status, struct str log, const char *what,
+                     struct gfxb_error *err)
 {
     char how[64];
     struct buf CLEAN_BUF text = BUF_INIT(log.n + 128);
@@ -183,7 +174,7 @@ int diagnose_explain(int status, struct str log, const char *what, struct gfxb_e
     if (diagnose_cause(buf_view(&text), &cause))
         return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s", what, how,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
-    struct str words = diagnose_last_words(log);
+    struct str words = diagnose_last_words(kind, log);
     int code = WIFSIGNALED(status) ? GFXB_E_ENGINE_CRASH : GFXB_E_ENGINE_EXIT;
     if (words.n == 0)
         return error_set(err, code, "the engine ended %s (%s) without a word", what, how);

@@ -10,6 +10,7 @@
 
 #include "engine/evidence.h"
 #include "engine/instance.h"
+#include "engine/kind.h"
 #include "engine/models.h"
 #include "engine/proof.h"
 

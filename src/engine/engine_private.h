@@ -9,8 +9,6 @@
 #include "base/xalloc.h"
 #include "engine/engine.h"
 
-#include <jansson.h>
-
 /* ---- rundir.c: the private directory of one running engine ----
  *
  * Its socket, its log, its temporary files. The process that made it holds a lock in it; one whose
@@ -41,6 +39,7 @@ void rundir_close(struct rundir *rundir);
 #define INSTANCE_KEY_HEX  65    /* 32 random bytes as text */
 
 struct engine {
+    const struct engine_kind *kind;
     struct rundir rundir;
     struct child child;
     int log_fd; /* the engine may put anything in place of the file's name, but not of the file */
@@ -48,12 +47,12 @@ struct engine {
     bool ended;
     char key[INSTANCE_KEY_HEX];
     double load_ms;
-    char *device;      /* what --device was given; NULL none */
+    char *device;      /* that it was given; NULL none */
     char *keep_log;    /* NULL none */
     char *package_dir; /* without symbolic links */
     enum plan_backend backend;
     bool is_canary;
-    char **gpu_pci; /* owned, NULL-terminated: where the weights must be; NULL any */
+    struct engine_words gpu_pci;       /* where the weights must be; n 0 any */
     struct engine_placement placement; /* as the log told before it was cut; n 0 before */
 };
 
@@ -108,106 +107,47 @@ int sandbox_filter_enter(struct sandbox *sandbox);
 
 /* ---- launch.c: the exact argv, environment and working directory of an engine ---- */
 
-#define LAUNCH_WORDS_MAX 256
-
-/* NULL-terminated owned strings. */
-struct launch_words {
-    char *word[LAUNCH_WORDS_MAX + 1];
-    size_t n;
-    bool failed; /* out of memory, or more words than fit */
-};
-
-void launch_words_done(struct launch_words *words);
-
-/* The package's llama-server as argv, with its own loader where it has one, and the variables that
- * this needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
-int launch_program(const struct package *package, struct launch_words *argv,
-                   struct launch_words *env);
-
 struct launch {
-    struct launch_words argv, env;
+    struct engine_words argv, env;
     char *cwd; /* owned */
     struct sandbox sandbox;
     bool confined; /* the child enters the sandbox */
 };
 
-/* What only a serving engine has. NULL for a mere `--list-devices`. */
-struct launch_serving {
-    const char *socket;
-    const char *key;
-};
+/* The package's program as argv, with its own loader where it has one, and the variables that this
+ * needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
+int launch_program(const struct package *package, struct engine_words *argv,
+                   struct engine_words *env, struct gfxb_error *err);
 
 /*
- * scratch: a directory of this run for temporary files, also the shader cache when the spec has
- * none. An argument or variable of the choice that gfxbridge sets itself is refused with -EINVAL.
- * Makes the spec's cache_dir and the sandbox, the same one for every use of the spec.
+ * serving: NULL for a mere list of devices. scratch: a directory of this run for temporary files,
+ * also the shader cache when the spec has none. An argument or variable of the choice that
+ * gfxbridge sets itself is refused with -EINVAL. Makes the spec's cache_dir and the sandbox, the
+ * same one for every use of the spec.
  */
-int launch_new(const struct engine_spec *spec, const char *scratch,
-               const struct launch_serving *serving, struct launch *ret_launch,
+int launch_new(const struct engine_kind *kind, const struct engine_spec *spec, const char *scratch,
+               const struct engine_serving *serving, struct launch *ret_launch,
                struct gfxb_error *err);
 void launch_done(struct launch *launch);
 
-/* The --device text that this spec leads to; NULL: none is given. */
-const char *launch_device(const struct engine_spec *spec);
+/* The device that this spec leads to, as its kind calls it; NULL: none is given. */
+const char *launch_device(const struct engine_kind *kind, const struct engine_spec *spec);
 
 /* A child_spec that runs it; lends from it. */
 struct child_spec launch_child(struct launch *launch);
 
-/* ---- chunk.c: one event of a streamed chat answer ---- */
+/* ---- the kinds, and the parts of their files ---- */
 
-struct chunk {
-    json_t *json;                                /* owned: what the views below point into */
-    struct str text, thinking;                   /* empty: none */
-    bool finished;                               /* the answer ends with this one */
-    bool cut;                                    /* at the limit of tokens */
-    int64_t tokens, prompt_tokens;               /* -1 not told */
-    double least_probability;                    /* of its tokens; -1 not told */
-    double tokens_per_second, prompt_per_second; /* 0 not told */
-    char refusal[400];                           /* the engine's error; "" none */
-};
+extern const struct engine_kind engine_kind_llama;
 
-/* field is "data" or "error", as sse.h gives it. 0, or -EPROTO when it is no JSON object. */
-int chunk_parse(struct str field, struct str value, struct chunk *ret_chunk);
-void chunk_done(struct chunk *chunk);
-
-/* A count from 0 to INT32_MAX, -1 not told; a speed, 0 not told. */
-int64_t chunk_count(const json_t *object, const char *name);
-double chunk_rate(const json_t *object, const char *name);
-
-/* The words of an error object, or of an answer's body that holds one. */
-void chunk_refusal(const json_t *error, char *ret_text, size_t size);
-
-/* ---- timings.c: a raw completion that is asked for its figures alone ---- */
-
-/* What the engine counted. 0: not told. */
-struct timings {
-    unsigned prompt_tokens; /* that were computed, not taken from a cache */
-    unsigned tokens;        /* generated */
-    double prompt_per_second, tokens_per_second;
-};
-
-/* The token ids of a /tokenize answer, at least one; a new reference. 0, or -EPROTO. */
-int timings_read_ids(struct str body, json_t **ret_ids);
-/* The body for /completion: the ids again and again until the prompt has so many, and an answer of
- * so many whatever the model would rather say. To be freed; NULL out of memory. */
-char *timings_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
-/* 0, or -EPROTO when it is no JSON object. A speed without two tokens behind it is not one. */
-int timings_parse(struct str body, struct timings *ret_timings);
-
-/* Sorts the values. 0 when there are none. */
-double timings_median(double *value, size_t n);
+char *llama_chat_request(const struct engine_chat *chat, struct gfxb_error *err);
+int llama_read_chunk(struct str field, struct str value, struct engine_chunk *ret_chunk);
+void llama_read_refusal(struct str body, char *ret_text, size_t size);
+int llama_read_ids(struct str body, json_t **ret_ids);
+char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
+int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
-
-#define DEVICES_MAX 64
-
-/* Lines that are no device are passed over. Fills item and n; item is owned by the caller. -ENOMEM.
- */
-int devices_parse(struct str text, struct engine_devices *ret_devices);
-
-/* Reads a whole log at verbosity 4. Lines that say nothing about placement are passed over. Of
- * several loads in one log the last counts. */
-void placement_parse(struct str log, struct engine_placement *ret_placement);
 
 /* Is this share the named one: "Vulkan0" of "Vulkan0,Vulkan1"? */
 bool placement_names(const struct engine_share *share, const char *devices);
@@ -233,6 +173,11 @@ void maps_parse(struct str text, struct str package_dir, struct maps *ret_maps);
 bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
                     const struct maps_library **ret_b);
 
+/* ---- bench.c ---- */
+
+/* Sorts the values. 0 when there are none. */
+double bench_median(double *value, size_t n);
+
 /* ---- diagnose.c: why an engine ended, in one sentence ---- */
 
 /*
@@ -240,7 +185,8 @@ bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
  * of the first row of data/causes.tsv that matches, else engine-crash or engine-exit. Returns
  * -code.
  */
-int diagnose_explain(int status, struct str log, const char *what, struct gfxb_error *err);
+int diagnose_explain(const struct engine_kind *kind, int status, struct str log, const char *what,
+                     struct gfxb_error *err);
 
 /* The first row of data/causes.tsv found in the text that can be the cause of an end: not a
  * harmless message, not the mere note that the CPU does the work. */
@@ -248,9 +194,9 @@ bool diagnose_cause(struct str text, struct engine_cause *ret_cause);
 
 /* The last line of a log that sounds like an error, else its last line; without the engine's time
  * stamps, at most 240 bytes. Empty when there is none. */
-struct str diagnose_last_words(struct str log);
+struct str diagnose_last_words(const struct engine_kind *kind, struct str log);
 
-/* ---- canary.c: the canary's questions and answers (data/canary.tsv) ---- */
+/* ---- canary.c: the canary's file, its questions and answers ---- */
 
 #define CANARY_PROOFS_MAX 16
 
@@ -261,15 +207,16 @@ struct canary_proof {
 
 /* The rows of kind "proof", at most CANARY_PROOFS_MAX, at least one; views that live as long as the
  * program. */
-int canary_proofs(struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
+int canary_proofs(const struct engine_canary *canary,
+                  struct canary_proof ret_proof[static CANARY_PROOFS_MAX], size_t *ret_n,
                   struct gfxb_error *err);
 
-/* Where its file is once it is written (to be freed; NULL out of memory), and its bytes. */
-char *canary_file(const char *data_dir);
-size_t canary_size(void);
+/* Where its file is once it is written (to be freed), and its bytes. */
+char *canary_file(const struct engine_canary *canary, const char *data_dir);
+size_t canary_size(const struct engine_canary *canary);
 
 /* Is this path its file's, by the name? */
-bool canary_is(const char *path);
+bool canary_is(const struct engine_canary *canary, const char *path);
 
 /* Where two texts begin to differ, for a sentence: "at byte 12: '...' instead of '...'". */
 void canary_difference(struct str got, struct str wanted, char *ret_text, size_t size);
@@ -282,10 +229,15 @@ int decimal_parse(struct str text, double *ret_value);
 /* Append a number from 0 to 1e15 with three digits behind the point; others as 0. */
 void decimal_add(struct buf *to, double value);
 
-/* fs_write of dir/name, by one process at a time, making dir when absent. What a process that was
- * killed while writing left in dir is removed first. */
-int kept_write(const char *dir, const char *name, const void *bytes, size_t n,
-               struct gfxb_error *err);
+/* The lock of a directory. Another process that holds it is waited for, until *cancel is set (NULL
+ * never; interrupted) or the time is over (EBUSY): it may be stopped for good. */
+int proof_store_lock(const char *dir, int wait_ms, const atomic_int *cancel, int *ret_fd,
+                     struct gfxb_error *err);
+
+/* fs_write of dir/name with the lock, waited for 10 s, making dir when absent. What a process that
+ * was killed while writing left in dir is removed first. */
+int proof_store_write(const char *dir, const char *name, const void *bytes, size_t n,
+                      const atomic_int *cancel, struct gfxb_error *err);
 
 struct proofs_item {
     char *fingerprint; /* owned */
@@ -301,7 +253,7 @@ struct proofs_item {
 /* Is it the name of a stored proof's file? */
 bool proofs_is_name(const char *name);
 
-/* 0, or -EBADMSG when it is not the text of a proof, or -ENOMEM. */
+/* 0, or -EBADMSG when it is not the text of a proof. */
 int proofs_parse(struct str text, struct proofs_item *ret_item);
 void proofs_item_done(struct proofs_item *item);
 void proofs_print(const char *fingerprint, const char *day, const struct engine_proof *proof,

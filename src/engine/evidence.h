@@ -19,7 +19,7 @@ struct engine_devices {
     char *said; /* owned: what the engine wrote to stderr */
 };
 
-/* What `llama-server --list-devices` says in a child with this deadline, in the environment in
+/* The devices that the engine lists in a child with this deadline, in the environment in
  * which the spec's engine will serve. An empty list is a success: see said. */
 int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
                         struct engine_devices *ret_devices, struct gfxb_error *err);

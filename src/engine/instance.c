@@ -13,7 +13,7 @@
 #define ENGINE_STOP_MS     3000
 #define ENGINE_POLL_MIN_MS 5
 #define ENGINE_POLL_MAX_MS 50
-#define ENGINE_HEALTH_MS   500
+#define ENGINE_PROBE_MS    500
 #define ENGINE_END_MS      1000 /* for one that cut an answer off to be seen as ended */
 #define ENGINE_LOG_MAX                                                                             \
     (16u << 20) /* bytes of a log; one that grows beyond while loading is a fault */
@@ -41,9 +41,7 @@ static void engine_free(struct engine *engine)
     rundir_close(&engine->rundir);
     if (engine->log_fd >= 0)
         close(engine->log_fd);
-    for (size_t i = 0; engine->gpu_pci && engine->gpu_pci[i]; i++)
-        free(engine->gpu_pci[i]);
-    free(engine->gpu_pci);
+    engine_words_done(&engine->gpu_pci);
     free(engine->device);
     free(engine->keep_log);
     free(engine->package_dir);
@@ -51,29 +49,29 @@ static void engine_free(struct engine *engine)
 }
 
 /* What the engine must remember of its spec. */
-static int engine_remember(struct engine *engine, const struct engine_spec *spec)
+static struct engine *engine_new(const struct engine_kind *kind, const struct engine_spec *spec)
 {
-    size_t n = 0;
-    while (spec->gpu_pci && spec->gpu_pci[n])
-        n++;
-    const char *device = launch_device(spec);
-    engine->backend = spec->backend;
-    engine->is_canary = canary_is(spec->model);
-    engine->package_dir = realpath(spec->package->dir, NULL);
-    engine->device = device ? strdup(device) : NULL;
-    engine->keep_log = spec->keep_log ? strdup(spec->keep_log) : NULL;
-    engine->gpu_pci = calloc(n + 1, sizeof(engine->gpu_pci[0]));
-    bool ok =
-        engine->gpu_pci && (!device || engine->device) && (!spec->keep_log || engine->keep_log);
-    for (size_t i = 0; ok && i < n; i++)
-        ok = (engine->gpu_pci[i] = strdup(spec->gpu_pci[i])) != NULL;
-    return ok ? 0 : -ENOMEM;
+    struct engine *engine = xmalloc(sizeof(*engine));
+    *engine = (struct engine){
+        .kind = kind,
+        .rundir = RUNDIR_NONE,
+        .child = CHILD_NONE,
+        .log_fd = -1,
+        .device = xstrdup_or_null(launch_device(kind, spec)),
+        .keep_log = xstrdup_or_null(spec->keep_log),
+        .package_dir = realpath(spec->package->dir, NULL),
+        .backend = spec->backend,
+        .is_canary = canary_is(kind->canary, spec->model),
+    };
+    for (size_t i = 0; spec->gpu_pci && spec->gpu_pci[i]; i++)
+        engine_words_add(&engine->gpu_pci, "%s", spec->gpu_pci[i]);
+    return engine;
 }
 
 static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
                         struct gfxb_error *err)
 {
-    struct launch_serving serving = {engine->rundir.socket, engine->key};
+    struct engine_serving serving = {.socket = engine->rundir.socket, .key = engine->key};
     struct launch launch;
     /* O_APPEND: engine_check may cut the file while the engine writes. */
     engine->log_fd =
@@ -81,7 +79,7 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
     if (engine->log_fd < 0)
         return error_set(err, errno, "cannot write %s: %s", engine->rundir.log,
                          error_errno_text(errno));
-    int code = launch_new(spec, engine->rundir.path, &serving, &launch, err);
+    int code = launch_new(engine->kind, spec, engine->rundir.path, &serving, &launch, err);
     if (code < 0)
         return code;
     struct child_spec child = launch_child(&launch);
@@ -97,17 +95,23 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
     return code < 0 ? error_set(err, why.code, "%s", why.text) : 0;
 }
 
+/* The end of its log: kept where the spec said, and for the caller (may be NULL). */
+static void engine_keep_tail(const struct engine *engine, struct buf *tail, struct buf *ret_tail)
+{
+    engine_log_tail(engine, INSTANCE_LOG_TAIL, tail);
+    if (engine->keep_log)
+        fs_write(engine->keep_log, buf_text(tail), tail->n, 0600, NULL);
+    if (ret_tail)
+        buf_add_str(ret_tail, buf_view(tail));
+}
+
 /* It has ended: find out why, keep the log's end. Returns -code. */
 static int engine_reap(struct engine *engine, const char *what, struct buf *ret_tail,
                        struct gfxb_error *err)
 {
     struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
-    engine_log_tail(engine, INSTANCE_LOG_TAIL, &tail);
-    if (engine->keep_log)
-        fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
-    if (ret_tail)
-        buf_add_str(ret_tail, buf_view(&tail));
-    return diagnose_explain(engine->status, buf_view(&tail), what, err);
+    engine_keep_tail(engine, &tail, ret_tail);
+    return diagnose_explain(engine->kind, engine->status, buf_view(&tail), what, err);
 }
 
 /* It is still there but of no use. Ends it. Returns -code. */
@@ -117,37 +121,49 @@ static int engine_give_up(struct engine *engine, int64_t ms, struct buf *ret_tai
     struct buf CLEAN_BUF tail = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     child_end(&engine->child, 0, &engine->status);
     engine->ended = true;
-    engine_log_tail(engine, INSTANCE_LOG_TAIL, &tail);
-    if (engine->keep_log)
-        fs_write(engine->keep_log, buf_text(&tail), tail.n, 0600, NULL);
-    if (ret_tail)
-        buf_add_str(ret_tail, buf_view(&tail));
-    struct str words = diagnose_last_words(buf_view(&tail));
+    engine_keep_tail(engine, &tail, ret_tail);
+    struct str words = diagnose_last_words(engine->kind, buf_view(&tail));
     return error_set(err, GFXB_E_ENGINE_HANG,
                      "the engine was not ready after %.1f s and was ended; its last words: %.*s",
                      (double)ms / 1000.0, STR_ARG(words.n ? words : STR("none")));
 }
 
-static int64_t engine_health_until(void *context)
+static int64_t engine_until(void *context)
 {
     return *(const int64_t *)context;
 }
 
-/* One look; what accepts a connection and then says nothing is not ready. */
-static bool engine_answers(const struct engine *engine, const struct engine_spec *spec)
+/* GET this path within ms. 0 and the status, or as http_ask. */
+static int engine_probe(const struct engine *engine, const char *path, int ms,
+                        const atomic_int *cancel, int *ret_status)
 {
-    int64_t until = clock_now_ms() + ENGINE_HEALTH_MS;
+    int64_t until = clock_now_ms() + ms;
     struct http_ask request = {
         .socket = engine->rundir.socket,
-        .path = "/health",
+        .path = path,
+        .key = engine->key,
         .pid = (int)engine->child.pid,
         .pidfd = engine->child.pidfd,
-        .cancel = spec->cancel,
-        .until = engine_health_until,
+        .cancel = cancel,
+        .until = engine_until,
         .context = &until,
     };
+    return http_ask(&request, ret_status);
+}
+
+/* One look; what accepts a connection and then says nothing is not ready. 1 ready, 0 not yet. */
+static int engine_answers(const struct engine *engine, const struct engine_spec *spec,
+                          struct gfxb_error *err)
+{
     int status = 0;
-    return http_ask(&request, &status) == 0 && status == 200;
+    int code =
+        engine_probe(engine, engine->kind->ready_path, ENGINE_PROBE_MS, spec->cancel, &status);
+    if (code == -EPERM)
+        return error_set(err, GFXB_E_ENGINE_EXIT,
+                         "the engine is of no use: another process listens on its socket");
+    if (code < 0 && http_is_local(code))
+        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
+    return code == 0 && status == 200;
 }
 
 static uint64_t engine_log_size(const struct engine *engine)
@@ -188,10 +204,11 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
         }
         if (spec->cancel && *spec->cancel)
             return error_set(err, GFXB_E_INTERRUPTED, "interrupted while the engine was loading");
-        if (engine_answers(engine, spec)) {
+        code = engine_answers(engine, spec, err);
+        if (code > 0)
             engine->load_ms = (double)(clock_now_ms() - start);
-            return 0;
-        }
+        if (code != 0)
+            return code < 0 ? code : 0;
         int64_t passed = clock_now_ms() - start;
         if (passed >= limit || engine_log_size(engine) > ENGINE_LOG_MAX)
             return engine_give_up(engine, passed, ret_tail, err);
@@ -207,17 +224,11 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
 int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
                    struct gfxb_error *err)
 {
-    struct engine *engine = calloc(1, sizeof(*engine));
-    if (!engine)
-        return error_set(err, ENOMEM, "out of memory");
-    engine->rundir = RUNDIR_NONE;
-    engine->child = CHILD_NONE;
-    engine->log_fd = -1;
-    int code = engine_remember(engine, spec);
-    if (code < 0)
-        error_set(err, -code, "out of memory");
-    if (code == 0)
-        code = engine_make_key(engine->key, err);
+    const struct engine_kind *kind = engine_kind_of(spec->package->engine, err);
+    if (!kind)
+        return -GFXB_E_NO_PACKAGE;
+    struct engine *engine = engine_new(kind, spec);
+    int code = engine_make_key(engine->key, err);
     if (code == 0)
         code = rundir_open(spec->runtime_dir, spec->cancel, &engine->rundir, err);
     if (code == 0)
@@ -364,11 +375,6 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
 #define HEALTH_SHARE                                                                               \
     0.2 /* of the weights in the CPU's memory: then a good part of the work is its */
 
-static int64_t health_until(void *context)
-{
-    return *(const int64_t *)context;
-}
-
 /* Does the CPU do a good part of the work? Of a GPU's engine it may only wait, and busily. */
 static bool health_by_cpu(const struct engine *engine)
 {
@@ -398,19 +404,9 @@ static int64_t health_cpu_ms(const struct engine *engine)
 
 bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel)
 {
-    int64_t until = clock_now_ms() + ms, cpu_ms = health_cpu_ms(engine);
-    struct http_ask request = {
-        .socket = engine->rundir.socket,
-        .path = "/slots",
-        .key = engine->key,
-        .pid = (int)engine->child.pid,
-        .pidfd = engine->child.pidfd,
-        .cancel = cancel,
-        .until = health_until,
-        .context = &until,
-    };
+    int64_t cpu_ms = health_cpu_ms(engine);
     int status;
-    if (http_ask(&request, &status) != -ETIMEDOUT)
+    if (engine_probe(engine, engine->kind->alive_path, ms, cancel, &status) != -ETIMEDOUT)
         return true;
     /* A batch of a long prompt can take a CPU so long: then it has worked all the time. */
     return health_by_cpu(engine) && health_cpu_ms(engine) - cpu_ms > ms / 2;

@@ -63,7 +63,7 @@ const char *engine_log(const struct engine *engine);    /* path of its log file 
 pid_t engine_pid(const struct engine *engine);          /* -1 when it has ended */
 int engine_pidfd(const struct engine *engine);          /* for poll: readable when it has ended */
 double engine_load_ms(const struct engine *engine);     /* from exec to ready */
-const char *engine_device(const struct engine *engine); /* the --device it was given; NULL none */
+const char *engine_device(const struct engine *engine); /* that it was given; NULL none */
 
 /* 0 while it runs; when it has ended, the code and the cause in one sentence. Also keeps its log
  * file from growing without end: call it now and then while serving. */
@@ -80,7 +80,7 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret);
 unsigned engine_default_threads(void);
 
 /*
- * A shell script that is llama-server for other programs: the spec's package, device, environment
+ * A shell script that is the engine for other programs: the spec's package, device, environment
  * and arguments, then the caller's words. In spec: package, backend, device, env and args. Relative
  * files in the caller's words are found although the engine runs in its own directory.
  */
@@ -123,9 +123,9 @@ struct engine_reply {
     bool cut;                 /* ended at max_tokens */
 };
 
-/* Does the thread that computes answer within ms? It answers /slots, between two batches, however
- * long its users wait: what answers there has not lost its device. (/health comes from another
- * thread, hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
+/* Does the thread that computes answer within ms? It does so between two batches, however long its
+ * users wait: what answers there has not lost its device. (Its readiness is told by another thread,
+ * hung or not.) Also true when it refuses, ends or *cancel is set: it does not hang. */
 bool engine_is_healthy(const struct engine *engine, int ms, const atomic_int *cancel);
 
 #define ENGINE_SILENCE_MS 60000 /* a whole answer, or a long prompt, takes its time */

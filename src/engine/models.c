@@ -5,23 +5,18 @@
 #include <sys/stat.h>
 
 /* path: its file, taken over. */
-static int models_canary(char *path, struct model *ret_model, struct gfxb_error *err)
+static struct model models_canary(char *path)
 {
     struct model m = {.path = path,
-                      .name = strdup(ENGINE_CANARY),
-                      .labels = strdup("chat"),
+                      .name = xstrdup(ENGINE_CANARY),
+                      .labels = xstrdup("chat"),
                       .origin = MODEL_BUILTIN,
                       .task = MODEL_CHAT,
-                      .bytes = canary_size()};
+                      .bytes = canary_size(engine_kind_of_model(NULL)->canary)};
     struct stat st;
-    if (!m.path || !m.name || !m.labels) {
-        model_done(&m);
-        return error_set(err, ENOMEM, "out of memory");
-    }
     if (stat(path, &st) == 0)
         m.modified = st.st_mtime;
-    *ret_model = m;
-    return 0;
+    return m;
 }
 
 static int models_write_canary(const struct model_env *env, struct model *ret_model,
@@ -30,10 +25,12 @@ static int models_write_canary(const struct model_env *env, struct model *ret_mo
     char *path = NULL;
     if (!env->data_dir)
         return error_set(err, GFXB_E_USAGE,
-                         "no place for the canary's file: this user has no home directory; give "
-                         "--data-dir DIR");
-    int code = engine_canary_path(env->data_dir, &path, err);
-    return code < 0 ? code : models_canary(path, ret_model, err);
+                         "no directory for the canary's file: this user has no home directory; "
+                         "give --data-dir DIR");
+    int code = engine_canary_path(engine_kind_of_model(NULL), env->data_dir, NULL, &path, err);
+    if (code == 0)
+        *ret_model = models_canary(path);
+    return code;
 }
 
 int engine_model_find(const struct model_env *env, const char *name, struct model *ret_model,
@@ -43,26 +40,15 @@ int engine_model_find(const struct model_env *env, const char *name, struct mode
                                             : model_find(env, name, ret_model, err);
 }
 
-int engine_model_list_new(const struct model_env *env, struct model_list *ret_list,
-                          struct gfxb_error *err)
+void engine_model_list_new(const struct model_env *env, struct model_list *ret_list)
 {
-    struct model canary;
     model_list_new(env, ret_list);
     if (!env->data_dir)
-        return 0;
-    int code = models_canary(canary_file(env->data_dir), &canary, err);
-    struct model *item =
-        code < 0 ? NULL : realloc(ret_list->item, (ret_list->n + 1) * sizeof(*item));
-    if (!item) {
-        if (code == 0)
-            model_done(&canary);
-        model_list_done(ret_list);
-        return error_set(err, ENOMEM, "out of memory");
-    }
+        return;
+    struct model *item = xreallocarray(ret_list->item, ret_list->n + 1, sizeof(*item));
     memmove(item + 1, item, ret_list->n * sizeof(*item));
-    item[0] = canary;
+    item[0] = models_canary(canary_file(engine_kind_of_model(NULL)->canary, env->data_dir));
     *ret_list = (struct model_list){item, ret_list->n + 1};
-    return 0;
 }
 
 int engine_model_pull(const struct model_env *env, const char *name, struct model *ret_model,
@@ -134,10 +120,10 @@ const char **model_use_args(const struct model_use *use, const struct plan_choic
         of_choice++;
     while (use && use->launch.args[of_model])
         of_model++;
-    const char **args = calloc(of_choice + of_model + 1, sizeof(*args));
-    for (size_t i = 0; args && i < of_choice; i++)
+    const char **args = xcalloc(of_choice + of_model + 1, sizeof(*args));
+    for (size_t i = 0; i < of_choice; i++)
         args[n++] = choice->args[i];
-    for (size_t i = 0; args && i < of_model; i++)
+    for (size_t i = 0; i < of_model; i++)
         args[n++] = use->launch.args[i];
     return args;
 }

@@ -18,8 +18,7 @@ int engine_model_find(const struct model_env *env, const char *name, struct mode
                       struct gfxb_error *err);
 
 /* The canary first, whose file is made by the first use. */
-int engine_model_list_new(const struct model_env *env, struct model_list *ret_list,
-                          struct gfxb_error *err);
+void engine_model_list_new(const struct model_env *env, struct model_list *ret_list);
 
 /* The canary is there already, and stays: EPERM. */
 int engine_model_pull(const struct model_env *env, const char *name, struct model *ret_model,
@@ -53,7 +52,7 @@ int model_use_new(const struct model_request *request, struct model_use *ret_use
 void model_use_done(struct model_use *use);
 
 /* A choice's arguments and the model's behind them, NULL-terminated; the array is to be freed, its
- * words are lent by both. NULL when out of memory. use NULL: the choice's alone. */
+ * words are lent by both. use NULL: the choice's alone. */
 const char **model_use_args(const struct model_use *use, const struct plan_choice *choice);
 
 #endif

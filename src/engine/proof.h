@@ -6,13 +6,17 @@
 #define ENGINE_PROOF_H
 
 #include "engine/instance.h"
+#include "engine/kind.h"
 
 /* ---- the canary model ---- */
 
 /* Changes with the model and its answers: part of every fingerprint. */
-const char *engine_canary_version(void);
-/* The built-in model as a file below data_dir (written when absent or damaged). To be freed. */
-int engine_canary_path(const char *data_dir, char **ret_path, struct gfxb_error *err);
+const char *engine_canary_version(const struct engine_kind *kind);
+/* The built-in model as a file below data_dir (written when absent or damaged). To be freed. What
+ * writes there waits for another process that does, until *cancel is set (NULL never; interrupted)
+ * or 10 s have passed: EBUSY. So do the functions below that take a cancel. */
+int engine_canary_path(const struct engine_kind *kind, const char *data_dir,
+                       const atomic_int *cancel, char **ret_path, struct gfxb_error *err);
 
 /* ---- proof ---- */
 
@@ -34,7 +38,7 @@ struct engine_proof {
     int code;       /* GFXB_E_OK, or why not */
     char *sentence; /* owned: why not; "" when it passed */
     struct engine_rung rung[ENGINE_RUNGS];
-    char device[96]; /* for --device next time: "Vulkan0", "ROCm0,ROCm1", "none" */
+    char device[96]; /* for its next start: "Vulkan0", "ROCm0,ROCm1", "none" */
     char shown[256]; /* for people: "Vulkan0: AMD Radeon ..." or "CPU" */
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
@@ -87,7 +91,8 @@ const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs
                                               const char *fingerprint);
 
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
-                       const struct engine_proof *proof, struct gfxb_error *err);
+                       const struct engine_proof *proof, const atomic_int *cancel,
+                       struct gfxb_error *err);
 /* Store bench figures in passed proofs, whose day and evidence stay as they are: all of them are
  * read and judged before the first is written, each file as a whole. with: bench_with of them all.
  * -ENOENT: one is no passed proof any more, and nothing was written. */
@@ -96,7 +101,7 @@ struct engine_proofs_speed {
     double tokens_per_second;
 };
 int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
-                            const char *with, struct gfxb_error *err);
+                            const char *with, const atomic_int *cancel, struct gfxb_error *err);
 /* fingerprint NULL: all of them. 0 also when there was none. */
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err);
 

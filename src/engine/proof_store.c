@@ -10,7 +10,11 @@
 #include <string.h>
 #include <time.h>
 
-#define DECIMAL_MAX 1e15
+#define DECIMAL_MAX     1e15
+#define STORE_WAIT_MS   10000
+#define STORE_TICK_NS   20000000
+#define PROOFS_MAX      10000
+#define PROOFS_READ_MAX (PROOFS_TEXT_MAX + (1u << 17))
 
 int decimal_parse(struct str text, double *ret_value)
 {
@@ -40,33 +44,36 @@ void decimal_add(struct buf *to, double value)
     buf_addf(to, "%" PRIu64 ".%03u", thousandths / 1000, (unsigned)(thousandths % 1000));
 }
 
-/* The lock is held, so no temporary file is anybody's any more. */
-static void kept_sweep(const char *path)
+int proof_store_lock(const char *dir, int wait_ms, const atomic_int *cancel, int *ret_fd,
+                     struct gfxb_error *err)
 {
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        if (str_has(str_from(entry->d_name), STR(".tmp-")))
-            unlinkat(dirfd(dir), entry->d_name, 0);
+    char *CLEAN_FREE lock = xfs_join(dir, ".lock");
+    int64_t until = clock_now_ms() + wait_ms;
+    for (;;) {
+        int code = fs_lock(lock, false, NULL, ret_fd, err);
+        if (code != -EWOULDBLOCK)
+            return code;
+        if (cancel && *cancel)
+            return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+        if (clock_now_ms() >= until)
+            return error_set(err, EBUSY, "another gfxbridge holds %s and does not let go of it",
+                             lock);
+        nanosleep(&(struct timespec){.tv_nsec = STORE_TICK_NS}, NULL);
     }
-    if (dir)
-        closedir(dir);
 }
 
-int kept_write(const char *dir, const char *name, const void *bytes, size_t n,
-               struct gfxb_error *err)
+int proof_store_write(const char *dir, const char *name, const void *bytes, size_t n,
+                      const atomic_int *cancel, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = fs_join(dir, name);
-    char *CLEAN_FREE lock = fs_join(dir, ".lock");
+    char *CLEAN_FREE path = xfs_join(dir, name);
+    char *CLEAN_FREE all = xfs_join(dir, "");
     int CLEAN_CLOSE fd = -1;
-    if (!path || !lock)
-        return error_set(err, ENOMEM, "out of memory");
     int code = fs_make_dirs(dir, 0755, err);
     if (code == 0)
-        code = fs_lock(lock, true, NULL, &fd, err);
+        code = proof_store_lock(dir, STORE_WAIT_MS, cancel, &fd, err);
     if (code < 0)
         return code;
-    kept_sweep(dir);
+    fs_sweep_writes(all);
     return fs_write(path, bytes, n, 0644, err);
 }
 
@@ -129,8 +136,8 @@ static bool proofs_take_yes(struct str value, bool *ret_yes)
 static bool proofs_take_text(struct str value, char **ret_text)
 {
     free(*ret_text);
-    *ret_text = str_dup(value);
-    return *ret_text != NULL;
+    *ret_text = xstr_dup(value);
+    return true;
 }
 
 static bool proofs_take_fixed(struct str value, char *ret_text, size_t size)
@@ -202,11 +209,11 @@ int proofs_parse(struct str text, struct proofs_item *ret_item)
             ok = proofs_take(&item, key, line);
     }
     if (ok && !item.proof.sentence)
-        item.proof.sentence = strdup("");
-    item.proof.log_tail = strdup("");
+        item.proof.sentence = xstrdup("");
+    item.proof.log_tail = xstrdup("");
     /* Passed and a reason against it is no proof. */
-    if (!ok || !ended || !item.fingerprint || !item.proof.sentence || !item.proof.log_tail ||
-        item.proof.code < 0 || item.proof.passed != (item.proof.code == GFXB_E_OK)) {
+    if (!ok || !ended || !item.fingerprint || item.proof.code < 0 ||
+        item.proof.passed != (item.proof.code == GFXB_E_OK)) {
         proofs_item_done(&item);
         return -EBADMSG;
     }
@@ -237,8 +244,6 @@ void engine_proof_done(struct engine_proof *proof)
     *proof = (struct engine_proof){.passed = false};
 }
 
-#define PROOFS_MAX 10000
-
 struct engine_proofs {
     struct proofs_item *item;
     struct plan_proof *for_plan; /* the same, as the plan wants them */
@@ -248,33 +253,17 @@ struct engine_proofs {
 static bool proofs_read(const char *dir, const char *name, struct proofs_item *ret_item)
 {
     struct proofs_item item;
-    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
-    char *CLEAN_FREE path = fs_join(dir, name);
-    if (!path || fs_read(path, PROOFS_TEXT_MAX, &text) < 0 ||
-        proofs_parse(buf_view(&text), &item) < 0)
+    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_READ_MAX);
+    char *CLEAN_FREE path = xfs_join(dir, name);
+    if (fs_read(path, PROOFS_TEXT_MAX, &text) < 0 || proofs_parse(buf_view(&text), &item) < 0)
         return false;
     *ret_item = item;
     return true;
 }
 
-static int proofs_add(struct engine_proofs *proofs, const struct proofs_item *item)
+static void proofs_fill_plan(struct engine_proofs *proofs)
 {
-    size_t n = proofs->n + 1;
-    if ((n & (n - 1)) == 0) { /* room for the next power of two */
-        struct proofs_item *grown = realloc(proofs->item, 2 * n * sizeof(grown[0]));
-        if (!grown)
-            return -ENOMEM;
-        proofs->item = grown;
-    }
-    proofs->item[proofs->n++] = *item;
-    return 0;
-}
-
-static int proofs_fill_plan(struct engine_proofs *proofs)
-{
-    proofs->for_plan = calloc(proofs->n + 1, sizeof(proofs->for_plan[0]));
-    if (!proofs->for_plan)
-        return -ENOMEM;
+    proofs->for_plan = xcalloc(proofs->n + 1, sizeof(proofs->for_plan[0]));
     for (size_t i = 0; i < proofs->n; i++) {
         const struct proofs_item *item = &proofs->item[i];
         proofs->for_plan[i] = (struct plan_proof){
@@ -288,35 +277,27 @@ static int proofs_fill_plan(struct engine_proofs *proofs)
             .bench_with = item->proof.bench_with,
         };
     }
-    return 0;
 }
 
 int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
                       struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = fs_join(data_dir, PROOFS_DIR);
-    struct engine_proofs *proofs = calloc(1, sizeof(*proofs));
-    DIR *dir = path ? opendir(path) : NULL;
-    int code = proofs && path ? 0 : -ENOMEM;
-    if (code == 0 && !dir && errno != ENOENT)
-        code = -errno;
+    char *CLEAN_FREE path = xfs_join(data_dir, PROOFS_DIR);
+    DIR *dir = opendir(path);
+    if (!dir && errno != ENOENT)
+        return error_set(err, errno, "cannot read the stored proofs: %s", error_errno_text(errno));
+    struct engine_proofs *proofs = xcalloc(1, sizeof(*proofs));
     const struct dirent *entry;
-    while (code == 0 && dir && proofs->n < PROOFS_MAX && (entry = readdir(dir))) {
+    while (dir && proofs->n < PROOFS_MAX && (entry = readdir(dir))) {
         struct proofs_item item;
         if (!proofs_is_name(entry->d_name) || !proofs_read(path, entry->d_name, &item))
             continue;
-        code = proofs_add(proofs, &item);
-        if (code < 0)
-            proofs_item_done(&item);
+        proofs->item = xreallocarray(proofs->item, proofs->n + 1, sizeof(item));
+        proofs->item[proofs->n++] = item;
     }
     if (dir)
         closedir(dir);
-    if (code == 0)
-        code = proofs_fill_plan(proofs);
-    if (code < 0) {
-        engine_proofs_free(proofs);
-        return error_set(err, -code, "cannot read the stored proofs: %s", error_errno_text(-code));
-    }
+    proofs_fill_plan(proofs);
     *ret_proofs = proofs;
     return 0;
 }
@@ -348,34 +329,33 @@ const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs
     return NULL;
 }
 
-/* The file name of a fingerprint, to be freed; NULL out of memory. */
+/* The file name of a fingerprint, to be freed. */
 static char *proofs_name(const char *fingerprint)
 {
-    char hex[DIGEST_HEX], *name = NULL;
-    if (digest_bytes(fingerprint, strlen(fingerprint), hex) < 0 ||
-        asprintf(&name, "%s" PROOFS_SUFFIX, hex) < 0)
-        return NULL;
-    return name;
+    char hex[DIGEST_HEX];
+    if (digest_bytes(fingerprint, strlen(fingerprint), hex) < 0)
+        xalloc_die();
+    return xasprintf("%s" PROOFS_SUFFIX, hex);
 }
 
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
-                       const struct engine_proof *proof, struct gfxb_error *err)
+                       const struct engine_proof *proof, const atomic_int *cancel,
+                       struct gfxb_error *err)
 {
-    char day[16];
+    char day[16] = "";
     struct tm parts;
     time_t now = time(NULL);
     struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
-    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
     char *CLEAN_FREE name = proofs_name(fingerprint);
     if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
         return error_set(err, EINVAL, "a fingerprint is one line of text");
-    if (!dir || !name || !localtime_r(&now, &parts) ||
-        strftime(day, sizeof(day), "%Y-%m-%d", &parts) == 0)
-        return error_set(err, ENOMEM, "out of memory");
+    if (localtime_r(&now, &parts))
+        strftime(day, sizeof(day), "%Y-%m-%d", &parts);
     proofs_print(fingerprint, day, proof, &text);
     if (!buf_ok(&text))
-        return error_set(err, ENOMEM, "out of memory");
-    return kept_write(dir, name, text.p, text.n, err);
+        return error_set(err, E2BIG, "a proof is longer than %u bytes", PROOFS_TEXT_MAX);
+    return proof_store_write(dir, name, text.p, text.n, cancel, err);
 }
 
 /* The text of the stored proof with this figure in it. */
@@ -383,7 +363,7 @@ static int proofs_text_with(const char *path, const struct engine_proofs_speed *
                             const char *with, struct buf *ret_text)
 {
     struct proofs_item item;
-    struct buf CLEAN_BUF old = BUF_INIT(PROOFS_TEXT_MAX + (1u << 17));
+    struct buf CLEAN_BUF old = BUF_INIT(PROOFS_READ_MAX);
     int code = fs_read(path, PROOFS_TEXT_MAX, &old);
     if (code == 0)
         code = proofs_parse(buf_view(&old), &item);
@@ -394,7 +374,7 @@ static int proofs_text_with(const char *path, const struct engine_proofs_speed *
     proofs_print(item.fingerprint, item.day, &item.proof, ret_text);
     code = item.proof.passed ? 0 : -ENOENT;
     proofs_item_done(&item);
-    return code < 0 || buf_ok(ret_text) ? code : -ENOMEM;
+    return code < 0 || buf_ok(ret_text) ? code : -E2BIG;
 }
 
 struct proofs_change {
@@ -407,8 +387,8 @@ static int proofs_prepare(const char *dir, const struct engine_proofs_speed *spe
 {
     change->text = BUF_INIT(PROOFS_TEXT_MAX);
     change->name = proofs_name(speed->fingerprint);
-    char *CLEAN_FREE path = change->name ? fs_join(dir, change->name) : NULL;
-    int code = path ? proofs_text_with(path, speed, with, &change->text) : -ENOMEM;
+    char *CLEAN_FREE path = xfs_join(dir, change->name);
+    int code = proofs_text_with(path, speed, with, &change->text);
     if (code == -ENOENT)
         return error_set(err, ENOENT, "a proof is gone or has failed meanwhile: measure again");
     return code < 0
@@ -417,16 +397,17 @@ static int proofs_prepare(const char *dir, const struct engine_proofs_speed *spe
 }
 
 int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
-                            const char *with, struct gfxb_error *err)
+                            const char *with, const atomic_int *cancel, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
-    struct proofs_change *change = calloc(n + 1, sizeof(*change));
-    int code = dir && change ? 0 : error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
+    struct proofs_change *change = xcalloc(n + 1, sizeof(*change));
+    int code = 0;
     for (size_t i = 0; i < n && code == 0; i++)
         code = proofs_prepare(dir, &speed[i], with, &change[i], err);
     for (size_t i = 0; i < n && code == 0; i++)
-        code = kept_write(dir, change[i].name, change[i].text.p, change[i].text.n, err);
-    for (size_t i = 0; i < n && change; i++) {
+        code =
+            proof_store_write(dir, change[i].name, change[i].text.p, change[i].text.n, cancel, err);
+    for (size_t i = 0; i < n; i++) {
         free(change[i].name);
         buf_done(&change[i].text);
     }
@@ -452,15 +433,13 @@ static int proofs_remove_all(const char *dir)
 
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = fs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
     char *CLEAN_FREE name = fingerprint ? proofs_name(fingerprint) : NULL;
-    char *CLEAN_FREE path = dir && name ? fs_join(dir, name) : NULL;
-    int code = dir && (path || !fingerprint) ? 0 : -ENOMEM;
-    if (code == 0 && !fingerprint)
-        code = proofs_remove_all(dir);
-    else if (code == 0 && unlink(path) < 0 && errno != ENOENT)
+    char *CLEAN_FREE path = name ? xfs_join(dir, name) : NULL;
+    int code = path ? 0 : proofs_remove_all(dir);
+    if (path && unlink(path) < 0 && errno != ENOENT)
         code = -errno;
-    if (code < 0)
-        return error_set(err, -code, "cannot remove the stored proof: %s", error_errno_text(-code));
-    return 0;
+    return code < 0 ? error_set(err, -code, "cannot remove the stored proof: %s",
+                                error_errno_text(-code))
+                    : 0;
 }

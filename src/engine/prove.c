@@ -16,6 +16,7 @@
 
 /* An attempt to prove a choice. */
 struct prove {
+    const struct engine_kind *kind;
     const struct engine_trial *trial;
     struct engine_spec spec;           /* the trial's, with what the choice adds */
     struct engine_deadlines deadlines; /* complete */
@@ -33,7 +34,7 @@ prove_set_rung(struct prove *p, enum plan_rung rung, enum tri ok, const char *fo
     va_list args;
     va_start(args, format);
     if (vasprintf(&detail, format, args) < 0)
-        detail = NULL;
+        xalloc_die();
     va_end(args);
     free(r->detail);
     r->detail = detail;
@@ -68,7 +69,7 @@ static int prove_ask(struct prove *p, const struct canary_proof *wanted, double 
                      struct gfxb_error *err)
 {
     struct engine_reply reply;
-    char *CLEAN_FREE prompt = str_dup(wanted->prompt);
+    char *CLEAN_FREE prompt = xstr_dup(wanted->prompt);
     struct engine_chat chat = {
         .prompt = prompt,
         .max_tokens = PROVE_TOKENS_MAX,
@@ -81,8 +82,6 @@ static int prove_ask(struct prove *p, const struct canary_proof *wanted, double 
         .cancel = p->spec.cancel,
         .log = p->spec.log,
     };
-    if (!prompt)
-        return error_set(err, ENOMEM, "out of memory");
     struct gfxb_error why;
     int code = engine_chat(p->engine, &chat, &reply, &why);
     if (code == -EPROTO || code == -EREMOTEIO || code == -EFBIG)
@@ -147,7 +146,7 @@ static int prove_member(struct prove *p, struct gfxb_error *err)
     struct canary_proof wanted[CANARY_PROOFS_MAX];
     double least = 1.0;
     size_t n = 0;
-    int code = canary_proofs(wanted, &n, err);
+    int code = canary_proofs(p->kind->canary, wanted, &n, err);
     if (code == 0)
         code = prove_ask_all(p, wanted, n, &least, err);
     p->proof.first_token_ms = p->proof.tokens_per_second = 0.0; /* what counts is all together */
@@ -161,7 +160,7 @@ static int prove_canary(struct prove *p, struct gfxb_error *err)
     struct gfxb_error why = {.code = 0};
     double least = 1.0;
     size_t n = 0;
-    int code = canary_proofs(wanted, &n, &why);
+    int code = canary_proofs(p->kind->canary, wanted, &n, &why);
     if (code == 0)
         code = prove_ask_all(p, wanted, n, &least, &why);
     /* Slow may be other work on this computer: a failure is stored, so look more than once. */
@@ -245,7 +244,7 @@ static int prove_none_listed(const struct prove *p, const struct engine_devices 
 static int prove_choose_devices(const struct prove *p, struct engine_devices *devices,
                                 struct gfxb_error *err)
 {
-    const char *prefix = p->spec.backend == PLAN_ROCM ? "ROCm" : "Vulkan";
+    const char *prefix = p->kind->device_prefix[p->spec.backend];
     bool software = p->spec.backend == PLAN_VULKAN_SOFTWARE;
     size_t n = 0, of_backend = 0;
     for (size_t i = 0; i < devices->n; i++) {
@@ -293,7 +292,7 @@ static int prove_list(struct prove *p, struct engine_devices *ret_devices, struc
 static void prove_keep_log(struct prove *p, const struct buf *tail)
 {
     free(p->proof.log_tail);
-    p->proof.log_tail = strdup(buf_text(tail));
+    p->proof.log_tail = xstrdup(buf_text(tail));
 }
 
 static void prove_end_engine(struct prove *p)
@@ -422,9 +421,10 @@ static int prove_find_set(struct prove *p, const struct engine_devices *devices,
 static int prove_climb(struct prove *p, struct gfxb_error *err)
 {
     struct engine_devices devices = {.n = 0};
-    char set[sizeof(p->proof.device)] = "none";
+    char set[sizeof(p->proof.device)];
     struct gfxb_error why = {.code = 0};
     int code = 0;
+    snprintf(set, sizeof(set), "%s", p->kind->no_device);
     if (p->spec.backend == PLAN_CPU)
         prove_set_rung(p, PLAN_E3, TRI_YES, "the CPU is always there");
     else
@@ -463,10 +463,14 @@ static bool prove_is_ours(int code)
 int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proof,
                  struct engine **ret_engine, struct gfxb_error *err)
 {
-    struct prove p = {.trial = trial, .spec = trial->spec};
+    struct prove p = {.kind = engine_kind_of(trial->spec.package->engine, err),
+                      .trial = trial,
+                      .spec = trial->spec};
     struct gfxb_error why = {.code = 0};
     char *CLEAN_FREE model = NULL;
-    int code = engine_canary_path(trial->data_dir, &model, err);
+    if (!p.kind)
+        return -GFXB_E_NO_PACKAGE;
+    int code = engine_canary_path(p.kind, trial->data_dir, trial->spec.cancel, &model, err);
     if (code < 0)
         return code;
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
@@ -480,16 +484,15 @@ int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proo
     code = prove_climb(&p, &why);
     p.proof.passed = code == 0;
     p.proof.code = code < 0 ? why.code : GFXB_E_OK;
-    p.proof.sentence = strdup(code < 0 ? why.text : "");
+    p.proof.sentence = xstrdup(code < 0 ? why.text : "");
     if (code == 0 && ret_engine) {
         *ret_engine = p.engine;
         p.engine = NULL;
     }
     prove_end_engine(&p);
-    if (prove_is_ours(p.proof.code) || !p.proof.sentence) {
+    if (prove_is_ours(p.proof.code)) {
         engine_proof_done(&p.proof);
-        return error_set(err, why.code ? why.code : ENOMEM, "%s",
-                         why.code ? why.text : "out of memory");
+        return error_set(err, why.code, "%s", why.text);
     }
     *ret_proof = p.proof;
     return 0;

@@ -15,9 +15,7 @@
  * under our name must be a directory of ours that nobody else can enter. */
 static int rundir_short_base(char **ret_base, struct gfxb_error *err)
 {
-    char *base = NULL;
-    if (asprintf(&base, "/tmp/gfxbridge-%u", (unsigned)geteuid()) < 0)
-        return error_set(err, ENOMEM, "out of memory");
+    char *base = xasprintf("/tmp/gfxbridge-%u", (unsigned)geteuid());
     struct stat st;
     int code = mkdir(base, 0700) < 0 && errno != EEXIST ? errno : 0;
     if (code == 0 && lstat(base, &st) < 0)
@@ -45,10 +43,10 @@ static void rundir_sweep(const char *base)
     while (dir && (entry = readdir(dir))) {
         if (!str_starts(str_from(entry->d_name), STR(RUNDIR_PREFIX)))
             continue;
-        char *CLEAN_FREE path = fs_join(base, entry->d_name);
-        char *CLEAN_FREE lock = path ? fs_join(path, "lock") : NULL;
+        char *CLEAN_FREE path = xfs_join(base, entry->d_name);
+        char *CLEAN_FREE lock = xfs_join(path, "lock");
         int CLEAN_CLOSE fd = -1;
-        if (lock && fs_lock(lock, false, NULL, &fd, NULL) == 0)
+        if (fs_lock(lock, false, NULL, &fd, NULL) == 0)
             fs_remove_tree(path);
     }
     if (dir)
@@ -60,11 +58,7 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
     uint32_t number = 0;
     if (getrandom(&number, sizeof(number), 0) != sizeof(number))
         return error_set(err, errno, "no random numbers: %s", error_errno_text(errno));
-    char *CLEAN_FREE lock = NULL;
-    if (asprintf(&rundir->path, "%s/" RUNDIR_PREFIX "%08x", base, number) < 0) {
-        rundir->path = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    rundir->path = xasprintf("%s/" RUNDIR_PREFIX "%08x", base, number);
     if (mkdir(rundir->path, 0700) < 0) {
         int code = error_set(err, errno, "cannot make the run directory %s: %s", rundir->path,
                              error_errno_text(errno));
@@ -72,11 +66,9 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
         rundir->path = NULL;
         return code;
     }
-    rundir->socket = fs_join(rundir->path, "e.sock");
-    rundir->log = fs_join(rundir->path, "log");
-    lock = fs_join(rundir->path, "lock");
-    if (!rundir->socket || !rundir->log || !lock)
-        return error_set(err, ENOMEM, "out of memory");
+    rundir->socket = xfs_join(rundir->path, "e.sock");
+    rundir->log = xfs_join(rundir->path, "log");
+    char *CLEAN_FREE lock = xfs_join(rundir->path, "lock");
     return fs_lock(lock, false, NULL, &rundir->lock_fd, err);
 }
 
@@ -116,10 +108,8 @@ int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir
     int code = rundir_base(runtime_dir, &base, err);
     if (code < 0)
         return code;
-    char *CLEAN_FREE gate_path = fs_join(base, ".lock");
+    char *CLEAN_FREE gate_path = xfs_join(base, ".lock");
     int CLEAN_CLOSE gate = -1;
-    if (!gate_path)
-        return error_set(err, ENOMEM, "out of memory");
     code = fs_lock(gate_path, true, cancel, &gate, err);
     if (code < 0)
         return code;

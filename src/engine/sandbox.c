@@ -170,7 +170,7 @@ static void sandbox_allow_libraries(struct sandbox_making *m, const char *path)
     if (!dir)
         sandbox_missed(m, errno);
     while (dir && (entry = readdir(dir))) {
-        char *CLEAN_FREE file = strstr(entry->d_name, ".so") ? fs_join(path, entry->d_name) : NULL;
+        char *CLEAN_FREE file = strstr(entry->d_name, ".so") ? xfs_join(path, entry->d_name) : NULL;
         struct stat st;
         if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
             sandbox_allow(m, file, SANDBOX_READ);
@@ -194,16 +194,15 @@ static void sandbox_allow_tree(struct sandbox_making *m, const char *path)
     static const char *const beside[] = {"../lib", "../lib64", "../.kpack", "../share/libdrm"};
     sandbox_allow_dir(m, path);
     for (size_t i = 0; i < SANDBOX_COUNT(beside); i++) {
-        char *CLEAN_FREE other = fs_join(path, beside[i]);
-        if (other)
-            sandbox_allow_dir(m, other);
+        char *CLEAN_FREE other = xfs_join(path, beside[i]);
+        sandbox_allow_dir(m, other);
     }
 }
 
 /* A part of the package's manifest that stands outside of the package's own directory. */
 static void sandbox_allow_part(struct sandbox_making *m, struct str part, bool is_file)
 {
-    char *CLEAN_FREE path = part.n && part.p[0] == '/' ? str_dup(part) : NULL;
+    char *CLEAN_FREE path = part.n && part.p[0] == '/' ? xstr_dup(part) : NULL;
     char *slash = path ? strrchr(path, '/') : NULL;
     if (!slash)
         return;
@@ -239,11 +238,9 @@ static void sandbox_allow_model(struct sandbox_making *m, const char *model)
     if (name.p[name.n] != '-' || str_to_u64(number, 10, &parts) < 0 || parts > SANDBOX_PARTS_MAX)
         return;
     for (unsigned i = 1; i <= parts; i++) {
-        char *CLEAN_FREE part = NULL;
-        if (asprintf(&part, "%.*s-%05u-of-%05u.gguf", STR_ARG(name), i, (unsigned)parts) < 0)
-            part = NULL;
-        if (part)
-            sandbox_allow(m, part, SANDBOX_READ_FILE);
+        char *CLEAN_FREE part =
+            xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(name), i, (unsigned)parts);
+        sandbox_allow(m, part, SANDBOX_READ_FILE);
     }
 }
 
@@ -256,8 +253,8 @@ static void sandbox_allow_named(struct sandbox_making *m, const char *const *wor
         const char *path = words[i][0] != '/' && equals ? equals + 1 : words[i];
         struct str rest = path[0] == '/' ? str_from(path) : STR_NONE, one;
         while (str_cut(&rest, ':', &one)) {
-            char *CLEAN_FREE file = str_dup(one);
-            if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
+            char *CLEAN_FREE file = xstr_dup(one);
+            if (stat(file, &st) == 0 && S_ISREG(st.st_mode))
                 sandbox_allow(m, file, SANDBOX_READ_FILE);
         }
     }
@@ -275,7 +272,7 @@ static void sandbox_allow_devices(struct sandbox_making *m, bool gpus)
         sandbox_missed(m, errno);
     while (dir && (entry = readdir(dir))) {
         char *CLEAN_FREE path = str_starts(str_from(entry->d_name), STR("nvidia"))
-                                    ? fs_join("/dev", entry->d_name)
+                                    ? xfs_join("/dev", entry->d_name)
                                     : NULL;
         if (path)
             sandbox_allow(m, path, SANDBOX_DEVICE);

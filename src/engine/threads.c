@@ -73,14 +73,10 @@ static unsigned threads_quota(void)
         ;
     if (!str_starts(line, STR("0::/")))
         return 0;
-    char *CLEAN_FREE group = str_dup((struct str){line.p + 3, line.n - 3});
+    char *CLEAN_FREE group = xstr_dup((struct str){line.p + 3, line.n - 3});
     unsigned least = 0;
-    while (group) {
-        char *CLEAN_FREE path = NULL;
-        if (asprintf(&path, "/sys/fs/cgroup%s/cpu.max", group) < 0) {
-            path = NULL;
-            break;
-        }
+    for (;;) {
+        char *CLEAN_FREE path = xasprintf("/sys/fs/cgroup%s/cpu.max", group);
         unsigned quota = threads_quota_of(path);
         if (quota && (!least || quota < least))
             least = quota;

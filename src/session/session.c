@@ -136,7 +136,7 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     int result = engine_prove(&trial, ret_proof, ret_engine, err);
     if (result < 0)
         return result;
-    result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, err);
+    result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);
     if (result < 0) {
         engine_proof_done(ret_proof);
         if (ret_engine)
@@ -335,7 +335,8 @@ static int session_take_model(const struct session_request *r, struct session *p
     free(path->model);
     path->model = r->model ? strdup(r->model) : NULL;
     if (!r->model)
-        return engine_canary_path(r->data_dir, &path->model, err);
+        return engine_canary_path(engine_kind_of_model(r->known), r->data_dir, r->cancel,
+                                  &path->model, err);
     return path->model ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
@@ -447,7 +448,7 @@ int session_remember(const char *data_dir, const char *fingerprint, const struct
     proof.rung[1].ok = TRI_NO; /* E4: it does not compute */
     proof.rung[1].detail = strdup(why->text);
     int result = proof.sentence && proof.rung[1].detail
-                     ? engine_proofs_save(data_dir, fingerprint, &proof, err)
+                     ? engine_proofs_save(data_dir, fingerprint, &proof, NULL, err)
                      : error_set(err, ENOMEM, "out of memory");
     engine_proof_done(&proof);
     return result;

@@ -162,7 +162,7 @@ int session_make_plan(const struct session_request *r, struct session *path, str
     request.n_installed = path->packages.n;
     request.proof = path->proof;
     request.n_proofs = path->n_proofs;
-    request.canary_version = engine_canary_version();
+    request.canary_version = engine_canary_version(engine_kind_of_model(r->known));
     return plan_new(r->machine, r->tables, &request, &path->plan, err);
 }
 

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -402,6 +403,34 @@ static void a_log_that_became_a_link_is_not_followed(void **state)
     home_done(&h);
 }
 
+/* An engine that puts a link to another program's socket in place of its own: that one gets neither
+ * the prompt nor the key. */
+static void a_socket_of_another_process_gets_no_prompt(void **state)
+{
+    struct home h = home_new();
+    static const struct fault well = {.name = "well", .backend = PLAN_CPU};
+    struct engine_chat chat = {.prompt = "secret"};
+    struct engine_reply reply;
+    struct gfxb_error err;
+    struct engine *engine = NULL;
+    char other[100], got[64];
+    (void)state;
+    assert_int_equal(stage_start(&h.stage, &well, false, NULL, &engine, NULL), 0);
+    snprintf(other, sizeof(other), "%s/other", h.dir);
+    int fd = bound(SOCK_STREAM, other); /* this process's */
+    assert_int_equal(unlink(engine_socket(engine)), 0);
+    assert_int_equal(symlink(other, engine_socket(engine)), 0);
+    assert_int_equal(engine_chat(engine, &chat, &reply, &err), -EPERM);
+    assert_non_null(strstr(err.text, "another process"));
+    int client = accept(fd, NULL, NULL);
+    assert_true(client < 0 || recv(client, got, sizeof(got), 0) <= 0);
+    if (client >= 0)
+        close(client);
+    close(fd);
+    engine_stop(engine);
+    home_done(&h);
+}
+
 static void the_state_says_what_is_in_force(void **state)
 {
     struct engine_sandbox on, off;
@@ -429,6 +458,7 @@ int main(void)
         cmocka_unit_test(it_cannot_outlive_its_parent),
         cmocka_unit_test(it_has_what_it_needs),
         cmocka_unit_test(a_log_that_became_a_link_is_not_followed),
+        cmocka_unit_test(a_socket_of_another_process_gets_no_prompt),
         cmocka_unit_test(the_state_says_what_is_in_force),
     };
     return cmocka_run_group_tests(tests, stage_set_up, stage_tear_down);

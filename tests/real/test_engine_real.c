@@ -142,7 +142,8 @@ static struct engine *start_canary(enum plan_backend backend)
     struct engine *engine = NULL;
     char *model = NULL;
     struct engine_spec spec = spec_of(backend);
-    assert_int_equal(engine_canary_path(world.data, &model, &err), 0);
+    assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &model, &err),
+                     0);
     spec.model = model;
     spec.ready_ms = 240000;
     if (engine_start(&spec, &engine, &err) < 0)
@@ -324,7 +325,8 @@ static void a_start_that_cannot_work_tells_the_cause(void **state)
     static const char *const bad_flag[] = {"--no-such-flag", NULL};
     char *path = NULL, *CLEAN_FREE broken = fs_join(world.data, "broken.gguf");
     struct buf CLEAN_BUF model = BUF_INIT(1u << 24);
-    assert_int_equal(engine_canary_path(world.data, &path, NULL), 0);
+    assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &path, NULL),
+                     0);
     assert_int_equal(fs_read(path, 1u << 23, &model), 0);
     struct engine_spec spec = spec_of(PLAN_CPU);
     spec.model = broken;

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+static const struct engine_kind *const llama = &engine_kind_llama;
+
 static char *top; /* a directory of this run */
 
 static int make_top(void **state)
@@ -93,7 +95,7 @@ static void decimals_are_read_whole_or_not_at_all(void **state)
 static struct engine_devices parse_devices(const char *text)
 {
     struct engine_devices devices = {.n = 0};
-    assert_int_equal(devices_parse(str_from(text), &devices), 0);
+    llama->read_devices(str_from(text), &devices);
     return devices;
 }
 
@@ -148,7 +150,7 @@ static void a_list_without_end_is_cut(void **state)
     for (int i = 0; i < 5000; i++)
         buf_addf(&text, "  Vulkan%d: x (1 MiB, 1 MiB free)\n", i);
     struct engine_devices d = parse_devices(buf_text(&text));
-    assert_int_equal(d.n, DEVICES_MAX);
+    assert_int_equal(d.n, 64);
     engine_devices_done(&d);
 }
 
@@ -157,7 +159,7 @@ static void a_list_without_end_is_cut(void **state)
 static struct engine_placement parse_placement(const char *text)
 {
     struct engine_placement placement;
-    placement_parse(str_from(text), &placement);
+    llama->read_placement(str_from(text), &placement);
     return placement;
 }
 
@@ -387,7 +389,7 @@ static struct engine_spec test_spec(const struct package *package)
     return (struct engine_spec){.package = package, .model = "/m/x.gguf", .threads = 3};
 }
 
-static bool words_have(const struct launch_words *words, const char *wanted)
+static bool words_have(const struct engine_words *words, const char *wanted)
 {
     for (size_t i = 0; i < words->n; i++) {
         if (strcmp(words->word[i], wanted) == 0)
@@ -396,7 +398,7 @@ static bool words_have(const struct launch_words *words, const char *wanted)
     return false;
 }
 
-static bool words_have_pair(const struct launch_words *words, const char *a, const char *b)
+static bool words_have_pair(const struct engine_words *words, const char *a, const char *b)
 {
     for (size_t i = 0; i + 1 < words->n; i++) {
         if (strcmp(words->word[i], a) == 0 && strcmp(words->word[i + 1], b) == 0)
@@ -412,7 +414,7 @@ static void a_launch_is_exact(void **state)
     static const char *const args[] = {"-fa", "on", NULL};
     struct package package = test_package();
     struct engine_spec spec = test_spec(&package);
-    struct launch_serving serving = {"/run/e.sock", "secret-key"};
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "secret-key"};
     struct launch launch;
     spec.env = env;
     spec.args = args;
@@ -420,7 +422,7 @@ static void a_launch_is_exact(void **state)
     spec.context = 4096;
     spec.slots = 4;
     spec.cache_dir = "/cache";
-    assert_int_equal(launch_new(&spec, "/scratch", &serving, &launch, NULL), 0);
+    assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
     assert_string_equal(launch.argv.word[0], "/data/p/abc/lib/ld.so");
     assert_true(
         words_have_pair(&launch.argv, "--library-path", "/data/p/abc/lib:/data/p/abc/lib/llama"));
@@ -450,7 +452,7 @@ static void a_launch_is_exact(void **state)
 static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
 {
     (void)state;
-    char *canary = canary_file("/data");
+    char *canary = canary_file(llama->canary, "/data");
     struct {
         const char *model;
         enum plan_backend backend;
@@ -460,13 +462,13 @@ static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
              {canary, PLAN_CPU, false},
              {"/data/canary/x.gguf", PLAN_VULKAN_SOFTWARE, false}};
     struct package package = test_package();
-    struct launch_serving serving = {"/run/e.sock", "k"};
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "k"};
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
         struct engine_spec spec = test_spec(&package);
         struct launch launch;
         spec.model = c[i].model;
         spec.backend = c[i].backend;
-        assert_int_equal(launch_new(&spec, "/scratch", &serving, &launch, NULL), 0);
+        assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
         assert_int_equal(words_have_pair(&launch.argv, "--ubatch-size", "1"), c[i].by_token);
         assert_int_equal(words_have(&launch.argv, "--ubatch-size"), c[i].by_token);
         launch_done(&launch);
@@ -479,13 +481,13 @@ static void nothing_of_our_environment_reaches_an_engine(void **state)
     (void)state;
     struct package package = test_package();
     struct engine_spec spec = test_spec(&package);
-    struct launch_serving serving = {"/run/e.sock", "k"};
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "k"};
     struct launch launch;
     setenv("LLAMA_ARG_PORT", "1", 1);
     setenv("LD_LIBRARY_PATH", "/evil", 1);
     setenv("HSA_OVERRIDE_GFX_VERSION", "11.0.0", 1);
     package.loader = NULL;
-    assert_int_equal(launch_new(&spec, "/scratch", &serving, &launch, NULL), 0);
+    assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
     assert_string_equal(launch.argv.word[0], "/data/p/abc/usr/bin/llama-server");
     for (size_t i = 0; i < launch.env.n; i++) {
         assert_null(strstr(launch.env.word[i], "evil"));
@@ -505,11 +507,11 @@ static void the_cpu_gets_no_device(void **state)
     struct package package = test_package();
     struct engine_spec spec = test_spec(&package);
     spec.backend = PLAN_CPU;
-    assert_string_equal(launch_device(&spec), "none");
+    assert_string_equal(launch_device(llama, &spec), "none");
     spec.backend = PLAN_ROCM;
-    assert_null(launch_device(&spec));
+    assert_null(launch_device(llama, &spec));
     spec.device = "ROCm1";
-    assert_string_equal(launch_device(&spec), "ROCm1");
+    assert_string_equal(launch_device(llama, &spec), "ROCm1");
 }
 
 static void tables_cannot_take_over_an_engine(void **state)
@@ -519,23 +521,23 @@ static void tables_cannot_take_over_an_engine(void **state)
                                           "no equals sign"};
     static const char *const bad_args[] = {"--api-key", "--host", "--tools", "-m"};
     struct package package = test_package();
-    struct launch_serving serving = {"/run/e.sock", "k"};
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "k"};
     struct launch launch;
     for (size_t i = 0; i < 4; i++) {
         struct gfxb_error err;
         struct engine_spec spec = test_spec(&package);
         const char *const env[] = {"A=1", bad_env[i], NULL}, *const args[] = {bad_args[i], NULL};
         spec.env = env;
-        assert_int_equal(launch_new(&spec, "/s", &serving, &launch, &err), -EINVAL);
+        assert_int_equal(launch_new(llama, &spec, "/s", &serving, &launch, &err), -EINVAL);
         assert_non_null(strstr(err.text, bad_env[i]));
         spec.env = NULL;
         spec.args = args;
-        assert_int_equal(launch_new(&spec, "/s", &serving, &launch, &err), -EINVAL);
+        assert_int_equal(launch_new(llama, &spec, "/s", &serving, &launch, &err), -EINVAL);
         assert_non_null(strstr(err.text, bad_args[i]));
     }
     struct engine_spec spec = test_spec(&package);
     package.dir = (char *)"/data/a:b";
-    assert_int_equal(launch_new(&spec, "/s", &serving, &launch, NULL), -EINVAL);
+    assert_int_equal(launch_new(llama, &spec, "/s", &serving, &launch, NULL), -EINVAL);
 }
 
 /* ---- run directories ---- */
@@ -628,29 +630,29 @@ static void the_canary_has_proofs_and_a_version(void **state)
     (void)state;
     struct canary_proof proof[CANARY_PROOFS_MAX];
     size_t n = 0;
-    assert_int_equal(canary_proofs(proof, &n, NULL), 0);
+    assert_int_equal(canary_proofs(llama->canary, proof, &n, NULL), 0);
     assert_true(n >= 3);
     for (size_t i = 0; i < n; i++)
         assert_true(proof[i].prompt.n > 3 && proof[i].answer.n > 20);
-    assert_int_equal(strlen(engine_canary_version()), 64);
-    assert_int_equal(strspn(engine_canary_version(), "0123456789abcdef"), 64);
+    assert_int_equal(strlen(engine_canary_version(llama)), 64);
+    assert_int_equal(strspn(engine_canary_version(llama), "0123456789abcdef"), 64);
 }
 
 static void a_damaged_canary_file_is_written_again(void **state)
 {
     (void)state;
     char *data = below_top("data"), *path = NULL, *again = NULL;
-    assert_int_equal(engine_canary_path(data, &path, NULL), 0);
+    assert_int_equal(engine_canary_path(llama, data, NULL, &path, NULL), 0);
     struct stat first, second;
     assert_int_equal(stat(path, &first), 0);
-    assert_int_equal(engine_canary_path(data, &again, NULL), 0);
+    assert_int_equal(engine_canary_path(llama, data, NULL, &again, NULL), 0);
     assert_int_equal(stat(path, &second), 0);
     assert_int_equal(first.st_ino, second.st_ino); /* left alone when right */
     free(again);
     int fd = open(path, O_WRONLY);
     assert_int_equal(pwrite(fd, "XX", 2, 1000), 2);
     close(fd);
-    assert_int_equal(engine_canary_path(data, &again, NULL), 0);
+    assert_int_equal(engine_canary_path(llama, data, NULL, &again, NULL), 0);
     assert_int_equal(stat(path, &second), 0);
     assert_int_not_equal(first.st_ino, second.st_ino);
     free(again);
@@ -676,10 +678,10 @@ static void the_next_writer_removes_what_a_killed_one_left(void **state)
 {
     (void)state;
     char *dir = below_top("kept");
-    assert_int_equal(kept_write(dir, "a", "1", 1, NULL), 0);
+    assert_int_equal(proof_store_write(dir, "a", "1", 1, NULL, NULL), 0);
     char *left = fs_join(dir, "b.tmp-Xy12Zz");
     assert_int_equal(fs_write(left, "half", 4, 0600, NULL), 0);
-    assert_int_equal(kept_write(dir, "c", "2", 1, NULL), 0);
+    assert_int_equal(proof_store_write(dir, "c", "2", 1, NULL, NULL), 0);
     assert_int_equal(access(left, F_OK), -1);
     assert_int_equal(count_entries(dir, "tmp"), 0);
     free(left);
@@ -709,6 +711,27 @@ static struct engine_proof test_proof(bool passed)
     return proof;
 }
 
+/* A gfxbridge that was stopped (Ctrl-Z) in the wrong moment holds the lock for good. */
+static void the_lock_of_proofs_is_not_waited_for_for_ever(void **state)
+{
+    (void)state;
+    static const atomic_int cancel = 1;
+    struct gfxb_error err;
+    int holder = -1, fd = -1;
+    char *dir = below_top("held"), *lock = fs_join(dir, ".lock"), *file = fs_join(dir, "a");
+    assert_int_equal(fs_make_dirs(dir, 0700, NULL), 0);
+    assert_int_equal(fs_lock(lock, false, NULL, &holder, NULL), 0);
+    assert_int_equal(proof_store_lock(dir, 30, NULL, &fd, &err), -EBUSY);
+    assert_non_null(strstr(err.text, lock));
+    assert_int_equal(proof_store_write(dir, "a", "1", 1, &cancel, &err), -GFXB_E_INTERRUPTED);
+    assert_int_equal(access(file, F_OK), -1);
+    close(holder);
+    assert_int_equal(proof_store_write(dir, "a", "1", 1, &cancel, NULL), 0);
+    free(dir);
+    free(lock);
+    free(file);
+}
+
 static void a_stored_proof_comes_back(void **state)
 {
     (void)state;
@@ -720,10 +743,10 @@ static void a_stored_proof_comes_back(void **state)
     assert_int_equal(n, 0);
     engine_proofs_free(proofs);
     struct engine_proof good = test_proof(true), bad = test_proof(false);
-    assert_int_equal(engine_proofs_save(data, "gfx1100 kernel 6.1", &good, NULL), 0);
-    assert_int_equal(engine_proofs_save(data, "gfx1101 kernel 6.1", &bad, NULL), 0);
-    assert_int_equal(engine_proofs_save(data, "gfx1101 kernel 6.1", &bad, NULL), 0);
-    assert_int_equal(engine_proofs_save(data, "two\nlines", &bad, NULL), -EINVAL);
+    assert_int_equal(engine_proofs_save(data, "gfx1100 kernel 6.1", &good, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "gfx1101 kernel 6.1", &bad, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "gfx1101 kernel 6.1", &bad, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "two\nlines", &bad, NULL, NULL), -EINVAL);
     assert_int_equal(engine_proofs_new(data, &proofs, NULL), 0);
     const struct plan_proof *for_plan = engine_proofs_for_plan(proofs, &n);
     assert_int_equal(n, 2);
@@ -782,20 +805,20 @@ static void bench_figures_are_stored_all_or_none(void **state)
     (void)state;
     char *data = below_top("proofs-bench");
     struct engine_proof good = test_proof(true), bad = test_proof(false);
-    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL), 0);
-    assert_int_equal(engine_proofs_save(data, "cpu", &good, NULL), 0);
-    assert_int_equal(engine_proofs_save(data, "broken", &bad, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "cpu", &good, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "broken", &bad, NULL, NULL), 0);
     struct engine_proofs_speed speed[] = {{"gpu", 55.5}, {"cpu", 6.25}, {"broken", 9}};
-    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL), -ENOENT);
+    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL, NULL), -ENOENT);
     assert_true(stored_bench(data, "gpu", "") == 0.0);
     speed[2].fingerprint = "never stored";
-    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL), -ENOENT);
+    assert_int_equal(engine_proofs_set_bench(data, speed, 3, "qwen", NULL, NULL), -ENOENT);
     assert_true(stored_bench(data, "gpu", "") == 0.0 && stored_bench(data, "cpu", "") == 0.0);
-    assert_int_equal(engine_proofs_set_bench(data, speed, 2, "qwen, 8192 tokens", NULL), 0);
+    assert_int_equal(engine_proofs_set_bench(data, speed, 2, "qwen, 8192 tokens", NULL, NULL), 0);
     assert_true(stored_bench(data, "gpu", "qwen, 8192 tokens") == 55.5);
     assert_true(stored_bench(data, "cpu", "qwen, 8192 tokens") == 6.25);
     /* Proven again, it has none. */
-    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "gpu", &good, NULL, NULL), 0);
     assert_true(stored_bench(data, "gpu", "") == 0.0);
     engine_proof_done(&good);
     engine_proof_done(&bad);
@@ -808,7 +831,7 @@ static void a_completion_tells_its_timings(void **state)
     static const struct {
         const char *body;
         int code;
-        struct timings wanted;
+        struct engine_timings wanted;
     } cases[] = {
         {"{\"timings\":{\"prompt_n\":3968,\"prompt_per_second\":4651.5,\"predicted_n\":64,"
          "\"predicted_per_second\":602.5}}",
@@ -834,8 +857,8 @@ static void a_completion_tells_its_timings(void **state)
         {"{\"timings\"", -EPROTO, {0, 0, 0, 0}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct timings got = {0};
-        assert_int_equal(timings_parse(str_from(cases[i].body), &got), cases[i].code);
+        struct engine_timings got = {0};
+        assert_int_equal(llama->read_timings(str_from(cases[i].body), &got), cases[i].code);
         assert_int_equal(got.prompt_tokens, cases[i].wanted.prompt_tokens);
         assert_int_equal(got.tokens, cases[i].wanted.tokens);
         assert_true(got.prompt_per_second == cases[i].wanted.prompt_per_second);
@@ -855,10 +878,10 @@ static void a_prompt_of_ids_has_the_length_that_was_asked(void **state)
                                        "{\"tokens\":[1.5]}"};
     json_t *ids = NULL;
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-        assert_int_equal(timings_read_ids(str_from(none[i]), &ids), -EPROTO);
+        assert_int_equal(llama->read_ids(str_from(none[i]), &ids), -EPROTO);
     assert_null(ids);
-    assert_int_equal(timings_read_ids(STR("{\"tokens\":[7,8,9]}"), &ids), 0);
-    char *text = timings_request(ids, 5, 64);
+    assert_int_equal(llama->read_ids(STR("{\"tokens\":[7,8,9]}"), &ids), 0);
+    char *text = llama->timed_request(ids, 5, 64);
     json_t *request = json_loads(text, 0, NULL), *prompt = json_object_get(request, "prompt");
     assert_int_equal(json_array_size(prompt), 5);
     assert_int_equal(json_integer_value(json_array_get(prompt, 4)), 8);
@@ -874,8 +897,8 @@ static void a_median_is_in_the_middle(void **state)
 {
     (void)state;
     double three[] = {9, 1, 4}, two[] = {8, 2}, one[] = {3};
-    assert_true(timings_median(three, 3) == 4 && timings_median(two, 2) == 5);
-    assert_true(timings_median(one, 1) == 3 && timings_median(one, 0) == 0);
+    assert_true(bench_median(three, 3) == 4 && bench_median(two, 2) == 5);
+    assert_true(bench_median(one, 1) == 3 && bench_median(one, 0) == 0);
 }
 
 static void a_damaged_proof_proves_nothing(void **state)
@@ -883,12 +906,12 @@ static void a_damaged_proof_proves_nothing(void **state)
     (void)state;
     char *data = below_top("proofs-2"), *dir = fs_join(data, "proofs");
     struct engine_proof good = test_proof(true);
-    assert_int_equal(engine_proofs_save(data, "one", &good, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "one", &good, NULL, NULL), 0);
     struct buf CLEAN_BUF text = BUF_INIT(1u << 20);
     proofs_print("two", "2026-11-23", &good, &text);
     char name[128];
     snprintf(name, sizeof(name), "%064d.proof", 0);
-    assert_int_equal(kept_write(dir, name, text.p, text.n / 2, NULL), 0);
+    assert_int_equal(proof_store_write(dir, name, text.p, text.n / 2, NULL, NULL), 0);
     struct engine_proofs *proofs = NULL;
     size_t n = 0;
     assert_int_equal(engine_proofs_new(data, &proofs, NULL), 0);
@@ -1013,25 +1036,25 @@ static void an_end_is_explained_by_its_cause_or_its_last_words(void **state)
     int abort_status = SIGABRT, exit_status = 1 << 8, kill_status = SIGKILL;
     assert_int_equal(
         diagnose_explain(
-            abort_status,
+            llama, abort_status,
             STR("0.1 I x\nrocBLAS error: Cannot read /l/TensileLibrary.dat: No such file "
                 "for GPU arch : gfx1036\n"),
             "while loading", &err),
         -GFXB_E_BLAS_KERNELS_MISSING);
     assert_non_null(strstr(err.text, "while loading (signal 6 (SIGABRT))"));
-    assert_int_equal(diagnose_explain(exit_status,
+    assert_int_equal(diagnose_explain(llama, exit_status,
                                       STR("0.00.1.1 I srv  a: fine\n0.00.1.2 E srv  b: it broke\n"
                                           "0.00.1.3 I srv  c: cleaning up\n"),
                                       "while loading", &err),
                      -GFXB_E_ENGINE_EXIT);
     assert_non_null(strstr(err.text, "its last words: srv  b: it broke"));
-    assert_int_equal(diagnose_explain(kill_status, STR("0.1 I x\n"), "while serving", &err),
+    assert_int_equal(diagnose_explain(llama, kill_status, STR("0.1 I x\n"), "while serving", &err),
                      -GFXB_E_MEMORY_TOO_SMALL);
-    assert_int_equal(diagnose_explain(SIGSEGV, STR(""), "while loading", &err),
+    assert_int_equal(diagnose_explain(llama, SIGSEGV, STR(""), "while loading", &err),
                      -GFXB_E_ENGINE_CRASH);
     assert_non_null(strstr(err.text, "without a word"));
     /* A harmless warning is not the cause. */
-    assert_int_equal(diagnose_explain(exit_status,
+    assert_int_equal(diagnose_explain(llama, exit_status,
                                       STR("warning: no usable GPU found, --gpu-layers ignored\n"
                                           "something else failed\n"),
                                       "while loading", &err),
@@ -1074,6 +1097,7 @@ int main(void)
         cmocka_unit_test(a_long_or_odd_path_gets_a_short_socket),
         cmocka_unit_test(the_canary_has_proofs_and_a_version),
         cmocka_unit_test(a_damaged_canary_file_is_written_again),
+        cmocka_unit_test(the_lock_of_proofs_is_not_waited_for_for_ever),
         cmocka_unit_test(a_difference_is_told_in_plain_characters),
         cmocka_unit_test(the_next_writer_removes_what_a_killed_one_left),
         cmocka_unit_test(a_stored_proof_comes_back),

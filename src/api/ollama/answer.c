@@ -366,8 +366,7 @@ static int answer_result(int code, struct gfxb_error *err)
 {
     if (code == -ENOMEM)
         return error_set(err, ENOMEM, "the engine's answer does not fit into memory");
-    return code < 0 ? error_set(err, EPROTO, "the engine's answer is not what a llama-server sends")
-                    : 0;
+    return code < 0 ? error_set(err, EPROTO, "the engine's answer makes no sense") : 0;
 }
 
 static int answer_feed(struct serve_filter *f, struct str bytes, struct buf *out,

@@ -1,9 +1,80 @@
-/* verify.c - is what this start did what was asked of it? */
+/* evidence.c - which devices an engine lists, and whether this very start did what was asked of it.
+ */
 #include "engine/engine_private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
+
+#define DEVICES_DEADLINE_MS 30000
+#define DEVICES_OUTPUT_MAX  (1u << 20)
+#define VERIFY_CANARY       2 /* GPUs that its two layers and its output are enough for, at least */
+#define VERIFY_LOG_MAX      (64u << 20)
+#define VERIFY_MAPS_MAX     (16u << 20)
+#define VERIFY_SETTLE_MS    500 /* the engine's log is written by a thread of its own */
+#define VERIFY_QUIET_MS     50  /* an engine that words it otherwise has told all after this */
+
+/* ---- the list of its devices ---- */
+
+static int devices_collect(const struct engine_kind *kind, const struct child_result *result,
+                           int deadline_ms, struct engine_devices *ret_devices,
+                           struct gfxb_error *err)
+{
+    struct engine_devices devices = {.n = 0};
+    if (result->timed_out)
+        return error_set(err, GFXB_E_ENGINE_HANG,
+                         "the engine did not list its devices within %.1f s and was ended",
+                         deadline_ms / 1000.0);
+    if (!child_result_ok(result)) {
+        struct buf CLEAN_BUF said = BUF_INIT(2 * DEVICES_OUTPUT_MAX + 2);
+        buf_add_str(&said, buf_view(&result->out));
+        buf_add_char(&said, '\n');
+        buf_add_str(&said, buf_view(&result->err));
+        return diagnose_explain(kind, result->status, buf_view(&said), "while listing its devices",
+                                err);
+    }
+    devices.said = xstrdup(buf_text(&result->err));
+    kind->read_devices(buf_view(&result->out), &devices);
+    *ret_devices = devices;
+    return 0;
+}
+
+int engine_list_devices(const struct engine_spec *spec, int deadline_ms,
+                        struct engine_devices *ret_devices, struct gfxb_error *err)
+{
+    const struct engine_kind *kind = engine_kind_of(spec->package->engine, err);
+    struct rundir rundir = RUNDIR_NONE;
+    struct launch launch;
+    struct child_result result;
+    deadline_ms = deadline_ms > 0 ? deadline_ms : DEVICES_DEADLINE_MS;
+    int code =
+        kind ? rundir_open(spec->runtime_dir, spec->cancel, &rundir, err) : -GFXB_E_NO_PACKAGE;
+    if (code < 0)
+        return code;
+    code = launch_new(kind, spec, rundir.path, NULL, &launch, err);
+    if (code == 0) {
+        struct child_spec child = launch_child(&launch);
+        child.deadline_ms = deadline_ms;
+        child.max_output = DEVICES_OUTPUT_MAX;
+        code = child_run(&child, &result, err);
+        launch_done(&launch);
+        if (code == 0) {
+            code = devices_collect(kind, &result, deadline_ms, ret_devices, err);
+            child_result_done(&result);
+        }
+    }
+    rundir_close(&rundir);
+    return code;
+}
+
+void engine_devices_done(struct engine_devices *devices)
+{
+    free(devices->item);
+    free(devices->said);
+    *devices = (struct engine_devices){.n = 0};
+}
+
+/* ---- which ROCm libraries it has loaded ---- */
 
 /* The user-space libraries of ROCm that must be of one release: HIP and what it loads, and what
  * libggml-hip.so needs (the NEEDED entries of Debian's and of TheRock's libraries). */
@@ -90,11 +161,31 @@ bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
     return false;
 }
 
-#define VERIFY_CANARY    2 /* GPUs that its two layers and its output are enough for, at least */
-#define VERIFY_LOG_MAX   (64u << 20)
-#define VERIFY_MAPS_MAX  (16u << 20)
-#define VERIFY_SETTLE_MS 500 /* the engine's log is written by a thread of its own */
-#define VERIFY_QUIET_MS  50  /* an engine that words it otherwise has told all after this */
+/* ---- this very start ---- */
+
+bool placement_names(const struct engine_share *share, const char *devices)
+{
+    struct str rest = str_from(devices), name;
+    while (str_cut(&rest, ',', &name)) {
+        if (str_is(name, share->device))
+            return true;
+    }
+    return false;
+}
+
+void engine_placement_text(const struct engine_placement *placement, char *ret_text, size_t size)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(8192);
+    for (size_t i = 0; i < placement->n; i++) {
+        const struct engine_share *share = &placement->item[i];
+        if (!share->gpu || share->model_mib <= 0.0)
+            continue;
+        buf_addf(&text, "%s%s", text.n ? ", " : "", share->device);
+        if (share->description[0])
+            buf_addf(&text, " (%s)", share->description);
+    }
+    snprintf(ret_text, size, "%s", text.n ? buf_text(&text) : "CPU");
+}
 
 static int verify_read_placement(const struct engine *engine,
                                  struct engine_placement *ret_placement, struct gfxb_error *err)
@@ -107,7 +198,7 @@ static int verify_read_placement(const struct engine *engine,
         if (code < 0)
             return error_set(err, -code, "cannot read the engine's log: %s",
                              error_errno_text(-code));
-        placement_parse(buf_view(&log), ret_placement);
+        engine->kind->read_placement(buf_view(&log), ret_placement);
         int64_t now = clock_now_ms();
         if (log.n != size)
             grew = now;
@@ -119,29 +210,13 @@ static int verify_read_placement(const struct engine *engine,
     }
 }
 
-/* What a GPU of this backend is called by the engine; NULL: the CPU. */
-static const char *verify_prefix(enum plan_backend backend)
-{
-    switch (backend) {
-    case PLAN_ROCM:
-        return "ROCm";
-    case PLAN_VULKAN:
-    case PLAN_VULKAN_SOFTWARE:
-        return "Vulkan";
-    default:
-        return NULL;
-    }
-}
-
 /* Every address of the set has weights, as far as the model goes round, and no weights are on a
  * card outside of it. A driver that tells no address neither proves nor disproves anything. */
 static int verify_cards(const struct engine *engine, const struct engine_placement *placement,
                         struct gfxb_error *err)
 {
-    size_t wanted = 0, untold = 0, without = 0, first = 0;
-    while (engine->gpu_pci && engine->gpu_pci[wanted])
-        wanted++;
-    if (wanted == 0 || !engine->gpu_pci[0][0])
+    size_t wanted = engine->gpu_pci.n, untold = 0, without = 0, first = 0;
+    if (wanted == 0 || !engine->gpu_pci.word[0][0])
         return 0;
     for (size_t i = 0; i < placement->n; i++) {
         const struct engine_share *share = &placement->item[i];
@@ -150,17 +225,17 @@ static int verify_cards(const struct engine *engine, const struct engine_placeme
         bool in_set = !share->pci[0];
         untold += !share->pci[0];
         for (size_t k = 0; k < wanted; k++)
-            in_set = in_set || strcmp(engine->gpu_pci[k], share->pci) == 0;
+            in_set = in_set || strcmp(engine->gpu_pci.word[k], share->pci) == 0;
         if (!in_set)
             return error_set(err, GFXB_E_NOT_ON_DEVICE,
                              "the weights are on another card: %s is the GPU at %s, not at %s",
-                             share->device, share->pci, engine->gpu_pci[0]);
+                             share->device, share->pci, engine->gpu_pci.word[0]);
     }
     for (size_t k = 0; k < wanted && untold == 0; k++) {
         bool found = false;
         for (size_t i = 0; i < placement->n; i++)
             found = found || (placement->item[i].gpu && placement->item[i].model_mib > 0.0 &&
-                              strcmp(placement->item[i].pci, engine->gpu_pci[k]) == 0);
+                              strcmp(placement->item[i].pci, engine->gpu_pci.word[k]) == 0);
         if (!found && without++ == 0)
             first = k;
     }
@@ -168,13 +243,13 @@ static int verify_cards(const struct engine *engine, const struct engine_placeme
     if (without <= spared)
         return 0;
     return error_set(err, GFXB_E_NOT_ON_DEVICE, "no weights are on the GPU at %s",
-                     engine->gpu_pci[first]);
+                     engine->gpu_pci.word[first]);
 }
 
 static int verify_gpu(const struct engine *engine, const struct engine_placement *placement,
                       struct gfxb_error *err)
 {
-    const char *prefix = verify_prefix(engine->backend);
+    const char *prefix = engine->kind->device_prefix[engine->backend];
     if (placement->gpu_mib <= 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "the engine runs, but all its weights (%.1f MiB) are on the CPU",

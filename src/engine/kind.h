@@ -1,0 +1,151 @@
+/*
+ * kind.h - what an engine is: a row for each program that can serve models, with everything that is
+ * its own. Part of engine/engine.h.
+ *
+ * A row is one file of engine/ and its line in kind.c; data/engines.tsv has what the rooms below
+ * must know of it (names of files, arguments of the plan and of models' recipes). No other file
+ * knows its arguments, its words, its paths or its bugs.
+ */
+#ifndef ENGINE_KIND_H
+#define ENGINE_KIND_H
+
+#include "model/model.h"
+#include "plan/plan.h"
+
+#include <jansson.h>
+
+/* What an engine can be asked, each at a path of its own. The bodies of the first ones are OpenAI's
+ * and Anthropic's. */
+enum engine_call {
+    ENGINE_CALL_CHAT,
+    ENGINE_CALL_COMPLETIONS,
+    ENGINE_CALL_EMBEDDINGS,
+    ENGINE_CALL_RESPONSES,
+    ENGINE_CALL_RERANK,
+    ENGINE_CALL_MESSAGES,
+    ENGINE_CALL_COUNT_TOKENS,
+    ENGINE_CALL_TOKENIZE,
+    ENGINE_CALL_DETOKENIZE,
+    ENGINE_CALL_TEMPLATE, /* a chat as the text that the model reads */
+    ENGINE_CALL_INFILL,
+    ENGINE_CALL_COMPLETION, /* the engine's own form of completions */
+    ENGINE_CALLS
+};
+
+struct engine_chat;
+struct engine_devices;
+struct engine_placement;
+struct engine_reply;
+struct engine_spec;
+struct engine;
+
+/* Owned strings, NULL-terminated from the first one on. */
+struct engine_words {
+    char **word;
+    size_t n;
+};
+
+/* What a serving engine is given beside its spec. */
+struct engine_serving {
+    const char *socket;
+    const char *key;
+    unsigned threads;
+    bool is_canary;
+};
+
+/* One event of a streamed answer. */
+struct engine_chunk {
+    json_t *json;                                /* owned: what the views below point into */
+    struct str text, thinking;                   /* empty: none */
+    bool finished;                               /* the answer ends with this one */
+    bool cut;                                    /* at the limit of tokens */
+    int64_t tokens, prompt_tokens;               /* -1 not told */
+    double least_probability;                    /* of its tokens; -1 not told */
+    double tokens_per_second, prompt_per_second; /* 0 not told */
+    char refusal[400];                           /* the engine's error; "" none */
+};
+
+/* What an engine counted of an answer. 0: not told. */
+struct engine_timings {
+    unsigned prompt_tokens; /* that were computed, not taken from a cache */
+    unsigned tokens;        /* generated */
+    double prompt_per_second, tokens_per_second;
+};
+
+/* The built-in model that a kind is proven with. */
+struct engine_canary {
+    const char *suffix;            /* of its file's name */
+    const char *bytes, *end;       /* embedded */
+    const char *sha256;            /* of them, as text */
+    const char *table, *table_end; /* its questions with their answers, as data/canary.tsv */
+};
+
+struct engine_kind {
+    const char *name; /* its row of data/engines.tsv */
+
+    /* ---- how it is started ---- */
+    void (*add_arguments)(const struct engine_spec *spec, const struct engine_serving *serving,
+                          struct engine_words *argv);
+    const char *const *variables;      /* always in its environment; NULL-terminated */
+    const char *key_variable;          /* gives it the key that it must be asked with */
+    const char *list_argument;         /* makes it list its devices and end */
+    const char *device_argument;       /* before the device */
+    const char *no_device;             /* the device that keeps it on the CPU */
+    const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
+    const char *const *own_variables;  /* beginnings of names, likewise */
+    const char *const *free_variables; /* beginnings that are a choice's to give all the same */
+    /* What lets one engine answer all calls that its model can, beside the recipe's arguments
+     * (lent, NULL-terminated). name: what answers call the model. */
+    void (*add_serving)(const char *name, enum model_task task, char *const *recipe,
+                        struct engine_words *args);
+
+    /* ---- its signs of life ---- */
+    const char *ready_path; /* GET gives 200 once the model is loaded */
+    const char *alive_path; /* answered by the thread that computes, between two batches */
+
+    /* ---- what its output says ---- */
+    const char
+        *device_prefix[PLAN_BACKENDS]; /* of the names of a backend's devices; NULL: the CPU */
+    /* Lines that are no device are passed over; ret_devices->item is owned by the caller. */
+    void (*read_devices)(struct str text, struct engine_devices *ret_devices);
+    /* A whole log. Of several loads in it the last counts. */
+    void (*read_placement)(struct str log, struct engine_placement *ret_placement);
+    /* Cut its time stamp and level off a line of its log; false: there are none. ret_error: does
+     * the level say that something went wrong? */
+    bool (*cut_stamp)(struct str *line, bool *ret_error);
+
+    /* ---- how it is asked ---- */
+    const char *path[ENGINE_CALLS]; /* NULL: it has no such call */
+    /* The body of a streamed chat, to be freed; NULL with *err filled. */
+    char *(*chat_request)(const struct engine_chat *chat, struct gfxb_error *err);
+    /* field is "data" or "error", as of an event stream. 0; 1 for the mark behind the last event;
+     * or -EPROTO when it is none of its. */
+    int (*read_chunk)(struct str field, struct str value, struct engine_chunk *ret_chunk);
+    /* The error in the body of an answer that is no success. */
+    void (*read_refusal)(struct str body, char *ret_text, size_t size);
+    /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
+     * one), and one with a prompt of so many tokens, made of these again and again, and an answer
+     * of so many whatever the model would rather say (to be freed). 0 or -EPROTO. */
+    const char *words_request;
+    int (*read_ids)(struct str body, json_t **ret_ids);
+    char *(*timed_request)(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
+    int (*read_timings)(struct str body, struct engine_timings *ret_timings);
+
+    /* ---- how it is proven ---- */
+    const struct engine_canary *canary;
+};
+
+/* The kind of a row of data/engines.tsv; an empty name is the first row's. NULL: this program
+ * cannot run it. */
+const struct engine_kind *engine_kind_find(struct str name);
+/* The kind that runs a model, by its row of the list (NULL: not listed, then the first). Never
+ * NULL: of a kind that this program cannot run no plan has a choice. */
+const struct engine_kind *engine_kind_of_model(const struct model_known *known);
+/* The kind that a package is of; NULL with *err filled. */
+const struct engine_kind *engine_kind_of(const char *name, struct gfxb_error *err);
+
+__attribute__((format(printf, 2, 3))) void engine_words_add(struct engine_words *words,
+                                                            const char *format, ...);
+void engine_words_done(struct engine_words *words);
+
+#endif

@@ -1,0 +1,183 @@
+/* llama_server_http.c - llama.cpp's server: what it is asked over HTTP, and how its answers read.
+ */
+#include "engine/engine_private.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+/* ---- a streamed chat ---- */
+
+/* The messages of the request; a new reference, NULL when they are none. */
+static json_t *llama_messages(const struct engine_chat *chat)
+{
+    if (chat->prompt)
+        return json_pack("[{s:s, s:s}]", "role", "user", "content", chat->prompt);
+    json_t *messages = json_loads(chat->messages ? chat->messages : "", 0, NULL);
+    if (!json_is_array(messages)) {
+        json_decref(messages);
+        return NULL;
+    }
+    return messages;
+}
+
+/* The request as text, to be freed; NULL with *err filled. */
+char *llama_chat_request(const struct engine_chat *chat, struct gfxb_error *err)
+{
+    json_t *messages = llama_messages(chat);
+    if (!messages) {
+        error_set(err, EINVAL, "%s",
+                  chat->prompt ? "the prompt is not UTF-8 text"
+                               : "the messages are not a JSON array");
+        return NULL;
+    }
+    json_t *request = json_pack("{s:o, s:b, s:{s:b}}", "messages", messages, "stream", 1,
+                                "stream_options", "include_usage", 1);
+    bool ok = request != NULL;
+    if (ok && chat->max_tokens)
+        ok = json_object_set_new(request, "max_tokens", json_integer(chat->max_tokens)) == 0;
+    if (ok && chat->temperature >= 0.0)
+        ok = json_object_set_new(request, "temperature", json_real(chat->temperature)) == 0;
+    if (ok && chat->fixed)
+        ok = json_object_set_new(request, "cache_prompt", json_false()) == 0 &&
+             json_object_set_new(request, "seed", json_integer(1)) == 0;
+    if (ok && chat->probabilities)
+        ok = json_object_set_new(request, "logprobs", json_true()) == 0 &&
+             json_object_set_new(request, "top_logprobs", json_integer(1)) == 0;
+    char *text = ok ? json_dumps(request, JSON_COMPACT) : NULL;
+    json_decref(request);
+    if (!text)
+        xalloc_die();
+    return text;
+}
+
+static void llama_refusal(const json_t *error, char *ret_text, size_t size)
+{
+    const char *message = json_string_value(json_object_get(error, "message"));
+    if (!message)
+        message = json_string_value(error);
+    snprintf(ret_text, size, "%s", message ? message : "an error without words");
+}
+
+static struct str llama_text(const json_t *text)
+{
+    if (!json_is_string(text))
+        return STR_NONE;
+    return (struct str){json_string_value(text), json_string_length(text)};
+}
+
+static int64_t llama_count(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    json_int_t count = json_is_integer(value) ? json_integer_value(value) : -1;
+    return count >= 0 && count <= INT32_MAX ? (int64_t)count : -1;
+}
+
+static double llama_rate(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    double rate = json_is_number(value) ? json_number_value(value) : 0.0;
+    return rate > 0.0 && isfinite(rate) ? rate : 0.0;
+}
+
+static double llama_least_probability(const json_t *choice)
+{
+    const json_t *tokens = json_object_get(json_object_get(choice, "logprobs"), "content");
+    double least = -1.0;
+    for (size_t i = 0; i < json_array_size(tokens); i++) {
+        const json_t *logarithm = json_object_get(json_array_get(tokens, i), "logprob");
+        double probability = json_is_number(logarithm) ? exp(json_number_value(logarithm)) : -1.0;
+        if (probability >= 0.0 && (least < 0.0 || probability < least))
+            least = probability;
+    }
+    return least;
+}
+
+int llama_read_chunk(struct str field, struct str value, struct engine_chunk *ret_chunk)
+{
+    struct engine_chunk chunk = {.tokens = -1};
+    if (str_is(value, "[DONE]"))
+        return 1;
+    chunk.json = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(chunk.json)) {
+        json_decref(chunk.json);
+        return -EPROTO;
+    }
+    const json_t *choice = json_array_get(json_object_get(chunk.json, "choices"), 0);
+    const json_t *delta = json_object_get(choice, "delta");
+    const json_t *usage = json_object_get(chunk.json, "usage");
+    const json_t *timings = json_object_get(chunk.json, "timings");
+    const json_t *error = json_object_get(chunk.json, "error");
+    const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
+    chunk.text = llama_text(json_object_get(delta, "content"));
+    chunk.thinking = llama_text(json_object_get(delta, "reasoning_content"));
+    chunk.finished = finish != NULL;
+    chunk.cut = finish && strcmp(finish, "length") == 0;
+    chunk.tokens = llama_count(usage, "completion_tokens");
+    chunk.prompt_tokens = llama_count(usage, "prompt_tokens");
+    chunk.least_probability = llama_least_probability(choice);
+    chunk.tokens_per_second = llama_rate(timings, "predicted_per_second");
+    chunk.prompt_per_second = llama_rate(timings, "prompt_per_second");
+    if (error || str_is(field, "error"))
+        llama_refusal(error ? error : chunk.json, chunk.refusal, sizeof(chunk.refusal));
+    *ret_chunk = chunk;
+    return 0;
+}
+
+void llama_read_refusal(struct str body, char *ret_text, size_t size)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
+    llama_refusal(json_object_get(answer, "error"), ret_text, size);
+    json_decref(answer);
+}
+
+/* ---- a raw completion that is asked for its figures alone ---- */
+
+int llama_read_ids(struct str body, json_t **ret_ids)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
+    json_t *ids = json_object_get(answer, "tokens"), *id;
+    size_t i;
+    bool ok = json_array_size(ids) > 0;
+    json_array_foreach(ids, i, id) ok = ok && json_is_integer(id) && json_integer_value(id) >= 0;
+    if (ok)
+        *ret_ids = json_incref(ids);
+    json_decref(answer);
+    return ok ? 0 : -EPROTO;
+}
+
+char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens)
+{
+    json_t *prompt = json_array();
+    size_t n = json_array_size(ids);
+    for (size_t i = 0; i < prompt_tokens && n; i++)
+        json_array_append(prompt, json_array_get(ids, i % n));
+    json_t *request = json_pack("{s:o, s:i, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt,
+                                "n_predict", (int)answer_tokens, "ignore_eos", 1, "cache_prompt", 0,
+                                "stream", 0, "temperature", 0, "seed", 1);
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    json_decref(request);
+    if (!text)
+        xalloc_die();
+    return text;
+}
+
+int llama_read_timings(struct str body, struct engine_timings *ret_timings)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(answer)) {
+        json_decref(answer);
+        return -EPROTO;
+    }
+    const json_t *told = json_object_get(answer, "timings");
+    int64_t prompt = llama_count(told, "prompt_n"), tokens = llama_count(told, "predicted_n");
+    *ret_timings = (struct engine_timings){
+        .prompt_tokens = prompt > 0 ? (unsigned)prompt : 0,
+        .tokens = tokens > 0 ? (unsigned)tokens : 0,
+        .prompt_per_second = prompt > 1 ? llama_rate(told, "prompt_per_second") : 0.0,
+        .tokens_per_second = tokens > 1 ? llama_rate(told, "predicted_per_second") : 0.0,
+    };
+    json_decref(answer);
+    return 0;
+}
