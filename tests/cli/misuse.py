@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
 from gfxbridge import PROGRAM, answer, call, machine  # noqa: E402
+from server import Server  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge misuse ")
 GPU_MACHINE = machine("rx7900xtx-raphael")
@@ -346,6 +347,31 @@ def closed_descriptors():
     assert done.returncode in (1, 2) and done.stderr.startswith("gfxbridge: "), done
 
 
+def stopped_server():
+    """A server that is stopped accepts connections and never answers: each command says so and
+    ends; afterwards the server goes on as if nothing had been."""
+    server = Server(place("stopped"))
+    try:
+        assert server.status()["models"] == []
+        server.process.send_signal(signal.SIGSTOP)
+        asked = {words: subprocess.Popen([PROGRAM, "--data-dir", server.data, *words],
+                                         env=server.env, text=True, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                 for words in (("status",), ("status", "--json"), ("load", "no-such"), ("unload",))}
+        for words, process in asked.items():
+            out, err = process.communicate(timeout=100)
+            assert process.returncode == 1 and out == "", (words, process.returncode, out, err)
+            assert err.startswith("gfxbridge: ") and err.count("\n") == 1, (words, err)
+            assert "does not answer" in err, (words, err)
+        server.process.send_signal(signal.SIGCONT)
+        assert server.status()["models"] == []
+        server.command("stop")
+        assert server.process.wait(60) == 0
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
 CASES = [
     ("capture into a pipe, a device, stdout", capture_keeps_what_is_no_file),
     ("capture through links", capture_follows_links),
@@ -368,6 +394,7 @@ CASES = [
     ("odd --sysroot files end with one sentence", odd_sysroots),
     ("loops in a --sysroot directory end", directory_loops),
     ("closed stdin, stdout, stderr", closed_descriptors),
+    ("status, load and unload of a server that is stopped", stopped_server),
 ]
 
 try:
