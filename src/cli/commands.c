@@ -1,8 +1,8 @@
-/* commands.c - every command: the table of gfxbridge-full, the program that does all the work. */
-#include "cli/program.h"
+/* commands.c - the table of commands. */
+#include "cli/cli.h"
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
-static const struct cli_command *const all_commands[] = {
+static const struct cli_command *const commands[] = {
     &cli_command_backends, &cli_command_bench,  &cli_command_capture, &cli_command_detect,
     &cli_command_doctor,   &cli_command_env,    &cli_command_explain, &cli_command_import,
     &cli_command_inspect,  &cli_command_list,   &cli_command_load,    &cli_command_plan,
@@ -12,12 +12,18 @@ static const struct cli_command *const all_commands[] = {
 };
 
 /* For programs, not in --help. */
-static const struct cli_command *const hidden_commands[] = {
-    &cli_command_complete,
-    NULL,
-};
+static const struct cli_command *const hidden = &cli_command_complete;
 
-const struct cli_program cli_program = {
-    .commands = all_commands,
-    .hidden = hidden_commands,
-};
+const struct cli_command *const *cli_commands(void)
+{
+    return commands;
+}
+
+const struct cli_command *cli_find_command(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    }
+    return strcmp(hidden->name, name) == 0 ? hidden : NULL;
+}

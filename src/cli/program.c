@@ -1,4 +1,4 @@
-#include "cli/program.h"
+/* program.c - the program: its directories, its settings, one command. */
 #include "base/xalloc.h"
 #include "cli/table_set.h"
 #include "cli/text.h"
@@ -9,25 +9,6 @@
 #include <locale.h>
 #include <pwd.h>
 #include <sys/stat.h>
-
-const struct cli_command *const *cli_commands(void)
-{
-    return cli_program.commands;
-}
-
-static const struct cli_command *cli_find_in(const struct cli_command *const *table,
-                                             const char *name)
-{
-    while (*table && strcmp((*table)->name, name) != 0)
-        table++;
-    return *table;
-}
-
-const struct cli_command *cli_find_command(const char *name)
-{
-    const struct cli_command *found = cli_find_in(cli_program.commands, name);
-    return found ? found : cli_find_in(cli_program.hidden, name);
-}
 
 static void cli_write_log(void *context, enum log_level level, const char *line)
 {
@@ -165,21 +146,11 @@ static int cli_run_command(struct cli *cli, int argc, char **argv, struct gfxb_e
     return result == 0 ? command->run(cli, &args, err) : result;
 }
 
-/* Is it the next program that knows what these words mean? */
-static bool cli_is_elsewhere(int parsed, bool help, bool version, const char *name)
-{
-    if (!cli_program.next || version)
-        return false;
-    return parsed < 0 || help || !name || !cli_find_command(name);
-}
-
 static int cli_start(struct cli *cli, int argc, char **argv, struct gfxb_error *err)
 {
     int next = 0;
     bool help = false, version = false;
     int result = cli_parse_global(cli, argc, argv, &next, &help, &version, err);
-    if (cli_is_elsewhere(result, help, version, next < argc ? argv[next] : NULL))
-        return program_become_next(argv, err);
     if (result < 0)
         return result;
     if (version) {
