@@ -130,8 +130,9 @@ static json_t *answer_packages_json(const struct answer *a)
 static json_t *answer_quirk_json(const struct gfx_quirk *q)
 {
     static const char *const effect[] = {
-        [GFX_BLOCK] = "block", [GFX_WARN] = "warn",         [GFX_ENV] = "env",
-        [GFX_ARG] = "arg",     [GFX_OVERRIDE] = "override", [GFX_NOTE] = "note",
+        [GFX_BLOCK] = "block",   [GFX_WARN] = "warn",         [GFX_ENV] = "env",
+        [GFX_ARG] = "arg",       [GFX_OVERRIDE] = "override", [GFX_NOTE] = "note",
+        [GFX_MEMORY] = "memory",
     };
     json_t *object = json_object();
     json_object_set_new(object, "id", report_json_str(q->id));

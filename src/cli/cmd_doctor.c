@@ -154,6 +154,7 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
         return 0;
     }
     c->machine = request.machine;
+    c->tables = request.tables;
     c->root = request.root;
     c->plan = path.plan;
     doctor_examine(c);

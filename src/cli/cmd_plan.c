@@ -116,6 +116,13 @@ static void plan_headline(const struct plan *plan)
                c->state == PLAN_PROVEN ? ", proven on this computer"
                : c->installed          ? ", installed; its first use proves it"
                                        : ", to be installed and proven by its first use");
+    if (plan->left_out < 0)
+        return;
+    const struct plan_choice *out = &plan->choice[plan->left_out];
+    struct str card = gfx_card_name(out->gpu->card);
+    text_print(stdout, TEXT_WARN "%.*s%s%s is left out:" TEXT_END " %s\n", STR_ARG(card),
+               card.n ? " at " : "The GPU at ",
+               out->gpu->pci[0] ? out->gpu->pci : "an unknown address", out->reason);
 }
 
 static bool plan_same_gpus(const struct plan_choice *a, const struct plan_choice *b)

@@ -107,6 +107,7 @@ enum gfx_effect {
     GFX_ARG,      /* value is added to the engine's arguments */
     GFX_OVERRIDE, /* value is a gfx whose code objects this target runs (same ISA and registers) */
     GFX_NOTE,     /* knowledge for people's answers only */
+    GFX_MEMORY,   /* value is what counts as an integrated GPU's memory: see docs/fit.md */
 };
 
 /* data/quirks.tsv. condition is a blank-separated list of terms that must all hold; plan/ defines

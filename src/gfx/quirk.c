@@ -8,7 +8,8 @@ static const char *const quirk_columns[] = {
     "text", "remedy", "confidence", "source", NULL,
 };
 
-static const char *const effect_words[] = {"block", "warn", "env", "arg", "override", "note", NULL};
+static const char *const effect_words[] = {"block",    "warn", "env",    "arg",
+                                           "override", "note", "memory", NULL};
 static const char *const confidence_words[] = {"high", "medium", "low", "disputed", NULL};
 
 static int quirk_read_code(const struct gfx_cursor *at, enum gfx_effect effect, int *ret_code,
@@ -55,6 +56,11 @@ static int quirk_check_value(const struct gfx_cursor *at, enum gfx_effect effect
         if (result == 0)
             result = gfx_field_required(at, VALUE, err);
         return result == 0 ? gfx_field_required(at, GFX, err) : result;
+    }
+    case GFX_MEMORY: {
+        static const char *const words[] = {"vram", "pool", "heaps", "two-thirds", "host", NULL};
+        unsigned word;
+        return gfx_field_word(at, VALUE, words, &word, err);
     }
     default:
         if (value.n == 0)

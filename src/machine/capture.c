@@ -16,6 +16,7 @@
 enum capture_how {
     CAPTURE_LIST,        /* a directory: recorded as complete, or as absent */
     CAPTURE_STATE,       /* a directory that is there or not */
+    CAPTURE_GONE,        /* one of which only the absence matters */
     CAPTURE_MARK,        /* an empty file stands for one that is there */
     CAPTURE_FILE,        /* contents */
     CAPTURE_LINES,       /* lines that begin with one of the names */
@@ -127,6 +128,7 @@ static const struct capture_rule {
     CAPTURE_RULE("/sys/class/drm/card#/device/ip_discovery/die/0/11/0/major", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/ip_discovery/die/0/11/0/minor", CAPTURE_FILE),
     CAPTURE_RULE("/sys/class/drm/card#/device/ip_discovery/die/0/11/0/revision", CAPTURE_FILE),
+    CAPTURE_RULE("/sys/class/kfd", CAPTURE_GONE),
     CAPTURE_RULE("/sys/class/kfd/kfd/topology/nodes", CAPTURE_LIST),
     CAPTURE_RULE("/sys/class/kfd/kfd/topology/nodes/#/gpu_id", CAPTURE_FILE),
     CAPTURE_LINES_OF("/sys/class/kfd/kfd/topology/nodes/#/properties", capture_kfd_names, NULL),
@@ -366,6 +368,10 @@ static void capture_path(struct machine_capture *c, const struct capture_rule *r
         break;
     case CAPTURE_STATE:
         capture_state(c, from, path);
+        break;
+    case CAPTURE_GONE:
+        if (machine_path_state(c->root, from) == TRI_NO)
+            machine_capture_mark(c, path, TRI_NO);
         break;
     case CAPTURE_MARK:
         if (machine_has_path(c->root, from))

@@ -93,14 +93,24 @@ static uint64_t identity_least(uint64_t bytes, uint64_t limit)
     return limit && limit < bytes ? limit : bytes;
 }
 
+uint64_t machine_gpu_lent(const struct machine *m, const struct machine_gpu *gpu)
+{
+    return identity_least(identity_least(gpu->gtt_bytes, m->host.ttm_limit_bytes),
+                          m->host.cgroup_limit_bytes);
+}
+
+uint64_t machine_gpu_visible(const struct machine_gpu *gpu)
+{
+    return identity_least(gpu->vram_bytes, gpu->visible_vram_bytes);
+}
+
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu)
 {
     if (gpu->kind == GFX_DISCRETE || gpu->kind == GFX_ACCELERATOR)
         return gpu->vram_bytes;
     if (gpu->kind != GFX_INTEGRATED || gpu->gtt_bytes == 0)
         return 0;
-    uint64_t lent = identity_least(gpu->gtt_bytes, m->host.ttm_limit_bytes);
-    return gpu->vram_bytes + identity_least(lent, m->host.cgroup_limit_bytes);
+    return machine_gpu_visible(gpu) + machine_gpu_lent(m, gpu);
 }
 
 uint64_t machine_gpu_memory_free(const struct machine *m, const struct machine_gpu *gpu)
@@ -108,8 +118,8 @@ uint64_t machine_gpu_memory_free(const struct machine *m, const struct machine_g
     uint64_t all = machine_gpu_memory(m, gpu), used = gpu->vram_used_bytes;
     if (!all)
         return 0;
-    uint64_t own = used < gpu->vram_bytes ? gpu->vram_bytes - used : 0;
-    uint64_t free = own + identity_least(all - gpu->vram_bytes, m->host.memory_free_bytes);
+    uint64_t own = machine_gpu_visible(gpu), lent = all - own;
+    uint64_t free = (used < own ? own - used : 0) + identity_least(lent, m->host.memory_free_bytes);
     return free ? free : 1;
 }
 

@@ -56,12 +56,14 @@ static int kfd_read_node(struct machine_scan *s, struct kfd_node *node)
     if (r == -ENOMEM)
         return r;
     if (r < 0) {
+        s->m->kfd_listed = false;
         if (r != -ENOENT && r != -ENODATA)
             machine_note(s->m, "KFD node %u cannot be read (%s): ROCm will not see its GPU",
                          node->number, error_errno_text(-r));
         return 0;
     }
     machine_parse_kfd(buf_view(&text), &node->p);
+    s->m->kfd_listed = s->m->kfd_listed && !node->p.is_damaged;
     node->place = kfd_place(&node->p);
     kfd_classify(s->root, node);
     s->kfd_is_joint |= node->is_gpu && node->p.cpu_cores_count > 0;
@@ -240,6 +242,7 @@ static int kfd_join(struct machine_scan *s, const struct kfd_node *node)
             return machine_found_failure(s);
     }
     if (!f) {
+        s->m->kfd_listed = false;
         machine_note(s->m, "KFD node %u is left out: %s", node->number,
                      node->p.is_damaged  ? "its properties are damaged"
                      : node->p.device_id ? "it names a GPU that nothing else shows"
@@ -279,7 +282,8 @@ int machine_read_kfd(struct machine_scan *s)
     struct root_names names = {NULL, 0};
     int r = root_list(s->root, KFD_NODES, &names);
     /* Would a node that is not in there be known to be absent? */
-    s->m->kfd_listed = (r == 0 || r == -ENOENT) && root_knows(s->root, KFD_NODES "/none");
+    s->m->kfd_listed = r == 0 ? root_knows(s->root, KFD_NODES "/none")
+                              : machine_path_state(s->root, "/sys/class/kfd") == TRI_NO;
     if (r < 0)
         return r == -ENOMEM ? r : 0;
     unsigned *CLEAN_FREE numbers = calloc(names.n + 1, sizeof(*numbers));

@@ -127,8 +127,13 @@ void machine_free(struct machine *m);
  * that no file holds (glibc, the container, the cgroup's limit) are put below /gfxbridge. */
 int machine_capture(const struct root *root, struct buf *ret, struct gfxb_error *err);
 
-/* GPU memory that an engine may use for a model on this GPU: VRAM of a discrete card; carve-out
- * plus GTT, bounded by the kernel's and the cgroup's limits, on an APU. 0 unknown. */
+/* Of an APU: what the kernel lends it of the computer's memory (GTT, bounded by TTM's and the
+ * cgroup's limits), and the part of its carve-out that the CPU reaches. 0 unknown. */
+uint64_t machine_gpu_lent(const struct machine *m, const struct machine_gpu *gpu);
+uint64_t machine_gpu_visible(const struct machine_gpu *gpu);
+
+/* The most GPU memory that any engine may use for a model on this GPU: VRAM of a discrete card; the
+ * two above together on an APU, of which plan/ knows what each backend takes. 0 unknown. */
 uint64_t machine_gpu_memory(const struct machine *m, const struct machine_gpu *gpu);
 
 /* The part of it that no program used when the machine was read, 1 byte at least; all of it where

@@ -13,15 +13,42 @@ void plan_words_add(struct buf *words, const char *text)
     buf_add_text(words, text);
 }
 
-static bool is_denied(int code)
-{
-    return code == EACCES || code == EPERM;
-}
-
 /* "" outside a container. */
 static const char *access_container(const struct builder *d)
 {
     return d->m->host.container;
+}
+
+/* The number in front; false when there is none left. */
+static bool version_take(struct str *s, uint64_t *ret_number)
+{
+    size_t n = 0;
+    while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9')
+        n++;
+    bool good = n && str_to_u64((struct str){s->p, n}, 10, ret_number) == 0;
+    size_t dot = n < s->n && s->p[n] == '.';
+    *s = good && dot ? (struct str){s->p + n + 1, s->n - n - 1} : STR_NONE;
+    return good;
+}
+
+int plan_version_compare(struct str a, struct str b)
+{
+    for (;;) {
+        uint64_t number_a = 0, number_b = 0;
+        bool more_a = version_take(&a, &number_a), more_b = version_take(&b, &number_b);
+        if (number_a != number_b)
+            return number_a < number_b ? -1 : 1;
+        if (!more_a && !more_b)
+            return 0;
+    }
+}
+
+bool plan_kernel_is_old(const struct machine *m, const struct gfx_target *target)
+{
+    struct str kernel = str_from(m->host.kernel);
+    return target && target->linux_first.n && kernel.n && !m->host.amdgpu_version[0] &&
+           !str_has(kernel, STR(".el")) && /* RHEL's kernels have newer drivers than their number */
+           plan_version_compare(kernel, target->linux_first) < 0;
 }
 
 static bool check_foreign_driver(struct builder *d, struct builder_choice *dc, const char *name)
@@ -50,13 +77,131 @@ static bool check_foreign_driver(struct builder *d, struct builder_choice *dc, c
                                gpu->driver);
 }
 
+/* "sudo dmesg | grep ...", on the computer whose kernel it is. */
+static void remedy_look(struct builder *d, struct builder_choice *dc, const char *word,
+                        const char *hint)
+{
+    struct buf CLEAN_BUF where = BUF_INIT(200);
+    plan_container_host(d->m, &where);
+    plan_builder_remedy(d, dc, "%ssudo dmesg | grep -i %s | tail%s", buf_text(&where), word, hint);
+}
+
+/* The kernel is older than the chip. */
+static bool reject_kernel(struct builder *d, struct builder_choice *dc, const char *what)
+{
+    const struct gfx_target *target = dc->candidate.gpu->target;
+    struct buf CLEAN_BUF where = BUF_INIT(200);
+    plan_container_host(d->m, &where);
+    plan_builder_remedy(d, dc,
+                        "%sinstall Linux %.*s or later (a newer release of the distribution, or "
+                        "its newer kernel), and restart",
+                        buf_text(&where), STR_ARG(target->linux_first));
+    return plan_builder_reject(
+        d, dc, PLAN_E2,
+        dc->candidate.backend == PLAN_ROCM ? GFXB_E_KERNEL_QUIRK : GFXB_E_DRIVER_MISSING,
+        "%s: this kernel %s is too old for %.*s, which needs Linux %.*s or later.", what,
+        d->m->host.kernel, STR_ARG(target->gfx), STR_ARG(target->linux_first));
+}
+
+bool plan_tell_virtual(struct builder *d, struct builder_choice *dc)
+{
+    struct str words = STR_NONE;
+    const char *container = d->m->host.container;
+    if (!plan_virtual_gpu(d->m, &words))
+        return false;
+    plan_builder_remedy(d, dc, "%.*s", STR_ARG(words));
+    (void)plan_builder_reject(
+        d, dc, PLAN_E0, GFXB_E_NO_GPU, "There is no GPU in this %s (%s): %.*s.",
+        container[0] ? "container, which runs in a virtual machine" : "virtual machine",
+        d->m->host.vm, STR_ARG(words));
+    return true;
+}
+
+/* The module is there and the card is not driven: what keeps it from starting. */
+static bool reject_unstarted(struct builder *d, struct builder_choice *dc, const char *name)
+{
+    const struct machine *m = d->m;
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    struct buf CLEAN_BUF why = BUF_INIT(600);
+    bool new = gpu->target && gpu->target->linux_first.n && m->host.kernel[0] &&
+               !plan_kernel_is_old(m, gpu->target);
+    if (new)
+        buf_addf(&why, "this kernel %s is new enough for %.*s, so its firmware is missing",
+                 m->host.kernel, STR_ARG(gpu->target->gfx));
+    else
+        buf_addf(&why, "this kernel%s%s may be too old for it or its firmware is missing",
+                 m->host.kernel[0] ? " " : "", m->host.kernel);
+    if (gpu->kind == GFX_INTEGRATED)
+        buf_addf(&why, ", or %s has to be given the video BIOS of this GPU as a ROM file",
+                 m->host.vm[0] ? "this virtual machine" : "a virtual machine, if this is one,");
+    else if (m->host.vm[0])
+        buf_addf(&why, ", or the host of this virtual machine did not reset the card");
+    if (m->amdgpu_loaded == TRI_UNKNOWN && !access_container(d)[0])
+        plan_builder_remedy(d, dc, "sudo modprobe amdgpu && sudo dmesg | grep -i amdgpu | tail");
+    else
+        remedy_look(d, dc, "amdgpu",
+                    gpu->kind == GFX_INTEGRATED
+                        ? "  # no VBIOS: give the virtual machine a ROM file (romfile=)"
+                        : "  # the lines before the error name the firmware file");
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                               "No kernel driver is bound to %s: %s; dmesg | grep amdgpu tells.",
+                               name, buf_text(&why));
+}
+
+static bool reject_unbound(struct builder *d, struct builder_choice *dc, const char *name)
+{
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    struct buf CLEAN_BUF what = BUF_INIT(400), where = BUF_INIT(200);
+    if (!plan_device_is_amd(gpu))
+        return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                                   "No kernel driver is bound to %s: install or load its driver.",
+                                   name);
+    buf_addf(&what, "No kernel driver is bound to %s", name);
+    if (plan_kernel_is_old(d->m, gpu->target))
+        return reject_kernel(d, dc, buf_text(&what));
+    if (d->m->amdgpu_loaded != TRI_NO)
+        return reject_unstarted(d, dc, name);
+    plan_container_host(d->m, &where);
+    plan_builder_remedy(d, dc, "%ssudo modprobe amdgpu && sudo dmesg | grep -i amdgpu | tail",
+                        buf_text(&where));
+    return plan_builder_reject(
+        d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+        "%s because the amdgpu module is not loaded: run sudo modprobe amdgpu, and look for a "
+        "blacklist entry in /etc/modprobe.d if that helps until the next boot only.",
+        buf_text(&what));
+}
+
+/* The driver holds the card and made no node for programs. */
+static bool reject_no_render(struct builder *d, struct builder_choice *dc, const char *name)
+{
+    struct buf CLEAN_BUF words = BUF_INIT(600);
+    plan_container_pass(d->m, "/dev/dri", &words);
+    if (access_container(d)[0]) {
+        plan_builder_remedy(d, dc,
+                            "%s; if the host has none either: sudo dmesg | grep -i amdgpu there",
+                            buf_text(&words));
+        return plan_builder_reject(
+            d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION,
+            "%s has no render node in /dev/dri here, without which neither ROCm nor Vulkan can use "
+            "it: %s; if the host has none either, its driver did not start the card.",
+            name, buf_text(&words));
+    }
+    remedy_look(d, dc, "amdgpu", "  # why the driver made no nodes for the card");
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
+                               "amdgpu is bound to %s and made no render node for it, without "
+                               "which neither ROCm nor Vulkan can use it: dmesg | grep amdgpu "
+                               "tells why.",
+                               name);
+}
+
 bool plan_check_driver(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
-    const char *kernel = d->m->host.kernel;
     char name[DEVICE_NAME_MAX];
     plan_device_name(gpu, name);
     if (gpu->kfd_node >= 0 || strcmp(gpu->driver, "amdgpu") == 0) {
+        if (gpu->no_render)
+            return reject_no_render(d, dc, name);
         plan_words_add(&dc->known, "amdgpu drives it");
         return true;
     }
@@ -64,24 +209,43 @@ bool plan_check_driver(struct builder *d, struct builder_choice *dc)
         plan_words_add(&dc->unknown, "its kernel driver");
         return true;
     }
-    if (gpu->driver[0])
-        return check_foreign_driver(d, dc, name);
-    if (!plan_device_is_amd(gpu))
-        return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-                                   "No kernel driver is bound to %s: install or load its driver.",
-                                   name);
-    if (d->m->amdgpu_loaded == TRI_NO)
-        return plan_builder_reject(
-            d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-            "No kernel driver is bound to %s because the amdgpu module is not "
-            "loaded: run sudo modprobe amdgpu, and look for a blacklist entry in "
-            "/etc/modprobe.d if that helps until the next boot only.",
-            name);
-    return plan_builder_reject(
-        d, dc, PLAN_E2, GFXB_E_DRIVER_MISSING,
-        "No kernel driver is bound to %s: this kernel%s%s may be too old for it or "
-        "its firmware is missing; dmesg | grep amdgpu tells.",
-        name, kernel[0] ? " " : "", kernel);
+    return gpu->driver[0] ? check_foreign_driver(d, dc, name) : reject_unbound(d, dc, name);
+}
+
+/* "run COMMAND, then ..." of a remedy that is a command with words behind #. */
+static void words_of_remedy(const struct buf *remedy, struct buf *ret)
+{
+    struct str text = buf_view(remedy), mark = STR("  # ");
+    const char *at = text.n ? memmem(text.p, text.n, mark.p, mark.n) : NULL;
+    size_t before = at ? (size_t)(at - text.p) : text.n;
+    if (str_starts(text, STR("echo "))) { /* a udev rule: too long for a sentence */
+        buf_add_text(ret, "give it to group render (a udev rule) and join that group");
+        return;
+    }
+    buf_addf(ret, "%s%.*s", str_starts(text, STR("sudo ")) ? "run " : "", (int)before, text.p);
+    if (at)
+        buf_addf(ret, ", %.*s", (int)(text.n - before - mark.n), at + mark.n);
+}
+
+/* What the table says of a node that does not open, with the reason code of its kind. */
+static bool reject_node(struct builder *d, struct builder_choice *dc, const struct plan_node *node)
+{
+    struct buf CLEAN_BUF cause = BUF_INIT(600), remedy = BUF_INIT(900), words = BUF_INIT(900);
+    struct buf CLEAN_BUF here = BUF_INIT(100);
+    bool kfd = strcmp(node->path, "/dev/kfd") == 0;
+    enum plan_access access = plan_remedy_access(d->m, node, &cause, &remedy);
+    bool denied = access == PLAN_ACCESS_DENIED;
+    plan_builder_remedy(d, dc, "%s", buf_text(&remedy));
+    words_of_remedy(&remedy, &words);
+    if (access_container(d)[0] && !plan_container_leave(d->m).n)
+        buf_addf(&here, " in this container (%s)", access_container(d));
+    return plan_builder_reject(d, dc, PLAN_E2,
+                               !kfd     ? GFXB_E_RENDER_PERMISSION
+                               : denied ? GFXB_E_KFD_PERMISSION
+                                        : GFXB_E_KFD_MISSING,
+                               "%s %s be opened%s: %s; %s.", node->path,
+                               denied ? "may not" : "cannot", buf_text(&here), buf_text(&cause),
+                               buf_text(&words));
 }
 
 /* A device node that the container does not have. */
@@ -90,6 +254,7 @@ static bool reject_absent_node(struct builder *d, struct builder_choice *dc, int
 {
     struct buf CLEAN_BUF words = BUF_INIT(600);
     plan_container_pass(d->m, node, &words);
+    plan_builder_remedy(d, dc, "%s", buf_text(&words));
     if (plan_container_leave(d->m).n)
         return plan_builder_reject(d, dc, PLAN_E2, code,
                                    "%s is hidden by the %s confinement this program runs in: %s.",
@@ -98,51 +263,33 @@ static bool reject_absent_node(struct builder *d, struct builder_choice *dc, int
                                access_container(d), buf_text(&words));
 }
 
-/* A device node that this user may not open, for its group's sake or the confinement's. */
-static bool reject_closed_node(struct builder *d, struct builder_choice *dc, int code,
-                               const char *node, unsigned gid, const char *group)
-{
-    struct buf CLEAN_BUF words = BUF_INIT(600);
-    plan_container_join(d->m, node, gid, &words);
-    if (plan_container_leave(d->m).n)
-        return plan_builder_reject(d, dc, PLAN_E2, code,
-                                   "%s may not be opened: the %s confinement this program runs in "
-                                   "does not pass it; %s.",
-                                   node, access_container(d), buf_text(&words));
-    if (access_container(d)[0])
-        return plan_builder_reject(
-            d, dc, PLAN_E2, code,
-            "%s may not be opened in this container (%s): it belongs to group %u%s%s%s there; %s.",
-            node, access_container(d), gid, group[0] ? " (" : "", group, group[0] ? ")" : "",
-            buf_text(&words));
-    if (!group[0] || gid == 0)
-        return plan_builder_reject(
-            d, dc, PLAN_E2, code,
-            "%s may not be opened: it belongs to group %u, %s; give it to group render (a udev "
-            "rule) and join that group.",
-            node, gid, group[0] ? "which is root's own" : "which has no name here");
-    return plan_builder_reject(
-        d, dc, PLAN_E2, code,
-        "%s may not be opened: it belongs to group %s (%u) and this user is not in it; run sudo "
-        "usermod -aG %s $USER, then log out and in again.",
-        node, group, gid, group);
-}
-
 static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
 {
     const struct machine *m = d->m;
-    if (m->host.wsl)
+    if (m->host.wsl) {
+        plan_builder_remedy(d, dc, "gfxbridge run --backend cpu  # or gfxbridge on Linux itself");
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "WSL2 has no /dev/kfd, and ROCm over /dev/dxg is not supported by "
             "gfxbridge yet.");
+    }
     if (access_container(d)[0])
         return reject_absent_node(d, dc, GFXB_E_KFD_MISSING, "/dev/kfd");
-    if (m->amdgpu_loaded == TRI_NO)
+    if (m->amdgpu_loaded == TRI_NO) {
+        plan_builder_remedy(d, dc,
+                            "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "/dev/kfd does not exist because the amdgpu module is not loaded: run "
             "sudo modprobe amdgpu.");
+    }
+    if (dc->candidate.gpu->kfd_node >= 0)
+        return reject_node(d, dc, &(struct plan_node){"/dev/kfd", ENOENT, 0, 0, ""});
+    if (plan_kernel_is_old(m, dc->candidate.gpu->target))
+        return reject_kernel(d, dc, "/dev/kfd does not exist");
+    plan_builder_remedy(d, dc,
+                        "grep HSA_AMD /boot/config-$(uname -r)  # unless it says y, install a "
+                        "kernel built with CONFIG_HSA_AMD=y, as distributions' are");
     return plan_builder_reject(
         d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
         "/dev/kfd does not exist: this kernel%s%s was built without CONFIG_HSA_AMD "
@@ -150,20 +297,10 @@ static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
         m->host.kernel[0] ? " " : "", m->host.kernel);
 }
 
-static bool reject_closed_kfd(struct builder *d, struct builder_choice *dc)
-{
-    const struct machine_node *kfd = &d->m->kfd;
-    if (!is_denied(kfd->open_errno))
-        return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-                                   "/dev/kfd cannot be opened: %s.",
-                                   error_errno_text(kfd->open_errno));
-    return reject_closed_node(d, dc, GFXB_E_KFD_PERMISSION, "/dev/kfd", kfd->gid, kfd->group);
-}
-
 /* Is a missing node of one GPU a fact, or was the topology just not recorded? */
 static bool kfd_topology_known(const struct machine *m)
 {
-    if (m->live && m->kfd.present == TRI_YES)
+    if (m->kfd_listed || (m->live && m->kfd.present == TRI_YES))
         return true;
     for (size_t i = 0; i < m->n_gpus; i++) {
         if (m->gpu[i].kfd_node >= 0)
@@ -172,24 +309,59 @@ static bool kfd_topology_known(const struct machine *m)
     return false;
 }
 
+/* What the kernel checks before it gives a GPU a node, as far as it can be seen. */
+static void why_no_node(const struct machine_gpu *gpu, struct buf *ret)
+{
+    struct str gfx = gpu->target->gfx, atomics = gpu->target->atomics;
+    uint64_t least = 0;
+    if (str_is(atomics, "always"))
+        buf_addf(ret, "%.*s needs PCIe atomics, and its slot (or a bridge before it) has none",
+                 STR_ARG(gfx));
+    else if (gpu->mec_firmware && str_to_u64(atomics, 10, &least) == 0 && gpu->mec_firmware < least)
+        buf_addf(ret,
+                 "its MEC firmware is %u, and before %llu %.*s needs PCIe atomics, which its slot "
+                 "does not have",
+                 gpu->mec_firmware, (unsigned long long)least, STR_ARG(gfx));
+    else
+        buf_add_text(ret, "it left the card out, or is locked after a reset or an unplugged card");
+}
+
 static bool reject_no_kfd_node(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX], node[48];
-    struct buf CLEAN_BUF words = BUF_INIT(600);
+    struct buf CLEAN_BUF words = BUF_INIT(600), why = BUF_INIT(400), what = BUF_INIT(400);
     plan_device_name(gpu, name);
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     plan_container_pass(d->m, node, &words);
-    if (access_container(d)[0] && gpu->render_errno == ENOENT)
+    if (access_container(d)[0] && gpu->render_errno == ENOENT) {
+        plan_builder_remedy(d, dc, "%s", buf_text(&words));
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
             "This container (%s) does not have %s, without which ROCm cannot see %s either: %s.",
             access_container(d), node, name, buf_text(&words));
-    return plan_builder_reject(
-        d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
-        "The kernel's compute driver has no node for %s: this kernel%s%s is too "
-        "old for %.*s, or the slot lacks PCIe atomics; dmesg | grep kfd tells.",
-        name, d->m->host.kernel[0] ? " " : "", d->m->host.kernel, STR_ARG(gpu->target->gfx));
+    }
+    buf_addf(&what, "The kernel's compute driver has no node for %s", name);
+    if (plan_kernel_is_old(d->m, gpu->target))
+        return reject_kernel(d, dc, buf_text(&what));
+    why_no_node(gpu, &why);
+    remedy_look(d, dc, "kfd",
+                gpu->target->atomics.n ? "  # then newer firmware, or a slot wired to the processor"
+                                       : "");
+    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_KFD_MISSING,
+                               "%s: %s; dmesg | grep kfd tells.", buf_text(&what), buf_text(&why));
+}
+
+/* A node is there although the kernel's number says there cannot be one. */
+static void warn_kernel(struct builder *d, struct builder_choice *dc)
+{
+    const struct gfx_target *target = dc->candidate.gpu->target;
+    if (plan_kernel_is_old(d->m, target))
+        plan_builder_warn(
+            d, dc,
+            "This kernel is %s, and %.*s needs Linux %.*s or later: it drives the card "
+            "already, but install a newer one if the card hangs.",
+            d->m->host.kernel, STR_ARG(target->gfx), STR_ARG(target->linux_first));
 }
 
 bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
@@ -201,7 +373,11 @@ bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
     if (gpu->kfd_node < 0 && kfd_topology_known(d->m))
         return reject_no_kfd_node(d, dc);
     if (kfd->openable == TRI_NO)
-        return reject_closed_kfd(d, dc);
+        return reject_node(
+            d, dc,
+            &(struct plan_node){"/dev/kfd", kfd->open_errno, kfd->mode, kfd->gid, kfd->group});
+    if (gpu->kfd_node >= 0)
+        warn_kernel(d, dc);
     plan_words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
                    kfd->openable == TRI_YES ? "/dev/kfd opens" : "access to /dev/kfd");
     return true;
@@ -212,11 +388,9 @@ static bool reject_render(struct builder *d, struct builder_choice *dc, const ch
     const struct machine_gpu *gpu = dc->candidate.gpu;
     if (gpu->render_errno == ENOENT && access_container(d)[0])
         return reject_absent_node(d, dc, GFXB_E_RENDER_PERMISSION, node);
-    if (is_denied(gpu->render_errno))
-        return reject_closed_node(d, dc, GFXB_E_RENDER_PERMISSION, node, gpu->render_gid,
-                                  gpu->render_group);
-    return plan_builder_reject(d, dc, PLAN_E2, GFXB_E_RENDER_PERMISSION, "%s cannot be opened: %s.",
-                               node, error_errno_text(gpu->render_errno));
+    return reject_node(d, dc,
+                       &(struct plan_node){node, gpu->render_errno, gpu->render_mode,
+                                           gpu->render_gid, gpu->render_group});
 }
 
 bool plan_check_render(struct builder *d, struct builder_choice *dc)
@@ -235,22 +409,6 @@ bool plan_check_render(struct builder *d, struct builder_choice *dc)
     return true;
 }
 
-/* Negative, 0, positive: dotted numbers; what is no number counts as 0. */
-static int version_compare(struct str a, struct str b)
-{
-    for (;;) {
-        struct str part_a = STR_NONE, part_b = STR_NONE;
-        bool more_a = str_cut(&a, '.', &part_a), more_b = str_cut(&b, '.', &part_b);
-        uint64_t number_a = 0, number_b = 0;
-        if (!more_a && !more_b)
-            return 0;
-        (void)str_to_u64(part_a, 10, &number_a);
-        (void)str_to_u64(part_b, 10, &number_b);
-        if (number_a != number_b)
-            return number_a < number_b ? -1 : 1;
-    }
-}
-
 bool plan_check_glibc(struct builder *d, struct builder_choice *dc)
 {
     const struct gfx_package *row = dc->candidate.row;
@@ -261,12 +419,17 @@ bool plan_check_glibc(struct builder *d, struct builder_choice *dc)
         plan_words_add(&dc->unknown, "the C library");
         return true;
     }
-    if (version_compare(here, row->glibc) < 0)
+    if (plan_version_compare(here, row->glibc) < 0) {
+        plan_builder_remedy(d, dc,
+                            "a newer release of the distribution, or a container of one that has "
+                            "glibc %.*s",
+                            STR_ARG(row->glibc));
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_GLIBC_TOO_OLD,
             "%.*s needs glibc %.*s and this computer has %.*s: a newer "
             "distribution release, or a package with an older floor, is needed.",
             STR_ARG(row->id), STR_ARG(row->glibc), STR_ARG(here));
+    }
     plan_words_add(&dc->known, "glibc is new enough");
     return true;
 }

@@ -22,6 +22,7 @@ void plan_choice_done(struct plan_choice *choice)
     free(choice->package);
     free(choice->provider);
     free(choice->reason);
+    free(choice->remedy);
     for (size_t i = 0; i < choice->n_evidence; i++)
         free(choice->evidence[i].detail);
     free(choice->evidence);
@@ -152,7 +153,7 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     choice->state = PLAN_USABLE;
     choice->code = GFXB_E_OK;
     choice->need_bytes = d->request->need_bytes;
-    choice->have_bytes = plan_memory_have(d->m, c);
+    choice->have_bytes = plan_memory_have(d, c);
     choice->gpu_pci = calloc(1, sizeof(char *));
     choice->env = calloc(1, sizeof(char *));
     choice->args = calloc(1, sizeof(char *));
@@ -253,6 +254,15 @@ void plan_builder_reason(struct builder *d, struct builder_choice *dc, const cha
     va_list args;
     va_start(args, format);
     reason_set(dc, builder_text(d, format, args));
+    va_end(args);
+}
+
+void plan_builder_remedy(struct builder *d, struct builder_choice *dc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    free(dc->choice.remedy);
+    dc->choice.remedy = builder_text(d, format, args);
     va_end(args);
 }
 

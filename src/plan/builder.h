@@ -31,6 +31,7 @@ struct builder_choice {
     size_t number;             /* in the order of making */
     int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
     bool partial;              /* only a part of the model fits on the GPU */
+    bool managed;              /* it is to use the computer's memory as the GPU's */
     double bench_speed;        /* tokens/s of `bench --apply`; 0 not measured */
     const char *bench_with;    /* lent by the proof */
     struct buf known, unknown; /* what E2 found good, and what it could not see */
@@ -70,6 +71,10 @@ void plan_builder_tell(struct builder *d, struct builder_choice *dc, enum plan_r
 bool plan_builder_reject(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
                          int code, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* What would help against it: a command, with words behind #, or words. Before the rejection. */
+void plan_builder_remedy(struct builder *d, struct builder_choice *dc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* A rejected choice that was not looked at: no evidence. */
 void plan_builder_refuse(struct builder *d, const struct candidate *c, int code, const char *format,
                          ...) __attribute__((format(printf, 4, 5)));
@@ -91,7 +96,7 @@ uint64_t plan_memory_need(const struct plan_request *request);
 
 /* Memory that a model may use now: of the GPU, or RAM where the backend computes on the CPU. 0
  * unknown. */
-uint64_t plan_memory_have(const struct machine *m, const struct candidate *c);
+uint64_t plan_memory_have(struct builder *d, const struct candidate *c);
 
 /* Best first: see docs/how-it-decides.md. */
 void plan_builder_sort(struct builder *d);

@@ -129,6 +129,8 @@ static enum tri driver_is(const struct condition_facts *f, struct str value)
 static enum tri kernel_is_older(const struct condition_facts *f, struct str value)
 {
     unsigned here[3], wanted[3];
+    if (str_has(str_from(f->m->host.kernel), STR(".el"))) /* newer drivers than their number */
+        return TRI_UNKNOWN;
     if (f->os != GFX_LINUX || !kernel_parse(str_from(f->m->host.kernel), here) ||
         !kernel_parse(value, wanted))
         return TRI_UNKNOWN;
@@ -221,10 +223,126 @@ static enum tri runtime_is(const struct condition_facts *f, struct str value)
     return f->runtime.n == 0 ? TRI_UNKNOWN : tri_of(str_eq(f->runtime, value));
 }
 
+static bool override_is_set(const struct machine *m)
+{
+    return m->host.override_set || m->host.override_gfx[0];
+}
+
+/* As libhsakmt reads it: sscanf "%u.%u.%u%c" finds three numbers and nothing behind them, of at
+ * most 6, 8 and 8 bits. The number that KFD would report; 0 malformed. */
+static uint32_t override_version(const char *text)
+{
+    struct str rest = str_from(text), part;
+    uint64_t number[3] = {0, 0, 0};
+    for (unsigned i = 0; i < 3; i++) {
+        if (!str_cut(&rest, i < 2 ? '.' : '\0', &part) || (i < 2 && !rest.p))
+            return 0;
+        while (part.n && strchr(" \t\n", part.p[0]) && part.p[0])
+            part = (struct str){part.p + 1, part.n - 1};
+        if (str_to_u64(part, 10, &number[i]) < 0 || number[i] > (i ? 255 : 63))
+            return 0;
+    }
+    return (uint32_t)(number[0] * 10000 + number[1] * 100 + number[2]);
+}
+
+static bool override_is_marked(const struct gfx_tables *tables, const struct gfx_target *target,
+                               const struct gfx_target *as)
+{
+    for (size_t i = 0; i < tables->n_quirks; i++) {
+        const struct gfx_quirk *quirk = &tables->quirk[i];
+        if (quirk->effect == GFX_OVERRIDE && str_eq(quirk->value, as->gfx) &&
+            gfx_quirk_names(quirk, target))
+            return true;
+    }
+    return false;
+}
+
+enum plan_override plan_override_of(const struct machine *m, const struct gfx_tables *tables,
+                                    const struct gfx_target *target)
+{
+    const char *text = m->host.override_gfx;
+    uint32_t version = override_version(text);
+    const struct gfx_target *as = gfx_target_by_kfd(tables, version);
+    if (!override_is_set(m))
+        return PLAN_OVERRIDE_NONE;
+    if (!version)
+        return text[0] ? PLAN_OVERRIDE_MALFORMED : PLAN_OVERRIDE_EMPTY;
+    if (!as || !target)
+        return PLAN_OVERRIDE_UNKNOWN;
+    if (as == target)
+        return PLAN_OVERRIDE_SAME;
+    if (override_is_marked(tables, target, as))
+        return PLAN_OVERRIDE_MARKED;
+    if (as->kfd / 100 != target->kfd / 100)
+        return PLAN_OVERRIDE_OTHER;
+    return as->vgpr_kib > target->vgpr_kib ? PLAN_OVERRIDE_REGISTERS : PLAN_OVERRIDE_UNMARKED;
+}
+
+bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables,
+                        const struct gfx_target *target, struct buf *ret)
+{
+    static const char *const does[] = {
+        [PLAN_OVERRIDE_EMPTY] = "ROCm reads it as a version, fails, and lists no GPU at all",
+        [PLAN_OVERRIDE_MALFORMED] = "ROCm wants three numbers such as 11.0.0 without quotation "
+                                    "marks, fails to read this, and lists no GPU at all",
+        [PLAN_OVERRIDE_UNKNOWN] = "ROCm knows no GPU of this version and leaves the card out",
+        [PLAN_OVERRIDE_SAME] = "it is this card's own version and changes nothing, but other GPUs "
+                               "are taken for this one too",
+        [PLAN_OVERRIDE_MARKED] = "code for another GPU then runs on this card, which it can, but "
+                                 "code for the card's own target no longer loads",
+        [PLAN_OVERRIDE_REGISTERS] = "code for another GPU then runs on this card, which has fewer "
+                                    "registers than that code may use: it can hang or compute "
+                                    "wrongly",
+        [PLAN_OVERRIDE_OTHER] = "it names another instruction set: its code crashes or hangs this "
+                                "card",
+        [PLAN_OVERRIDE_UNMARKED] = "code for another GPU then runs on this card: it can hang or "
+                                   "compute wrongly",
+    };
+    enum plan_override kind = plan_override_of(m, tables, target);
+    if (kind == PLAN_OVERRIDE_NONE)
+        return false;
+    if (kind == PLAN_OVERRIDE_EMPTY)
+        buf_add_text(ret, "HSA_OVERRIDE_GFX_VERSION is defined in your environment, and empty");
+    else
+        buf_addf(ret, "HSA_OVERRIDE_GFX_VERSION=%s is set in your environment",
+                 m->host.override_gfx);
+    buf_addf(ret, ": %s.", does[kind]);
+    return true;
+}
+
+static const char override_words[] = "empty malformed unknown same marked registers other unmarked";
+
+static bool value_is_override(struct str value)
+{
+    return value_is_one_of(value, override_words);
+}
+
+static enum tri override_is(const struct condition_facts *f, struct str value)
+{
+    struct str words = str_from(override_words), word = STR_NONE;
+    unsigned kind = plan_override_of(f->m, f->tables, f->target);
+    if (kind == PLAN_OVERRIDE_NONE)
+        return f->m->live ? TRI_NO : TRI_UNKNOWN;
+    while (kind-- && str_word(&words, &word))
+        continue;
+    return tri_of(str_eq(value, word));
+}
+
+static enum tri vulkan_driver_is(const struct condition_facts *f, struct str value)
+{
+    return f->icd ? tri_of(str_is(value, f->icd)) : TRI_UNKNOWN;
+}
+
+static enum tri is_memory_short(const struct condition_facts *f, struct str value)
+{
+    (void)value;
+    return tri_of(f->memory_short);
+}
+
 static enum tri is_override_set(const struct condition_facts *f, struct str value)
 {
     (void)value;
-    if (f->m->host.override_gfx[0])
+    if (override_is_set(f->m))
         return TRI_YES;
     return f->m->live ? TRI_NO : TRI_UNKNOWN; /* a capture holds no environment */
 }
@@ -276,6 +394,9 @@ static const struct term terms[] = {
     {"package=", value_is_any, package_starts},
     {"runtime=", value_is_runtime, runtime_is},
     {"override-set", NULL, is_override_set},
+    {"override=", value_is_override, override_is},
+    {"vulkan-driver=", value_is_any, vulkan_driver_is},
+    {"memory-short", NULL, is_memory_short},
     {"holds=", value_is_gfx, package_holds},
     {"lacks-own", NULL, package_lacks_own},
     {"never", NULL, is_never},

@@ -1,17 +1,13 @@
 /* room.c - does the model fit on what a choice computes with, and if not whole, how much of it? */
 #include "plan/access.h"
 #include "plan/device.h"
+#include "plan/quirk.h"
 
 #include <stdio.h>
 
 /* Largest buffer that lavapipe lets a shader see (maxStorageBufferRange, measured): the engine
  * leaves what is larger on the CPU. */
 #define SOFTWARE_TENSOR_MOST (UINT64_C(128) << 20)
-
-/* Of an integrated GPU's memory, what RADV reports as the GPU's own heap; the rest is a heap of the
- * computer's. Source: Mesa, src/amd/vulkan/radv_physical_device.c,
- * radv_physical_device_init_mem_types; seen as 80 of 120 GB on a gfx1151 (ROCm #5595). */
-#define RADV_SHARE_OF(bytes) ((bytes) / 3 * 2)
 
 /* Use that is told: less is the screen's. */
 #define BUSY_LEAST (UINT64_C(512) << 20)
@@ -33,27 +29,65 @@ static uint64_t host_memory(const struct machine *m, bool now)
     return now ? least_of(all, m->host.memory_free_bytes) : all;
 }
 
-static uint64_t gpu_memory(const struct machine *m, const struct candidate *c, bool now)
+/* What an engine's own device list said; 0 nothing yet. */
+static uint64_t seen_memory(const struct builder *d, const struct candidate *c)
 {
+    for (size_t i = 0; i < d->request->n_seen; i++) {
+        const struct plan_seen *seen = &d->request->seen[i];
+        if (seen->backend == c->backend && strcmp(seen->pci, c->gpu->pci) == 0 &&
+            str_is(plan_candidate_package(c), seen->package))
+            return seen->bytes;
+    }
+    return 0;
+}
+
+/* Of an integrated GPU, by the row of quirks.tsv for this backend: docs/fit.md has the rules. Where
+ * no row says, all that any engine could use. */
+static uint64_t shared_memory(struct builder *d, const struct candidate *c, bool now)
+{
+    const struct machine *m = d->m;
+    const struct machine_gpu *gpu = c->gpu;
+    struct str rule = plan_quirk_memory(d, c);
+    uint64_t used = now ? gpu->vram_used_bytes : 0;
+    uint64_t own = used < gpu->vram_bytes ? gpu->vram_bytes - used : 0;
+    uint64_t lent = machine_gpu_lent(m, gpu);
+    uint64_t all = machine_gpu_memory(m, gpu);
+    uint64_t have = now ? machine_gpu_memory_free(m, gpu) : all;
+    if (!all || rule.n == 0 || str_is(rule, "heaps"))
+        return have;
+    if (str_is(rule, "two-thirds"))
+        return least_of(have, all / 3 * 2);
+    if (str_is(rule, "host"))
+        return host_memory(m, now);
+    if (str_is(rule, "vram") || gpu->vram_bytes >= gpu->gtt_bytes)
+        return own ? own : 1;
+    return now ? least_of(lent, m->host.memory_free_bytes) : lent;
+}
+
+static uint64_t gpu_memory(struct builder *d, const struct candidate *c, bool now)
+{
+    const struct machine *m = d->m;
     if (c->set)
         return plan_gpu_set_memory(m, c->set, now);
-    uint64_t all = machine_gpu_memory(m, c->gpu);
-    uint64_t have = now ? machine_gpu_memory_free(m, c->gpu) : all;
-    bool radv = c->icd && strcmp(c->icd, "radeon") == 0;
-    return radv && plan_device_shares(c->gpu) ? least_of(have, RADV_SHARE_OF(all)) : have;
+    uint64_t have = c->gpu->kind == GFX_INTEGRATED ? shared_memory(d, c, now)
+                    : now                          ? machine_gpu_memory_free(m, c->gpu)
+                                                   : machine_gpu_memory(m, c->gpu);
+    uint64_t seen = seen_memory(d, c);
+    return seen && (!now || !have || seen < have) ? seen : have;
 }
 
 /* Of the GPU, or RAM where the backend computes on the CPU; 0 unknown. */
-static uint64_t memory_for(const struct machine *m, const struct candidate *c, bool now)
+static uint64_t memory_for(struct builder *d, const struct candidate *c, bool now)
 {
     if (c->gpu)
-        return gpu_memory(m, c, now);
-    return c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE ? host_memory(m, now) : 0;
+        return gpu_memory(d, c, now);
+    return c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE ? host_memory(d->m, now)
+                                                                        : 0;
 }
 
-uint64_t plan_memory_have(const struct machine *m, const struct candidate *c)
+uint64_t plan_memory_have(struct builder *d, const struct candidate *c)
 {
-    return memory_for(m, c, true);
+    return memory_for(d, c, true);
 }
 
 /* What to do about an APU whose share of RAM is the limit; empty where nothing can be done. */
@@ -62,27 +96,29 @@ static void memory_remedy(const struct builder *d, const struct machine_gpu *gpu
 {
     const uint64_t gib = UINT64_C(1) << 30;
     ret_text[0] = '\0';
-    if (!gpu || gpu->kind != GFX_INTEGRATED || gpu->vram_bytes + gpu->gtt_bytes >= need ||
+    if (!gpu || gpu->kind != GFX_INTEGRATED || machine_gpu_memory(d->m, gpu) >= need ||
         d->m->host.memory_bytes < 4 * gib || need > d->m->host.memory_bytes - 4 * gib)
         return;
     uint64_t pages = (need / gib + 2) * 262144;
+    struct buf CLEAN_BUF where = BUF_INIT(100);
+    plan_container_host(d->m, &where);
     snprintf(ret_text, size,
-             "This APU borrows RAM up to a limit of the kernel: boot with %s.pages_limit=%llu to "
+             "This APU borrows RAM up to a limit of the kernel: %sboot with %s.pages_limit=%llu to "
              "raise it.",
-             d->m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)pages);
+             buf_text(&where), d->m->host.amdgpu_version[0] ? "amdttm" : "ttm",
+             (unsigned long long)pages);
 }
 
 /* What there is: now, or when nothing else runs. */
-static struct fit_memory memory_of(const struct builder *d, const struct builder_choice *dc,
-                                   bool now)
+static struct fit_memory memory_of(struct builder *d, const struct builder_choice *dc, bool now)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
     struct fit_memory memory = {.host = host_memory(d->m, now)};
     if (dc->candidate.backend == PLAN_CPU)
         return memory;
-    memory.gpu = memory_for(d->m, &dc->candidate, now);
+    memory.gpu = dc->managed ? host_memory(d->m, now) : memory_for(d, &dc->candidate, now);
     memory.shared = !gpu || plan_device_shares(gpu);
-    if (gpu && memory.shared && memory.host)
+    if (gpu && memory.shared && memory.host && !dc->managed)
         /* the carve-out is no part of what the kernel counts */
         memory.host = sum_of(memory.host, gpu->vram_bytes);
     if (memory.gpu == 0)
@@ -213,10 +249,31 @@ static bool choose_fit(struct builder *d, struct builder_choice *dc, struct fit_
     return true;
 }
 
+/* A model that is larger than the GPU's own memory may fit in the computer's, where a row lets this
+ * package use it: said, because it is slower and has gone wrong elsewhere. */
+static void try_managed(struct builder *d, struct builder_choice *dc)
+{
+    const struct plan_request *request = d->request;
+    const struct machine_gpu *gpu = dc->candidate.gpu;
+    const struct gfx_quirk *row = NULL;
+    struct fit_memory own = memory_of(d, dc, true);
+    uint64_t least = least_need(request);
+    if (dc->candidate.backend == PLAN_ROCM && gpu && gpu->kind == GFX_INTEGRATED &&
+        least > fit_usable(own.gpu) && least <= fit_usable(host_memory(d->m, true)))
+        row = plan_quirk_managed(d, &dc->candidate);
+    if (!row)
+        return;
+    dc->managed = true;
+    dc->choice.have_bytes = host_memory(d->m, true);
+    plan_builder_warn(d, dc, "The model is larger than what ROCm counts as this GPU's memory. %.*s",
+                      STR_ARG(row->text));
+}
+
 static bool check_model(struct builder *d, struct builder_choice *dc)
 {
     struct fit_choice fit;
     char need[DEVICE_SIZE_MAX], have[DEVICE_SIZE_MAX];
+    try_managed(d, dc);
     if (!choose_fit(d, dc, &fit))
         return false;
     take_fit(d, dc, &fit);
@@ -246,6 +303,7 @@ static bool check_model(struct builder *d, struct builder_choice *dc)
 /* Without the header: the sizes alone. How many layers it would be is not known. */
 static bool check_size(struct builder *d, struct builder_choice *dc)
 {
+    try_managed(d, dc);
     struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
     uint64_t need = dc->choice.need_bytes;
     enum fit_way alone = fit_by_size(need, &all), way = fit_by_size(need, &now);

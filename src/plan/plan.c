@@ -22,6 +22,25 @@ static int first_accepted(const struct plan *p)
     return -1;
 }
 
+/* Of the best GPU: the first rejection that the request did not ask for. -1 when one of its choices
+ * is not rejected. */
+static int left_out_of(const struct plan *p, const struct machine_gpu *best)
+{
+    int found = -1;
+    if (!best || p->chosen < 0 || p->choice[p->chosen].gpu == best)
+        return -1;
+    for (size_t i = 0; i < p->n_choices; i++) {
+        const struct plan_choice *c = &p->choice[i];
+        if (c->gpu != best)
+            continue;
+        if (c->state != PLAN_REJECTED || c->code == GFXB_E_POLICY)
+            return -1;
+        if (found < 0)
+            found = (int)i;
+    }
+    return found;
+}
+
 int plan_new(const struct machine *m, const struct gfx_tables *tables,
              const struct plan_request *request, struct plan **ret_plan, struct gfxb_error *err)
 {
@@ -44,12 +63,14 @@ int plan_new(const struct machine *m, const struct gfx_tables *tables,
     plan_builder_sort(&d);
     p->policy = request->policy;
     p->choice = plan_builder_take(&d, &p->n_choices);
+    const struct machine_gpu *best = d.n_gpus ? d.gpu[0] : NULL;
     plan_builder_done(&d);
     if (!p->choice) {
         free(p);
         return error_set(err, ENOMEM, "Out of memory while planning.");
     }
     p->chosen = first_accepted(p);
+    p->left_out = left_out_of(p, best);
     *ret_plan = p;
     return 0;
 }

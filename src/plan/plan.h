@@ -62,6 +62,13 @@ struct plan_proof {
     bool fresh;
 };
 
+/* The memory that an engine's own device list gave for a GPU, kept with its proof. Lent strings. */
+struct plan_seen {
+    enum plan_backend backend;
+    const char *pci, *package;
+    uint64_t bytes;
+};
+
 struct plan_request {
     enum plan_policy policy;
     struct str engine; /* the kind that is to run it, of engines.tsv; empty: the first row's */
@@ -78,6 +85,8 @@ struct plan_request {
     size_t n_installed;
     const struct plan_proof *proof; /* of several with one fingerprint the latest day counts */
     size_t n_proofs;
+    const struct plan_seen *seen;
+    size_t n_seen;
     const struct plan_provider *unusable; /* providers that cannot bring anything here */
     size_t n_unusable;
 };
@@ -96,6 +105,8 @@ struct plan_choice {
     enum plan_state state;
     int code;     /* GFXB_E_OK unless rejected */
     char *reason; /* owned: one sentence, also for usable choices ("to be installed") */
+    char *
+        remedy; /* owned: of a rejected one, a command or what to do; NULL where nothing is known */
     struct plan_evidence *evidence;
     size_t n_evidence;
     /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
@@ -116,6 +127,9 @@ struct plan {
     struct plan_choice *choice;
     size_t n_choices;
     int chosen; /* index of the first that is not rejected; -1 none */
+    /* The rejection of the best GPU, when nothing can use it and something else is chosen; -1: it
+     * is not left out. */
+    int left_out;
 };
 
 int plan_new(const struct machine *m, const struct gfx_tables *tables,
@@ -140,17 +154,26 @@ enum plan_thing { PLAN_VULKAN_DRIVER, PLAN_VULKAN_LOADER };
 /* The command that installs it on this distribution, or that the confinement must be left for it,
  * appended. False: the distribution is not known. */
 bool plan_way_to_install(const struct machine *m, enum plan_thing thing, struct buf *ret);
-/* The same for an argument of the kernel's command line. */
-bool plan_way_to_boot(const struct machine *m, const char *argument, bool away, struct buf *ret);
+/* How an argument gets onto the kernel's command line of this computer, or off it: a command where
+ * what is on the disk says which is right, words elsewhere; in a container, where it belongs. */
+void plan_way_to_boot(const struct machine *m, const char *argument, bool away, struct buf *ret);
 
 /* Where the machine is a container, appended as a half sentence that begins with a verb: how the
- * device node gets into it, or how this user may open one that belongs to group gid. */
+ * device node gets into it. */
 void plan_container_pass(const struct machine *m, const char *node, struct buf *ret);
-void plan_container_join(const struct machine *m, const char *node, unsigned gid, struct buf *ret);
+
+/* "on the host: " where the kernel is another computer's or outside of a confinement; else nothing.
+ */
+void plan_container_host(const struct machine *m, struct buf *ret);
 
 /* The same for a confinement (snap, flatpak) that hides drivers too; empty: the machine is in none.
  */
 struct str plan_container_leave(const struct machine *m);
+
+/* What the user's HSA_OVERRIDE_GFX_VERSION does to a GPU of this target in ROCm, in sentences;
+ * false when it is not defined. */
+bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables,
+                        const struct gfx_target *target, struct buf *ret);
 
 /* Are the tables of these ways whole? For `table check`. */
 int plan_remedy_check(struct gfxb_error *err);

@@ -15,6 +15,8 @@ static struct condition_facts facts_of(const struct builder *d, const struct can
         .target = c->gpu ? c->gpu->target : NULL,
         .package = plan_candidate_package(c),
         .runtime = plan_candidate_runtime(c),
+        .tables = d->tables,
+        .icd = c->icd,
     };
     facts.gfx_known = plan_candidate_gfx(c, &facts.gfx);
     return facts;
@@ -93,13 +95,40 @@ static void quirk_warn(struct builder *d, struct builder_choice *dc, const struc
     plan_builder_warn(d, dc, "%s", buf_text(&words));
 }
 
-void plan_quirk_apply(struct builder *d, struct builder_choice *dc)
+struct str plan_quirk_memory(struct builder *d, const struct candidate *c)
 {
-    struct condition_facts facts = facts_of(d, &dc->candidate);
+    struct condition_facts facts = facts_of(d, c);
+    acting_find(d, facts.target);
+    for (size_t i = 0; i < d->acting.n; i++) {
+        if (d->acting.row[i]->effect == GFX_MEMORY && quirk_applies(d->acting.row[i], &facts))
+            return d->acting.row[i]->value;
+    }
+    return STR_NONE;
+}
+
+const struct gfx_quirk *plan_quirk_managed(struct builder *d, const struct candidate *c)
+{
+    struct condition_facts facts = facts_of(d, c);
+    facts.memory_short = true;
     acting_find(d, facts.target);
     for (size_t i = 0; i < d->acting.n; i++) {
         const struct gfx_quirk *quirk = d->acting.row[i];
-        if (quirk->effect == GFX_BLOCK || !quirk_applies(quirk, &facts))
+        if (quirk->effect == GFX_ENV && str_list_has(quirk->condition, STR("memory-short")) &&
+            quirk_applies(quirk, &facts))
+            return quirk;
+    }
+    return NULL;
+}
+
+void plan_quirk_apply(struct builder *d, struct builder_choice *dc)
+{
+    struct condition_facts facts = facts_of(d, &dc->candidate);
+    facts.memory_short = dc->managed;
+    acting_find(d, facts.target);
+    for (size_t i = 0; i < d->acting.n; i++) {
+        const struct gfx_quirk *quirk = d->acting.row[i];
+        if (quirk->effect == GFX_BLOCK || quirk->effect == GFX_MEMORY ||
+            !quirk_applies(quirk, &facts))
             continue;
         if (quirk->effect == GFX_WARN)
             quirk_warn(d, dc, quirk);

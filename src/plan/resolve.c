@@ -34,6 +34,11 @@ static bool resolve_source(struct builder *d, struct builder_choice *dc)
             return plan_builder_reject(d, dc, PLAN_E2, request->unusable[i].code, "%s",
                                        request->unusable[i].reason);
     }
+    if (d->m->host.no_apt && dc->choice.provider && strcmp(dc->choice.provider, "debian") == 0)
+        return plan_builder_reject(
+            d, dc, PLAN_E2, GFXB_E_NO_PACKAGE, "%s comes through apt, which %s does not have.",
+            dc->choice.package,
+            d->m->host.distribution[0] ? d->m->host.distribution : "this distribution");
     if (request->no_network)
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_OFFLINE,

@@ -281,13 +281,9 @@ static bool show_gpu(struct builder *d, struct builder_choice *dc)
 
 static void set_override(struct builder *d, struct builder_choice *dc)
 {
-    const char *users = d->m->host.override_gfx;
-    if (users[0])
-        plan_builder_warn(
-            d, dc,
-            "HSA_OVERRIDE_GFX_VERSION=%s is set in your environment: it is not passed on to "
-            "the engine, because code for another GPU can hang it or compute wrongly.",
-            users);
+    struct buf CLEAN_BUF words = BUF_INIT(600);
+    if (plan_override_tell(d->m, d->tables, dc->candidate.gpu->target, &words))
+        plan_builder_warn(d, dc, "%s It is not passed on to the engine.", buf_text(&words));
     const struct gfx_target *as =
         dc->choice.via == GFX_VIA_OVERRIDE ? gfx_target_find(d->tables, dc->candidate.used) : NULL;
     if (!as)
@@ -425,7 +421,7 @@ static void reject_no_amd(struct builder *d)
             d, dc, PLAN_E0, GFXB_E_NO_GPU,
             "No GPU can be seen: WSL2 offers it through /dev/dxg alone, and ROCm over that is not "
             "supported by gfxbridge yet; the CPU backend works, and ROCm does on Linux itself.");
-    } else {
+    } else if (!plan_tell_virtual(d, dc)) {
         (void)plan_builder_reject(d, dc, PLAN_E0, GFXB_E_NO_GPU,
                                   "There is no GPU in this computer.");
     }

@@ -94,6 +94,7 @@ static bool reject_driver(struct builder *d, struct builder_choice *dc)
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX];
     remedy_driver(d, &remedy);
+    plan_builder_remedy(d, dc, "%s", buf_text(&remedy));
     plan_device_name(gpu, name);
     for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
         const struct machine_vulkan_driver *icd = &d->m->vulkan.driver[i];
@@ -116,6 +117,41 @@ static bool reject_driver(struct builder *d, struct builder_choice *dc)
                                name, only, buf_text(&remedy));
 }
 
+/* The newest Mesa among a driver's manifests; NULL: it is none of Mesa's, or not known. */
+static const struct machine_vulkan_driver *mesa_of(const struct machine *m, const char *name)
+{
+    const struct machine_vulkan_driver *found = NULL;
+    for (size_t i = 0; i < m->vulkan.n_drivers; i++) {
+        const struct machine_vulkan_driver *icd = &m->vulkan.driver[i];
+        if (strcmp(icd->name, name) == 0 && icd->mesa[0] &&
+            (!found || plan_version_compare(str_from(found->mesa), str_from(icd->mesa)) < 0))
+            found = icd;
+    }
+    return found;
+}
+
+/* A Mesa that is older than the chip lists no device for it. */
+static bool check_mesa(struct builder *d, struct builder_choice *dc)
+{
+    const struct machine *m = d->m;
+    const struct gfx_target *target = dc->candidate.gpu->target;
+    const struct machine_vulkan_driver *icd = mesa_of(m, dc->candidate.icd);
+    if (!icd || !target || !target->mesa_first.n ||
+        plan_version_compare(str_from(icd->mesa), target->mesa_first) >= 0)
+        return true;
+    const char *inside = m->host.container[0] ? " in this container" : "";
+    plan_builder_remedy(d, dc,
+                        "install Mesa %.*s or later%s: a newer release of the distribution has it",
+                        STR_ARG(target->mesa_first), inside);
+    return plan_builder_reject(
+        d, dc, PLAN_E2, GFXB_E_VULKAN_DRIVER_MISSING,
+        "The Vulkan driver%s cannot find this GPU: it is Mesa %s%s%s, and %.*s needs Mesa %.*s or "
+        "later.",
+        inside, icd->mesa, icd->mesa_of_release ? " at most, the newest of " : "",
+        icd->mesa_of_release ? m->host.distribution : "", STR_ARG(target->gfx),
+        STR_ARG(target->mesa_first));
+}
+
 static bool check_icd(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
@@ -127,7 +163,7 @@ static bool check_icd(struct builder *d, struct builder_choice *dc)
             buf_addf(&dc->known, " (of %zu for it)", n);
             show_icd(d, dc, c->icd);
         }
-        return true;
+        return !c->gpu || check_mesa(d, dc);
     }
     if (d->m->vulkan.known == TRI_YES)
         return reject_driver(d, dc);
@@ -144,6 +180,7 @@ static bool check_loader(struct builder *d, struct builder_choice *dc)
         struct buf CLEAN_BUF remedy = BUF_INIT(400);
         if (!plan_way_to_install(d->m, PLAN_VULKAN_LOADER, &remedy))
             buf_add_text(&remedy, "install your distribution's Vulkan loader");
+        plan_builder_remedy(d, dc, "%s", buf_text(&remedy));
         return plan_builder_reject(
             d, dc, PLAN_E2, GFXB_E_VULKAN_LOADER_MISSING,
             "%s needs the Vulkan loader libvulkan.so.1, which is not installed: %s.",
@@ -251,6 +288,8 @@ static void reject_no_gpu(struct builder *d)
             d, dc, PLAN_E0, software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_NO_GPU,
             "WSL2 shows no GPU to Vulkan's own drivers, and Mesa's dzn driver, which reaches it "
             "through /dev/dxg, is not supported by gfxbridge yet; the CPU backend works.");
+    else if (plan_tell_virtual(d, dc))
+        return;
     else if (software)
         (void)plan_builder_reject(
             d, dc, PLAN_E0, GFXB_E_VULKAN_SOFTWARE_ONLY,

@@ -119,23 +119,26 @@ static void doctor_check_warnings(const struct doctor_case *c)
     if (c->plan->chosen < 0)
         return;
     const struct plan_choice *choice = &c->plan->choice[c->plan->chosen];
-    for (char *const *w = choice->warning; *w; w++)
-        doctor_tell(c, "quirk", DOCTOR_WARN, "the chosen backend has a known problem", *w, "");
+    for (char *const *w = choice->warning; *w; w++) /* the override has a finding of its own */
+        if (!str_starts(str_from(*w), STR("HSA_OVERRIDE_GFX_VERSION")))
+            doctor_tell(c, "quirk", DOCTOR_WARN, "the chosen backend has a known problem", *w, "");
 }
 
 static void doctor_check_override(const struct doctor_case *c)
 {
-    const char *value = c->machine->host.override_gfx;
-    if (!value[0])
+    const struct machine *m = c->machine;
+    const struct gfx_target *target = NULL;
+    struct buf CLEAN_BUF why = BUF_INIT(600);
+    for (size_t i = 0; !target && i < m->n_gpus; i++)
+        target = m->gpu[i].target;
+    if (!plan_override_tell(m, c->tables, target, &why))
         return;
-    char what[128];
-    snprintf(what, sizeof(what), "HSA_OVERRIDE_GFX_VERSION is set to %s in your environment",
-             value);
-    doctor_tell(
-        c, "override-set", DOCTOR_WARN, what,
-        "ROCm then treats the card as another model, and programs may hang or compute wrong "
-        "results; gfxbridge does not pass it on",
-        "unset HSA_OVERRIDE_GFX_VERSION");
+    buf_add_text(&why, " gfxbridge does not pass it on; other programs that inherit it do.");
+    doctor_tell(c, "override-set", DOCTOR_WARN,
+                m->host.override_gfx[0] ? "HSA_OVERRIDE_GFX_VERSION is set in your environment"
+                                        : "HSA_OVERRIDE_GFX_VERSION is defined and empty",
+                buf_text(&why),
+                "unset HSA_OVERRIDE_GFX_VERSION  # and take it out of the compose or unit file");
 }
 
 static void doctor_check_notes(const struct doctor_case *c)
@@ -148,28 +151,41 @@ static void doctor_check_notes(const struct doctor_case *c)
     }
 }
 
-/* An APU whose GPU may use less than it could of a large memory. */
+/* An APU whose GPU may use less than it could of a large memory, or less than the size that was set
+ * for it. What is lent counts only where the carve-out is smaller. */
 static void doctor_check_ttm(const struct doctor_case *c)
 {
     const struct machine *m = c->machine;
+    const uint64_t wanted = m->host.memory_bytes / 4 * 3, limit = m->host.ttm_limit_bytes;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
-        uint64_t wanted = m->host.memory_bytes / 4 * 3;
+        bool below = limit && limit < gpu->gtt_bytes / 10 * 9;
+        bool little =
+            m->host.memory_bytes >= (uint64_t)24 << 30 && gpu->gtt_bytes < wanted / 10 * 9;
         if (!gpu->target || gpu->kind != GFX_INTEGRATED || !gpu->gtt_bytes ||
-            m->host.memory_bytes < (uint64_t)24 << 30 || gpu->gtt_bytes >= wanted / 10 * 9)
+            wanted <= gpu->vram_bytes || (!below && !little))
             continue;
-        char have[32], total[32], why[200], argument[64];
-        struct buf CLEAN_BUF remedy = BUF_INIT(400);
-        report_bytes_text(gpu->gtt_bytes, have, sizeof(have));
-        report_bytes_text(m->host.memory_bytes, total, sizeof(total));
-        snprintf(why, sizeof(why),
-                 "the integrated GPU can use %s of %s, so larger models do not fit", have, total);
+        char have[32], total[32], why[300], argument[64];
+        struct buf CLEAN_BUF remedy = BUF_INIT(600);
+        report_bytes_text(below ? limit : gpu->gtt_bytes, have, sizeof(have));
+        report_bytes_text(below ? gpu->gtt_bytes : m->host.memory_bytes, total, sizeof(total));
+        if (below)
+            snprintf(why, sizeof(why),
+                     "ttm.pages_limit is %llu, which is %s: the integrated GPU gets no more, "
+                     "although its size (GTT) is set to %s",
+                     (unsigned long long)(limit / 4096), have, total);
+        else
+            snprintf(why, sizeof(why),
+                     "the integrated GPU can use %s of %s, so larger models do not fit", have,
+                     total);
         /* Three quarters, in pages; amdgpu's DKMS package brings a TTM of its own. */
         snprintf(argument, sizeof(argument), "%s.pages_limit=%llu",
                  m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)(wanted / 4096));
-        doctor_kernel_argument(c, argument, false, &remedy);
-        doctor_tell(c, "ttm-limit", DOCTOR_INFO, "the GPU can get more of the memory", why,
-                    buf_text(&remedy));
+        plan_way_to_boot(m, argument, false, &remedy);
+        doctor_tell(c, "ttm-limit", below ? DOCTOR_WARN : DOCTOR_INFO,
+                    below ? "the kernel's limit is below the GPU's share of memory"
+                          : "the GPU can get more of the memory",
+                    why, buf_text(&remedy));
     }
 }
 
@@ -368,7 +384,7 @@ static void host_check_command_line(const struct doctor_case *c)
         if (!host_has_word(c, "/proc/cmdline", words[i]))
             continue;
         snprintf(what, sizeof(what), "the kernel was started with %s", words[i]);
-        doctor_kernel_argument(c, words[i], true, &remedy);
+        plan_way_to_boot(c->machine, words[i], true, &remedy);
         doctor_tell(c, "driver-disabled", DOCTOR_BLOCK, what,
                     "this keeps the amdgpu driver off the card", buf_text(&remedy));
     }

@@ -5,17 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 
-void doctor_kernel_argument(const struct doctor_case *c, const char *argument, bool away,
-                            struct buf *ret)
-{
-    if (plan_way_to_boot(c->machine, argument, away, ret))
-        buf_add_text(ret, "  # then restart");
-    else
-        buf_addf(ret, "%s %s %s the kernel command line and restart", away ? "take" : "add",
-                 argument, away ? "off" : "to");
-}
-
-/* Is this user in the group by the system's files, so that only this login does not know it yet? */
+/* Is this user in the group by the system's files, so that only the login is older than that? */
 static bool remedy_is_member(const char *group)
 {
     const struct passwd *user = getpwuid(getuid());
@@ -27,64 +17,19 @@ static bool remedy_is_member(const char *group)
     return false;
 }
 
-static void remedy_permission(const struct doctor_case *c, const char *node, unsigned gid,
-                              const char *group, struct buf *out)
-{
-    if (c->machine->host.container[0])
-        plan_container_join(c->machine, node, gid, out);
-    else if (group[0] && gid && c->machine->live && remedy_is_member(group))
-        buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
-                 group);
-    else if (group[0] && gid)
-        buf_addf(out, "sudo usermod -aG %s \"$USER\"  # then log in again", group);
-    else
-        buf_addf(out,
-                 "echo 'KERNEL==\"%s\", GROUP=\"render\", MODE=\"0660\"' | sudo tee -a "
-                 "/etc/udev/rules.d/70-gpu.rules && sudo udevadm trigger && sudo usermod -aG "
-                 "render \"$USER\"  # then log in again",
-                 strcmp(node, "/dev/kfd") == 0 ? "kfd" : "renderD*");
-}
-
-static void remedy_kfd_permission(const struct doctor_case *c, const struct plan_choice *choice,
-                                  struct buf *out)
-{
-    const struct machine_node *kfd = &c->machine->kfd;
-    remedy_permission(c, "/dev/kfd", kfd->gid, kfd->group, out);
-}
-
-static void remedy_render_permission(const struct doctor_case *c, const struct plan_choice *choice,
-                                     struct buf *out)
+/* A member of the group whose login is older than that has only to log in again. */
+static void remedy_permission(const struct doctor_case *c, const struct plan_choice *choice,
+                              struct buf *out)
 {
     const struct machine_gpu *gpu = choice->gpu;
-    char node[48];
-    snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
-    if (gpu->render_errno == ENOENT)
-        plan_container_pass(c->machine, node, out);
-    else
-        remedy_permission(c, node, gpu->render_gid, gpu->render_group, out);
-}
-
-static void remedy_kfd_missing(const struct doctor_case *c, const struct plan_choice *choice,
-                               struct buf *out)
-{
-    const struct machine *m = c->machine;
-    if (m->host.wsl)
-        buf_add_text(out, "gfxbridge run --backend cpu  # or gfxbridge on Linux itself");
-    else if (m->host.container[0])
-        plan_container_pass(m, "/dev/kfd", out);
-    else if (m->kfd.present == TRI_YES)
-        buf_add_text(out, "sudo dmesg | grep -i kfd  # a newer kernel, or another slot");
-    else if (m->amdgpu_loaded == TRI_YES)
-        buf_add_text(out, "grep HSA_AMD /boot/config-$(uname -r)  # unless it says y, install a "
-                          "kernel built with CONFIG_HSA_AMD=y, as distributions' are");
-    else
-        buf_add_text(out, "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
-}
-
-static void remedy_driver_missing(const struct doctor_case *c, const struct plan_choice *choice,
-                                  struct buf *out)
-{
-    buf_add_text(out, "sudo modprobe amdgpu && sudo dmesg | grep -i amdgpu | tail");
+    const char *group = choice->code == GFXB_E_KFD_PERMISSION ? c->machine->kfd.group
+                        : gpu                                 ? gpu->render_group
+                                                              : "";
+    if (c->machine->live && !c->machine->host.container[0] && remedy_is_member(group))
+        buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
+                 group);
+    else if (choice->remedy)
+        buf_add_text(out, choice->remedy);
 }
 
 static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct plan_choice *choice,
@@ -95,24 +40,10 @@ static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct p
         buf_addf(out, "give it back from the virtual machine: sudo driverctl unset-override %s",
                  gpu->pci);
     else
-        doctor_kernel_argument(c,
-                               "amdgpu.si_support=1 radeon.si_support=0 amdgpu.cik_support=1 "
-                               "radeon.cik_support=0",
-                               false, out);
-}
-
-static void remedy_vulkan_driver(const struct doctor_case *c, const struct plan_choice *choice,
-                                 struct buf *out)
-{
-    if (!plan_way_to_install(c->machine, PLAN_VULKAN_DRIVER, out))
-        buf_add_text(out, "install Mesa's Vulkan drivers");
-}
-
-static void remedy_vulkan_loader(const struct doctor_case *c, const struct plan_choice *choice,
-                                 struct buf *out)
-{
-    if (!plan_way_to_install(c->machine, PLAN_VULKAN_LOADER, out))
-        buf_add_text(out, "install the Vulkan loader (libvulkan.so.1)");
+        plan_way_to_boot(c->machine,
+                         "amdgpu.si_support=1 radeon.si_support=0 amdgpu.cik_support=1 "
+                         "radeon.cik_support=0",
+                         false, out);
 }
 
 static void remedy_verify(const struct doctor_case *c, const struct plan_choice *choice,
@@ -149,14 +80,9 @@ static const struct remedy_row {
     int code;
     void (*write)(const struct doctor_case *c, const struct plan_choice *choice, struct buf *out);
 } remedy_rows[] = {
-    {GFXB_E_KFD_PERMISSION, remedy_kfd_permission},
-    {GFXB_E_RENDER_PERMISSION, remedy_render_permission},
-    {GFXB_E_KFD_MISSING, remedy_kfd_missing},
-    {GFXB_E_DRIVER_MISSING, remedy_driver_missing},
+    {GFXB_E_KFD_PERMISSION, remedy_permission},
+    {GFXB_E_RENDER_PERMISSION, remedy_permission},
     {GFXB_E_DRIVER_NOT_AMDGPU, remedy_driver_not_amdgpu},
-    {GFXB_E_VULKAN_DRIVER_MISSING, remedy_vulkan_driver},
-    {GFXB_E_VULKAN_LOADER_MISSING, remedy_vulkan_loader},
-    {GFXB_E_VULKAN_SOFTWARE_ONLY, remedy_vulkan_driver},
     {GFXB_E_FAILED_BEFORE, remedy_verify},
     {GFXB_E_GFX_UNKNOWN, remedy_report},
     {GFXB_E_OFFLINE, remedy_install_package},
@@ -166,10 +92,14 @@ static const struct remedy_row {
 
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret)
 {
-    for (size_t i = 0; i < sizeof(remedy_rows) / sizeof(remedy_rows[0]); i++) {
+    bool own = choice->remedy && choice->code != GFXB_E_KFD_PERMISSION &&
+               choice->code != GFXB_E_RENDER_PERMISSION;
+    for (size_t i = 0; !own && i < sizeof(remedy_rows) / sizeof(remedy_rows[0]); i++) {
         if (remedy_rows[i].code == choice->code) {
             remedy_rows[i].write(c, choice, ret);
             return;
         }
     }
+    if (choice->remedy)
+        buf_add_text(ret, choice->remedy);
 }

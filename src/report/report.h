@@ -72,6 +72,7 @@ struct doctor_case {
     const struct root *root; /* what the machine was read from; NULL: files are not checked */
     const struct machine *machine;
     const struct plan *plan;
+    const struct gfx_tables *tables;
     void (*sink)(void *context, const struct doctor_finding *finding);
     void *context;
 };
@@ -91,11 +92,6 @@ void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
 
 /* Runs every check, in the order of the table. */
 void doctor_examine(const struct doctor_case *c);
-
-/* The command that puts an argument onto the kernel's command line of this distribution, or (away)
- * takes it off, appended to *ret. */
-void doctor_kernel_argument(const struct doctor_case *c, const char *argument, bool away,
-                            struct buf *ret);
 
 /* The remedy for a rejected choice, as a command where one helps; "" when nothing does. */
 void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret);

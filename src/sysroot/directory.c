@@ -83,7 +83,7 @@ static bool dir_is_shared(const char *path)
     static const char *const shared[] = {
         "/",    "/etc",     "/proc",        "/run",       "/sys",
         "/usr", "/sys/bus", "/sys/bus/pci", "/sys/class", "/sys/devices",
-        "/var", "/usr/lib", "/sys/module",  "/usr/share",
+        "/var", "/usr/lib", "/sys/module",  "/usr/share", "/sys/class/drm",
     };
     for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
         if (strcmp(path, shared[i]) == 0)

@@ -141,24 +141,27 @@ def vulkan_package_by_distribution():
 def share_of_memory():
     """Three quarters of 128 GiB in pages, for TTM's own module or for the one of amdgpu-dkms."""
     apu = ("strixhalo-old-kernel", ["/etc/os-release"])
-    found = of(apu[0], without=apu[1], lines="file /etc/os-release ID=fedora\n")["ttm-limit"]
-    pages = re.fullmatch(r"sudo grubby --update-kernel=ALL --args=ttm\.pages_limit=(\d+)  # .*",
+    found = of(apu[0], without=apu[1], lines="file /etc/os-release ID=fedora\nfile /usr/sbin/grubby\n")["ttm-limit"]
+    pages = re.fullmatch(r'sudo grubby --update-kernel=ALL --args="ttm\.pages_limit=(\d+)"  # .*',
                          found["remedy"])
     assert pages, found
     with open(machine(apu[0]), encoding="utf-8") as f:
         kib = int(re.search(r"MemTotal: *(\d+)", f.read()).group(1))
     assert abs(int(pages.group(1)) - kib // 4 * 3 // 4) <= 1, (found, kib)
     found = of(apu[0], without=apu[1], lines="file /etc/os-release ID=debian\n"
+               "file /etc/default/grub\nfile /usr/sbin/update-grub\n"
                "file /sys/module/amdgpu/version 6.14.14\n")["ttm-limit"]
     assert "amdttm.pages_limit=" in found["remedy"] and "update-grub" in found["remedy"], found
 
 
-def kernel_argument_for_every_distribution():
-    with open(os.path.join(SOURCE, "data", "distros.tsv"), encoding="utf-8") as f:
-        rows = [line.rstrip("\n").split("\t") for line in f if line[0] not in "#\n"]
-    for row in rows[1:]:
-        assert len(row) == len(rows[0]) and all(row), row
-        assert row[4].count("ARG") == 1 and row[5].count("ARG") == 1, row
+def kernel_argument_for_every_boot_loader():
+    """Each row is whole, and gives every word of an argument, once."""
+    for table in ("boot", "distros", "access", "containers", "virtual", "releases"):
+        with open(os.path.join(SOURCE, "data", table + ".tsv"), encoding="utf-8") as f:
+            rows = [line.rstrip("\n").split("\t") for line in f if line[0] not in "#\n"]
+        assert all(len(row) == len(rows[0]) and row[-1] != "-" for row in rows), table
+        for row in rows[1:] if table == "boot" else []:
+            assert row[3].count("ARG") == 1 and row[4].count("ARG") == 1, row
 
 
 def driver_that_the_kernel_keeps_away():
@@ -429,7 +432,7 @@ try:
         ("a render node of another group than KFD's", render_node_of_another_group),
         ("the Vulkan driver's package by distribution", vulkan_package_by_distribution),
         ("the share of memory as a kernel argument", share_of_memory),
-        ("every distribution knows kernel arguments", kernel_argument_for_every_distribution),
+        ("every boot loader knows kernel arguments", kernel_argument_for_every_boot_loader),
         ("a driver that the kernel keeps away", driver_that_the_kernel_keeps_away),
         ("Secure Boot and a card without a driver", secure_boot),
         ("WSL: nothing is advised that changes nothing", wsl),

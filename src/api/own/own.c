@@ -103,6 +103,7 @@ static void own_doctor_job(struct http_job *job, void *context)
         .data_dir = r->data_dir,
         .runtime_dir = r->runtime_dir,
         .machine = r->machine,
+        .tables = r->tables,
         .sink = own_finding,
         .context = &doctor,
     };
