@@ -4,9 +4,9 @@
  * gateway_serve PORT SOCKET [REQUESTS_PER_ENGINE]
  */
 #include "api/serve.h"
+#include "session/session_private.h"
 
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 static const char *engine_socket_path;
 
@@ -14,74 +14,85 @@ static int fixed_find(void *context, const char *name, struct pool_found *ret_fo
                       struct gfxb_error *err)
 {
     (void)context;
+    (void)name;
     (void)err;
-    *ret_found = (struct pool_found){.name = strdup(name), .path = strdup("/dev/null")};
+    *ret_found = (struct pool_found){.name = strdup("double"), .path = strdup("/dev/null")};
     return 0;
 }
 
+/* An engine that is there: it is up when it is asked to be. */
 struct fixed {
-    int fd;
-    bool told;
+    struct pool_model *model;
+    struct loop *loop;
+    struct session_news news;
 };
 
-static int fixed_start(void *context, const struct pool_found *found,
-                       const struct pool_options *options, void **ret_engine,
-                       struct gfxb_error *err)
+static int fixed_open(struct pool_model *m, const struct pool_config *config,
+                      const struct pool_found *found, void **ret_engine, struct gfxb_error *err)
 {
     struct fixed *fixed = calloc(1, sizeof(*fixed));
-    (void)context;
     (void)found;
-    (void)options;
     if (!fixed)
         return error_set(err, 12, "out of memory");
-    fixed->fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    *fixed = (struct fixed){.model = m, .loop = config->loop};
     *ret_engine = fixed;
     return 0;
 }
 
-static void fixed_free(void *engine)
+static void fixed_tell(void *engine)
 {
     struct fixed *fixed = engine;
-    close(fixed->fd);
-    free(fixed);
+    pool_news(fixed->model, &fixed->news);
 }
 
-static int fixed_fd(const void *engine)
-{
-    return ((const struct fixed *)engine)->fd;
-}
-
-static bool fixed_next(void *engine, struct pool_event *ret_event)
+static void fixed_bring_up(void *engine, const struct pool_options *options,
+                           struct session_history *history)
 {
     struct fixed *fixed = engine;
-    bool told = fixed->told;
-    eventfd_t count;
-    eventfd_read(fixed->fd, &count);
-    fixed->told = true;
-    *ret_event = (struct pool_event){.kind = POOL_READY};
-    return !told;
+    (void)options;
+    session_history_done(history);
+    fixed->news = (struct session_news){.event = SESSION_EV_UP,
+                                        .endpoint = {.key = "key",
+                                                     .backend = "cpu",
+                                                     .device = "CPU",
+                                                     .package = "double",
+                                                     .fingerprint = "double"}};
+    snprintf(fixed->news.endpoint.socket, sizeof(fixed->news.endpoint.socket), "%s",
+             engine_socket_path);
+    loop_post(fixed->loop, fixed_tell, fixed);
 }
 
-static bool fixed_endpoint(void *engine, struct pool_endpoint *ret_endpoint)
+static void fixed_prove(void *engine)
 {
-    (void)engine;
-    *ret_endpoint = (struct pool_endpoint){
-        .generation = 1, .key = "key", .backend = "cpu", .device = "CPU", .package = "double"};
-    snprintf(ret_endpoint->socket, sizeof(ret_endpoint->socket), "%s", engine_socket_path);
-    return true;
+    struct fixed *fixed = engine;
+    fixed->news = (struct session_news){.event = SESSION_EV_JUDGED, .passed = true};
+    loop_post(fixed->loop, fixed_tell, fixed);
 }
 
-static void fixed_began(void *engine, uint64_t generation)
+static void fixed_end(void *engine)
 {
-    (void)engine;
-    (void)generation;
+    struct fixed *fixed = engine;
+    fixed->news = (struct session_news){.event = SESSION_EV_ENDED};
+    loop_post(fixed->loop, fixed_tell, fixed);
 }
 
-static void fixed_ended(void *engine, uint64_t generation, enum pool_outcome outcome)
+static void fixed_reject(void *engine, const char *fingerprint, const struct gfxb_error *why)
 {
     (void)engine;
-    (void)generation;
-    (void)outcome;
+    (void)fingerprint;
+    (void)why;
+}
+
+static void fixed_traffic(void *engine, unsigned requests, bool answered)
+{
+    (void)engine;
+    (void)requests;
+    (void)answered;
+}
+
+static void fixed_close(void *engine)
+{
+    free(engine);
 }
 
 static void print_line(void *context, enum log_level level, const char *line)
@@ -93,9 +104,10 @@ static void print_line(void *context, enum log_level level, const char *line)
 
 int main(int argc, char **argv)
 {
-    static const struct pool_engines engines = {fixed_find,  fixed_start, fixed_free,
-                                                fixed_fd,    fixed_next,  fixed_endpoint,
-                                                fixed_began, fixed_ended, NULL};
+    static const struct session_engines engines = {fixed_open, fixed_bring_up, fixed_prove,
+                                                   fixed_end,  fixed_reject,   fixed_traffic,
+                                                   fixed_close};
+    const struct pool_config pool = {.find = fixed_find, .engines = &engines};
     const struct log log = {print_line, NULL};
     struct gfxb_error err = {0};
     if (argc < 3)
@@ -108,7 +120,7 @@ int main(int argc, char **argv)
         .runtime_dir = argc > 4 ? argv[4] : NULL,
         .log = &log,
     };
-    int result = serve_run_with(&config, &engines, &err);
+    int result = serve_run_with(&config, &pool, &err);
     if (result < 0)
         fprintf(stderr, "gateway_serve: %s\n", err.text);
     return result < 0;

@@ -153,7 +153,7 @@ static void read_answers(struct str bytes)
 static void read_figures(struct str bytes)
 {
     struct dialect_tail tail = {.tail_n = 0};
-    struct serve_timings t;
+    struct pool_timings t;
     struct dialect_error error;
     dialect_tail_feed(&tail, bytes);
     dialect_tail_end(&tail, &t);
@@ -171,7 +171,7 @@ static void read_words(struct str bytes)
     struct dialect_error error;
     int64_t seconds = 0;
     if (value && ollama_read_keep_alive(value, &seconds, &error) == 0)
-        require(seconds >= SERVE_KEEP_DEFAULT);
+        require(seconds >= POOL_KEEP_DEFAULT);
     json_decref(value);
 }
 

@@ -19,6 +19,8 @@
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
  *              status
+ *   word       WORD ACTION                    a request that holds the word is answered so: hang |
+ *                                             die | abort | close (the connection, without a byte)
  *   at         N                              which token of its life "then" acts at; default 0
  *   then       hang | die | abort | close     what happens at that token
  *   rate       N                              tokens/s that it claims; default 5000
@@ -325,10 +327,29 @@ static void send_whole(int fd, const char *answer)
     send_answer(fd, "200 OK", body);
 }
 
+/* True when it closes the connection for a word of the request. */
+static bool word_acts(const char *request)
+{
+    char word[240];
+    const char *action;
+    snprintf(word, sizeof(word), "%s", get("word"));
+    size_t n = strcspn(word, " ");
+    if (!n || !word[n])
+        return false;
+    word[n] = '\0';
+    action = word + n + 1;
+    if (!strstr(request, word))
+        return false;
+    act(action);
+    return strcmp(action, "close") == 0;
+}
+
 static void chat(int fd, const char *request)
 {
     static char answer[200000];
     char last[512];
+    if (word_acts(request))
+        return;
     if (is("say", "status")) {
         send_answer(fd, "500 Internal Server Error",
                     "{\"error\":{\"code\":500,\"message\":\"Compute error.\",\"type\":"

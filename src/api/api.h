@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "http/http.h"
 #include "model/model.h"
+#include "session/session.h"
 
 struct serve; /* the server with its models, downloads and counters */
 
@@ -52,13 +53,11 @@ struct serve_filter_ops {
     void (*reset)(struct serve_filter *f);
 };
 
-enum { SERVE_KEEP_DEFAULT = -2, SERVE_KEEP_FOREVER = -1 };
-
 struct serve_relay {
     struct str model;        /* as the client named it, lent until serve_relay returns; empty: the
                                 one that was used last, else the default one */
     unsigned context;        /* tokens that the client wants at least; 0 no request */
-    int64_t keep_alive;      /* seconds that the model stays after its last use, SERVE_KEEP_ */
+    int64_t keep_alive;      /* seconds that the model stays after its last use, POOL_KEEP_ */
     const char *engine_path; /* static: "/v1/chat/completions" */
     struct buf body;         /* for the engine; taken over */
     bool stream;             /* the client asked for a stream */
@@ -88,49 +87,10 @@ int serve_unload(struct serve *s, struct str name, struct gfxb_error *err);
 
 /* ---- what is there: read in the loop's thread ---- */
 
-/* The engine's own figures of an answer (dialect: tail_end), and what is counted of them. */
-struct serve_timings {
-    uint64_t prompt_tokens, cached_tokens, tokens;
-    double prompt_per_second, tokens_per_second; /* 0 unknown */
-};
-
-struct serve_counters {
-    uint64_t requests[6]; /* [1..5]: by the first digit of the status; [0]: client left */
-    uint64_t prompt_tokens, cached_tokens, tokens;
-    double seconds;             /* under way, summed */
-    double first_token_seconds; /* of the last answer; 0 unknown */
-    struct serve_timings last;
-    uint64_t failovers; /* engines lost while they served */
-    uint64_t replays;   /* requests that were answered by another engine than the first */
-    uint64_t loads;
-};
-
-enum serve_model_state {
-    SERVE_MODEL_LOADING,
-    SERVE_MODEL_READY,
-    SERVE_MODEL_FAILING_OVER,
-    SERVE_MODEL_UNLOADING,
-};
-
-struct serve_model {
-    const char *name; /* strings are lent until the loop goes on */
-    const char *path;
-    enum serve_model_state state;
-    const char *backend, *device, *package; /* "" until ready */
-    unsigned context;                       /* as asked for; 0: the engine's choice */
-    unsigned slots;
-    unsigned active, waiting; /* requests at the engine, and in our queue */
-    bool pinned;
-    int64_t loaded_at, last_use, expires_at; /* unix seconds; expires_at 0: never */
-    uint64_t bytes;                          /* memory that it is counted with */
-    int pid;                                 /* 0 unknown */
-    struct serve_counters counters;
-};
-
 size_t serve_model_count(const struct serve *s);
 /* False behind the last one. */
-bool serve_model_at(const struct serve *s, size_t index, struct serve_model *ret_model);
-const struct serve_counters *serve_totals(const struct serve *s);
+bool serve_model_at(const struct serve *s, size_t index, struct pool_status *ret_model);
+const struct pool_counters *serve_totals(const struct serve *s);
 int64_t serve_started_at(const struct serve *s); /* unix seconds */
 size_t serve_connections(const struct serve *s);
 /* Machine, tables, data directory, request: as the command line has set them. Its strings live as
@@ -149,7 +109,7 @@ struct serve_config {
     const char *const *allowed_origins; /* beyond local ones; "*" any; NULL none */
     const char *const *pinned;          /* models that are loaded at the start and stay */
     const char *default_model;          /* for requests without one; NULL: the canary */
-    int64_t keep_alive;                 /* seconds; SERVE_KEEP_FOREVER; 0: SERVE_KEEP_SECONDS */
+    int64_t keep_alive;                 /* seconds; POOL_KEEP_FOREVER; 0: SERVE_KEEP_SECONDS */
     unsigned slots;                     /* answers at a time of one engine; 0: 4 */
     unsigned engine_requests;           /* requests at a time that one engine gets; 0: 64 */
     unsigned queue;                     /* requests that may wait; 0: 1024 */

@@ -236,10 +236,10 @@ struct dialect_tail {
 /* Bytes as the engine sent them. */
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
 /* What they said; a figure that is not in them is 0. Prompt tokens count cached ones too. */
-void dialect_tail_end(const struct dialect_tail *tail, struct serve_timings *ret);
+void dialect_tail_end(const struct dialect_tail *tail, struct pool_timings *ret);
 
 /* "ready" */
-const char *serve_model_state_name(enum serve_model_state state);
+const char *serve_model_state_name(enum pool_state state);
 
 /* ---- models of this disk, the built-in one among them. Reads files: for jobs only ---- */
 

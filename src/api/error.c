@@ -65,6 +65,10 @@ static const struct {
     {GFXB_E_MODEL_GATED, 403},
     {GFXB_E_MODEL_UNUSABLE, 400},
     {GFXB_E_MODEL_UNAVAILABLE, 502},
+    {GFXB_E_REQUEST_POISON, 422}, /* not worth asking again */
+    {EMFILE, 503},
+    {ENFILE, 503},
+    {ENOMEM, 503},
     {ENOSPC, 507},
     {ENOMEM, 503},
 };

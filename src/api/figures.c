@@ -68,7 +68,7 @@ static uint64_t tail_first(struct str a, struct str b, struct str mark)
 }
 
 /* OpenAI's names count cached tokens among the prompt's, Anthropic's beside them. */
-static void tail_usage(struct str head, struct str tail, struct serve_timings *ret)
+static void tail_usage(struct str head, struct str tail, struct pool_timings *ret)
 {
     ret->prompt_tokens = tail_first(tail, head, STR("\"prompt_tokens\":"));
     ret->tokens = tail_first(tail, head, STR("\"completion_tokens\":"));
@@ -82,11 +82,11 @@ static void tail_usage(struct str head, struct str tail, struct serve_timings *r
         ret->cached_tokens = beside;
 }
 
-void dialect_tail_end(const struct dialect_tail *tail, struct serve_timings *ret)
+void dialect_tail_end(const struct dialect_tail *tail, struct pool_timings *ret)
 {
     struct str head = {tail->head, tail->head_n}, end = {tail->tail, tail->tail_n};
     struct str timings = tail_timings(end);
-    *ret = (struct serve_timings){.prompt_tokens = 0};
+    *ret = (struct pool_timings){.prompt_tokens = 0};
     if (!timings.n) {
         tail_usage(head, end, ret);
         return;

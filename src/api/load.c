@@ -1,4 +1,78 @@
+/* load.c - which file a model's name means to the server, and waiting until it is loaded. */
 #include "api/serve.h"
+#include "base/xalloc.h"
+
+#include <sys/stat.h>
+
+/* ---- which file? ---- */
+
+enum { FOUND_ARGS_MAX = 5 };
+
+static bool found_has(char *const *args, const char *word)
+{
+    for (; args && *args; args++) {
+        if (strcmp(*args, word) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Beside its recipe's, which the session adds: one engine answers all calls that its model can. */
+static char **found_args(const struct dialect_model *m, char *const *recipe)
+{
+    size_t n = 0;
+    char **args = xcalloc(FOUND_ARGS_MAX + 1, sizeof(*args));
+    args[n++] = xstrdup("--alias");
+    args[n++] = xstrdup(m->model.name);
+    if (!found_has(recipe, "--embeddings") && !found_has(recipe, "--reranking"))
+        args[n++] = xstrdup("--embeddings");
+    if (m->model.task == MODEL_CHAT && !found_has(recipe, "--pooling")) {
+        args[n++] = xstrdup("--pooling"); /* without it a chat ends the engine */
+        args[n++] = xstrdup("mean");
+    }
+    return args;
+}
+
+/* The model and its projector. */
+static uint64_t found_bytes(const struct dialect_model *m)
+{
+    struct stat st;
+    bool known = m->model.mmproj && stat(m->model.mmproj, &st) == 0 && st.st_size > 0;
+    return m->model.bytes + (known ? (uint64_t)st.st_size : 0);
+}
+
+static int found_take(const struct dialect_model *m, const struct model_known *known,
+                      struct pool_found *ret_found, struct gfxb_error *err)
+{
+    struct model_launch launch;
+    bool builtin = m->model.origin == MODEL_BUILTIN;
+    int result = model_launch_new(&m->gguf, known, 0, m->model.mmproj, &launch, err);
+    if (result < 0)
+        return result;
+    *ret_found = (struct pool_found){.name = xstrdup(m->model.name),
+                                     .path = builtin ? NULL : xstrdup(m->model.path),
+                                     .mmproj = xstrdup_or_null(m->model.mmproj),
+                                     .args = found_args(m, launch.args),
+                                     .listed = known != NULL,
+                                     .bytes = found_bytes(m)};
+    if (known)
+        ret_found->known = *known;
+    model_launch_done(&launch);
+    return 0;
+}
+
+int serve_find(void *models, const char *name, struct pool_found *ret_found, struct gfxb_error *err)
+{
+    struct dialect_model m;
+    int result = dialect_model_find(models, name, &m, err);
+    if (result < 0)
+        return result;
+    result = found_take(&m, model_known_find(str_from(m.model.name)), ret_found, err);
+    dialect_model_done(&m);
+    return result;
+}
+
+/* ---- loading ---- */
 
 /* Somebody waits until a model is loaded. */
 struct load {
@@ -33,23 +107,18 @@ static const struct http_worker_ops load_worker_ops = {load_cancel, NULL};
 
 void serve_load(struct http_exchange *x, const struct serve_load *wanted)
 {
-    struct load *load = calloc(1, sizeof(*load));
-    if (!load) {
-        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
-        return;
-    }
+    struct load *load = xcalloc(1, sizeof(*load));
     *load = (struct load){
         .x = x,
         .waiter = {.load_only = true, .ready = load_ready, .failed = load_end},
         .done = wanted->done,
     };
     http_set_worker(x, &load_worker_ops, load);
-    struct pool_request request = {.model = wanted->model,
-                                   .context = wanted->context,
+    struct pool_options options = {.context = wanted->context,
                                    .keep_alive = wanted->keep_alive,
                                    .pin = wanted->pin,
                                    .backend = wanted->backend};
-    pool_wait(serve_of(x)->pool, &request, &load->waiter);
+    pool_wait(serve_of(x)->pool, wanted->model, &options, &load->waiter);
 }
 
 int serve_unload(struct serve *s, struct str name, struct gfxb_error *err)

@@ -169,13 +169,13 @@ json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
 
 /* ---- loaded ones ---- */
 
-const char *serve_model_state_name(enum serve_model_state state)
+const char *serve_model_state_name(enum pool_state state)
 {
     static const char *const names[] = {
-        [SERVE_MODEL_LOADING] = "loading",
-        [SERVE_MODEL_READY] = "ready",
-        [SERVE_MODEL_FAILING_OVER] = "failing-over",
-        [SERVE_MODEL_UNLOADING] = "unloading",
+        [POOL_LOADING] = "loading",
+        [POOL_READY] = "ready",
+        [POOL_FAILING_OVER] = "failing-over",
+        [POOL_UNLOADING] = "unloading",
     };
     return names[state];
 }

@@ -1,3 +1,5 @@
+/* relay.c - a request goes to the engine that the pool gives it, and the engine's answer to the
+ * client, through the filter of its dialect. */
 #include "api/serve.h"
 
 #include <errno.h>
@@ -9,7 +11,6 @@ enum {
     RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
     RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */
     RELAY_WHOLE_GAP_MS = 3600000, /* an answer without streaming shows nothing until it is there */
-    RELAY_ATTEMPTS_MAX = 8,
 };
 
 enum relay_kind {
@@ -22,7 +23,7 @@ struct relay {
     struct http_exchange *x;
     struct serve_relay ask;
     struct pool_waiter waiter;
-    struct http_call *upstream;
+    struct http_call *call;
     enum relay_kind kind;
     int status;
     char *type;             /* owned: the engine's */
@@ -90,11 +91,12 @@ static void relay_begin(struct relay *r)
 
 static void relay_count(struct relay *r)
 {
-    struct serve_timings t = {0};
-    struct serve_counters *counters[] = {pool_counters(&r->waiter), &serve_of(r->x)->totals};
+    struct pool_timings t = {0};
+    struct pool_counters *counters[] = {pool_counters(&r->waiter),
+                                        pool_totals(serve_of(r->x)->pool)};
     dialect_tail_end(&r->tail, &t);
     for (size_t i = 0; i < 2; i++) {
-        struct serve_counters *c = counters[i];
+        struct pool_counters *c = counters[i];
         if (i == 0) /* the connection counts the others */
             c->requests[r->status / 100]++;
         c->prompt_tokens += t.prompt_tokens;
@@ -135,14 +137,35 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
     relay_finish(r);
 }
 
+/* May it be tried again as if nothing had been? */
+static bool relay_can_again(const struct relay *r)
+{
+    return !r->began && (!r->fed || r->ask.ops->reset);
+}
+
+static void relay_again(struct relay *r, enum pool_outcome outcome)
+{
+    if (r->fed)
+        r->ask.ops->reset(r->ask.filter);
+    r->fed = false;
+    buf_clear(&r->held);
+    r->tail = (struct dialect_tail){0};
+    pool_again(&r->waiter, outcome);
+}
+
 /* Bytes that are no answer are the engine's doing; that there is no memory for them says nothing of
- * it. The client is told in either case: the same engine would hardly do better. */
+ * it. */
 static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 {
-    if (r->upstream)
-        http_call_cancel(r->upstream);
-    r->upstream = NULL;
-    pool_done(&r->waiter, why->code == EPROTO ? POOL_NONSENSE : POOL_CANCELLED);
+    bool engine = why->code == EPROTO;
+    if (r->call)
+        http_call_cancel(r->call);
+    r->call = NULL;
+    if (engine && relay_can_again(r)) {
+        relay_again(r, POOL_BROKEN);
+        return;
+    }
+    pool_done(&r->waiter, engine ? POOL_BROKEN : POOL_CANCELLED);
     relay_fail(r, 502, why);
 }
 
@@ -192,7 +215,6 @@ static int relay_tell_end(struct relay *r, struct gfxb_error *err)
 static void relay_on_head(void *owner, const struct http_answer *head)
 {
     struct relay *r = owner;
-    const struct pool_endpoint *e = pool_endpoint(&r->waiter);
     bool ok = head->status >= 200 && head->status < 300;
     bool known = head->framing == HTTP_LENGTH && head->length <= RELAY_WHOLE_MAX;
     r->status = head->status;
@@ -201,8 +223,8 @@ static void relay_on_head(void *owner, const struct http_answer *head)
     r->shown_type = NULL;
     r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
     http_drop_headers(r->x);
-    http_add_header(r->x, "x-gfxbridge-backend", e->backend);
-    http_add_header(r->x, "x-gfxbridge-device", e->device);
+    http_add_header(r->x, "x-gfxbridge-backend", pool_backend(&r->waiter));
+    http_add_header(r->x, "x-gfxbridge-device", pool_device(&r->waiter));
 }
 
 /* Comments keep a connection alive while the engine thinks; the answer has not begun by them. */
@@ -222,7 +244,7 @@ static void relay_stream(struct relay *r, struct str bytes)
         result = relay_convert(r, bytes, &out, &err);
         bytes = buf_view(&out);
     }
-    if (!r->began && bytes.n)
+    if (result == 0 && !r->began && bytes.n)
         relay_begin(r);
     if (r->began)
         http_send(r->x, bytes);
@@ -237,7 +259,7 @@ static void relay_stream(struct relay *r, struct str bytes)
     if (r->dead)
         relay_free(r);
     else if (http_pending(r->x) > HTTP_HIGH_WATER)
-        http_call_pause(r->upstream, true);
+        http_call_pause(r->call, true);
 }
 
 static void relay_on_body(void *owner, struct str bytes)
@@ -261,7 +283,7 @@ static void relay_on_end(void *owner)
     struct relay *r = owner;
     struct gfxb_error err = {0};
     int result = 0;
-    r->upstream = NULL;
+    r->call = NULL;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
     else if (!r->began)
@@ -273,49 +295,35 @@ static void relay_on_end(void *owner)
         return;
     }
     relay_count(r);
-    pool_done(&r->waiter, POOL_OK);
+    pool_done(&r->waiter, r->kind == RELAY_REFUSED ? POOL_DECLINED : POOL_OK);
     relay_finish(r);
-}
-
-/* May another engine answer as if nothing had been? */
-static bool relay_can_again(const struct relay *r)
-{
-    return !r->began && r->waiter.attempts < RELAY_ATTEMPTS_MAX && (!r->fed || r->ask.ops->reset);
 }
 
 static void relay_on_broken(void *owner, int code, bool local)
 {
     struct relay *r = owner;
-    enum pool_outcome outcome = local                ? POOL_CANCELLED
-                                : code == -ETIMEDOUT ? POOL_STALLED
-                                                     : POOL_BROKEN;
+    bool silent = code == -ETIMEDOUT;
     struct gfxb_error err;
-    r->upstream = NULL;
-    buf_clear(&r->held);
-    if (code == -ECONNREFUSED) /* dead before it was asked: this request was not what killed it */
-        r->waiter.attempts--;
-    if (relay_can_again(r) && !local) {
-        if (r->fed)
-            r->ask.ops->reset(r->ask.filter);
-        r->fed = false;
-        r->tail = (struct dialect_tail){0};
-        pool_again(&r->waiter, outcome);
+    r->call = NULL;
+    if (!local && !silent && relay_can_again(r)) {
+        relay_again(r, code == -ECONNREFUSED ? POOL_REFUSED : POOL_BROKEN);
         return;
     }
     const struct gfxb_error *lost = pool_lost(&r->waiter);
-    if (local)
-        error_set(&err, -code, "the server cannot reach its engine: %s", error_errno_text(-code));
+    if (local) /* the engine is not at fault, and runs on */
+        error_set(&err, -code, "the server cannot reach its engine: %s; try again in a moment",
+                  error_errno_text(-code));
     else if (lost)
         error_set(&err, lost->code, "%s; it is being replaced, ask again", lost->text);
     else
-        error_set(&err, outcome == POOL_STALLED ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
-                  "the engine %s while it answered; it is being replaced, ask again",
-                  outcome == POOL_STALLED ? "was silent for too long" : "was lost");
-    pool_done(&r->waiter, outcome);
-    relay_fail(r, local ? 503 : outcome == POOL_STALLED ? 504 : 502, &err);
+        error_set(&err, silent ? GFXB_E_ENGINE_HANG : GFXB_E_ENGINE_CRASH,
+                  "the engine %s while it answered; ask again",
+                  silent ? "was silent for too long" : "was lost");
+    pool_done(&r->waiter, local || silent ? POOL_CANCELLED : POOL_BROKEN);
+    relay_fail(r, local ? 503 : silent ? 504 : 502, &err);
 }
 
-static const struct http_call_ops relay_upstream_ops = {
+static const struct http_call_ops relay_call_ops = {
     relay_on_head,
     relay_on_body,
     relay_on_end,
@@ -336,11 +344,11 @@ static void relay_ready(struct pool_waiter *waiter)
         .path = r->ask.engine_path,
         .body = buf_view(&r->ask.body),
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
-        .ops = &relay_upstream_ops,
+        .ops = &relay_call_ops,
         .owner = r,
     };
     bool local;
-    int result = http_call_start(pool_upstream(waiter), &request, &r->upstream, &local);
+    int result = http_call_start(pool_endpoint(waiter), &request, &r->call, &local);
     if (result < 0)
         relay_on_broken(r, result, local);
 }
@@ -356,9 +364,9 @@ static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *wh
 static void relay_cancel(void *worker)
 {
     struct relay *r = worker;
-    if (r->upstream)
-        http_call_cancel(r->upstream);
-    r->upstream = NULL;
+    if (r->call)
+        http_call_cancel(r->call);
+    r->call = NULL;
     pool_leave(&r->waiter);
     r->dead = true;
     if (!r->running)
@@ -368,37 +376,27 @@ static void relay_cancel(void *worker)
 static void relay_writable(void *worker)
 {
     struct relay *r = worker;
-    if (r->upstream)
-        http_call_pause(r->upstream, false);
+    if (r->call)
+        http_call_pause(r->call, false);
 }
 
 static const struct http_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
 
 void serve_relay(struct http_exchange *x, struct serve_relay *relay)
 {
-    struct relay *r = calloc(1, sizeof(*r));
-    if (!r) {
-        buf_done(&relay->body);
-        if (relay->ops && relay->ops->free && relay->filter)
-            relay->ops->free(relay->filter);
-        http_fail(x, 503, "out_of_memory", NULL, "out of memory");
-        return;
-    }
+    struct relay *r = xcalloc(1, sizeof(*r));
     r->x = x;
     r->ask = *relay;
     r->held = BUF_INIT(RELAY_WHOLE_MAX + 1);
     r->waiter = (struct pool_waiter){.ready = relay_ready, .failed = relay_failed};
     http_set_worker(x, &relay_worker_ops, r);
-    struct pool_request request = {.model = relay->model,
-                                   .context = relay->context,
-                                   .keep_alive = relay->keep_alive,
-                                   .pin = -1,
-                                   .backend = -1};
+    struct pool_options options = {
+        .context = relay->context, .keep_alive = relay->keep_alive, .pin = -1, .backend = -1};
     if (r->ask.body.failed) {
         struct gfxb_error err;
         error_set(&err, ENOMEM, "the request does not fit into memory");
         relay_fail(r, 413, &err);
         return;
     }
-    pool_wait(serve_of(x)->pool, &request, &r->waiter);
+    pool_wait(serve_of(x)->pool, relay->model, &options, &r->waiter);
 }

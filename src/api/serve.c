@@ -1,12 +1,10 @@
 /* serve.c - the server: HTTP in front, models and downloads behind. */
 #include "api/serve.h"
 
-#include "session/pool_supervisor.h"
-
 #include <stdio.h>
 #include <time.h>
 
-enum { SERVE_THREADS = 32 }; /* downloads, look-ups of names, engines that end */
+enum { SERVE_THREADS = 32 }; /* downloads, look-ups of names */
 
 /* ---- what there is to see ---- */
 
@@ -25,14 +23,14 @@ size_t serve_model_count(const struct serve *s)
     return pool_count(s->pool);
 }
 
-bool serve_model_at(const struct serve *s, size_t index, struct serve_model *ret_model)
+bool serve_model_at(const struct serve *s, size_t index, struct pool_status *ret_model)
 {
     return pool_at(s->pool, index, ret_model);
 }
 
-const struct serve_counters *serve_totals(const struct serve *s)
+const struct pool_counters *serve_totals(const struct serve *s)
 {
-    return &s->totals;
+    return pool_totals(s->pool);
 }
 
 int64_t serve_started_at(const struct serve *s)
@@ -72,13 +70,14 @@ static void serve_over(void *user, int status)
 {
     struct serve *s = user;
     int digit = status / 100;
-    s->totals.requests[digit >= 0 && digit <= 5 ? digit : 0]++;
+    pool_totals(s->pool)->requests[digit >= 0 && digit <= 5 ? digit : 0]++;
 }
 
 static void serve_draining(void *user)
 {
     struct serve *s = user;
     downloads_cancel(s->downloads);
+    pool_drain(s->pool);
 }
 
 static bool serve_busy(void *user)
@@ -151,7 +150,28 @@ static int serve_listen(struct serve *s, struct gfxb_error *err)
     return result;
 }
 
-int serve_run_with(const struct serve_config *config, const struct pool_engines *engines,
+static int serve_make_pool(struct serve *s, const struct pool_config *own, struct gfxb_error *err)
+{
+    const struct serve_config *c = &s->config;
+    struct pool_config pool = *own;
+    int result = work_new(s->loop, SERVE_THREADS, 1, &s->work, err);
+    pool.loop = s->loop;
+    pool.work = s->work;
+    pool.log = c->log;
+    pool.request = c->path;
+    pool.pinned = c->pinned;
+    pool.default_model = c->default_model;
+    pool.keep_alive = c->keep_alive;
+    pool.slots = c->slots;
+    pool.engine_requests = c->engine_requests;
+    pool.queue = c->queue;
+    pool.max_models = c->max_models;
+    if (result == 0)
+        s->pool = pool_new(&pool);
+    return result;
+}
+
+int serve_run_with(const struct serve_config *config, const struct pool_config *pool,
                    struct gfxb_error *err)
 {
     struct serve *s = xcalloc(1, sizeof(*s));
@@ -160,10 +180,8 @@ int serve_run_with(const struct serve_config *config, const struct pool_engines 
     serve_defaults(&s->config);
     int result = serve_listen(s, err);
     if (result == 0)
-        result = work_new(s->loop, SERVE_THREADS, 1, &s->work, err);
+        result = serve_make_pool(s, pool, err);
     s->downloads = downloads_new(s);
-    if (result == 0)
-        result = pool_new(s, engines, &s->pool, err);
     if (result == 0) {
         pool_load_pinned(s->pool);
         http_server_run(s->http);
@@ -186,8 +204,8 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
     own.log = path.log = models.log = log_ring_log(ring);
     own.path = &path;
     own.models = &models;
-    struct pool_engines engines = pool_supervisor_engines(&own);
-    int result = serve_run_with(&own, &engines, err);
+    const struct pool_config pool = {.find = serve_find, .find_context = &models};
+    int result = serve_run_with(&own, &pool, err);
     log_ring_free(ring);
     return result;
 }

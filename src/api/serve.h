@@ -5,23 +5,26 @@
 #define API_SERVE_H
 
 #include "api/dialect.h"
-#include "session/pool.h"
 #include "session/session.h"
 
 struct serve {
     struct serve_config config; /* with its defaults filled in */
     struct http_server *http;
     struct loop *loop; /* the server's */
-    struct work *work; /* threads for downloads and look-ups */
+    struct work *work; /* threads for downloads and look-ups of names */
     struct pool *pool;
     struct downloads *downloads;
-    struct serve_counters totals;
     int64_t started_at;
 };
 
-/* serve_run with other engines than the supervisor's: for benches and tests. */
-int serve_run_with(const struct serve_config *config, const struct pool_engines *engines,
+/* serve_run with other models and engines than this computer's: for benches and tests. In pool:
+ * find, find_context and engines. */
+int serve_run_with(const struct serve_config *config, const struct pool_config *pool,
                    struct gfxb_error *err);
+
+/* pool_config.find of the server; models: a struct model_env. */
+int serve_find(void *models, const char *name, struct pool_found *ret_found,
+               struct gfxb_error *err);
 
 /*
  * ---- downloads: pulls, installs and proofs, which go on when their client has left ----

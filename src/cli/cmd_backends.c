@@ -279,7 +279,7 @@ static int backends_install(struct cli *cli, struct session_request *r, const st
         return backends_install_local(cli, r, args->word[2], session_package_backend(backend), err);
     }
     r->request.backend = (int)backend;
-    result = session_walk(r, &path, err);
+    result = session_bring_up(r, NULL, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (cli->json)

@@ -218,7 +218,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model.name ? model_known_find(str_from(model.name)) : NULL;
-    result = session_walk(&request, &path, err);
+    result = session_bring_up(&request, NULL, &path, err);
     if (result < 0)
         result = cli_nowhere(cli, &path, result, err);
     else if (chat)

@@ -24,7 +24,7 @@ int settings_duration(const char *text, int64_t *ret_seconds, struct gfxb_error 
     struct str s = str_from(text);
     uint64_t number, factor = 1;
     if (str_is(s, "-1")) {
-        *ret_seconds = SERVE_KEEP_FOREVER;
+        *ret_seconds = POOL_KEEP_FOREVER;
         return 0;
     }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {

@@ -34,6 +34,7 @@ static int chat_give(struct chat_progress *p, struct str piece, bool thinking)
     if (!p->last)
         p->reply.first_token_ms = (double)(now - p->start);
     p->last = p->sign = now;
+    p->reply.thought |= thinking;
     if (!thinking)
         buf_add_str(&p->text, piece);
     if (!buf_ok(&p->text))

@@ -322,9 +322,14 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
 
 bool engine_broke_itself(const struct engine *engine)
 {
-    int status = engine->status;
-    return !WIFSIGNALED(status) || WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGABRT ||
-           WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGFPE || WTERMSIG(status) == SIGILL;
+    static const int own[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
+    if (!WIFSIGNALED(engine->status))
+        return engine->status != 0;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (WTERMSIG(engine->status) == own[i])
+            return true;
+    }
+    return false;
 }
 
 int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)

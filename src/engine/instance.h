@@ -69,8 +69,8 @@ const char *engine_device(const struct engine *engine); /* that it was given; NU
  * file from growing without end: call it now and then while serving. */
 int engine_check(struct engine *engine, struct gfxb_error *err);
 
-/* Of one that has ended: was it its own doing (an exit, a crash), not a signal of an
- * administrator's or the kernel's for memory? */
+/* Of one that has ended: was it its own doing (a failed exit, a crash), not a signal of an
+ * administrator's or the kernel's for memory? An orderly exit was asked for by a signal. */
 bool engine_broke_itself(const struct engine *engine);
 
 /* The end of its log as text (at most max bytes, whole lines), appended to *ret. 0 or -errno. */
@@ -121,6 +121,7 @@ struct engine_reply {
     double prompt_per_second; /* 0 unknown */
     double least_probability; /* of the tokens chosen; -1 not asked or not told */
     bool cut;                 /* ended at max_tokens */
+    bool thought;             /* gave reasoning, which is not part of the text */
 };
 
 /* Does the thread that computes answer within ms? It does so between two batches, however long its

@@ -1,13 +1,22 @@
-#include "session/pool_private.h"
-
-#include "http/http.h"
+/* pool.c - the models of a server, the requests that wait for them, and those under way. */
+#include "base/xalloc.h"
+#include "session/session_private.h"
 
 #include <errno.h>
 #include <time.h>
 
+enum {
+    POOL_HOLD_MS = 50,    /* after an answer that was none, before the same engine is asked again */
+    POOL_DOUBT_MS = 250,  /* after one, before the engine may be doubted: it may be dying */
+    POOL_LEFT_MS = 10000, /* who left so short a time before a loss may have caused it */
+    POOL_USELESS_TRIES = 2, /* of one request, on an engine that runs */
+    POOL_REFUSED_TRIES =
+        100, /* of one request, while nobody listens and the engine has not ended */
+};
+
 /* ---- models ---- */
 
-struct pool_model *pool_model_find(const struct pool *pool, struct str name)
+struct pool_model *pool_find(const struct pool *pool, struct str name)
 {
     for (struct pool_model *m = pool->models; m; m = m->next) {
         for (size_t i = 0; i < m->n_names; i++) {
@@ -18,28 +27,20 @@ struct pool_model *pool_model_find(const struct pool *pool, struct str name)
     return NULL;
 }
 
-void pool_model_add_name(struct pool_model *m, struct str name)
+void pool_add_name(struct pool_model *m, struct str name)
 {
-    char *copy;
-    if (m->n_names < POOL_NAMES_MAX && (copy = str_dup(name)))
-        m->names[m->n_names++] = copy;
+    if (m->n_names < POOL_NAMES_MAX)
+        m->names[m->n_names++] = xstr_dup(name);
 }
 
-struct pool_model *pool_model_new(struct pool *pool, struct str name)
+static struct pool_model *pool_model_new(struct pool *pool, struct str name)
 {
-    struct pool_model *m = calloc(1, sizeof(*m));
-    if (!m)
-        return NULL;
+    struct pool_model *m = xcalloc(1, sizeof(*m));
     m->pool = pool;
-    m->keep = pool->serve->config.keep_alive;
-    m->backend = -1;
-    m->source.fd = -1;
+    m->keep = pool->config.keep_alive;
+    m->options.backend = -1;
     m->timer.due = pool_due;
-    pool_model_add_name(m, name);
-    if (!m->n_names) {
-        free(m);
-        return NULL;
-    }
+    pool_add_name(m, name);
     m->next = pool->models;
     pool->models = m;
     pool->n_models++;
@@ -64,103 +65,232 @@ void pool_model_free(struct pool_model *m)
         link = &(*link)->next;
     *link = m->next;
     m->pool->n_models--;
-    loop_timer_clear(m->pool->serve->loop, &m->timer);
+    loop_timer_clear(m->pool->config.loop, &m->timer);
     for (size_t i = 0; i < m->n_names; i++)
         free(m->names[i]);
+    blame_done(&m->blame);
     pool_found_done(&m->found);
     free(m);
 }
 
-/* ---- the queue ---- */
+/* ---- instances ---- */
 
-static void pool_append(struct pool_model *m, struct pool_waiter *w, bool front)
+static void pool_instance_free(struct pool_instance *instance)
+{
+    if (instance->users || !instance->lost)
+        return;
+    http_endpoint_free(instance->http);
+    free(instance);
+}
+
+void pool_drop_instance(struct pool_model *m)
+{
+    struct pool_instance *instance = m->instance;
+    m->instance = NULL;
+    m->watched = NULL;
+    m->hold_until = m->left_at = 0;
+    m->useless = 0;
+    if (!instance)
+        return;
+    instance->lost = true;
+    pool_instance_free(instance);
+}
+
+/* ---- lists of waiters ---- */
+
+static void pool_put(struct pool_queue *queue, struct pool_waiter *w, bool front)
+{
+    w->previous = front ? NULL : queue->last;
+    w->next = front ? queue->first : NULL;
+    *(w->next ? &w->next->previous : &queue->last) = w;
+    *(w->previous ? &w->previous->next : &queue->first) = w;
+    queue->n++;
+}
+
+static void pool_take(struct pool_queue *queue, struct pool_waiter *w)
+{
+    *(w->next ? &w->next->previous : &queue->last) = w->previous;
+    *(w->previous ? &w->previous->next : &queue->first) = w->next;
+    w->next = w->previous = NULL;
+    queue->n--;
+}
+
+static void pool_enqueue(struct pool_model *m, struct pool_waiter *w, bool front)
 {
     w->model = m;
-    w->previous = front ? NULL : m->last;
-    w->next = front ? m->first : NULL;
-    *(w->next ? &w->next->previous : &m->last) = w;
-    *(w->previous ? &w->previous->next : &m->first) = w;
-    m->waiting++;
+    pool_put(&m->queue, w, front);
     m->pool->waiting++;
 }
 
-static void pool_take(struct pool_waiter *w)
+static void pool_dequeue(struct pool_waiter *w)
 {
     struct pool_model *m = w->model;
-    *(w->next ? &w->next->previous : &m->last) = w->previous;
-    *(w->previous ? &w->previous->next : &m->first) = w->next;
-    w->next = w->previous = NULL;
+    pool_take(&m->queue, w);
+    if (m->doubter == w)
+        m->doubter = NULL;
     w->model = NULL;
-    m->waiting--;
     m->pool->waiting--;
 }
 
-void pool_model_fail(struct pool_model *m, const struct gfxb_error *why)
+static void pool_fail_one(struct pool_model *m, struct pool_waiter *w, const struct gfxb_error *why)
 {
     struct gfxb_error copy = *why;
-    m->state = POOL_STATE_FAILED;
-    m->why = copy;
-    loop_timer_set(m->pool->serve->loop, &m->timer, POOL_FAILED_MS);
-    while (m->first) {
-        struct pool_waiter *w = m->first;
-        pool_take(w);
-        w->failed(w, &copy);
-    }
+    if (w->model)
+        pool_dequeue(w);
+    blame_left(&m->blame, &w->blame);
+    w->failed(w, &copy);
 }
 
-void pool_refuse_loads(struct pool_model *m, const struct gfxb_error *why)
+void pool_fail(struct pool_model *m, const struct gfxb_error *why, bool loads_only)
 {
-    struct gfxb_error copy = *why;
     struct pool_waiter *next;
-    for (struct pool_waiter *w = m->first; w; w = next) {
+    for (struct pool_waiter *w = m->queue.first; w; w = next) {
         next = w->next;
-        if (!w->load_only)
-            continue;
-        pool_take(w);
-        w->failed(w, &copy);
+        if (w->load_only || !loads_only)
+            pool_fail_one(m, w, why);
     }
 }
 
-void pool_lane_release(struct pool_lane *lane)
+/* ---- out to the engine ---- */
+
+static const struct session_engines *pool_engines(const struct pool_model *m)
 {
-    if (lane->users || !lane->old)
-        return;
-    http_endpoint_free(lane->upstream);
-    free(lane);
+    return m->pool->engines;
 }
 
-void pool_model_serve(struct pool_model *m)
+static int64_t pool_now(const struct pool_model *m)
 {
-    struct serve *s = m->pool->serve;
-    if (m->state != POOL_STATE_READY || !m->lane)
-        return;
-    if (m->reload && !m->active) {
-        m->reload = false;
-        m->again = true;
-        pool_model_unload(m);
-    }
-    if (m->reload || m->state != POOL_STATE_READY)
-        return;
-    while (m->state == POOL_STATE_READY && m->lane && m->first &&
-           (m->first->load_only || m->active < s->config.engine_requests)) {
-        struct pool_waiter *w = m->first;
-        if (m->suspect_until > loop_now(s->loop)) { /* perhaps by what the last ready() found */
-            loop_timer_set(s->loop, &m->timer, m->suspect_until - loop_now(s->loop));
-            return;
+    return loop_now(m->pool->config.loop);
+}
+
+static struct pool_waiter *pool_first_suspect(const struct pool_model *m)
+{
+    struct pool_waiter *w = m->blame.open ? m->queue.first : NULL;
+    while (w && !w->blame.suspect)
+        w = w->next;
+    return w;
+}
+
+/* Who may go to the engine now; NULL nobody. A suspect goes alone: nobody before it is done, or has
+ * done no harm for a while, and the other suspects before everybody else. */
+static struct pool_waiter *pool_next(struct pool_model *m)
+{
+    struct pool_waiter *suspect = pool_first_suspect(m);
+    bool serves = m->state == SESSION_READY || m->state == SESSION_BUSY;
+    if (m->watched && m->watched_until <= pool_now(m))
+        m->watched = NULL;
+    if (!serves || !m->instance || m->watched || m->hold_until > pool_now(m) ||
+        m->useless >= POOL_USELESS_MAX)
+        return NULL;
+    if (suspect)
+        return suspect;
+    if (m->reload || !m->queue.first)
+        return NULL;
+    bool full = m->instance->users >= m->pool->config.engine_requests;
+    return full && !m->queue.first->load_only ? NULL : m->queue.first;
+}
+
+static void pool_send(struct pool_model *m, struct pool_waiter *w)
+{
+    struct pool_instance *instance = m->instance;
+    pool_dequeue(w);
+    m->used_at = pool_now(m);
+    if (!w->load_only) {
+        w->model = m;
+        w->instance = instance;
+        pool_put(&m->active, w, false);
+        w->attempts++;
+        if (w->broken != instance->generation)
+            w->useless = 0;
+        instance->users++;
+        pool_engines(m)->traffic(m->engine, instance->users, false);
+        if (w->blame.suspect) {
+            m->watched = w;
+            m->watched_until = m->used_at + m->pool->config.alone_ms;
         }
-        pool_take(w);
-        m->used_at = loop_now(s->loop);
-        if (!w->load_only) {
-            w->model = m;
-            w->lane = m->lane;
-            w->lane->users++;
-            w->attempts++;
-            m->active++;
-            m->pool->engines.began(m->engine, w->lane->endpoint.generation);
-        }
-        w->ready(w);
+        pool_turn(m, SESSION_EV_BEGAN);
     }
-    pool_rest(m);
+    w->ready(w);
+}
+
+void pool_serve(struct pool_model *m)
+{
+    struct pool_waiter *w;
+    if (m->serving)
+        return; /* by what ready() led to */
+    m->reload |= m->instance && blame_wants_home(&m->blame);
+    m->serving = true;
+    while ((w = pool_next(m)))
+        pool_send(m, w);
+    m->serving = false;
+    pool_look(m);
+}
+
+/* ---- back from the engine ---- */
+
+/* Out of what is under way; its instance, for pool_let_go. */
+static struct pool_instance *pool_release(struct pool_model *m, struct pool_waiter *w,
+                                          bool answered)
+{
+    struct pool_instance *instance = w->instance;
+    pool_take(&m->active, w);
+    w->model = NULL;
+    w->instance = NULL;
+    m->used_at = pool_now(m);
+    m->last_use = time(NULL);
+    if (m->watched == w)
+        m->watched = NULL;
+    instance->users--;
+    if (!instance->lost) {
+        pool_engines(m)->traffic(m->engine, instance->users, answered);
+        if (!instance->users)
+            pool_turn(m, SESSION_EV_IDLE);
+    }
+    return instance;
+}
+
+static void pool_settle(struct pool_model *m, struct pool_waiter *w)
+{
+    struct blame_case *against = blame_answered(&m->blame, &w->blame);
+    m->pause_ms = 0;
+    for (const struct blame_case *k = against; k; k = k->next) {
+        log_at(m->pool->config.log, LOG_WARNING,
+               "%s: another choice answered what this one did "
+               "not, so it is rejected: %s",
+               m->names[0], k->why.text);
+        pool_engines(m)->reject(m->engine, k->fingerprint, &k->why);
+    }
+    blame_cases_free(against);
+}
+
+/* The engine's answer was none, or nobody listened: it may be dying. */
+static void pool_hold(struct pool_model *m, bool useless)
+{
+    m->hold_until = pool_now(m) + POOL_HOLD_MS;
+    if (useless)
+        m->doubt_at = pool_now(m) + POOL_DOUBT_MS;
+    m->useless += useless;
+}
+
+void pool_done(struct pool_waiter *w, enum pool_outcome outcome)
+{
+    struct pool_model *m = w->model;
+    bool lives = outcome == POOL_OK || outcome == POOL_DECLINED;
+    struct pool_instance *instance = pool_release(m, w, lives);
+    if (outcome == POOL_OK && instance->lost)
+        blame_innocent(&m->blame, &w->blame);
+    else if (outcome == POOL_OK)
+        pool_settle(m, w);
+    else
+        blame_left(&m->blame, &w->blame);
+    if (!instance->lost && lives)
+        m->useless = 0;
+    else if (!instance->lost)
+        m->left_at = pool_now(m);
+    if (!instance->lost && outcome == POOL_BROKEN)
+        pool_hold(m, true);
+    pool_instance_free(instance);
+    pool_serve(m);
 }
 
 void pool_leave(struct pool_waiter *w)
@@ -168,72 +298,154 @@ void pool_leave(struct pool_waiter *w)
     struct pool_model *m = w->model;
     if (!m)
         return;
-    if (w->lane)
+    if (w->instance) {
         pool_done(w, POOL_CANCELLED);
-    else
-        pool_take(w);
+        return;
+    }
+    pool_dequeue(w);
+    blame_left(&m->blame, &w->blame);
+    pool_serve(m);
 }
 
-static struct pool_model *pool_release(struct pool_waiter *w, enum pool_outcome outcome)
+/* The rule has had its say about a request whose engine was lost. */
+static void pool_judge(struct pool_model *m, struct pool_waiter *w)
 {
-    struct pool_model *m = w->model;
-    struct pool_lane *lane = w->lane;
-    w->model = NULL;
-    w->lane = NULL;
-    m->active--;
-    m->used_at = loop_now(m->pool->serve->loop);
-    m->last_use = time(NULL);
-    if (m->engine)
-        m->pool->engines.ended(m->engine, lane->endpoint.generation, outcome);
-    if ((outcome == POOL_BROKEN || outcome == POOL_NONSENSE) && !lane->old)
-        m->suspect_until = m->used_at + POOL_SUSPECT_MS;
-    lane->users--;
-    pool_lane_release(lane);
-    return m;
+    struct gfxb_error why = m->lost;
+    if (w->blame.fate == BLAME_POISON)
+        error_set(&why, GFXB_E_REQUEST_POISON,
+                  "this request ended the engine twice and is not tried again; the last time: %s",
+                  m->lost.text);
+    if (w->blame.fate != BLAME_AGAIN)
+        pool_fail_one(m, w, &why);
+    else if (!w->model)
+        pool_enqueue(m, w, true);
 }
 
-void pool_done(struct pool_waiter *w, enum pool_outcome outcome)
+static void pool_judge_queue(struct pool_model *m)
 {
-    struct pool_model *m = pool_release(w, outcome);
-    if (m->first)
-        pool_model_serve(m);
+    struct pool_waiter *next;
+    for (struct pool_waiter *w = m->queue.first; w; w = next) {
+        next = w->next;
+        pool_judge(m, w);
+    }
+}
+
+void pool_charge_doubter(struct pool_model *m)
+{
+    struct gfxb_error why;
+    struct pool_waiter *w = m->doubter;
+    if (!w)
+        return;
+    struct blame_request *request = &w->blame;
+    error_set(&why, GFXB_E_ENGINE_CRASH, "the engine gave no answer to a request");
+    m->lost = why;
+    m->doubter = NULL;
+    blame_lost(&m->blame, BLAME_BROKE, &why, &request, 1, false);
+    pool_judge_queue(m);
+}
+
+/* An answer that was none came from an engine that runs. Once may be an accident. When it answers
+ * others meanwhile, the request is at fault; when nobody else is there to tell, the canary will. */
+static void pool_useless(struct pool_model *m, struct pool_waiter *w)
+{
+    struct gfxb_error why;
+    bool healthy = m->instance->users || !m->useless;
+    pool_hold(m, true);
+    if (++w->useless >= POOL_USELESS_TRIES && healthy && !w->blame.suspect) {
+        error_set(&why, GFXB_E_REQUEST_POISON,
+                  "the engine gave no answer to this request, twice, and answers others");
+        pool_fail_one(m, w, &why);
+        return;
+    }
+    pool_enqueue(m, w, true);
+    if (w->useless < POOL_USELESS_TRIES)
+        return;
+    m->doubter = w;
+    if (w->blame.suspect) /* of another choice: it is the request, then */
+        pool_charge_doubter(m);
     else
-        pool_rest(m);
+        m->useless = POOL_USELESS_MAX;
 }
 
 void pool_again(struct pool_waiter *w, enum pool_outcome outcome)
 {
-    struct pool_model *m = pool_release(w, outcome);
-    if (m->state == POOL_STATE_FAILED) {
-        struct gfxb_error why = m->why;
-        w->failed(w, &why);
-        return;
+    struct pool_model *m = w->model;
+    struct pool_instance *instance = pool_release(m, w, false);
+    if (m->state == SESSION_FAILED) {
+        pool_fail_one(m, w, &m->why);
+    } else if (instance->lost) {
+        pool_judge(m, w);
+    } else {
+        w->broken = instance->generation; /* it may be dying by this request */
+        if (outcome == POOL_REFUSED && ++w->refused < POOL_REFUSED_TRIES) {
+            pool_hold(m, false);
+            pool_enqueue(m, w, true);
+        } else {
+            pool_useless(m, w);
+        }
     }
-    pool_append(m, w, true);
-    m->again |= m->state == POOL_STATE_UNLOADING;
-    pool_model_serve(m);
+    pool_instance_free(instance);
+    if (m->queue.first)
+        pool_turn(m, SESSION_EV_WANTED);
+    pool_serve(m);
 }
 
-/* ---- wishes ---- */
+/* ---- the engine was lost ---- */
+
+/* The requests that may have caused it: who was under way, and whose connection broke just before;
+ * or the suspect that was alone. To be freed. */
+static struct blame_request **pool_suspects(struct pool_model *m, enum blame_loss loss,
+                                            size_t *ret_n)
+{
+    const struct pool_instance *instance = m->instance;
+    struct blame_request **list =
+        xcalloc(m->active.n + m->queue.n + 1, sizeof(struct blame_request *));
+    size_t n = 0;
+    for (struct pool_waiter *w = m->active.first; w; w = w->next) {
+        if (w->instance == instance && (!m->watched || w == m->watched || loss == BLAME_KILLED))
+            list[n++] = &w->blame;
+    }
+    for (struct pool_waiter *w = m->queue.first; w; w = w->next) {
+        if (w->broken == instance->generation && !m->watched)
+            list[n++] = &w->blame;
+    }
+    *ret_n = n;
+    return list;
+}
+
+void pool_lost_instance(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why)
+{
+    size_t n;
+    struct blame_request **list = pool_suspects(m, loss, &n);
+    bool others = m->left_at && pool_now(m) - m->left_at < POOL_LEFT_MS;
+    m->lost = *why;
+    blame_lost(&m->blame, loss, why, list, n, others);
+    free(list);
+    m->counters.failovers++;
+    m->pool->totals.failovers++;
+    pool_drop_instance(m);
+    pool_judge_queue(m);
+}
+
+/* ---- requests ---- */
 
 /* No name: the model that was used last, else the default one. */
 static struct str pool_default(const struct pool *pool)
 {
     const struct pool_model *best = NULL;
     for (const struct pool_model *m = pool->models; m; m = m->next) {
-        if (m->state != POOL_STATE_FAILED && m->found.name && (!best || m->used_at > best->used_at))
+        if (m->state != SESSION_FAILED && m->found.name && (!best || m->used_at > best->used_at))
             best = m;
     }
-    const char *name = best ? best->names[0] : pool->serve->config.default_model;
-    return str_from(name);
+    return str_from(best ? best->names[0] : pool->config.default_model);
 }
 
 static bool pool_refuse(struct pool *pool, struct pool_waiter *w)
 {
     struct gfxb_error why;
-    if (pool->ending || http_server_is_draining(pool->serve->http))
+    if (pool->ending || pool->draining)
         error_set(&why, ESHUTDOWN, "the server is shutting down");
-    else if (pool->waiting >= pool->serve->config.queue)
+    else if (pool->waiting >= pool->config.queue)
         error_set(&why, EBUSY, "%zu requests are waiting already: try again in a moment",
                   pool->waiting);
     else
@@ -243,86 +455,91 @@ static bool pool_refuse(struct pool *pool, struct pool_waiter *w)
 }
 
 /* What the request changes about a model that is there. */
-static void pool_apply(struct pool_model *m, const struct pool_request *request)
+static void pool_apply(struct pool_model *m, const struct pool_options *o)
 {
-    if (request->keep_alive != SERVE_KEEP_DEFAULT)
-        m->keep = request->keep_alive;
-    if (request->pin >= 0)
-        m->pinned = request->pin;
-    bool other = (request->backend >= 0 && request->backend != m->backend) ||
-                 (m->context && request->context > m->context);
-    if (!other && (m->engine || m->context))
+    if (o->keep_alive != POOL_KEEP_DEFAULT)
+        m->keep = o->keep_alive;
+    if (o->pin >= 0)
+        m->pinned = o->pin;
+    bool other = (o->backend >= 0 && o->backend != m->options.backend) ||
+                 (m->options.context && o->context > m->options.context);
+    if (!other && (m->engine || m->options.context))
         return;
-    if (request->context > m->context)
-        m->context = request->context;
-    if (request->backend >= 0)
-        m->backend = request->backend;
-    if (m->engine)
-        m->reload = true;
+    if (o->context > m->options.context)
+        m->options.context = o->context;
+    if (o->backend >= 0)
+        m->options.backend = o->backend;
+    m->reload |= m->engine && m->state != SESSION_FAILED;
 }
 
-void pool_wait(struct pool *pool, const struct pool_request *request, struct pool_waiter *w)
+static void pool_enter(struct pool_model *m, struct pool_waiter *w)
 {
-    struct str name = request->model.n ? request->model : pool_default(pool);
-    if (pool_refuse(pool, w))
-        return;
-    struct pool_model *m = pool_model_find(pool, name);
-    bool fresh = !m;
-    if (fresh)
-        m = pool_model_new(pool, name);
-    if (!m) {
-        struct gfxb_error why;
-        error_set(&why, ENOMEM, "out of memory");
-        w->failed(w, &why);
-        return;
-    }
-    bool anew = m->state == POOL_STATE_FAILED && m->found.name && m->backend != request->backend;
-    if (m->state == POOL_STATE_FAILED && !anew) {
+    /* The failure is told again for a while, except to who asks for something else. */
+    if (m->state == SESSION_FAILED &&
+        (!m->found.name || m->options.backend == w->options.backend)) {
         struct gfxb_error why = m->why;
         w->failed(w, &why);
         return;
     }
-    pool_append(m, w, false);
-    pool_apply(m, request);
-    if (anew) {
-        m->backend = request->backend;
-        m->state = POOL_STATE_ROOM;
-        pool_model_start(m);
+    if (m->state == SESSION_FAILED)
+        m->options.backend = w->options.backend;
+    pool_enqueue(m, w, false);
+    pool_apply(m, &w->options);
+    pool_turn(m, SESSION_EV_WANTED);
+    pool_serve(m);
+}
+
+void pool_wait(struct pool *pool, struct str name, const struct pool_options *options,
+               struct pool_waiter *w)
+{
+    name = name.n ? name : pool_default(pool);
+    w->options = *options;
+    if (pool_refuse(pool, w))
         return;
+    struct pool_model *m = pool_find(pool, name);
+    pool_enter(m ? m : pool_model_new(pool, name), w);
+}
+
+void pool_join(struct pool_model *m, struct pool_model *other)
+{
+    pool_add_name(other, str_from(m->names[0]));
+    while (m->queue.first) {
+        struct pool_waiter *w = m->queue.first;
+        pool_dequeue(w);
+        pool_enter(other, w);
     }
-    if (m->state == POOL_STATE_UNLOADING)
-        m->again = true;
-    if (fresh)
-        pool_model_load(m);
-    else
-        pool_model_serve(m);
 }
 
 /* ---- what waiters may see ---- */
 
-struct http_endpoint *pool_upstream(const struct pool_waiter *w)
+struct http_endpoint *pool_endpoint(const struct pool_waiter *w)
 {
-    return w->lane->upstream;
+    return w->instance->http;
 }
 
-const struct pool_endpoint *pool_endpoint(const struct pool_waiter *w)
+const char *pool_backend(const struct pool_waiter *w)
 {
-    return &w->lane->endpoint;
+    return w->instance->endpoint.backend;
+}
+
+const char *pool_device(const struct pool_waiter *w)
+{
+    return w->instance->endpoint.device;
 }
 
 const struct gfxb_error *pool_lost(const struct pool_waiter *w)
 {
-    return w->model->state == POOL_STATE_LOADING && w->model->why.code ? &w->model->why : NULL;
+    return w->instance->lost && w->model->lost.code ? &w->model->lost : NULL;
 }
 
-struct serve_counters *pool_counters(const struct pool_waiter *w)
+struct pool_counters *pool_counters(const struct pool_waiter *w)
 {
     return &w->model->counters;
 }
 
-const char *pool_name(const struct pool_waiter *w)
+struct pool_counters *pool_totals(struct pool *pool)
 {
-    return w->model->names[0];
+    return &pool->totals;
 }
 
 size_t pool_waiting(const struct pool *pool)
@@ -335,39 +552,41 @@ size_t pool_count(const struct pool *pool)
     return pool->n_models;
 }
 
-static enum serve_model_state pool_shown_state(const struct pool_model *m)
+static enum pool_state pool_shown_state(const struct pool_model *m)
 {
     switch (m->state) {
-    case POOL_STATE_READY:
-        return SERVE_MODEL_READY;
-    case POOL_STATE_UNLOADING:
-        return SERVE_MODEL_UNLOADING;
+    case SESSION_READY:
+    case SESSION_BUSY:
+        return POOL_READY;
+    case SESSION_STOPPING:
+        return POOL_UNLOADING;
     default:
-        return m->counters.loads ? SERVE_MODEL_FAILING_OVER : SERVE_MODEL_LOADING;
+        return m->served ? POOL_FAILING_OVER : POOL_LOADING;
     }
 }
 
-bool pool_at(const struct pool *pool, size_t index, struct serve_model *ret_model)
+bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_status)
 {
     const struct pool_model *m = pool->models;
-    while (m && (m->state == POOL_STATE_FAILED || !m->found.name || index > 0)) {
-        index -= m->state != POOL_STATE_FAILED && m->found.name;
-        m = m->next;
+    for (; m; m = m->next) {
+        bool shown = m->found.name && m->state != SESSION_FAILED && m->state != SESSION_STOPPED;
+        if (shown && index-- == 0)
+            break;
     }
     if (!m)
         return false;
-    const struct pool_endpoint *e = m->lane ? &m->lane->endpoint : NULL;
-    *ret_model = (struct serve_model){
+    const struct session_endpoint *e = m->instance ? &m->instance->endpoint : NULL;
+    *ret_status = (struct pool_status){
         .name = m->names[0],
         .path = m->found.path,
         .state = pool_shown_state(m),
         .backend = e ? e->backend : "",
         .device = e ? e->device : "",
         .package = e ? e->package : "",
-        .context = m->context,
-        .slots = pool->serve->config.slots,
-        .active = m->active,
-        .waiting = m->waiting,
+        .context = m->options.context,
+        .slots = pool->config.slots,
+        .active = m->active.n,
+        .waiting = m->queue.n,
         .pinned = m->pinned,
         .loaded_at = m->loaded_at,
         .last_use = m->last_use,

@@ -1,28 +1,271 @@
-/* session_private.h - what session_plan.c and path.c share. Private to session/. */
+/* session_private.h - the table of a session's life, the rule of blame, and the parts of a
+ * bring-up. Private to session/ and its tests. */
 #ifndef SESSION_SESSION_PRIVATE_H
 #define SESSION_SESSION_PRIVATE_H
 
-#include "engine/engine.h"
 #include "session/session.h"
+
+#include <pthread.h>
+
+/* ---- table.c: states and events ---- */
+
+enum session_event {
+    SESSION_EV_WANTED,        /* somebody asks for the model */
+    SESSION_EV_UNWANTED,      /* it is to be unloaded */
+    SESSION_EV_RELOAD,        /* it is to be started with other options, or on another choice */
+    SESSION_EV_FOUND,         /* the file that its name means is known */
+    SESSION_EV_FITS,          /* there is memory for it, and a thread */
+    SESSION_EV_LOADS,         /* a proven choice loads the model */
+    SESSION_EV_UP,            /* an engine runs and was verified */
+    SESSION_EV_NOTHING_NOW,   /* no choice works, but one that was left out may again */
+    SESSION_EV_NOTHING_WORKS, /* no choice works, or there is no such model */
+    SESSION_EV_BEGAN,         /* a request */
+    SESSION_EV_IDLE,          /* the last request ended */
+    SESSION_EV_LOST,          /* the engine ended, or hangs */
+    SESSION_EV_DOUBTED,       /* it runs, and gives no answers */
+    SESSION_EV_JUDGED,        /* its choice has proved itself again, or has failed */
+    SESSION_EV_DUE,           /* the time of the state is over */
+    SESSION_EV_ENDED,         /* the engine is gone */
+    SESSION_EVENTS
+};
+
+/* What has to be done once the state has changed. */
+enum session_action {
+    SESSION_DO_NOTHING,
+    SESSION_DO_FIND,     /* which file does the name mean? */
+    SESSION_DO_MAKE_FIT, /* make room in memory for it */
+    SESSION_DO_BRING_UP, /* end what runs; bring up the best choice */
+    SESSION_DO_PROVE,    /* end what runs; prove its choice again */
+    SESSION_DO_SERVE,    /* hand it the requests that wait */
+    SESSION_DO_REST,     /* tell those who wait, where there is no hope; then wait a while */
+    SESSION_DO_END,      /* end what runs */
+    SESSION_DO_FORGET,   /* nothing of it is left */
+};
+
+struct session_cell {
+    bool set; /* false: the event is ignored */
+    enum session_state next;
+    enum session_action action;
+};
+
+struct session_cell session_cell(enum session_state state, enum session_event event);
+
+/* ---- blame.c: whose fault was it? docs/how-it-decides.md has the rule in words ---- */
+
+enum blame_loss {
+    BLAME_BROKE,  /* the engine crashed, exited or hung: its own doing, or a request's */
+    BLAME_KILLED, /* ended from outside: this says nothing about a request or a choice */
+};
+
+/* One engine that broke, until every request that was under way in it has had its second try. */
+struct blame_case {
+    struct blame_case *next;
+    char *fingerprint; /* the choice's */
+    struct gfxb_error why;
+    unsigned open;  /* suspects that have not been answered yet */
+    bool excused;   /* one of them ended another engine too, or left: the choice may be innocent */
+    bool explained; /* one of them ended another engine all alone */
+    bool first;     /* the choice had answered nothing before */
+};
+
+struct blame_choice {
+    char *fingerprint;
+    bool last_resort;     /* the CPU: never rejected for a crash */
+    bool aside;           /* left out for a while, in memory only; why says for what */
+    unsigned faults;      /* requests that it failed and another choice answered */
+    unsigned killed;      /* its engines killed in a row without an answer */
+    unsigned unexplained; /* its engines that broke, and nobody knows by what */
+    uint64_t answers;
+    struct gfxb_error why;
+};
+
+/* Of one session. All zero is the beginning. */
+struct blame {
+    struct blame_choice *choice;
+    size_t n;
+    size_t running, home; /* indexes: of the choice that runs now; before a suspect was sent away */
+    bool away;            /* a choice other than home runs, for the sake of suspects */
+    struct blame_case *open;   /* with suspects that wait for their second try */
+    struct blame_case *starts; /* choices that could not start the model, until one answers */
+};
+
+void blame_done(struct blame *b);
+
+/* An engine of this choice runs now. */
+void blame_up(struct blame *b, const char *fingerprint, bool last_resort);
+/* A proven choice could not start the model. */
+void blame_start_failed(struct blame *b, const char *fingerprint, const struct gfxb_error *why);
+/* The running engine was lost with these requests under way: sets the fate of each. others: there
+ * were more, which will not be tried again and may have caused it. */
+void blame_lost(struct blame *b, enum blame_loss loss, const struct gfxb_error *why,
+                struct blame_request *const *requests, size_t n, bool others);
+/*
+ * The running engine has answered the request. The cases that are decided against a choice by that,
+ * to be rejected on disk and freed with blame_cases_free; NULL none.
+ */
+struct blame_case *blame_answered(struct blame *b, struct blame_request *r);
+/* It is answered by the very engine that was lost, which had sent everything before. */
+void blame_innocent(struct blame *b, struct blame_request *r);
+/* It will not be answered: its client left, or its answer was cut. */
+void blame_left(struct blame *b, struct blame_request *r);
+/* The suspects are done, and the choice that they were sent away from is not rejected. */
+bool blame_wants_home(const struct blame *b);
+void blame_cases_free(struct blame_case *list);
+/* All that was set aside may be tried again. */
+void blame_forget(struct blame *b);
+
+/* What a bring-up has to know now. */
+void blame_history(const struct blame *b, bool served, struct session_history *ret_history);
+
+/* ---- plan.c and bring_up.c ---- */
 
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
-
-/* Read packages and proofs anew and plan; failures of this walk count as the newest proofs. */
-int session_make_plan(const struct session_request *r, struct session *path,
+/* Read packages and proofs again and plan; failures of this bring-up count as the newest proofs. */
+int session_make_plan(const struct session_request *r, struct session *session,
                       struct gfxb_error *err);
+void session_forget_failures(struct session *session);
 
-/* The model on path->running, which is proven, when its engine was stopped. */
-int session_start_running(const struct session_request *r, struct session *path,
-                          struct gfxb_error *err);
+/* ---- where a pool's engines come from: worker.c, or the script of a test or bench ---- */
 
-/* The running engine failed, for *why: *path becomes the walk to the next choice. */
-int session_fail_over(const struct session_request *request, struct session *path,
-                      const struct gfxb_error *why, struct gfxb_error *err);
+/* A running engine, as copies. */
+struct session_endpoint {
+    int pid; /* 0 unknown */
+    bool last_resort;
+    char socket[108], key[80], backend[24], device[256], package[96];
+    char fingerprint[1024]; /* of its choice */
+};
 
-/* Stop the running engine and prove its choice again, which is stored. 0: it computes rightly, and
- * no engine runs any more; else the code of why not. */
-int session_prove_again(const struct session_request *request, struct session *path,
-                        struct gfxb_error *err);
+/* What a worker tells the pool. */
+struct session_news {
+    enum session_event event;         /* LOADS, UP, NOTHING_WORKS, LOST, JUDGED or ENDED */
+    struct gfxb_error why;            /* of NOTHING_WORKS and LOST */
+    enum blame_loss loss;             /* of LOST */
+    bool passed;                      /* of JUDGED */
+    struct session_endpoint endpoint; /* of UP */
+    struct session_failure *failure;  /* of UP: choices that were passed over; lent */
+    size_t n_failures;
+};
+
+/* In the loop's thread, and never from within a call of struct session_engines. */
+void pool_news(struct pool_model *m, const struct session_news *news);
+
+/* Everything returns at once; what it leads to is told by pool_news. */
+struct session_engines {
+    /* 0 and an engine that does nothing yet; -EAGAIN: no thread, -EMFILE: no descriptor. found and
+     * config live as long as it. */
+    int (*open)(struct pool_model *m, const struct pool_config *config,
+                const struct pool_found *found, void **ret_engine, struct gfxb_error *err);
+    /* History is taken over. LOADS may come, then UP, or NOTHING_WORKS; after UP perhaps LOST. */
+    void (*bring_up)(void *engine, const struct pool_options *options,
+                     struct session_history *history);
+    void (*prove)(void *engine); /* JUDGED or NOTHING_WORKS */
+    void (*end)(void *engine);   /* stop what is under way, whatever it is: ENDED, and no more */
+    void (*reject)(void *engine, const char *fingerprint, const struct gfxb_error *why);
+    /* Requests that are under way in it now; answered: one has just been. */
+    void (*traffic)(void *engine, unsigned requests, bool answered);
+    void (*close)(void *engine); /* before anything was asked of it, or after ENDED */
+};
+
+extern const struct session_engines session_workers;
+
+enum { SESSION_STACK = 1 << 20 };
+
+/* A thread with a small stack that leaves signals to the others. 0 or an errno value. */
+int session_thread(pthread_t *ret_thread, void *(*fn)(void *context), void *context);
+
+/* ---- the pool from the inside ---- */
+
+struct pool_queue {
+    struct pool_waiter *first, *last;
+    unsigned n;
+};
+
+/* One start of one engine; lives until the last request to it has ended. */
+struct pool_instance {
+    struct http_endpoint *http;
+    struct session_endpoint endpoint;
+    uint64_t generation;
+    unsigned users;
+    bool lost; /* it is the model's no more */
+};
+
+enum {
+    POOL_NAMES_MAX = 16,  /* names that a model was asked for by */
+    POOL_USELESS_MAX = 3, /* answers in a row that were none: the engine is doubted */
+};
+
+struct pool_model {
+    struct pool_model *next;
+    struct pool *pool;
+    enum session_state state;
+    char *names[POOL_NAMES_MAX]; /* as it was asked for; [0] is its own once found */
+    size_t n_names;
+    struct pool_found found;
+    void *engine; /* of pool_config.engines; NULL none */
+    struct loop_timer timer;
+    struct pool_instance *instance;  /* NULL: no engine is ready */
+    struct pool_queue queue, active; /* active: of all its instances */
+    struct blame blame;
+    struct pool_waiter *watched; /* a suspect that is alone in the engine; NULL none */
+    int64_t watched_until;
+    int64_t hold_until, doubt_at; /* an answer was none: is the engine dying? */
+    int64_t left_at;              /* a request left this instance without an answer; 0 none has */
+    unsigned useless;             /* answers in a row that were none */
+    struct pool_waiter *doubter;  /* the request that the engine is doubted for; NULL left */
+    struct gfxb_error why;        /* failed: why */
+    struct gfxb_error lost;       /* why the last engine was lost; .code 0: none was */
+    bool serving;                 /* pool_serve is at work */
+    bool reload;                  /* end it, and start it again, once nobody uses it */
+    bool pinned;
+    struct pool_options options, worked; /* context and backend: wanted; of the last that ran */
+    bool has_worked;                     /* worked is filled in */
+    bool served;                         /* an engine of it ran since it was loaded */
+    unsigned nowhere;                    /* bring-ups in a row that ended nowhere */
+    int64_t pause_ms;                    /* the last one; 0 none yet */
+    int64_t keep;                        /* seconds */
+    int64_t used_at;                     /* ms of the loop's clock */
+    int64_t loaded_at, last_use;         /* unix seconds */
+    int64_t expires_at;
+    struct pool_counters counters;
+};
+
+struct pool {
+    struct pool_config config;
+    const struct session_engines *engines;
+    struct pool_model *models;
+    size_t n_models, waiting, looking; /* looking: names that are being looked up */
+    uint64_t budget;                   /* bytes for all models; 0 unknown */
+    uint64_t generation;
+    struct pool_counters totals;
+    bool draining, ending;
+    void (*ended)(void *context);
+    void *ended_context;
+};
+
+/* pool_life.c: an event of a model's life, and what follows from it. The model may be gone
+ * afterwards. */
+void pool_turn(struct pool_model *m, enum session_event event);
+/* Look again at what is due when, and at what may be done now. The model may be gone afterwards. */
+void pool_look(struct pool_model *m);
+void pool_due(struct loop_timer *timer);
+void pool_check_end(struct pool *pool);
+
+/* pool.c */
+struct pool_model *pool_find(const struct pool *pool, struct str name);
+void pool_add_name(struct pool_model *m, struct str name);
+void pool_model_free(struct pool_model *m);
+/* Hand requests of its queue to its engine, as many as it takes. */
+void pool_serve(struct pool_model *m);
+/* Everybody who waits is told. loads_only: only those who wait for nothing but the loading. */
+void pool_fail(struct pool_model *m, const struct gfxb_error *why, bool loads_only);
+/* Its engine is of no use any more. */
+void pool_drop_instance(struct pool_model *m);
+/* The engine was lost: the rule says what becomes of the requests that were under way in it. */
+void pool_lost_instance(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why);
+/* The canary was right: the engine that gave no answers is not at fault in general. */
+void pool_charge_doubter(struct pool_model *m);
+/* Its waiters go over to the other model, with what they asked for. */
+void pool_join(struct pool_model *m, struct pool_model *other);
 
 #endif

@@ -34,7 +34,7 @@ static struct asked asked_new(const char *behaviour)
     a.model = stage_join(stage_source(), "data/canary.gguf");
     a.world.request.model = a.model;
     behave(&a, PLAN_VULKAN, behaviour);
-    if (session_walk(&a.world.request, &a.path, &err) < 0)
+    if (session_bring_up(&a.world.request, NULL, &a.path, &err) < 0)
         fail_msg("%s", err.text);
     return a;
 }

@@ -90,7 +90,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
                                                     : "debian-vulkan";
     struct world w = world_new(f->machine, software ? PLAN_VULKAN_SOFTWARE : -1, f->need_bytes);
     struct gfxb_error err = {.text = ""};
-    struct session path;
+    struct session path = {0};
     if (f->backend == PLAN_ROCM)
         world_install(&w, package, PLAN_ROCM, f);
     if (!cpu)
@@ -102,7 +102,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
         world_install(&w, "debian-cpu", PLAN_CPU, f);
         assert_int_equal(engine_proofs_remove(w.stage.data, NULL, NULL), 0);
     }
-    int result = session_walk(&w.request, &path, &err), end = fault_end(f);
+    int result = session_bring_up(&w.request, NULL, &path, &err), end = fault_end(f);
     if (end == ENDS_NOWHERE) {
         assert_int_equal(result, -f->code);
         assert_null(path.engine);
@@ -125,7 +125,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
 static void walk(const struct world *w, struct session *ret_path)
 {
     struct gfxb_error err = {.text = ""};
-    if (session_walk(&w->request, ret_path, &err) < 0)
+    if (session_bring_up(&w->request, NULL, ret_path, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -145,7 +145,7 @@ static const struct fault dies_on_cpu = {
 static void after_one_rocm_package_comes_the_other(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path;
+    struct session path = {0};
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
@@ -163,7 +163,7 @@ static void after_one_rocm_package_comes_the_other(void **state)
 static void every_gpu_path_fails_and_the_cpu_answers(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path;
+    struct session path = {0};
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
@@ -184,10 +184,10 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
     struct gfxb_error err = {.text = ""};
-    struct session path;
+    struct session path = {0};
     (void)state;
     world_install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
-    assert_int_equal(session_walk(&w.request, &path, &err), -GFXB_E_ENGINE_CRASH);
+    assert_int_equal(session_bring_up(&w.request, NULL, &path, &err), -GFXB_E_ENGINE_CRASH);
     assert_null(path.engine);
     assert_true(str_starts(str_from(err.text), STR("no backend can be used here: ")));
     assert_non_null(strstr(err.text, "signal 6"));
@@ -199,7 +199,7 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 static void a_new_package_that_fails_leaves_the_proven_one(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path;
+    struct session path = {0};
     (void)state;
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
     world_install(&w, "debian-cpu", PLAN_CPU, NULL);
@@ -314,7 +314,7 @@ static void a_model_for_two_cards_runs_on_both(void **state)
                                       .devices = LIST(ROCM0 ROCM1),
                                       .log = PAIR_LOG};
     struct world w = pair_of_cards(&well);
-    struct session path;
+    struct session path = {0};
     (void)state;
     for (int again = 0; again < 2; again++) { /* proven first, then by what is stored */
         walk(&w, &path);
@@ -336,7 +336,7 @@ static void a_card_that_fails_alone_is_in_no_set(void **state)
                                         .devices = LIST(ROCM0 ROCM1),
                                         .log = PAIR_LOG};
     struct world w = pair_of_cards(&second);
-    struct session path;
+    struct session path = {0};
     (void)state;
     walk(&w, &path);
     check_place(&second, &path, PLAN_ROCM);

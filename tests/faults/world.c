@@ -50,10 +50,10 @@ void world_install(const struct world *w, const char *id, enum plan_backend back
 void world_prove(const struct world *w, enum plan_backend backend)
 {
     struct session_request request = w->request;
-    struct session path;
+    struct session path = {0};
     struct gfxb_error err = {.text = ""};
     request.request.backend = (int)backend;
-    if (session_walk(&request, &path, &err) < 0)
+    if (session_bring_up(&request, NULL, &path, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(path.running->backend, backend);
     session_done(&path);

@@ -426,7 +426,7 @@ static void token_counts_are_read_in_passing(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (size_t step = 1; step < 40; step++) {
             struct dialect_tail tail = {.tail_n = 0};
-            struct serve_timings t;
+            struct pool_timings t;
             struct str rest = str_from(cases[i].text);
             while (rest.n) {
                 size_t n = rest.n < step ? rest.n : step;
@@ -445,7 +445,7 @@ static void token_counts_are_read_in_passing(void **state)
 static void only_the_end_of_a_long_answer_is_kept(void **state)
 {
     struct dialect_tail tail = {.tail_n = 0};
-    struct serve_timings t;
+    struct pool_timings t;
     for (int i = 0; i < 1000; i++)
         dialect_tail_feed(&tail, STR("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"));
     dialect_tail_feed(&tail, STR("data: {" TIMINGS "}\n\n"));
@@ -627,8 +627,8 @@ static void keep_alive_is_a_duration_or_seconds(void **state)
         {"\"0\"", 0},
         {"\"300\"", 300},
         {"\"-1\"", -1},
-        {"\"\"", SERVE_KEEP_DEFAULT},
-        {"null", SERVE_KEEP_DEFAULT},
+        {"\"\"", POOL_KEEP_DEFAULT},
+        {"null", POOL_KEEP_DEFAULT},
         {"1e300", -1},
     };
     static const char *const bad[] = {"\"m\"", "\"5x\"", "\"5m5\"", "\"1..5h\"",

@@ -57,7 +57,7 @@ static void backends_install(struct http_job *job, void *context)
     r.net.progress = lemonade_events_progress;
     r.net.context = &events;
     lemonade_events_begin(&events);
-    int code = session_walk(&r, &path, &err);
+    int code = session_bring_up(&r, NULL, &path, &err);
     if (code == 0) {
         json_t *answer = backends_answer(about->backend);
         json_object_set_new(answer, "gfxbridge", report_json_choice(path.running));

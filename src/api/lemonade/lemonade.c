@@ -22,12 +22,12 @@ static void lemonade_live(struct http_exchange *x)
 }
 
 /* "cpu" or "gpu", as Lemonade knows them. */
-static const char *lemonade_device(const struct serve_model *m)
+static const char *lemonade_device(const struct pool_status *m)
 {
     return strcmp(m->backend, "rocm") == 0 || strcmp(m->backend, "vulkan") == 0 ? "gpu" : "cpu";
 }
 
-static json_t *lemonade_loaded(const struct serve_model *m)
+static json_t *lemonade_loaded(const struct pool_status *m)
 {
     json_t *options =
         json_pack("{s:I, s:s}", "ctx_size", (json_int_t)m->context, "llamacpp_backend", m->backend);
@@ -35,10 +35,10 @@ static json_t *lemonade_loaded(const struct serve_model *m)
         "{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}", "model_name",
         report_json_string(m->name), "checkpoint", report_json_string(m->name), "recipe",
         LEMONADE_RECIPE, "recipe_options", options, "device", lemonade_device(m), "type", "llm",
-        "status", serve_model_state_name(m->state), "loaded", m->state == SERVE_MODEL_READY,
-        "pinned", (int)m->pinned, "last_use", (json_int_t)m->last_use, "is_busy", m->active > 0,
-        "is_streaming", m->active > 0, "backend_alive", m->state == SERVE_MODEL_READY,
-        "watchdog_reset", 0);
+        "status", serve_model_state_name(m->state), "loaded", m->state == POOL_READY, "pinned",
+        (int)m->pinned, "last_use", (json_int_t)m->last_use, "is_busy", m->active > 0,
+        "is_streaming", m->active > 0, "backend_alive", m->state == POOL_READY, "watchdog_reset",
+        0);
     json_object_set_new(object, "pid", m->pid ? json_integer(m->pid) : json_null());
     json_object_set_new(object, "max_context_window",
                         m->context ? json_integer(m->context) : json_null());
@@ -60,7 +60,7 @@ static void lemonade_health(struct http_exchange *x)
     static const char *const kinds[] = {"llm", "embedding", "reranking",     "transcription",
                                         "tts", "image",     "classification"};
     const struct serve *s = serve_of(x);
-    struct serve_model m;
+    struct pool_status m;
     json_t *loaded = json_array(), *max = json_object(), *pinned = json_object();
     const char *last = NULL;
     int64_t last_use = -1;
@@ -68,7 +68,7 @@ static void lemonade_health(struct http_exchange *x)
         json_array_append_new(loaded, lemonade_loaded(&m));
         if (m.pinned)
             json_object_set_new(pinned, m.name, json_true());
-        if (m.last_use > last_use && m.state != SERVE_MODEL_UNLOADING) {
+        if (m.last_use > last_use && m.state != POOL_UNLOADING) {
             last = m.name;
             last_use = m.last_use;
         }
@@ -87,7 +87,7 @@ static void lemonade_health(struct http_exchange *x)
 
 static void lemonade_stats(struct http_exchange *x)
 {
-    const struct serve_counters *t = serve_totals(serve_of(x));
+    const struct pool_counters *t = serve_totals(serve_of(x));
     uint64_t requests = 0;
     for (size_t i = 1; i < sizeof(t->requests) / sizeof(t->requests[0]); i++)
         requests += t->requests[i];
@@ -193,7 +193,7 @@ static void lemonade_load(struct http_exchange *x)
     struct dialect_error error;
     char name[DIALECT_NAME_SIZE];
     struct serve_load load = {
-        .keep_alive = SERVE_KEEP_DEFAULT, .pin = -1, .backend = -1, .done = lemonade_load_done};
+        .keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1, .done = lemonade_load_done};
     int code = lemonade_read(x, &body, name, &error);
     if (code == 0 && !name[0])
         code = dialect_fail_at(&error, "model_name", "'model_name' is required");

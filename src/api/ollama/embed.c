@@ -134,7 +134,7 @@ static void embed_add_count(struct buf *out, const char *name, int64_t value)
 
 static int embed_end(struct serve_filter *f, struct buf *out, struct gfxb_error *err)
 {
-    struct serve_timings timings;
+    struct pool_timings timings;
     if (f->inside || (f->about.kind == OLLAMA_EMBEDDINGS && !f->vectors))
         return error_set(err, EPROTO, "the engine's answer has no end");
     embed_begin(f, out);

@@ -104,9 +104,9 @@ static void models_copy_loaded(void *user, void *context)
 {
     struct serve *s = user;
     struct models_loaded *loaded = context;
-    struct serve_model m;
+    struct pool_status m;
     for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && serve_model_at(s, i, &m); i++) {
-        if (m.state != SERVE_MODEL_READY)
+        if (m.state != POOL_READY)
             continue;
         snprintf(loaded->item[loaded->n].name, DIALECT_NAME_SIZE, "%s", m.name);
         loaded->item[loaded->n].gpu = strcmp(m.backend, "cpu") != 0;

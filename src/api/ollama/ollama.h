@@ -34,8 +34,8 @@ struct ollama_call {
 
 /* ---- requests ---- */
 
-/* "5m", "1h30m", "300", 300, -1 -> seconds, SERVE_KEEP_FOREVER for negative ones and
- * SERVE_KEEP_DEFAULT for NULL and null. */
+/* "5m", "1h30m", "300", 300, -1 -> seconds, POOL_KEEP_FOREVER for negative ones and
+ * POOL_KEEP_DEFAULT for NULL and null. */
 int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
                            struct dialect_error *ret_error);
 

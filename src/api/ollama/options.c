@@ -269,7 +269,7 @@ int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
                            struct dialect_error *ret_error)
 {
     double seconds = json_number_value(value);
-    *ret_seconds = SERVE_KEEP_DEFAULT;
+    *ret_seconds = POOL_KEEP_DEFAULT;
     if (!value || json_is_null(value))
         return 0;
     struct str text = str_from(json_string_value(value));
@@ -279,8 +279,8 @@ int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
         return dialect_fail_at(ret_error, "keep_alive",
                                "'keep_alive' must be a duration such as \"5m\", or seconds");
     if (seconds < 0.0)
-        *ret_seconds = SERVE_KEEP_FOREVER;
+        *ret_seconds = POOL_KEEP_FOREVER;
     else /* a part of a second is not "at once" */
-        *ret_seconds = seconds > 3e9 ? SERVE_KEEP_FOREVER : (int64_t)ceil(seconds);
+        *ret_seconds = seconds > 3e9 ? POOL_KEEP_FOREVER : (int64_t)ceil(seconds);
     return 0;
 }

@@ -41,7 +41,7 @@ void dialect_pass(struct http_exchange *x)
     }
     struct serve_relay relay = {
         .model = str_from(model),
-        .keep_alive = SERVE_KEEP_DEFAULT,
+        .keep_alive = POOL_KEEP_DEFAULT,
         .engine_path = openai_engine_path(http_route(x)->path),
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,

@@ -46,7 +46,7 @@ static int backend_install(struct download *d, void *context, struct gfxb_error 
     struct session path = {0};
     r.request.backend = (int)request->backend;
     r.model = NULL;
-    int result = session_walk(&r, &path, err);
+    int result = session_bring_up(&r, NULL, &path, err);
     if (result == 0)
         download_set_result(d, report_json_choice(path.running));
     session_done(&path);
@@ -134,7 +134,7 @@ static void backend_find_use(void *user, void *context)
 {
     struct serve *s = user;
     struct backend_use *use = context;
-    struct serve_model m;
+    struct pool_status m;
     for (size_t i = 0; serve_model_at(s, i, &m); i++) {
         if (strcmp(m.backend, use->backend) == 0)
             snprintf(use->model, sizeof(use->model), "%s", m.name);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static json_t *control_counters(const struct serve_counters *c)
+static json_t *control_counters(const struct pool_counters *c)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "answered",
                      (json_int_t)c->requests[2], "refused", (json_int_t)c->requests[4], "failed",
@@ -15,7 +15,7 @@ static json_t *control_counters(const struct serve_counters *c)
                      c->last.tokens_per_second);
 }
 
-static json_t *control_model(const struct serve_model *m)
+static json_t *control_model(const struct pool_status *m)
 {
     json_t *model = control_counters(&m->counters);
     json_object_set_new(model, "name", report_json_text(m->name));
@@ -44,7 +44,7 @@ static json_t *control_addresses(const struct serve *s)
 static void control_status(struct http_exchange *x)
 {
     const struct serve *s = serve_of(x);
-    struct serve_model model;
+    struct pool_status model;
     json_t *models = json_array();
     for (size_t i = 0; serve_model_at(s, i, &model); i++)
         json_array_append_new(models, control_model(&model));
@@ -53,7 +53,7 @@ static void control_status(struct http_exchange *x)
         "version", GFXB_VERSION, "addresses", control_addresses(s), "uptime_seconds",
         (json_int_t)(time(NULL) - s->started_at), "draining", http_server_is_draining(s->http),
         "connections", (int)serve_connections(s), "waiting", (int)pool_waiting(s->pool), "totals",
-        control_counters(&s->totals), "models", models);
+        control_counters(pool_totals(s->pool)), "models", models);
     dialect_reply_json(x, 200, status);
 }
 

@@ -33,7 +33,7 @@ static void metrics_one(struct buf *b, const char *name, const char *type, const
 
 /* ---- per model ---- */
 
-static double metrics_requests(const struct serve_counters *c)
+static double metrics_requests(const struct pool_counters *c)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof(c->requests) / sizeof(c->requests[0]); i++)
@@ -41,64 +41,64 @@ static double metrics_requests(const struct serve_counters *c)
     return (double)sum;
 }
 
-static double metrics_model_requests(const struct serve_model *m)
+static double metrics_model_requests(const struct pool_status *m)
 {
     return metrics_requests(&m->counters);
 }
 
-static double metrics_model_ready(const struct serve_model *m)
+static double metrics_model_ready(const struct pool_status *m)
 {
-    return m->state == SERVE_MODEL_READY;
+    return m->state == POOL_READY;
 }
 
-static double metrics_model_active(const struct serve_model *m)
+static double metrics_model_active(const struct pool_status *m)
 {
     return m->active;
 }
 
-static double metrics_model_waiting(const struct serve_model *m)
+static double metrics_model_waiting(const struct pool_status *m)
 {
     return m->waiting;
 }
 
-static double metrics_model_bytes(const struct serve_model *m)
+static double metrics_model_bytes(const struct pool_status *m)
 {
     return (double)m->bytes;
 }
 
-static double metrics_model_prompt(const struct serve_model *m)
+static double metrics_model_prompt(const struct pool_status *m)
 {
     return (double)m->counters.prompt_tokens;
 }
 
-static double metrics_model_cached(const struct serve_model *m)
+static double metrics_model_cached(const struct pool_status *m)
 {
     return (double)m->counters.cached_tokens;
 }
 
-static double metrics_model_tokens(const struct serve_model *m)
+static double metrics_model_tokens(const struct pool_status *m)
 {
     return (double)m->counters.tokens;
 }
 
-static double metrics_model_speed(const struct serve_model *m)
+static double metrics_model_speed(const struct pool_status *m)
 {
     return m->counters.last.tokens_per_second;
 }
 
-static double metrics_model_reading(const struct serve_model *m)
+static double metrics_model_reading(const struct pool_status *m)
 {
     return m->counters.last.prompt_per_second;
 }
 
-static double metrics_model_failovers(const struct serve_model *m)
+static double metrics_model_failovers(const struct pool_status *m)
 {
     return (double)m->counters.failovers;
 }
 
 static const struct metrics_row {
     const char *name, *type, *help;
-    double (*value)(const struct serve_model *m);
+    double (*value)(const struct pool_status *m);
 } metrics_rows[] = {
     {"model_ready", "gauge", "1 while the model answers on an engine that was proven.",
      metrics_model_ready},
@@ -118,7 +118,7 @@ static const struct metrics_row {
      metrics_model_failovers},
 };
 
-static void metrics_model_labels(struct buf *b, const struct serve_model *m)
+static void metrics_model_labels(struct buf *b, const struct pool_status *m)
 {
     buf_add_char(b, '{');
     metrics_label(b, "model", m->name);
@@ -135,7 +135,7 @@ static void metrics_models(struct buf *b, const struct serve *s)
 {
     for (size_t r = 0; r < sizeof(metrics_rows) / sizeof(metrics_rows[0]); r++) {
         const struct metrics_row *row = &metrics_rows[r];
-        struct serve_model m;
+        struct pool_status m;
         metrics_head(b, row->name, row->type, row->help);
         for (size_t i = 0; serve_model_at(s, i, &m); i++) {
             buf_addf(b, "gfxbridge_%s", row->name);
@@ -147,7 +147,7 @@ static void metrics_models(struct buf *b, const struct serve *s)
 
 /* ---- totals ---- */
 
-static void metrics_status(struct buf *b, const struct serve_counters *t)
+static void metrics_status(struct buf *b, const struct pool_counters *t)
 {
     static const char *const classes[] = {"left", "1xx", "2xx", "3xx", "4xx", "5xx"};
     metrics_head(b, "requests_total", "counter",
@@ -160,7 +160,7 @@ static void metrics_status(struct buf *b, const struct serve_counters *t)
 static void metrics_get(struct http_exchange *x)
 {
     const struct serve *s = serve_of(x);
-    const struct serve_counters *t = serve_totals(s);
+    const struct pool_counters *t = serve_totals(s);
     struct buf CLEAN_BUF b = BUF_INIT(4u << 20);
     metrics_head(&b, "info", "gauge", "The program's version.");
     buf_addf(&b, "gfxbridge_info{version=\"%s\"} 1\n", GFXB_VERSION);

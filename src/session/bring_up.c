@@ -1,0 +1,514 @@
+/* bring_up.c - from a request to a running engine: plan, install, prove, start, look where the
+ * weights are; what fails is an input of the next plan. */
+#include "base/xalloc.h"
+#include "session/session_private.h"
+
+#include <errno.h>
+
+enum {
+    /* More attempts than any plan has choices: only a plan that offers one again and again gets
+     * here. */
+    SESSION_ATTEMPTS = 64,
+    SESSION_ARGS_MAX = 64,
+};
+
+/* ---- one step: install, prove or start ---- */
+
+bool session_is_ours(int code)
+{
+    return code == GFXB_E_INTERRUPTED || error_is_ours(code) || code == ENOSPC || code == EDQUOT ||
+           code == EACCES || code == EROFS;
+}
+
+static void session_add_failure(struct session *session, const char *fingerprint, int code,
+                                const char *detail, bool broke)
+{
+    session->failure =
+        xreallocarray(session->failure, session->n_failures + 1, sizeof(*session->failure));
+    session->failure[session->n_failures++] =
+        (struct session_failure){xstrdup(fingerprint), xstrdup(detail), code, broke};
+}
+
+static const struct gfx_package *session_find_row(const struct gfx_tables *tables, const char *id)
+{
+    for (size_t i = 0; i < tables->n_packages; i++) {
+        if (str_is(tables->package[i].id, id))
+            return &tables->package[i];
+    }
+    return NULL;
+}
+
+static int session_install(const struct session_request *r, const struct plan_choice *choice,
+                           struct gfxb_error *err)
+{
+    const struct gfx_package *row = session_find_row(r->tables, choice->package);
+    if (!row)
+        return error_set(err, GFXB_E_NO_PACKAGE, "the table of packages has no row '%s'",
+                         choice->package);
+    struct package_env env = session_package_env(r);
+    struct package_net net = r->net;
+    net.fetch.cancel = r->cancel;
+    env.net = &net;
+    env.gfx = choice->gfx;
+    log_at(r->log, LOG_INFO, "installing %s", choice->package);
+    return package_install(&env, row, err);
+}
+
+static const struct package *session_package_of(const struct session *session,
+                                                const struct plan_choice *choice)
+{
+    return choice->installed ? &session->packages.item[choice->installed - session->installed]
+                             : NULL;
+}
+
+static void session_spec(const struct session_request *r, const struct package *package,
+                         const char *cache_dir, struct engine_spec *ret_spec)
+{
+    *ret_spec = (struct engine_spec){.package = package,
+                                     .runtime_dir = r->runtime_dir,
+                                     .cache_dir = cache_dir,
+                                     .cancel = r->cancel,
+                                     .unconfined = r->unconfined,
+                                     .log = r->log};
+}
+
+/* The CPU's speed on the canary from its stored proof; 0 when it has none. */
+static double session_cpu_speed(const struct session *session)
+{
+    for (size_t i = 0; i < session->plan->n_choices; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
+        if (c->backend != PLAN_CPU || c->state != PLAN_PROVEN)
+            continue;
+        for (size_t k = 0; k < session->n_proofs; k++) {
+            if (session->proof[k].passed &&
+                strcmp(session->proof[k].fingerprint, c->fingerprint) == 0)
+                return session->proof[k].tokens_per_second;
+        }
+    }
+    return 0;
+}
+
+/* Measure the CPU with the package of a GPU choice, which computes on the CPU as well: a fraction
+ * of a second, so that E5 has something to compare with before any CPU package was ever proven. 0
+ * when it cannot be measured. */
+static double session_measure_cpu(const struct engine_trial *trial)
+{
+    static char device[] = "--device", none[] = "none";
+    char *args[] = {device, none, NULL}, *nothing[] = {NULL};
+    struct plan_choice cpu = {
+        .backend = PLAN_CPU, .gpu_pci = nothing, .env = nothing, .args = args, .warning = nothing};
+    struct engine_trial measure = *trial;
+    struct engine_proof proof;
+    measure.choice = &cpu;
+    measure.floor = 0;
+    if (engine_prove(&measure, &proof, NULL, NULL) < 0)
+        return 0;
+    double speed = proof.passed ? proof.tokens_per_second : 0;
+    engine_proof_done(&proof);
+    return speed;
+}
+
+/* What a GPU must reach on the canary. lavapipe is no GPU and is never too slow. */
+static double session_floor(const struct session *session, const struct engine_trial *trial)
+{
+    enum plan_backend backend = trial->choice->backend;
+    if (backend == PLAN_CPU || backend == PLAN_VULKAN_SOFTWARE)
+        return 0;
+    double speed = session_cpu_speed(session);
+    return engine_floor(speed > 0 ? speed : session_measure_cpu(trial));
+}
+
+static int session_try_proof(const struct session_request *r, const struct session *session,
+                             const struct plan_choice *choice, struct engine_proof *ret_proof,
+                             struct engine **ret_engine, struct gfxb_error *err)
+{
+    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    struct engine_trial trial = {
+        .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
+    session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
+    log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
+           choice->package);
+    trial.floor = session_floor(session, &trial);
+    int result = engine_prove(&trial, ret_proof, ret_engine, err);
+    if (result < 0)
+        return result;
+    result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);
+    if (result < 0) {
+        engine_proof_done(ret_proof);
+        if (ret_engine)
+            engine_stop(*ret_engine);
+    }
+    return result;
+}
+
+/* The arguments of the model on this choice, then the request's. list is as large as it says. */
+static int session_add_args(const struct session_request *r, const char *const *own,
+                            const char *list[SESSION_ARGS_MAX], struct gfxb_error *err)
+{
+    const char *const *const from[] = {own, r->args};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+        for (const char *const *arg = from[i]; arg && *arg; arg++) {
+            if (n == SESSION_ARGS_MAX - 1)
+                return error_set(err, E2BIG, "too many arguments for the engine");
+            list[n++] = *arg;
+        }
+    }
+    list[n] = NULL;
+    return 0;
+}
+
+/* Start the model on a choice whose proof is stored, and look where this start put the weights. */
+static int session_start(const struct session_request *r, struct session *session,
+                         const struct plan_choice *choice, struct gfxb_error *err)
+{
+    const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
+    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    const char **CLEAN_FREE own = model_use_args(session->use, choice);
+    const char *args[SESSION_ARGS_MAX];
+    if (!own)
+        return error_set(err, ENOMEM, "out of memory");
+    struct engine_spec spec;
+    session_spec(r, session_package_of(session, choice), cache_dir, &spec);
+    engine_spec_choose(&spec, choice);
+    spec.model = session->model;
+    spec.args = args;
+    spec.slots = r->slots;
+    spec.http_threads = r->http_threads;
+    spec.context = choice->context ? choice->context : r->context;
+    if (proof && proof->device[0])
+        spec.device = proof->device;
+    int result = session_add_args(r, own, args, err);
+    if (result == 0 && r->on_load)
+        r->on_load(r->load_context);
+    if (result == 0)
+        result = engine_start(&spec, &session->engine, err);
+    if (result == 0)
+        result = engine_verify(session->engine, &session->placement, err);
+    if (result == 0)
+        session->load_ms = engine_load_ms(session->engine);
+    else
+        session_stop_engine(session);
+    return result;
+}
+
+/* The proof that just passed left its engine running with the canary: keep it when that is the
+ * model and nothing more is asked of it, else stop it. */
+static int session_keep_engine(const struct session_request *r, struct session *session,
+                               struct engine *engine, struct gfxb_error *err)
+{
+    if (r->model || r->slots || r->args) {
+        engine_stop(engine);
+        return 0;
+    }
+    int result = engine_verify(engine, &session->placement, err);
+    if (result < 0) {
+        engine_stop(engine);
+        return result;
+    }
+    session->engine = engine;
+    session->load_ms = engine_load_ms(engine);
+    return 0;
+}
+
+static int session_prove_chosen(const struct session_request *r, struct session *session,
+                                const struct plan_choice *choice, struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    struct engine *engine = NULL;
+    int result = session_try_proof(r, session, choice, &proof, &engine, err);
+    if (result < 0)
+        return result;
+    if (proof.passed) {
+        result = session_keep_engine(r, session, engine, err);
+    } else {
+        session->proof_failed = true;
+        log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
+               proof.sentence);
+        session_add_failure(session, choice->fingerprint, proof.code, proof.sentence, false);
+    }
+    engine_proof_done(&proof);
+    return result;
+}
+
+/* The engine is proven with the canary and ends by itself with this model: then the model is at
+ * fault, and no other backend will do better. A crash or too little memory may be the backend's. */
+static bool session_blames_model(const struct session_request *r, const struct plan_choice *choice,
+                                 int code)
+{
+    return r->model && choice->state == PLAN_PROVEN && code == GFXB_E_ENGINE_EXIT;
+}
+
+/* Did it break, rather than lack memory, or end as the model made it? The CPU is the last resort:
+ * it is given up for good only when not even the canary runs on it. */
+static bool session_broke(const struct session_request *r, const struct plan_choice *choice,
+                          int code)
+{
+    bool broke = code == GFXB_E_ENGINE_HANG || code == GFXB_E_ENGINE_CRASH;
+    return broke && (choice->backend != PLAN_CPU || !r->model);
+}
+
+/* One step with this choice. 0: look at the plan again, or done when session->engine runs. */
+static int session_step(const struct session_request *r, struct session *session,
+                        const struct plan_choice *choice, struct gfxb_error *err)
+{
+    int result;
+    if (!choice->installed)
+        result = session_install(r, choice, err);
+    else if (choice->state == PLAN_PROVEN)
+        result = session_start(r, session, choice, err);
+    else
+        result = session_prove_chosen(r, session, choice, err);
+    /* A full disk stops a package; a smaller one may fit. Where an engine runs it is ours. */
+    bool ours = session_is_ours(-result) || (choice->installed && -result == GFXB_E_DISK_FULL);
+    if (result >= 0 || ours)
+        return result;
+    if (session_blames_model(r, choice, -result)) {
+        error_prefix(err, "the model %s cannot be loaded: ", session->model);
+        return result;
+    }
+    log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
+           err->text);
+    session->proof_failed |= choice->installed != NULL;
+    session_add_failure(session, choice->fingerprint, -result, err->text,
+                        choice->state == PLAN_PROVEN && session_broke(r, choice, -result));
+    return 0;
+}
+
+/* How much a rejected choice's reason says about what went wrong: what was tried just now most,
+ * then what is installed, then the rest; what the user excluded nothing. */
+static int session_weight(const struct session *session, const struct plan_choice *choice)
+{
+    if (choice->code == GFXB_E_POLICY)
+        return 0;
+    for (size_t i = 0; i < session->n_failures; i++) {
+        if (strcmp(session->failure[i].fingerprint, choice->fingerprint) == 0)
+            return 3;
+    }
+    return choice->installed ? 2 : 1;
+}
+
+/* Why the other providers of the same backend cannot bring a package either, one reason each. */
+static void session_other_sources(const struct plan *plan, const struct plan_choice *last,
+                                  struct buf *ret)
+{
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        bool told = c->installed || !c->provider || c->backend != last->backend ||
+                    (last->provider && strcmp(c->provider, last->provider) == 0);
+        for (size_t k = 0; k < i && !told; k++) {
+            const struct plan_choice *o = &plan->choice[k];
+            told = o->backend == c->backend && o->provider && strcmp(o->provider, c->provider) == 0;
+        }
+        if (!told && !last->installed)
+            buf_addf(ret, " (%s: %s)", c->package ? c->package : c->provider, c->reason);
+    }
+}
+
+static int session_nothing(const struct session *session, struct gfxb_error *err)
+{
+    const struct plan *plan = session->plan;
+    /* Of equal weight the last one: the last resort's reason says best what is to be done. */
+    const struct plan_choice *last = NULL;
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        if (!last || session_weight(session, c) >= session_weight(session, last))
+            last = c;
+    }
+    if (!last)
+        return error_set(err, GFXB_E_NO_PACKAGE, "no backend is known for this computer");
+    struct buf CLEAN_BUF others = BUF_INIT(600);
+    session_other_sources(plan, last, &others);
+    return error_set(err, last->code, "no backend can be used here: %s%s", last->reason,
+                     buf_text(&others));
+}
+
+static bool session_avoids(const struct session_history *history, const struct plan_choice *c)
+{
+    for (size_t i = 0; i < history->n_avoid; i++) {
+        if (strcmp(history->avoid[i], c->fingerprint) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first choice of the plan that is installed, and proven or not yet; NULL none. */
+static const struct plan_choice *session_installed(const struct plan *plan,
+                                                   const struct session_history *history,
+                                                   bool proven, bool avoided)
+{
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        if (c->installed && c->state != PLAN_REJECTED && (c->state == PLAN_PROVEN) == proven &&
+            session_avoids(history, c) == avoided)
+            return c;
+    }
+    return NULL;
+}
+
+/*
+ * The choice to be tried next; NULL none. While users wait for an engine that was lost, what is
+ * installed and proven comes first, then what is installed and must be proven, then the choice that
+ * a suspect request is not to be tried on again; fetching is for when nothing else is left.
+ */
+static const struct plan_choice *session_pick(const struct plan *plan,
+                                              const struct session_history *history)
+{
+    const struct plan_choice *c = NULL;
+    if (history->served) {
+        c = session_installed(plan, history, true, false);
+        c = c ? c : session_installed(plan, history, false, false);
+        c = c ? c : session_installed(plan, history, true, true);
+    }
+    return c || plan->chosen < 0 ? c : &plan->choice[plan->chosen];
+}
+
+static int session_take_model(const struct session_request *r, struct session *session,
+                              struct gfxb_error *err)
+{
+    free(session->model);
+    session->model = xstrdup_or_null(r->model);
+    return r->model ? 0
+                    : engine_canary_path(engine_kind_of_model(r->known), r->data_dir, r->cancel,
+                                         &session->model, err);
+}
+
+static int session_prepare(const struct session_request *r, const struct session_history *history,
+                           struct session *session, struct gfxb_error *err)
+{
+    session_stop_engine(session);
+    session_forget_failures(session);
+    session->proof_failed = false;
+    for (size_t i = 0; i < history->n_failed; i++) {
+        const struct session_failure *f = &history->failed[i];
+        session_add_failure(session, f->fingerprint, f->code, f->detail, false);
+    }
+    int result = fs_make_dirs(r->runtime_dir, 0700, err);
+    return result < 0 ? result : session_take_model(r, session, err);
+}
+
+/* The engine of the choice with this fingerprint runs: note which it is in the plan, which by now
+ * shows the proof that was just made. */
+static int session_arrive(struct session *session, const char *fingerprint, struct gfxb_error *err)
+{
+    for (size_t i = 0; i < session->plan->n_choices; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
+        if (c->installed && strcmp(c->fingerprint, fingerprint) == 0) {
+            session->running = c;
+            session->package = session_package_of(session, c);
+            return 0;
+        }
+    }
+    return error_set(err, GFXB_E_NO_PACKAGE,
+                     "the package of the running engine was removed meanwhile; try again");
+}
+
+int session_bring_up(const struct session_request *r, const struct session_history *history,
+                     struct session *session, struct gfxb_error *err)
+{
+    static const struct session_history none = {.served = false};
+    struct gfxb_error own = {0};
+    char *CLEAN_FREE fingerprint = NULL;
+    history = history ? history : &none;
+    int result = session_prepare(r, history, session, &own);
+    for (int i = 0; result == 0 && !session->engine; i++) {
+        result = session_make_plan(r, session, &own);
+        if (result < 0)
+            break;
+        const struct plan_choice *choice = session_pick(session->plan, history);
+        if (!choice || i == SESSION_ATTEMPTS) {
+            result = session_nothing(session, &own);
+            break;
+        }
+        free(fingerprint);
+        fingerprint = xstrdup(choice->fingerprint);
+        bool proven = choice->state == PLAN_PROVEN;
+        result = session_step(r, session, choice, &own);
+        if (result == 0 && session->engine && !proven)
+            result = session_make_plan(r, session, &own);
+    }
+    if (result == 0)
+        result = session_arrive(session, fingerprint, &own);
+    if (result < 0)
+        session_stop_engine(session);
+    if (result < 0 && err)
+        *err = own;
+    return result;
+}
+
+int session_prove_again(const struct session_request *request, struct session *session,
+                        struct gfxb_error *err)
+{
+    struct engine_proof proof;
+    session_stop_engine(session);
+    int result = session_try_proof(request, session, session->running, &proof, NULL, err);
+    if (result < 0)
+        return result;
+    if (!proof.passed)
+        result = error_set(err, proof.code, "%s", proof.sentence);
+    engine_proof_done(&proof);
+    return result;
+}
+
+int session_reject(const struct session_request *request, const char *fingerprint,
+                   const struct gfxb_error *why, struct gfxb_error *err)
+{
+    struct engine_proof proof = {.code = why->code, .sentence = xstrdup(why->text)};
+    for (size_t i = 0; i < ENGINE_RUNGS; i++)
+        proof.rung[i] = (struct engine_rung){PLAN_E3 + (enum plan_rung)i, TRI_UNKNOWN, NULL};
+    proof.rung[1].ok = TRI_NO; /* E4: it does not compute */
+    proof.rung[1].detail = xstrdup(why->text);
+    int result = engine_proofs_save(request->data_dir, fingerprint, &proof, request->cancel, err);
+    engine_proof_done(&proof);
+    return result;
+}
+
+int session_prove(const struct session_request *request, struct session *session, size_t choice,
+                  struct engine_proof *ret_proof, struct gfxb_error *err)
+{
+    const struct plan_choice *c = &session->plan->choice[choice];
+    int result = fs_make_dirs(request->runtime_dir, 0700, err);
+    if (result < 0)
+        return result;
+    if (!c->installed)
+        return error_set(err, GFXB_E_NO_PACKAGE,
+                         "%s is not installed: gfxbridge backends install "
+                         "llamacpp:%s brings it",
+                         c->package ? c->package : "its package", plan_backend_name(c->backend));
+    return session_try_proof(request, session, c, ret_proof, NULL, err);
+}
+
+int session_start_proven(const struct session_request *request, struct session *session,
+                         size_t choice, struct gfxb_error *err)
+{
+    int result = fs_make_dirs(request->runtime_dir, 0700, err);
+    if (result == 0)
+        result = session_take_model(request, session, err);
+    return result < 0 ? result
+                      : session_start(request, session, &session->plan->choice[choice], err);
+}
+
+void session_stop_engine(struct session *session)
+{
+    engine_stop(session->engine);
+    session->engine = NULL;
+}
+
+bool session_can_prove(const struct plan_choice *c)
+{
+    return c->installed && (c->state != PLAN_REJECTED || c->code == GFXB_E_FAILED_BEFORE);
+}
+
+const char *session_package_backend(enum plan_backend backend)
+{
+    return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
+}
+
+void session_done(struct session *session)
+{
+    engine_stop(session->engine);
+    if (session->blame)
+        blame_done(session->blame);
+    free(session->blame);
+    session_plan_done(session);
+}

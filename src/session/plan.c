@@ -1,0 +1,192 @@
+/* plan.c - the plan from what is on disk: installed packages, stored proofs, what cannot be brought
+ * here. Nothing of it installs, proves or starts anything. */
+#include "base/xalloc.h"
+#include "session/session_private.h"
+
+struct package_env session_package_env(const struct session_request *r)
+{
+    return (struct package_env){.data_dir = r->data_dir,
+                                .tables = r->tables,
+                                .root = r->root,
+                                .no_network = r->request.no_network,
+                                .log = r->log};
+}
+
+static void session_forget_plan(struct session *session)
+{
+    plan_free(session->plan);
+    free(session->proof);
+    engine_proofs_free(session->stored);
+    free(session->installed);
+    package_list_done(&session->packages);
+    session->plan = NULL;
+    session->proof = NULL;
+    session->n_proofs = 0;
+    session->stored = NULL;
+    session->installed = NULL;
+    session->running = NULL;
+    session->package = NULL;
+}
+
+static int session_read_packages(const struct session_request *r, struct session *session,
+                                 struct gfxb_error *err)
+{
+    struct package_env env = session_package_env(r);
+    int result = r->data_dir ? package_list_new(&env, &session->packages, err) : 0;
+    if (result < 0)
+        return result;
+    session->installed = xcalloc(session->packages.n + 1, sizeof(*session->installed));
+    for (size_t i = 0; i < session->packages.n; i++) {
+        const struct package *p = &session->packages.item[i];
+        session->installed[i] = (struct plan_installed){.engine = str_from(p->engine),
+                                                        .id = p->id,
+                                                        .provider = p->provider,
+                                                        .backend = p->backend,
+                                                        .digest = p->digest,
+                                                        .gfx = p->gfx,
+                                                        .blas = p->blas,
+                                                        .pinned = p->pinned};
+    }
+    return 0;
+}
+
+static int session_read_proofs(const struct session_request *r, struct session *session,
+                               struct gfxb_error *err)
+{
+    size_t n = 0;
+    int result = r->data_dir ? engine_proofs_new(r->data_dir, &session->stored, err) : 0;
+    if (result < 0)
+        return result;
+    const struct plan_proof *stored =
+        session->stored ? engine_proofs_for_plan(session->stored, &n) : NULL;
+    session->proof = xcalloc(n + session->n_failures + 1, sizeof(*session->proof));
+    /* Failures of this bring-up come first: they are newer than what is stored under the same
+     * name. */
+    for (size_t i = 0; i < session->n_failures; i++) {
+        const struct session_failure *f = &session->failure[i];
+        session->proof[i] = (struct plan_proof){
+            .fingerprint = f->fingerprint, .code = f->code, .detail = f->detail, .fresh = true};
+    }
+    for (size_t i = 0; i < n; i++)
+        session->proof[session->n_failures + i] = stored[i];
+    session->n_proofs = n + session->n_failures;
+    return 0;
+}
+
+/* Is this the first installable row of its provider, so that the provider is to be asked? */
+static bool session_is_first_row(const struct gfx_tables *t, size_t i)
+{
+    if (!t->package[i].installable)
+        return false;
+    for (size_t k = 0; k < i; k++) {
+        if (t->package[k].installable && str_eq(t->package[k].provider, t->package[i].provider))
+            return false;
+    }
+    return true;
+}
+
+/* Which providers can bring nothing to this computer at all (no apt, say), and why. */
+static void session_ask_providers(const struct session_request *r, struct session *session)
+{
+    struct package_env env = session_package_env(r);
+    const struct gfx_tables *t = r->tables;
+    if (session->providers_asked || !r->data_dir || !r->machine->live)
+        return;
+    session->providers_asked = true;
+    for (size_t i = 0; i < t->n_packages && session->n_unusable < SESSION_PROVIDERS_MAX; i++) {
+        struct gfxb_error why;
+        int code = session_is_first_row(t, i)
+                       ? package_provider_usable(&env, t->package[i].provider, &why)
+                       : 0;
+        if (code < 0)
+            session->unusable[session->n_unusable++] =
+                (struct plan_provider){xstr_dup(t->package[i].provider), -code, xstrdup(why.text)};
+    }
+}
+
+/* Look into the model's file, once, before any engine does. */
+static int session_read_model(const struct session_request *r, struct session *session,
+                              struct gfxb_error *err)
+{
+    struct model_request request = {.file = r->model,
+                                    .mmproj = r->mmproj,
+                                    .known = r->known,
+                                    .context = r->context,
+                                    .slots = r->slots};
+    if (!r->model || session->use)
+        return 0;
+    session->use = xcalloc(1, sizeof(*session->use));
+    int result = model_use_new(&request, session->use, err);
+    if (result < 0) {
+        free(session->use);
+        session->use = NULL;
+    }
+    return result;
+}
+
+int session_make_plan(const struct session_request *r, struct session *session,
+                      struct gfxb_error *err)
+{
+    session_forget_plan(session);
+    int result = session_read_model(r, session, err);
+    if (result == 0)
+        result = session_read_packages(r, session, err);
+    if (result == 0)
+        result = session_read_proofs(r, session, err);
+    if (result < 0)
+        return result;
+    session_ask_providers(r, session);
+    struct plan_request request = r->request;
+    if (session->use) {
+        request.model = &session->use->shape;
+        request.use = session->use->use;
+    }
+    if (r->known)
+        request.engine = r->known->engine;
+    request.unusable = session->unusable;
+    request.n_unusable = session->n_unusable;
+    request.installed = session->installed;
+    request.n_installed = session->packages.n;
+    request.proof = session->proof;
+    request.n_proofs = session->n_proofs;
+    request.canary_version = engine_canary_version(engine_kind_of_model(r->known));
+    return plan_new(r->machine, r->tables, &request, &session->plan, err);
+}
+
+int session_plan(const struct session_request *request, struct session *ret_session,
+                 struct gfxb_error *err)
+{
+    struct session session = {0};
+    int result = session_make_plan(request, &session, err);
+    if (result < 0)
+        session_plan_done(&session);
+    else
+        *ret_session = session;
+    return result;
+}
+
+void session_forget_failures(struct session *session)
+{
+    for (size_t i = 0; i < session->n_failures; i++) {
+        free(session->failure[i].fingerprint);
+        free(session->failure[i].detail);
+    }
+    free(session->failure);
+    session->failure = NULL;
+    session->n_failures = 0;
+}
+
+void session_plan_done(struct session *session)
+{
+    session_forget_plan(session);
+    session_forget_failures(session);
+    for (size_t i = 0; i < session->n_unusable; i++) {
+        free((char *)(uintptr_t)session->unusable[i].name);
+        free((char *)(uintptr_t)session->unusable[i].reason);
+    }
+    if (session->use)
+        model_use_done(session->use);
+    free(session->use);
+    free(session->model);
+    *session = (struct session){0};
+}
