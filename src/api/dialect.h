@@ -274,7 +274,8 @@ int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_err
 struct model_env dialect_model_env(struct http_job *job);
 
 /* Remove all packages of a backend. -EBUSY while a loaded model runs on it. */
-int dialect_remove_backend(struct http_job *job, const char *backend, struct gfxb_error *err);
+int dialect_remove_backend(struct http_job *job, struct package_backend backend,
+                           struct gfxb_error *err);
 
 /* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
  * here, as far as can be told before it is downloaded? null: it cannot. */

@@ -12,21 +12,22 @@ static const struct cli_option backends_options[] = {
     {NULL, NULL, NULL},
 };
 
-#define BACKENDS_ENGINE "llamacpp:"
-
-/* "llamacpp:vulkan" -> PLAN_VULKAN */
-static int backends_read_name(const char *word, enum plan_backend *ret_backend,
-                              struct gfxb_error *err)
+/* "KIND:vulkan", of which the request is from here on. */
+static int backends_read_name(const char *word, struct session_request *r,
+                              enum plan_backend *ret_backend, struct gfxb_error *err)
 {
-    size_t n = strlen(BACKENDS_ENGINE);
-    int backend = strncmp(word, BACKENDS_ENGINE, n) == 0 ? plan_backend_from_name(word + n) : -1;
-    if (backend < 0)
-        return error_set(err, GFXB_E_USAGE,
-                         "no such backend: '%s'; they are llamacpp:rocm, llamacpp:vulkan and "
-                         "llamacpp:cpu",
-                         word);
-    *ret_backend = (enum plan_backend)backend;
-    return 0;
+    struct buf CLEAN_BUF all = BUF_INIT(1024);
+    if (plan_backend_read(word, &r->request.engine, ret_backend) == 0)
+        return 0;
+    plan_backend_list(&all);
+    return error_set(err, GFXB_E_USAGE, "no such backend: '%s'; they are %s", word, buf_text(&all));
+}
+
+/* The packages of a backend of the request's kind. */
+static struct package_backend backends_packages(const struct session_request *r,
+                                                enum plan_backend backend)
+{
+    return (struct package_backend){r->request.engine, session_package_backend(backend)};
 }
 
 static struct package_env backends_env(const struct session_request *r)
@@ -49,8 +50,8 @@ static void backends_list_text(const struct session *path)
         if (told[c->backend])
             continue;
         told[c->backend] = true;
-        text_print(stdout, "llamacpp:%-16s %-9s " TEXT_HANG "%s", plan_backend_name(c->backend),
-                   plan_state_name(c->state), c->reason);
+        text_print(stdout, "%.*s:%-16s %-9s " TEXT_HANG "%s", STR_ARG(c->engine),
+                   plan_backend_name(c->backend), plan_state_name(c->state), c->reason);
     }
     for (size_t i = 0; i < path->packages.n; i++) {
         const struct package *p = &path->packages.item[i];
@@ -177,7 +178,7 @@ static int backends_verify(struct cli *cli, struct session_request *r, const str
                            struct gfxb_error *err)
 {
     enum plan_backend only = PLAN_BACKENDS;
-    int result = args->n_words > 1 ? backends_read_name(args->word[1], &only, err) : 0;
+    int result = args->n_words > 1 ? backends_read_name(args->word[1], r, &only, err) : 0;
     struct session path = {0};
     if (result == 0 && only != PLAN_BACKENDS)
         r->request.backend = (int)only;
@@ -196,7 +197,8 @@ static int backends_verify(struct cli *cli, struct session_request *r, const str
     if (result == 0 && !any)
         result = error_set(err, GFXB_E_NO_PACKAGE,
                            "nothing is installed that could be proven: gfxbridge backends install "
-                           "llamacpp:cpu brings the first");
+                           "%.*s:cpu brings the first",
+                           STR_ARG(gfx_engine_default()));
     if (result == 0 && results)
         result = cli_print_json(json_pack("{s:O}", "results", results), err);
     json_decref(results);
@@ -206,7 +208,7 @@ static int backends_verify(struct cli *cli, struct session_request *r, const str
 
 /* ---- bundles for a computer without the network ---- */
 
-/* bundle FILE [llamacpp:BACKEND]: what is installed of one backend, or all that can be bundled. */
+/* bundle FILE [KIND:BACKEND]: what is installed of one backend, or all that can be bundled. */
 static int backends_bundle(struct cli *cli, struct session_request *r, const struct cli_args *args,
                            struct gfxb_error *err)
 {
@@ -214,7 +216,7 @@ static int backends_bundle(struct cli *cli, struct session_request *r, const str
     struct package_env env = backends_env(r);
     struct package_list list;
     const char *file = args->word[1];
-    int result = args->n_words > 2 ? backends_read_name(args->word[2], &backend, err) : 0;
+    int result = args->n_words > 2 ? backends_read_name(args->word[2], r, &backend, err) : 0;
     if (result == 0)
         result = package_list_new(&env, &list, err);
     if (result < 0)
@@ -223,9 +225,8 @@ static int backends_bundle(struct cli *cli, struct session_request *r, const str
     size_t n = 0;
     for (size_t i = 0; chosen && i < list.n; i++) {
         const struct package *p = &list.item[i];
-        bool wanted = backend == PLAN_BACKENDS
-                          ? package_outside(p).n == 0
-                          : strcmp(p->backend, session_package_backend(backend)) == 0;
+        bool wanted = backend == PLAN_BACKENDS ? package_outside(p).n == 0
+                                               : package_is_of(p, backends_packages(r, backend));
         if (wanted)
             chosen[n++] = p;
     }
@@ -266,12 +267,12 @@ static int backends_install(struct cli *cli, struct session_request *r, const st
         return backends_install_bundle(cli, r, args->value[BACKENDS_FROM], err);
     if (args->n_words < 2)
         return error_set(err, GFXB_E_USAGE,
-                         "backends install needs a backend, such as llamacpp:cpu, or --from FILE");
+                         "backends install needs a backend, such as %.*s:cpu, or --from FILE",
+                         STR_ARG(gfx_engine_default()));
     const char *word = args->word[1];
-    if (args->n_words == 2 && strncmp(word, BACKENDS_ENGINE, strlen(BACKENDS_ENGINE)) != 0 &&
-        (strchr(word, '/') || access(word, F_OK) == 0))
+    int result = backends_read_name(word, r, &backend, err);
+    if (result < 0 && args->n_words == 2 && (strchr(word, '/') || access(word, F_OK) == 0))
         return backends_install_local(cli, r, word, NULL, err);
-    int result = backends_read_name(word, &backend, err);
     if (result < 0)
         return result;
     if (args->n_words > 2) {
@@ -299,10 +300,9 @@ static int backends_remove(struct cli *cli, struct session_request *r, const str
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
     size_t n = 0;
-    int result = backends_read_name(args->word[1], &backend, err);
+    int result = backends_read_name(args->word[1], r, &backend, err);
     if (result == 0)
-        result = package_remove_backend(
-            &env, (struct package_backend){STR_NONE, session_package_backend(backend)}, &n, err);
+        result = package_remove_backend(&env, backends_packages(r, backend), &n, err);
     if (result == 0 && !cli->quiet)
         text_print(stderr, "removed %zu package%s", n, n == 1 ? "" : "s");
     return result;
@@ -310,27 +310,29 @@ static int backends_remove(struct cli *cli, struct session_request *r, const str
 
 /* Which package is preferred now. */
 static int backends_tell_use(const struct cli *cli, const struct package_env *env,
-                             const char *backend, struct gfxb_error *err)
+                             struct package_backend backend, struct gfxb_error *err)
 {
+    struct str engine = backend.engine;
     struct package_list list;
     const struct package *pinned = NULL;
     int result = package_list_new(env, &list, err);
     if (result < 0)
         return result;
     for (size_t i = 0; i < list.n && !pinned; i++) {
-        if (list.item[i].pinned && strcmp(list.item[i].backend, backend) == 0)
+        if (list.item[i].pinned && package_is_of(&list.item[i], backend))
             pinned = &list.item[i];
     }
     if (cli->json)
-        result = cli_print_json(json_pack("{s:s, s:s?, s:s?}", "backend", backend, "package",
+        result = cli_print_json(json_pack("{s:s, s:s?, s:s?}", "backend", backend.name, "package",
                                           pinned ? pinned->id : NULL, "digest",
                                           pinned ? pinned->digest : NULL),
                                 err);
     else if (pinned)
-        text_print(stdout, "llamacpp:%s uses %s (%.12s) from now on, before all other choices",
-                   backend, pinned->id, pinned->digest);
+        text_print(stdout, "%.*s:%s uses %s (%.12s) from now on, before all other choices",
+                   STR_ARG(engine), backend.name, pinned->id, pinned->digest);
     else
-        text_print(stdout, "no package of llamacpp:%s is preferred any more", backend);
+        text_print(stdout, "no package of %.*s:%s is preferred any more", STR_ARG(engine),
+                   backend.name);
     package_list_done(&list);
     return result;
 }
@@ -342,11 +344,10 @@ static int backends_use(struct cli *cli, struct session_request *r, const struct
     enum plan_backend backend = PLAN_BACKENDS;
     struct package_env env = backends_env(r);
     const char *prefix = args->n_words > 2 ? args->word[2] : "";
-    int result = backends_read_name(args->word[1], &backend, err);
-    const char *name = result < 0 ? NULL : session_package_backend(backend);
+    int result = backends_read_name(args->word[1], r, &backend, err);
     if (result == 0)
-        result = package_use(&env, (struct package_backend){STR_NONE, name}, prefix, err);
-    return result < 0 ? result : backends_tell_use(cli, &env, name, err);
+        result = package_use(&env, backends_packages(r, backend), prefix, err);
+    return result < 0 ? result : backends_tell_use(cli, &env, backends_packages(r, backend), err);
 }
 
 static const struct backends_verb {
@@ -376,7 +377,7 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
             return error_set(err, GFXB_E_USAGE, "backends %s needs %s", verb,
                              backends_verbs[i].run == backends_bundle
                                  ? "the name of a file"
-                                 : "a backend, such as llamacpp:cpu");
+                                 : "a backend: see gfxbridge backends list");
         if (cli->sysroot && backends_verbs[i].run != backends_list)
             return error_set(err, GFXB_E_USAGE, "backends %s works on this computer only", verb);
         return backends_verbs[i].run(cli, &request, args, err);
@@ -388,13 +389,13 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
 
 const struct cli_command cli_command_backends = {
     .name = "backends",
-    .words = "[list|install|verify|remove|use|bundle] [llamacpp:BACKEND|FILE] [FILE|DIR|DIGEST]",
+    .words = "[list|install|verify|remove|use|bundle] [KIND:BACKEND|FILE] [FILE|DIR|DIGEST]",
     .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
     .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
              "install    " TEXT_HANG
              "bring the best package of a backend here and prove it; or, without the network, an "
-             "archive (FILE), or a directory or llama-server, which stays where it is\n"
+             "archive (FILE), or a directory or an engine's program, which stays where it is\n"
              "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
              "remove     " TEXT_HANG "remove the packages of a backend\n"
              "use        " TEXT_HANG

@@ -198,7 +198,8 @@ static int bench_all(struct bench *b, struct session *path, struct gfxb_error *e
     if (result == 0 && b->n == 0)
         return error_set(err, GFXB_E_NO_PACKAGE,
                          "nothing is installed here that could be measured: gfxbridge backends "
-                         "install llamacpp:cpu brings the first");
+                         "install %.*s:cpu brings the first",
+                         STR_ARG(gfx_engine_default()));
     for (size_t i = 0; i < b->n; i++) {
         const struct bench_item *item = &b->item[i];
         double speed = item->figures.full.tokens_per_second;

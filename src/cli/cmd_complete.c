@@ -45,9 +45,11 @@ static bool complete_is_literal(struct str word)
 
 static void complete_backends(const struct complete *c)
 {
-    for (int i = 0; i < PLAN_BACKENDS; i++) {
+    struct gfx_engine engine;
+    for (size_t i = 0; gfx_engine_at(i / PLAN_BACKENDS, &engine); i++) {
         char name[64];
-        snprintf(name, sizeof(name), "llamacpp:%s", plan_backend_name((enum plan_backend)i));
+        snprintf(name, sizeof(name), "%.*s:%s", STR_ARG(engine.name),
+                 plan_backend_name((enum plan_backend)(i % PLAN_BACKENDS)));
         complete_offer(c, str_from(name), NULL);
     }
 }
@@ -97,7 +99,7 @@ static void complete_value(const struct complete *c, struct str value)
             complete_offer(c, piece, NULL);
         else if (str_is(piece, "PCI"))
             complete_pci(c);
-        else if (str_is(piece, "llamacpp:BACKEND"))
+        else if (str_is(piece, "KIND:BACKEND"))
             complete_backends(c);
         else if (str_is(piece, "MODEL"))
             complete_models(c);

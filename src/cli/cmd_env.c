@@ -1,4 +1,5 @@
 #include "api/api.h"
+#include "base/xalloc.h"
 #include "cli/request.h"
 #include "cli/text.h"
 #include "session/session.h"
@@ -34,9 +35,9 @@ static int env_tell(const struct cli *cli, const struct env_answer *answer, stru
     return CLI_DONE;
 }
 
-/* The proven choice's engine as DATA/bin/llama-server. */
+/* The proven choice's engine as DATA/bin/PROGRAM, where PROGRAM is its own name. */
 static int env_write_wrapper(const struct cli *cli, const struct session *path,
-                             const struct plan_choice *choice, char **ret_file,
+                             const struct plan_choice *choice, const char *program, char **ret_file,
                              struct gfxb_error *err)
 {
     const struct engine_proof *proof = engine_proofs_find(path->stored, choice->fingerprint);
@@ -45,11 +46,11 @@ static int env_write_wrapper(const struct cli *cli, const struct session *path,
     struct buf CLEAN_BUF script = BUF_INIT(1 << 20);
     char title[400];
     char *CLEAN_FREE dir = fs_join(cli->data_dir, "bin");
-    char *file = dir ? fs_join(dir, "llama-server") : NULL;
+    char *file = dir ? fs_join(dir, program) : NULL;
     engine_spec_choose(&spec, choice);
     if (proof && proof->device[0])
         spec.device = proof->device;
-    snprintf(title, sizeof(title), "llama-server of %s, proven for %s on %s", choice->package,
+    snprintf(title, sizeof(title), "%s of %s, proven for %s on %s", program, choice->package,
              plan_backend_name(choice->backend), proof ? proof->shown : "this computer");
     int result =
         file ? engine_wrapper(&spec, title, &script, err) : error_set(err, ENOMEM, "out of memory");
@@ -81,12 +82,15 @@ static int env_engine(struct cli *cli, const struct session *path, bool lemonade
 {
     const struct plan_choice *choice = env_proven(path);
     struct env_answer answer = {.name = "PATH"};
+    struct gfx_engine engine;
     char *CLEAN_FREE file = NULL;
     if (!choice)
         return error_set(err, GFXB_E_NO_PACKAGE,
                          "nothing is proven here yet: gfxbridge run \"hello\" installs and proves "
                          "the best backend of this computer");
-    int result = env_write_wrapper(cli, path, choice, &file, err);
+    gfx_engine_find(choice->engine, &engine);
+    char *CLEAN_FREE program = xstr_dup(engine.program);
+    int result = env_write_wrapper(cli, path, choice, program, &file, err);
     if (result < 0)
         return result;
     const char *backend = plan_backend_name(choice->backend);
@@ -94,16 +98,15 @@ static int env_engine(struct cli *cli, const struct session *path, bool lemonade
         snprintf(answer.name, sizeof(answer.name), "LEMONADE_LLAMACPP_%s_BIN",
                  env_upper_backend(choice->backend));
         snprintf(answer.how, sizeof(answer.how),
-                 "A Lemonade server that is started with this variable runs llamacpp models of its "
-                 "%s backend on the engine that was proven here.",
+                 "A Lemonade server that is started with this variable runs models of its %s "
+                 "backend on the engine that was proven here.",
                  env_upper_backend(choice->backend));
         answer.value = strdup(file);
     } else {
         const char *path_now = getenv("PATH");
         snprintf(answer.how, sizeof(answer.how),
-                 "In a shell with this variable llama-server is the engine that was proven here "
-                 "for %s.",
-                 backend);
+                 "In a shell with this variable %s is the engine that was proven here for %s.",
+                 program, backend);
         if (asprintf(&answer.value, "%s/bin:%s", cli->data_dir, path_now ? path_now : "/usr/bin") <
             0)
             answer.value = NULL;
@@ -157,8 +160,9 @@ const struct cli_command cli_command_env = {
     .summary = "what makes another program use the proven engine",
     .about = "Prints a line for the shell, eval \"$(gfxbridge env --for llama.cpp)\", and says in "
              "one sentence what it does. For lemonade and llama.cpp the proven engine becomes a "
-             "llama-server in the data directory, with the device, the environment and the "
-             "arguments that were proven; for ollama its programs are pointed at gfxbridge serve.",
+             "program of the same name in the data directory, with the device, the environment "
+             "and the arguments that were proven; for ollama its programs are pointed at gfxbridge "
+             "serve.",
     .options = env_options,
     .run = env_run,
 };

@@ -1,6 +1,8 @@
 /* name.c - the stable names of plan/'s enumerations. */
 #include "plan/plan.h"
 
+#include <errno.h>
+
 static const char *const backends[] = {
     [PLAN_ROCM] = "rocm",
     [PLAN_VULKAN] = "vulkan",
@@ -47,6 +49,33 @@ const char *plan_backend_name(enum plan_backend backend)
 int plan_backend_from_name(const char *name)
 {
     return name_find(backends, COUNT(backends), name);
+}
+
+int plan_backend_read(const char *text, struct str *ret_engine, enum plan_backend *ret_backend)
+{
+    struct str rest = str_from(text), kind;
+    struct gfx_engine engine;
+    if (!str_cut(&rest, ':', &kind) || !kind.n || !gfx_engine_find(kind, &engine))
+        return -EINVAL;
+    int backend = rest.n ? plan_backend_from_name(rest.p) : -1;
+    if (backend < 0)
+        return -EINVAL;
+    *ret_engine = engine.name;
+    *ret_backend = (enum plan_backend)backend;
+    return 0;
+}
+
+void plan_backend_list(struct buf *ret)
+{
+    struct gfx_engine engine, next;
+    for (size_t i = 0; gfx_engine_at(i / 3, &engine); i++) { /* rocm, vulkan, cpu */
+        bool last = i % 3 == 2 && !gfx_engine_at(i / 3 + 1, &next);
+        buf_addf(ret, "%s%.*s:%s",
+                 i == 0 ? ""
+                 : last ? " and "
+                        : ", ",
+                 STR_ARG(engine.name), backends[i % 3]);
+    }
 }
 
 const char *plan_policy_name(enum plan_policy policy)

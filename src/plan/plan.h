@@ -144,8 +144,12 @@ uint64_t plan_memory_gpu(const struct machine *m);
 
 const char *plan_backend_name(enum plan_backend backend); /* "vulkan-software" */
 int plan_backend_from_name(const char *name);             /* -1 unknown */
-const char *plan_policy_name(enum plan_policy policy);    /* "rocm-first" */
-int plan_policy_from_name(const char *name);              /* -1 unknown */
+/* "KIND:BACKEND", as users type it: 0, or -EINVAL. ret_engine is a name of engines.tsv; static. */
+int plan_backend_read(const char *text, struct str *ret_engine, enum plan_backend *ret_backend);
+/* All that packages are of, for people: "a:rocm, a:vulkan and a:cpu". */
+void plan_backend_list(struct buf *ret);
+const char *plan_policy_name(enum plan_policy policy); /* "rocm-first" */
+int plan_policy_from_name(const char *name);           /* -1 unknown */
 const char *plan_state_name(enum plan_state state);
 const char *plan_rung_name(enum plan_rung rung); /* "E0" */
 

@@ -49,7 +49,8 @@ static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct p
 static void remedy_verify(const struct doctor_case *c, const struct plan_choice *choice,
                           struct buf *out)
 {
-    buf_addf(out, "gfxbridge backends verify llamacpp:%s", plan_backend_name(choice->backend));
+    buf_addf(out, "gfxbridge backends verify %.*s:%s", STR_ARG(choice->engine),
+             plan_backend_name(choice->backend));
 }
 
 static void remedy_report(const struct doctor_case *c, const struct plan_choice *choice,
@@ -61,7 +62,8 @@ static void remedy_report(const struct doctor_case *c, const struct plan_choice 
 static void remedy_install_package(const struct doctor_case *c, const struct plan_choice *choice,
                                    struct buf *out)
 {
-    buf_addf(out, "gfxbridge backends install llamacpp:%s", plan_backend_name(choice->backend));
+    buf_addf(out, "gfxbridge backends install %.*s:%s", STR_ARG(choice->engine),
+             plan_backend_name(choice->backend));
 }
 
 static void remedy_kernel(const struct doctor_case *c, const struct plan_choice *choice,

@@ -153,19 +153,20 @@ json_t *report_json_choice(const struct plan_choice *c)
     for (size_t i = 0; i < c->n_evidence; i++)
         json_array_append_new(
             evidence, json_rung(c->evidence[i].rung, c->evidence[i].ok, c->evidence[i].detail));
-    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o, s:o, s:o}",
-                     "rank", (int)c->rank, "backend", plan_backend_name(c->backend), "gpus",
-                     report_json_strings(c->gpu_pci), "gfx", report_json_text(c->gfx), "package",
-                     report_json_text(c->package), "source", report_json_text(c->provider),
-                     "installed", c->installed != NULL, "state", plan_state_name(c->state), "code",
-                     gfxb_code_name(c->code), "reason", report_json_text(c->reason), "evidence",
-                     evidence, "need_bytes", report_json_bytes(c->need_bytes), "have_bytes",
-                     report_json_bytes(c->have_bytes), "host_bytes",
-                     report_json_bytes(c->host_bytes), "context", report_json_bytes(c->context),
-                     "gpu_layers", report_json_bytes(c->gpu_layers), "layers",
-                     report_json_bytes(c->layers), "env", json_env(c->env), "args",
-                     report_json_strings(c->args), "warnings", report_json_strings(c->warning));
+    return json_pack(
+        "{s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o, s:o, s:o}",
+        "rank", (int)c->rank, "engine", report_json_str(c->engine), "backend",
+        plan_backend_name(c->backend), "gpus", report_json_strings(c->gpu_pci), "gfx",
+        report_json_text(c->gfx), "package", report_json_text(c->package), "source",
+        report_json_text(c->provider), "installed", c->installed != NULL, "state",
+        plan_state_name(c->state), "code", gfxb_code_name(c->code), "reason",
+        report_json_text(c->reason), "evidence", evidence, "need_bytes",
+        report_json_bytes(c->need_bytes), "have_bytes", report_json_bytes(c->have_bytes),
+        "host_bytes", report_json_bytes(c->host_bytes), "context", report_json_bytes(c->context),
+        "gpu_layers", report_json_bytes(c->gpu_layers), "layers", report_json_bytes(c->layers),
+        "env", json_env(c->env), "args", report_json_strings(c->args), "warnings",
+        report_json_strings(c->warning));
 }
 
 json_t *report_json_plan(const struct plan *plan)

@@ -100,7 +100,7 @@ static void backends_uninstall(struct http_job *job, void *context)
 {
     const struct backends_job *about = context;
     struct gfxb_error err = {.code = 0};
-    if (dialect_remove_backend(job, about->backend, &err) == 0) {
+    if (dialect_remove_backend(job, (struct package_backend){.name = about->backend}, &err) == 0) {
         dialect_job_json(job, 200, backends_answer(about->backend));
         return;
     }

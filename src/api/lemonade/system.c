@@ -78,8 +78,8 @@ static json_t *system_backend(const struct session *path, const struct plan_choi
         json_array_append_new(devices, json_string("amd_gpu"));
     else if (c->backend == PLAN_CPU)
         json_array_append_new(devices, json_string("cpu"));
-    json_t *action = usable && !p ? json_sprintf("gfxbridge backends install llamacpp:%s",
-                                                 plan_backend_name(c->backend))
+    json_t *action = usable && !p ? json_sprintf("gfxbridge backends install %.*s:%s",
+                                                 STR_ARG(c->engine), plan_backend_name(c->backend))
                                   : json_string("");
     json_t *object = json_pack("{s:s, s:o, s:o, s:o, s:b}", "state",
                                p        ? "installed"

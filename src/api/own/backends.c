@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define BACKEND_ENGINE "llamacpp:"
-
 struct backend_request {
+    struct str engine; /* its kind; static */
     enum plan_backend backend;
     char digest[DIGEST_HEX]; /* of use: its beginning, or "none"; "" the newest */
 };
@@ -24,15 +23,13 @@ static struct backend_request *backend_read(struct http_exchange *x)
         dialect_reply_error(x, &error);
         return NULL;
     }
-    size_t n = strlen(BACKEND_ENGINE);
-    int backend = strncmp(name, BACKEND_ENGINE, n) == 0 ? plan_backend_from_name(name + n) : -1;
-    if (backend < 0) {
-        http_fail(x, 400, NULL, "backend",
-                  "No such backend: they are llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu.");
+    if (plan_backend_read(name, &request.engine, &request.backend) < 0) {
+        struct buf CLEAN_BUF all = BUF_INIT(1024);
+        plan_backend_list(&all);
+        http_fail(x, 400, NULL, "backend", "No such backend: they are %s.", buf_text(&all));
         return NULL;
     }
     struct backend_request *copy = xmalloc(sizeof(*copy));
-    request.backend = (enum plan_backend)backend;
     *copy = request;
     return copy;
 }
@@ -44,6 +41,7 @@ static int backend_install(struct download *d, void *context, struct gfxb_error 
     const struct backend_request *request = context;
     struct session_request r = download_path_request(d);
     struct session path = {0};
+    r.request.engine = request->engine;
     r.request.backend = (int)request->backend;
     r.model = NULL;
     int result = session_bring_up(&r, NULL, &path, err);
@@ -73,6 +71,7 @@ static int backend_verify(struct download *d, void *context, struct gfxb_error *
     const struct backend_request *request = context;
     struct session_request r = download_path_request(d);
     struct session path = {0};
+    r.request.engine = request->engine;
     r.request.backend = (int)request->backend;
     r.model = NULL;
     int result = session_plan(&r, &path, err), failed = 0;
@@ -99,7 +98,8 @@ static void backend_begin(struct http_exchange *x,
     char name[64];
     if (!request)
         return;
-    snprintf(name, sizeof(name), BACKEND_ENGINE "%s", plan_backend_name(request->backend));
+    snprintf(name, sizeof(name), "%.*s:%s", STR_ARG(request->engine),
+             plan_backend_name(request->backend));
     downloads_begin(x, &(struct download_work){"backend", name, run, request, free});
 }
 
@@ -141,15 +141,16 @@ static void backend_find_use(void *user, void *context)
     }
 }
 
-int dialect_remove_backend(struct http_job *job, const char *backend, struct gfxb_error *err)
+int dialect_remove_backend(struct http_job *job, struct package_backend backend,
+                           struct gfxb_error *err)
 {
     struct package_env env = backend_env(job);
-    struct backend_use use = {.backend = backend};
+    struct backend_use use = {.backend = backend.name};
     size_t removed = 0;
     http_job_in_loop(job, backend_find_use, &use);
     if (use.model[0])
-        return error_set(err, EBUSY, "%s runs on llamacpp:%s: unload it first", use.model, backend);
-    return package_remove_backend(&env, (struct package_backend){STR_NONE, backend}, &removed, err);
+        return error_set(err, EBUSY, "%s runs on %s: unload it first", use.model, backend.name);
+    return package_remove_backend(&env, backend, &removed, err);
 }
 
 static void backend_answer(struct http_job *job, int result, const struct gfxb_error *err)
@@ -160,23 +161,24 @@ static void backend_answer(struct http_job *job, int result, const struct gfxb_e
         dialect_job_json(job, 200, json_pack("{s:i, s:s}", "schema", 1, "status", "success"));
 }
 
+static struct package_backend backend_packages(const struct backend_request *request)
+{
+    return (struct package_backend){request->engine, session_package_backend(request->backend)};
+}
+
 static void backend_use(struct http_job *job, void *context)
 {
     const struct backend_request *request = context;
     struct package_env env = backend_env(job);
     struct gfxb_error err;
-    const char *name = session_package_backend(request->backend);
-    backend_answer(
-        job, package_use(&env, (struct package_backend){STR_NONE, name}, request->digest, &err),
-        &err);
+    backend_answer(job, package_use(&env, backend_packages(request), request->digest, &err), &err);
 }
 
 static void backend_remove(struct http_job *job, void *context)
 {
     const struct backend_request *request = context;
     struct gfxb_error err;
-    const char *name = session_package_backend(request->backend);
-    backend_answer(job, dialect_remove_backend(job, name, &err), &err);
+    backend_answer(job, dialect_remove_backend(job, backend_packages(request), &err), &err);
 }
 
 static void backend_job(struct http_exchange *x)

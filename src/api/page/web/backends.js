@@ -1,13 +1,13 @@
 // The engine packages: bring, prove again, prefer, remove.
 import {post} from "./api.js";
 import {h, show, badge, action, byId} from "./dom.js";
-import {jobFor, isRunning, progress, startBackend, updateProgress} from "./jobs.js";
+import {backendId, jobFor, isRunning, progress, startBackend, updateProgress} from "./jobs.js";
 import * as words from "./words.js";
 
 const BACKENDS = ["rocm", "vulkan", "cpu"];
 const STATES = {proven: ["good", "proven"], usable: ["plain", "can be used"], rejected: ["warn", "not here"]};
 
-const jobOf = (backend) => jobFor(`backend:llamacpp:${backend}`);
+const jobOf = (choice) => choice && jobFor(`backend:${backendId(choice)}`);
 
 function packageLine(p) {
   return h("li", null,
@@ -23,15 +23,15 @@ function packageLine(p) {
 function buttons(backend, best, packages, chosen, refresh) {
   const name = words.backendName(backend);
   const request = (verb, body) => async () => {
-    await post(`/gfxbridge/backends/${verb}`, {backend: `llamacpp:${backend}`, ...body});
+    await post(`/gfxbridge/backends/${verb}`, {backend: backendId(best), ...body});
     await refresh();
   };
   if (!packages.length)
-    return best?.state === "usable" && action("Install and prove", () => startBackend("install", backend),
+    return best?.state === "usable" && action("Install and prove", () => startBackend("install", backendId(best)),
       {main: chosen, id: `install-${backend}`, name: `Install and prove ${name}`});
   const pinned = packages.some((p) => p.pinned);
   return [
-    action("Prove again", () => startBackend("verify", backend), {id: `verify-${backend}`, name: `Prove ${name} again`}),
+    action("Prove again", () => startBackend("verify", backendId(best)), {id: `verify-${backend}`, name: `Prove ${name} again`}),
     pinned ? action("Let gfxbridge choose", request("use", {digest: "none"}), {id: `use-${backend}`, name: `${name}: let gfxbridge choose`})
       : action("Always use this", request("use"), {id: `use-${backend}`, name: `Always use ${name}`}),
     action("Remove", async () => {
@@ -46,7 +46,7 @@ function backendCard(backend, data, refresh) {
   const best = choices[0];
   const packages = data.packages.filter((p) => p.backend === backend);
   const chosen = data.plan.chosen !== null && data.plan.choices[data.plan.chosen].backend === backend;
-  const job = jobOf(backend);
+  const job = jobOf(best);
   const [kind, text] = STATES[best?.state] ?? ["warn", "not here"];
   return h("article.card", {"data-backend": backend},
     h("header", null, h("h2", null, words.backendName(backend)),
@@ -60,7 +60,8 @@ function backendCard(backend, data, refresh) {
 
 export function showBackends(data, refresh) {
   const target = byId("backends-body");
-  const states = BACKENDS.map((backend) => [jobOf(backend)?.status, isRunning(jobOf(backend))]);
+  const states = BACKENDS.map((backend) => jobOf(data.plan.choices.find((c) => c.backend === backend)))
+    .map((job) => [job?.status, isRunning(job)]);
   show(target, [data.plan, data.packages, states], () => [
     h("p.lead", null, "A backend is the way from a model to the chip. gfxbridge takes the best one that is " +
       "proven here, and falls back to the next when one fails."),

@@ -1,6 +1,6 @@
 // What this computer is, which path it takes, and why not another: the answer first.
 import {h, show, badge, command, action, byId} from "./dom.js";
-import {startBackend, jobFor, isRunning} from "./jobs.js";
+import {backendId, startBackend, jobFor, isRunning} from "./jobs.js";
 import * as words from "./words.js";
 
 const STATES = {proven: "good", usable: "plain", rejected: "warn"};
@@ -29,10 +29,10 @@ function ladder(choice, name) {
 function heroButtons(choice, unused) {
   if (choice.state === "proven")
     return [h("a.button.main", {href: "#chat"}, "Chat"), h("a.button", {href: "#models"}, "Get a model")];
-  if (isRunning(jobFor(`backend:llamacpp:${choice.backend}`)))
+  if (isRunning(jobFor(`backend:${backendId(choice)}`)))
     return h("a", {href: "#backends"}, "Being installed and proven …");
   const label = unused ? "Use the processor for now" : choice.installed ? "Prove it now" : "Install and prove it now";
-  return action(label, () => startBackend(choice.installed ? "verify" : "install", choice.backend),
+  return action(label, () => startBackend(choice.installed ? "verify" : "install", backendId(choice)),
     {main: !unused, id: "prove-now"});
 }
 
@@ -144,7 +144,7 @@ function hostFacts({detect}) {
 
 export function showComputer(data) {
   const {detect, plan, doctor} = data;
-  const running = plan.choices.map((c) => isRunning(jobFor(`backend:llamacpp:${c.backend}`)));
+  const running = plan.choices.map((c) => isRunning(jobFor(`backend:${backendId(c)}`)));
   show(byId("computer-body"), [detect, plan, doctor, running], () => [
     hero(data),
     detect.gpus.length > 0 && h("h2", null, detect.gpus.length === 1 ? "The card" : "The cards"),

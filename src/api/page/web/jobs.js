@@ -68,8 +68,11 @@ export async function startPull(name) {
   await refreshJobs();
 }
 
-export async function startBackend(verb, backend) {
-  await post(`/gfxbridge/backends/${verb}`, {backend: `llamacpp:${backend}`, stream: true, subscribe: false});
+// KIND:BACKEND of a choice of the plan: how its packages are installed and removed.
+export const backendId = (choice) => `${choice.engine}:${choice.backend}`;
+
+export async function startBackend(verb, id) {
+  await post(`/gfxbridge/backends/${verb}`, {backend: id, stream: true, subscribe: false});
   await refreshJobs();
 }
 
