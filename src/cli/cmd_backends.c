@@ -230,7 +230,7 @@ static int backends_bundle(struct cli *cli, struct session_request *r, const str
         if (wanted)
             chosen[n++] = p;
     }
-    result = chosen ? package_bundle(&env, chosen, n, file, err)
+    result = chosen ? package_write_offline(&env, chosen, n, file, err)
                     : error_set(err, ENOMEM, "out of memory");
     if (result == 0 && cli->json)
         result = cli_print_json(json_pack("{s:s, s:i}", "path", file, "packages", (int)n), err);
@@ -251,7 +251,7 @@ static int backends_install_bundle(struct cli *cli, struct session_request *r, c
     struct package_env env = backends_env(r);
     struct package_digests digests;
     const struct cli_args all = {.n_words = 1};
-    int result = package_install_bundle(&env, file, &digests, err);
+    int result = package_install_offline(&env, file, &digests, err);
     r->request.no_network = true;
     return result < 0 ? result : backends_verify(cli, r, &all, err);
 }

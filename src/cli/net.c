@@ -2,8 +2,9 @@
 
 #include <inttypes.h>
 
-static const char *net_setting(const char *name)
+static const char *net_setting(void *context, const char *name)
 {
+    (void)context;
     const char *value = getenv(name);
     return value && *value ? value : NULL;
 }
@@ -29,14 +30,10 @@ static void net_show(void *context, const char *what, const struct fetch_progres
 
 struct package_net cli_package_net(struct cli *cli)
 {
-    const char *token = net_setting("GITHUB_TOKEN");
     return (struct package_net){
-        .fetch = {.mirror = net_setting("GFXBRIDGE_MIRROR"),
-                  .ca_file = net_setting("GFXBRIDGE_CA_FILE")},
-        .github = net_setting("GFXBRIDGE_GITHUB"),
-        .github_api = net_setting("GFXBRIDGE_GITHUB_API"),
-        .github_token = token ? token : net_setting("GH_TOKEN"),
-        .therock = net_setting("GFXBRIDGE_THEROCK"),
+        .fetch = {.mirror = net_setting(NULL, "GFXBRIDGE_MIRROR"),
+                  .ca_file = net_setting(NULL, "GFXBRIDGE_CA_FILE")},
+        .setting = net_setting,
         .progress = net_show,
         .context = cli,
     };

@@ -7,9 +7,8 @@
 #include "package/package.h"
 
 /*
- * GFXBRIDGE_MIRROR, GFXBRIDGE_CA_FILE, GFXBRIDGE_GITHUB, GFXBRIDGE_GITHUB_API, GFXBRIDGE_THEROCK
- * and GITHUB_TOKEN (else GH_TOKEN); an empty one counts as not set. Lends from the environment and
- * cli.
+ * GFXBRIDGE_MIRROR, GFXBRIDGE_CA_FILE and the settings that sources of packages ask for; an empty
+ * one counts as not set. Lends from the environment and cli.
  */
 struct package_net cli_package_net(struct cli *cli);
 

@@ -1,47 +1,24 @@
-#include "package/contents.h"
-#include "package/libraries.h"
-#include "package/measure.h"
+/* contents.c - what a stage holds: the engine, what it is started with, and whether it can serve.
+ */
+#include "package/package_private.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
-#define CONTENTS_DEPTH 6
+#define CONTENTS_DEPTH    6
+#define CONTENTS_LIST_MAX (1u << 20)
 
-/* Best first. */
-static const char *const contents_backends[] = {"rocm", "vulkan", "cpu"};
-
-#define CONTENTS_BACKENDS (sizeof(contents_backends) / sizeof(contents_backends[0]))
-
-/* What was found; paths are relative to the contents' directory and owned. */
-struct contents_found {
-    char *executable;
-    char *backend_dir;
-    struct gfx_engine engine;
-    const char *backend;
-    struct str backend_file; /* that makes it one of the backend; empty: the CPU's */
-    char *loader, *libc_dir; /* NULL: the computer's */
-    char *library_path;      /* NULL none */
-};
-
-static void contents_found_done(struct contents_found *found)
-{
-    free(found->executable);
-    free(found->backend_dir);
-    free(found->loader);
-    free(found->libc_dir);
-    free(found->library_path);
-}
+/* ---- finding ---- */
 
 static bool contents_is_file(const char *dir, const char *below, const char *name)
 {
-    char path[PATH_MAX];
+    char *CLEAN_FREE path = xasprintf("%s/%s/%s", dir, below, name);
     struct stat st;
-    int n = snprintf(path, sizeof(path), "%s/%s%s%s", dir, below, below[0] ? "/" : "", name);
-    return n > 0 && (size_t)n < sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* Not every file system says what an entry is (XFS without ftype, some network ones). */
@@ -53,95 +30,83 @@ static bool contents_is_dir(int dir_fd, const struct dirent *entry)
     return fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* The directory, relative to dir, that holds a file of this name; nearest to the top first.
- * -ENOENT: none does. */
-static int contents_find(const char *dir, const char *below, const char *name, int depth,
-                         char **ret_below)
+/* "below/name", or just the name at the top. */
+static char *contents_join(const char *below, const char *name)
 {
-    char path[PATH_MAX];
-    if (contents_is_file(dir, below, name)) {
-        *ret_below = strdup(below);
-        return *ret_below ? 0 : -ENOMEM;
-    }
-    int n = snprintf(path, sizeof(path), "%s/%s", dir, below);
-    DIR *entries = depth > 0 && n > 0 && (size_t)n < sizeof(path) ? opendir(path) : NULL;
+    return below[0] ? xfs_join(below, name) : xstrdup(name);
+}
+
+/* The directory, relative to dir, that holds a file of this name; nearest to the top first. NULL:
+ * none does. To be freed by the caller. */
+static char *contents_find_file(const char *dir, const char *below, const char *name, int depth)
+{
+    if (contents_is_file(dir, below, name))
+        return xstrdup(below);
+    char *CLEAN_FREE path = xfs_join(dir, below);
+    DIR *entries = depth > 0 ? opendir(path) : NULL;
     const struct dirent *entry;
-    int r = -ENOENT;
-    while (entries && r == -ENOENT && (entry = readdir(entries))) {
+    char *found = NULL;
+    while (entries && !found && (entry = readdir(entries))) {
         if (entry->d_name[0] == '.' || !contents_is_dir(dirfd(entries), entry))
             continue;
-        char *CLEAN_FREE next = below[0] ? fs_join(below, entry->d_name) : strdup(entry->d_name);
-        r = next ? contents_find(dir, next, name, depth - 1, ret_below) : -ENOMEM;
+        char *CLEAN_FREE next = contents_join(below, entry->d_name);
+        found = contents_find_file(dir, next, name, depth - 1);
     }
     if (entries)
         closedir(entries);
-    return r;
+    return found;
 }
 
 /* The kind that is asked for, or the first whose program is there. */
-static int contents_find_engine(const struct contents *contents, struct contents_found *found,
+static int contents_find_engine(struct install *in, struct gfx_engine *ret_engine,
                                 struct gfxb_error *err)
 {
-    int r = -ENOENT;
-    for (size_t i = 0; r == -ENOENT && gfx_engine_at(i, &found->engine); i++) {
-        char *CLEAN_FREE program = str_dup(found->engine.program);
-        char *CLEAN_FREE below = NULL;
-        if (contents->engine.n && !str_eq(contents->engine, found->engine.name))
+    struct gfx_engine engine = {.program = STR_NONE};
+    for (size_t i = 0; gfx_engine_at(i, &engine); i++) {
+        if (in->engine.n && !str_eq(in->engine, engine.name))
             continue;
-        r = program ? contents_find(contents->dir, "", program, CONTENTS_DEPTH, &below) : -ENOMEM;
-        if (r == 0)
-            found->executable = below[0] ? fs_join(below, program) : strdup(program);
+        char *CLEAN_FREE program = xstr_dup(engine.program);
+        char *CLEAN_FREE below = contents_find_file(in->stage.dir, "", program, CONTENTS_DEPTH);
+        if (!below)
+            continue;
+        in->package.executable = contents_join(below, program);
+        in->package.engine = xstr_dup(engine.name);
+        *ret_engine = engine;
+        return 0;
     }
-    if (r == -ENOENT)
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s in %.*s",
-                         STR_ARG(found->engine.program), STR_ARG(contents->what));
-    return r < 0 || !found->executable ? error_set(err, ENOMEM, "out of memory") : 0;
+    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s in %.*s",
+                     STR_ARG(engine.program), STR_ARG(in->what));
+}
+
+/* The directory part of a path, "" for a bare name. */
+static struct str contents_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return (struct str){path, slash ? (size_t)(slash - path) : 0};
 }
 
 /* The backend that is asked for, or the best that is there, and the directory of its files. */
-static int contents_find_backend(const struct contents *contents, struct contents_found *found,
+static int contents_find_backend(struct install *in, const struct gfx_engine *engine,
                                  struct gfxb_error *err)
 {
-    int r = -ENOENT;
-    for (size_t i = 0; r == -ENOENT && i < CONTENTS_BACKENDS; i++) {
-        const char *backend = contents_backends[i];
-        struct str name = gfx_engine_backend_file(&found->engine, str_from(backend));
-        char *CLEAN_FREE file = name.n ? str_dup(name) : NULL;
-        bool is_cpu = strcmp(backend, "cpu") == 0;
-        if ((contents->backend.n && !str_is(contents->backend, backend)) || (!is_cpu && !name.n))
+    static const char *const backends[] = {"rocm", "vulkan", "cpu"}; /* best first */
+    char *dir = NULL;
+    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]) && !dir; i++) {
+        struct str file = gfx_engine_backend_file(engine, str_from(backends[i]));
+        char *CLEAN_FREE name = xstr_dup(file);
+        if (in->backend.n && !str_is(in->backend, backends[i]))
             continue;
-        if (!is_cpu) {
-            r = file ? contents_find(contents->dir, "", file, CONTENTS_DEPTH, &found->backend_dir)
-                     : -ENOMEM;
-        } else {
-            const char *slash = strrchr(found->executable, '/');
-            size_t n = slash ? (size_t)(slash - found->executable) : 0;
-            found->backend_dir = strndup(found->executable, n);
-            r = found->backend_dir ? 0 : -ENOMEM;
-        }
-        found->backend = backend;
-        found->backend_file = name;
+        if (strcmp(backends[i], "cpu") == 0)
+            dir = xstr_dup(contents_dir(in->package.executable));
+        else if (file.n)
+            dir = contents_find_file(in->stage.dir, "", name, CONTENTS_DEPTH);
+        if (dir)
+            in->package.backend = xstrdup(backends[i]);
     }
-    if (r == -ENOENT)
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s backend in %.*s",
-                         STR_ARG(contents->backend), STR_ARG(contents->what));
-    return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
-}
-
-/* An archive with a C library of its own beside its own loader is started with that loader. */
-static int contents_find_loader(const struct contents *contents, struct contents_found *found,
-                                struct gfxb_error *err)
-{
-    char *CLEAN_FREE below = NULL;
-    int r = contents_find(contents->dir, "", CONTENTS_LOADER, CONTENTS_DEPTH, &below);
-    if (r == -ENOENT || (r == 0 && !contents_is_file(contents->dir, below, "libc.so.6")))
-        return 0;
-    if (r == 0) {
-        found->loader = below[0] ? fs_join(below, CONTENTS_LOADER) : strdup(CONTENTS_LOADER);
-        found->libc_dir = below;
-        below = NULL;
-    }
-    return found->loader ? 0 : error_set(err, ENOMEM, "out of memory");
+    in->package.backend_dir = dir;
+    return dir ? 0
+               : error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s backend in %.*s",
+                           STR_ARG(in->backend), STR_ARG(in->what));
 }
 
 static void contents_add_dir(struct buf *path, struct str dir)
@@ -152,100 +117,202 @@ static void contents_add_dir(struct buf *path, struct str dir)
 }
 
 /*
+ * An archive with a C library of its own beside its own loader is started with that loader.
+ *
  * HIP opens some of its libraries by name while it runs, so a ROCm engine gets its own directory to
  * look in, and its runtime's. An engine with a loader of its own has nothing else to look in.
  * Others do without: what stands in the library path is also found by the GPU driver that Vulkan
  * loads into the process.
  */
-static int contents_make_library_path(const struct contents *contents, struct contents_found *found,
-                                      struct gfxb_error *err)
+static void contents_find_loader(struct install *in)
 {
+    struct package *package = &in->package;
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
-    const char *slash = strrchr(found->executable, '/');
-    struct str own = {found->executable, slash ? (size_t)(slash - found->executable) : 0};
-    bool is_rocm = strcmp(found->backend, "rocm") == 0;
-    if (!is_rocm && !found->loader)
-        return 0;
-    if (found->loader)
-        contents_add_dir(&path, str_from(found->libc_dir));
-    if (found->loader && !str_is(own, found->libc_dir))
-        contents_add_dir(&path, own);
-    if (is_rocm && !(found->loader && str_is(own, found->backend_dir)))
-        contents_add_dir(&path, str_from(found->backend_dir));
-    if (contents->library_path.n)
-        contents_add_dir(&path, contents->library_path);
-    found->library_path = buf_take(&path);
-    return found->library_path ? 0 : error_set(err, ENOMEM, "out of memory");
+    struct str own = contents_dir(package->executable);
+    char *CLEAN_FREE below = contents_find_file(in->stage.dir, "", CONTENTS_LOADER, CONTENTS_DEPTH);
+    bool is_rocm = strcmp(package->backend, "rocm") == 0;
+    if (below && contents_is_file(in->stage.dir, below, "libc.so.6")) {
+        package->loader = contents_join(below, CONTENTS_LOADER);
+        contents_add_dir(&path, str_from(below));
+        if (!str_is(own, below))
+            contents_add_dir(&path, own);
+    }
+    if (is_rocm && !(package->loader && str_is(own, package->backend_dir)))
+        contents_add_dir(&path, str_from(package->backend_dir));
+    if ((is_rocm || package->loader) && in->library_path)
+        contents_add_dir(&path, str_from(in->library_path));
+    if (path.n)
+        package->library_path = xbuf_take(&path);
 }
 
-/* The program, its backend, and one of each kind of CPU backend. */
-static int contents_add_roots(const char *dir, const struct contents_found *found,
-                              struct names *roots)
+int contents_find(struct install *in, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = fs_join(dir, found->backend_dir);
-    names_add(roots, str_from(found->executable));
-    DIR *entries = path ? opendir(path) : NULL;
-    const struct dirent *entry;
-    int r = 0;
-    while (entries && r == 0 && (entry = readdir(entries))) {
-        struct str name = str_from(entry->d_name);
-        bool is_backend = found->backend_file.n && str_eq(name, found->backend_file);
-        bool is_cpu = str_starts(name, found->engine.cpu) && str_ends(name, STR(".so"));
-        if (!is_backend && !is_cpu)
-            continue;
-        char *CLEAN_FREE file = found->backend_dir[0] ? fs_join(found->backend_dir, entry->d_name)
-                                                      : strdup(entry->d_name);
-        if (file)
-            names_add(roots, str_from(file));
-        else
-            r = -ENOMEM;
+    struct gfx_engine engine;
+    int r = contents_find_engine(in, &engine, err);
+    if (r == 0)
+        r = contents_find_backend(in, &engine, err);
+    if (r < 0)
+        return r;
+    contents_find_loader(in);
+    if (!in->package.backend_dir[0]) {
+        free(in->package.backend_dir);
+        in->package.backend_dir = xstrdup(".");
     }
-    if (entries)
-        closedir(entries);
+    return 0;
+}
+
+/* ---- measuring ---- */
+
+static bool contents_serves(const struct package_env *env, struct str list)
+{
+    const struct gfx_target *target =
+        env->gfx && env->tables ? gfx_target_find(env->tables, str_from(env->gfx)) : NULL;
+    return !target || gfx_covers(env->tables, target, list, NULL) != GFX_VIA_NONE;
+}
+
+int contents_check_gfx(const struct package_env *env, struct str what, struct str list,
+                       struct gfxb_error *err)
+{
+    if (contents_serves(env, list))
+        return 0;
+    return error_set(err, GFXB_E_GFX_NOT_IN_PACKAGE,
+                     "%.*s holds code for %.*s and none that serves %s", STR_ARG(what),
+                     STR_ARG(list), env->gfx);
+}
+
+/* "2.9" is below "2.38". */
+static bool contents_version_below(const char *a, const char *b)
+{
+    struct str rest[2] = {str_from(a), str_from(b)};
+    for (;;) {
+        struct str piece[2] = {STR_NONE, STR_NONE};
+        uint64_t number[2] = {0, 0};
+        bool more[2];
+        for (int i = 0; i < 2; i++) {
+            more[i] = str_cut(&rest[i], '.', &piece[i]);
+            str_to_u64(piece[i], 10, &number[i]);
+        }
+        if (!more[0] && !more[1])
+            return false;
+        if (number[0] != number[1])
+            return number[0] < number[1];
+    }
+}
+
+/* A C library in the package counts when the package is started with it. */
+static int contents_check_glibc(const struct install *in, const struct inspection *seen,
+                                struct gfxb_error *err)
+{
+    const char *have = gnu_get_libc_version();
+    bool own_libc = seen->own_libc && in->package.loader;
+    if (own_libc || !seen->glibc[0] || !root_is_live(in->env->root) ||
+        !contents_version_below(have, seen->glibc))
+        return 0;
+    return error_set(err, GFXB_E_GLIBC_TOO_OLD,
+                     "%.*s needs glibc %s and this computer has %s: it cannot run here",
+                     STR_ARG(in->what), seen->glibc, have);
+}
+
+/* Blank-separated; to be freed by the caller. */
+static char *contents_words(const struct names *names)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(CONTENTS_LIST_MAX);
+    for (size_t i = 0; i < names->n; i++)
+        buf_addf(&text, "%s%s", i ? " " : "", names->name[i]);
+    return xbuf_take(&text);
+}
+
+/* "gfx..." as measured and as the table says: a difference is worth a line. */
+static void contents_tell_difference(const struct install *in)
+{
+    struct str rest = in->row ? in->row->gfx : STR_NONE, word;
+    while (str_word(&rest, &word)) {
+        if (str_list_has(str_from(in->package.gfx), word))
+            continue;
+        log_at(in->env->log, LOG_WARNING,
+               "%.*s holds code for %s, not for %.*s as its table row says", STR_ARG(in->what),
+               in->package.gfx, STR_ARG(word));
+        return;
+    }
+}
+
+static int contents_measure_code(struct install *in, const struct inspection *seen,
+                                 struct gfxb_error *err)
+{
+    struct package *package = &in->package;
+    package->gfx = contents_words(&seen->gfx);
+    /* None at all: its BLAS is elsewhere, on the computer or in a runtime package. */
+    package->blas = seen->blas.rocblas.n ? contents_words(&seen->blas.rocblas) : NULL;
+    int r = contents_check_gfx(in->env, in->what, str_from(package->gfx), err);
+    if (r == 0 && package->blas && !contents_serves(in->env, str_from(package->blas)))
+        r = error_set(err, GFXB_E_BLAS_KERNELS_MISSING,
+                      "the rocBLAS of %.*s has kernels for %s and none for %s: the engine would "
+                      "abort at the first large matrix product",
+                      STR_ARG(in->what), package->blas, in->env->gfx);
+    if (r == 0)
+        contents_tell_difference(in);
     return r;
 }
 
-/* The package as it was found; owned by it from here on. */
-static int contents_fill(struct contents_found *found, struct package *package,
-                         struct gfxb_error *err)
+/* The whole package; of an engine that stays where it is the file of its backend. */
+static int contents_measure(struct install *in, struct str backend_file, struct gfxb_error *err)
 {
-    package->engine = str_dup(found->engine.name);
-    package->backend = strdup(found->backend);
-    package->executable = found->executable;
-    package->backend_dir = found->backend_dir[0] ? found->backend_dir : strdup(".");
-    package->loader = found->loader;
-    package->library_path = found->library_path;
-    if (!found->backend_dir[0])
-        free(found->backend_dir);
-    free(found->libc_dir);
-    *found = (struct contents_found){0};
-    return package->engine && package->backend && package->backend_dir
-               ? 0
-               : error_set(err, ENOMEM, "out of memory");
+    const struct package *package = &in->package;
+    struct inspection seen = {0};
+    bool is_rocm = strcmp(package->backend, "rocm") == 0;
+    char *CLEAN_FREE path = !in->is_in_place ? xstrdup(in->stage.dir)
+                            : !backend_file.n
+                                ? xstrdup(package->executable)
+                                : xasprintf("%s/%.*s", package->backend_dir, STR_ARG(backend_file));
+    if (is_rocm)
+        log_at(in->env->log, LOG_INFO, "looking which GPU targets are inside");
+    int r = inspect_path(path, in->env->tables, false, &seen, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < seen.problems.n; i++)
+        log_at(in->env->log, LOG_WARNING, "%.*s: %s", STR_ARG(in->what), seen.problems.name[i]);
+    r = contents_check_glibc(in, &seen, err);
+    if (r == 0 && is_rocm)
+        r = contents_measure_code(in, &seen, err);
+    inspection_done(&seen);
+    return r;
 }
 
-int contents_describe(const struct package_env *env, const struct contents *contents,
-                      struct package *package, struct gfxb_error *err)
+/* The program, its backend, and every CPU backend. */
+static void contents_add_roots(const struct package *package, const char *dir,
+                               const struct gfx_engine *engine, struct str backend_file,
+                               struct names *roots)
 {
-    struct contents_found found = {0};
+    char *CLEAN_FREE path = xfs_join(dir, package->backend_dir);
+    DIR *entries = opendir(path);
+    const struct dirent *entry;
+    names_add(roots, str_from(package->executable));
+    while (entries && (entry = readdir(entries))) {
+        struct str name = str_from(entry->d_name);
+        bool is_cpu = str_starts(name, engine->cpu) && str_ends(name, STR(".so"));
+        char *CLEAN_FREE file = xfs_join(package->backend_dir, entry->d_name);
+        if (is_cpu || (backend_file.n && str_eq(name, backend_file)))
+            names_add(roots, str_from(file));
+    }
+    if (entries)
+        closedir(entries);
+}
+
+int contents_check(struct install *in, struct gfxb_error *err)
+{
+    const struct package *package = &in->package;
+    const char *dir = in->is_in_place ? "" : in->stage.dir;
+    struct gfx_engine engine;
     struct names roots = {0};
-    int r = contents_find_engine(contents, &found, err);
-    if (r == 0)
-        r = contents_find_backend(contents, &found, err);
-    if (r == 0)
-        r = contents_find_loader(contents, &found, err);
-    if (r == 0)
-        r = contents_make_library_path(contents, &found, err);
-    if (r == 0 && contents_add_roots(contents->dir, &found, &roots) < 0)
-        r = error_set(err, ENOMEM, "out of memory");
-    if (r == 0)
-        r = contents_fill(&found, package, err);
-    if (r == 0)
-        r = measure_package(env, contents->dir, contents->what, package, err);
-    if (r == 0)
-        r = libraries_check(env, contents->dir, &roots, str_from(package->library_path),
-                            contents->what, err);
-    contents_found_done(&found);
+    if (!gfx_engine_find(str_from(package->engine), &engine))
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an engine that is not known",
+                         package->engine);
+    struct str file = gfx_engine_backend_file(&engine, str_from(package->backend));
+    int r = contents_measure(in, file, err);
+    if (r < 0)
+        return r;
+    contents_add_roots(package, dir, &engine, file, &roots);
+    r = libraries_check(in->env, dir, &roots, str_from(package->library_path), in->what, err);
     names_done(&roots);
     return r;
 }

@@ -1,13 +1,11 @@
-#include "package/github_api.h"
-#include "package/unpack/arrival.h"
+/* github_api.c - what a GitHub release says about its files: the digest that must come out. */
+#include "package/package_private.h"
 
-#include <errno.h>
 #include <jansson.h>
 
 #define GITHUB_ANSWER_MAX (16u << 20)
-#define GITHUB_URL_MAX    8192
 
-int github_asset_parse(struct str url, struct github_asset *ret_asset)
+bool github_asset_parse(struct str url, struct github_asset *ret_asset)
 {
     struct github_asset a = {0};
     struct str empty, releases, download;
@@ -15,18 +13,13 @@ int github_asset_parse(struct str url, struct github_asset *ret_asset)
                                   &releases, &download, &a.tag,  &a.name};
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         if (!str_cut(&url, '/', pieces[i]) || (pieces[i]->n == 0) != (i == 1))
-            return -EINVAL;
+            return false;
     }
     if (url.n || !str_is(releases, "releases") || !str_is(download, "download") ||
         (!str_is(a.scheme, "https:") && !str_is(a.scheme, "http:")))
-        return -EINVAL;
+        return false;
     *ret_asset = a;
-    return 0;
-}
-
-static bool github_is_sha256(const char *text)
-{
-    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+    return true;
 }
 
 static int github_take_digest(const json_t *file, const struct github_asset *asset,
@@ -42,7 +35,7 @@ static int github_take_digest(const json_t *file, const struct github_asset *ass
                          "%.*s of %.*s %.*s is not uploaded completely", STR_ARG(asset->name),
                          STR_ARG(asset->repository), STR_ARG(asset->tag));
     if (!digest || strncmp(digest, prefix, sizeof(prefix) - 1) != 0 ||
-        !github_is_sha256(digest + sizeof(prefix) - 1))
+        !package_is_digest(str_from(digest + sizeof(prefix) - 1)))
         return error_set(err, GFXB_E_DIGEST_MISSING,
                          "%.*s of %.*s %.*s is published without a sha256: it is not installed, "
                          "since nothing tells whether it arrives unchanged",
@@ -80,24 +73,15 @@ int github_asset_find(struct str json, const struct github_asset *asset,
     return r;
 }
 
-static int github_api_url(const struct package_env *env, const struct github_asset *asset,
-                          char **ret_url, struct gfxb_error *err)
+/* GFXBRIDGE_GITHUB_API stands for https://api.HOST. */
+static char *github_api_url(const struct package_env *env, const struct github_asset *asset)
 {
-    struct buf CLEAN_BUF url = BUF_INIT(GITHUB_URL_MAX);
-    struct str base = str_from(env->net ? env->net->github_api : NULL);
-    while (base.n && base.p[base.n - 1] == '/')
-        base.n--;
-    if (base.n)
-        buf_add_str(&url, base);
-    else
-        buf_addf(&url, "%.*s//api.%.*s", STR_ARG(asset->scheme), STR_ARG(asset->host));
-    buf_addf(&url, "/repos/%.*s/%.*s/releases/tags/%.*s", STR_ARG(asset->owner),
-             STR_ARG(asset->repository), STR_ARG(asset->tag));
-    char *text = buf_take(&url);
-    if (!text)
-        return error_set(err, ENOMEM, "out of memory");
-    *ret_url = text;
-    return 0;
+    struct str base = str_trim_end(str_from(package_setting(env, "GFXBRIDGE_GITHUB_API")), '/');
+    char *CLEAN_FREE host =
+        base.n ? xstr_dup(base)
+               : xasprintf("%.*s//api.%.*s", STR_ARG(asset->scheme), STR_ARG(asset->host));
+    return xasprintf("%s/repos/%.*s/%.*s/releases/tags/%.*s", host, STR_ARG(asset->owner),
+                     STR_ARG(asset->repository), STR_ARG(asset->tag));
 }
 
 int github_asset_look_up(const struct package_env *env, const struct github_asset *asset,
@@ -105,28 +89,18 @@ int github_asset_look_up(const struct package_env *env, const struct github_asse
                          struct gfxb_error *err)
 {
     static const char *const headers[] = {"Accept: application/vnd.github+json", NULL};
-    struct fetch_config config = arrival_config(env);
+    const char *token = package_setting(env, "GITHUB_TOKEN");
+    struct fetch_config config = package_fetch_config(env);
     struct fetch_result result = FETCH_RESULT_INIT;
     struct buf CLEAN_BUF json = BUF_INIT(GITHUB_ANSWER_MAX);
-    char *CLEAN_FREE url = NULL;
-    char *CLEAN_FREE what = NULL;
-    int r = github_api_url(env, asset, &url, err);
-    if (r < 0)
-        return r;
-    if (asprintf(&what, "the list of files of %.*s %.*s", STR_ARG(asset->repository),
-                 STR_ARG(asset->tag)) < 0) {
-        what = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    struct fetch_request request = {
-        .url = url,
-        .what = what,
-        .headers = headers,
-        .token = env->net && env->net->github_token && env->net->github_token[0]
-                     ? env->net->github_token
-                     : NULL,
-    };
-    r = fetch_get(&config, &request, &json, &result, err);
+    char *CLEAN_FREE url = github_api_url(env, asset);
+    char *CLEAN_FREE what = xasprintf("the list of files of %.*s %.*s", STR_ARG(asset->repository),
+                                      STR_ARG(asset->tag));
+    struct fetch_request request = {.url = url,
+                                    .what = what,
+                                    .headers = headers,
+                                    .token = token ? token : package_setting(env, "GH_TOKEN")};
+    int r = fetch_get(&config, &request, &json, &result, err);
     bool is_refused = result.status == 401 || result.status == 403 || result.status == 404;
     if (r < 0 && request.token && is_refused) {
         log_at(env->log, LOG_WARNING,
@@ -137,7 +111,5 @@ int github_asset_look_up(const struct package_env *env, const struct github_asse
         r = fetch_get(&config, &request, &json, &result, err);
     }
     fetch_result_done(&result);
-    if (r < 0)
-        return r;
-    return github_asset_find(buf_view(&json), asset, ret_sha256, ret_size, err);
+    return r < 0 ? r : github_asset_find(buf_view(&json), asset, ret_sha256, ret_size, err);
 }

@@ -1,31 +1,175 @@
-/* From a row of packages.tsv to the provider that brings it. */
-#include "package/provider.h"
-#include "package/store.h"
+/* install.c - the one transaction by which a package comes into the store, whatever its source. */
+#include "package/package_private.h"
 
 #include <errno.h>
 #include <sys/utsname.h>
 
-static const struct provider *const provider_table[] = {
-    &provider_debian,
-    &provider_github,
-    &provider_system,
-    &provider_file,
+#define INSTALL_TEXT_MAX (1u << 20)
+
+const struct package_source *const package_sources[] = {
+    &source_debian, &source_github, &source_system, &source_file, NULL,
 };
 
-int provider_check_cancel(const struct package_env *env, struct gfxb_error *err)
+/* ---- what of env everybody needs ---- */
+
+const atomic_int *package_cancel(const struct package_env *env)
 {
-    const atomic_int *cancel = provider_cancel(env);
+    return env->net ? env->net->fetch.cancel : NULL;
+}
+
+int package_check_cancel(const struct package_env *env, struct gfxb_error *err)
+{
+    const atomic_int *cancel = package_cancel(env);
     return cancel && *cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
 }
 
-static const struct provider *install_provider(struct str name, struct gfxb_error *err)
+const char *package_setting(const struct package_env *env, const char *name)
 {
-    for (size_t i = 0; i < sizeof(provider_table) / sizeof(provider_table[0]); i++) {
-        if (str_is(name, provider_table[i]->name))
-            return provider_table[i];
+    const struct package_net *net = env->net;
+    const char *value = net && net->setting ? net->setting(net->context, name) : NULL;
+    return value && *value ? value : NULL;
+}
+
+struct fetch_config package_fetch_config(const struct package_env *env)
+{
+    struct fetch_config config = {0};
+    if (env->net)
+        config = env->net->fetch;
+    if (!config.log)
+        config.log = env->log;
+    return config;
+}
+
+int package_check_data_dir(const struct package_env *env, struct gfxb_error *err)
+{
+    return env->data_dir[0] == '/'
+               ? 0
+               : error_set(err, EINVAL, "\"%s\" is no absolute path", env->data_dir);
+}
+
+/* ---- the transaction ---- */
+
+/* Is the row's package here, as env wants it? */
+static bool install_is_there(const struct install *in)
+{
+    struct package_list list = {NULL, 0};
+    bool found = false;
+    if (package_list_new(in->env, &list, NULL) < 0)
+        return false;
+    for (size_t i = 0; i < list.n && !found; i++)
+        found = str_is(in->row->id, list.item[i].id) &&
+                (!in->source->serves || in->source->serves(in->env, in->row, &list.item[i]));
+    package_list_done(&list);
+    return found;
+}
+
+/* An id of its own making where no row has one: "file-NAME", without what a manifest or a list
+ * cannot hold. */
+static void install_name(struct install *in, const char *digest)
+{
+    struct package *package = &in->package;
+    const struct gfx_package *row = in->row;
+    package->id =
+        row ? xstr_dup(row->id) : xasprintf("%s-%.*s", in->source->name, STR_ARG(in->what));
+    for (char *c = package->id; !row && *c; c++)
+        *c = (unsigned char)*c <= ' ' || *c == 0x7f ? '_' : *c;
+    package->provider = row ? xstr_dup(row->provider) : xstrdup(in->source->name);
+    package->digest = xstrdup(digest);
+    if (!package->version)
+        package->version = row && row->tag.n ? xstr_dup(row->tag) : xstrdup("unknown");
+}
+
+static int install_once(struct install *in, char ret_digest[static DIGEST_HEX],
+                        struct gfxb_error *err)
+{
+    int r = in->source->decide(in, err);
+    if (r == 0)
+        r = store_stage_new(in->env, in->need, &in->stage, err);
+    if (r == 0)
+        r = in->source->bring(in, err);
+    if (r < 0)
+        return r;
+    in->was_brought = true;
+    if (!in->package.executable)
+        r = contents_find(in, err);
+    if (r == 0)
+        r = contents_check(in, err);
+    if (r < 0)
+        return r;
+    if (!buf_ok(&in->identity) || !buf_ok(&in->facts))
+        return error_set(err, E2BIG, "%.*s has too many parts", STR_ARG(in->what));
+    r = digest_bytes(in->identity.p, in->identity.n, ret_digest);
+    if (r < 0)
+        return error_set(err, -r, "libcrypto offers no SHA-256 here");
+    install_name(in, ret_digest);
+    return store_publish(in->env, &in->stage, &in->package, buf_view(&in->facts), err);
+}
+
+/* What was decided and brought goes; what was asked for stays. */
+static void install_reset(struct install *in)
+{
+    store_stage_done(&in->stage);
+    manifest_package_done(&in->package);
+    buf_done(&in->identity);
+    buf_done(&in->facts);
+    free(in->library_path);
+    in->library_path = NULL;
+    in->was_brought = false;
+    in->need = 0;
+}
+
+int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
+{
+    const struct package_source *source = in->source;
+    struct gfxb_error why = {0};
+    int r = 0;
+    in->job = xcalloc(1, source->job_size);
+    in->cache_lock = -1;
+    in->stage = STORE_STAGE_NONE;
+    in->identity = in->facts = BUF_INIT(INSTALL_TEXT_MAX);
+    in->engine = in->row ? in->row->engine : STR_NONE;
+    if (in->local) {
+        in->what = str_from(strrchr(in->local->path, '/') + 1);
+        in->backend = str_from(in->local->backend);
+    } else {
+        in->what = in->row->id;
+        in->backend = in->row->backend;
     }
-    provider_unknown(name, err);
-    return NULL;
+    if (source->has_cache)
+        r = store_cache_open(in->env, source->name, &in->cache, &in->cache_lock, &why);
+    /* Another process may have brought it while we waited for the cache. */
+    if (r == 0 && !(source->has_cache && install_is_there(in))) {
+        r = install_once(in, ret_digest, &why);
+        if (r < 0 && source->again && source->again(in, r)) {
+            log_at(in->env->log, LOG_DEBUG, "%s; once more", why.text);
+            install_reset(in);
+            r = install_once(in, ret_digest, &why);
+        }
+    }
+    source->finish(in, r);
+    install_reset(in);
+    free(in->job);
+    free(in->cache);
+    if (in->cache_lock >= 0)
+        close(in->cache_lock);
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
+/* ---- from a row to its source ---- */
+
+static int install_source(struct str name, const struct package_source **ret_source,
+                          struct gfxb_error *err)
+{
+    for (size_t i = 0; package_sources[i]; i++) {
+        if (str_is(name, package_sources[i]->name)) {
+            *ret_source = package_sources[i];
+            return 0;
+        }
+    }
+    return error_set(err, GFXB_E_NO_PACKAGE, "this gfxbridge cannot install packages from \"%.*s\"",
+                     STR_ARG(name));
 }
 
 static int install_check_row(const struct gfx_package *row, struct gfxb_error *err)
@@ -39,18 +183,26 @@ static int install_check_row(const struct gfx_package *row, struct gfxb_error *e
     return 0;
 }
 
+int package_provider_usable(const struct package_env *env, struct str provider,
+                            struct gfxb_error *err)
+{
+    const struct package_source *source = NULL;
+    int r = install_source(provider, &source, err);
+    return r == 0 && source->usable ? source->usable(env, err) : r;
+}
+
 int package_install(const struct package_env *env, const struct gfx_package *row,
                     struct gfxb_error *err)
 {
-    if (env->data_dir[0] != '/')
-        return error_set(err, EINVAL, "\"%s\" is no absolute path", env->data_dir);
-    const struct provider *provider = install_provider(row->provider, err);
-    if (!provider)
-        return -GFXB_E_NO_PACKAGE;
-    if (provider->has ? provider->has(env, row) : store_has_id(env, row->id))
-        return 0;
-    int r = install_check_row(row, err);
-    if (r == 0 && env->no_network && provider->needs_network)
+    struct install in = {.env = env, .row = row};
+    char digest[DIGEST_HEX];
+    int r = package_check_data_dir(env, err);
+    if (r == 0)
+        r = install_source(row->provider, &in.source, err);
+    if (r < 0 || install_is_there(&in))
+        return r;
+    r = install_check_row(row, err);
+    if (r == 0 && env->no_network && in.source->needs_network)
         r = error_set(err, GFXB_E_OFFLINE,
                       "%.*s is not installed and the network may not be used: install it once "
                       "without --no-network",
@@ -59,5 +211,9 @@ int package_install(const struct package_env *env, const struct gfx_package *row
         r = package_provider_usable(env, row->provider, err);
     if (r == 0)
         r = store_check_place(env, 0, err);
-    return r < 0 ? r : provider->install(env, row, err);
+    if (r < 0)
+        return r;
+    if (in.source == &source_file || in.source == &source_system)
+        return local_install_row(env, row, err);
+    return install_run(&in, digest, err);
 }

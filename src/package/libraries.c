@@ -6,11 +6,7 @@
  * found in: the file's own directory, the package's library directories (what its engine is started
  * with), the file's run path, and the computer's ld.so.cache and default directories.
  */
-#include "package/libraries.h"
-
-#include "base/xalloc.h"
-#include "package/manifest.h"
-#include "sysroot/sysroot.h"
+#include "package/package_private.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,33 +1,23 @@
-/* What is installed: the store's directory is the truth, read anew every time. */
-#include "package/manifest.h"
-#include "package/provider.h"
-#include "package/store.h"
+/* list.c - what is installed: the store's directory is the truth, read anew every time. */
+#include "package/package_private.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 
 #define LIST_PINS_MAX (1u << 20)
 
-static bool list_is_digest(struct str name)
+bool package_is_digest(struct str text)
 {
-    if (name.n != 64)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        if (!strchr("0123456789abcdef", name.p[i]))
-            return false;
-    }
-    return true;
+    size_t n = 0;
+    while (n < text.n && str_hex_digit(text.p[n]) >= 0 && str_lower(text.p[n]) == text.p[n])
+        n++;
+    return n == text.n && n == DIGEST_HEX - 1;
 }
 
-static int list_append(struct package_list *list, struct package *package)
+/* Is this a failure of our process, which says nothing about the package? */
+static bool list_is_ours(int r)
 {
-    struct package *grown = reallocarray(list->item, list->n + 1, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    list->item = grown;
-    list->item[list->n++] = *package;
-    return 0;
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
 /* A directory without a readable manifest is no package: never published by us, or damaged. */
@@ -36,21 +26,21 @@ static int list_take(const struct package_env *env, struct package_list *list, c
 {
     struct package package = {0};
     int r = manifest_read(path, &package);
+    if (list_is_ours(r))
+        return r;
     if (r == 0 && strcmp(package.digest, name) == 0) {
-        r = list_append(list, &package);
-        if (r == 0)
-            return 0;
-    } else if (r != -ENOMEM) {
+        list->item = xreallocarray(list->item, list->n + 1, sizeof(*list->item));
+        list->item[list->n++] = package;
+    } else {
         log_at(env->log, LOG_WARNING, "%s is damaged and is not used", path);
-        r = 0;
+        manifest_package_done(&package);
     }
-    manifest_package_done(&package);
-    return r;
+    return 0;
 }
 
-static int list_read_dir(const struct package_env *env, const char *packages,
-                         struct package_list *list)
+static int list_read_dir(const struct package_env *env, struct package_list *list)
 {
+    char *CLEAN_FREE packages = xfs_join(env->data_dir, "packages");
     DIR *dir = opendir(packages);
     if (!dir)
         return errno == ENOENT ? 0 : -errno;
@@ -58,12 +48,10 @@ static int list_read_dir(const struct package_env *env, const char *packages,
     const struct dirent *entry;
     while (r == 0 && (entry = readdir(dir))) {
         struct str name = str_from(entry->d_name);
-        char *CLEAN_FREE path = fs_join(packages, entry->d_name);
-        if (!path)
-            r = -ENOMEM;
-        else if (str_starts(name, STR(STORE_STAGE_PREFIX)))
+        char *CLEAN_FREE path = xfs_join(packages, entry->d_name);
+        if (str_starts(name, STR(STORE_STAGE_PREFIX)))
             store_sweep_stage(path);
-        else if (list_is_digest(name))
+        else if (package_is_digest(name))
             r = list_take(env, list, path, entry->d_name);
     }
     closedir(dir);
@@ -87,9 +75,7 @@ bool package_is_of(const struct package *package, struct package_backend backend
 /* DATA/packages/pins: one "backend digest" a line. */
 static int list_read_pins(const struct package_env *env, struct buf *ret_pins)
 {
-    char *CLEAN_FREE path = fs_join(env->data_dir, "packages/pins");
-    if (!path)
-        return -ENOMEM;
+    char *CLEAN_FREE path = xfs_join(env->data_dir, "packages/pins");
     int r = fs_read(path, LIST_PINS_MAX, ret_pins);
     return r == -ENOENT ? 0 : r;
 }
@@ -108,19 +94,12 @@ static void list_mark_pinned(struct package_list *list, struct str pins)
     }
 }
 
-static void list_sweep_caches(const struct package_env *env)
-{
-    for (size_t i = 0; provider_names[i]; i++)
-        store_sweep_cache(env, provider_names[i]);
-}
-
 int package_list_new(const struct package_env *env, struct package_list *ret_list,
                      struct gfxb_error *err)
 {
     struct package_list list = {NULL, 0};
     struct buf CLEAN_BUF pins = BUF_INIT(LIST_PINS_MAX);
-    char *CLEAN_FREE packages = fs_join(env->data_dir, "packages");
-    int r = packages ? list_read_dir(env, packages, &list) : -ENOMEM;
+    int r = list_read_dir(env, &list);
     if (r == 0)
         r = list_read_pins(env, &pins);
     if (r < 0) {
@@ -131,7 +110,10 @@ int package_list_new(const struct package_env *env, struct package_list *ret_lis
     if (list.n)
         qsort(list.item, list.n, sizeof(*list.item), list_newest_first);
     list_mark_pinned(&list, buf_view(&pins));
-    list_sweep_caches(env);
+    for (size_t i = 0; package_sources[i]; i++) {
+        if (package_sources[i]->has_cache)
+            store_sweep_cache(env, package_sources[i]->name);
+    }
     *ret_list = list;
     return 0;
 }
@@ -142,18 +124,6 @@ void package_list_done(struct package_list *list)
         manifest_package_done(&list->item[i]);
     free(list->item);
     *list = (struct package_list){NULL, 0};
-}
-
-bool store_has_id(const struct package_env *env, struct str id)
-{
-    struct package_list list = {NULL, 0};
-    bool found = false;
-    if (package_list_new(env, &list, NULL) < 0)
-        return false;
-    for (size_t i = 0; i < list.n && !found; i++)
-        found = str_is(id, list.item[i].id);
-    package_list_done(&list);
-    return found;
 }
 
 static const struct package *list_find_digest(const struct package_list *list, const char *digest)
@@ -178,9 +148,7 @@ static int list_write_pin(const struct package_env *env, const struct package_li
     }
     if (digest)
         buf_addf(&text, "%s %s\n", backend.name, digest);
-    char *CLEAN_FREE path = fs_join(env->data_dir, "packages/pins");
-    if (!path || !buf_ok(&text))
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE path = xfs_join(env->data_dir, "packages/pins");
     return fs_write(path, buf_text(&text), text.n, 0644, err);
 }
 
@@ -217,5 +185,70 @@ int package_remove(const struct package_env *env, const char *digest, struct gfx
                            (struct package_backend){str_from(package->engine), package->backend},
                            NULL, err);
     package_list_done(&list);
+    return r;
+}
+
+/* ---- all packages of one backend together ---- */
+
+/* The newest package of a backend whose digest begins so; NULL none. */
+static const char *list_find_newest(const struct package_list *list, struct package_backend backend,
+                                    const char *prefix)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (package_is_of(&list->item[i], backend) &&
+            str_starts(str_from(list->item[i].digest), str_from(prefix)))
+            return list->item[i].digest;
+    }
+    return NULL;
+}
+
+int package_use(const struct package_env *env, struct package_backend backend, const char *prefix,
+                struct gfxb_error *err)
+{
+    struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
+    struct package_list list;
+    if (strcmp(prefix, "none") == 0)
+        return package_pin(env, backend, NULL, err);
+    int r = package_list_new(env, &list, err);
+    if (r < 0)
+        return r;
+    const char *digest = list_find_newest(&list, backend, prefix);
+    if (digest)
+        r = package_pin(env, backend, digest, err);
+    else if (!prefix[0])
+        r = error_set(err, ENOENT,
+                      "no package of %.*s:%s is installed: gfxbridge backends install %.*s:%s "
+                      "brings one",
+                      STR_ARG(engine), backend.name, STR_ARG(engine), backend.name);
+    else
+        r = error_set(err, ENOENT,
+                      "no installed package of %.*s:%s has a digest that begins with '%s'; "
+                      "see gfxbridge backends list",
+                      STR_ARG(engine), backend.name, prefix);
+    package_list_done(&list);
+    return r;
+}
+
+int package_remove_backend(const struct package_env *env, struct package_backend backend,
+                           size_t *ret_n, struct gfxb_error *err)
+{
+    struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
+    struct package_list list;
+    size_t n = 0;
+    int r = package_list_new(env, &list, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n && r == 0; i++) {
+        if (!package_is_of(&list.item[i], backend))
+            continue;
+        r = package_remove(env, list.item[i].digest, err);
+        n++;
+    }
+    package_list_done(&list);
+    if (r == 0 && n == 0)
+        return error_set(err, ENOENT, "no package of %.*s:%s is installed", STR_ARG(engine),
+                         backend.name);
+    if (r == 0)
+        *ret_n = n;
     return r;
 }

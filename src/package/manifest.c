@@ -1,8 +1,8 @@
-#include "package/manifest.h"
+/* manifest.c - the text file that makes a directory a package. */
+#include "package/package_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 
 #define MANIFEST_MAX        (1u << 20)
 #define MANIFEST_FIRST_LINE "gfxbridge-package 1"
@@ -73,9 +73,9 @@ int manifest_write(const char *dir, const struct package *package, struct str fa
     buf_addf(&text, "bytes %" PRIu64 "\ninstalled %" PRId64 "\n", package->bytes,
              package->installed);
     buf_add_str(&text, facts);
-    char *CLEAN_FREE path = fs_join(dir, MANIFEST_NAME);
-    if (!path || !buf_ok(&text))
-        return error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE path = xfs_join(dir, MANIFEST_NAME);
+    if (!buf_ok(&text))
+        return error_set(err, EFBIG, "%s would be too large", path);
     return fs_write(path, text.p, text.n, 0644, err);
 }
 
@@ -97,10 +97,8 @@ static int manifest_take_line(struct package *package, struct str line)
     }
     for (size_t i = 0; i < MANIFEST_KEYS; i++) {
         char **slot = manifest_slot(package, &manifest_keys[i]);
-        if (!str_is(key, manifest_keys[i].key) || *slot)
-            continue;
-        *slot = str_dup(line);
-        return *slot ? 0 : -ENOMEM;
+        if (str_is(key, manifest_keys[i].key) && !*slot)
+            *slot = xstr_dup(line);
     }
     return 0;
 }
@@ -120,17 +118,17 @@ static int manifest_parse(struct str text, struct package *package)
             return -EBADMSG;
     }
     if (!package->engine) /* it is from before there were several kinds */
-        package->engine = str_dup(gfx_engine_default());
-    return package->engine ? 0 : -ENOMEM;
+        package->engine = xstr_dup(gfx_engine_default());
+    return 0;
 }
 
 int manifest_read(const char *dir, struct package *ret_package)
 {
     struct buf CLEAN_BUF text = BUF_INIT(MANIFEST_MAX);
     struct package package = {0};
-    char *CLEAN_FREE path = fs_join(dir, MANIFEST_NAME);
-    package.dir = str_dup(str_from(dir));
-    int r = path && package.dir ? fs_read(path, MANIFEST_MAX, &text) : -ENOMEM;
+    char *CLEAN_FREE path = xfs_join(dir, MANIFEST_NAME);
+    package.dir = xstrdup(dir);
+    int r = fs_read(path, MANIFEST_MAX, &text);
     if (r == 0)
         r = manifest_parse(buf_view(&text), &package);
     if (r < 0) {

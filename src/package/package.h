@@ -2,7 +2,7 @@
  * package.h - the outward header of package/: a choice -> a directory on disk, complete or absent.
  *
  * A package lives in DATA/packages/<digest>/ with a manifest that says how its engine is started.
- * Providers (one file each: debian, github, system, file) bring it there.
+ * Sources (debian, github, system, file: the provider column of packages.tsv) bring it there.
  */
 #ifndef PACKAGE_PACKAGE_H
 #define PACKAGE_PACKAGE_H
@@ -43,10 +43,9 @@ struct package_list {
 struct package_net {
     /* mirror, CA file, tries, cancel; its log is env's where it has none */
     struct fetch_config fetch;
-    const char *github;       /* base URL instead of the rows' https://HOST */
-    const char *github_api;   /* base URL instead of https://api.HOST */
-    const char *github_token; /* sent to the API alone */
-    const char *therock;      /* base URL of the directory with TheRock's archives */
+    /* The user's setting of this name, as docs/fetching.md lists them (GFXBRIDGE_GITHUB ...); NULL
+     * or "": not set. NULL: nothing is set. */
+    const char *(*setting)(void *context, const char *name);
     /* what: the file's name. NULL none. */
     void (*progress)(void *context, const char *what, const struct fetch_progress *progress);
     void *context;
@@ -99,8 +98,8 @@ struct str package_outside(const struct package *package);
 /* Installed packages as one file, for a computer without the network. Replaces file as a whole or
  * not at all; env's cancel ends it. Codes: no-package (n is 0), package-unavailable (one needs what
  * is outside the store), disk-full, interrupted. */
-int package_bundle(const struct package_env *env, const struct package *const *packages, size_t n,
-                   const char *file, struct gfxb_error *err);
+int package_write_offline(const struct package_env *env, const struct package *const *packages,
+                          size_t n, const char *file, struct gfxb_error *err);
 
 #define PACKAGE_DIGESTS_MAX 64
 
@@ -113,8 +112,8 @@ struct package_digests {
  * All of it is looked at before the first is published, and env's cancel ends it until then. Codes:
  * digest-mismatch (damaged, cut short, no bundle), archive-unsafe, no-package (for other
  * processors), disk-full, interrupted, -EBADMSG (no archive at all). */
-int package_install_bundle(const struct package_env *env, const char *file,
-                           struct package_digests *ret_digests, struct gfxb_error *err);
+int package_install_offline(const struct package_env *env, const char *file,
+                            struct package_digests *ret_digests, struct gfxb_error *err);
 
 /* Remove one installed package and its pin. -ENOENT: no such. */
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err);

@@ -1,84 +1,31 @@
 /*
- * The providers "file" and "system", and package_install_local behind both: an archive or a
- * directory of this computer's disk, or an engine that is installed on it.
+ * source_local.c - the sources "file" and "system", and package_install_local before both: an
+ * archive or a directory of this computer's disk, or an engine that is installed on it.
  *
  * An archive is unpacked into the store like one from the network. A directory or an installed
- * engine is not copied: its package is a manifest that says where they are, and its digest is
- * made of the engine's files, so that a changed engine is another package.
+ * engine is not copied: its package is a manifest that says where they are, and its digest is made
+ * of the engine's files, so that a changed engine is another package.
  */
-#include "package/contents.h"
-#include "package/libraries.h"
-#include "package/manifest.h"
-#include "package/measure.h"
-#include "package/provider.h"
-#include "package/runtime.h"
-#include "package/store.h"
-#include "package/unpack/unpack.h"
-#include "sysroot/sysroot.h"
+#include "package/package_private.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #define LOCAL_RECIPE    "gfxbridge local 1"
-#define LOCAL_TEXT_MAX  (1u << 20)
 #define LOCAL_CACHE_MAX (8u << 20)
 
-/* What to install. Owned but for env, request and row. */
-struct local_job {
-    const struct package_env *env;
-    const struct package_local *request;
-    const struct gfx_package *row; /* of the tables, when it is that very archive; NULL none */
-    char *path;                    /* absolute, links followed */
-    const char *name;              /* its last part */
-    char sha256[DIGEST_HEX];       /* of an archive */
-    char digest[DIGEST_HEX];       /* of the package */
-    struct store_stage stage;
-    char *library_path;
+/* ---- file: an archive ---- */
+
+struct file_job {
+    int fd; /* 0: not opened yet. What is hashed is what is unpacked */
+    struct stat st;
+    char sha256[DIGEST_HEX];
 };
 
-static int local_no_memory(struct gfxb_error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
-
-static void local_done(struct local_job *job)
-{
-    store_stage_done(&job->stage);
-    free(job->path);
-    free(job->library_path);
-}
-
-/* An id of its own making: "file-NAME", without what a manifest or a list cannot hold. */
-static char *local_id(const struct local_job *job, const char *provider)
-{
-    char *id = NULL;
-    if (asprintf(&id, "%s-%s", provider, job->name) < 0)
-        return NULL;
-    for (char *c = id; *c; c++) {
-        if ((unsigned char)*c <= ' ' || *c == 0x7f)
-            *c = '_';
-    }
-    return id;
-}
-
-static int local_name(const struct local_job *job, const char *provider, struct package *package,
-                      struct gfxb_error *err)
-{
-    package->id = job->row ? str_dup(job->row->id) : local_id(job, provider);
-    package->provider = job->row ? str_dup(job->row->provider) : strdup(provider);
-    package->version = job->row && job->row->tag.n ? str_dup(job->row->tag) : strdup("local");
-    package->digest = strdup(job->digest);
-    bool is_all = package->id && package->provider && package->version && package->digest;
-    return is_all ? 0 : local_no_memory(err);
-}
-
-/* ---- an archive ---- */
-
 /* The row whose archive this is, by its digest; NULL none. */
-static const struct gfx_package *local_find_row(const struct package_env *env, const char *sha256)
+static const struct gfx_package *file_find_row(const struct package_env *env, const char *sha256)
 {
     for (size_t i = 0; env->tables && i < env->tables->n_packages; i++) {
         const struct gfx_package *row = &env->tables->package[i];
@@ -88,402 +35,322 @@ static const struct gfx_package *local_find_row(const struct package_env *env, c
     return NULL;
 }
 
-static int local_check_archive(struct local_job *job, struct gfxb_error *err)
+static int file_decide(struct install *in, struct gfxb_error *err)
 {
-    int r = digest_file(job->path, job->sha256, err);
+    struct file_job *job = in->job;
+    const char *sha256 = in->local->sha256;
+    job->fd = open(in->local->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (job->fd < 0 || fstat(job->fd, &job->st) < 0)
+        return fs_error(err, errno, "read", in->local->path);
+    int r = digest_fd(job->fd, job->sha256, err);
     if (r < 0)
         return r;
-    if (job->request->sha256 && strcmp(job->request->sha256, job->sha256) != 0)
+    if (sha256 && strcmp(sha256, job->sha256) != 0)
         return error_set(err, GFXB_E_DIGEST_MISMATCH,
-                         "%s is not the file that is wanted: its sha256 is %.16s... where "
+                         "%.*s is not the file that is wanted: its sha256 is %.16s... where "
                          "%.16s... was expected",
-                         job->name, job->sha256, job->request->sha256);
-    job->row = local_find_row(job->env, job->sha256);
-    if (job->row && job->row->os != GFX_LINUX)
-        return error_set(err, GFXB_E_NO_PACKAGE, "%s is not for Linux", job->name);
+                         STR_ARG(in->what), job->sha256, sha256);
+    if (!in->row)
+        in->row = file_find_row(in->env, job->sha256);
+    if (in->row && in->row->os != GFX_LINUX)
+        return error_set(err, GFXB_E_NO_PACKAGE, "%.*s is not for Linux", STR_ARG(in->what));
+    in->engine = in->row ? in->row->engine : STR_NONE;
+    if (!in->backend.n && in->row)
+        in->backend = in->row->backend;
+    in->need = 2 * (uint64_t)job->st.st_size;
     return 0;
 }
 
-/* The engine without a ROCm runtime of its own runs with the computer's. */
-static void local_find_runtime(struct local_job *job, const char *engine)
+/* A file that is still being written, or written again, is not the one that was hashed. */
+static int file_check_unchanged(const struct install *in, struct gfxb_error *err)
 {
-    struct gfxb_error none = {0};
-    if (runtime_on_computer(job->env, engine, &job->library_path, &none) < 0)
-        job->library_path = NULL;
-}
-
-static int local_publish(struct local_job *job, struct gfxb_error *err)
-{
-    struct package package = {0};
-    struct buf CLEAN_BUF facts = BUF_INIT(LOCAL_TEXT_MAX);
-    struct contents contents = {
-        .dir = job->stage.dir,
-        .what = str_from(job->name),
-        .engine = job->row ? job->row->engine : STR_NONE,
-        .backend = job->request->backend ? str_from(job->request->backend)
-                   : job->row            ? job->row->backend
-                                         : STR_NONE,
-        .library_path = str_from(job->library_path),
-    };
-    int r = contents_describe(job->env, &contents, &package, err);
-    if (r == 0)
-        r = local_name(job, "file", &package, err);
-    buf_addf(&facts, "part engine file:%s %s\n", job->name, job->sha256);
-    if (r == 0)
-        r = store_publish(job->env, &job->stage, &package, buf_view(&facts), err);
-    manifest_package_done(&package);
+    const struct file_job *job = in->job;
+    char sha256[DIGEST_HEX];
+    struct stat now;
+    if (fstat(job->fd, &now) == 0 && now.st_size == job->st.st_size &&
+        memcmp(&now.st_ctim, &job->st.st_ctim, sizeof(now.st_ctim)) == 0)
+        return 0;
+    int r = digest_fd(job->fd, sha256, err); /* renaming it is a change of its inode, too */
+    if (r == 0 && strcmp(sha256, job->sha256) != 0)
+        r = error_set(err, GFXB_E_DIGEST_MISMATCH,
+                      "%.*s changed while it was unpacked: try again when it is complete",
+                      STR_ARG(in->what));
     return r;
 }
 
-static int local_unpack(struct local_job *job, char **ret_engine, struct gfxb_error *err)
+static int file_bring(struct install *in, struct gfxb_error *err)
 {
-    struct unpack_options options = {
-        .strip_top = true, .link_copies = true, .cancel = provider_cancel(job->env)};
-    char *engine = fs_join(job->stage.dir, "engine");
-    if (!engine)
-        return local_no_memory(err);
-    int r = mkdir(engine, 0755) < 0
-                ? error_set(err, errno, "cannot make %s: %s", engine, error_errno_text(errno))
-                : unpack_file(job->path, engine, &options, NULL, err);
-    if (r == -EBADMSG) { /* the file is at fault, not the computer */
-        error_prefix(err, "%s: ", job->name);
-        if (err)
-            err->code = GFXB_E_PACKAGE_UNAVAILABLE;
-        r = -GFXB_E_PACKAGE_UNAVAILABLE;
-    }
-    if (r < 0)
-        free(engine);
-    else
-        *ret_engine = engine;
-    return r;
-}
-
-static int local_install_archive(struct local_job *job, uint64_t size, struct gfxb_error *err)
-{
-    char *CLEAN_FREE engine = NULL;
-    struct buf CLEAN_BUF text = BUF_INIT(LOCAL_TEXT_MAX);
-    int r = local_check_archive(job, err);
+    const struct file_job *job = in->job;
+    char *CLEAN_FREE engine = xfs_join(in->stage.dir, "engine");
+    char *CLEAN_FREE name = xstr_dup(in->what);
+    int r = archive_unpack(in, job->fd, name, "engine", true, err);
     if (r == 0)
-        r = store_stage_new(job->env, 2 * size, &job->stage, err);
-    if (r == 0)
-        r = local_unpack(job, &engine, err);
+        r = file_check_unchanged(in, err);
     if (r < 0)
         return r;
-    local_find_runtime(job, engine);
-    buf_addf(&text, LOCAL_RECIPE "\narchive %s\nbackend %s\nruntime %s\n", job->sha256,
-             job->request->backend ? job->request->backend : "-",
-             job->library_path ? job->library_path : "-");
-    if (!buf_ok(&text) || digest_bytes(text.p, text.n, job->digest) < 0)
-        return local_no_memory(err);
-    return local_publish(job, err);
+    /* An engine without a ROCm runtime of its own runs with the computer's. */
+    in->library_path = runtime_on_computer(in->env, engine);
+    buf_addf(&in->identity, LOCAL_RECIPE "\narchive %s\nbackend %s\nruntime %s\n", job->sha256,
+             in->local->backend ? in->local->backend : "-",
+             in->library_path ? in->library_path : "-");
+    buf_addf(&in->facts, "part engine file:%s %s\n", name, job->sha256);
+    in->package.version = in->row && in->row->tag.n ? xstr_dup(in->row->tag) : xstrdup("local");
+    return 0;
 }
 
-/* ---- an engine in its place ---- */
+static void file_finish(struct install *in, int r)
+{
+    struct file_job *job = in->job;
+    if (job->fd > 0)
+        close(job->fd);
+}
+
+const struct package_source source_file = {
+    .name = "file",
+    .job_size = sizeof(struct file_job),
+    .decide = file_decide,
+    .bring = file_bring,
+    .finish = file_finish,
+};
+
+/* ---- system: an engine in its place ---- */
+
+struct system_job {
+    struct gfx_engine engine;
+    char *program;      /* absolute */
+    struct names files; /* of the engine, absolute */
+};
 
 /* Add the engine files of one directory, as absolute paths. An absent one has none. */
-static int local_add_files(const struct gfx_engine *engine, struct names *files, const char *dir)
+static void system_add_files(struct system_job *job, const char *dir)
 {
     DIR *entries = opendir(dir);
     const struct dirent *entry;
-    int r = 0;
-    while (entries && r == 0 && (entry = readdir(entries))) {
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+    while (entries && (entry = readdir(entries))) {
         struct str name = str_from(entry->d_name);
         struct stat st;
-        if (!path)
-            r = -ENOMEM;
-        else if ((gfx_engine_owns_file(engine, name) || str_eq(name, engine->program)) &&
-                 stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            names_add(files, str_from(path));
-    }
-    if (entries)
-        closedir(entries);
-    return r;
-}
-
-/* Directories below the plugins' one: where distributions put the backends ("backends0"). */
-static int local_add_backend_dirs(const struct gfx_engine *engine, struct names *dirs,
-                                  const char *dir)
-{
-    char *CLEAN_FREE plugins = str_dup(engine->plugins);
-    char *CLEAN_FREE top = plugins ? fs_join(dir, plugins) : NULL;
-    if (plugins && !plugins[0])
-        return 0;
-    DIR *entries = top ? opendir(top) : NULL;
-    const struct dirent *entry;
-    int r = top ? 0 : -ENOMEM;
-    while (entries && r == 0 && (entry = readdir(entries))) {
-        char *CLEAN_FREE path = fs_join(top, entry->d_name);
-        struct stat st;
-        if (!path)
-            r = -ENOMEM;
-        else if (entry->d_name[0] != '.' && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            names_add(dirs, str_from(path));
-    }
-    if (entries)
-        closedir(entries);
-    return r;
-}
-
-/* Where the computer's loader finds the engine's libraries. */
-static int local_add_library_dir(const struct package_env *env, const struct gfx_engine *engine,
-                                 struct names *dirs)
-{
-    struct str rest = engine->loaded, soname;
-    struct buf CLEAN_BUF cache = BUF_INIT(LOCAL_CACHE_MAX);
-    int r = 0;
-    if (root_read(env->root, "/etc/ld.so.cache", LOCAL_CACHE_MAX - 1, &cache) < 0)
-        return 0;
-#if defined(__aarch64__)
-    unsigned machine = 183;
-#else
-    unsigned machine = 62;
-#endif
-    while (r == 0 && str_word(&rest, &soname)) {
-        struct str path = ldcache_find(buf_view(&cache), machine, soname);
-        const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;
-        if (!slash)
+        if (!gfx_engine_owns_file(&job->engine, name) && !str_eq(name, job->engine.program))
             continue;
-        char *CLEAN_FREE dir = str_dup((struct str){path.p, (size_t)(slash - path.p)});
-        if (!dir)
-            return -ENOMEM;
-        names_add(dirs, str_from(dir));
-        r = local_add_backend_dirs(engine, dirs, dir);
+        char *CLEAN_FREE path = xfs_join(dir, entry->d_name);
+        if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+            names_add(&job->files, str_from(path));
     }
-    return r;
+    if (entries)
+        closedir(entries);
 }
 
-/* All files of the engine whose program is `program`. */
-static int local_find_files(const struct package_env *env, const struct gfx_engine *engine,
-                            const char *program, struct names *ret_files)
+/* Of the directories below the plugins' one: where distributions put the backends ("backends0"). */
+static void system_add_plugins(struct system_job *job, struct str lib)
 {
-    struct names dirs = {0};
-    const char *slash = strrchr(program, '/');
-    char *CLEAN_FREE own = strndup(program, (size_t)(slash - program));
-    char *CLEAN_FREE lib = NULL;
-    if (!own || asprintf(&lib, "%s/../lib", own) < 0) {
-        lib = NULL;
-        return -ENOMEM;
+    char *CLEAN_FREE top = xasprintf("%.*s/%.*s", STR_ARG(lib), STR_ARG(job->engine.plugins));
+    DIR *entries = job->engine.plugins.n ? opendir(top) : NULL;
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        char *CLEAN_FREE dir = xfs_join(top, entry->d_name);
+        if (entry->d_name[0] != '.')
+            system_add_files(job, dir);
     }
-    names_add(ret_files, str_from(program));
-    names_add(&dirs, str_from(own));
-    names_add(&dirs, str_from(lib));
-    int r = local_add_library_dir(env, engine, &dirs);
-    for (size_t i = 0; r == 0 && i < dirs.n; i++)
-        r = local_add_files(engine, ret_files, dirs.name[i]);
-    names_done(&dirs);
-    return r;
+    if (entries)
+        closedir(entries);
 }
 
-static int local_digest_files(const struct names *files, const char *backend,
-                              char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
+/* All files of the engine: beside its program, and where the computer's loader finds its libraries.
+ */
+static void system_find_files(const struct install *in)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(LOCAL_TEXT_MAX);
-    buf_addf(&text, LOCAL_RECIPE "\nbackend %s\n", backend);
-    for (size_t i = 0; i < files->n; i++) {
-        char hex[DIGEST_HEX];
-        int r = digest_file(files->name[i], hex, err);
-        if (r < 0)
-            return r;
-        buf_addf(&text, "%s %s\n", hex, files->name[i]);
+    struct system_job *job = in->job;
+    struct buf CLEAN_BUF cache = BUF_INIT(LOCAL_CACHE_MAX);
+    const char *slash = strrchr(job->program, '/');
+    char *CLEAN_FREE own = xstr_dup((struct str){job->program, (size_t)(slash - job->program)});
+    char *CLEAN_FREE lib = xasprintf("%s/../lib", own);
+    struct str rest = job->engine.loaded, soname;
+    names_add(&job->files, str_from(job->program));
+    system_add_files(job, own);
+    system_add_files(job, lib);
+    if (root_read(in->env->root, "/etc/ld.so.cache", LOCAL_CACHE_MAX - 1, &cache) < 0)
+        return;
+    while (str_word(&rest, &soname)) {
+        struct str path = ldcache_find(buf_view(&cache), CONTENTS_MACHINE, soname);
+        const char *end = path.n ? memrchr(path.p, '/', path.n) : NULL;
+        if (!end)
+            continue;
+        char *CLEAN_FREE dir = xstr_dup((struct str){path.p, (size_t)(end - path.p)});
+        system_add_files(job, dir);
+        system_add_plugins(job, str_from(dir));
     }
-    if (!buf_ok(&text) || digest_bytes(text.p, text.n, ret_digest) < 0)
-        return local_no_memory(err);
-    return 0;
 }
 
 /* The file of a backend among the engine's files; NULL none. */
-static const char *local_backend_file(const struct names *files, struct str name)
+static const char *system_backend_file(const struct system_job *job, struct str name)
 {
-    for (size_t i = 0; i < files->n && name.n; i++) {
-        const char *slash = strrchr(files->name[i], '/');
+    for (size_t i = 0; i < job->files.n && name.n; i++) {
+        const char *slash = strrchr(job->files.name[i], '/');
         if (slash && str_is(name, slash + 1))
-            return files->name[i];
+            return job->files.name[i];
     }
     return NULL;
 }
 
-/* An engine that has a C library and its loader beside it is started with them. */
-static int local_add_loader(const char *program, struct package *package)
+static char *system_dir(const char *path)
 {
-    char *CLEAN_FREE dir = strndup(program, (size_t)(strrchr(program, '/') - program));
-    char *CLEAN_FREE libc = dir ? fs_join(dir, "libc.so.6") : NULL;
-    char *CLEAN_FREE loader = dir ? fs_join(dir, CONTENTS_LOADER) : NULL;
-    if (!libc || !loader)
-        return -ENOMEM;
+    return xstr_dup((struct str){path, (size_t)(strrchr(path, '/') - path)});
+}
+
+/* An engine that has a C library and its loader beside it is started with them. */
+static void system_add_loader(struct package *package)
+{
+    char *CLEAN_FREE dir = system_dir(package->executable);
+    char *CLEAN_FREE libc = xfs_join(dir, "libc.so.6");
+    char *CLEAN_FREE loader = xfs_join(dir, CONTENTS_LOADER);
     if (access(libc, R_OK) < 0 || access(loader, X_OK) < 0)
-        return 0;
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", dir, package->library_path ? ":" : "",
-                 package->library_path ? package->library_path : "") < 0)
-        return -ENOMEM;
+        return;
+    char *path =
+        package->library_path ? xasprintf("%s:%s", dir, package->library_path) : xstrdup(dir);
     free(package->library_path);
     package->library_path = path;
-    package->loader = loader;
-    loader = NULL;
+    package->loader = xstrdup(loader);
+}
+
+/* The backend that is asked for, or the best that is there. */
+static int system_describe(struct install *in, struct gfxb_error *err)
+{
+    const struct system_job *job = in->job;
+    struct package *package = &in->package;
+    const char *hip = system_backend_file(job, job->engine.rocm);
+    const char *vulkan = system_backend_file(job, job->engine.vulkan);
+    const char *best = hip ? "rocm" : vulkan ? "vulkan" : "cpu";
+    package->backend = in->backend.n ? xstr_dup(in->backend) : xstrdup(best);
+    const char *file = strcmp(package->backend, "rocm") == 0     ? hip
+                       : strcmp(package->backend, "vulkan") == 0 ? vulkan
+                                                                 : job->program;
+    if (!file)
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s has no %s backend", job->program,
+                         package->backend);
+    in->library_path = hip ? runtime_on_computer(in->env, hip) : NULL;
+    package->engine = xstr_dup(job->engine.name);
+    package->executable = xstrdup(job->program);
+    package->backend_dir = system_dir(file);
+    package->library_path = xstrdup_or_null(in->library_path);
+    package->version = xstrdup("local");
+    system_add_loader(package);
     return 0;
 }
 
-static int local_describe_engine(const struct local_job *job, const struct gfx_engine *engine,
-                                 const char *program, const struct names *files,
-                                 struct package *package, struct gfxb_error *err)
+/* An engine's program in the directory, at the top or in bin. */
+static int system_find_in_directory(struct system_job *job, const char *dir, struct gfxb_error *err)
 {
-    const char *hip = local_backend_file(files, engine->rocm);
-    const char *vulkan = local_backend_file(files, engine->vulkan);
-    const char *request = job->request->backend;
-    const char *backend = request ? request : hip ? "rocm" : vulkan ? "vulkan" : "cpu";
-    const char *file = strcmp(backend, "rocm") == 0     ? hip
-                       : strcmp(backend, "vulkan") == 0 ? vulkan
-                                                        : program;
-    if (!file)
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s has no %s backend", program, backend);
-    const char *slash = strrchr(file, '/');
-    package->engine = str_dup(engine->name);
-    package->backend = strdup(backend);
-    package->executable = strdup(program);
-    package->backend_dir = strndup(file, (size_t)(slash - file));
-    package->library_path = job->library_path ? strdup(job->library_path) : NULL;
-    if (!package->engine || !package->backend || !package->executable || !package->backend_dir ||
-        (job->library_path && !package->library_path) || local_add_loader(program, package) < 0)
-        return local_no_memory(err);
-    return measure_package(job->env, file, str_from(file), package, err);
-}
-
-static int local_check_engine(const struct local_job *job, const char *program,
-                              struct gfxb_error *err)
-{
-    struct names roots = {0};
-    const char *slash = strrchr(program, '/');
-    char *CLEAN_FREE dir = strndup(program, (size_t)(slash - program));
-    if (!dir)
-        return local_no_memory(err);
-    names_add(&roots, str_from(slash + 1));
-    int r =
-        libraries_check(job->env, dir, &roots, str_from(job->library_path), str_from(program), err);
-    names_done(&roots);
-    return r;
-}
-
-static int local_install_engine(struct local_job *job, const struct gfx_engine *engine,
-                                const char *program, struct gfxb_error *err)
-{
-    struct package package = {0};
-    struct names files = {0};
-    struct buf CLEAN_BUF facts = BUF_INIT(LOCAL_TEXT_MAX);
-    int r = local_find_files(job->env, engine, program, &files);
-    if (r < 0)
-        error_set(err, ENOMEM, "out of memory");
-    const char *hip = r == 0 ? local_backend_file(&files, engine->rocm) : NULL;
-    if (hip)
-        local_find_runtime(job, hip);
-    if (r == 0)
-        r = local_check_engine(job, program, err);
-    if (r == 0)
-        r = local_describe_engine(job, engine, program, &files, &package, err);
-    if (r == 0)
-        r = local_digest_files(&files, package.backend, job->digest, err);
-    if (r == 0)
-        r = local_name(job, "system", &package, err);
-    if (r == 0)
-        r = store_stage_new(job->env, 0, &job->stage, err);
-    buf_addf(&facts, "part engine file:%s\n", program);
-    if (r == 0)
-        r = store_publish(job->env, &job->stage, &package, buf_view(&facts), err);
-    names_done(&files);
-    manifest_package_done(&package);
-    return r;
-}
-
-/* A directory with an engine's program in it, at the top or in bin. */
-static int local_install_directory(struct local_job *job, struct gfxb_error *err)
-{
-    static const char *const where[] = {"%s/%.*s", "%s/bin/%.*s"};
-    struct gfx_engine engine = {.program = STR_NONE};
-    for (size_t i = 0; gfx_engine_at(i / 2, &engine); i++) {
-        char *CLEAN_FREE program = NULL;
-        if (asprintf(&program, where[i % 2], job->path, STR_ARG(engine.program)) < 0)
-            program = NULL;
-        if (program && access(program, X_OK) == 0)
-            return local_install_engine(job, &engine, program, err);
+    static const char *const below[] = {"", "bin/"};
+    for (size_t i = 0; gfx_engine_at(i / 2, &job->engine); i++) {
+        job->program = xasprintf("%s/%s%.*s", dir, below[i % 2], STR_ARG(job->engine.program));
+        if (access(job->program, X_OK) == 0)
+            return 0;
+        free(job->program);
+        job->program = NULL;
     }
     return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "there is no %.*s in %s",
-                     STR_ARG(engine.program), job->path);
+                     STR_ARG(job->engine.program), dir);
 }
 
 /* The kind that a program of this name is of; the first where it is called otherwise. */
-static int local_install_program(struct local_job *job, struct gfxb_error *err)
+static void system_take_program(struct system_job *job, struct str name, const char *path)
 {
-    struct gfx_engine engine, first;
-    for (size_t i = 0; gfx_engine_at(i, &engine); i++) {
-        if (str_is(engine.program, job->name))
-            return local_install_engine(job, &engine, job->path, err);
+    job->program = xstrdup(path);
+    for (size_t i = 0; gfx_engine_at(i, &job->engine); i++) {
+        if (str_eq(job->engine.program, name))
+            return;
     }
-    gfx_engine_at(0, &first);
-    return local_install_engine(job, &first, job->path, err);
+    gfx_engine_at(0, &job->engine);
 }
+
+static int system_decide(struct install *in, struct gfxb_error *err)
+{
+    struct system_job *job = in->job;
+    struct stat st;
+    int r = 0;
+    if (stat(in->local->path, &st) == 0 && S_ISDIR(st.st_mode))
+        r = system_find_in_directory(job, in->local->path, err);
+    else
+        system_take_program(job, in->what, in->local->path);
+    if (r < 0)
+        return r;
+    in->is_in_place = true;
+    system_find_files(in);
+    return system_describe(in, err);
+}
+
+static int system_bring(struct install *in, struct gfxb_error *err)
+{
+    const struct system_job *job = in->job;
+    buf_addf(&in->identity, LOCAL_RECIPE "\nbackend %s\n", in->package.backend);
+    for (size_t i = 0; i < job->files.n; i++) {
+        char hex[DIGEST_HEX];
+        int r = digest_file(job->files.name[i], hex, err);
+        if (r < 0)
+            return r;
+        buf_addf(&in->identity, "%s %s\n", hex, job->files.name[i]);
+    }
+    buf_addf(&in->facts, "part engine file:%s\n", job->program);
+    return 0;
+}
+
+static void system_finish(struct install *in, int r)
+{
+    struct system_job *job = in->job;
+    free(job->program);
+    names_done(&job->files);
+}
+
+const struct package_source source_system = {
+    .name = "system",
+    .job_size = sizeof(struct system_job),
+    .decide = system_decide,
+    .bring = system_bring,
+    .finish = system_finish,
+};
+
+/* ---- which of the two ---- */
 
 static bool local_is_program(const char *path)
 {
     unsigned char head[4] = {0};
-    FILE *file = fopen(path, "re");
-    size_t n = file ? fread(head, 1, sizeof(head), file) : 0;
-    if (file)
-        fclose(file);
-    return n == sizeof(head) && memcmp(head, "\177ELF", 4) == 0;
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return fd >= 0 && pread(fd, head, sizeof(head), 0) == sizeof(head) &&
+           memcmp(head, "\177ELF", sizeof(head)) == 0;
+}
+
+static int local_install(const struct package_env *env, const struct gfx_package *row,
+                         const struct package_local *request, char ret_digest[static DIGEST_HEX],
+                         struct gfxb_error *err)
+{
+    struct stat st;
+    char *CLEAN_FREE path = realpath(request->path, NULL);
+    if (!path || stat(path, &st) < 0)
+        return fs_error(err, errno, "read", request->path);
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return error_set(err, EINVAL, "%s is neither a file nor a directory", path);
+    struct package_local local = {path, request->backend, request->sha256};
+    bool is_archive = !S_ISDIR(st.st_mode) && !local_is_program(path);
+    struct install in = {.env = env,
+                         .source = is_archive ? &source_file : &source_system,
+                         .row = row,
+                         .local = &local};
+    return install_run(&in, ret_digest, err);
 }
 
 int package_install_local(const struct package_env *env, const struct package_local *request,
                           char ret_digest[static DIGEST_HEX], struct gfxb_error *err)
 {
-    struct local_job job = {.env = env, .request = request, .stage = STORE_STAGE_NONE};
-    struct stat st;
-    if (env->data_dir[0] != '/')
-        return error_set(err, EINVAL, "\"%s\" is no absolute path", env->data_dir);
-    job.path = realpath(request->path, NULL);
-    if (!job.path || stat(job.path, &st) < 0) {
-        free(job.path);
-        return error_set(err, errno, "cannot read %s: %s", request->path, error_errno_text(errno));
-    }
-    const char *slash = strrchr(job.path, '/');
-    job.name = slash ? slash + 1 : job.path;
-    int r;
-    if (S_ISDIR(st.st_mode))
-        r = local_install_directory(&job, err);
-    else if (!S_ISREG(st.st_mode))
-        r = error_set(err, EINVAL, "%s is neither a file nor a directory", job.path);
-    else if (local_is_program(job.path))
-        r = local_install_program(&job, err);
-    else
-        r = local_install_archive(&job, (uint64_t)st.st_size, err);
-    if (r == 0)
-        memcpy(ret_digest, job.digest, sizeof(job.digest));
-    local_done(&job);
-    return r;
+    int r = package_check_data_dir(env, err);
+    return r < 0 ? r : local_install(env, NULL, request, ret_digest, err);
 }
 
-/* ---- as providers of rows, whose `locate` is the path ---- */
-
-static int local_install_row(const struct package_env *env, const struct gfx_package *row,
-                             struct gfxb_error *err)
+int local_install_row(const struct package_env *env, const struct gfx_package *row,
+                      struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = str_dup(row->locate);
-    char *CLEAN_FREE backend = row->backend.n ? str_dup(row->backend) : NULL;
-    char *CLEAN_FREE sha256 = row->sha256.n ? str_dup(row->sha256) : NULL;
+    char *CLEAN_FREE path = xstr_dup(row->locate);
+    char *CLEAN_FREE backend = row->backend.n ? xstr_dup(row->backend) : NULL;
+    char *CLEAN_FREE sha256 = row->sha256.n ? xstr_dup(row->sha256) : NULL;
+    const struct package_local request = {path, backend, sha256};
     char digest[DIGEST_HEX];
-    if (!path)
-        return local_no_memory(err);
-    struct package_local request = {.path = path, .backend = backend, .sha256 = sha256};
-    return package_install_local(env, &request, digest, err);
+    return local_install(env, row, &request, digest, err);
 }
-
-const struct provider provider_file = {
-    .name = "file",
-    .needs_network = false,
-    .install = local_install_row,
-};
-
-const struct provider provider_system = {
-    .name = "system",
-    .needs_network = false,
-    .install = local_install_row,
-};

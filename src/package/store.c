@@ -1,7 +1,5 @@
-#include "package/store.h"
-
-#include "package/manifest.h"
-#include "package/provider.h"
+/* store.c - stages, packages and caches on disk: locked while made, renamed when complete. */
+#include "package/package_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,17 +12,12 @@
 #define STORE_CACHE_SECONDS (24 * 60 * 60)
 #define STORE_MARGIN        (64u << 20) /* left free on the disk beside what a package needs */
 
-static int store_out_of_memory(struct gfxb_error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
-
 int store_check_place(const struct package_env *env, uint64_t need_bytes, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = fs_join(env->data_dir, "packages");
+    char *CLEAN_FREE dir = xfs_join(env->data_dir, "packages");
     struct statvfs vfs;
     uint64_t free_bytes = 0;
-    int r = dir ? fs_make_dirs(dir, 0755, err) : store_out_of_memory(err);
+    int r = fs_make_dirs(dir, 0755, err);
     if (r < 0)
         return r;
     if (statvfs(dir, &vfs) == 0 && (vfs.f_flag & ST_NOEXEC))
@@ -65,10 +58,8 @@ static int store_make_stage(const char *packages, struct store_stage *ret_stage)
 {
     int result = -ESTALE;
     for (int attempt = 0; attempt < 8 && (result == -ESTALE || result == -EWOULDBLOCK); attempt++) {
-        char *dir = NULL;
+        char *dir = xasprintf("%s/" STORE_STAGE_PREFIX "%ld-XXXXXX", packages, (long)getpid());
         int fd = -1;
-        if (asprintf(&dir, "%s/" STORE_STAGE_PREFIX "%ld-XXXXXX", packages, (long)getpid()) < 0)
-            return -ENOMEM;
         result = mkdtemp(dir) ? store_lock_dir(dir, &fd) : -errno;
         if (result == 0)
             *ret_stage = (struct store_stage){dir, fd};
@@ -84,14 +75,9 @@ int store_stage_new(const struct package_env *env, uint64_t need_bytes,
     int r = store_check_place(env, need_bytes, err);
     if (r < 0)
         return r;
-    char *CLEAN_FREE packages = fs_join(env->data_dir, "packages");
-    if (!packages)
-        return store_out_of_memory(err);
+    char *CLEAN_FREE packages = xfs_join(env->data_dir, "packages");
     r = store_make_stage(packages, ret_stage);
-    if (r < 0)
-        return error_set(err, -r, "cannot make a directory in %s: %s", packages,
-                         error_errno_text(-r));
-    return 0;
+    return r < 0 ? fs_error(err, -r, "make a directory in", packages) : 0;
 }
 
 void store_stage_done(struct store_stage *stage)
@@ -112,7 +98,7 @@ int store_discard(const struct package_env *env, const char *dir, struct gfxb_er
         return r;
     /* Onto the empty stage: from here on it is a leftover, whatever happens to us. */
     if (rename(dir, stage.dir) < 0)
-        r = error_set(err, errno, "cannot remove %s: %s", dir, error_errno_text(errno));
+        r = fs_error(err, errno, "remove", dir);
     store_stage_done(&stage);
     return r;
 }
@@ -132,10 +118,7 @@ static int store_discard_damaged(const struct package_env *env, const char *dir,
 int store_publish(const struct package_env *env, struct store_stage *stage, struct package *package,
                   struct str facts, struct gfxb_error *err)
 {
-    char *CLEAN_FREE packages = fs_join(env->data_dir, "packages");
-    char *CLEAN_FREE final = packages ? fs_join(packages, package->digest) : NULL;
-    if (!final)
-        return store_out_of_memory(err);
+    char *CLEAN_FREE final = xasprintf("%s/packages/%s", env->data_dir, package->digest);
     int r = fs_tree_bytes(stage->dir, &package->bytes);
     if (r < 0)
         return fs_error(err, -r, "measure", stage->dir);
@@ -146,7 +129,7 @@ int store_publish(const struct package_env *env, struct store_stage *stage, stru
     if (r < 0)
         return r;
     if (fchmod(stage->lock_fd, 0755) < 0)
-        return error_set(err, errno, "cannot open up %s: %s", stage->dir, error_errno_text(errno));
+        return fs_error(err, errno, "open up", stage->dir);
     r = fs_publish_tree(stage->dir, final, err);
     if (r == 0) { /* renamed: nothing is left to remove */
         free(stage->dir);
@@ -164,39 +147,19 @@ void store_sweep_stage(const char *dir)
     close(fd);
 }
 
-/* The two names of a provider's cache: the directory, and the lock file beside it. */
-static int store_cache_names(const struct package_env *env, const char *provider, char **ret_dir,
-                             char **ret_lock)
-{
-    *ret_dir = NULL;
-    *ret_lock = NULL;
-    if (asprintf(ret_dir, "%s/cache/%s", env->data_dir, provider) < 0) {
-        *ret_dir = NULL;
-        return -ENOMEM;
-    }
-    if (asprintf(ret_lock, "%s.lock", *ret_dir) < 0) {
-        *ret_lock = NULL;
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-int store_cache_open(const struct package_env *env, const char *provider, char **ret_dir,
+int store_cache_open(const struct package_env *env, const char *source, char **ret_dir,
                      int *ret_lock_fd, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = NULL;
-    char *CLEAN_FREE lock = NULL;
-    char *CLEAN_FREE cache = fs_join(env->data_dir, "cache");
-    const atomic_int *cancel = provider_cancel(env);
-    if (!cache || store_cache_names(env, provider, &dir, &lock) < 0)
-        return store_out_of_memory(err);
+    char *CLEAN_FREE cache = xfs_join(env->data_dir, "cache");
+    char *CLEAN_FREE dir = xfs_join(cache, source);
+    char *CLEAN_FREE lock = xasprintf("%s.lock", dir);
     int CLEAN_CLOSE fd = -1;
     int r = fs_make_dirs(cache, 0755, err);
     if (r == 0)
         r = fs_lock(lock, false, NULL, &fd, err);
     if (r == -EWOULDBLOCK) {
         log_at(env->log, LOG_INFO, "another gfxbridge is installing; waiting until it is done");
-        r = fs_lock(lock, true, cancel, &fd, err);
+        r = fs_lock(lock, true, package_cancel(env), &fd, err);
     }
     if (r == 0)
         r = fs_make_dirs(dir, 0700, err);
@@ -218,13 +181,12 @@ static bool store_is_old(const char *path)
            (st.st_mtime > now + STORE_CACHE_SECONDS || st.st_mtime < now - STORE_CACHE_SECONDS);
 }
 
-void store_sweep_cache(const struct package_env *env, const char *provider)
+void store_sweep_cache(const struct package_env *env, const char *source)
 {
-    char *CLEAN_FREE dir = NULL;
-    char *CLEAN_FREE lock = NULL;
+    char *CLEAN_FREE dir = xasprintf("%s/cache/%s", env->data_dir, source);
+    char *CLEAN_FREE lock = xasprintf("%s.lock", dir);
     int CLEAN_CLOSE fd = -1;
-    if (store_cache_names(env, provider, &dir, &lock) < 0 || !store_is_old(dir) ||
-        fs_lock(lock, false, NULL, &fd, NULL) < 0)
+    if (!store_is_old(dir) || fs_lock(lock, false, NULL, &fd, NULL) < 0)
         return;
     if (store_is_old(dir))
         fs_remove_tree(dir);

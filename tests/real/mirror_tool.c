@@ -19,6 +19,19 @@ static void tool_say(void *context, enum log_level level, const char *line)
     fprintf(stderr, "%s\n", line);
 }
 
+static const char *tool_setting(void *context, const char *name)
+{
+    static const char *const names[][2] = {{"GFXBRIDGE_GITHUB", "TOOL_GITHUB"},
+                                           {"GFXBRIDGE_GITHUB_API", "TOOL_API"},
+                                           {"GFXBRIDGE_THEROCK", "TOOL_THEROCK"},
+                                           {"GITHUB_TOKEN", "TOOL_TOKEN"}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i][0]) == 0)
+            return getenv(names[i][1]);
+    }
+    return NULL;
+}
+
 static int tool_fail(const struct gfxb_error *err)
 {
     fprintf(stderr, "error: %s: %s\n", gfxb_code_name(err->code), err->text);
@@ -81,10 +94,7 @@ int main(int argc, char **argv)
                   .pause_ms = 20,
                   .stall_seconds = 2,
                   .tries = 4},
-        .github = getenv("TOOL_GITHUB"),
-        .github_api = getenv("TOOL_API"),
-        .github_token = getenv("TOOL_TOKEN"),
-        .therock = getenv("TOOL_THEROCK"),
+        .setting = tool_setting,
     };
     struct package_env env = {.data_dir = argv[1],
                               .tables = tables,

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "elf_builder.h"
-#include "package/libraries.h"
-#include "sysroot/sysroot.h"
+#include "package/package_private.h"
 
 #include <elf.h>
 #include <fcntl.h>

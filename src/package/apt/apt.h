@@ -5,9 +5,7 @@
 #ifndef PACKAGE_APT_APT_H
 #define PACKAGE_APT_APT_H
 
-#include "base/xalloc.h"
-#include "package/package.h"
-#include "sysroot/sysroot.h"
+#include "package/package_private.h"
 
 /* ---- deb822.c: Debian's control files: stanzas of "Name: value" lines, separated by blank lines.
  * A line that begins with a blank goes on with the value above it ---- */

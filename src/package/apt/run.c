@@ -1,8 +1,6 @@
 /* run.c - apt's and dpkg's programs, with a clean environment and a deadline. */
 #include "package/apt/apt.h"
 
-#include "package/provider.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -133,7 +131,7 @@ static int run_attend(struct child *child, const struct debian_watch *watch, int
         run_look(&state);
         if (r > 0)
             return 0;
-        bool cancelled = provider_check_cancel(watch->env, NULL) < 0;
+        bool cancelled = package_check_cancel(watch->env, NULL) < 0;
         if (!cancelled && clock_now_ms() - state.grown_at < watch->stall_ms)
             continue;
         child_end(child, 1000, ret_status);
@@ -168,7 +166,7 @@ int debian_run_watched(const char *const *argv, const struct debian_watch *watch
         return r;
     r = run_attend(&child, watch, &status);
     if (r == -GFXB_E_INTERRUPTED)
-        return provider_check_cancel(watch->env, err);
+        return package_check_cancel(watch->env, err);
     run_read_complaints(fd, ret_complaints);
     if (r < 0 && r != -ETIMEDOUT)
         return error_set(err, -r, "cannot wait for %s: %s", argv[0], error_errno_text(-r));
