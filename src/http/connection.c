@@ -156,27 +156,27 @@ static bool connection_read(struct connection *c, size_t *ret_n)
     return true;
 }
 
-/* What came behind the head is not needed any more; others may be waiting for the memory. */
-static void connection_drop_body(struct connection *c)
+/* The first n bytes of `in` are done with. */
+static void connection_drop(struct connection *c, size_t n)
 {
-    struct buf head = BUF_INIT(c->in.max);
-    buf_add(&head, c->in.p, c->head_n);
-    buf_done(&c->in);
-    c->in = head;
-    c->body_n = 0;
+    c->looked = 0;
+    if (c->in.n == n) {
+        buf_done(&c->in);
+    } else {
+        c->in.n -= n;
+        memmove(c->in.p, c->in.p + n, c->in.n);
+    }
     connection_count(c);
 }
 
 /* A request that is refused before a handler sees it. What may still come of it is read away. */
 static void connection_refuse(struct connection *c, int status, const char *code, const char *why)
 {
-    struct http_exchange *x = c->exchange;
     c->last = c->unread = true;
-    connection_drop_body(c);
-    if (x->head.path.n) /* the buffer may have moved */
-        x->request.path = request_span_view(c->in.p, x->head.path);
+    buf_done(&c->in); /* others may be waiting for the memory */
+    connection_count(c);
     connection_enter(c, CONNECTION_ANSWER);
-    http_put_fail(x, status, code, NULL, why);
+    http_put_fail(c->exchange, status, code, NULL, why);
 }
 
 static void connection_refuse_key(struct connection *c)
@@ -224,10 +224,9 @@ static bool connection_admit(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
     const struct guard *guard = &c->server->guard;
-    struct str known[REQUEST_KNOWN], rest = STR_NONE;
+    const struct str *known = x->head.known;
+    struct str rest = STR_NONE;
     unsigned methods = 0;
-    for (size_t i = 0; i < REQUEST_KNOWN; i++)
-        known[i] = request_span_view(c->in.p, x->head.known[i]);
     if (x->head.host_given && !guard_host_ok(guard, known[REQUEST_HOST])) {
         connection_refuse(c, 403, "host_not_allowed",
                           "this Host name is not one of this server's; name it with "
@@ -275,27 +274,30 @@ static bool connection_admit(struct connection *c)
     return true;
 }
 
-static bool connection_head(struct connection *c)
+/* The first n bytes are a head. False: it is refused. */
+static bool connection_head(struct connection *c, size_t n)
 {
     struct http_exchange *x = c->exchange = xcalloc(1, sizeof(*x));
     const char *why;
     x->server = c->server;
     x->connection = c;
-    int status = request_head_read((struct str){c->in.p, c->head_n}, &x->head, &why);
+    x->bytes = xstr_dup((struct str){c->in.p, n});
+    connection_drop(c, n);
+    int status = request_head_read((struct str){x->bytes, n}, &x->head, &why);
     if (status < 0) {
         connection_refuse(c, -status, "malformed_request", why);
         return false;
     }
     x->request.method = x->head.method;
-    x->request.path = request_span_view(c->in.p, x->head.path);
-    x->at = loop_now(c->server->loop);
+    x->request.path = x->head.path;
+    x->request.query = x->head.query;
     if (!connection_admit(c))
         return false;
     if (x->head.length || x->head.chunked) {
         connection_enter(c, CONNECTION_BODY);
         connection_timer(c, CONNECTION_BODY_MS +
                                 (int64_t)(x->head.length / CONNECTION_BODY_RATE) * 1000);
-        if (x->head.continues && c->in.n == c->head_n)
+        if (x->head.continues && !c->in.n)
             buf_add_text(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
     }
     return true;
@@ -305,7 +307,6 @@ static bool connection_head(struct connection *c)
 static int connection_body(struct connection *c)
 {
     const struct http_exchange *x = c->exchange;
-    size_t here = c->in.n - c->head_n;
     connection_count(c);
     if (c->server->body_bytes > 8 * (uint64_t)c->server->config.max_body) {
         connection_refuse(c, 503, "overloaded", "too many large requests at a time");
@@ -313,10 +314,10 @@ static int connection_body(struct connection *c)
     }
     if (!x->head.chunked) {
         c->body_n = (size_t)x->head.length;
-        return here >= c->body_n;
+        return c->in.n >= c->body_n;
     }
-    size_t fresh = here - c->body_n, n, used;
-    char *p = c->in.p + c->head_n + c->body_n;
+    size_t fresh = c->in.n - c->body_n, n, used;
+    char *p = c->in.p + c->body_n;
     int result = http_chunks_take(&c->chunks, p, fresh, &n, &used);
     if (result < 0 || c->body_n + n + c->chunks.left > c->server->config.max_body) {
         connection_refuse(c, result < 0 ? 400 : 413,
@@ -334,9 +335,7 @@ static int connection_body(struct connection *c)
 static void connection_dispatch(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
-    x->request.path = request_span_view(c->in.p, x->head.path);
-    x->request.query = request_span_view(c->in.p, x->head.query);
-    x->request.body = (struct str){c->in.p + c->head_n, c->body_n};
+    x->request.body = (struct str){c->in.p, c->body_n};
     x->at = loop_now(c->server->loop);
     connection_enter(c, CONNECTION_ANSWER);
     if (x->route->handle)
@@ -350,9 +349,7 @@ static void connection_skip_line(struct connection *c)
 {
     if (c->looked > 1 || c->in.n < 2 || memcmp(c->in.p, "\r\n", 2) != 0)
         return;
-    c->looked = 0;
-    c->in.n -= 2;
-    memmove(c->in.p, c->in.p + 2, c->in.n);
+    connection_drop(c, 2);
 }
 
 /* What is in the buffer, as far as it goes. */
@@ -364,11 +361,11 @@ static void connection_parse(struct connection *c)
             connection_enter(c, CONNECTION_IDLE);
             return;
         }
-        c->head_n = http_head_end((struct str){c->in.p, c->in.n}, &c->looked);
-        if (!c->head_n && c->in.n > PARSER_HEAD_MAX)
-            c->head_n = c->in.n; /* which is refused for its size */
+        size_t n = http_head_end(buf_view(&c->in), &c->looked);
+        if (!n && c->in.n > PARSER_HEAD_MAX)
+            n = c->in.n; /* which is refused for its size */
         connection_enter(c, CONNECTION_HEAD);
-        if (!c->head_n || !connection_head(c))
+        if (!n || !connection_head(c, n))
             return;
     }
     int whole = connection_body(c);
@@ -382,7 +379,6 @@ static void connection_parse(struct connection *c)
 static void connection_next(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
-    size_t used = c->head_n + c->body_n;
     if (x->request.path.n)
         server_count(c->server, x);
     exchange_free(x);
@@ -397,18 +393,10 @@ static void connection_next(struct connection *c)
         connection_enter(c, CONNECTION_LINGER);
         return;
     }
-    if (c->in.n == used)
-        buf_done(&c->in);
-    else
-        memmove(c->in.p, c->in.p + used, c->in.n - used);
-    c->in.n -= c->in.n ? used : 0;
-    c->looked = c->head_n = c->body_n = 0;
+    connection_drop(c, c->body_n);
+    c->body_n = 0;
     c->chunks = (struct http_chunks){0};
-    connection_count(c);
-    if (c->in.n)
-        connection_parse(c);
-    else
-        connection_enter(c, CONNECTION_IDLE);
+    connection_parse(c);
 }
 
 static void connection_linger(struct connection *c)

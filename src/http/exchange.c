@@ -35,8 +35,7 @@ void *http_user(const struct http_exchange *x)
 
 struct str http_header(const struct http_exchange *x, const char *name)
 {
-    const struct connection *c = x->connection;
-    return request_head_field((struct str){c->in.p, c->head_n}, &x->head, name);
+    return request_head_field(&x->head, name);
 }
 
 /* A "*" at the end stands for one or more characters, "/" among them. */
@@ -140,7 +139,7 @@ static const char *exchange_status_text(int status)
 
 static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
 {
-    struct str origin = request_span_view(x->connection->in.p, x->head.known[REQUEST_ORIGIN]);
+    struct str origin = x->head.known[REQUEST_ORIGIN];
     const char *exposed = x->server->config.exposed_headers;
     if (!origin.n || !guard_origin_ok(&x->server->guard, origin))
         return;
@@ -289,6 +288,7 @@ void exchange_free(struct http_exchange *x)
 {
     if (!x)
         return;
+    free(x->bytes);
     free(x->rest);
     free(x->fields);
     free(x);

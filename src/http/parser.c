@@ -96,7 +96,6 @@ bool http_list_has(struct str list, const char *word)
 static const char *const request_methods[] = {"GET", "POST", "DELETE", "HEAD", "OPTIONS"};
 
 struct request_reading {
-    const char *base;
     struct request_head head;
     unsigned n_fields;
     bool length_given, encoding_given, seen[REQUEST_KNOWN];
@@ -109,11 +108,6 @@ static int request_refuse(struct request_reading *r, int status, const char *why
 {
     r->why = why;
     return -status;
-}
-
-static struct request_span request_span_of(const struct request_reading *r, struct str s)
-{
-    return (struct request_span){(uint16_t)(s.p ? s.p - r->base : 0), (uint16_t)s.n};
 }
 
 /* Visible ASCII, whole escapes, no "//", no "." or ".." as a segment: nothing that one reader would
@@ -164,7 +158,7 @@ static int request_target(struct request_reading *r, struct str target)
             return request_refuse(r, 400, "the request's address holds forbidden characters");
     }
     if (r->head.method == HTTP_OPTIONS && str_is(target, "*")) {
-        r->head.path = request_span_of(r, target);
+        r->head.path = target;
         return 0;
     }
     if (request_is_absolute(target) && request_authority(r, &target) < 0)
@@ -178,8 +172,8 @@ static int request_target(struct request_reading *r, struct str target)
         return request_refuse(r, 400, "the request's address must be a path that begins with /");
     if (!request_path_ok(path))
         return request_refuse(r, 400, "the request's path is not in its normal form");
-    r->head.path = request_span_of(r, path);
-    r->head.query = request_span_of(r, query);
+    r->head.path = path;
+    r->head.query = query;
     return 0;
 }
 
@@ -250,7 +244,7 @@ static int request_field(struct request_reading *r, struct str line)
         if (r->seen[i])
             return request_refuse(r, 400, "a header field that must be single is given twice");
         r->seen[i] = true;
-        r->head.known[i] = request_span_of(r, f.value);
+        r->head.known[i] = f.value;
         return 0;
     }
     return request_body_field(r, &f);
@@ -262,7 +256,7 @@ static int request_whole(struct request_reading *r)
     if (!r->seen[REQUEST_HOST] && !r->head.minor_0)
         return request_refuse(r, 400, "the Host header is missing");
     if (r->authority.n)
-        r->head.known[REQUEST_HOST] = request_span_of(r, r->authority);
+        r->head.known[REQUEST_HOST] = r->authority;
     if (r->length_given && r->head.chunked)
         return request_refuse(r, 400, "both Content-Length and Transfer-Encoding are given");
     if (r->head.chunked && r->head.minor_0)
@@ -274,7 +268,7 @@ static int request_whole(struct request_reading *r)
 
 int request_head_read(struct str bytes, struct request_head *ret_head, const char **ret_why)
 {
-    struct request_reading r = {.base = bytes.p, .why = ""};
+    struct request_reading r = {.why = ""};
     struct str rest = bytes, line;
     int result = 0;
     if (bytes.n > PARSER_HEAD_MAX)
@@ -284,7 +278,7 @@ int request_head_read(struct str bytes, struct request_head *ret_head, const cha
     else
         result = request_first_line(&r, line);
     if (result == 0)
-        r.head.fields = request_span_of(&r, rest);
+        r.head.fields = rest;
     while (result == 0) {
         if (!http_line(&rest, &line))
             result = request_refuse(&r, 400, "malformed header field");
@@ -303,9 +297,9 @@ int request_head_read(struct str bytes, struct request_head *ret_head, const cha
     return result;
 }
 
-struct str request_head_field(struct str bytes, const struct request_head *head, const char *name)
+struct str request_head_field(const struct request_head *head, const char *name)
 {
-    struct str rest = request_span_view(bytes.p, head->fields), line;
+    struct str rest = head->fields, line;
     struct http_field f;
     while (http_line(&rest, &line) && line.n) {
         if (http_field(line, &f) && str_eq_nocase(f.name, str_from(name)))

@@ -36,11 +36,6 @@ bool http_list_has(struct str list, const char *word);
 
 /* ---- a request's head ---- */
 
-/* A view into the head's bytes, which may move: offsets are kept, not pointers. */
-struct request_span {
-    uint16_t at, n; /* n 0: absent or empty */
-};
-
 /* The fields that the server itself looks at. */
 enum request_known {
     REQUEST_HOST, /* of an address in absolute form: its authority instead */
@@ -58,20 +53,15 @@ struct request_head {
     bool chunked;   /* the body has that coding */
     bool continues; /* Expect: 100-continue */
     bool host_given;
-    uint64_t length; /* of the body; 0 also when chunked */
-    struct request_span path, query, fields, known[REQUEST_KNOWN];
+    uint64_t length;                                      /* of the body; 0 also when chunked */
+    struct str path, query, fields, known[REQUEST_KNOWN]; /* views into its bytes */
 };
 
 /* Read a whole head (as http_head_end found it, at most PARSER_HEAD_MAX bytes). 0, or the status to
  * refuse it with, negative; *ret_why is a sentence. */
 int request_head_read(struct str bytes, struct request_head *ret_head, const char **ret_why);
 /* A field of the head by its lower-case name; the empty view when absent. */
-struct str request_head_field(struct str bytes, const struct request_head *head, const char *name);
-
-static inline struct str request_span_view(const char *bytes, struct request_span span)
-{
-    return (struct str){bytes + span.at, span.n};
-}
+struct str request_head_field(const struct request_head *head, const char *name);
 
 /* ---- an answer's head ---- */
 

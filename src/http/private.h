@@ -39,6 +39,7 @@ struct http_exchange {
     const struct http_route *route; /* NULL: none was found */
     struct request_head head;
     struct http_request request;
+    char *bytes;                       /* owned: what head has views into */
     char *rest;                        /* owned: request.rest decoded */
     const struct http_worker_ops *ops; /* NULL: nobody works on it */
     void *worker;
@@ -85,10 +86,10 @@ struct connection {
     bool control;
     bool running, dead;
     bool blocked;   /* so much waits for the client that the worker may wait too */
-    struct buf in;  /* head, body, and what came behind */
+    struct buf in;  /* a head as far as it has come; then a body, and what came behind */
     size_t counted; /* bytes of `in` that are part of http_server.body_bytes */
     size_t looked;  /* bytes of `in` that were searched for the head's end */
-    size_t head_n, body_n;
+    size_t body_n;  /* bytes of the body, without its coding */
     struct http_chunks chunks;
     struct buf out;
     size_t sent;     /* bytes of `out` */

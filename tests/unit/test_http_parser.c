@@ -106,9 +106,8 @@ static const struct request_case requests[] = {
     {"GET / HTTP/1.1\r\n" H "Authorization: a\r\nauthorization: b\r\n\r\n", 400, 0, 0, 0},
 };
 
-static void expect_view(const char *bytes, struct request_span span, const char *text)
+static void expect_view(struct str got, const char *text)
 {
-    struct str got = request_span_view(bytes, span);
     assert_int_equal(got.n, strlen(text));
     assert_memory_equal(got.p, text, got.n);
 }
@@ -127,9 +126,9 @@ static void test_requests(void **state)
             assert_true(why && *why);
             continue;
         }
-        expect_view(c->bytes, head.path, c->path);
-        expect_view(c->bytes, head.query, c->query);
-        expect_view(c->bytes, head.known[REQUEST_HOST], c->host);
+        expect_view(head.path, c->path);
+        expect_view(head.query, c->query);
+        expect_view(head.known[REQUEST_HOST], c->host);
     }
 }
 
@@ -168,8 +167,8 @@ static void test_methods_and_expect(void **state)
     assert_false(read_request("POST / HTTP/1.0\r\n" H "Expect: 100-continue\r\n\r\n").continues);
     const char *fields = "GET / HTTP/1.1\r\n" H "X-Y: one\r\nx-y: two\r\n\r\n";
     struct request_head head = read_request(fields);
-    assert_true(str_is(request_head_field(str_from(fields), &head, "x-y"), "one"));
-    assert_int_equal(request_head_field(str_from(fields), &head, "x-z").n, 0);
+    assert_true(str_is(request_head_field(&head, "x-y"), "one"));
+    assert_int_equal(request_head_field(&head, "x-z").n, 0);
 }
 
 static int status_of(const struct buf *bytes)
