@@ -180,6 +180,7 @@ static int backends_verify(struct cli *cli, struct session_request *r, const str
     enum plan_backend only = PLAN_BACKENDS;
     int result = args->n_words > 1 ? backends_read_name(args->word[1], r, &only, err) : 0;
     struct session path = {0};
+    r->thorough = args->word[0] && strcmp(args->word[0], "verify") == 0;
     if (result == 0 && only != PLAN_BACKENDS)
         r->request.backend = (int)only;
     if (result == 0)

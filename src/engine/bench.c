@@ -62,19 +62,18 @@ static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
     }
 }
 
-/* 0: ret_body holds an answer of status 200. */
-static int bench_post(const struct bench_job *job, enum engine_call call, const char *body,
-                      int64_t deadline_ms, struct buf *ret_body, struct gfxb_error *err)
+int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
+                const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err)
 {
     struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), clock_now_ms() + deadline_ms};
     struct http_ask request = {
-        .socket = engine_socket(job->engine),
-        .path = job->engine->kind->path[call],
-        .key = engine_key(job->engine),
+        .socket = engine_socket(engine),
+        .path = engine->kind->path[call],
+        .key = engine_key(engine),
         .body = str_from(body),
-        .pid = (int)engine_pid(job->engine),
-        .pidfd = engine_pidfd(job->engine),
-        .cancel = job->spec->cancel,
+        .pid = (int)engine_pid(engine),
+        .pidfd = engine_pidfd(engine),
+        .cancel = cancel,
         .on_bytes = bench_on_bytes,
         .until = bench_until,
         .context = &answer,
@@ -82,10 +81,10 @@ static int bench_post(const struct bench_job *job, enum engine_call call, const 
     int status = 0;
     int code = http_ask(&request, &status);
     if (code < 0)
-        code = bench_failed(job->engine, code, deadline_ms, err);
+        code = bench_failed(engine, code, deadline_ms, err);
     else if (status != 200) {
         char words[400];
-        job->engine->kind->read_refusal(buf_view(&answer.body), words, sizeof(words));
+        engine->kind->read_refusal(buf_view(&answer.body), words, sizeof(words));
         code = error_set(err, EREMOTEIO, "the engine refused the request: %s", words);
     }
     if (code < 0)
@@ -99,8 +98,8 @@ static int bench_learn_ids(struct bench_job *job, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF body = BUF_INIT(0);
     const struct engine_kind *kind = job->engine->kind;
-    int code =
-        bench_post(job, ENGINE_CALL_TOKENIZE, kind->words_request, BENCH_LEAST_MS, &body, err);
+    int code = engine_post(job->engine, ENGINE_CALL_TOKENIZE, kind->words_request, BENCH_LEAST_MS,
+                           job->spec->cancel, &body, err);
     if (code == 0 && kind->read_ids(buf_view(&body), &job->ids) < 0)
         code = error_set(err, EPROTO, "the engine does not say what tokens words are");
     return code;
@@ -112,7 +111,8 @@ static int bench_ask(const struct bench_job *job, unsigned prompt, int64_t deadl
     const struct engine_kind *kind = job->engine->kind;
     char *CLEAN_FREE request = kind->timed_request(job->ids, prompt, job->spec->answer_tokens);
     struct buf CLEAN_BUF body = BUF_INIT(0);
-    int code = bench_post(job, ENGINE_CALL_COMPLETION, request, deadline_ms, &body, err);
+    int code = engine_post(job->engine, ENGINE_CALL_COMPLETION, request, deadline_ms,
+                           job->spec->cancel, &body, err);
     if (code == 0 && kind->read_timings(buf_view(&body), ret_timings) < 0)
         code = error_set(err, EPROTO, "the engine's answer makes no sense");
     return code;

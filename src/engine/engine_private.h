@@ -145,6 +145,8 @@ int llama_read_chunk(struct str field, struct str value, struct engine_chunk *re
 void llama_read_refusal(struct str body, char *ret_text, size_t size);
 int llama_read_ids(struct str body, json_t **ret_ids);
 char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
+char *llama_tokens_request(const uint32_t *tokens, size_t n, unsigned answer_tokens);
+int llama_read_answer(struct str body, char *ret_text, size_t size);
 int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
@@ -195,6 +197,24 @@ bool diagnose_cause(struct str text, struct engine_cause *ret_cause);
 /* The last line of a log that sounds like an error, else its last line; without the engine's time
  * stamps, at most 240 bytes. Empty when there is none. */
 struct str diagnose_last_words(const struct engine_kind *kind, struct str log);
+
+/* ---- bench.c ---- */
+
+/* One whole answer of a running engine to a body, of status 200: ret_body is owned by the caller.
+ * cancel may be NULL. Codes as of engine_chat. */
+int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
+                const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err);
+
+/* ---- cover.c ---- */
+
+/*
+ * Ask every seeded canary of the kind on the spec's device: tensor types, shapes and lengths of
+ * prompts that the canary does not have. What was answered to the byte is added to *ret_covers. A
+ * type or shape that the engine does not know is left out. Codes: canary-mismatch, which names the
+ * canary and the length, and those of a start.
+ */
+int cover_ask(const struct engine_spec *spec, const char *data_dir, int deadline_ms,
+              struct engine_covers *ret_covers, struct gfxb_error *err);
 
 /* ---- canary.c: the canary's file, its questions and answers ---- */
 

@@ -72,12 +72,21 @@ struct engine_timings {
     double prompt_per_second, tokens_per_second;
 };
 
+/* What a proof reached, each a list of words separated by blanks; "" nothing told. */
+struct engine_covers {
+    char types[400];  /* tensor types: "Q4_K Q6_K" */
+    char shapes[64];  /* "dense experts window" */
+    char lengths[64]; /* tokens of prompts: "6 24 200" */
+};
+
 /* The built-in model that a kind is proven with. */
 struct engine_canary {
-    const char *suffix;            /* of its file's name */
-    const char *bytes, *end;       /* embedded */
-    const char *sha256;            /* of them, as text */
-    const char *table, *table_end; /* its questions with their answers, as data/canary.tsv */
+    const char *suffix;              /* of its file's name */
+    const char *bytes, *end;         /* embedded */
+    const char *sha256;              /* of them, as text */
+    const char *table, *table_end;   /* its questions with their answers, as data/canary.tsv */
+    struct engine_covers covers;     /* what its questions reach */
+    const char *seeded, *seeded_end; /* those of models of random weights, as data/seeded.tsv */
 };
 
 struct engine_kind {
@@ -126,6 +135,10 @@ struct engine_kind {
     /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
      * one), and one with a prompt of so many tokens, made of these again and again, and an answer
      * of so many whatever the model would rather say (to be freed). 0 or -EPROTO. */
+    /* For seeded canaries: a body with a prompt of these tokens (to be freed), and the greedy
+     * answer's text from what it gives (at most size bytes with the NUL). 0 or -EPROTO. */
+    char *(*tokens_request)(const uint32_t *tokens, size_t n, unsigned answer_tokens);
+    int (*read_answer)(struct str body, char *ret_text, size_t size);
     const char *words_request;
     int (*read_ids)(struct str body, json_t **ret_ids);
     char *(*timed_request)(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);

@@ -350,6 +350,7 @@ static bool llama_cut_stamp(struct str *line, bool *ret_error)
 extern const char engine_data_canary_gguf[], engine_data_canary_gguf_end[];
 extern const char engine_data_canary_gguf_sha256[];
 extern const char engine_data_canary_tsv[], engine_data_canary_tsv_end[];
+extern const char engine_data_seeded_tsv[], engine_data_seeded_tsv_end[];
 
 static const struct engine_canary llama_canary = {
     .suffix = "gguf",
@@ -358,6 +359,9 @@ static const struct engine_canary llama_canary = {
     .sha256 = engine_data_canary_gguf_sha256,
     .table = engine_data_canary_tsv,
     .table_end = engine_data_canary_tsv_end,
+    .covers = {.types = "Q4_K Q5_K Q6_K Q8_0 F16", .shapes = "dense", .lengths = "7 11"},
+    .seeded = engine_data_seeded_tsv,
+    .seeded_end = engine_data_seeded_tsv_end,
 };
 
 const struct engine_kind engine_kind_llama = {
@@ -397,6 +401,8 @@ const struct engine_kind engine_kind_llama = {
     .chat_request = llama_chat_request,
     .read_chunk = llama_read_chunk,
     .read_refusal = llama_read_refusal,
+    .tokens_request = llama_tokens_request,
+    .read_answer = llama_read_answer,
     .words_request = "{\"content\":\"Count these words and say them once again.\"}",
     .read_ids = llama_read_ids,
     .timed_request = llama_timed_request,

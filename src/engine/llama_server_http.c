@@ -163,6 +163,26 @@ char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned an
     return text;
 }
 
+char *llama_tokens_request(const uint32_t *tokens, size_t n, unsigned answer_tokens)
+{
+    json_t *ids = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(ids, json_integer(tokens[i]));
+    char *text = llama_timed_request(ids, (unsigned)n, answer_tokens);
+    json_decref(ids);
+    return text;
+}
+
+int llama_read_answer(struct str body, char *ret_text, size_t size)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);
+    const char *text = json_string_value(json_object_get(answer, "content"));
+    if (text)
+        snprintf(ret_text, size, "%s", text);
+    json_decref(answer);
+    return text ? 0 : -EPROTO;
+}
+
 int llama_read_timings(struct str body, struct engine_timings *ret_timings)
 {
     json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);

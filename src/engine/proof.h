@@ -42,7 +42,8 @@ struct engine_proof {
     char shown[256]; /* for people: "Vulkan0: AMD Radeon ..." or "CPU" */
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
-    char *log_tail;           /* owned: end of the engine's log; "" none */
+    struct engine_covers covers;
+    char *log_tail; /* owned: end of the engine's log; "" none */
     /* What `bench --apply` stored, and with what it was measured ("MODEL, 8192 tokens"): the policy
      * "fastest" may rank by it. A new proof has none: 0 and "". */
     double bench_speed; /* tokens/s */
@@ -58,6 +59,8 @@ struct engine_trial {
     double floor;         /* tokens/s on the canary below which a GPU is too slow; 0 none.
                              engine_floor() gives it from the CPU's figure */
     struct engine_deadlines deadlines;
+    bool thorough; /* ask the seeded canaries as well: some seconds, more where shaders are
+                      compiled. Not on software Vulkan, whose compiler would take minutes */
 };
 
 /* A GPU's tokens/s on the canary that would be absurd beside this CPU's. The canary is so small

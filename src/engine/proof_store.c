@@ -118,6 +118,11 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
         proofs_add_number(ret, "bench-tokens-per-second", proof->bench_speed);
         proofs_add_line(ret, "bench-with", proof->bench_with);
     }
+    if (proof->covers.types[0]) {
+        proofs_add_line(ret, "covers-types", proof->covers.types);
+        proofs_add_line(ret, "covers-shapes", proof->covers.shapes);
+        proofs_add_line(ret, "covers-lengths", proof->covers.lengths);
+    }
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         char key[32];
         snprintf(key, sizeof(key), "%s %s", plan_rung_name(proof->rung[i].rung),
@@ -186,6 +191,12 @@ static bool proofs_take(struct proofs_item *item, struct str key, struct str val
         return decimal_parse(value, &proof->first_token_ms) == 0;
     if (str_is(key, "tokens-per-second"))
         return decimal_parse(value, &proof->tokens_per_second) == 0;
+    if (str_is(key, "covers-types"))
+        return proofs_take_fixed(value, proof->covers.types, sizeof(proof->covers.types));
+    if (str_is(key, "covers-shapes"))
+        return proofs_take_fixed(value, proof->covers.shapes, sizeof(proof->covers.shapes));
+    if (str_is(key, "covers-lengths"))
+        return proofs_take_fixed(value, proof->covers.lengths, sizeof(proof->covers.lengths));
     if (str_is(key, "bench-tokens-per-second"))
         return decimal_parse(value, &proof->bench_speed) == 0;
     if (str_is(key, "bench-with"))

@@ -173,6 +173,7 @@ static int prove_canary(struct prove *p, struct gfxb_error *err)
         return error_set(err, why.code, "%s", why.text);
     }
     char placement[256];
+    p->proof.covers = p->kind->canary->covers;
     engine_placement_text(&p->placement, placement, sizeof(placement));
     prove_set_rung(p, PLAN_E4, TRI_YES,
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
@@ -418,6 +419,26 @@ static int prove_find_set(struct prove *p, const struct engine_devices *devices,
     return prove_start(p, set, err);
 }
 
+/* Beyond the canary: what the seeded ones reach. The canary's engine is ended for them. */
+static int prove_cover(struct prove *p, struct gfxb_error *err)
+{
+    struct gfxb_error why = {.code = 0};
+    struct engine_spec spec = p->spec;
+    spec.device = p->proof.device;
+    prove_end_engine(p);
+    int code = cover_ask(&spec, p->trial->data_dir, p->deadlines.whole, &p->proof.covers, &why);
+    if (code < 0) {
+        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
+        return error_set(err, why.code, "%s", why.text);
+    }
+    char *CLEAN_FREE before = xstrdup(p->proof.rung[PLAN_E4 - PLAN_E3].detail);
+    prove_set_rung(p, PLAN_E4, TRI_YES,
+                   "%s; answers of seeded canaries too: tensor types %s; "
+                   "shapes %s; prompts of %s tokens",
+                   before, p->proof.covers.types, p->proof.covers.shapes, p->proof.covers.lengths);
+    return 0;
+}
+
 static int prove_climb(struct prove *p, struct gfxb_error *err)
 {
     struct engine_devices devices = {.n = 0};
@@ -445,6 +466,8 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
         engine_placement_text(&p->placement, p->proof.shown, sizeof(p->proof.shown));
         p->proof.load_ms = engine_load_ms(p->engine);
         code = prove_canary(p, &why);
+        if (code == 0 && p->trial->thorough && p->spec.backend != PLAN_VULKAN_SOFTWARE)
+            code = prove_cover(p, &why);
     } else {
         prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
     }

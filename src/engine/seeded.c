@@ -77,7 +77,6 @@ static const struct seeded_type seeded_types[] = {
     {"MXFP4", 39, 32, 17, SCALE_POWER, 0, 0, 3.2f, 0},
     {"NVFP4", 40, 64, 36, SCALE_SMALL, 0, 0, 3.2f, 0},
     {"Q1_0", 41, 128, 18, SCALE_HALF, 0, 0, 1, 0},
-    {"Q2_0", 42, 64, 18, SCALE_HALF, 0, 0, 1.1f, 0},
 };
 
 static const struct seeded_type *type_find(struct str name)

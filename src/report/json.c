@@ -199,17 +199,38 @@ json_t *report_json_backends(const struct session *session)
     return answer;
 }
 
+static json_t *json_words(const char *list, bool numbers)
+{
+    json_t *array = json_array();
+    struct str rest = str_from(list), word;
+    while (str_word(&rest, &word)) {
+        uint64_t number = 0;
+        if (!numbers)
+            json_array_append_new(array, json_stringn(word.p, word.n));
+        else if (str_to_u64(word, 10, &number) == 0)
+            json_array_append_new(array, json_integer((json_int_t)number));
+    }
+    return array;
+}
+
+json_t *report_json_covers(const struct engine_covers *covers)
+{
+    return json_pack("{s:o, s:o, s:o}", "prompt_tokens", json_words(covers->lengths, true), "types",
+                     json_words(covers->types, false), "shapes", json_words(covers->shapes, false));
+}
+
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof)
 {
     json_t *rungs = json_array();
     for (size_t i = 0; i < ENGINE_RUNGS; i++)
         json_array_append_new(
             rungs, json_rung(proof->rung[i].rung, proof->rung[i].ok, proof->rung[i].detail));
-    return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o}", "backend",
+    return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o, s:o}", "backend",
                      plan_backend_name(choice->backend), "package",
                      report_json_text(choice->package), "passed", (int)proof->passed, "code",
                      gfxb_code_name(proof->code), "reason", report_json_text(proof->sentence),
-                     "device", report_json_text(proof->shown), "rungs", rungs);
+                     "device", report_json_text(proof->shown), "rungs", rungs, "covers",
+                     report_json_covers(&proof->covers));
 }
 
 /* ---- machines ---- */

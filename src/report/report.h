@@ -38,6 +38,8 @@ json_t *report_json_choice(const struct plan_choice *choice);
  * install and verify tell of a proof. */
 json_t *report_json_package(const struct package *package);
 json_t *report_json_backends(const struct session *path);
+/* {prompt_tokens, types, shapes}: what a proof reached. */
+json_t *report_json_covers(const struct engine_covers *covers);
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof);
 
 /* A model on this disk, as `list --json` shows it. */

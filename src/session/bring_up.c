@@ -101,6 +101,7 @@ static double session_measure_cpu(const struct engine_trial *trial)
     struct engine_proof proof;
     measure.choice = &cpu;
     measure.floor = 0;
+    measure.thorough = false;
     if (engine_prove(&measure, &proof, NULL, NULL) < 0)
         return 0;
     double speed = proof.passed ? proof.tokens_per_second : 0;
@@ -123,8 +124,10 @@ static int session_try_proof(const struct session_request *r, const struct sessi
                              struct engine **ret_engine, struct gfxb_error *err)
 {
     char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
-    struct engine_trial trial = {
-        .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
+    struct engine_trial trial = {.choice = choice,
+                                 .data_dir = r->data_dir,
+                                 .deadlines = r->deadlines,
+                                 .thorough = r->thorough};
     session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);

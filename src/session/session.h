@@ -61,6 +61,7 @@ struct session_request {
     unsigned slots, http_threads;
     const char *const *args;           /* behind the choice's own; NULL none */
     struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
+    bool thorough;                     /* a proof asks the seeded canaries as well */
     bool unconfined;                   /* engines are started without the sandbox */
     void (*on_load)(void *context);    /* a proven choice is about to load the model; NULL none */
     void *load_context;

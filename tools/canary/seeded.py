@@ -31,7 +31,7 @@ CANARIES = [("mixed", "dense", MIXED, {1: 1, 6: 1, 24: 1, 200: 1, 600: 1, 1100: 
             ("experts-MXFP4", "experts", "MXFP4", {1: 1, 6: 1, 24: 1, 200: 1})]
 CANARIES += [(t, "dense", t, {6: 1, 24: 1, 200: 1}) for t in """F16 BF16 F32 Q4_0 Q4_1 Q5_0
     Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS
-    TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0 Q2_0""".split()]
+    TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0""".split()]
 SEED = 1
 
 
