@@ -397,7 +397,9 @@ const struct cli_command cli_command_backends = {
              "install    " TEXT_HANG
              "bring the best package of a backend here and prove it; or, without the network, an "
              "archive (FILE), or a directory or an engine's program, which stays where it is\n"
-             "verify     " TEXT_HANG "prove what is installed again, also what failed before\n"
+             "verify     " TEXT_HANG
+             "test what is installed again, also what failed before, and thoroughly: every tensor "
+             "type and shape\n"
              "remove     " TEXT_HANG "remove the packages of a backend\n"
              "use        " TEXT_HANG
              "prefer one installed package (DIGEST or its beginning), an older one too, until the "

@@ -121,6 +121,13 @@ static int run_on_text(void *context, struct str piece, bool thinking)
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
+/* What the stored proof of the running choice reached; null where there is none. */
+static json_t *run_covers(const struct session *path)
+{
+    const struct engine_proof *proof = engine_proofs_find(path->stored, path->running->fingerprint);
+    return proof ? report_json_covers(&proof->covers) : json_null();
+}
+
 static int run_print_json(const struct session *path, const struct engine_reply *reply,
                           struct gfxb_error *err)
 {
@@ -134,7 +141,8 @@ static int run_print_json(const struct session *path, const struct engine_reply 
     json_object_set_new(answer, "package", report_json_text(path->package->id));
     json_object_set_new(answer, "model", report_json_text(path->model));
     json_object_set_new(answer, "proof",
-                        json_pack("{s:O}", "rungs", json_object_get(choice, "evidence")));
+                        json_pack("{s:O, s:o}", "rungs", json_object_get(choice, "evidence"),
+                                  "covers", run_covers(path)));
     json_object_set_new(answer, "timings",
                         json_pack("{s:f, s:f, s:f, s:i}", "load_ms", path->load_ms,
                                   "first_token_ms", reply->first_token_ms, "tokens_per_second",

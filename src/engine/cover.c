@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 enum {
-    COVER_SEED = 1,        /* of the weights (tools/canary/seeded.py) */
+    COVER_SEED = 1,        /* of the weights (tools/seeded/seeded.py) */
     COVER_ANSWER_MAX = 64, /* bytes */
     COVER_TEXT_LETTERS = 2 /* of a token */
 };

@@ -255,6 +255,10 @@ def storage_and_backends():
     assert any(p["backend"] == "cpu" for p in value["packages"]), value
     value = answer("backends", "verify", "llamacpp:cpu", "--data-dir", DATA)
     assert all(r["passed"] for r in value["results"]) and value["results"], value
+    covers = value["results"][0]["covers"]
+    assert len(covers["types"]) >= 27 and "MXFP4" in covers["types"], covers
+    assert covers["shapes"] == ["dense", "window", "experts"] and 1100 in covers["prompt_tokens"], covers
+    assert not any(n.startswith("seeded") for n in os.listdir(os.path.join(DATA, "canary")))
 
 
 CASES = [

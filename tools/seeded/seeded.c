@@ -1,4 +1,4 @@
-/* seeded.c - for tools/canary/seeded.py: writes a seeded canary, or prints a prompt's tokens. */
+/* seeded.c - for tools/seeded/seeded.py: writes a seeded canary, or prints a prompt's tokens. */
 #include "engine/seeded.h"
 
 #include <stdio.h>
