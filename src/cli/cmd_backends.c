@@ -1,5 +1,5 @@
+/* cmd_backends.c - engine packages: list, install, verify, bundle, remove, use. */
 #include "cli/request.h"
-#include "cli/text.h"
 #include "session/session.h"
 
 #include <errno.h>

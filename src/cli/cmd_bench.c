@@ -1,6 +1,5 @@
-#include "cli/directories.h"
+/* cmd_bench.c - measures every proven backend with a model of the user. */
 #include "cli/request.h"
-#include "cli/text.h"
 #include "model/model.h"
 #include "session/session.h"
 

@@ -1,3 +1,4 @@
+/* cmd_capture.c - this computer as one .machine text. */
 #include "cli/cli.h"
 #include "sysroot/sysroot.h"
 

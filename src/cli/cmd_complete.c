@@ -3,7 +3,7 @@
  * of these words, one a line, behind a tab what it means. The line ":file" or ":dir" asks the shell
  * for its own files or directories too. Not in --help: nobody types it.
  */
-#include "cli/directories.h"
+#include "cli/request.h"
 #include "engine/engine.h"
 
 /* The words so far; the last one, cur, is being typed. */

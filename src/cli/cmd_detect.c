@@ -1,5 +1,5 @@
+/* cmd_detect.c - what is in this computer, or in a captured one. */
 #include "cli/cli.h"
-#include "cli/text.h"
 
 /* What an engine meets at this GPU beside its memory: driver, partitions, rights. */
 static void detect_gpu_state(const struct machine *m, const struct machine_gpu *gpu,

@@ -1,6 +1,6 @@
+/* cmd_doctor.c - every problem found, each with its remedy. */
 #include "api/api.h"
 #include "cli/request.h"
-#include "cli/text.h"
 #include "session/session.h"
 
 #include <errno.h>

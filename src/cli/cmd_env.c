@@ -1,7 +1,7 @@
+/* cmd_env.c - what makes another program use the proven engine. */
 #include "api/api.h"
 #include "base/xalloc.h"
 #include "cli/request.h"
-#include "cli/text.h"
 #include "session/session.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-#include "cli/directories.h"
+/* cmd_import.c - takes a GGUF file of the user into the models. */
+#include "cli/request.h"
 
 enum { IMPORT_NAME, IMPORT_MMPROJ };
 

@@ -1,5 +1,5 @@
+/* cmd_inspect.c - what an archive, a package or an ELF file really holds. */
 #include "cli/cli.h"
-#include "cli/text.h"
 #include "package/package.h"
 
 enum inspect_option { INSPECT_NO_DIGEST };

@@ -1,4 +1,5 @@
-#include "cli/directories.h"
+/* cmd_list.c - the models that are here, or that could be pulled. */
+#include "cli/request.h"
 
 enum { LIST_AVAILABLE };
 

@@ -1,5 +1,5 @@
-#include "cli/control.h"
-#include "cli/text.h"
+/* cmd_load.c - load, unload and stop: calls to the running server. */
+#include "cli/request.h"
 
 enum { LOAD_PIN, LOAD_CONTEXT, LOAD_BACKEND };
 

@@ -1,6 +1,5 @@
-#include "cli/directories.h"
+/* cmd_plan.c - the ranked choices for this computer, with a reason for each. */
 #include "cli/request.h"
-#include "cli/text.h"
 #include "session/session.h"
 
 #include <errno.h>

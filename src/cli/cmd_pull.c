@@ -1,5 +1,110 @@
-#include "cli/directories.h"
-#include "cli/progress.h"
+/* cmd_pull.c - brings a model here, with its progress for a person, a log file or a program. */
+#include "cli/request.h"
+
+#include <inttypes.h>
+
+struct progress {
+    const struct cli *cli;
+    const char *model; /* as the user said it */
+    bool json;         /* one object a line on stdout, for a program */
+    bool drawn;        /* a terminal's line is unfinished */
+    int64_t shown;     /* when the last line was written, in ms */
+    size_t file;       /* whose line it was */
+};
+
+/* ---- progress ---- */
+
+#define PROGRESS_LOG_MS  5000 /* between two lines of one file in a log */
+#define PROGRESS_JSON_MS 250
+
+/* A line for programs: {"schema": 1, "event": EVENT, "model": ..., ...}; takes more over. */
+static void progress_event(const struct progress *p, const char *event, json_t *more)
+{
+    json_t *line = json_pack("{s:i, s:s, s:s}", "schema", 1, "event", event, "model", p->model);
+    if (line && more)
+        json_object_update(line, more);
+    if (line) {
+        json_dumpf(line, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+    }
+    json_decref(line);
+    json_decref(more);
+}
+
+static json_t *progress_seconds(int64_t seconds)
+{
+    return seconds < 0 ? json_null() : json_integer(seconds);
+}
+
+static void progress_json(const struct progress *p, const struct model_progress *at)
+{
+    json_t *more = json_object();
+    json_object_set_new(more, "file", report_json_text(at->file));
+    json_object_set_new(more, "sha256", report_json_text(at->sha256));
+    json_object_set_new(more, "file_index", json_integer((json_int_t)at->index + 1));
+    json_object_set_new(more, "files", json_integer((json_int_t)at->n));
+    json_object_set_new(more, "file_bytes", json_integer((json_int_t)at->at.bytes));
+    json_object_set_new(more, "file_total", report_json_bytes(at->at.total));
+    json_object_set_new(more, "bytes", json_integer((json_int_t)at->bytes));
+    json_object_set_new(more, "total", report_json_bytes(at->total));
+    json_object_set_new(more, "bytes_per_second", report_json_bytes(at->at.bytes_per_second));
+    json_object_set_new(more, "remaining_seconds", progress_seconds(at->remaining_seconds));
+    progress_event(p, "progress", more);
+}
+
+static void progress_text(const struct model_progress *at)
+{
+    if (at->n > 1)
+        fprintf(stderr, "[%zu/%zu] ", at->index + 1, at->n);
+    fprintf(stderr, "%s: %.1f", at->file, (double)at->at.bytes / 1e6);
+    if (at->at.total)
+        fprintf(stderr, " of %.1f MB (%.0f %%)", (double)at->at.total / 1e6,
+                100.0 * (double)at->at.bytes / (double)at->at.total);
+    else
+        fputs(" MB", stderr);
+    if (at->at.bytes_per_second)
+        fprintf(stderr, ", %.1f MB/s", (double)at->at.bytes_per_second / 1e6);
+    if (at->at.bytes < at->at.total && at->remaining_seconds >= 0)
+        fprintf(stderr, ", %" PRId64 ":%02" PRId64 " left", at->remaining_seconds / 60,
+                at->remaining_seconds % 60);
+}
+
+static void progress_show(void *context, const struct model_progress *at)
+{
+    struct progress *p = context;
+    bool is_whole = at->at.total && at->at.bytes >= at->at.total;
+    int64_t now = clock_now_ms();
+    bool is_terminal = !p->json && isatty(STDERR_FILENO);
+    int64_t pause = is_terminal ? 0 : p->json ? PROGRESS_JSON_MS : PROGRESS_LOG_MS;
+    if (!is_whole && at->index == p->file && now - p->shown < pause)
+        return;
+    if (p->cli->quiet && !p->json)
+        return;
+    if (is_whole && at->index < p->file)
+        return; /* said already */
+    p->shown = now;
+    p->file = is_whole ? at->index + 1 : at->index;
+    if (p->json) {
+        progress_json(p, at);
+        return;
+    }
+    if (is_terminal)
+        fputs("\r\033[K", stderr);
+    progress_text(at);
+    p->drawn = is_terminal && !is_whole;
+    if (!p->drawn)
+        fputc('\n', stderr);
+}
+
+static void progress_end(struct progress *p)
+{
+    if (p->drawn)
+        fputc('\n', stderr);
+    p->drawn = false;
+}
+
+/* ---- the command ---- */
 
 enum { PULL_PROGRESS, PULL_FORCE };
 
@@ -9,21 +114,20 @@ static const struct cli_option pull_options[] = {
     {NULL, NULL, NULL},
 };
 
-static void pull_say_error(struct cli_progress *p, const struct gfxb_error *err)
+static void pull_say_error(struct progress *p, const struct gfxb_error *err)
 {
     const char *code = gfxb_code_name(err->code);
     if (p->json)
-        cli_progress_event(p, "error",
-                           json_pack("{s:s?, s:s}", "code", code, "message", err->text));
+        progress_event(p, "error", json_pack("{s:s?, s:s}", "code", code, "message", err->text));
     else
         fprintf(stderr, "gfxbridge: %s\n", err->text);
 }
 
-static void pull_say_done(const struct cli *cli, struct cli_progress *p, const struct model *model,
+static void pull_say_done(const struct cli *cli, struct progress *p, const struct model *model,
                           json_t *models)
 {
     if (p->json)
-        cli_progress_event(p, "done", json_pack("{s:o}", "result", report_json_model(model)));
+        progress_event(p, "done", json_pack("{s:o}", "result", report_json_model(model)));
     else if (models)
         json_array_append_new(models, report_json_model(model));
     else if (!cli->quiet)
@@ -33,14 +137,14 @@ static void pull_say_done(const struct cli *cli, struct cli_progress *p, const s
 static int pull_one(struct cli *cli, struct model_env *env, const char *name, bool json,
                     json_t *models, struct gfxb_error *err)
 {
-    struct cli_progress progress = {.cli = cli, .model = name, .json = json};
+    struct progress progress = {.cli = cli, .model = name, .json = json};
     struct model model;
-    env->progress = cli_progress_show;
+    env->progress = progress_show;
     env->context = &progress;
     if (json)
-        cli_progress_event(&progress, "start", NULL);
+        progress_event(&progress, "start", NULL);
     int result = engine_model_pull(env, name, &model, err);
-    cli_progress_end(&progress);
+    progress_end(&progress);
     if (result < 0) {
         pull_say_error(&progress, err);
         return result;

@@ -1,4 +1,5 @@
-#include "cli/directories.h"
+/* cmd_rm.c - removes what we wrote of a model. */
+#include "cli/request.h"
 
 static int rm_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {

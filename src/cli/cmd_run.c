@@ -1,7 +1,5 @@
-#include "cli/chat.h"
-#include "cli/directories.h"
+/* cmd_run.c - answers a prompt on the best path that is proven here. */
 #include "cli/request.h"
-#include "cli/text.h"
 #include "session/session.h"
 
 #include <errno.h>

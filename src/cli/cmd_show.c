@@ -1,4 +1,4 @@
-#include "cli/directories.h"
+/* cmd_show.c - what a model is, and how it would be started. */
 #include "cli/request.h"
 #include "session/session.h"
 

@@ -1,5 +1,5 @@
-#include "cli/control.h"
-#include "cli/text.h"
+/* cmd_status.c - what the running server does. */
+#include "cli/request.h"
 #include "sysroot/sysroot.h"
 
 #include <inttypes.h>

@@ -1,6 +1,5 @@
-#include "cli/directories.h"
+/* cmd_storage.c - what is kept on the disk, and removing what nothing uses. */
 #include "cli/request.h"
-#include "cli/text.h"
 #include "sysroot/sysroot.h"
 
 #include <dirent.h>

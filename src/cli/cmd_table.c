@@ -1,5 +1,5 @@
+/* cmd_table.c - the compatibility tables, and their check. */
 #include "cli/cli.h"
-#include "cli/text.h"
 #include "engine/engine.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "cli/net.h"
+/* cmd_update.c - fetches a newer signed set of tables. */
+#include "cli/request.h"
 #include "cli/table_set.h"
-#include "cli/text.h"
 
 #include <errno.h>
 

@@ -1,5 +1,5 @@
 /* control.c - calls to the running server of this user, over its control socket. */
-#include "cli/control.h"
+#include "cli/request.h"
 
 #include "base/xalloc.h"
 #include "http/http.h"

@@ -1,7 +1,6 @@
 /* manual.c NAME - prints gfxbridge(1), or gfxbridge-COMMAND(1), from the tables of commands and
  * options that also make --help. */
 #include "cli/cli.h"
-#include "cli/text.h"
 
 /* Text as roff: a leading dot or quote would be a request, a backslash an escape, '-' a hyphen. */
 static void manual_text(const char *text)

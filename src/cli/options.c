@@ -1,5 +1,5 @@
+/* options.c - options and words of a command line, and the help that lists them. */
 #include "cli/cli.h"
-#include "cli/text.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,7 +1,7 @@
 /* program.c - the program: its directories, its settings, one command. */
 #include "base/xalloc.h"
+#include "cli/cli.h"
 #include "cli/table_set.h"
-#include "cli/text.h"
 #include "sysroot/sysroot.h"
 
 #include <errno.h>
@@ -112,6 +112,19 @@ int cli_machine(struct cli *cli, const struct machine **ret_machine, struct gfxb
         result = machine_new(root, tables, &cli->machine, err);
     if (result == 0)
         *ret_machine = cli->machine;
+    return result;
+}
+
+int cli_print_json(json_t *object, struct gfxb_error *err)
+{
+    json_t *whole = json_pack("{s:i}", "schema", 1);
+    int result = 0;
+    if (!object || !whole || json_object_update(whole, object) < 0)
+        result = error_set(err, ENOMEM, "cannot build the JSON answer: out of memory");
+    else if (json_dumpf(whole, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
+        result = error_set(err, EIO, "cannot write the JSON answer to stdout");
+    json_decref(whole);
+    json_decref(object);
     return result;
 }
 

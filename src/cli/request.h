@@ -1,10 +1,47 @@
-/* request.h - the options that say which path is wanted, shared by plan, run and backends. */
+/*
+ * request.h - from this user's options, environment and directories to what the rooms below are
+ * asked for; and what several commands do with it. Private to cli/.
+ */
 #ifndef CLI_REQUEST_H
 #define CLI_REQUEST_H
 
 #include "cli/cli.h"
 #include "engine/engine.h"
+#include "model/model.h"
+#include "package/package.h"
 #include "session/session.h"
+
+/* ---- how this user's packages are fetched ---- */
+
+/*
+ * GFXBRIDGE_MIRROR, GFXBRIDGE_CA_FILE and the settings that sources of packages ask for; an empty
+ * one counts as not set. Lends from the environment and cli.
+ */
+struct package_net cli_package_net(struct cli *cli);
+
+/* ---- where this user's models are ---- */
+
+enum { CLI_PLACES_MAX = 16 };
+
+struct cli_places {
+    struct model_env env;
+    char *owned[CLI_PLACES_MAX];
+    size_t n;
+};
+
+/*
+ * HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME; HF_ENDPOINT; HF_TOKEN,
+ * HF_TOKEN_PATH; HF_HUB_OFFLINE; OLLAMA_MODELS; LLAMA_CACHE; GFXBRIDGE_OLLAMA_REGISTRY, and those
+ * of net.h. env.machine stays NULL: whether a model fits is not asked unless the caller sets it.
+ */
+int cli_places_new(struct cli *cli, struct cli_places *ret_places, struct gfxb_error *err);
+void cli_places_done(struct cli_places *places);
+
+/* model_find in these places. */
+int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
+                   struct gfxb_error *err);
+
+/* ---- which path is wanted: plan, run, backends and others ---- */
 
 /* The first options of a command that plans, in this order; its own follow. */
 #define CLI_WISH_OPTIONS                                                                           \
@@ -35,5 +72,26 @@ void cli_tell_path(const struct session *path);
  * reason) went to stderr; other failures are handed back as they are. */
 int cli_nowhere(const struct cli *cli, const struct session *path, int result,
                 const struct gfxb_error *err);
+
+/* ---- chat.c: a conversation on the terminal ---- */
+
+/*
+ * Ask and answer until the user ends it: line editing with a history that is kept in the data
+ * directory, several lines between """ and """, /help for the rest. SIGINT stops the answer, not
+ * the program. A model samples as it says, the canary greedily. *path is the request's, walked;
+ * when its engine breaks it becomes the next choice's. An exit code, or a negative error with *err
+ * filled.
+ */
+int chat_run(struct cli *cli, const struct session_request *request, struct session *path,
+             unsigned max_tokens, struct gfxb_error *err);
+
+/* ---- control.c: the running server of this user ---- */
+
+/*
+ * Ask this user's server; body is taken over (NULL: GET). On success *ret_answer is the JSON of a
+ * good answer, for the caller to release. Its refusal is an error with its own words.
+ */
+int control_ask(const struct cli *cli, const char *path, json_t *body, json_t **ret_answer,
+                struct gfxb_error *err);
 
 #endif

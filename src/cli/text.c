@@ -1,4 +1,5 @@
-#include "cli/text.h"
+/* text.c - lines for people, as wide and as coloured as the terminal can show. */
+#include "cli/cli.h"
 
 #include "base/base.h"
 #include "base/xalloc.h"
