@@ -77,41 +77,30 @@ static void check_guards(struct str bytes)
 static void read_body(struct str bytes)
 {
     struct dialect_body body;
-    struct dialect_error error;
     char name[DIALECT_NAME_SIZE];
-    bool flag;
-    if (dialect_body_read(bytes, &body, &error) < 0) {
-        require(error.status == 400 && error.message[0]);
+    dialect_body_read(bytes, &body);
+    if (body.error.status) {
+        require(body.error.status == 400 && body.error.message[0]);
         return;
     }
     check_guards(bytes);
-    if (dialect_body_model(&body, true, name, &error) == 0)
-        require(!name[0] || dialect_name_ok(str_from(name)));
-    (void)dialect_body_flag(&body, "stream", true, &flag, &error);
-}
-
-static int read_embed(const struct dialect_body *body, struct ollama_call *call, json_t **request,
-                      struct dialect_error *error)
-{
-    return ollama_embed_request(body, false, call, request, error);
+    dialect_body_model(&body, true, name);
+    require(body.error.status || !name[0] || dialect_name_ok(str_from(name)));
+    (void)dialect_body_flag(&body, "stream", true);
 }
 
 /* A refusal says why, and what is taken is a request for the engine. */
 static void read_requests(struct str bytes)
 {
-    static int (*const readers[])(const struct dialect_body *, struct ollama_call *, json_t **,
-                                  struct dialect_error *) = {ollama_chat_request,
-                                                             ollama_generate_request, read_embed};
-    struct dialect_body body;
-    struct dialect_error error;
-    if (dialect_body_read(bytes, &body, &error) < 0)
-        return;
-    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+    static const char *const paths[] = {"/api/chat", "/api/generate", "/api/embed",
+                                        "/api/embeddings"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct dialect_body body;
         struct ollama_call call;
-        json_t *request = NULL;
-        int code = readers[i](&body, &call, &request, &error);
-        require(code == 0 || (error.status >= 400 && error.message[0] && !request));
-        require(code < 0 || call.empty == !request);
+        dialect_body_read(bytes, &body);
+        json_t *request = ollama_request(paths[i], &body, &call);
+        require(body.error.status == 0 || (body.error.status >= 400 && body.error.message[0]));
+        require(!request == (body.error.status || call.empty));
         json_decref(request);
     }
 }
@@ -168,10 +157,8 @@ static void read_words(struct str bytes)
     (void)dialect_query(bytes, "show_all", text, sizeof(text));
     (void)dialect_of_path(bytes);
     json_t *value = json_stringn(bytes.p, bytes.n);
-    struct dialect_error error;
-    int64_t seconds = 0;
-    if (value && ollama_read_keep_alive(value, &seconds, &error) == 0)
-        require(seconds >= POOL_KEEP_DEFAULT);
+    struct dialect_error error = {.status = 0};
+    require(!value || ollama_keep_alive(value, &error) >= POOL_KEEP_DEFAULT);
     json_decref(value);
 }
 

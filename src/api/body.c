@@ -81,44 +81,38 @@ static const struct number_rule *number_find(struct str name)
     return NULL;
 }
 
-static int number_judge(const struct number_rule *rule, double x, struct dialect_error *ret_error)
+static void number_judge(const struct number_rule *rule, double x, struct dialect_error *error)
 {
     if (!(x >= rule->least && x <= rule->most))
-        return dialect_fail_at(ret_error, rule->name, "'%s' must be between %.10g and %.10g",
-                               rule->name, rule->least, rule->most);
-    if (rule->whole && x != (double)(int64_t)x)
-        return dialect_fail_at(ret_error, rule->name, "'%s' must be a whole number", rule->name);
-    return 0;
+        dialect_fail_at(error, rule->name, "'%s' must be between %.10g and %.10g", rule->name,
+                        rule->least, rule->most);
+    else if (rule->whole && x != (double)(int64_t)x)
+        dialect_fail_at(error, rule->name, "'%s' must be a whole number", rule->name);
 }
 
-int dialect_number_fits(const char *name, double value, struct dialect_error *ret_error)
+void dialect_number_check(const char *name, double value, struct dialect_error *error)
 {
     const struct number_rule *rule = number_find(str_from(name));
-    return rule ? number_judge(rule, value, ret_error) : 0;
+    if (rule)
+        number_judge(rule, value, error);
 }
 
-/* 0 also for null, and for a member that has no rule. */
-static int number_check(const struct json_scan_member *m, struct dialect_error *ret_error)
+static void number_check(const struct json_scan_member *m, struct dialect_error *error)
 {
     const struct number_rule *rule = number_find(m->name);
     if (!rule || m->kind == JSON_KIND_NULL)
-        return 0;
-    if (m->kind != JSON_KIND_NUMBER)
-        return dialect_fail_at(ret_error, rule->name, "'%s' must be a number", rule->name);
+        return;
+    if (m->kind != JSON_KIND_NUMBER) {
+        dialect_fail_at(error, rule->name, "'%s' must be a number", rule->name);
+        return;
+    }
     /* jansson, because it reads numbers the same in every locale; it refuses what overflows. */
     json_t *number = json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL);
-    double x = number ? json_number_value(number) : (double)INFINITY;
+    number_judge(rule, number ? json_number_value(number) : (double)INFINITY, error);
     json_decref(number);
-    return number_judge(rule, x, ret_error);
 }
 
 /* ---- what the engine must not see ---- */
-
-struct body_reading {
-    struct dialect_body *body;
-    struct dialect_error *error;
-    bool told; /* *error is filled */
-};
 
 /* A string's text between its quotes. */
 static struct str body_inner(struct str value)
@@ -127,12 +121,10 @@ static struct str body_inner(struct str value)
 }
 
 /* Escapes are read as the engine reads them: it counts "\u0028" as a parenthesis, too. */
-static int body_check_grammar(const struct json_scan_member *m, struct dialect_error *error)
+static void body_check_grammar(const struct json_scan_member *m, struct dialect_error *error)
 {
     unsigned depth = 0, deepest = 0;
     size_t length = 0;
-    if (m->kind != JSON_KIND_STRING)
-        return 0;
     struct str rest = body_inner(m->value);
     for (int c; (c = json_scan_char(&rest)) >= 0; length++) {
         if (c == '(')
@@ -142,12 +134,10 @@ static int body_check_grammar(const struct json_scan_member *m, struct dialect_e
         deepest = depth > deepest ? depth : deepest;
     }
     if (length > BODY_GRAMMAR_MAX)
-        return dialect_fail_at(error, "grammar", "the grammar is longer than %d bytes",
-                               BODY_GRAMMAR_MAX);
-    return deepest > BODY_GRAMMAR_NESTING
-               ? dialect_fail_at(error, "grammar", "the grammar nests deeper than %d parentheses",
-                                 BODY_GRAMMAR_NESTING)
-               : 0;
+        dialect_fail_at(error, "grammar", "the grammar is longer than %d bytes", BODY_GRAMMAR_MAX);
+    if (deepest > BODY_GRAMMAR_NESTING)
+        dialect_fail_at(error, "grammar", "the grammar nests deeper than %d parentheses",
+                        BODY_GRAMMAR_NESTING);
 }
 
 /* Does a text, its escapes decoded, begin with this word in lower case? */
@@ -176,9 +166,9 @@ static bool body_is_inline(struct str text)
     return true;
 }
 
-/* Pictures, sounds and films come inside the request: an address would be fetched by the engine,
- * from wherever it points to. */
-static int body_check_address(const struct json_scan_member *m, struct dialect_error *error)
+/* Images, sounds and videos must be in the request: the engine would fetch an address, from
+ * wherever it points to. */
+static void body_check_address(const struct json_scan_member *m, struct dialect_error *error)
 {
     static const char *const holders[] = {"image_url",   "audio_url",   "video_url",
                                           "input_audio", "input_video", "source"};
@@ -186,49 +176,49 @@ static int body_check_address(const struct json_scan_member *m, struct dialect_e
                    str_is(m->name, "audio_url") || str_is(m->name, "file_url");
     for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++)
         address |= str_is(m->name, "url") && str_is(m->parent, holders[i]);
-    if (!address || m->kind != JSON_KIND_STRING || body_is_inline(body_inner(m->value)))
-        return 0;
-    return dialect_fail_at(error, "messages",
-                           "images and sounds must be in the request, as data: URIs: nothing is "
-                           "fetched from an address for a request");
+    if (address && !body_is_inline(body_inner(m->value)))
+        dialect_fail_at(error, "messages",
+                        "images and sounds must be in the request, as data: URIs; gfxbridge "
+                        "fetches nothing from an address for a request");
+}
+
+static void body_add(struct dialect_body *body, const struct json_scan_member *m)
+{
+    for (size_t i = 0; i < body->n; i++) {
+        if (str_eq(body->member[i].name, m->name))
+            dialect_fail(&body->error, 400, "'%.*s' is there twice", STR_ARG(m->name));
+    }
+    if (body->n == DIALECT_MEMBERS_MAX)
+        dialect_fail(&body->error, 400, "more than %d members", DIALECT_MEMBERS_MAX);
+    else
+        body->member[body->n++] = (struct dialect_member){m->name, m->value, m->kind};
 }
 
 static int body_take(void *context, const struct json_scan_member *m, struct gfxb_error *err)
 {
-    struct body_reading *reading = context;
-    struct dialect_body *body = reading->body;
-    int code = body_check_address(m, reading->error);
-    if (code == 0 && m->depth == 1 && str_is(m->name, "grammar"))
-        code = body_check_grammar(m, reading->error);
-    if (code == 0 && m->depth == 1)
-        code = number_check(m, reading->error);
-    if (code == 0 && m->depth == 1) {
-        for (size_t i = 0; i < body->n && code == 0; i++) {
-            if (str_eq(body->member[i].name, m->name))
-                code = dialect_fail(reading->error, 400, "'%.*s' is there twice", STR_ARG(m->name));
-        }
-        if (code == 0 && body->n == DIALECT_MEMBERS_MAX)
-            code = dialect_fail(reading->error, 400, "more than %d members", DIALECT_MEMBERS_MAX);
-        if (code == 0)
-            body->member[body->n++] = (struct dialect_member){m->name, m->value, m->kind};
+    struct dialect_body *body = context;
+    bool text = m->kind == JSON_KIND_STRING, top = m->depth == 1;
+    if (text)
+        body_check_address(m, &body->error);
+    if (text && top && str_is(m->name, "grammar"))
+        body_check_grammar(m, &body->error);
+    if (top) {
+        number_check(m, &body->error);
+        body_add(body, m);
     }
-    reading->told = code < 0;
-    return code;
+    return body->error.status ? -EINVAL : 0;
 }
 
-int dialect_body_read(struct str text, struct dialect_body *ret_body,
-                      struct dialect_error *ret_error)
+void dialect_body_read(struct str text, struct dialect_body *ret_body)
 {
     struct gfxb_error err = {.code = 0};
-    struct body_reading reading = {.body = ret_body, .error = ret_error};
     ret_body->text = str_trim(text);
     ret_body->n = 0;
-    int code = json_scan(text, body_take, &reading, &err);
-    if (code < 0)
-        return reading.told ? code : dialect_fail(ret_error, 400, "%s", err.text);
-    if (ret_body->text.p[0] != '{')
-        return dialect_fail(ret_error, 400, "the request is not a JSON object");
-    return 0;
+    ret_body->error.status = 0;
+    if (json_scan(text, body_take, ret_body, &err) < 0)
+        dialect_fail(&ret_body->error, 400, "%s", err.text);
+    else if (ret_body->text.p[0] != '{')
+        dialect_fail(&ret_body->error, 400, "the request is not a JSON object");
 }
 
 /* ---- members ---- */
@@ -242,34 +232,31 @@ const struct dialect_member *dialect_body_find(const struct dialect_body *body, 
     return NULL;
 }
 
-int dialect_body_flag(const struct dialect_body *body, const char *name, bool fallback,
-                      bool *ret_value, struct dialect_error *ret_error)
+bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback)
 {
     const struct dialect_member *m = dialect_body_find(body, name);
     if (m && m->kind != JSON_KIND_BOOL && m->kind != JSON_KIND_NULL)
-        return dialect_fail_at(ret_error, name, "'%s' must be true or false", name);
-    *ret_value = m && m->kind == JSON_KIND_BOOL ? str_is(m->value, "true") : fallback;
-    return 0;
+        dialect_fail_at(&body->error, name, "'%s' must be true or false", name);
+    return m && m->kind == JSON_KIND_BOOL ? str_is(m->value, "true") : fallback;
 }
 
-int dialect_body_text(const struct dialect_body *body, const char *name, char *ret, size_t size,
-                      struct dialect_error *ret_error)
+void dialect_body_text(struct dialect_body *body, const char *name, char *ret, size_t size)
 {
     const struct dialect_member *m = dialect_body_find(body, name);
     ret[0] = '\0';
     if (!m || m->kind == JSON_KIND_NULL)
-        return 0;
-    if (m->kind != JSON_KIND_STRING)
-        return dialect_fail_at(ret_error, name, "'%s' must be a string", name);
+        return;
+    if (m->kind != JSON_KIND_STRING) {
+        dialect_fail_at(&body->error, name, "'%s' must be a string", name);
+        return;
+    }
     json_t *value = json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL);
     size_t n = json_string_length(value);
     if (value && n < size)
         memcpy(ret, json_string_value(value), n + 1);
+    else /* jansson refuses \u0000 */
+        dialect_fail_at(&body->error, name, "'%s' is too long, or holds a NUL", name);
     json_decref(value);
-    /* \u0000 makes it no value at all: jansson refuses it. */
-    return !value || n >= size
-               ? dialect_fail_at(ret_error, name, "'%s' is too long, or holds a NUL", name)
-               : 0;
 }
 
 bool dialect_name_ok(struct str name)
@@ -286,17 +273,13 @@ bool dialect_name_ok(struct str name)
     return true;
 }
 
-int dialect_body_model(const struct dialect_body *body, bool also_name,
-                       char ret_name[DIALECT_NAME_SIZE], struct dialect_error *ret_error)
+void dialect_body_model(struct dialect_body *body, bool also_name, char ret_name[DIALECT_NAME_SIZE])
 {
     const char *member = also_name && !dialect_body_find(body, "model") ? "name" : "model";
-    int code = dialect_body_text(body, member, ret_name, DIALECT_NAME_SIZE, ret_error);
-    if (code < 0)
-        return code;
+    dialect_body_text(body, member, ret_name, DIALECT_NAME_SIZE);
     if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
-        return dialect_fail_at(ret_error, member,
-                               "that is not a model's name: it has letters, digits and -_.:/@+");
-    return 0;
+        dialect_fail_at(&body->error, member,
+                        "not a model's name: a name has only letters, digits and -_.:/@+");
 }
 
 /* ---- a body of ours ---- */

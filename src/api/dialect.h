@@ -45,25 +45,26 @@ enum dialect {
     DIALECT_OWN,       /* as OpenAI's, with one of our reason codes as code */
 };
 
+/* What is wrong with a request, or went wrong with it. Of several faults the first one stays, so a
+ * handler reads on and looks at the status once. Zero is a valid start. */
 struct dialect_error {
-    int status;        /* HTTP */
+    int status;        /* HTTP; 0: nothing is wrong */
     const char *code;  /* "model_not_found": a constant; NULL none */
     const char *param; /* member of the request that is at fault: a constant; NULL none */
     struct str path;   /* of a request that nothing here answers; empty none */
     char message[800];
 };
 
-/* Fills *error (code and param NULL). Returns -EINVAL, so that "return dialect_fail(...)" is the
- * idiom. */
-int dialect_fail(struct dialect_error *error, int status, const char *format, ...)
+/* Fill *error (code and param NULL), unless it is filled already. */
+void dialect_fail(struct dialect_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same about one member of the request. param must be a constant. */
-int dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
+/* The same about one member of the request, with status 400. param must be a constant. */
+void dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* There is no memory for a large request or a part of it: 503. Returns -EINVAL. */
-int dialect_fail_memory(struct dialect_error *error);
+/* The same where there is no memory for a large request, or a part of it: 503. */
+void dialect_fail_memory(struct dialect_error *error);
 
 /* As much of a text as fits, without a part of a character at its end. */
 void dialect_copy(char *ret, size_t size, const char *text);
@@ -166,31 +167,27 @@ struct dialect_body {
     struct str text; /* lent by the caller */
     struct dialect_member member[DIALECT_MEMBERS_MAX];
     size_t n;
+    struct dialect_error error; /* of the functions below, too */
 };
 
-/* 0, or -EINVAL with *ret_error filled (status 400, and the member that is at fault). */
-int dialect_body_read(struct str text, struct dialect_body *ret_body,
-                      struct dialect_error *ret_error);
+void dialect_body_read(struct str text, struct dialect_body *ret_body);
 
 /* The outermost member of this name, null included; NULL when there is none. */
 const struct dialect_member *dialect_body_find(const struct dialect_body *body, const char *name);
 
-/* A boolean member: fallback when it is absent or null, -EINVAL with *ret_error for another kind.
- */
-int dialect_body_flag(const struct dialect_body *body, const char *name, bool fallback,
-                      bool *ret_value, struct dialect_error *ret_error);
+/* A boolean member; fallback when it is absent or null. */
+bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback);
 
-/* A text member without its escapes: into ret (of `size` bytes), "" when it is absent or null.
- * -EINVAL with *ret_error when it is no string, or longer. */
-int dialect_body_text(const struct dialect_body *body, const char *name, char *ret, size_t size,
-                      struct dialect_error *ret_error);
+/* A text member without its escapes: into ret (of `size` bytes), "" when it is absent or null. A
+ * longer one is an error. */
+void dialect_body_text(struct dialect_body *body, const char *name, char *ret, size_t size);
 
 /*
  * The model that is asked for ("model", or "name" where that is absent and `also_name`): "" when
  * none is. The name follows the grammar of dialect_name_ok.
  */
-int dialect_body_model(const struct dialect_body *body, bool also_name,
-                       char ret_name[DIALECT_NAME_SIZE], struct dialect_error *ret_error);
+void dialect_body_model(struct dialect_body *body, bool also_name,
+                        char ret_name[DIALECT_NAME_SIZE]);
 
 /* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". */
 bool dialect_name_ok(struct str name);
@@ -198,14 +195,16 @@ bool dialect_name_ok(struct str name);
 /* "text" as JSON, quotes included. */
 void dialect_json_text(struct str text, struct buf *ret);
 
-/* Is this a good value for a number of this name? 0 also for names that have no rule. A number that
- * does not fit is taken by the engine for another one (4294967296 tokens are 0). */
-int dialect_number_fits(const char *name, double value, struct dialect_error *ret_error);
+/* Refuses a bad value for a number of this name. The engine takes a number that does not fit for
+ * another one (4294967296 tokens are 0). */
+void dialect_number_check(const char *name, double value, struct dialect_error *error);
 
 /* ---- answers ---- */
 
-/* The answer of a handler that found a fault in the request. */
+/* Answers with the error. */
 void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
+/* The same, if there is one: then the handler is done. */
+bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error);
 
 /* A JSON value as the whole answer; value is taken over. */
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value);

@@ -10,37 +10,38 @@ void dialect_copy(char *ret, size_t size, const char *text)
     ret[utf8_whole(str_from(ret)).n] = '\0';
 }
 
-static void error_write(struct dialect_error *error, int status, const char *format, va_list args)
+static void error_write(struct dialect_error *error, int status, const char *param,
+                        const char *format, va_list args)
 {
-    *error = (struct dialect_error){.status = status};
+    if (error->status)
+        return;
+    *error = (struct dialect_error){.status = status, .param = param};
     vsnprintf(error->message, sizeof(error->message), format, args);
     error->message[utf8_whole(str_from(error->message)).n] = '\0';
 }
 
-int dialect_fail(struct dialect_error *error, int status, const char *format, ...)
+void dialect_fail(struct dialect_error *error, int status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    error_write(error, status, format, args);
+    error_write(error, status, NULL, format, args);
     va_end(args);
-    return -EINVAL;
 }
 
-int dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
+void dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    error_write(error, 400, format, args);
+    error_write(error, 400, param, format, args);
     va_end(args);
-    error->param = param;
-    return -EINVAL;
 }
 
-int dialect_fail_memory(struct dialect_error *error)
+void dialect_fail_memory(struct dialect_error *error)
 {
+    bool first = error->status == 0;
     dialect_fail(error, 503, "there is not enough memory for this request");
-    error->code = "out_of_memory";
-    return -EINVAL;
+    if (first)
+        error->code = "out_of_memory";
 }
 
 /* All others are the server's fault: 500. */
@@ -80,6 +81,7 @@ void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_
         if (error_statuses[i].code == err->code)
             status = error_statuses[i].status;
     }
+    *ret_error = (struct dialect_error){.status = 0};
     dialect_fail(ret_error, status, "%s", err->text);
     if (err->code == ENOENT || err->code == GFXB_E_MODEL_UNKNOWN)
         ret_error->code = "model_not_found"; /* the name that clients know */
@@ -123,6 +125,7 @@ void dialect_error_of_engine(long status, struct str body, struct dialect_error 
     const char *message =
         json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
     const char *type = json_string_value(json_object_get(error, "type"));
+    *ret_error = (struct dialect_error){.status = 0};
     dialect_fail(ret_error, error_engine_status(status, str_from(message)), "%s",
                  message ? message : "the engine refused the request without a reason");
     if (type && strcmp(type, "exceed_context_size_error") == 0)

@@ -265,7 +265,7 @@ int json_scan(struct str text, json_scan_take *take, void *context, struct gfxb_
     enum json_kind kind;
     scan_blanks(&s);
     if (s.at >= text.n)
-        return error_set(err, EINVAL, "the request has no body");
+        return error_set(err, EINVAL, "missing request body");
     int code = scan_value(&s, STR_NONE, 1, &kind);
     if (code < 0)
         return code;

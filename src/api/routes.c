@@ -97,6 +97,13 @@ void dialect_reply_error(struct http_exchange *x, const struct dialect_error *er
     http_fail(x, error->status, error->code, error->param, "%s", error->message);
 }
 
+bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error)
+{
+    if (error->status)
+        dialect_reply_error(x, error);
+    return error->status != 0;
+}
+
 /* NULL: there is no memory for so long a text. value is taken over. */
 static char *routes_text(json_t *value)
 {
@@ -108,7 +115,7 @@ static char *routes_text(json_t *value)
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value)
 {
     char *CLEAN_FREE text = routes_text(value);
-    struct dialect_error error;
+    struct dialect_error error = {.status = 0};
     if (text) {
         http_reply(x, status, routes_type, str_from(text), NULL);
         return;
@@ -127,7 +134,7 @@ void dialect_job_error(struct http_job *job, const struct gfxb_error *err)
 void dialect_job_json(struct http_job *job, int status, json_t *value)
 {
     char *CLEAN_FREE text = routes_text(value);
-    struct dialect_error error;
+    struct dialect_error error = {.status = 0};
     if (text) {
         http_job_reply(job, status, routes_type, str_from(text));
         return;

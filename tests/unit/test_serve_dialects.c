@@ -105,18 +105,18 @@ static void nesting_has_a_limit(void **state)
 
 /* ---- bodies ---- */
 
-static int read_body(const char *text, struct dialect_body *ret)
+static bool read_body(const char *text, struct dialect_body *ret)
 {
-    memset(&why, 0, sizeof(why));
-    return dialect_body_read(str_from(text), ret, &why);
+    dialect_body_read(str_from(text), ret);
+    why = ret->error;
+    return why.status == 0;
 }
 
 static void members_are_found(void **state)
 {
     struct dialect_body body;
-    assert_int_equal(
-        read_body(" {\"model\" : \"x\", \"messages\":[{\"model\":\"inner\"}], \"n\": 2} ", &body),
-        0);
+    assert_true(
+        read_body(" {\"model\" : \"x\", \"messages\":[{\"model\":\"inner\"}], \"n\": 2} ", &body));
     assert_int_equal(body.n, 3);
     assert_true(str_is(dialect_body_find(&body, "model")->value, "\"x\""));
     assert_null(dialect_body_find(&body, "inner"));
@@ -153,7 +153,7 @@ static void bodies_that_an_engine_must_not_see_are_refused(void **state)
     };
     struct dialect_body body;
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-        if (read_body(bodies[i], &body) == 0)
+        if (read_body(bodies[i], &body))
             fail_msg("taken: %s", bodies[i]);
         assert_int_equal(why.status, 400);
         assert_true(why.message[0] != '\0');
@@ -174,7 +174,7 @@ static void bodies_of_real_clients_are_taken(void **state)
     };
     struct dialect_body body;
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-        if (read_body(bodies[i], &body) < 0)
+        if (!read_body(bodies[i], &body))
             fail_msg("refused: %s: %s", bodies[i], why.message);
     }
 }
@@ -187,7 +187,7 @@ static void a_grammar_cannot_overflow_the_engines_stack(void **state)
     for (int i = 0; i < 20000; i++)
         buf_add_char(&text, '(');
     buf_add_text(&text, "\"}");
-    assert_int_equal(read_body(buf_text(&text), &body), -EINVAL);
+    assert_false(read_body(buf_text(&text), &body));
     assert_string_equal(why.param, "grammar");
 }
 
@@ -226,11 +226,11 @@ static void guards_read_what_the_engine_reads(void **state)
     };
     struct dialect_body body;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        if (read_body(refused[i], &body) == 0)
+        if (read_body(refused[i], &body))
             fail_msg("taken: %s", refused[i]);
     }
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
-        if (read_body(taken[i], &body) < 0)
+        if (!read_body(taken[i], &body))
             fail_msg("refused: %s: %s", taken[i], why.message);
     }
 }
@@ -246,7 +246,7 @@ static void an_escaped_grammar_cannot_overflow_the_engines_stack(void **state)
             for (int k = 0; k < n; k++)
                 buf_add_text(&text, parentheses[i]);
             buf_add_text(&text, "\"}");
-            assert_int_equal(read_body(buf_text(&text), &body), n > 256 ? -EINVAL : 0);
+            assert_int_equal(read_body(buf_text(&text), &body), n <= 256);
         }
     }
 }
@@ -261,7 +261,7 @@ static void the_length_of_a_grammar_is_counted_without_escapes(void **state)
         for (int k = 0; k < n; k++)
             buf_add_text(&text, "\\u0061");
         buf_add_text(&text, "\"}");
-        assert_int_equal(read_body(buf_text(&text), &body), n > 65536 ? -EINVAL : 0);
+        assert_int_equal(read_body(buf_text(&text), &body), n <= 65536);
     }
 }
 
@@ -332,6 +332,7 @@ static void what_is_no_utf8_costs_a_character_not_the_answer(void **state)
         buf_add(&long_text, "xxx", n);
         for (int i = 0; i < 300; i++)
             buf_add_text(&long_text, "\xe2\x82\xac");
+        why.status = 0;
         dialect_fail(&why, 400, "%s", buf_text(&long_text));
         dialect_error_body(DIALECT_OLLAMA, &why, &body);
         assert_null(strchr(buf_text(&body), '?'));
@@ -455,30 +456,23 @@ static void only_the_end_of_a_long_answer_is_kept(void **state)
 
 /* ---- Ollama's requests ---- */
 
-typedef int request_fn(const struct dialect_body *body, struct ollama_call *ret_call,
-                       json_t **ret_request, struct dialect_error *ret_error);
-
-static int embed_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                         json_t **ret_request, struct dialect_error *ret_error)
-{
-    return ollama_embed_request(body, false, ret_call, ret_request, ret_error);
-}
-
-static int ask(request_fn *fn, const char *text, struct ollama_call *call, json_t **request)
+/* The engine's request; NULL: none is needed, or *why says what is wrong. */
+static json_t *ask(const char *path, const char *text, struct ollama_call *call)
 {
     struct dialect_body body;
-    *request = NULL;
-    int code = read_body(text, &body);
-    return code < 0 ? code : fn(&body, call, request, &why);
+    read_body(text, &body);
+    json_t *request = ollama_request(path, &body, call);
+    why = body.error;
+    return request;
 }
 
 /* The engine is asked for exactly this. */
-static void asks(request_fn *fn, const char *text, const char *expected)
+static void asks(const char *path, const char *text, const char *expected)
 {
     struct ollama_call call;
-    json_t *request, *wanted = json_loads(expected, 0, NULL);
+    json_t *request = ask(path, text, &call), *wanted = json_loads(expected, 0, NULL);
     assert_non_null(wanted);
-    if (ask(fn, text, &call, &request) < 0)
+    if (!request)
         fail_msg("refused: %s: %s", text, why.message);
     json_object_del(request, "stream");
     json_object_del(request, "stream_options");
@@ -490,13 +484,10 @@ static void asks(request_fn *fn, const char *text, const char *expected)
     json_decref(wanted);
 }
 
-static void refuses(request_fn *fn, const char *text, const char *sentence)
+static void refuses(const char *path, const char *text, const char *sentence)
 {
     struct ollama_call call;
-    json_t *request;
-    if (ask(fn, text, &call, &request) == 0)
-        fail_msg("taken: %s", text);
-    assert_null(request);
+    assert_null(ask(path, text, &call));
     if (why.status != 400 || !strstr(why.message, sentence))
         fail_msg("%s: %d %s", text, why.status, why.message);
 }
@@ -505,20 +496,18 @@ static void refuses(request_fn *fn, const char *text, const char *sentence)
 
 static void a_chat_becomes_a_chat(void **state)
 {
-    asks(ollama_chat_request, "{" HI "}",
-         "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}");
-    asks(ollama_chat_request,
+    asks("/api/chat", "{" HI "}", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}");
+    asks("/api/chat",
          "{" HI ",\"options\":{\"num_predict\":5,\"temperature\":0.5,\"top_k\":4.0,\"stop\":\"x\","
          "\"repeat_last_n\":-1,\"num_ctx\":2048,\"seed\":7,\"num_gpu\":99,\"unknown\":{}}}",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"n_predict\":5,"
          "\"temperature\":0.5,\"top_k\":4,\"stop\":[\"x\"],\"repeat_last_n\":2048,\"seed\":7}");
-    asks(ollama_chat_request,
+    asks("/api/chat",
          "{" HI ",\"format\":\"json\",\"think\":\"low\",\"tools\":[],\"options\":null}",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"response_format\":{\"type\":"
          "\"json_object\"},\"chat_template_kwargs\":{\"enable_thinking\":true,"
          "\"reasoning_effort\":\"low\"}}");
-    asks(ollama_chat_request,
-         "{" HI ",\"format\":{\"type\":\"object\"},\"think\":false,\"logprobs\":true}",
+    asks("/api/chat", "{" HI ",\"format\":{\"type\":\"object\"},\"think\":false,\"logprobs\":true}",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"response_format\":{\"type\":"
          "\"json_schema\",\"json_schema\":{\"name\":\"format\",\"schema\":{\"type\":\"object\"}}},"
          "\"chat_template_kwargs\":{\"enable_thinking\":false},\"logprobs\":true,"
@@ -527,7 +516,7 @@ static void a_chat_becomes_a_chat(void **state)
 
 static void images_become_parts(void **state)
 {
-    asks(ollama_chat_request,
+    asks("/api/chat",
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"What?\",\"images\":["
          "\"iVBORw0KGgoAAA==\",\"/9j/4AAQ\"]}]}",
          "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"What?\"},"
@@ -538,7 +527,7 @@ static void images_become_parts(void **state)
 
 static void calls_of_tools_find_their_answers(void **state)
 {
-    asks(ollama_chat_request,
+    asks("/api/chat",
          "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"thinking\":"
          "\"hm\",\"tool_calls\":[{\"function\":{\"name\":\"a\",\"arguments\":{\"x\":1}}},"
          "{\"id\":\"mine\",\"function\":{\"name\":\"b\",\"arguments\":{}}}]},"
@@ -555,59 +544,53 @@ static void calls_of_tools_find_their_answers(void **state)
 static void generate_has_four_ways(void **state)
 {
     struct ollama_call call;
-    json_t *request;
-    asks(ollama_generate_request,
-         "{\"model\":\"m\",\"prompt\":\"Hi\",\"system\":\"S\",\"context\":[]}",
+    asks("/api/generate", "{\"model\":\"m\",\"prompt\":\"Hi\",\"system\":\"S\",\"context\":[]}",
          "{\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":"
          "\"Hi\"}]}");
-    asks(ollama_generate_request,
+    asks("/api/generate",
          "{\"model\":\"m\",\"prompt\":\"Hi\",\"raw\":true,\"format\":\"json\",\"think\":true}",
          "{\"prompt\":\"Hi\",\"json_schema\":{}}");
-    asks(ollama_generate_request, "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"b\"}",
+    asks("/api/generate", "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"b\"}",
          "{\"input_prefix\":\"a\",\"input_suffix\":\"b\"}");
-    assert_int_equal(
-        ask(ollama_generate_request, "{\"model\":\"m:latest\",\"keep_alive\":0}", &call, &request),
-        0);
+    assert_null(ask("/api/generate", "{\"model\":\"m:latest\",\"keep_alive\":0}", &call));
+    assert_int_equal(why.status, 0);
     assert_true(call.empty && call.keep_alive == 0 && call.stream);
     assert_string_equal(call.model, "m:latest");
-    assert_null(request);
 }
 
 static void bad_requests_are_told_as_ollama_does(void **state)
 {
-    refuses(ollama_chat_request, "{}", "model is required");
-    refuses(ollama_chat_request, "{\"model\":5}", "'model' must be a string");
-    refuses(ollama_chat_request, "{\"model\":\"../x\"}", "not a model's name");
-    refuses(ollama_chat_request, "{" HI ",\"stream\":\"no\"}", "'stream' must be true or false");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"temperature\":\"hot\"}}",
+    refuses("/api/chat", "{}", "model is required");
+    refuses("/api/chat", "{\"model\":5}", "'model' must be a string");
+    refuses("/api/chat", "{\"model\":\"../x\"}", "not a model's name");
+    refuses("/api/chat", "{" HI ",\"stream\":\"no\"}", "'stream' must be true or false");
+    refuses("/api/chat", "{" HI ",\"options\":{\"temperature\":\"hot\"}}",
             "option \"temperature\" must be of type float32");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"num_ctx\":1.5}}",
+    refuses("/api/chat", "{" HI ",\"options\":{\"num_ctx\":1.5}}",
             "option \"num_ctx\" must be of type integer");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"num_ctx\":1e12}}", "at most");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"use_mmap\":1}}", "boolean");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"stop\":[1]}}", "array of strings");
-    refuses(ollama_chat_request, "{" HI ",\"options\":{\"num_predict\":1e12}}", "between");
-    refuses(ollama_chat_request, "{" HI ",\"options\":5}", "must be an object");
-    refuses(ollama_chat_request, "{" HI ",\"format\":\"xml\"}", "invalid format");
-    refuses(ollama_chat_request, "{" HI ",\"think\":\"much\"}", "invalid think value");
-    refuses(ollama_chat_request, "{" HI ",\"keep_alive\":\"5 min\"}", "keep_alive");
-    refuses(ollama_chat_request, "{" HI ",\"tools\":5}", "must be an array");
-    refuses(ollama_chat_request, "{\"model\":\"m\",\"messages\":5}", "must be an array");
-    refuses(ollama_chat_request, "{\"model\":\"m\",\"messages\":[5]}", "role");
-    refuses(ollama_chat_request,
-            "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", "string");
-    refuses(ollama_chat_request,
+    refuses("/api/chat", "{" HI ",\"options\":{\"num_ctx\":1e12}}", "at most");
+    refuses("/api/chat", "{" HI ",\"options\":{\"use_mmap\":1}}", "boolean");
+    refuses("/api/chat", "{" HI ",\"options\":{\"stop\":[1]}}", "array of strings");
+    refuses("/api/chat", "{" HI ",\"options\":{\"num_predict\":1e12}}", "between");
+    refuses("/api/chat", "{" HI ",\"options\":5}", "must be an object");
+    refuses("/api/chat", "{" HI ",\"format\":\"xml\"}", "invalid format");
+    refuses("/api/chat", "{" HI ",\"think\":\"much\"}", "invalid think value");
+    refuses("/api/chat", "{" HI ",\"keep_alive\":\"5 min\"}", "keep_alive");
+    refuses("/api/chat", "{" HI ",\"tools\":5}", "must be an array");
+    refuses("/api/chat", "{\"model\":\"m\",\"messages\":5}", "must be an array");
+    refuses("/api/chat", "{\"model\":\"m\",\"messages\":[5]}", "role");
+    refuses("/api/chat", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":5}]}",
+            "string");
+    refuses("/api/chat",
             "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"images\":[\"###\"]}]}", "base64");
-    refuses(ollama_chat_request,
+    refuses("/api/chat",
             "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[5]}]}",
             "tool call");
-    refuses(ollama_generate_request, "{\"model\":\"m\",\"prompt\":\"a\",\"template\":\"x\"}",
-            "template");
-    refuses(ollama_generate_request, "{\"model\":\"m\",\"prompt\":\"a\",\"context\":[1]}",
-            "context");
-    refuses(ollama_generate_request, "{\"model\":\"m\",\"prompt\":5}", "'prompt'");
-    refuses(embed_request, "{\"model\":\"m\",\"input\":[1]}", "'input'");
-    refuses(embed_request, "{\"model\":\"m\",\"input\":\"a\",\"dimensions\":0}", "dimensions");
+    refuses("/api/generate", "{\"model\":\"m\",\"prompt\":\"a\",\"template\":\"x\"}", "template");
+    refuses("/api/generate", "{\"model\":\"m\",\"prompt\":\"a\",\"context\":[1]}", "context");
+    refuses("/api/generate", "{\"model\":\"m\",\"prompt\":5}", "'prompt'");
+    refuses("/api/embed", "{\"model\":\"m\",\"input\":[1]}", "'input'");
+    refuses("/api/embed", "{\"model\":\"m\",\"input\":\"a\",\"dimensions\":0}", "dimensions");
 }
 
 static void keep_alive_is_a_duration_or_seconds(void **state)
@@ -635,15 +618,16 @@ static void keep_alive_is_a_duration_or_seconds(void **state)
                                       "\"-\"", "true",   "[]",      "\" 5m\""};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         json_t *value = json_loads(cases[i].text, JSON_DECODE_ANY, NULL);
-        int64_t seconds = 12345;
-        assert_int_equal(ollama_read_keep_alive(value, &seconds, &why), 0);
-        assert_int_equal(seconds, cases[i].seconds);
+        why.status = 0;
+        assert_int_equal(ollama_keep_alive(value, &why), cases[i].seconds);
+        assert_int_equal(why.status, 0);
         json_decref(value);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         json_t *value = json_loads(bad[i], JSON_DECODE_ANY, NULL);
-        int64_t seconds;
-        assert_int_equal(ollama_read_keep_alive(value, &seconds, &why), -EINVAL);
+        why.status = 0;
+        ollama_keep_alive(value, &why);
+        assert_int_equal(why.status, 400);
         json_decref(value);
     }
 }

@@ -5,22 +5,19 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* "recipe" and "backend" of a body; -EINVAL with *ret_error, also for another recipe. */
-static int backends_read(const struct dialect_body *body, char ret_backend[32],
-                         struct dialect_error *ret_error)
+/* "recipe" and "backend" of a body. */
+static void backends_read(struct dialect_body *body, char ret_backend[32])
 {
     char recipe[64];
-    int code = dialect_body_text(body, "recipe", recipe, sizeof(recipe), ret_error);
-    ret_backend[0] = '\0';
-    if (code == 0 && strcmp(recipe, LEMONADE_RECIPE) != 0)
-        return dialect_fail_at(ret_error, "recipe",
-                               "no such recipe: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
-    if (code == 0)
-        code = dialect_body_text(body, "backend", ret_backend, 32, ret_error);
-    if (code == 0 && plan_backend_from_name(ret_backend) < 0)
-        return dialect_fail_at(ret_error, "backend",
-                               "no such backend: '%s'; they are rocm, vulkan and cpu", ret_backend);
-    return code;
+    dialect_body_text(body, "recipe", recipe, sizeof(recipe));
+    dialect_body_text(body, "backend", ret_backend, 32);
+    if (strcmp(recipe, LEMONADE_RECIPE) != 0)
+        dialect_fail_at(&body->error, "recipe",
+                        "no such recipe: '%s'; gfxbridge has " LEMONADE_RECIPE, recipe);
+    if (plan_backend_from_name(ret_backend) < 0)
+        dialect_fail_at(&body->error, "backend",
+                        "no such backend: '%s'; the backends are rocm, vulkan and cpu",
+                        ret_backend);
 }
 
 /* ---- install ---- */
@@ -74,23 +71,22 @@ static void backends_install(struct http_job *job, void *context)
 static void backends_start(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
-    struct backends_job *about = xcalloc(1, sizeof(*about));
-    int code = dialect_body_read(http_request(x)->body, &body, &error);
-    if (code == 0)
-        code = backends_read(&body, about->backend, &error);
-    if (code == 0)
-        code = dialect_body_flag(&body, "stream", false, &about->stream, &error);
-    if (code == 0) {
+    struct backends_job *about = xmalloc(sizeof(*about));
+    dialect_body_read(http_request(x)->body, &body);
+    backends_read(&body, about->backend);
+    about->stream = dialect_body_flag(&body, "stream", false);
+    if (body.error.status == 0) {
         http_job_start(x, http_route(x)->job, about, free);
         return;
     }
-    if (error.param && strcmp(error.param, "recipe") == 0)
-        error.status = 500; /* as Lemonade */
-    if (about->backend[0])
-        dialect_reply_json(x, error.status, backends_refusal(about->backend, error.message));
+    bool recipe = body.error.param && strcmp(body.error.param, "recipe") == 0;
+    if (recipe)
+        body.error.status = 500; /* as Lemonade */
+    if (about->backend[0] && !recipe)
+        dialect_reply_json(x, body.error.status,
+                           backends_refusal(about->backend, body.error.message));
     else
-        dialect_reply_error(x, &error);
+        dialect_reply_error(x, &body.error);
     free(about);
 }
 
@@ -179,17 +175,12 @@ static void backends_dry_run(struct http_exchange *x)
 {
     const struct session_request *r = serve_path_request(serve_of(x));
     struct dialect_body body;
-    struct dialect_error error;
     char backend[32], arch[32];
-    int code = dialect_body_read(http_request(x)->body, &body, &error);
-    if (code == 0)
-        code = backends_read(&body, backend, &error);
-    if (code == 0)
-        code = dialect_body_text(&body, "arch", arch, sizeof(arch), &error);
-    if (code < 0) {
-        dialect_reply_error(x, &error);
+    dialect_body_read(http_request(x)->body, &body);
+    backends_read(&body, backend);
+    dialect_body_text(&body, "arch", arch, sizeof(arch));
+    if (dialect_refuse(x, &body.error))
         return;
-    }
     const struct gfx_target *target = dry_run_target(r, arch);
     dialect_reply_json(x, 200, dry_run_json(r->tables, backend, arch, target, r->request.os));
 }

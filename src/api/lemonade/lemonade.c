@@ -107,30 +107,29 @@ static void lemonade_stats(struct http_exchange *x)
 
 /* ---- load, unload ---- */
 
-int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
-                       struct dialect_error *ret_error)
+void lemonade_read(struct http_exchange *x, struct dialect_body *ret_body,
+                   char ret_name[DIALECT_NAME_SIZE])
 {
-    int code = dialect_body_text(body, "model_name", ret_name, DIALECT_NAME_SIZE, ret_error);
-    if (code == 0 && !ret_name[0])
-        code = dialect_body_text(body, "model", ret_name, DIALECT_NAME_SIZE, ret_error);
-    if (code == 0 && ret_name[0] && !dialect_name_ok(str_from(ret_name)))
-        code = dialect_fail_at(ret_error, "model_name", "that is not a model's name");
-    return code;
+    dialect_body_read(http_request(x)->body, ret_body);
+    dialect_body_text(ret_body, "model_name", ret_name, DIALECT_NAME_SIZE);
+    if (!ret_name[0])
+        dialect_body_text(ret_body, "model", ret_name, DIALECT_NAME_SIZE);
+    if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
+        dialect_fail_at(&ret_body->error, "model_name", "that is not a model's name");
 }
 
-static int lemonade_read(struct http_exchange *x, struct dialect_body *body,
-                         char name[DIALECT_NAME_SIZE], struct dialect_error *error)
+void lemonade_need_name(struct dialect_body *body, const char *name)
 {
-    int code = dialect_body_read(http_request(x)->body, body, error);
-    return code == 0 ? lemonade_read_name(body, name, error) : code;
+    if (!name[0])
+        dialect_fail_at(&body->error, "model_name", "'model_name' is required");
 }
 
 static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error *why)
 {
     struct dialect_body body;
     struct dialect_error error;
-    char name[DIALECT_NAME_SIZE] = "";
-    lemonade_read(x, &body, name, &error);
+    char name[DIALECT_NAME_SIZE];
+    lemonade_read(x, &body, name);
     if (!why) {
         dialect_reply_json(x, 200,
                            json_pack("{s:s, s:s, s:s, s:s, s:s+}", "status", "success",
@@ -141,68 +140,53 @@ static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error 
     dialect_error_from(why, &error);
     const char *code = error.status == 404 ? "model_not_found" : "model_load_error";
     dialect_reply_json(x, error.status == 404 ? 404 : 500,
-                       json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s?}}", "error", "code", code,
-                                 "message", error.message, "param", "model", "requested_model",
-                                 name, "type", code, "reason", error.code));
+                       json_pack("{s:{s:s, s:o, s:s, s:s, s:s, s:s?}}", "error", "code", code,
+                                 "message", report_json_string(error.message), "param", "model",
+                                 "requested_model", name, "type", code, "reason", error.code));
 }
 
 /* "ctx_size": a number of tokens; -1: automatic. */
-static int lemonade_context(const struct dialect_body *body, unsigned *ret,
-                            struct dialect_error *error)
+static unsigned lemonade_context(struct dialect_body *body)
 {
     const struct dialect_member *m = dialect_body_find(body, "ctx_size");
     json_t *value = m ? json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL) : NULL;
     json_int_t n = json_integer_value(value);
     bool good =
         !m || m->kind == JSON_KIND_NULL || (json_is_integer(value) && n >= -1 && n <= (16 << 20));
-    *ret = good && n > 0 ? (unsigned)n : 0;
     json_decref(value);
-    return good ? 0
-                : dialect_fail_at(error, "ctx_size",
-                                  "'ctx_size' must be -1 or a number of "
-                                  "tokens");
+    if (!good)
+        dialect_fail_at(&body->error, "ctx_size", "'ctx_size' must be -1 or a number of tokens");
+    return good && n > 0 ? (unsigned)n : 0;
 }
 
-static int lemonade_read_load(const struct dialect_body *body, struct serve_load *load,
-                              struct dialect_error *error)
+static void lemonade_read_load(struct dialect_body *body, struct serve_load *load)
 {
     char text[64];
-    bool pinned = false;
-    int code = lemonade_context(body, &load->context, error);
-    if (code == 0)
-        code = dialect_body_text(body, "llamacpp_args", text, sizeof(text), error);
-    if (code == 0 && text[0])
-        return dialect_fail_at(error, "llamacpp_args",
-                               "'llamacpp_args' is not taken: how a model is started follows from "
-                               "what was proven here, never from a request");
-    if (code == 0)
-        code = dialect_body_text(body, "llamacpp_backend", text, sizeof(text), error);
-    if (code == 0 && text[0] && strcmp(text, "auto") != 0 &&
-        (load->backend = plan_backend_from_name(text)) < 0)
-        return dialect_fail_at(error, "llamacpp_backend",
-                               "no such backend: '%s'; they are rocm, vulkan and cpu", text);
-    if (code == 0)
-        code = dialect_body_flag(body, "pinned", false, &pinned, error);
+    load->context = lemonade_context(body);
+    dialect_body_text(body, "llamacpp_args", text, sizeof(text));
+    if (text[0])
+        dialect_fail_at(&body->error, "llamacpp_args",
+                        "'llamacpp_args' is not supported: how a model is started follows from "
+                        "what was proven here, never from a request");
+    dialect_body_text(body, "llamacpp_backend", text, sizeof(text));
+    if (text[0] && strcmp(text, "auto") != 0 && (load->backend = plan_backend_from_name(text)) < 0)
+        dialect_fail_at(&body->error, "llamacpp_backend",
+                        "no such backend: '%s'; the backends are rocm, vulkan and cpu", text);
+    bool pinned = dialect_body_flag(body, "pinned", false);
     load->pin = dialect_body_find(body, "pinned") ? (int)pinned : -1;
-    return code;
 }
 
 static void lemonade_load(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
     char name[DIALECT_NAME_SIZE];
     struct serve_load load = {
         .keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1, .done = lemonade_load_done};
-    int code = lemonade_read(x, &body, name, &error);
-    if (code == 0 && !name[0])
-        code = dialect_fail_at(&error, "model_name", "'model_name' is required");
-    if (code == 0)
-        code = lemonade_read_load(&body, &load, &error);
-    if (code < 0) {
-        dialect_reply_error(x, &error);
+    lemonade_read(x, &body, name);
+    lemonade_need_name(&body, name);
+    lemonade_read_load(&body, &load);
+    if (dialect_refuse(x, &body.error))
         return;
-    }
     load.model = str_from(name);
     serve_load(x, &load);
 }
@@ -210,13 +194,12 @@ static void lemonade_load(struct http_exchange *x)
 static void lemonade_unload(struct http_exchange *x)
 {
     struct dialect_body body = {.n = 0};
-    struct dialect_error error;
     struct gfxb_error why;
     char name[DIALECT_NAME_SIZE] = "";
-    if (str_trim(http_request(x)->body).n && lemonade_read(x, &body, name, &error) < 0) {
-        dialect_reply_error(x, &error);
+    if (str_trim(http_request(x)->body).n)
+        lemonade_read(x, &body, name);
+    if (dialect_refuse(x, &body.error))
         return;
-    }
     if (serve_unload(serve_of(x), str_from(name), &why) < 0) {
         dialect_reply_json(x, 404, json_pack("{s:s+}", "error", "Model not loaded: ", name));
         return;

@@ -32,8 +32,12 @@ void lemonade_events_complete(struct lemonade_events *events, json_t *answer);
 void lemonade_events_failed(struct lemonade_events *events, int status, json_t *answer,
                             const char *message);
 
-/* "model_name", or "model": "" when neither is there. */
-int lemonade_read_name(const struct dialect_body *body, char ret_name[DIALECT_NAME_SIZE],
-                       struct dialect_error *ret_error);
+/* ---- bodies ---- */
+
+/* The body, and its "model_name" or "model": "" when neither is there. */
+void lemonade_read(struct http_exchange *x, struct dialect_body *ret_body,
+                   char ret_name[DIALECT_NAME_SIZE]);
+/* Refuses an empty name. */
+void lemonade_need_name(struct dialect_body *body, const char *name);
 
 #endif

@@ -149,24 +149,7 @@ static void models_one(struct http_exchange *x)
 struct models_request {
     char name[DIALECT_NAME_SIZE];
     bool stream;
-    bool subscribe; /* false: it is pulled whether or not the client stays */
 };
-
-static int models_read(struct http_exchange *x, struct models_request *request,
-                       struct dialect_error *error)
-{
-    struct dialect_body body;
-    int code = dialect_body_read(http_request(x)->body, &body, error);
-    if (code == 0)
-        code = lemonade_read_name(&body, request->name, error);
-    if (code == 0 && !request->name[0])
-        code = dialect_fail_at(error, "model_name", "'model_name' is required");
-    if (code == 0)
-        code = dialect_body_flag(&body, "stream", false, &request->stream, error);
-    if (code == 0)
-        code = dialect_body_flag(&body, "subscribe", true, &request->subscribe, error);
-    return code;
-}
 
 /* Lemonade's fields of a state, over all files of a model. */
 static void models_progress(void *context, const struct model_progress *p)
@@ -218,17 +201,18 @@ static void models_delete_job(struct http_job *job, void *context)
 
 static void models_start(struct http_exchange *x)
 {
-    struct dialect_error error;
-    struct models_request *request = xcalloc(1, sizeof(*request));
-    int code = models_read(x, request, &error);
-    if (code == 0 && (request->subscribe || http_route(x)->job != models_pull_job)) {
+    struct dialect_body body;
+    struct models_request *request = xmalloc(sizeof(*request));
+    lemonade_read(x, &body, request->name);
+    lemonade_need_name(&body, request->name);
+    request->stream = dialect_body_flag(&body, "stream", false);
+    bool stays = dialect_body_flag(&body, "subscribe", true);
+    if (body.error.status == 0 && (stays || http_route(x)->job != models_pull_job)) {
         http_job_start(x, http_route(x)->job, request, free);
         return;
     }
-    if (code == 0)
+    if (!dialect_refuse(x, &body.error))
         downloads_start_pull(x, request->name);
-    else
-        dialect_reply_error(x, &error);
     free(request);
 }
 

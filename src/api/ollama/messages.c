@@ -1,7 +1,6 @@
 /* messages.c - Ollama's messages become OpenAI's: images, calls of tools and their answers. */
 #include "api/ollama/ollama.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 enum { MESSAGES_OPEN_MAX = 64 }; /* calls of tools without an answer yet */
@@ -39,7 +38,8 @@ static bool image_is_base64(struct str text)
     return text.n > 0;
 }
 
-static json_t *image_part(const json_t *image, struct dialect_error *ret_error)
+/* What is no image becomes null. */
+static json_t *image_part(const json_t *image, struct dialect_error *error)
 {
     struct str text = {json_string_value(image), json_string_length(image)};
     const char *type = NULL;
@@ -50,40 +50,33 @@ static json_t *image_part(const json_t *image, struct dialect_error *ret_error)
     if (text.p && image_is_base64(text))
         type = image_type(text);
     if (!type) {
-        dialect_fail_at(ret_error, "images",
+        dialect_fail_at(error, "images",
                         "an image must be the base64 text of a PNG, JPEG, GIF, WebP or BMP file");
-        return NULL;
+        return json_null();
     }
     struct buf CLEAN_BUF uri = BUF_INIT(SIZE_MAX / 2);
     buf_addf(&uri, "data:%s;base64,", type);
     buf_add_str(&uri, text);
     json_t *url = buf_ok(&uri) ? json_stringn(uri.p, uri.n) : NULL;
     if (!url) {
-        dialect_fail_memory(ret_error);
-        return NULL;
+        dialect_fail_memory(error);
+        return json_null();
     }
     return json_pack("{s:s, s:{s:o}}", "type", "image_url", "image_url", "url", url);
 }
 
-json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *ret_error)
+json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *error)
 {
     size_t i;
     json_t *image;
-    if (images && !json_is_null(images) && !json_is_array(images)) {
-        dialect_fail_at(ret_error, "images", "'images' must be an array");
-        return NULL;
-    }
+    if (images && !json_is_null(images) && !json_is_array(images))
+        dialect_fail_at(error, "images", "'images' must be an array");
     if (json_array_size(images) == 0)
         return json_incref(text);
     json_t *parts = json_pack("[{s:s, s:O}]", "type", "text", "text", text);
     json_array_foreach((json_t *)images, i, image)
     {
-        json_t *part = image_part(image, ret_error);
-        if (!part) {
-            json_decref(parts);
-            return NULL;
-        }
-        json_array_append_new(parts, part);
+        json_array_append_new(parts, image_part(image, error));
     }
     return parts;
 }
@@ -125,7 +118,7 @@ static void messages_open_take(struct messages_open *open, const char *name, cha
 
 /* {"id", "function":{"name", "arguments":{}}} -> OpenAI's, whose arguments are a text. */
 static json_t *messages_call(const json_t *call, struct messages_open *open,
-                             struct dialect_error *ret_error)
+                             struct dialect_error *error)
 {
     const json_t *function = json_object_get(call, "function");
     json_t *arguments = json_object_get(function, "arguments");
@@ -133,9 +126,9 @@ static json_t *messages_call(const json_t *call, struct messages_open *open,
     const char *id = json_string_value(json_object_get(call, "id"));
     char made[80];
     if (!name || (arguments && !json_is_object(arguments) && !json_is_string(arguments))) {
-        dialect_fail_at(ret_error, "messages",
+        dialect_fail_at(error, "messages",
                         "a tool call needs a function with a name, and arguments as an object");
-        return NULL;
+        return json_null();
     }
     snprintf(made, sizeof(made), "call_%u", open->made++);
     if (!id || !id[0] || strlen(id) >= sizeof(made))
@@ -144,12 +137,9 @@ static json_t *messages_call(const json_t *call, struct messages_open *open,
     char *CLEAN_FREE text = json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT) : NULL;
     json_t *words =
         json_is_string(arguments) ? json_incref(arguments) : json_string(text ? text : "{}");
-    if (!words || (json_is_object(arguments) && !text)) {
-        json_decref(words);
-        dialect_fail_memory(ret_error);
-        return NULL;
-    }
-    return json_pack("{s:s, s:s, s:{s:s, s:o}}", "id", id, "type", "function", "function", "name",
+    if (!words || (json_is_object(arguments) && !text))
+        dialect_fail_memory(error);
+    return json_pack("{s:s, s:s, s:{s:s, s:o*}}", "id", id, "type", "function", "function", "name",
                      name, "arguments", words);
 }
 
@@ -177,8 +167,8 @@ static void messages_add_tool(json_t *theirs, const json_t *message, struct mess
         json_object_set_new(theirs, "name", json_string(name));
 }
 
-static int messages_add_assistant(json_t *theirs, const json_t *message, struct messages_open *open,
-                                  struct dialect_error *ret_error)
+static void messages_add_assistant(json_t *theirs, const json_t *message,
+                                   struct messages_open *open, struct dialect_error *error)
 {
     const json_t *calls = json_object_get(message, "tool_calls");
     json_t *thinking = json_object_get(message, "thinking"), *call;
@@ -186,65 +176,48 @@ static int messages_add_assistant(json_t *theirs, const json_t *message, struct 
     if (json_string_length(thinking) > 0)
         json_object_set(theirs, "reasoning_content", thinking);
     if (json_array_size(calls) == 0)
-        return 0;
+        return;
     json_t *array = json_array();
     json_object_set_new(theirs, "tool_calls", array);
     json_array_foreach((json_t *)calls, i, call)
     {
-        json_t *their_call = messages_call(call, open, ret_error);
-        if (!their_call)
-            return -EINVAL;
-        json_array_append_new(array, their_call);
+        json_array_append_new(array, messages_call(call, open, error));
     }
-    return 0;
 }
 
 static json_t *messages_one(const json_t *message, struct messages_open *open,
-                            struct dialect_error *ret_error)
+                            struct dialect_error *error)
 {
     const char *role = messages_role(message);
     json_t *content = json_object_get(message, "content");
-    if (!role) {
-        dialect_fail_at(ret_error, "messages",
+    if (!role)
+        dialect_fail_at(error, "messages",
                         "the role of a message must be system, user, assistant or tool");
-        return NULL;
-    }
-    if (content && !json_is_string(content) && !json_is_null(content)) {
-        dialect_fail_at(ret_error, "messages", "the content of a message must be a string");
-        return NULL;
-    }
+    if (content && !json_is_string(content) && !json_is_null(content))
+        dialect_fail_at(error, "messages", "the content of a message must be a string");
+    if (error->status)
+        return json_null();
     json_t *text = json_is_string(content) ? json_incref(content) : json_string("");
-    json_t *theirs = ollama_content(text, json_object_get(message, "images"), ret_error);
+    json_t *theirs = json_pack("{s:s, s:o}", "role", role, "content",
+                               ollama_content(text, json_object_get(message, "images"), error));
     json_decref(text);
-    if (!theirs)
-        return NULL;
-    theirs = json_pack("{s:s, s:o}", "role", role, "content", theirs);
     if (strcmp(role, "tool") == 0)
         messages_add_tool(theirs, message, open);
-    if (strcmp(role, "assistant") != 0 ||
-        messages_add_assistant(theirs, message, open, ret_error) == 0)
-        return theirs;
-    json_decref(theirs);
-    return NULL;
+    if (strcmp(role, "assistant") == 0)
+        messages_add_assistant(theirs, message, open, error);
+    return theirs;
 }
 
-int ollama_messages(const json_t *messages, json_t **ret_messages, struct dialect_error *ret_error)
+json_t *ollama_messages(const json_t *messages, struct dialect_error *error)
 {
     struct messages_open open = {.n = 0};
     size_t i;
-    json_t *message;
+    json_t *message, *array = json_array();
     if (messages && !json_is_array(messages))
-        return dialect_fail_at(ret_error, "messages", "'messages' must be an array");
-    json_t *array = json_array();
+        dialect_fail_at(error, "messages", "'messages' must be an array");
     json_array_foreach((json_t *)messages, i, message)
     {
-        json_t *theirs = messages_one(message, &open, ret_error);
-        if (!theirs) {
-            json_decref(array);
-            return -EINVAL;
-        }
-        json_array_append_new(array, theirs);
+        json_array_append_new(array, messages_one(message, &open, error));
     }
-    *ret_messages = array;
-    return 0;
+    return array;
 }

@@ -155,31 +155,22 @@ static void models_ps_job(struct http_job *job, void *context)
 
 struct models_request {
     char name[DIALECT_NAME_SIZE];
-    bool stream, verbose;
+    bool stream;
 };
 
 static void models_start(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
-    struct models_request *request = xcalloc(1, sizeof(*request));
-    int code = str_trim(http_request(x)->body).n == 0
-                   ? dialect_fail(&error, 400, "missing request body")
-                   : dialect_body_read(http_request(x)->body, &body, &error);
-    if (code == 0)
-        code = dialect_body_model(&body, true, request->name, &error);
-    if (code == 0 && !request->name[0])
-        code = dialect_fail_at(&error, "model", "model is required");
-    if (code == 0)
-        code = dialect_body_flag(&body, "stream", true, &request->stream, &error);
-    if (code == 0)
-        code = dialect_body_flag(&body, "verbose", false, &request->verbose, &error);
-    if (code == 0) {
+    struct models_request *request = xmalloc(sizeof(*request));
+    dialect_body_read(http_request(x)->body, &body);
+    dialect_body_model(&body, true, request->name);
+    if (!request->name[0])
+        dialect_fail_at(&body.error, "model", "model is required");
+    request->stream = dialect_body_flag(&body, "stream", true);
+    if (dialect_refuse(x, &body.error))
+        free(request);
+    else
         http_job_start(x, http_route(x)->job, request, free);
-        return;
-    }
-    free(request);
-    dialect_reply_error(x, &error);
 }
 
 /* ---- show ---- */

@@ -11,50 +11,12 @@ json_t *ollama_error(const struct dialect_error *error)
     return json_pack("{s:o}", "error", report_json_string(error->message));
 }
 
-typedef int ollama_request_fn(const struct dialect_body *body, struct ollama_call *ret_call,
-                              json_t **ret_request, struct dialect_error *ret_error);
-
-static int ollama_embed_new_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                                    json_t **ret_request, struct dialect_error *ret_error)
+/* The engine's request for this call; NULL for an empty one, and when the body has a fault. */
+static json_t *ollama_read(const struct http_exchange *x, struct dialect_body *body,
+                           struct ollama_call *ret_call)
 {
-    return ollama_embed_request(body, false, ret_call, ret_request, ret_error);
-}
-
-static int ollama_embed_old_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                                    json_t **ret_request, struct dialect_error *ret_error)
-{
-    return ollama_embed_request(body, true, ret_call, ret_request, ret_error);
-}
-
-/* How a route's request is read. */
-static ollama_request_fn *ollama_reader(const struct http_exchange *x)
-{
-    static const struct {
-        const char *path;
-        ollama_request_fn *read;
-    } readers[] = {
-        {"/api/chat", ollama_chat_request},
-        {"/api/generate", ollama_generate_request},
-        {"/api/embed", ollama_embed_new_request},
-        {"/api/embeddings", ollama_embed_old_request},
-    };
-    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
-        if (strcmp(readers[i].path, http_route(x)->path) == 0)
-            return readers[i].read;
-    }
-    return NULL;
-}
-
-static int ollama_read(const struct http_exchange *x, struct ollama_call *ret_call,
-                       json_t **ret_request, struct dialect_error *ret_error)
-{
-    struct dialect_body body;
-    struct str text = http_request(x)->body;
-    *ret_request = NULL;
-    if (str_trim(text).n == 0)
-        return dialect_fail(ret_error, 400, "missing request body");
-    int code = dialect_body_read(text, &body, ret_error);
-    return code < 0 ? code : ollama_reader(x)(&body, ret_call, ret_request, ret_error);
+    dialect_body_read(http_request(x)->body, body);
+    return ollama_request(http_route(x)->path, body, ret_call);
 }
 
 /* ---- a call without a prompt: load, or unload ---- */
@@ -80,16 +42,12 @@ static void ollama_reply_empty(struct http_exchange *x, const struct ollama_call
 static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
 {
     struct ollama_call call;
-    struct dialect_error error;
-    json_t *request;
+    struct dialect_body body;
+    ollama_read(x, &body, &call);
     if (why)
-        dialect_error_from(why, &error);
-    if (why || ollama_read(x, &call, &request, &error) < 0) {
-        dialect_reply_error(x, &error);
-        return;
-    }
-    json_decref(request);
-    ollama_reply_empty(x, &call, "load");
+        dialect_error_from(why, &body.error);
+    if (!dialect_refuse(x, &body.error))
+        ollama_reply_empty(x, &call, "load");
 }
 
 static void ollama_empty(struct http_exchange *x, const struct ollama_call *call)
@@ -121,7 +79,7 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
     bool embed = call->kind == OLLAMA_EMBED || call->kind == OLLAMA_EMBEDDINGS;
     char *CLEAN_FREE text = json_dumps(request, JSON_COMPACT);
     if (!text) {
-        struct dialect_error error;
+        struct dialect_error error = {.status = 0};
         dialect_fail_memory(&error);
         dialect_reply_error(x, &error);
         return;
@@ -143,14 +101,12 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
 static void ollama_ask(struct http_exchange *x)
 {
     struct ollama_call call;
-    struct dialect_error error;
-    json_t *request = NULL;
-    if (ollama_read(x, &call, &request, &error) < 0)
-        dialect_reply_error(x, &error);
-    else if (call.empty)
-        ollama_empty(x, &call);
-    else
+    struct dialect_body body;
+    json_t *request = ollama_read(x, &body, &call);
+    if (request)
         ollama_relay(x, &call, request);
+    else if (!dialect_refuse(x, &body.error))
+        ollama_empty(x, &call);
     json_decref(request);
 }
 

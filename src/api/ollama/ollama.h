@@ -32,37 +32,30 @@ struct ollama_call {
     const char *engine_path;
 };
 
-/* ---- requests ---- */
+/* ---- requests: what is wrong with one goes into *error, body->error for a whole one ---- */
+
+/*
+ * What the engine is asked for a call of this path ("/api/chat"): a new reference. NULL for an
+ * empty call, and when something is wrong with it or with the body already.
+ */
+json_t *ollama_request(const char *path, struct dialect_body *body, struct ollama_call *ret_call);
 
 /* "5m", "1h30m", "300", 300, -1 -> seconds, POOL_KEEP_FOREVER for negative ones and
  * POOL_KEEP_DEFAULT for NULL and null. */
-int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
-                           struct dialect_error *ret_error);
+int64_t ollama_keep_alive(const json_t *value, struct dialect_error *error);
 
-/* "options" into the engine's request. ret_context: num_ctx, 0 when it is not given. */
-int ollama_add_options(json_t *request, const json_t *options, unsigned *ret_context,
-                       struct dialect_error *ret_error);
+/* "options" into the engine's request. Returns num_ctx, 0 when it is not given. */
+unsigned ollama_add_options(json_t *request, const json_t *options, struct dialect_error *error);
 
 /* "format" and "think" into the engine's request; raw: one without a template. */
-int ollama_add_format(json_t *request, const json_t *format, bool raw,
-                      struct dialect_error *ret_error);
-int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
-                     struct dialect_error *ret_error);
+void ollama_add_format(json_t *request, const json_t *format, bool raw,
+                       struct dialect_error *error);
+void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
+                      struct dialect_error *error);
 
-/* Ollama's messages as OpenAI's: a new reference into *ret_messages. */
-int ollama_messages(const json_t *messages, json_t **ret_messages, struct dialect_error *ret_error);
-/* A text with its images, or the text itself when there are none; NULL with *ret_error filled: a
- * bad image, or one that is too large. */
-json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *ret_error);
-
-/* The whole way: *ret_request is what the engine is asked (a new reference; NULL for an empty
- * call). */
-int ollama_chat_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                        json_t **ret_request, struct dialect_error *ret_error);
-int ollama_generate_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                            json_t **ret_request, struct dialect_error *ret_error);
-int ollama_embed_request(const struct dialect_body *body, bool old, struct ollama_call *ret_call,
-                         json_t **ret_request, struct dialect_error *ret_error);
+/* Ollama's messages as OpenAI's, and a text with its images; new references. */
+json_t *ollama_messages(const json_t *messages, struct dialect_error *error);
+json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *error);
 
 /* ---- answers ---- */
 

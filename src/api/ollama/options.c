@@ -91,7 +91,7 @@ static bool option_is_kind(const json_t *value, enum option_kind kind)
 }
 
 /* In Ollama's words, which some clients show. */
-static int option_refuse(const struct option_rule *rule, struct dialect_error *ret_error)
+static void option_refuse(const struct option_rule *rule, struct dialect_error *error)
 {
     static const char *const kind[] = {
         [OPTION_INT] = "integer",
@@ -99,8 +99,8 @@ static int option_refuse(const struct option_rule *rule, struct dialect_error *r
         [OPTION_BOOL] = "boolean",
         [OPTION_STOP] = "array of strings",
     };
-    return dialect_fail_at(ret_error, "options", "option \"%s\" must be of type %s", rule->name,
-                           kind[rule->kind]);
+    dialect_fail_at(error, "options", "option \"%s\" must be of type %s", rule->name,
+                    kind[rule->kind]);
 }
 
 /* What Ollama means by a value where the engine means something else by it; NULL: leave it out. */
@@ -118,75 +118,62 @@ static json_t *option_value(const struct option_rule *rule, json_t *value, unsig
     return rule->kind == OPTION_INT ? json_integer((json_int_t)x) : json_incref(value);
 }
 
-static int option_read_context(const json_t *options, unsigned *ret_context,
-                               struct dialect_error *ret_error)
+static unsigned option_context(const json_t *options, struct dialect_error *error)
 {
     const json_t *value = json_object_get(options, "num_ctx");
     double x = json_number_value(value);
-    *ret_context = 0;
     if (!value || json_is_null(value))
         return 0;
     if (!option_is_kind(value, OPTION_INT))
-        return option_refuse(option_find("num_ctx"), ret_error);
-    if (x > OPTIONS_CONTEXT_MAX)
-        return dialect_fail_at(ret_error, "options", "option \"num_ctx\" must be at most %d",
-                               OPTIONS_CONTEXT_MAX);
-    *ret_context = x > 0.0 ? (unsigned)x : 0;
-    return 0;
+        option_refuse(option_find("num_ctx"), error);
+    else if (x > OPTIONS_CONTEXT_MAX)
+        dialect_fail_at(error, "options", "option \"num_ctx\" must be at most %d",
+                        OPTIONS_CONTEXT_MAX);
+    return x > 0.0 && x <= OPTIONS_CONTEXT_MAX ? (unsigned)x : 0;
 }
 
-static int option_add(json_t *request, const struct option_rule *rule, json_t *value,
-                      unsigned context, struct dialect_error *ret_error)
+static void option_add(json_t *request, const struct option_rule *rule, json_t *value,
+                       unsigned context, struct dialect_error *error)
 {
-    if (!option_is_kind(value, rule->kind))
-        return option_refuse(rule, ret_error);
-    if (!rule->engine)
-        return 0;
-    json_t *theirs = option_value(rule, value, context);
-    if (!theirs)
-        return 0;
-    int code = 0;
+    if (!option_is_kind(value, rule->kind)) {
+        option_refuse(rule, error);
+        return;
+    }
+    json_t *theirs = rule->engine ? option_value(rule, value, context) : NULL;
     if (json_is_number(theirs))
-        code = dialect_number_fits(rule->engine, json_number_value(theirs), ret_error);
-    if (code == 0)
-        json_object_set(request, rule->engine, theirs);
-    json_decref(theirs);
-    return code;
+        dialect_number_check(rule->engine, json_number_value(theirs), error);
+    if (theirs)
+        json_object_set_new(request, rule->engine, theirs);
 }
 
-int ollama_add_options(json_t *request, const json_t *options, unsigned *ret_context,
-                       struct dialect_error *ret_error)
+unsigned ollama_add_options(json_t *request, const json_t *options, struct dialect_error *error)
 {
     const char *name;
     json_t *value;
-    *ret_context = 0;
-    if (!options || json_is_null(options))
-        return 0;
-    if (!json_is_object(options))
-        return dialect_fail_at(ret_error, "options", "'options' must be an object");
-    int code = option_read_context(options, ret_context, ret_error);
+    if (options && !json_is_null(options) && !json_is_object(options))
+        dialect_fail_at(error, "options", "'options' must be an object");
+    unsigned context = option_context(options, error);
     json_object_foreach((json_t *)options, name, value)
     {
         const struct option_rule *rule = option_find(name);
-        if (code == 0 && rule && !json_is_null(value))
-            code = option_add(request, rule, value, *ret_context, ret_error);
+        if (rule && !json_is_null(value))
+            option_add(request, rule, value, context, error);
     }
-    return code;
+    return context;
 }
 
 /* ---- format and think ---- */
 
-int ollama_add_format(json_t *request, const json_t *format, bool raw,
-                      struct dialect_error *ret_error)
+void ollama_add_format(json_t *request, const json_t *format, bool raw, struct dialect_error *error)
 {
     const char *word = json_string_value(format);
     bool any = word && strcmp(word, "json") == 0;
     if (!format || json_is_null(format) || (word && word[0] == '\0'))
-        return 0;
+        return;
     if (!any && !json_is_object(format))
-        return dialect_fail_at(ret_error, "format",
-                               "invalid format: expected \"json\" or a JSON Schema object");
-    if (raw)
+        dialect_fail_at(error, "format",
+                        "invalid format: expected \"json\" or a JSON Schema object");
+    else if (raw)
         json_object_set_new(request, "json_schema",
                             any ? json_object() : json_incref((json_t *)format));
     else if (any)
@@ -195,27 +182,27 @@ int ollama_add_format(json_t *request, const json_t *format, bool raw,
         json_object_set_new(request, "response_format",
                             json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema",
                                       "name", "format", "schema", format));
-    return 0;
 }
 
-int ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
-                     struct dialect_error *ret_error)
+void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
+                      struct dialect_error *error)
 {
     const char *level = json_string_value(think);
     bool known = level && (strcmp(level, "low") == 0 || strcmp(level, "medium") == 0 ||
                            strcmp(level, "high") == 0 || strcmp(level, "max") == 0);
     if (!think || json_is_null(think))
-        return 0;
-    if (!json_is_boolean(think) && !known)
-        return dialect_fail_at(ret_error, "think",
-                               "invalid think value: it must be true, false, \"low\", \"medium\", "
-                               "\"high\" or \"max\"");
+        return;
+    if (!json_is_boolean(think) && !known) {
+        dialect_fail_at(error, "think",
+                        "invalid think value: it must be true, false, \"low\", \"medium\", "
+                        "\"high\" or \"max\"");
+        return;
+    }
     call->wants_thinking = known || json_is_true(think);
     call->hide_thinking = !call->wants_thinking;
-    json_t *words = json_pack("{s:b, s:s*}", "enable_thinking", call->wants_thinking,
-                              "reasoning_effort", level);
-    json_object_set_new(request, "chat_template_kwargs", words);
-    return 0;
+    json_object_set_new(request, "chat_template_kwargs",
+                        json_pack("{s:b, s:s*}", "enable_thinking", call->wants_thinking,
+                                  "reasoning_effort", level));
 }
 
 /* ---- keep_alive ---- */
@@ -265,22 +252,17 @@ static int keep_parse(struct str text, double *ret_seconds)
     return 0;
 }
 
-int ollama_read_keep_alive(const json_t *value, int64_t *ret_seconds,
-                           struct dialect_error *ret_error)
+int64_t ollama_keep_alive(const json_t *value, struct dialect_error *error)
 {
     double seconds = json_number_value(value);
-    *ret_seconds = POOL_KEEP_DEFAULT;
-    if (!value || json_is_null(value))
-        return 0;
     struct str text = str_from(json_string_value(value));
-    if (json_is_string(value) && text.n == 0)
-        return 0;
-    if (!json_is_number(value) && (!json_is_string(value) || keep_parse(text, &seconds) < 0))
-        return dialect_fail_at(ret_error, "keep_alive",
-                               "'keep_alive' must be a duration such as \"5m\", or seconds");
-    if (seconds < 0.0)
-        *ret_seconds = POOL_KEEP_FOREVER;
-    else /* a part of a second is not "at once" */
-        *ret_seconds = seconds > 3e9 ? POOL_KEEP_FOREVER : (int64_t)ceil(seconds);
-    return 0;
+    if (!value || json_is_null(value) || (json_is_string(value) && text.n == 0))
+        return POOL_KEEP_DEFAULT;
+    if (!json_is_number(value) && (!json_is_string(value) || keep_parse(text, &seconds) < 0)) {
+        dialect_fail_at(error, "keep_alive",
+                        "'keep_alive' must be a duration such as \"5m\", or seconds");
+        return POOL_KEEP_DEFAULT;
+    }
+    /* a part of a second is not "at once" */
+    return seconds < 0.0 || seconds > 3e9 ? POOL_KEEP_FOREVER : (int64_t)ceil(seconds);
 }

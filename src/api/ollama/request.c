@@ -1,187 +1,101 @@
 /* request.c - Ollama's chat, generate and embed requests become requests for the engine. */
 #include "api/ollama/ollama.h"
 
-#include <errno.h>
-
 /* Model, stream, logprobs and keep_alive of any call. */
-static int request_read(const struct dialect_body *body, json_t *root, struct ollama_call *call,
-                        struct dialect_error *ret_error)
+static void request_read(struct dialect_body *body, const json_t *root, struct ollama_call *call)
 {
-    int code = dialect_body_model(body, true, call->model, ret_error);
-    if (code == 0 && !call->model[0])
-        code = dialect_fail_at(ret_error, "model", "model is required");
-    if (code == 0)
-        code = dialect_body_flag(body, "stream", true, &call->stream, ret_error);
-    if (code == 0)
-        code = dialect_body_flag(body, "logprobs", false, &call->logprobs, ret_error);
-    if (code == 0)
-        code = ollama_read_keep_alive(json_object_get(root, "keep_alive"), &call->keep_alive,
-                                      ret_error);
-    return code;
+    dialect_body_model(body, true, call->model);
+    if (!call->model[0])
+        dialect_fail_at(&body->error, "model", "model is required");
+    call->stream = dialect_body_flag(body, "stream", true);
+    call->logprobs = dialect_body_flag(body, "logprobs", false);
+    call->keep_alive = ollama_keep_alive(json_object_get(root, "keep_alive"), &body->error);
 }
 
-/* jansson refuses some bodies that json_scan took: with a NUL in a string, or a number beyond
- * double. */
-static int request_load(const struct dialect_body *body, json_t **ret_root,
-                        struct dialect_error *ret_error)
-{
-    json_error_t why;
-    *ret_root = json_loadb(body->text.p, body->text.n, 0, &why);
-    if (*ret_root)
-        return 0;
-    return json_error_code(&why) == json_error_out_of_memory
-               ? dialect_fail_memory(ret_error)
-               : dialect_fail(ret_error, 400, "not a request: %s", why.text);
-}
-
-/* The part of a request that chat and generate share. The engine always streams: so its silence is
- * noticed, and there is one way to read its answers. */
-static int request_common(json_t *request, json_t *root, struct ollama_call *call,
-                          struct dialect_error *ret_error)
+/* The members that chat and generate share. The engine always streams: so its silence is noticed,
+ * and there is one way to read its answers. */
+static void request_common(json_t *request, const json_t *root, struct ollama_call *call,
+                           struct dialect_error *error)
 {
     bool raw = call->kind == OLLAMA_RAW || call->kind == OLLAMA_INFILL;
-    int code =
-        ollama_add_options(request, json_object_get(root, "options"), &call->context, ret_error);
-    if (code == 0)
-        code = ollama_add_format(request, json_object_get(root, "format"), raw, ret_error);
-    if (code == 0 && !raw)
-        code = ollama_add_think(request, json_object_get(root, "think"), call, ret_error);
-    json_t *top = json_object_get(root, "top_logprobs");
-    json_int_t n =
-        json_is_integer(top) && json_integer_value(top) > 1 ? json_integer_value(top) : 1;
+    call->context = ollama_add_options(request, json_object_get(root, "options"), error);
+    ollama_add_format(request, json_object_get(root, "format"), raw, error);
+    if (!raw)
+        ollama_add_think(request, json_object_get(root, "think"), call, error);
+    json_int_t n = json_integer_value(json_object_get(root, "top_logprobs"));
     if (call->logprobs && !raw)
         json_object_set_new(request, "logprobs", json_true());
     if (call->logprobs)
-        json_object_set_new(request, raw ? "n_probs" : "top_logprobs", json_integer(n));
+        json_object_set_new(request, raw ? "n_probs" : "top_logprobs", json_integer(n > 1 ? n : 1));
     json_object_set_new(request, "stream", json_true());
     json_object_set_new(request, "stream_options", json_pack("{s:b}", "include_usage", 1));
-    return code;
 }
 
-static int request_finish(int code, json_t *root, json_t *request, json_t **ret_request)
+static json_t *request_chat(struct dialect_body *body, const json_t *root, struct ollama_call *call)
 {
-    json_decref(root);
-    if (code < 0)
-        json_decref(request);
-    else
-        *ret_request = request;
-    return code;
-}
-
-int ollama_chat_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                        json_t **ret_request, struct dialect_error *ret_error)
-{
-    json_t *root = NULL, *messages = NULL, *request = NULL;
-    *ret_call = (struct ollama_call){.kind = OLLAMA_CHAT, .engine_path = "/v1/chat/completions"};
-    int code = request_load(body, &root, ret_error);
-    if (code == 0)
-        code = request_read(body, root, ret_call, ret_error);
-    if (code == 0)
-        code = ollama_messages(json_object_get(root, "messages"), &messages, ret_error);
-    ret_call->empty = code == 0 && json_array_size(messages) == 0;
-    if (code < 0 || ret_call->empty) {
-        json_decref(messages);
-        return request_finish(code, root, NULL, ret_request);
-    }
     json_t *tools = json_object_get(root, "tools");
-    request = json_pack("{s:o}", "messages", messages);
+    json_t *messages = ollama_messages(json_object_get(root, "messages"), &body->error);
+    json_t *request = json_pack("{s:o}", "messages", messages);
+    call->empty = json_array_size(messages) == 0;
     if (tools && !json_is_array(tools) && !json_is_null(tools))
-        code = dialect_fail_at(ret_error, "tools", "'tools' must be an array");
-    else if (json_array_size(tools) > 0)
+        dialect_fail_at(&body->error, "tools", "'tools' must be an array");
+    if (json_array_size(tools) > 0)
         json_object_set(request, "tools", tools);
-    if (code == 0)
-        code = request_common(request, root, ret_call, ret_error);
-    return request_finish(code, root, request, ret_request);
+    request_common(request, root, call, &body->error);
+    return request;
 }
 
 /* ---- generate ---- */
 
 /* A member of /api/generate that is a text, lent; NULL when it is absent, null or empty. */
-static int request_text(const json_t *root, const char *name, json_t **ret,
-                        struct dialect_error *ret_error)
+static json_t *request_text(const json_t *root, const char *name, struct dialect_error *error)
 {
     json_t *value = json_object_get(root, name);
-    *ret = json_string_length(value) > 0 ? value : NULL;
-    return !value || json_is_null(value) || json_is_string(value)
-               ? 0
-               : dialect_fail_at(ret_error, name, "'%s' must be a string", name);
+    if (value && !json_is_null(value) && !json_is_string(value))
+        dialect_fail_at(error, name, "'%s' must be a string", name);
+    return json_string_length(value) > 0 ? value : NULL;
 }
 
-/* Texts are lent by the request; NULL where it has none. */
-struct request_generate {
-    json_t *prompt, *suffix, *system, *template;
-    bool raw;
-};
-
-static int request_read_generate(const struct dialect_body *body, const json_t *root,
-                                 struct request_generate *g, struct dialect_error *ret_error)
+/* The request of a prompt that goes through the model's template. */
+static json_t *request_templated(const json_t *root, json_t *prompt, json_t *system,
+                                 struct dialect_error *error)
 {
-    int code = request_text(root, "prompt", &g->prompt, ret_error);
-    if (code == 0)
-        code = request_text(root, "suffix", &g->suffix, ret_error);
-    if (code == 0)
-        code = request_text(root, "system", &g->system, ret_error);
-    if (code == 0)
-        code = request_text(root, "template", &g->template, ret_error);
-    if (code == 0 && g->template)
-        code = dialect_fail_at(ret_error, "template",
-                               "'template' is not supported: the model's own template is used; "
-                               "send a finished prompt with \"raw\": true instead");
-    if (code == 0 && json_array_size(json_object_get(root, "context")) > 0)
-        code = dialect_fail_at(ret_error, "context",
-                               "'context' is not supported: send the conversation to /api/chat");
-    if (code == 0)
-        code = dialect_body_flag(body, "raw", false, &g->raw, ret_error);
-    if (code == 0 && g->raw && g->system)
-        code = dialect_fail_at(ret_error, "raw", "raw mode does not support template or system");
-    return code;
-}
-
-/* The engine's request for the prompt alone; NULL with *ret_error: a bad image. */
-static json_t *request_prompt(const struct request_generate *g, const json_t *root,
-                              struct ollama_call *call, struct dialect_error *ret_error)
-{
-    json_t *prompt = g->prompt ? json_incref(g->prompt) : json_string("");
-    if (g->suffix) {
-        call->kind = OLLAMA_INFILL;
-        call->engine_path = "/infill";
-        return json_pack("{s:o, s:O}", "input_prefix", prompt, "input_suffix", g->suffix);
-    }
-    if (g->raw) {
-        call->kind = OLLAMA_RAW;
-        call->engine_path = "/v1/completions";
-        return json_pack("{s:o}", "prompt", prompt);
-    }
-    call->engine_path = "/v1/chat/completions";
-    json_t *content = ollama_content(prompt, json_object_get(root, "images"), ret_error);
-    json_decref(prompt);
-    if (!content)
-        return NULL;
     json_t *messages = json_array();
-    if (g->system)
+    if (system)
         json_array_append_new(messages,
-                              json_pack("{s:s, s:O}", "role", "system", "content", g->system));
+                              json_pack("{s:s, s:O}", "role", "system", "content", system));
+    json_t *content = ollama_content(prompt, json_object_get(root, "images"), error);
     json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", content));
     return json_pack("{s:o}", "messages", messages);
 }
 
-int ollama_generate_request(const struct dialect_body *body, struct ollama_call *ret_call,
-                            json_t **ret_request, struct dialect_error *ret_error)
+static json_t *request_generate(struct dialect_body *body, const json_t *root,
+                                struct ollama_call *call)
 {
-    json_t *root = NULL, *request = NULL;
-    struct request_generate g = {.raw = false};
-    *ret_call = (struct ollama_call){.kind = OLLAMA_GENERATE};
-    int code = request_load(body, &root, ret_error);
-    if (code == 0)
-        code = request_read(body, root, ret_call, ret_error);
-    if (code == 0)
-        code = request_read_generate(body, root, &g, ret_error);
-    ret_call->empty = code == 0 && !g.prompt && !g.suffix;
-    if (code < 0 || ret_call->empty)
-        return request_finish(code, root, NULL, ret_request);
-    request = request_prompt(&g, root, ret_call, ret_error);
-    code = request ? request_common(request, root, ret_call, ret_error) : -EINVAL;
-    return request_finish(code, root, request, ret_request);
+    json_t *given = request_text(root, "prompt", &body->error);
+    json_t *suffix = request_text(root, "suffix", &body->error);
+    json_t *system = request_text(root, "system", &body->error);
+    bool raw = dialect_body_flag(body, "raw", false);
+    if (request_text(root, "template", &body->error))
+        dialect_fail_at(&body->error, "template",
+                        "'template' is not supported: the model's own template is used; send a "
+                        "finished prompt with \"raw\": true instead");
+    if (json_array_size(json_object_get(root, "context")) > 0)
+        dialect_fail_at(&body->error, "context",
+                        "'context' is not supported: send the conversation to /api/chat");
+    if (raw && system)
+        dialect_fail_at(&body->error, "raw", "raw mode does not support template or system");
+    call->empty = !given && !suffix;
+    call->kind = suffix ? OLLAMA_INFILL : raw ? OLLAMA_RAW : OLLAMA_GENERATE;
+    call->engine_path = suffix ? "/infill" : raw ? "/v1/completions" : call->engine_path;
+    json_t *prompt = given ? json_incref(given) : json_string("");
+    json_t *request = suffix
+                          ? json_pack("{s:O, s:O}", "input_prefix", prompt, "input_suffix", suffix)
+                      : raw ? json_pack("{s:O}", "prompt", prompt)
+                            : request_templated(root, prompt, system, &body->error);
+    json_decref(prompt);
+    request_common(request, root, call, &body->error);
+    return request;
 }
 
 /* ---- embed ---- */
@@ -198,30 +112,64 @@ static bool request_is_texts(const json_t *input)
     return json_is_array(input) || json_is_string(input);
 }
 
-int ollama_embed_request(const struct dialect_body *body, bool old, struct ollama_call *ret_call,
-                         json_t **ret_request, struct dialect_error *ret_error)
+static json_t *request_embed(struct dialect_body *body, const json_t *root,
+                             struct ollama_call *call)
 {
-    json_t *root = NULL, *request = NULL, *ignored = json_object();
-    const char *member = old ? "prompt" : "input";
-    *ret_call = (struct ollama_call){.kind = old ? OLLAMA_EMBEDDINGS : OLLAMA_EMBED,
-                                     .engine_path = "/v1/embeddings"};
-    int code = request_load(body, &root, ret_error);
-    if (code == 0)
-        code = request_read(body, root, ret_call, ret_error);
-    json_t *input = json_object_get(root, member);
-    if (code == 0 && input && !json_is_null(input) && !request_is_texts(input))
-        code = dialect_fail_at(ret_error, member, "'%s' must be a string or an array of strings",
-                               member);
-    if (code == 0)
-        code = ollama_add_options(ignored, json_object_get(root, "options"), &ret_call->context,
-                                  ret_error);
+    const char *member = call->kind == OLLAMA_EMBEDDINGS ? "prompt" : "input";
+    json_t *input = json_object_get(root, member), *ignored = json_object();
+    if (input && !json_is_null(input) && !request_is_texts(input))
+        dialect_fail_at(&body->error, member, "'%s' must be a string or an array of strings",
+                        member);
+    call->context = ollama_add_options(ignored, json_object_get(root, "options"), &body->error);
     json_decref(ignored);
     /* dialect_body_read has seen that it is a whole number, at least 1. */
-    json_t *dimensions = json_object_get(root, "dimensions");
-    ret_call->dimensions = json_is_number(dimensions) ? (unsigned)json_number_value(dimensions) : 0;
-    ret_call->empty =
+    call->dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions"));
+    call->empty =
         json_is_string(input) ? json_string_length(input) == 0 : json_array_size(input) == 0;
-    if (code == 0 && !ret_call->empty)
-        request = json_pack("{s:s, s:O}", "model", ret_call->model, "input", input);
-    return request_finish(code, root, request, ret_request);
+    return json_pack("{s:s, s:O*}", "model", call->model, "input", input);
+}
+
+/* ---- any of them ---- */
+
+static const struct request_row {
+    const char *path;
+    enum ollama_kind kind;
+    const char *engine_path;
+    json_t *(*build)(struct dialect_body *body, const json_t *root, struct ollama_call *call);
+} request_rows[] = {
+    {"/api/chat", OLLAMA_CHAT, "/v1/chat/completions", request_chat},
+    {"/api/generate", OLLAMA_GENERATE, "/v1/chat/completions", request_generate},
+    {"/api/embed", OLLAMA_EMBED, "/v1/embeddings", request_embed},
+    {"/api/embeddings", OLLAMA_EMBEDDINGS, "/v1/embeddings", request_embed},
+};
+
+/* jansson refuses some bodies that json_scan took: with a NUL in a string, or a number beyond
+ * double. */
+static json_t *request_load(struct dialect_body *body)
+{
+    json_error_t why;
+    json_t *root = json_loadb(body->text.p, body->text.n, 0, &why);
+    if (!root && json_error_code(&why) == json_error_out_of_memory)
+        dialect_fail_memory(&body->error);
+    else if (!root)
+        dialect_fail(&body->error, 400, "not a request: %s", why.text);
+    return root;
+}
+
+json_t *ollama_request(const char *path, struct dialect_body *body, struct ollama_call *ret_call)
+{
+    const struct request_row *row = request_rows;
+    while (strcmp(row->path, path) != 0)
+        row++;
+    *ret_call = (struct ollama_call){.kind = row->kind, .engine_path = row->engine_path};
+    json_t *root = body->error.status ? NULL : request_load(body), *request = NULL;
+    if (root) {
+        request_read(body, root, ret_call);
+        request = row->build(body, root, ret_call);
+    }
+    json_decref(root);
+    if (!body->error.status && !ret_call->empty)
+        return request;
+    json_decref(request);
+    return NULL;
 }

@@ -27,18 +27,12 @@ static const char *openai_engine_path(const char *path)
 void dialect_pass(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
     char model[DIALECT_NAME_SIZE];
-    bool stream = false;
-    int code = dialect_body_read(http_request(x)->body, &body, &error);
-    if (code == 0)
-        code = dialect_body_model(&body, false, model, &error);
-    if (code == 0)
-        code = dialect_body_flag(&body, "stream", false, &stream, &error);
-    if (code < 0) {
-        dialect_reply_error(x, &error);
+    dialect_body_read(http_request(x)->body, &body);
+    dialect_body_model(&body, false, model);
+    bool stream = dialect_body_flag(&body, "stream", false);
+    if (dialect_refuse(x, &body.error))
         return;
-    }
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = POOL_KEEP_DEFAULT,

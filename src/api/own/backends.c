@@ -14,21 +14,18 @@ struct backend_request {
 static struct backend_request *backend_read(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
     struct backend_request request;
     char name[64];
-    if (dialect_body_read(http_request(x)->body, &body, &error) < 0 ||
-        dialect_body_text(&body, "backend", name, sizeof(name), &error) < 0 ||
-        dialect_body_text(&body, "digest", request.digest, sizeof(request.digest), &error) < 0) {
-        dialect_reply_error(x, &error);
-        return NULL;
-    }
+    dialect_body_read(http_request(x)->body, &body);
+    dialect_body_text(&body, "backend", name, sizeof(name));
+    dialect_body_text(&body, "digest", request.digest, sizeof(request.digest));
     if (plan_backend_read(name, &request.engine, &request.backend) < 0) {
         struct buf CLEAN_BUF all = BUF_INIT(1024);
         plan_backend_list(&all);
-        http_fail(x, 400, NULL, "backend", "No such backend: they are %s.", buf_text(&all));
-        return NULL;
+        dialect_fail_at(&body.error, "backend", "No such backend: they are %s.", buf_text(&all));
     }
+    if (dialect_refuse(x, &body.error))
+        return NULL;
     struct backend_request *copy = xmalloc(sizeof(*copy));
     *copy = request;
     return copy;

@@ -369,14 +369,12 @@ static void downloads_remove(struct http_exchange *x, struct download *d)
 static void downloads_control(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct dialect_error error;
     char id[DOWNLOAD_TEXT], action[16];
-    if (dialect_body_read(http_request(x)->body, &body, &error) < 0 ||
-        dialect_body_text(&body, "id", id, sizeof(id), &error) < 0 ||
-        dialect_body_text(&body, "action", action, sizeof(action), &error) < 0) {
-        dialect_reply_error(x, &error);
+    dialect_body_read(http_request(x)->body, &body);
+    dialect_body_text(&body, "id", id, sizeof(id));
+    dialect_body_text(&body, "action", action, sizeof(action));
+    if (dialect_refuse(x, &body.error))
         return;
-    }
     struct download *d = downloads_find(serve_of(x)->downloads, id);
     bool pause = strcmp(action, "pause") == 0, cancel = strcmp(action, "cancel") == 0;
     if (strcmp(action, "remove") == 0) {
