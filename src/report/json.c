@@ -155,18 +155,18 @@ json_t *report_json_choice(const struct plan_choice *c)
             evidence, json_rung(c->evidence[i].rung, c->evidence[i].ok, c->evidence[i].detail));
     return json_pack(
         "{s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o}",
         "rank", (int)c->rank, "engine", report_json_str(c->engine), "backend",
         plan_backend_name(c->backend), "gpus", report_json_strings(c->gpu_pci), "gfx",
         report_json_text(c->gfx), "package", report_json_text(c->package), "source",
         report_json_text(c->provider), "installed", c->installed != NULL, "state",
         plan_state_name(c->state), "code", gfxb_code_name(c->code), "reason",
-        report_json_text(c->reason), "evidence", evidence, "need_bytes",
-        report_json_bytes(c->need_bytes), "have_bytes", report_json_bytes(c->have_bytes),
-        "host_bytes", report_json_bytes(c->host_bytes), "context", report_json_bytes(c->context),
-        "gpu_layers", report_json_bytes(c->gpu_layers), "layers", report_json_bytes(c->layers),
-        "env", json_env(c->env), "args", report_json_strings(c->args), "warnings",
-        report_json_strings(c->warning));
+        report_json_text(c->reason), "remedy", report_json_text(c->remedy), "evidence", evidence,
+        "need_bytes", report_json_bytes(c->need_bytes), "have_bytes",
+        report_json_bytes(c->have_bytes), "host_bytes", report_json_bytes(c->host_bytes), "context",
+        report_json_bytes(c->context), "gpu_layers", report_json_bytes(c->gpu_layers), "layers",
+        report_json_bytes(c->layers), "env", json_env(c->env), "args", report_json_strings(c->args),
+        "warnings", report_json_strings(c->warning));
 }
 
 json_t *report_json_plan(const struct plan *plan)
@@ -174,9 +174,9 @@ json_t *report_json_plan(const struct plan *plan)
     json_t *choices = json_array();
     for (size_t i = 0; i < plan->n_choices; i++)
         json_array_append_new(choices, report_json_choice(&plan->choice[i]));
-    return json_pack("{s:s, s:o, s:o}", "policy", plan_policy_name(plan->policy), "choices",
-                     choices, "chosen",
-                     plan->chosen < 0 ? json_null() : json_integer(plan->chosen));
+    return json_pack("{s:s, s:o, s:o, s:o}", "policy", plan_policy_name(plan->policy), "choices",
+                     choices, "chosen", plan->chosen < 0 ? json_null() : json_integer(plan->chosen),
+                     "left_out", plan->left_out < 0 ? json_null() : json_integer(plan->left_out));
 }
 
 json_t *report_json_package(const struct package *p)
