@@ -111,18 +111,6 @@ static int card_check(const struct gfx_tables *t, const struct gfx_card *card,
     return 0;
 }
 
-/* Somebody publishes a runtime with kernels for this target on this operating system? */
-static bool runtime_exists(const struct gfx_tables *t, enum gfx_os os, struct str gfx)
-{
-    for (size_t i = 0; i < t->n_packages; i++) {
-        const struct gfx_package *p = &t->package[i];
-        if (p->os == os && str_is(p->backend, "runtime") &&
-            (str_list_has(p->gfx, gfx) || str_list_has(p->unconfirmed, gfx)))
-            return true;
-    }
-    return false;
-}
-
 static int package_check_runtime(const struct gfx_tables *t, const struct gfx_package *p,
                                  struct gfxb_error *err)
 {
@@ -130,7 +118,7 @@ static int package_check_runtime(const struct gfx_tables *t, const struct gfx_pa
         return 0;
     struct str rest = p->gfx, word;
     while (str_word(&rest, &word)) {
-        if (!runtime_exists(t, p->os, gfx_name_bare(word)))
+        if (!gfx_runtime_find(t, p, gfx_name_bare(word), false))
             return finding(t, GFX_PACKAGES, p->line, err,
                            "no runtime package holds '%.*s', which this one needs", STR_ARG(word));
     }

@@ -69,6 +69,7 @@ struct gfx_package {
     struct str gfx;         /* exact code-object targets, blank-separated; empty for vulkan, cpu */
     struct str unconfirmed; /* in some tags only: not there until an inspection says so */
     struct str runtime;     /* bundled, therock, system, none */
+    struct str releases;    /* of therock, that it runs on, best first: "10.0 7.14"; empty any */
     struct str glibc;       /* lowest glibc it runs on, "2.35"; empty: unknown or its own */
     struct str locate;      /* URL, or package names for debian: the provider's own words */
     struct str tag;
@@ -204,6 +205,12 @@ enum gfx_via { GFX_VIA_NONE, GFX_VIA_EXACT, GFX_VIA_GENERIC, GFX_VIA_OVERRIDE };
  * ret_used (may be NULL): the entry of the list that serves. */
 enum gfx_via gfx_covers(const struct gfx_tables *t, const struct gfx_target *target,
                         struct str list, struct str *ret_used);
+
+/* The runtime row that an engine with runtime "therock" is paired with for this target, of the best
+ * release that has one; NULL none. installable: only rows that a provider of ours can bring. */
+const struct gfx_package *gfx_runtime_find(const struct gfx_tables *t,
+                                           const struct gfx_package *engine, struct str gfx,
+                                           bool installable);
 
 /* Does a quirk row name this target ("gfx" column), whatever its condition? target NULL: only a row
  * that is about any target. */

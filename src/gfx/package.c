@@ -79,17 +79,35 @@ static int package_check_digest(const struct gfx_cursor *at, struct gfxb_error *
                        "'%.*s' is not 64 lower-case hexadecimal digits", STR_ARG(digest));
 }
 
+/* "therock", or "therock 10.0 7.14" with the releases that the package runs on, best first. */
+static int package_read_runtime(const struct gfx_cursor *at, struct gfx_package *package,
+                                struct gfxb_error *err)
+{
+    struct str rest = at->row->field[RUNTIME], word = STR_NONE;
+    unsigned i = 0;
+    (void)str_word(&rest, &word);
+    while (runtime_words[i] && !str_is(word, runtime_words[i]))
+        i++;
+    package->runtime = word;
+    package->releases = str_trim(rest);
+    if (runtime_words[i] && (!package->releases.n || str_is(word, "therock")))
+        return 0;
+    return table_error(at->table, at->row, RUNTIME, err,
+                       "'%.*s' is none of: bundled, therock (with releases), system, none",
+                       STR_ARG(at->row->field[RUNTIME]));
+}
+
 static int package_read_words(const struct gfx_cursor *at, struct gfx_package *package,
                               unsigned *ret_backend, struct gfxb_error *err)
 {
-    unsigned os, arch, runtime, installable;
+    unsigned os, arch, installable;
     int result = gfx_field_word(at, BACKEND, backend_words, ret_backend, err);
     if (result == 0)
         result = gfx_field_word(at, OS, gfx_os_words, &os, err);
     if (result == 0)
         result = gfx_field_word(at, ARCH, arch_words, &arch, err);
     if (result == 0)
-        result = gfx_field_word(at, RUNTIME, runtime_words, &runtime, err);
+        result = package_read_runtime(at, package, err);
     if (result == 0)
         result = gfx_field_word(at, INSTALLABLE, yes_words, &installable, err);
     if (result < 0)
@@ -138,7 +156,6 @@ static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_err
     package->arch = field[ARCH];
     package->gfx = field[GFX];
     package->unconfirmed = field[UNCONFIRMED];
-    package->runtime = field[RUNTIME];
     package->glibc = field[GLIBC];
     package->locate = field[LOCATE];
     package->tag = field[TAG];
@@ -152,3 +169,31 @@ static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_err
 
 const struct gfx_reader gfx_package_reader = {package_columns, sizeof(struct gfx_package), 4096,
                                               package_read};
+
+/* Is this runtime of the release ("10.0" of "10.0.0"), or is any wanted? */
+static bool runtime_is_of(const struct gfx_package *runtime, struct str release)
+{
+    return release.n == 0 || (str_starts(runtime->tag, release) &&
+                              (runtime->tag.n == release.n || runtime->tag.p[release.n] == '.'));
+}
+
+const struct gfx_package *gfx_runtime_find(const struct gfx_tables *t,
+                                           const struct gfx_package *engine, struct str gfx,
+                                           bool installable)
+{
+    struct str releases = engine->releases, release = STR_NONE;
+    while (str_word(&releases, &release) || engine->releases.n == 0) {
+        for (size_t i = 0; i < t->n_packages; i++) {
+            const struct gfx_package *row = &t->package[i];
+            if (str_is(row->backend, "runtime") && row->os == engine->os &&
+                str_eq(row->arch, engine->arch) && (row->installable || !installable) &&
+                runtime_is_of(row, release) &&
+                (str_list_has(row->gfx, gfx) ||
+                 (!installable && str_list_has(row->unconfirmed, gfx))))
+                return row;
+        }
+        if (engine->releases.n == 0)
+            break;
+    }
+    return NULL;
+}

@@ -22,14 +22,10 @@ int runtime_choose(const struct package_env *env, const struct gfx_package *engi
         return error_set(err, GFXB_E_NO_PACKAGE,
                          "%.*s needs a ROCm runtime for the GPU's gfx target, which is not known",
                          STR_ARG(engine->id));
-    for (size_t i = 0; i < env->tables->n_packages; i++) {
-        const struct gfx_package *row = &env->tables->package[i];
-        if (str_is(row->backend, "runtime") && row->installable && row->os == engine->os &&
-            str_eq(row->arch, engine->arch) &&
-            gfx_covers(env->tables, target, row->gfx, NULL) == GFX_VIA_EXACT) {
-            *ret_row = row;
-            return 0;
-        }
+    const struct gfx_package *row = gfx_runtime_find(env->tables, engine, target->gfx, true);
+    if (row) {
+        *ret_row = row;
+        return 0;
     }
     return error_set(err, GFXB_E_NO_PACKAGE,
                      "%.*s needs a ROCm runtime, and none that holds %s can be installed",

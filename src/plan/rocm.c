@@ -167,12 +167,8 @@ static bool check_runtime(struct builder *d, struct builder_choice *dc)
     struct str gfx = target_in_use(d, dc);
     if (c->installed || !str_is(plan_candidate_runtime(c), "therock"))
         return true;
-    for (size_t i = 0; i < d->tables->n_packages; i++) {
-        const struct gfx_package *row = &d->tables->package[i];
-        if (str_is(row->backend, "runtime") && plan_candidate_row_fits(d, row) &&
-            (row->installable || d->request->os == GFX_WINDOWS) && plan_list_has_gfx(row->gfx, gfx))
-            return true;
-    }
+    if (gfx_runtime_find(d->tables, c->row, gfx, d->request->os == GFX_LINUX))
+        return true;
     return plan_builder_reject(d, dc, PLAN_E1, GFXB_E_NO_PACKAGE,
                                "%s needs a ROCm runtime beside it, and none that holds %.*s can be "
                                "installed here.",

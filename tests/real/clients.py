@@ -177,8 +177,8 @@ def a_model_of_ours_can_be_deleted():
 
 
 def dry_run_knows_every_target():
-    for arch, file in (("gfx1100", "llama-b1324-ubuntu-rocm-gfx110X-x64.zip"),
-                       ("gfx1151", "llama-b1324-ubuntu-rocm-gfx1151-x64.zip"),
+    for arch, file in (("gfx1100", "llama-b1342-ubuntu-rocm-gfx110X-x64.zip"),
+                       ("gfx1151", "llama-b1342-ubuntu-rocm-gfx1151-x64.zip"),
                        ("gfx942", "llama-b10820-bin-ubuntu-rocm-7.14-x64.tar.gz")):
         answer = ask("/api/v1/install/dry-run", {"recipe": "llamacpp", "backend": "rocm", "arch": arch})
         assert answer["supported"] and answer["filename"] == file, answer

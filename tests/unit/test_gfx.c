@@ -234,6 +234,34 @@ static void test_quirk_names(void **state)
     assert_true(found);
 }
 
+static const struct gfx_package *package_of(const struct gfx_tables *t, const char *id)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        if (str_is(t->package[i].id, id))
+            return &t->package[i];
+    }
+    return NULL;
+}
+
+/* An engine that says which releases of the runtime it runs on gets the best that can be installed
+ * for the target; one that says nothing, the first of the table. */
+static void test_runtimes_are_paired(void **state)
+{
+    const struct gfx_tables *t = *state;
+    const struct gfx_package *rocm10 = package_of(t, "ggml-rocm-10.0-linux");
+    const struct gfx_package *rocm7 = package_of(t, "lemonade-rocm-7.14-linux");
+    assert_non_null(rocm10);
+    assert_non_null(rocm7);
+    assert_true(str_is(rocm10->runtime, "therock") && str_is(rocm10->releases, "10.0 7.14"));
+    assert_int_equal(rocm7->releases.n, 0);
+    assert_true(str_is(gfx_runtime_find(t, rocm10, STR("gfx1151"), true)->tag, "10.0.0"));
+    assert_true(str_is(gfx_runtime_find(t, rocm10, STR("gfx1201"), true)->tag, "10.0.0"));
+    assert_true(str_is(gfx_runtime_find(t, rocm10, STR("gfx1100"), true)->tag, "7.14.0"));
+    assert_true(str_is(gfx_runtime_find(t, rocm10, STR("gfx1100"), false)->tag, "10.0.0"));
+    assert_true(str_is(gfx_runtime_find(t, rocm7, STR("gfx1151"), true)->tag, "7.14.0"));
+    assert_null(gfx_runtime_find(t, rocm10, STR("gfx803"), false));
+}
+
 static void test_table_bytes(void **state)
 {
     (void)state;
@@ -455,6 +483,8 @@ static void test_bad_package_rows(void **state)
          "p.tsv:4:7 (gfx)", "gfx103X"},
         {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|gfx1030|-|-|-|u|-|-|-|no|-|S\n", "p.tsv:4:7",
          "no code"},
+        {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|system 7.14|-|u|-|-|-|no|-|S\n",
+         "p.tsv:4:9", "with releases"},
         {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|shared|-|u|-|-|-|no|-|S\n",
          "p.tsv:4:9 (runtime)", "therock"},
         {GFX_PACKAGES, "a|x|llamacpp|cpu|linux|x86_64|-|-|-|-|-|-|-|-|no|-|S\n",
@@ -951,6 +981,7 @@ int main(void)
         cmocka_unit_test(test_covers),
         cmocka_unit_test(test_a_package_is_matched_by_its_list),
         cmocka_unit_test(test_quirk_names),
+        cmocka_unit_test(test_runtimes_are_paired),
         cmocka_unit_test(test_table_bytes),
         cmocka_unit_test(test_the_good_set_is_good),
         cmocka_unit_test(test_bad_rows),
