@@ -234,15 +234,6 @@ static void test_quirk_names(void **state)
     assert_true(found);
 }
 
-static const struct gfx_package *package_of(const struct gfx_tables *t, const char *id)
-{
-    for (size_t i = 0; i < t->n_packages; i++) {
-        if (str_is(t->package[i].id, id))
-            return &t->package[i];
-    }
-    return NULL;
-}
-
 /* An engine that says which releases of the runtime it runs on gets the best that can be installed
  * for the target; one that says nothing, the first of the table. */
 static void test_runtimes_are_paired(void **state)
