@@ -113,7 +113,7 @@ static int convert(struct str bytes, const struct ollama_call *call, size_t step
     struct gfxb_error err = {.code = 0};
     const char *type = NULL;
     int code = 0;
-    ops->head(f, STR("text/event-stream"), &type);
+    ops->head(f, engine_kind_of_model(NULL), STR("text/event-stream"), &type);
     for (size_t at = 0, n = step; at < bytes.n && code == 0; at += n, n = n % 7 + step) {
         size_t left = bytes.n - at;
         code = ops->feed(f, (struct str){bytes.p + at, left < n ? left : n}, out, &err);
@@ -145,9 +145,9 @@ static void read_figures(struct str bytes)
     struct pool_timings t;
     struct dialect_error error;
     dialect_tail_feed(&tail, bytes);
-    dialect_tail_end(&tail, &t);
+    dialect_tail_end(&tail, engine_kind_of_model(NULL)->figures, &t);
     require(t.tokens_per_second >= 0.0);
-    dialect_error_of_engine(500, bytes, &error);
+    dialect_error_of_engine(engine_kind_of_model(NULL), 500, bytes, &error);
     require(error.status >= 400 && error.message[0]);
 }
 

@@ -38,7 +38,8 @@ struct serve_filter_ops {
      *
      * The engine accepts: before the first feed. *type holds the engine's content type and may be
      * replaced by a literal. NULL: leave it. */
-    void (*head)(struct serve_filter *f, struct str engine_type, const char **type);
+    void (*head)(struct serve_filter *f, const struct engine_kind *engine, struct str engine_type,
+                 const char **type);
     /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: the exchange
      * fails with err. -EPROTO: an answer that is none, which counts against the engine. */
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
@@ -54,13 +55,13 @@ struct serve_filter_ops {
 };
 
 struct serve_relay {
-    struct str model;        /* as the client named it, lent until serve_relay returns; empty: the
-                                one that was used last, else the default one */
-    unsigned context;        /* tokens that the client wants at least; 0 no request */
-    int64_t keep_alive;      /* seconds that the model stays after its last use, POOL_KEEP_ */
-    const char *engine_path; /* static: "/v1/chat/completions" */
-    struct buf body;         /* for the engine; taken over */
-    bool stream;             /* the client asked for a stream */
+    struct str model;      /* as the client named it, lent until serve_relay returns; empty: the
+                              one that was used last, else the default one */
+    unsigned context;      /* tokens that the client wants at least; 0 no request */
+    int64_t keep_alive;    /* seconds that the model stays after its last use, POOL_KEEP_ */
+    enum engine_call call; /* what its engine is asked */
+    struct buf body;       /* for the engine; taken over */
+    bool stream;           /* the client asked for a stream */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
     struct serve_filter *filter;        /* taken over */
 };

@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* A grammar of 100 KB keeps the engine busy for seconds before its first token, and one of 20,000
- * nested parentheses ends it (measured with Debian llama-server 0.7.0). */
+ * nested parentheses ends it (measured with llama.cpp 0.7.0). */
 #define BODY_GRAMMAR_MAX     65536
 #define BODY_GRAMMAR_NESTING 256
 

@@ -90,7 +90,8 @@ void dialect_error_body(enum dialect dialect, const struct dialect_error *error,
  * What the engine answered with a status other than 200, as an error of ours: its message, and the
  * status that is right (it says 500 for some faults of the request, which a client would retry).
  */
-void dialect_error_of_engine(long status, struct str body, struct dialect_error *ret_error);
+void dialect_error_of_engine(const struct engine_kind *engine, long status, struct str body,
+                             struct dialect_error *ret_error);
 
 /*
  * An answer had begun and cannot be finished: the last piece of a stream that says so. Empty for
@@ -234,8 +235,10 @@ struct dialect_tail {
 
 /* Bytes as the engine sent them. */
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
-/* What they said; a figure that is not in them is 0. Prompt tokens count cached ones too. */
-void dialect_tail_end(const struct dialect_tail *tail, struct pool_timings *ret);
+/* What they said, by the engine's names (NULL: it has none) or by usage; a figure that is not in
+ * them is 0. Prompt tokens count cached ones too. */
+void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figures *names,
+                      struct pool_timings *ret);
 
 /* "ready" */
 const char *serve_model_state_name(enum pool_state state);

@@ -91,34 +91,18 @@ void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_
 
 /* ---- the engine's ---- */
 
-/* The engine answers 500 where the request is at fault: by the beginnings of its sentences (Debian
- * llama-server 0.7.0). */
-static const char *const error_requests_fault[] = {
-    "Failed to parse messages",
-    "Failed to parse tool call arguments",
-    "Failed to parse tools",
-    "image input is not supported",
-    "audio input is not",
-    "vector::_M_range_check",
-    "input (",
-    "Failed to load image",
-    "[json.exception",
-};
-
-static int error_engine_status(long status, struct str message)
+static int error_engine_status(const struct engine_kind *engine, long status, struct str message)
 {
-    if (status == 500) {
-        for (size_t i = 0; i < sizeof(error_requests_fault) / sizeof(error_requests_fault[0]);
-             i++) {
-            if (str_starts(message, str_from(error_requests_fault[i])))
-                return 400;
-        }
+    for (const char *const *fault = engine->request_faults; status == 500 && *fault; fault++) {
+        if (str_starts(message, str_from(*fault)))
+            return 400;
     }
     /* Our key to the engine is not the client's: 401 and 403 are not for it to act on. */
     return status < 400 || status > 599 || status == 401 || status == 403 ? 502 : (int)status;
 }
 
-void dialect_error_of_engine(long status, struct str body, struct dialect_error *ret_error)
+void dialect_error_of_engine(const struct engine_kind *engine, long status, struct str body,
+                             struct dialect_error *ret_error)
 {
     json_t *root = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
     json_t *error = json_object_get(root, "error");
@@ -126,7 +110,7 @@ void dialect_error_of_engine(long status, struct str body, struct dialect_error 
         json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
     const char *type = json_string_value(json_object_get(error, "type"));
     *ret_error = (struct dialect_error){.status = 0};
-    dialect_fail(ret_error, error_engine_status(status, str_from(message)), "%s",
+    dialect_fail(ret_error, error_engine_status(engine, status, str_from(message)), "%s",
                  message ? message : "the engine refused the request without a reason");
     if (type && strcmp(type, "exceed_context_size_error") == 0)
         ret_error->code = "context_length_exceeded";

@@ -1,6 +1,8 @@
 /* figures.c - the token counts of an answer, read from the bytes that pass. */
 #include "api/dialect.h"
 
+#include <stdio.h>
+
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes)
 {
     size_t room = DIALECT_HEAD_MAX - tail->head_n;
@@ -49,12 +51,22 @@ static uint64_t tail_count(struct str bytes, struct str mark)
     return (uint64_t)tail_number(bytes, mark);
 }
 
-/* From the last "timings" on; n 0: there are none. */
-static struct str tail_timings(struct str bytes)
+/* The same by the member's name; 0 for NULL. */
+static double tail_member(struct str bytes, const char *name)
 {
+    char mark[64];
+    int n = name ? snprintf(mark, sizeof(mark), "\"%s\":", name) : 0;
+    return n > 0 && (size_t)n < sizeof(mark) ? tail_number(bytes, str_from(mark)) : 0.0;
+}
+
+/* From the last object of this name on; n 0: there is none. */
+static struct str tail_object(struct str bytes, const char *name)
+{
+    char mark[64];
     struct str rest = bytes, found = STR_NONE;
+    size_t n = (size_t)snprintf(mark, sizeof(mark), "\"%s\":{", name);
     const char *at;
-    while (rest.n && (at = memmem(rest.p, rest.n, "\"timings\":{", 11))) {
+    while (rest.n && n < sizeof(mark) && (at = memmem(rest.p, rest.n, mark, n))) {
         found = (struct str){at, (size_t)(bytes.p + bytes.n - at)};
         rest = (struct str){at + 1, found.n - 1};
     }
@@ -82,18 +94,19 @@ static void tail_usage(struct str head, struct str tail, struct pool_timings *re
         ret->cached_tokens = beside;
 }
 
-void dialect_tail_end(const struct dialect_tail *tail, struct pool_timings *ret)
+void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figures *names,
+                      struct pool_timings *ret)
 {
     struct str head = {tail->head, tail->head_n}, end = {tail->tail, tail->tail_n};
-    struct str timings = tail_timings(end);
+    struct str own = names ? tail_object(end, names->object) : STR_NONE;
     *ret = (struct pool_timings){.prompt_tokens = 0};
-    if (!timings.n) {
+    if (!own.n) {
         tail_usage(head, end, ret);
         return;
     }
-    ret->cached_tokens = tail_count(timings, STR("\"cache_n\":"));
-    ret->prompt_tokens = ret->cached_tokens + tail_count(timings, STR("\"prompt_n\":"));
-    ret->tokens = tail_count(timings, STR("\"predicted_n\":"));
-    ret->prompt_per_second = tail_number(timings, STR("\"prompt_per_second\":"));
-    ret->tokens_per_second = tail_number(timings, STR("\"predicted_per_second\":"));
+    ret->cached_tokens = (uint64_t)tail_member(own, names->cached);
+    ret->prompt_tokens = ret->cached_tokens + (uint64_t)tail_member(own, names->prompt);
+    ret->tokens = (uint64_t)tail_member(own, names->tokens);
+    ret->prompt_per_second = tail_member(own, names->prompt_per_second);
+    ret->tokens_per_second = tail_member(own, names->tokens_per_second);
 }

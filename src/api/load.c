@@ -6,31 +6,13 @@
 
 /* ---- which file? ---- */
 
-enum { FOUND_ARGS_MAX = 5 };
-
-static bool found_has(char *const *args, const char *word)
-{
-    for (; args && *args; args++) {
-        if (strcmp(*args, word) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Beside its recipe's, which the session adds: one engine answers all calls that its model can. */
-static char **found_args(const struct dialect_model *m, char *const *recipe)
+static char **found_args(const struct dialect_model *m, const struct model_known *known,
+                         char *const *recipe)
 {
-    size_t n = 0;
-    char **args = xcalloc(FOUND_ARGS_MAX + 1, sizeof(*args));
-    args[n++] = xstrdup("--alias");
-    args[n++] = xstrdup(m->model.name);
-    if (!found_has(recipe, "--embeddings") && !found_has(recipe, "--reranking"))
-        args[n++] = xstrdup("--embeddings");
-    if (m->model.task == MODEL_CHAT && !found_has(recipe, "--pooling")) {
-        args[n++] = xstrdup("--pooling"); /* without it a chat ends the engine */
-        args[n++] = xstrdup("mean");
-    }
-    return args;
+    struct engine_words args = {.n = 0};
+    engine_kind_of_model(known)->add_serving(m->model.name, m->model.task, recipe, &args);
+    return args.word;
 }
 
 /* The model and its projector. */
@@ -52,7 +34,7 @@ static int found_take(const struct dialect_model *m, const struct model_known *k
     *ret_found = (struct pool_found){.name = xstrdup(m->model.name),
                                      .path = builtin ? NULL : xstrdup(m->model.path),
                                      .mmproj = xstrdup_or_null(m->model.mmproj),
-                                     .args = found_args(m, launch.args),
+                                     .args = found_args(m, known, launch.args),
                                      .listed = known != NULL,
                                      .bytes = found_bytes(m)};
     if (known)

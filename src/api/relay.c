@@ -23,6 +23,7 @@ struct relay {
     struct http_exchange *x;
     struct serve_relay ask;
     struct pool_waiter waiter;
+    const struct engine_kind *engine; /* that it is under way in */
     struct http_call *call;
     enum relay_kind kind;
     int status;
@@ -68,7 +69,7 @@ static const char *relay_type(struct relay *r)
         return r->shown_type;
     r->shown_type = r->type ? r->type : "application/octet-stream";
     if (r->ask.ops && r->ask.ops->head)
-        r->ask.ops->head(r->ask.filter, str_from(r->type), &r->shown_type);
+        r->ask.ops->head(r->ask.filter, r->engine, str_from(r->type), &r->shown_type);
     return r->shown_type;
 }
 
@@ -94,7 +95,7 @@ static void relay_count(struct relay *r)
     struct pool_timings t = {0};
     struct pool_counters *counters[] = {pool_counters(&r->waiter),
                                         pool_totals(serve_of(r->x)->pool)};
-    dialect_tail_end(&r->tail, &t);
+    dialect_tail_end(&r->tail, r->engine->figures, &t);
     for (size_t i = 0; i < 2; i++) {
         struct pool_counters *c = counters[i];
         if (i == 0) /* the connection counts the others */
@@ -173,7 +174,7 @@ static void relay_tell_refusal(struct relay *r)
 {
     struct buf out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
     struct dialect_error error;
-    dialect_error_of_engine(r->status, buf_view(&r->held), &error);
+    dialect_error_of_engine(r->engine, r->status, buf_view(&r->held), &error);
     dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
     http_put_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
     buf_done(&out);
@@ -340,13 +341,21 @@ static struct relay *relay_of_waiter(struct pool_waiter *waiter)
 static void relay_ready(struct pool_waiter *waiter)
 {
     struct relay *r = relay_of_waiter(waiter);
+    r->engine = pool_kind(waiter);
     struct http_call_request request = {
-        .path = r->ask.engine_path,
+        .path = r->engine->path[r->ask.call],
         .body = buf_view(&r->ask.body),
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_call_ops,
         .owner = r,
     };
+    if (!request.path) {
+        struct gfxb_error err;
+        error_set(&err, ENOTSUP, "the engine of this model does not answer such requests");
+        pool_done(waiter, POOL_CANCELLED);
+        relay_fail(r, 501, &err);
+        return;
+    }
     bool local;
     int result = http_call_start(pool_endpoint(waiter), &request, &r->call, &local);
     if (result < 0)

@@ -140,6 +140,7 @@ struct child_spec launch_child(struct launch *launch);
 
 extern const struct engine_kind engine_kind_llama;
 
+extern const struct engine_figures llama_figures;
 char *llama_chat_request(const struct engine_chat *chat, struct gfxb_error *err);
 int llama_read_chunk(struct str field, struct str value, struct engine_chunk *ret_chunk);
 void llama_read_refusal(struct str body, char *ret_text, size_t size);

@@ -77,7 +77,8 @@ void engine_devices_done(struct engine_devices *devices)
 /* ---- which ROCm libraries it has loaded ---- */
 
 /* The user-space libraries of ROCm that must be of one release: HIP and what it loads, and what
- * libggml-hip.so needs (the NEEDED entries of Debian's and of TheRock's libraries). */
+ * the engine's own HIP backend needs (the NEEDED entries of Debian's and of TheRock's libraries).
+ */
 static const char *const maps_rocm_names[] = {
     "libamdhip64.so",       "libhiprtc.so",
     "libhsa-runtime64.so",  "libamd_comgr.so",

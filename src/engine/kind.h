@@ -79,6 +79,14 @@ struct engine_covers {
     char lengths[64]; /* tokens of prompts: "6 24 200" */
 };
 
+/* Names in the JSON object that an engine ends its answers with; NULL: it does not tell. Times in
+ * ms, speeds in tokens a second. */
+struct engine_figures {
+    const char *object;
+    const char *prompt, *cached, *tokens; /* prompt: without the cached ones */
+    const char *prompt_ms, *tokens_ms, *prompt_per_second, *tokens_per_second;
+};
+
 /* The built-in model that a kind is proven with. */
 struct engine_canary {
     const char *suffix;              /* of its file's name */
@@ -132,6 +140,10 @@ struct engine_kind {
     int (*read_chunk)(struct str field, struct str value, struct engine_chunk *ret_chunk);
     /* The error in the body of an answer that is no success. */
     void (*read_refusal)(struct str body, char *ret_text, size_t size);
+    /* Beginnings of its errors that are called its own and are the request's fault;
+     * NULL-terminated. */
+    const char *const *request_faults;
+    const struct engine_figures *figures; /* NULL: it tells none */
     /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
      * one), and one with a prompt of so many tokens, made of these again and again, and an answer
      * of so many whatever the model would rather say (to be freed). 0 or -EPROTO. */

@@ -346,6 +346,20 @@ static bool llama_cut_stamp(struct str *line, bool *ret_error)
 
 /* ---- its row ---- */
 
+/* It answers 500 with these where the request is at fault (Debian's 0.7.0). */
+static const char *const llama_request_faults[] = {
+    "Failed to parse messages",
+    "Failed to parse tool call arguments",
+    "Failed to parse tools",
+    "image input is not supported",
+    "audio input is not",
+    "vector::_M_range_check",
+    "input (",
+    "Failed to load image",
+    "[json.exception",
+    NULL,
+};
+
 /* Embedded by the build: the bytes, and their SHA-256 as text. */
 extern const char engine_data_canary_gguf[], engine_data_canary_gguf_end[];
 extern const char engine_data_canary_gguf_sha256[];
@@ -403,6 +417,8 @@ const struct engine_kind engine_kind_llama = {
     .read_refusal = llama_read_refusal,
     .tokens_request = llama_tokens_request,
     .read_answer = llama_read_answer,
+    .request_faults = llama_request_faults,
+    .figures = &llama_figures,
     .words_request = "{\"content\":\"Count these words and say them once again.\"}",
     .read_ids = llama_read_ids,
     .timed_request = llama_timed_request,

@@ -7,6 +7,17 @@
 #include <math.h>
 #include <stdio.h>
 
+const struct engine_figures llama_figures = {
+    .object = "timings",
+    .prompt = "prompt_n",
+    .cached = "cache_n",
+    .tokens = "predicted_n",
+    .prompt_ms = "prompt_ms",
+    .tokens_ms = "predicted_ms",
+    .prompt_per_second = "prompt_per_second",
+    .tokens_per_second = "predicted_per_second",
+};
+
 /* ---- a streamed chat ---- */
 
 /* The messages of the request; a new reference, NULL when they are none. */
@@ -107,7 +118,7 @@ int llama_read_chunk(struct str field, struct str value, struct engine_chunk *re
     const json_t *choice = json_array_get(json_object_get(chunk.json, "choices"), 0);
     const json_t *delta = json_object_get(choice, "delta");
     const json_t *usage = json_object_get(chunk.json, "usage");
-    const json_t *timings = json_object_get(chunk.json, "timings");
+    const json_t *timings = json_object_get(chunk.json, llama_figures.object);
     const json_t *error = json_object_get(chunk.json, "error");
     const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
     chunk.text = llama_text(json_object_get(delta, "content"));
@@ -117,8 +128,8 @@ int llama_read_chunk(struct str field, struct str value, struct engine_chunk *re
     chunk.tokens = llama_count(usage, "completion_tokens");
     chunk.prompt_tokens = llama_count(usage, "prompt_tokens");
     chunk.least_probability = llama_least_probability(choice);
-    chunk.tokens_per_second = llama_rate(timings, "predicted_per_second");
-    chunk.prompt_per_second = llama_rate(timings, "prompt_per_second");
+    chunk.tokens_per_second = llama_rate(timings, llama_figures.tokens_per_second);
+    chunk.prompt_per_second = llama_rate(timings, llama_figures.prompt_per_second);
     if (error || str_is(field, "error"))
         llama_refusal(error ? error : chunk.json, chunk.refusal, sizeof(chunk.refusal));
     *ret_chunk = chunk;
@@ -190,13 +201,14 @@ int llama_read_timings(struct str body, struct engine_timings *ret_timings)
         json_decref(answer);
         return -EPROTO;
     }
-    const json_t *told = json_object_get(answer, "timings");
-    int64_t prompt = llama_count(told, "prompt_n"), tokens = llama_count(told, "predicted_n");
+    const json_t *told = json_object_get(answer, llama_figures.object);
+    int64_t prompt = llama_count(told, llama_figures.prompt),
+            tokens = llama_count(told, llama_figures.tokens);
     *ret_timings = (struct engine_timings){
         .prompt_tokens = prompt > 0 ? (unsigned)prompt : 0,
         .tokens = tokens > 0 ? (unsigned)tokens : 0,
-        .prompt_per_second = prompt > 1 ? llama_rate(told, "prompt_per_second") : 0.0,
-        .tokens_per_second = tokens > 1 ? llama_rate(told, "predicted_per_second") : 0.0,
+        .prompt_per_second = prompt > 1 ? llama_rate(told, llama_figures.prompt_per_second) : 0.0,
+        .tokens_per_second = tokens > 1 ? llama_rate(told, llama_figures.tokens_per_second) : 0.0,
     };
     json_decref(answer);
     return 0;

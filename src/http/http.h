@@ -85,8 +85,8 @@ int work_run(struct work *work, void (*fn)(void *context), void (*done)(void *co
 
 #define SSE_LINE_MAX (4u << 20)
 
-/* field is "data" or "error" (a field of llama-server's own), value the rest of its line. Negative:
- * stop. */
+/* field is "data" or "error" (some servers have it for errors), value the rest of its line.
+ * Negative: stop. */
 typedef int sse_take(void *context, struct str field, struct str value);
 
 struct sse {
@@ -168,7 +168,7 @@ void http_call_pause(struct http_call *call, bool pause);
 struct http_ask {
     const char *socket;
     const char *key;  /* NULL none */
-    const char *path; /* "/health" */
+    const char *path; /* "/x" */
     struct str body;  /* JSON to POST; n 0 without p: GET */
     int pid;          /* of the process that must have made the socket; 0 any */
     int pidfd;        /* when this process has ended the answer is not waited for; -1 none */

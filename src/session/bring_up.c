@@ -93,10 +93,12 @@ static double session_cpu_speed(const struct session *session)
  * when it cannot be measured. */
 static double session_measure_cpu(const struct engine_trial *trial)
 {
-    static char device[] = "--device", none[] = "none";
-    char *args[] = {device, none, NULL}, *nothing[] = {NULL};
-    struct plan_choice cpu = {
-        .backend = PLAN_CPU, .gpu_pci = nothing, .env = nothing, .args = args, .warning = nothing};
+    char *nothing[] = {NULL}; /* a proof of the CPU gives it no device anyway */
+    struct plan_choice cpu = {.backend = PLAN_CPU,
+                              .gpu_pci = nothing,
+                              .env = nothing,
+                              .args = nothing,
+                              .warning = nothing};
     struct engine_trial measure = *trial;
     struct engine_proof proof;
     measure.choice = &cpu;
@@ -475,9 +477,9 @@ int session_prove(const struct session_request *request, struct session *session
         return result;
     if (!c->installed)
         return error_set(err, GFXB_E_NO_PACKAGE,
-                         "%s is not installed: gfxbridge backends install "
-                         "llamacpp:%s brings it",
-                         c->package ? c->package : "its package", plan_backend_name(c->backend));
+                         "%s is not installed: gfxbridge backends install %.*s:%s brings it",
+                         c->package ? c->package : "its package", STR_ARG(c->engine),
+                         plan_backend_name(c->backend));
     return session_try_proof(request, session, c, ret_proof, NULL, err);
 }
 

@@ -517,6 +517,12 @@ struct http_endpoint *pool_endpoint(const struct pool_waiter *w)
     return w->instance->http;
 }
 
+const struct engine_kind *pool_kind(const struct pool_waiter *w)
+{
+    const struct pool_found *found = &w->model->found;
+    return engine_kind_of_model(found->listed ? &found->known : NULL);
+}
+
 const char *pool_backend(const struct pool_waiter *w)
 {
     return w->instance->endpoint.backend;

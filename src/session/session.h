@@ -314,6 +314,7 @@ void pool_again(struct pool_waiter *waiter, enum pool_outcome outcome);
 
 /* While ready or under way: */
 struct http_endpoint *pool_endpoint(const struct pool_waiter *waiter);
+const struct engine_kind *pool_kind(const struct pool_waiter *waiter);
 const char *pool_backend(const struct pool_waiter *waiter);
 const char *pool_device(const struct pool_waiter *waiter);
 struct pool_counters *pool_counters(const struct pool_waiter *waiter); /* of its model */

@@ -385,7 +385,8 @@ static void an_engines_refusal_keeps_its_words_and_gets_the_right_status(void **
         {500, "<html>", 500, "the engine refused the request without a reason", NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        dialect_error_of_engine(cases[i].status, str_from(cases[i].body), &why);
+        dialect_error_of_engine(engine_kind_of_model(NULL), cases[i].status,
+                                str_from(cases[i].body), &why);
         assert_int_equal(why.status, cases[i].ours);
         assert_string_equal(why.message, cases[i].message);
         if (cases[i].code)
@@ -434,7 +435,7 @@ static void token_counts_are_read_in_passing(void **state)
                 dialect_tail_feed(&tail, (struct str){rest.p, n});
                 rest = (struct str){rest.p + n, rest.n - n};
             }
-            dialect_tail_end(&tail, &t);
+            dialect_tail_end(&tail, engine_kind_of_model(NULL)->figures, &t);
             assert_int_equal(t.prompt_tokens, cases[i].prompt);
             assert_int_equal(t.cached_tokens, cases[i].cached);
             assert_int_equal(t.tokens, cases[i].tokens);
@@ -450,7 +451,7 @@ static void only_the_end_of_a_long_answer_is_kept(void **state)
     for (int i = 0; i < 1000; i++)
         dialect_tail_feed(&tail, STR("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"));
     dialect_tail_feed(&tail, STR("data: {" TIMINGS "}\n\n"));
-    dialect_tail_end(&tail, &t);
+    dialect_tail_end(&tail, engine_kind_of_model(NULL)->figures, &t);
     assert_int_equal(t.tokens, 17);
 }
 
@@ -649,7 +650,7 @@ static int convert(const struct serve_filter_ops *ops, struct serve_filter *f, c
     struct str rest = str_from(engine);
     const char *type = NULL;
     int code = 0;
-    ops->head(f, STR("text/event-stream"), &type);
+    ops->head(f, engine_kind_of_model(NULL), STR("text/event-stream"), &type);
     while (rest.n && code == 0) {
         size_t piece = rest.n < n ? rest.n : n;
         /* An exact copy, so that a byte beyond the end is seen. */

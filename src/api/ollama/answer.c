@@ -20,14 +20,15 @@ struct answer_call {
 struct serve_filter {
     struct ollama_call about;
     ollama_clock *now;
-    int64_t began, answered; /* ns; answered: the engine's first byte, 0 before */
+    const struct engine_kind *engine; /* NULL until its head */
+    int64_t began, answered;          /* ns; answered: the engine's first byte, 0 before */
     struct sse sse;
     struct buf *out;           /* where feed and end write, while they run */
     struct buf text, thinking; /* an answer that is given whole */
     json_t *logprobs;          /* likewise; NULL none */
     struct answer_call *call;  /* ANSWER_CALLS_MAX of them; NULL until the first */
     size_t n_calls;
-    json_t *timings, *usage;
+    json_t *figures, *usage;
     char finish[16]; /* "" until the engine said why it ended */
     bool ended;      /* [DONE] */
     bool refused;    /* an error was the last line */
@@ -42,7 +43,6 @@ struct answer_chunk {
     const json_t *calls;       /* delta.tool_calls; NULL none */
     const json_t *logprobs;    /* an array; NULL none */
     const char *finish;        /* "stop", "length" ...; NULL: not yet */
-    const json_t *timings;     /* NULL none */
     const json_t *usage;       /* NULL none */
     const json_t *error;       /* what went wrong; NULL nothing */
 };
@@ -86,7 +86,6 @@ static int chunk_read(struct str field, struct str value, struct answer_chunk *r
     }
     const json_t *choices = json_object_get(ret->root, "choices");
     ret->error = str_is(field, "error") ? ret->root : json_object_get(ret->root, "error");
-    ret->timings = json_object_get(ret->root, "timings");
     ret->usage = json_object_get(ret->root, "usage");
     if (choices)
         chunk_take_choice(ret, json_array_get(choices, 0));
@@ -244,15 +243,18 @@ static void answer_add_count(json_t *line, const char *name, double value)
 
 static double answer_number(const json_t *object, const char *name)
 {
-    return json_number_value(json_object_get(object, name));
+    return name ? json_number_value(json_object_get(object, name)) : 0.0;
 }
 
 static void answer_add_durations(const struct serve_filter *f, json_t *line)
 {
-    const json_t *t = f->timings;
-    double prompt_ms = answer_number(t, "prompt_ms"), eval_ms = answer_number(t, "predicted_ms");
-    double prompt = answer_number(t, "prompt_n") + answer_number(t, "cache_n");
-    double eval = answer_number(t, "predicted_n");
+    static const struct engine_figures none = {.object = ""};
+    const json_t *t = f->figures;
+    const struct engine_figures *names = t ? f->engine->figures : &none;
+    double prompt_ms = answer_number(t, names->prompt_ms);
+    double eval_ms = answer_number(t, names->tokens_ms);
+    double prompt = answer_number(t, names->prompt) + answer_number(t, names->cached);
+    double eval = answer_number(t, names->tokens);
     /* The engine's head comes with its first token: what was before it and its reading of the
      * prompt is the wait for the model. */
     double load = (double)(f->answered - f->began) - prompt_ms * 1e6;
@@ -307,7 +309,8 @@ static int answer_take_chunk(struct serve_filter *f, const struct answer_chunk *
     struct str text = c->text;
     struct str thinking = f->about.hide_thinking ? STR_NONE : c->thinking;
     int code = c->calls ? answer_take_calls(f, c->calls) : 0;
-    answer_keep(&f->timings, c->timings);
+    if (f->engine && f->engine->figures)
+        answer_keep(&f->figures, json_object_get(c->root, f->engine->figures->object));
     answer_keep(&f->usage, c->usage);
     if (c->finish)
         snprintf(f->finish, sizeof(f->finish), "%s", c->finish);
@@ -356,8 +359,10 @@ static int answer_take(void *context, struct str field, struct str value)
 
 /* ---- the filter ---- */
 
-static void answer_head(struct serve_filter *f, struct str engine_type, const char **type)
+static void answer_head(struct serve_filter *f, const struct engine_kind *engine,
+                        struct str engine_type, const char **type)
 {
+    f->engine = engine;
     f->answered = f->now();
     *type = f->about.stream ? "application/x-ndjson" : "application/json; charset=utf-8";
 }
@@ -412,7 +417,7 @@ static void answer_forget(struct serve_filter *f)
     }
     free(f->call);
     json_decref(f->logprobs);
-    json_decref(f->timings);
+    json_decref(f->figures);
     json_decref(f->usage);
 }
 

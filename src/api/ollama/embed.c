@@ -19,6 +19,7 @@ static const char embed_mark[] = "\"embedding\":[";
 struct serve_filter {
     struct ollama_call about;
     ollama_clock *now;
+    const struct engine_kind *engine; /* NULL until its head */
     int64_t began, answered;
     size_t matched;           /* bytes of embed_mark that the last ones are */
     bool inside;              /* of a vector */
@@ -142,7 +143,7 @@ static int embed_end(struct serve_filter *f, struct buf *out, struct gfxb_error 
         buf_add_char(out, '}');
         return 0;
     }
-    dialect_tail_end(&f->seen, &timings);
+    dialect_tail_end(&f->seen, f->engine ? f->engine->figures : NULL, &timings);
     buf_add_char(out, ']');
     embed_add_count(out, "total_duration", f->now() - f->began);
     embed_add_count(out, "load_duration", f->answered - f->began);
@@ -151,8 +152,10 @@ static int embed_end(struct serve_filter *f, struct buf *out, struct gfxb_error 
     return 0;
 }
 
-static void embed_head(struct serve_filter *f, struct str engine_type, const char **type)
+static void embed_head(struct serve_filter *f, const struct engine_kind *engine,
+                       struct str engine_type, const char **type)
 {
+    f->engine = engine;
     f->answered = f->now();
     *type = "application/json; charset=utf-8";
 }

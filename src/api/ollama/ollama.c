@@ -88,7 +88,7 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
         .model = str_from(call->model),
         .context = call->context,
         .keep_alive = call->keep_alive,
-        .engine_path = call->engine_path,
+        .call = call->call,
         .body = BUF_INIT(SIZE_MAX / 2),
         .stream = call->stream && !embed,
         .ops = embed ? &ollama_embed_ops : &ollama_answer_ops,

@@ -29,7 +29,7 @@ struct ollama_call {
     int64_t keep_alive; /* seconds, SERVE_KEEP_... */
     unsigned context;   /* tokens; 0 no request */
     unsigned dimensions;
-    const char *engine_path;
+    enum engine_call call;
 };
 
 /* ---- requests: what is wrong with one goes into *error, body->error for a whole one ---- */

@@ -87,7 +87,7 @@ static json_t *request_generate(struct dialect_body *body, const json_t *root,
         dialect_fail_at(&body->error, "raw", "raw mode does not support template or system");
     call->empty = !given && !suffix;
     call->kind = suffix ? OLLAMA_INFILL : raw ? OLLAMA_RAW : OLLAMA_GENERATE;
-    call->engine_path = suffix ? "/infill" : raw ? "/v1/completions" : call->engine_path;
+    call->call = suffix ? ENGINE_CALL_INFILL : raw ? ENGINE_CALL_COMPLETIONS : call->call;
     json_t *prompt = given ? json_incref(given) : json_string("");
     json_t *request = suffix
                           ? json_pack("{s:O, s:O}", "input_prefix", prompt, "input_suffix", suffix)
@@ -134,13 +134,13 @@ static json_t *request_embed(struct dialect_body *body, const json_t *root,
 static const struct request_row {
     const char *path;
     enum ollama_kind kind;
-    const char *engine_path;
+    enum engine_call call;
     json_t *(*build)(struct dialect_body *body, const json_t *root, struct ollama_call *call);
 } request_rows[] = {
-    {"/api/chat", OLLAMA_CHAT, "/v1/chat/completions", request_chat},
-    {"/api/generate", OLLAMA_GENERATE, "/v1/chat/completions", request_generate},
-    {"/api/embed", OLLAMA_EMBED, "/v1/embeddings", request_embed},
-    {"/api/embeddings", OLLAMA_EMBEDDINGS, "/v1/embeddings", request_embed},
+    {"/api/chat", OLLAMA_CHAT, ENGINE_CALL_CHAT, request_chat},
+    {"/api/generate", OLLAMA_GENERATE, ENGINE_CALL_CHAT, request_generate},
+    {"/api/embed", OLLAMA_EMBED, ENGINE_CALL_EMBEDDINGS, request_embed},
+    {"/api/embeddings", OLLAMA_EMBEDDINGS, ENGINE_CALL_EMBEDDINGS, request_embed},
 };
 
 /* jansson refuses some bodies that json_scan took: with a NUL in a string, or a number beyond
@@ -161,7 +161,7 @@ json_t *ollama_request(const char *path, struct dialect_body *body, struct ollam
     const struct request_row *row = request_rows;
     while (strcmp(row->path, path) != 0)
         row++;
-    *ret_call = (struct ollama_call){.kind = row->kind, .engine_path = row->engine_path};
+    *ret_call = (struct ollama_call){.kind = row->kind, .call = row->call};
     json_t *root = body->error.status ? NULL : request_load(body), *request = NULL;
     if (root) {
         request_read(body, root, ret_call);

@@ -5,23 +5,37 @@
  */
 #include "api/dialect.h"
 
-/* Calls that have another path at the engine. */
-static const struct openai_alias {
-    const char *path, *engine_path;
-} openai_aliases[] = {
-    {"/v1/reranking", "/v1/rerank"},
-    {"/rerank", "/v1/rerank"},
-    {"/v1/tokenize", "/tokenize"},
-    {"/v1/detokenize", "/detokenize"},
+/* What each route asks the engine. */
+static const struct openai_call {
+    const char *path;
+    enum engine_call call;
+} openai_calls[] = {
+    {"/v1/chat/completions", ENGINE_CALL_CHAT},
+    {"/v1/completions", ENGINE_CALL_COMPLETIONS},
+    {"/v1/embeddings", ENGINE_CALL_EMBEDDINGS},
+    {"/v1/responses", ENGINE_CALL_RESPONSES},
+    {"/v1/rerank", ENGINE_CALL_RERANK},
+    {"/v1/reranking", ENGINE_CALL_RERANK},
+    {"/rerank", ENGINE_CALL_RERANK},
+    {"/v1/messages", ENGINE_CALL_MESSAGES},
+    {"/v1/messages/count_tokens", ENGINE_CALL_COUNT_TOKENS},
+    {"/v1/tokenize", ENGINE_CALL_TOKENIZE},
+    {"/tokenize", ENGINE_CALL_TOKENIZE},
+    {"/v1/detokenize", ENGINE_CALL_DETOKENIZE},
+    {"/detokenize", ENGINE_CALL_DETOKENIZE},
+    {"/apply-template", ENGINE_CALL_TEMPLATE},
+    {"/infill", ENGINE_CALL_INFILL},
+    {"/completion", ENGINE_CALL_COMPLETION},
 };
 
-static const char *openai_engine_path(const char *path)
+/* ENGINE_CALLS: no such route. */
+static enum engine_call openai_call(const char *path)
 {
-    for (size_t i = 0; i < sizeof(openai_aliases) / sizeof(openai_aliases[0]); i++) {
-        if (strcmp(openai_aliases[i].path, path) == 0)
-            return openai_aliases[i].engine_path;
+    for (size_t i = 0; i < sizeof(openai_calls) / sizeof(openai_calls[0]); i++) {
+        if (strcmp(openai_calls[i].path, path) == 0)
+            return openai_calls[i].call;
     }
-    return path;
+    return ENGINE_CALLS;
 }
 
 void dialect_pass(struct http_exchange *x)
@@ -36,7 +50,7 @@ void dialect_pass(struct http_exchange *x)
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = POOL_KEEP_DEFAULT,
-        .engine_path = openai_engine_path(http_route(x)->path),
+        .call = openai_call(http_route(x)->path),
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
     };

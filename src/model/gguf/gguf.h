@@ -12,7 +12,7 @@
 /* What a file is for, by its own header. */
 enum gguf_kind {
     GGUF_MODEL,      /* text in, text or vectors out */
-    GGUF_PROJECTOR,  /* turns pictures or sound into what a model reads: goes with --mmproj */
+    GGUF_PROJECTOR,  /* turns pictures or sound into what a model reads: goes beside it */
     GGUF_ADAPTER,    /* LoRA or control vector: nothing without its model */
     GGUF_VOCABULARY, /* no tensors */
     GGUF_OTHER,      /* imatrix, a diffusion model ...: no language model */
@@ -90,7 +90,7 @@ int gguf_require_model(const struct gguf *gguf, const char *what, struct gfxb_er
 
 /*
  * What each layer weighs and keeps, by the file and by data/architectures.tsv (which says what
- * files leave out). projector_bytes: size of the file for --mmproj; 0 none. -ENOMEM, or
+ * files leave out). projector_bytes: size of its projector's file; 0 none. -ENOMEM, or
  * -GFXB_E_MODEL_DAMAGED for sizes whose product is absurd. model_shape_done frees.
  */
 int model_shape_new(const struct gguf *gguf, uint64_t projector_bytes, struct fit_model *ret_model,
