@@ -60,6 +60,7 @@ int machine_new(const struct root *root, const struct gfx_tables *tables,
     if (!m)
         return error_set(err, ENOMEM, "out of memory");
     m->live = root_is_live(root);
+    root_take_error(root);
     machine_read_host(root, m);
     machine_read_memory(root, m);
     machine_read_container(root, m);
@@ -71,9 +72,14 @@ int machine_new(const struct root *root, const struct gfx_tables *tables,
     machine_scan_done(&scan);
     if (r == 0)
         r = machine_read_vulkan(root, m);
+    int lacked = root_take_error(root);
+    if (r == 0)
+        r = lacked;
     if (r < 0) {
         machine_free(m);
-        return error_set(err, -r, "out of memory");
+        return r == -ENOMEM
+                   ? error_set(err, ENOMEM, "out of memory")
+                   : error_set(err, -r, "cannot read this computer: %s", error_errno_text(-r));
     }
     *ret_machine = m;
     return 0;

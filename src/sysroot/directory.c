@@ -23,7 +23,7 @@ static int dir_open(const struct root *root, const char *path, int flags)
     int fd = root->source == ROOT_SOURCE_LIVE
                  ? open(path, flags | O_CLOEXEC)
                  : (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? root_result(root, -errno) : fd;
 }
 
 /* Only what may be opened without side effects: no FIFO, no device. 0 or -errno. */
@@ -51,7 +51,7 @@ int root_dir_read(const struct root *root, const char *path, uint64_t offset, si
         size_t piece = max < 4096 ? max : 4096;
         char *room = buf_room(ret, piece);
         if (!room)
-            return -ENOMEM;
+            return root_result(root, -ENOMEM);
         ssize_t n = read(fd, room, piece);
         if (n < 0 && errno == EINTR)
             continue;

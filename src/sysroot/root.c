@@ -55,7 +55,7 @@ static int root_new_file(const char *path, struct root **ret_root, struct gfxb_e
 
 static int root_new_directory(const char *path, struct root **ret_root, struct gfxb_error *err)
 {
-    struct root *root;
+    struct root *root = NULL;
     int r = root_alloc(ROOT_SOURCE_DIRECTORY, &root, err);
     if (r < 0)
         return r;
@@ -105,6 +105,24 @@ void root_free(struct root *root)
     free(root);
 }
 
+/* A root that is only read from is const, and keeps this note all the same. */
+static atomic_int *root_note(const struct root *root)
+{
+    return &((struct root *)(uintptr_t)root)->lacked;
+}
+
+int root_result(const struct root *root, int r)
+{
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+        atomic_store(root_note(root), r);
+    return r;
+}
+
+int root_take_error(const struct root *root)
+{
+    return atomic_exchange(root_note(root), 0);
+}
+
 bool root_is_live(const struct root *root)
 {
     return root->source == ROOT_SOURCE_LIVE;
@@ -133,7 +151,7 @@ int root_read_at(const struct root *root, const char *path, uint64_t offset, siz
     size_t skip = offset < content.n ? (size_t)offset : content.n;
     content = (struct str){content.p + skip, content.n - skip};
     buf_add(ret, content.p, content.n < max ? content.n : max);
-    return buf_ok(ret) ? 0 : -ENOMEM;
+    return buf_ok(ret) ? 0 : root_result(root, -ENOMEM);
 }
 
 int root_read(const struct root *root, const char *path, size_t max, struct buf *ret)
@@ -238,7 +256,7 @@ int root_list(const struct root *root, const char *path, struct root_names *ret_
         r = root_dir_list(root, root_is_live(root) ? path : w.n ? w.done : "/", &names);
     if (r < 0) {
         root_names_done(&names);
-        return r;
+        return root_result(root, r);
     }
     if (names.n)
         qsort(names.name, names.n, sizeof(*names.name), root_compare_names);
@@ -283,7 +301,8 @@ int root_try_open(const struct root *root, const char *path)
         return -ENODATA; /* a copy of a device node opens nothing */
     if (w.place.entry.kind != ROOT_ENTRY_CHAR)
         return -ENODEV;
-    return root_is_live(root) ? root_dir_try_open(path) : w.place.entry.open_result;
+    return root_is_live(root) ? root_result(root, root_dir_try_open(path))
+                              : w.place.entry.open_result;
 }
 
 bool root_knows(const struct root *root, const char *path)

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "sysroot/sysroot.h"
+#include <stdatomic.h>
 
 #define ROOT_PATH_MAX  4096
 #define ROOT_NAMES_MAX 65536      /* names read from one directory */
@@ -50,7 +51,11 @@ struct root {
     enum root_source source;
     int fd;                      /* of the directory; -1 otherwise */
     struct root_capture capture; /* empty otherwise */
+    atomic_int lacked;           /* for root_take_error: what this process lacked, negative; 0 */
 };
+
+/* Note r when it is a lack of this process's own, not something about the file. Returns r. */
+int root_result(const struct root *root, int r);
 
 /* ---- format.c ---- */
 

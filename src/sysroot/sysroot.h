@@ -83,6 +83,13 @@ void root_names_done(struct root_names *names);
  */
 int root_try_open(const struct root *root, const char *path);
 
+/*
+ * What this process lacked (-ENOMEM, -EMFILE, -ENFILE) in a read since the last call, 0 nothing:
+ * then something may have been taken for unknown that is known. Readers that live with what cannot
+ * be read ask this once, at their end, and call it at their beginning to forget what was before.
+ */
+int root_take_error(const struct root *root);
+
 /* Is this path there, or does its absence mean anything? See the rules at the top. */
 bool root_knows(const struct root *root, const char *path);
 
