@@ -86,22 +86,26 @@ static bool session_is_first_row(const struct gfx_tables *t, size_t i)
 }
 
 /* Which providers can bring nothing to this computer at all (no apt, say), and why. */
-static void session_ask_providers(const struct session_request *r, struct session *session)
+static int session_ask_providers(const struct session_request *r, struct session *session,
+                                 struct gfxb_error *err)
 {
     struct package_env env = session_package_env(r);
     const struct gfx_tables *t = r->tables;
     if (session->providers_asked || !r->data_dir || !r->machine->live)
-        return;
-    session->providers_asked = true;
+        return 0;
     for (size_t i = 0; i < t->n_packages && session->n_unusable < SESSION_PROVIDERS_MAX; i++) {
         struct gfxb_error why;
         int code = session_is_first_row(t, i)
                        ? package_provider_usable(&env, t->package[i].provider, &why)
                        : 0;
+        if (code < 0 && error_is_ours(-code))
+            return error_set(err, -code, "%s", why.text);
         if (code < 0)
             session->unusable[session->n_unusable++] =
                 (struct plan_provider){xstr_dup(t->package[i].provider), -code, xstrdup(why.text)};
     }
+    session->providers_asked = true;
+    return 0;
 }
 
 /* Look into the model's file, once, before any engine does. */
@@ -133,9 +137,10 @@ int session_make_plan(const struct session_request *r, struct session *session,
         result = session_read_packages(r, session, err);
     if (result == 0)
         result = session_read_proofs(r, session, err);
+    if (result == 0)
+        result = session_ask_providers(r, session, err);
     if (result < 0)
         return result;
-    session_ask_providers(r, session);
     struct plan_request request = r->request;
     if (session->use) {
         request.model = &session->use->shape;
