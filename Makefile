@@ -6,10 +6,11 @@ SOAK_SECONDS ?= 3600
 export CCACHE_DISABLE = 1
 
 CHECK_SETUP = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
+THREADS_SETUP = -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false -Dwerror=true
 # What the tests need that must be compiled first: ninja says nothing when there is nothing to do.
 define compile
 	@test -f $(1)/build.ninja || meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }
-	@ninja -C $(1) --quiet
+	@ninja -C $(1) --quiet $(3)
 endef
 
 .PHONY: run build check check-heavy bench soak fuzz deb canary lint format clean
@@ -27,11 +28,12 @@ check:
 	@mkdir -p $(BUILD)
 	$(call compile,$(BUILD)/run,-Dbuildtype=release -Dtests=false)
 	$(call compile,$(BUILD)/check,$(CHECK_SETUP))
-	@tools/run-tests $(BUILD)/check
+	$(call compile,$(BUILD)/threads,$(THREADS_SETUP),threads)
+	@tools/run-tests $(BUILD)/check $(BUILD)/threads:threads
 
 check-heavy: check
 	@tools/install-deps heavy
-	@tools/run-tests $(BUILD)/check --suite heavy
+	@tools/run-tests $(BUILD)/check:heavy
 
 bench:
 	@tools/install-deps build check heavy
