@@ -105,10 +105,10 @@ static void chat_system(struct chat *chat, struct str rest)
 
 static void chat_image(struct chat *chat, struct str rest)
 {
-    char *CLEAN_FREE file = str_dup(rest);
+    char *CLEAN_FREE file = xstr_dup(rest);
     struct gfxb_error err = {0};
     json_t *part = NULL;
-    if (chat_image_read(file ? file : "", &part, &err) < 0) {
+    if (chat_image_read(file, &part, &err) < 0) {
         text_print(stderr, "%s", err.text);
         return;
     }
@@ -118,7 +118,7 @@ static void chat_image(struct chat *chat, struct str rest)
 
 static void chat_path(struct chat *chat, struct str rest)
 {
-    cli_tell_path(chat->path);
+    cli_tell_choice(chat->path);
 }
 
 static void chat_bye(struct chat *chat, struct str rest)
@@ -371,7 +371,7 @@ static int chat_loop(struct chat *chat, struct gfxb_error *err)
     return result;
 }
 
-static int chat_open(struct chat *chat, struct gfxb_error *err)
+static void chat_open(struct chat *chat)
 {
     HistEvent event;
     const char *dir = chat->cli->data_dir;
@@ -379,9 +379,9 @@ static int chat_open(struct chat *chat, struct gfxb_error *err)
     chat->images = json_array();
     chat->line = el_init("gfxbridge", stdin, stdout, stderr);
     chat->history = history_init();
-    chat->history_file = dir ? fs_join(dir, "chat-history") : NULL;
-    if (!chat->messages || !chat->images || !chat->line || !chat->history)
-        return error_set(err, ENOMEM, "out of memory");
+    chat->history_file = dir ? xfs_join(dir, "chat-history") : NULL;
+    if (!chat->line || !chat->history)
+        xalloc_die();
     history(chat->history, &event, H_SETSIZE, CHAT_HISTORY);
     history(chat->history, &event, H_SETUNIQUE, 1);
     if (chat->history_file)
@@ -395,7 +395,6 @@ static int chat_open(struct chat *chat, struct gfxb_error *err)
     /* A Ctrl-D typed while the terminal is not yet raw (before the prompt) is read as a NUL. */
     el_set(chat->line, EL_BIND, "^@", "em-delete-or-list", NULL);
     el_source(chat->line, NULL); /* ~/.editrc */
-    return 0;
 }
 
 static void chat_close(struct chat *chat)
@@ -413,11 +412,9 @@ int chat_run(struct cli *cli, const struct session_request *request, struct sess
              unsigned max_tokens, struct gfxb_error *err)
 {
     struct chat chat = {.cli = cli, .request = request, .path = path, .max_tokens = max_tokens};
-    int result = chat_open(&chat, err);
-    if (result == 0) {
-        text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");
-        result = chat_loop(&chat, err);
-    }
+    chat_open(&chat);
+    text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");
+    int result = chat_loop(&chat, err);
     chat_close(&chat);
     return result;
 }

@@ -7,7 +7,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
-#include "base/base.h"
+#include "base/xalloc.h"
 #include "gfx/gfx.h"
 #include "machine/machine.h"
 #include "plan/plan.h"
@@ -98,6 +98,9 @@ int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool
 const struct cli_option *cli_global_options(void);
 void cli_help(FILE *out);
 void cli_command_help(const struct cli_command *command, FILE *out);
+
+/* -GFXB_E_USAGE where this user has no directory for data and named none. */
+int cli_need_data_dir(const struct cli *cli, struct gfxb_error *err);
 
 /* $HOME, or what the user database says; NULL when neither is an absolute path. */
 const char *cli_home(void);

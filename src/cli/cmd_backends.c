@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-enum { BACKENDS_FROM = CLI_WISH_NEXT };
+enum { BACKENDS_FROM = CLI_REQUEST_NEXT };
 
 static const struct cli_option backends_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"from", "FILE", "install what this bundle holds, without the network"},
     {NULL, NULL, NULL},
 };
@@ -145,7 +145,7 @@ static int backends_install_local(struct cli *cli, struct session_request *r, co
     struct session path = {0};
     char digest[DIGEST_HEX];
     struct str target = backends_only_target(r->machine);
-    char *CLEAN_FREE gfx = target.n ? str_dup(target) : NULL;
+    char *CLEAN_FREE gfx = target.n ? xstr_dup(target) : NULL;
     env.gfx = gfx;
     int result = package_install_local(&env, &local, digest, err);
     if (result == 0)
@@ -222,17 +222,16 @@ static int backends_bundle(struct cli *cli, struct session_request *r, const str
         result = package_list_new(&env, &list, err);
     if (result < 0)
         return result;
-    const struct package **chosen = calloc(list.n + 1, sizeof(*chosen));
+    const struct package **CLEAN_FREE chosen = xcalloc(list.n, sizeof(*chosen));
     size_t n = 0;
-    for (size_t i = 0; chosen && i < list.n; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         const struct package *p = &list.item[i];
         bool wanted = backend == PLAN_BACKENDS ? package_outside(p).n == 0
                                                : package_is_of(p, backends_packages(r, backend));
         if (wanted)
             chosen[n++] = p;
     }
-    result = chosen ? package_write_offline(&env, chosen, n, file, err)
-                    : error_set(err, ENOMEM, "out of memory");
+    result = package_write_offline(&env, chosen, n, file, err);
     if (result == 0 && cli->json)
         result = cli_print_json(json_pack("{s:s, s:i}", "path", file, "packages", (int)n), err);
     else if (result == 0)
@@ -240,7 +239,6 @@ static int backends_bundle(struct cli *cli, struct session_request *r, const str
                    "%s holds %zu package%s: gfxbridge backends install --from FILE takes it on "
                    "another computer",
                    file, n, n == 1 ? "" : "s");
-    free(chosen);
     package_list_done(&list);
     return result;
 }
@@ -367,7 +365,7 @@ static int backends_run(struct cli *cli, const struct cli_args *args, struct gfx
     const char *verb = args->n_words ? args->word[0] : "list";
     struct session_request request;
     cli_catch_signals();
-    int result = cli_path_request(cli, args, &request, err);
+    int result = cli_session_request(cli, args, &request, err);
     if (result < 0)
         return result;
     request.net.fetch.cancel = request.cancel;

@@ -5,11 +5,11 @@
 
 #include <errno.h>
 
-enum { BENCH_MODEL = CLI_WISH_NEXT, BENCH_APPLY };
+enum { BENCH_MODEL = CLI_REQUEST_NEXT, BENCH_APPLY };
 enum { BENCH_CONTEXT = 8192, BENCH_SHORT = 64, BENCH_ANSWER = 64, BENCH_SPARE = 64 };
 
 static const struct cli_option bench_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"model", "MODEL", "measure with this model (default: the built-in canary)"},
     {"apply", NULL, "let --policy fastest go by these figures"},
     {NULL, NULL, NULL},
@@ -73,37 +73,25 @@ static const struct bench_item *bench_find(const struct bench *b, const char *fi
     return NULL;
 }
 
-/* A new item at the end; NULL with *err filled. */
-static struct bench_item *bench_add(struct bench *b, const struct plan_choice *c,
-                                    struct gfxb_error *err)
+/* A new item at the end. */
+static struct bench_item *bench_add(struct bench *b, const struct plan_choice *c)
 {
-    struct bench_item *grown = reallocarray(b->item, b->n + 1, sizeof(*grown));
-    if (grown) {
-        b->item = grown;
-        grown[b->n] = (struct bench_item){.fingerprint = strdup(c->fingerprint),
-                                          .package = strdup(c->package),
-                                          .backend = c->backend};
-        if (grown[b->n++].fingerprint && grown[b->n - 1].package)
-            return &grown[b->n - 1];
-    }
-    error_set(err, ENOMEM, "out of memory");
-    return NULL;
+    b->item = xreallocarray(b->item, b->n + 1, sizeof(*b->item));
+    b->item[b->n] = (struct bench_item){.fingerprint = xstrdup(c->fingerprint),
+                                        .package = xstrdup(c->package),
+                                        .backend = c->backend};
+    return &b->item[b->n++];
 }
 
 /* Why there are no figures of it, at once for people; in the JSON they stand too. */
-static int bench_add_failure(struct bench *b, const struct plan_choice *c, int code,
-                             const char *what, const char *reason, struct gfxb_error *err)
+static void bench_add_failure(struct bench *b, const struct plan_choice *c, int code,
+                              const char *what, const char *reason)
 {
-    struct bench_item *item = bench_add(b, c, err);
-    if (!item)
-        return -ENOMEM;
+    struct bench_item *item = bench_add(b, c);
     item->code = code;
-    item->reason = strdup(reason);
-    if (!item->reason)
-        return error_set(err, ENOMEM, "out of memory");
+    item->reason = xstrdup(reason);
     text_print(stderr, TEXT_BAD "%s" TEXT_END " with %s %s (%s): %s", plan_backend_name(c->backend),
                c->package, what, gfxb_code_name(code), reason);
-    return 0;
 }
 
 /* Prove what is installed and not proven yet. */
@@ -122,7 +110,7 @@ static int bench_prove(struct bench *b, struct gfxb_error *err)
         if (result < 0)
             break;
         if (!proof.passed)
-            result = bench_add_failure(b, c, proof.code, "failed its proof", proof.sentence, err);
+            bench_add_failure(b, c, proof.code, "failed its proof", proof.sentence);
         b->proof_failed |= !proof.passed;
         engine_proof_done(&proof);
     }
@@ -154,8 +142,8 @@ static int bench_measure(const struct bench *b, struct session *path, size_t i,
     session_stop_engine(path);
     if (result < 0)
         return result;
-    *ret_device = strdup(device);
-    return *ret_device ? 0 : error_set(err, ENOMEM, "out of memory");
+    *ret_device = xstrdup(device);
+    return 0;
 }
 
 /* A failure is told and left out; only an interruption and this computer's own end the rest. */
@@ -166,17 +154,14 @@ static int bench_take(struct bench *b, struct session *path, size_t i, struct gf
     struct gfxb_error why = {.code = 0};
     char *device = NULL;
     int result = bench_measure(b, path, i, &figures, &device, &why);
-    if (result == -GFXB_E_INTERRUPTED || result == -ENOMEM)
+    if (result == -GFXB_E_INTERRUPTED)
         return error_set(err, why.code, "%s", why.text);
     if (result < 0) {
         b->missed = true;
-        return bench_add_failure(b, c, -result, "could not be measured", why.text, err);
+        bench_add_failure(b, c, -result, "could not be measured", why.text);
+        return 0;
     }
-    struct bench_item *item = bench_add(b, c, err);
-    if (!item) {
-        free(device);
-        return -ENOMEM;
-    }
+    struct bench_item *item = bench_add(b, c);
     item->device = device;
     item->figures = figures;
     b->n_measured++;
@@ -192,7 +177,7 @@ static int bench_all(struct bench *b, struct session *path, struct gfxb_error *e
         if (c->state == PLAN_PROVEN)
             result = bench_take(b, path, i, err);
         else if (c->installed && c->code != GFXB_E_POLICY && !bench_find(b, c->fingerprint))
-            result = bench_add_failure(b, c, c->code, "is left out", c->reason, err);
+            bench_add_failure(b, c, c->code, "is left out", c->reason);
     }
     if (result == 0 && b->n == 0)
         return error_set(err, GFXB_E_NO_PACKAGE,
@@ -211,17 +196,13 @@ static int bench_all(struct bench *b, struct session *path, struct gfxb_error *e
 /* All that is proven, or nothing: a part would be ranked beside figures of other work. */
 static int bench_apply(struct bench *b, struct gfxb_error *err)
 {
-    char *CLEAN_FREE with = NULL;
     if (b->missed || !b->fastest) {
         text_print(stderr, "nothing is applied: not all that is proven here was measured");
         return 0;
     }
-    struct engine_proofs_speed *speed = calloc(b->n + 1, sizeof(*speed));
+    struct engine_proofs_speed *CLEAN_FREE speed = xcalloc(b->n, sizeof(*speed));
+    char *CLEAN_FREE with = xasprintf("%s, %u tokens", b->model.name, b->request.context);
     size_t n = 0;
-    if (!speed || asprintf(&with, "%s, %u tokens", b->model.name, b->request.context) < 0) {
-        free(speed);
-        return error_set(err, ENOMEM, "out of memory");
-    }
     for (size_t i = 0; i < b->n; i++) {
         const struct bench_item *item = &b->item[i];
         if (item->code == GFXB_E_OK)
@@ -230,7 +211,6 @@ static int bench_apply(struct bench *b, struct gfxb_error *err)
     }
     int result =
         engine_proofs_set_bench(b->request.data_dir, speed, n, with, b->request.cancel, err);
-    free(speed);
     b->applied = result == 0;
     return result;
 }
@@ -344,8 +324,8 @@ static int bench_work(struct bench *b, const struct cli_args *args, struct gfxb_
 static int bench_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
     struct bench b = {.cli = cli};
-    bool narrowed =
-        args->value[CLI_WISH_BACKEND] || args->value[CLI_WISH_POLICY] || args->value[CLI_WISH_GPU];
+    bool narrowed = args->value[CLI_REQUEST_BACKEND] || args->value[CLI_REQUEST_POLICY] ||
+                    args->value[CLI_REQUEST_GPU];
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "bench works on this computer only: a captured machine runs nothing");
@@ -354,7 +334,7 @@ static int bench_run(struct cli *cli, const struct cli_args *args, struct gfxb_e
                          "--apply compares all that is proven here: leave --backend, --policy and "
                          "--gpu out");
     cli_catch_signals();
-    int result = cli_path_request(cli, args, &b.request, err);
+    int result = cli_session_request(cli, args, &b.request, err);
     if (result == 0)
         result = bench_work(&b, args, err);
     bench_done(&b);

@@ -27,7 +27,7 @@ static void complete_pci(const struct complete *c)
         return;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct gfx_card *card = m->gpu[i].card;
-        char *CLEAN_FREE name = card ? str_dup(gfx_card_name(card)) : NULL;
+        char *CLEAN_FREE name = card ? xstr_dup(gfx_card_name(card)) : NULL;
         if (m->gpu[i].pci[0])
             complete_offer(c, str_from(m->gpu[i].pci), name);
     }
@@ -56,22 +56,21 @@ static void complete_backends(const struct complete *c)
 
 static void complete_models_here(const struct complete *c)
 {
-    struct cli_places places;
+    struct cli_models models;
     struct model_list list;
-    if (cli_places_new(c->cli, &places, NULL) < 0)
-        return;
-    engine_model_list_new(&places.env, &list);
+    cli_models_init(c->cli, &models);
+    engine_model_list_new(&models.env, &list);
     for (size_t i = 0; i < list.n; i++)
         complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
     model_list_done(&list);
-    cli_places_done(&places);
+    cli_models_done(&models);
 }
 
 static void complete_models_known(const struct complete *c)
 {
     const struct model_knowns *all = model_knowns();
     for (size_t i = 0; i < all->n; i++) {
-        char *CLEAN_FREE labels = str_dup(all->item[i].labels);
+        char *CLEAN_FREE labels = xstr_dup(all->item[i].labels);
         complete_offer(c, all->item[i].name, labels);
     }
 }

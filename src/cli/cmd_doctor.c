@@ -104,15 +104,15 @@ static int doctor_text(struct cli *cli, const struct cli_args *args, struct gfxb
     struct doctor_report report = {
         .findings = cli->json ? json_array() : NULL, .ok = true, .recognised = &recognised};
     for (size_t i = 0; i < n; i++) {
-        char *CLEAN_FREE what = str_dup(cause[i].program);
-        char *CLEAN_FREE why = str_dup(cause[i].text);
-        char *CLEAN_FREE remedy = str_dup(cause[i].remedy);
+        char *CLEAN_FREE what = xstr_dup(cause[i].program);
+        char *CLEAN_FREE why = xstr_dup(cause[i].text);
+        char *CLEAN_FREE remedy = xstr_dup(cause[i].remedy);
         struct doctor_finding f = {
             gfxb_code_name(cause[i].code),
             cause[i].code == GFXB_E_OK ? DOCTOR_INFO : DOCTOR_WARN,
-            what ? what : "",
-            why ? why : "",
-            remedy ? remedy : "",
+            what,
+            why,
+            remedy,
         };
         doctor_report_finding(&report, &f);
     }
@@ -144,7 +144,7 @@ static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gf
     struct session_request request;
     struct session path = {0};
     const struct cli_args none = {0};
-    int result = cli_path_request(cli, &none, &request, err);
+    int result = cli_session_request(cli, &none, &request, err);
     if (result < 0)
         return result;
     doctor_check_places(c);

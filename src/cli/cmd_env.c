@@ -6,10 +6,10 @@
 
 #include <errno.h>
 
-enum { ENV_FOR = CLI_WISH_NEXT };
+enum { ENV_FOR = CLI_REQUEST_NEXT };
 
 static const struct cli_option env_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"for", "lemonade|ollama|llama.cpp", "the program that is to use the proven engine"},
     {NULL, NULL, NULL},
 };
@@ -45,15 +45,14 @@ static int env_write_wrapper(const struct cli *cli, const struct session *path,
                                    &path->packages.item[choice->installed - path->installed]};
     struct buf CLEAN_BUF script = BUF_INIT(1 << 20);
     char title[400];
-    char *CLEAN_FREE dir = fs_join(cli->data_dir, "bin");
-    char *file = dir ? fs_join(dir, program) : NULL;
+    char *CLEAN_FREE dir = xfs_join(cli->data_dir, "bin");
+    char *file = xfs_join(dir, program);
     engine_spec_choose(&spec, choice);
     if (proof && proof->device[0])
         spec.device = proof->device;
     snprintf(title, sizeof(title), "%s of %s, proven for %s on %s", program, choice->package,
              plan_backend_name(choice->backend), proof ? proof->shown : "this computer");
-    int result =
-        file ? engine_wrapper(&spec, title, &script, err) : error_set(err, ENOMEM, "out of memory");
+    int result = engine_wrapper(&spec, title, &script, err);
     if (result == 0)
         result = fs_make_dirs(dir, 0755, err);
     if (result == 0)
@@ -101,17 +100,15 @@ static int env_engine(struct cli *cli, const struct session *path, bool lemonade
                  "A Lemonade server that is started with this variable runs models of its %s "
                  "backend on the engine that was proven here.",
                  env_upper_backend(choice->backend));
-        answer.value = strdup(file);
+        answer.value = xstrdup(file);
     } else {
         const char *path_now = getenv("PATH");
         snprintf(answer.how, sizeof(answer.how),
                  "In a shell with this variable %s is the engine that was proven here for %s.",
                  program, backend);
-        if (asprintf(&answer.value, "%s/bin:%s", cli->data_dir, path_now ? path_now : "/usr/bin") <
-            0)
-            answer.value = NULL;
+        answer.value = xasprintf("%s/bin:%s", cli->data_dir, path_now ? path_now : "/usr/bin");
     }
-    result = answer.value ? env_tell(cli, &answer, err) : error_set(err, ENOMEM, "out of memory");
+    result = env_tell(cli, &answer, err);
     free(answer.value);
     return result;
 }
@@ -144,7 +141,7 @@ static int env_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "env works on this computer only: a captured machine runs nothing");
-    int result = cli_path_request(cli, args, &request, err);
+    int result = cli_session_request(cli, args, &request, err);
     if (result == 0)
         result = session_plan(&request, &path, err);
     if (result < 0)

@@ -59,8 +59,8 @@ static const char *answer_no_gfx(const struct gfx_card *card)
     return "the chip is older than GCN and has no LLVM target: ROCm cannot drive it";
 }
 
-static int answer_add_packages(const struct gfx_tables *t, enum gfx_os os, bool installable,
-                               struct answer *a)
+static void answer_add_packages(const struct gfx_tables *t, enum gfx_os os, bool installable,
+                                struct answer *a)
 {
     for (size_t i = 0; i < t->n_packages; i++) {
         const struct gfx_package *row = &t->package[i];
@@ -70,40 +70,23 @@ static int answer_add_packages(const struct gfx_tables *t, enum gfx_os os, bool 
         found.via = gfx_covers(t, a->target, row->gfx, &found.used);
         if (found.via == GFX_VIA_NONE)
             continue;
-        struct answer_package *grown =
-            reallocarray(a->package, a->n_packages + 1, sizeof(*a->package));
-        if (!grown)
-            return -ENOMEM;
-        a->package = grown;
+        a->package = xreallocarray(a->package, a->n_packages + 1, sizeof(*a->package));
         a->package[a->n_packages++] = found;
     }
-    return 0;
 }
 
-static void answer_done(struct answer *answer)
-{
-    free(answer->package);
-    answer->package = NULL;
-    answer->n_packages = 0;
-}
-
-static int answer_init(const struct gfx_tables *tables, enum gfx_os os,
-                       const struct gfx_target *target, const struct gfx_card *card,
-                       struct answer *ret_answer, struct gfxb_error *err)
+static struct answer answer_new(const struct gfx_tables *tables, enum gfx_os os,
+                                const struct gfx_target *target, const struct gfx_card *card)
 {
     struct answer a = {.target = target, .card = card};
     answer_vulkan(&a, os);
-    if (!target)
+    if (target) {
+        answer_add_packages(tables, os, true, &a);
+        answer_add_packages(tables, os, false, &a);
+    } else {
         a.no_gfx_reason = answer_no_gfx(card);
-    int result = target ? answer_add_packages(tables, os, true, &a) : 0;
-    if (result == 0 && target)
-        result = answer_add_packages(tables, os, false, &a);
-    if (result < 0) {
-        answer_done(&a);
-        return error_set(err, -result, "out of memory");
     }
-    *ret_answer = a;
-    return 0;
+    return a;
 }
 
 /* ---- JSON ---- */
@@ -279,38 +262,27 @@ struct explain {
 static void explain_done(struct explain *e)
 {
     for (size_t i = 0; i < e->n_answers; i++)
-        answer_done(&e->answer[i]);
+        free(e->answer[i].package);
     free(e->answer);
     free(e->card);
 }
 
-static int explain_add_card(struct explain *e, const struct gfx_card *card)
+static void explain_add_card(struct explain *e, const struct gfx_card *card)
 {
-    const struct gfx_card **grown = reallocarray(e->card, e->n_cards + 1, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    e->card = grown;
+    e->card = xreallocarray(e->card, e->n_cards + 1, sizeof(*e->card));
     e->card[e->n_cards++] = card;
-    return 0;
 }
 
 /* One answer a target; NULL is the answer of cards that have none. */
-static int explain_add_answer(const struct cli *cli, struct explain *e,
-                              const struct gfx_target *target, const struct gfx_card *card,
-                              struct gfxb_error *err)
+static void explain_add_answer(const struct cli *cli, struct explain *e,
+                               const struct gfx_target *target, const struct gfx_card *card)
 {
     for (size_t i = 0; i < e->n_answers; i++) {
         if (e->answer[i].target == target)
-            return 0;
+            return;
     }
-    struct answer *grown = reallocarray(e->answer, e->n_answers + 1, sizeof(*grown));
-    if (!grown)
-        return error_set(err, ENOMEM, "out of memory");
-    e->answer = grown;
-    int result = answer_init(cli->tables, cli->os, target, card, &grown[e->n_answers], err);
-    if (result == 0)
-        e->n_answers++;
-    return result;
+    e->answer = xreallocarray(e->answer, e->n_answers + 1, sizeof(*e->answer));
+    e->answer[e->n_answers++] = answer_new(cli->tables, cli->os, target, card);
 }
 
 static int explain_query(const struct cli *cli, const char *text, struct explain *e,
@@ -321,17 +293,15 @@ static int explain_query(const struct cli *cli, const char *text, struct explain
     if (result < 0)
         return result;
     e->ambiguous = query->ambiguous;
-    for (size_t i = 0; i < query->n_cards && result == 0; i++) {
+    for (size_t i = 0; i < query->n_cards; i++) {
         const struct gfx_card *card = query->card[i];
-        result = explain_add_card(e, card) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
-        if (result == 0)
-            result = explain_add_answer(cli, e, gfx_target_find(cli->tables, gfx_card_gfx(card)),
-                                        card, err);
+        explain_add_card(e, card);
+        explain_add_answer(cli, e, gfx_target_find(cli->tables, gfx_card_gfx(card)), card);
     }
-    for (size_t i = 0; i < query->n_targets && result == 0; i++)
-        result = explain_add_answer(cli, e, query->target[i], NULL, err);
+    for (size_t i = 0; i < query->n_targets; i++)
+        explain_add_answer(cli, e, query->target[i], NULL);
     gfx_query_free(query);
-    return result;
+    return 0;
 }
 
 static int explain_machine(struct cli *cli, struct explain *e, struct gfxb_error *err)
@@ -344,10 +314,9 @@ static int explain_machine(struct cli *cli, struct explain *e, struct gfxb_error
         if (gpu->vendor != 0x1002 && !gpu->target)
             continue;
         any = true;
-        if (gpu->card && explain_add_card(e, gpu->card) < 0)
-            result = error_set(err, ENOMEM, "out of memory");
-        if (result == 0)
-            result = explain_add_answer(cli, e, gpu->target, gpu->card, err);
+        if (gpu->card)
+            explain_add_card(e, gpu->card);
+        explain_add_answer(cli, e, gpu->target, gpu->card);
     }
     if (result == 0 && !any)
         result =

@@ -11,20 +11,15 @@ static const struct cli_option import_options[] = {
 
 static int import_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct cli_places places;
+    struct cli_models models;
     struct model model;
     cli_catch_signals();
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
-    if (!cli->data_dir)
-        result = error_set(err, GFXB_E_USAGE,
-                           "no place for models: this user has no home directory; give --data-dir "
-                           "DIR");
-    else
-        result = model_import(&places.env, args->word[0], args->value[IMPORT_MMPROJ],
+    cli_models_init(cli, &models);
+    int result = cli_need_data_dir(cli, err);
+    if (result == 0)
+        result = model_import(&models.env, args->word[0], args->value[IMPORT_MMPROJ],
                               args->value[IMPORT_NAME], &model, err);
-    cli_places_done(&places);
+    cli_models_done(&models);
     if (result < 0)
         return result;
     if (cli->json)

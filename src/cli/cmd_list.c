@@ -41,18 +41,17 @@ static void list_text(const struct model_list *list)
 
 static int list_here(struct cli *cli, struct gfxb_error *err)
 {
-    struct cli_places places;
+    struct cli_models models;
     struct model_list list;
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
-    engine_model_list_new(&places.env, &list);
-    cli_places_done(&places);
+    cli_models_init(cli, &models);
+    int result = 0;
+    engine_model_list_new(&models.env, &list);
+    cli_models_done(&models);
     if (cli->json) {
-        json_t *models = json_array();
+        json_t *array = json_array();
         for (size_t i = 0; i < list.n; i++)
-            json_array_append_new(models, report_json_model(&list.item[i]));
-        result = cli_print_json(json_pack("{s:o}", "models", models), err);
+            json_array_append_new(array, report_json_model(&list.item[i]));
+        result = cli_print_json(json_pack("{s:o}", "models", array), err);
     } else {
         list_text(&list);
         if (list.n <= 1 && !cli->quiet)

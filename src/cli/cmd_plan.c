@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-enum { PLAN_MODEL = CLI_WISH_NEXT, PLAN_CONTEXT };
+enum { PLAN_MODEL = CLI_REQUEST_NEXT, PLAN_CONTEXT };
 
 /* What the plan is for. Zero: nothing in particular. */
 struct plan_subject {
@@ -14,7 +14,7 @@ struct plan_subject {
 };
 
 static const struct cli_option plan_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"model", "MODEL", "for this model, by name or file: does it fit, and how?"},
     {"context", "TOKENS", "with so much context (default: as much as is usual and fits)"},
     {NULL, NULL, NULL},
@@ -182,8 +182,8 @@ static int plan_find(struct cli *cli, const char *name, struct plan_subject *sub
         subject->bytes = subject->row->bytes;
     else
         return result;
-    if (!subject->model.name && !(subject->model.name = str_dup(subject->row->name)))
-        return error_set(err, ENOMEM, "out of memory");
+    if (!subject->model.name)
+        subject->model.name = xstr_dup(subject->row->name);
     return 0;
 }
 
@@ -220,7 +220,7 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     struct session_request request;
     struct plan_subject subject = {.bytes = 0};
     const char *name = args->value[PLAN_MODEL];
-    int result = cli_path_request(cli, args, &request, err);
+    int result = cli_session_request(cli, args, &request, err);
     if (result == 0)
         result = plan_read_context(args->value[PLAN_CONTEXT], &request.context, err);
     if (result == 0 && name)

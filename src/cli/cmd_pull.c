@@ -185,18 +185,17 @@ static int pull_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
 {
     const char *how = args->value[PULL_PROGRESS];
     bool json = how && strcmp(how, "json") == 0;
-    struct cli_places places;
+    struct cli_models models;
     if (how && !json && strcmp(how, "text") != 0)
         return error_set(err, GFXB_E_USAGE, "--progress is text or json, not '%s'", how);
     cli_catch_signals();
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
+    int result = 0;
+    cli_models_init(cli, &models);
     if (!args->value[PULL_FORCE])
-        result = cli_machine(cli, &places.env.machine, err);
+        result = cli_machine(cli, &models.env.machine, err);
     if (result == 0)
-        result = pull_all(cli, &places.env, args, json, err);
-    cli_places_done(&places);
+        result = pull_all(cli, &models.env, args, json, err);
+    cli_models_done(&models);
     return result;
 }
 

@@ -3,18 +3,17 @@
 
 static int rm_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct cli_places places;
+    struct cli_models models;
     uint64_t freed = 0;
+    int result = 0;
     cli_catch_signals();
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
+    cli_models_init(cli, &models);
     for (size_t i = 0; result == 0 && i < args->n_words; i++) {
         uint64_t bytes = 0;
-        result = engine_model_remove(&places.env, args->word[i], &bytes, err);
+        result = engine_model_remove(&models.env, args->word[i], &bytes, err);
         freed += bytes;
     }
-    cli_places_done(&places);
+    cli_models_done(&models);
     if (result < 0)
         return result;
     char size[32];

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-enum { RUN_MAX_TOKENS = CLI_WISH_NEXT, RUN_PROMPT_MAX = 4 << 20 };
+enum { RUN_MAX_TOKENS = CLI_REQUEST_NEXT, RUN_PROMPT_MAX = 4 << 20 };
 
 static const struct cli_option run_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"max-tokens", "N", "end the answer after this many tokens"},
     {NULL, NULL, NULL},
 };
@@ -157,7 +157,7 @@ static int run_print_json(const struct session *path, const struct engine_reply 
 
 static void run_tell(const struct session *path, bool canary)
 {
-    cli_tell_path(path);
+    cli_tell_choice(path);
     if (canary)
         text_print(stderr, "This was the built-in canary, which knows little but Radeon cards: "
                            "gfxbridge list --available names models to pull.");
@@ -214,7 +214,7 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     if (result == 0)
         result = run_read_words(cli, args, &model, &prompt, &chat, err);
     if (result == 0)
-        result = cli_path_request(cli, args, &request, err);
+        result = cli_session_request(cli, args, &request, err);
     if (result < 0) {
         model_done(&model);
         return result;

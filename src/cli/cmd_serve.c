@@ -155,7 +155,7 @@ static int settings_member(struct settings *s, const char *name, const json_t *v
 static int settings_file(const struct cli *cli, struct settings *s, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF text = BUF_INIT(SETTINGS_FILE_MAX);
-    char *CLEAN_FREE path = cli->config_dir ? fs_join(cli->config_dir, "config.json") : NULL;
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
     json_error_t problem;
     const char *name;
     json_t *value;
@@ -216,7 +216,7 @@ static int settings_read(const struct cli *cli, struct settings *ret_settings,
 }
 
 enum {
-    SERVE_OPTION_HOST = CLI_WISH_NEXT,
+    SERVE_OPTION_HOST = CLI_REQUEST_NEXT,
     SERVE_OPTION_PORT,
     SERVE_OPTION_ALLOW_HOST,
     SERVE_OPTION_ALLOW_ORIGIN,
@@ -225,7 +225,7 @@ enum {
 };
 
 static const struct cli_option serve_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {"host", "ADDRESS", "listen there (default 127.0.0.1); another one needs a key"},
     {"port", "N", "listen on this port (default 13305; 0: any free one)"},
     {"allow-host", "NAME", "also answer to this Host name (\"*\": to all)"},
@@ -262,28 +262,27 @@ static int serve_flags(const struct cli_args *args, struct settings *s, struct g
 static int serve_command_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
     struct settings settings;
-    struct cli_places places;
+    struct cli_models models;
     struct session_request path;
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "serve works on this computer only: a captured machine runs nothing");
-    int result = cli_path_request(cli, args, &path, err);
-    if (result == 0)
-        result = cli_places_new(cli, &places, err);
+    int result = cli_session_request(cli, args, &path, err);
     if (result < 0)
         return result;
+    cli_models_init(cli, &models);
     result = settings_read(cli, &settings, err);
     if (result == 0)
         result = serve_flags(args, &settings, err);
-    places.env.machine = path.machine;
+    models.env.machine = path.machine;
     settings.serve.path = &path;
-    settings.serve.models = &places.env;
+    settings.serve.models = &models.env;
     settings.serve.runtime_dir = cli->runtime_dir;
     settings.serve.log = &cli->log;
     if (result == 0)
         result = serve_run(&settings.serve, err);
     settings_done(&settings);
-    cli_places_done(&places);
+    cli_models_done(&models);
     return result < 0 ? result : CLI_DONE;
 }
 

@@ -3,7 +3,7 @@
 #include "session/session.h"
 
 static const struct cli_option show_options[] = {
-    CLI_WISH_OPTIONS,
+    CLI_REQUEST_OPTIONS,
     {NULL, NULL, NULL},
 };
 
@@ -157,7 +157,7 @@ static int show_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
 {
     struct session_request request;
     struct model model;
-    int result = cli_path_request(cli, args, &request, err);
+    int result = cli_session_request(cli, args, &request, err);
     if (result == 0)
         result = cli_find_model(cli, args->word[0], &model, err);
     if (result == -GFXB_E_MODEL_UNKNOWN)

@@ -2,7 +2,6 @@
 #include "cli/request.h"
 #include "sysroot/sysroot.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 /* What lies directly below the data directory. prune takes caches alone, which are made again when
@@ -101,34 +100,28 @@ static void storage_list_foreign(const struct gfx_tables *tables, const char *di
                                  bool (*knows)(const struct gfx_tables *tables, struct str name),
                                  json_t *items)
 {
-    DIR *list = opendir(dir);
-    const struct dirent *entry;
-    while (list && (entry = readdir(list))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            knows(tables, str_from(entry->d_name)))
+    DIR *CLEAN_DIR list = opendir(dir);
+    const char *name;
+    while ((name = fs_next(list))) {
+        if (knows(tables, str_from(name)))
             continue;
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
+        char *CLEAN_FREE path = xfs_join(dir, name);
         uint64_t bytes = 0;
-        if (path && fs_tree_bytes(path, &bytes) == 0)
+        if (fs_tree_bytes(path, &bytes) == 0)
             storage_print(
                 &(struct storage_item){"foreign", path, bytes, true, " (not made by gfxbridge)"},
                 items);
     }
-    if (list)
-        closedir(list);
 }
 
 /* Every model on this computer; what other programs put there is not counted as ours. */
-static int storage_list_models(struct cli *cli, json_t *items, uint64_t *total,
-                               struct gfxb_error *err)
+static void storage_list_models(struct cli *cli, json_t *items, uint64_t *total)
 {
-    struct cli_places places;
+    struct cli_models models;
     struct model_list list;
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
-    model_list_new(&places.env, &list);
-    cli_places_done(&places);
+    cli_models_init(cli, &models);
+    model_list_new(&models.env, &list);
+    cli_models_done(&models);
     for (size_t i = 0; i < list.n; i++) {
         const struct model *m = &list.item[i];
         storage_print(&(struct storage_item){"model", m->name, m->bytes, true,
@@ -137,7 +130,6 @@ static int storage_list_models(struct cli *cli, json_t *items, uint64_t *total,
         *total += m->ours ? m->bytes : 0;
     }
     model_list_done(&list);
-    return 0;
 }
 
 static int storage_list(struct cli *cli, const struct package_list *list, struct gfxb_error *err)
@@ -151,16 +143,12 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
             items);
         total += p->bytes;
     }
-    int result = storage_list_models(cli, items, &total, err);
-    if (result < 0) {
-        json_decref(items);
-        return result;
-    }
+    storage_list_models(cli, items, &total);
     for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
         const struct storage_place *place = &storage_places[i];
-        char *CLEAN_FREE dir = fs_join(cli->data_dir, place->name);
+        char *CLEAN_FREE dir = xfs_join(cli->data_dir, place->name);
         uint64_t bytes = 0;
-        if (!dir || strcmp(place->kind, "packages") == 0 || strcmp(place->kind, "models") == 0 ||
+        if (strcmp(place->kind, "packages") == 0 || strcmp(place->kind, "models") == 0 ||
             fs_tree_bytes(dir, &bytes) < 0)
             continue;
         storage_print(&(struct storage_item){place->kind, dir, bytes,
@@ -168,10 +156,9 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
                       items);
         total += bytes;
     }
-    char *CLEAN_FREE cache = fs_join(cli->data_dir, "cache");
+    char *CLEAN_FREE cache = xfs_join(cli->data_dir, "cache");
     storage_list_foreign(cli->tables, cli->data_dir, storage_knows_top, items);
-    if (cache)
-        storage_list_foreign(cli->tables, cache, storage_knows_cache, items);
+    storage_list_foreign(cli->tables, cache, storage_knows_cache, items);
     if (items)
         return cli_print_json(json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items",
                                         items, "total_bytes", (json_int_t)total),
@@ -186,12 +173,8 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
 /* One cache and its lock, unless an installation holds the lock: then it is in use. */
 static int storage_prune_cache(const struct cli *cli, const char *dir, struct gfxb_error *err)
 {
-    char *CLEAN_FREE lock = NULL;
+    char *CLEAN_FREE lock = xasprintf("%s" STORAGE_LOCK, dir);
     int CLEAN_CLOSE fd = -1;
-    if (asprintf(&lock, "%s" STORAGE_LOCK, dir) < 0) {
-        lock = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
     if (access(dir, F_OK) < 0 && access(lock, F_OK) < 0)
         return 0;
     int result = fs_lock(lock, false, NULL, &fd, err);
@@ -203,9 +186,7 @@ static int storage_prune_cache(const struct cli *cli, const char *dir, struct gf
         return result;
     result = fs_remove_tree(dir);
     unlink(lock); /* under its lock: fs_lock looks whether its file is still the one there */
-    return result < 0
-               ? error_set(err, -result, "cannot remove %s: %s", dir, error_errno_text(-result))
-               : 0;
+    return result < 0 ? fs_error(err, -result, "remove", dir) : 0;
 }
 
 /* Tables may be a person's own: no name in them leads out of the cache's directory. */
@@ -226,17 +207,13 @@ static bool storage_is_repeated(const struct gfx_tables *t, size_t row)
 static int storage_prune_caches(const struct cli *cli, struct gfxb_error *err)
 {
     const struct gfx_tables *t = cli->tables;
-    char *CLEAN_FREE driver = fs_join(cli->data_dir, "cache/" STORAGE_DRIVER_CACHE);
-    int result =
-        driver ? storage_prune_cache(cli, driver, err) : error_set(err, ENOMEM, "out of memory");
+    char *CLEAN_FREE driver = xfs_join(cli->data_dir, "cache/" STORAGE_DRIVER_CACHE);
+    int result = storage_prune_cache(cli, driver, err);
     for (size_t i = 0; result == 0 && i < t->n_packages; i++) {
-        char *CLEAN_FREE dir = NULL;
         if (!storage_is_name(t->package[i].provider) || storage_is_repeated(t, i))
             continue;
-        if (asprintf(&dir, "%s/cache/%.*s", cli->data_dir, STR_ARG(t->package[i].provider)) < 0) {
-            dir = NULL;
-            return error_set(err, ENOMEM, "out of memory");
-        }
+        char *CLEAN_FREE dir =
+            xasprintf("%s/cache/%.*s", cli->data_dir, STR_ARG(t->package[i].provider));
         result = storage_prune_cache(cli, dir, err);
     }
     return result;
@@ -268,10 +245,8 @@ static int storage_run(struct cli *cli, const struct cli_args *args, struct gfxb
     int result = cli_root(cli, &root, err);
     if (result == 0)
         result = cli_tables(cli, &tables, err);
-    if (result == 0 && !cli->data_dir)
-        result = error_set(err, GFXB_E_USAGE,
-                           "no place for data: this user has no home directory; give --data-dir "
-                           "DIR");
+    if (result == 0)
+        result = cli_need_data_dir(cli, err);
     if (result < 0)
         return result;
     struct package_env env = {

@@ -16,10 +16,10 @@ extern const char cli_data_update_key[], cli_data_update_key_end[];
 /* The key that sets must be signed with: this person's own, else the one that was built in. */
 static int update_key(const struct cli *cli, struct buf *ret, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = cli->config_dir ? fs_join(cli->config_dir, "update.pem") : NULL;
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "update.pem") : NULL;
     int result = path ? fs_read(path, ret->max, ret) : -ENOENT;
     if (result < 0 && result != -ENOENT)
-        return error_set(err, -result, "cannot read %s: %s", path, error_errno_text(-result));
+        return fs_error(err, -result, "read", path);
     if (result < 0)
         buf_add(ret, cli_data_update_key, (size_t)(cli_data_update_key_end - cli_data_update_key));
     return ret->n ? 0
@@ -53,7 +53,7 @@ static int update_read(struct cli *cli, const char *from, struct buf *ret, struc
 {
     int result = from ? fs_read(from, ret->max, ret) : update_fetch(cli, ret, err);
     if (from && result < 0)
-        error_set(err, -result, "cannot read %s: %s", from, error_errno_text(-result));
+        fs_error(err, -result, "read", from);
     return result;
 }
 
@@ -88,10 +88,9 @@ static int update_run(struct cli *cli, const struct cli_args *args, struct gfxb_
     struct table_set set;
     uint64_t have = 0;
     cli_catch_signals();
-    if (!cli->data_dir)
-        return error_set(err, GFXB_E_USAGE,
-                         "no place for data: this user has no home directory; give --data-dir DIR");
-    int result = update_key(cli, &key, err);
+    int result = cli_need_data_dir(cli, err);
+    if (result == 0)
+        result = update_key(cli, &key, err);
     if (result == 0)
         result = update_read(cli, args->value[UPDATE_FROM], &bytes, err);
     if (result == 0)

@@ -43,7 +43,7 @@ static void manual_about(const char *about)
     while (str_cut(&rest, '\n', &line)) {
         const char *mark = line.n ? memchr(line.p, TEXT_HANG[0], line.n) : NULL;
         char *CLEAN_FREE label =
-            mark ? str_dup(str_trim((struct str){line.p, (size_t)(mark - line.p)})) : NULL;
+            mark ? xstr_dup(str_trim((struct str){line.p, (size_t)(mark - line.p)})) : NULL;
         if (label) {
             line.n -= (size_t)(mark + 1 - line.p);
             line.p = mark + 1;
@@ -53,7 +53,7 @@ static void manual_about(const char *about)
         } else {
             fputs(".PP\n", stdout);
         }
-        char *CLEAN_FREE text = str_dup(line);
+        char *CLEAN_FREE text = xstr_dup(line);
         manual_text(text ? text : "");
         putchar('\n');
     }

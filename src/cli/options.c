@@ -83,9 +83,9 @@ static int cli_set_global(struct cli *cli, enum cli_global option, const char *v
         if (!value[0])
             return error_set(err, GFXB_E_USAGE, "--data-dir needs the name of a directory");
         free(cli->data_dir);
-        cli->data_dir = strdup(value);
+        cli->data_dir = xstrdup(value);
         cli->data_dir_given = true;
-        return cli->data_dir ? 0 : error_set(err, ENOMEM, "out of memory");
+        return 0;
     case GLOBAL_NO_NETWORK:
         cli->no_network = true;
         return 0;

@@ -33,10 +33,9 @@ const char *cli_home(void)
 static char *cli_xdg_dir(const char *variable, const char *fallback)
 {
     const char *base = getenv(variable), *home = cli_home();
-    char *dir = NULL;
     if (base && base[0] == '/')
-        return asprintf(&dir, "%s/gfxbridge", base) < 0 ? NULL : dir;
-    return !home || asprintf(&dir, "%s/%s/gfxbridge", home, fallback) < 0 ? NULL : dir;
+        return xfs_join(base, "gfxbridge");
+    return home ? xasprintf("%s/%s/gfxbridge", home, fallback) : NULL;
 }
 
 /* The session's runtime directory, unless it is another user's or gone (as after su). */
@@ -44,25 +43,30 @@ static char *cli_session_dir(void)
 {
     const char *dir = getenv("XDG_RUNTIME_DIR");
     struct stat st;
-    char *own = NULL;
     if (!dir || dir[0] != '/' || stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) ||
         st.st_uid != getuid() || access(dir, W_OK | X_OK) < 0)
         return NULL;
-    return asprintf(&own, "%s/gfxbridge", dir) < 0 ? NULL : own;
+    return xfs_join(dir, "gfxbridge");
 }
 
-static int cli_default_dirs(struct cli *cli, struct gfxb_error *err)
+static void cli_default_dirs(struct cli *cli)
 {
     const char *given = getenv("GFXBRIDGE_DATA_DIR");
     if (!cli->data_dir)
         cli->data_dir =
-            given && *given ? strdup(given) : cli_xdg_dir("XDG_DATA_HOME", ".local/share");
+            given && *given ? xstrdup(given) : cli_xdg_dir("XDG_DATA_HOME", ".local/share");
     cli->config_dir = cli_xdg_dir("XDG_CONFIG_HOME", ".config");
     cli->runtime_dir = cli_session_dir();
-    if (!cli->runtime_dir && cli->data_dir &&
-        asprintf(&cli->runtime_dir, "%s/run", cli->data_dir) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    return 0;
+    if (!cli->runtime_dir && cli->data_dir)
+        cli->runtime_dir = xfs_join(cli->data_dir, "run");
+}
+
+int cli_need_data_dir(const struct cli *cli, struct gfxb_error *err)
+{
+    return cli->data_dir ? 0
+                         : error_set(err, GFXB_E_USAGE,
+                                     "no place for data: this user has no home directory; give "
+                                     "--data-dir DIR");
 }
 
 /* A data directory named relative to the current one would move when a child changes its own. */
@@ -74,9 +78,7 @@ static int cli_absolute_dir(char **dir, struct gfxb_error *err)
     if (!here)
         return error_set(err, errno, "cannot tell the current directory: %s",
                          error_errno_text(errno));
-    char *absolute = fs_join(here, *dir);
-    if (!absolute)
-        return error_set(err, ENAMETOOLONG, "the path %.60s... is too long", *dir);
+    char *absolute = xfs_join(here, *dir);
     free(*dir);
     *dir = absolute;
     return 0;
@@ -120,7 +122,7 @@ int cli_print_json(json_t *object, struct gfxb_error *err)
     json_t *whole = json_pack("{s:i}", "schema", 1);
     int result = 0;
     if (!object || !whole || json_object_update(whole, object) < 0)
-        result = error_set(err, ENOMEM, "cannot build the JSON answer: out of memory");
+        result = error_set(err, EINVAL, "cannot build the JSON answer: a text in it is no UTF-8");
     else if (json_dumpf(whole, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
         result = error_set(err, EIO, "cannot write the JSON answer to stdout");
     json_decref(whole);
@@ -150,8 +152,7 @@ static int cli_run_command(struct cli *cli, int argc, char **argv, struct gfxb_e
         cli_command_help(command, stdout);
         return CLI_DONE;
     }
-    if (result == 0)
-        result = cli_default_dirs(cli, err);
+    cli_default_dirs(cli);
     if (result == 0)
         result = cli_absolute_dir(&cli->data_dir, err);
     if (result == 0)

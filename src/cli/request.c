@@ -46,77 +46,71 @@ struct package_net cli_package_net(struct cli *cli)
 
 /* ---- directories ---- */
 
-#define PLACES_TOKEN_MAX  4096
-#define PLACES_CONFIG_MAX (1u << 20)
+#define TOKEN_MAX  4096
+#define CONFIG_MAX (1u << 20)
 
-void cli_places_done(struct cli_places *p)
+void cli_models_done(struct cli_models *p)
 {
     for (size_t i = 0; i < p->n; i++)
         free(p->owned[i]);
-    *p = (struct cli_places){.n = 0};
-}
-
-static const char *places_setting(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
+    *p = (struct cli_models){.n = 0};
 }
 
 /* Takes a text over; lends it. NULL stays NULL. */
-static const char *places_keep(struct cli_places *p, char *text)
+static const char *models_keep(struct cli_models *p, char *text)
 {
-    if (text && p->n < CLI_PLACES_MAX)
+    if (text && p->n < CLI_MODELS_MAX)
         p->owned[p->n++] = text;
     return text;
 }
 
 /* "DIR/name" of a directory that may be unknown. */
-static const char *places_below(struct cli_places *p, const char *dir, const char *name)
+static const char *models_below(struct cli_models *p, const char *dir, const char *name)
 {
-    return dir ? places_keep(p, fs_join(dir, name)) : NULL;
+    return dir ? models_keep(p, xfs_join(dir, name)) : NULL;
 }
 
 /* $name, else HOME/fallback. */
-static const char *places_dir(struct cli_places *p, const char *name, const char *fallback)
+static const char *models_dir(struct cli_models *p, const char *name, const char *fallback)
 {
-    const char *value = places_setting(name);
-    return value ? value : places_below(p, cli_home(), fallback);
+    const char *value = net_setting(NULL, name);
+    return value ? value : models_below(p, cli_home(), fallback);
 }
 
 /* ---- the Hugging Face hub ---- */
 
-static const char *places_hf_home(struct cli_places *p)
+static const char *models_hf_home(struct cli_models *p)
 {
-    const char *home = places_setting("HF_HOME");
-    return home ? home : places_below(p, places_dir(p, "XDG_CACHE_HOME", ".cache"), "huggingface");
+    const char *home = net_setting(NULL, "HF_HOME");
+    return home ? home : models_below(p, models_dir(p, "XDG_CACHE_HOME", ".cache"), "huggingface");
 }
 
-static const char *places_hub(struct cli_places *p, const char *hf_home)
+static const char *models_hub(struct cli_models *p, const char *hf_home)
 {
-    const char *hub = places_setting("HF_HUB_CACHE");
+    const char *hub = net_setting(NULL, "HF_HUB_CACHE");
     if (!hub)
-        hub = places_setting("HUGGINGFACE_HUB_CACHE");
-    return hub ? hub : places_below(p, hf_home, "hub");
+        hub = net_setting(NULL, "HUGGINGFACE_HUB_CACHE");
+    return hub ? hub : models_below(p, hf_home, "hub");
 }
 
 /* A token is one word; anything else in the file is none. */
-static const char *places_token(struct cli_places *p, const char *hf_home)
+static const char *models_token(struct cli_models *p, const char *hf_home)
 {
     struct buf CLEAN_BUF text = BUF_INIT(65536);
-    const char *token = places_setting("HF_TOKEN");
-    const char *path = places_setting("HF_TOKEN_PATH");
+    const char *token = net_setting(NULL, "HF_TOKEN");
+    const char *path = net_setting(NULL, "HF_TOKEN_PATH");
     struct str rest, word;
     if (token)
         return token;
     if (!path)
-        path = places_below(p, hf_home, "token");
-    if (!path || fs_read(path, PLACES_TOKEN_MAX, &text) < 0)
+        path = models_below(p, hf_home, "token");
+    if (!path || fs_read(path, TOKEN_MAX, &text) < 0)
         return NULL;
     rest = buf_view(&text);
-    return str_word(&rest, &word) ? places_keep(p, str_dup(word)) : NULL;
+    return str_word(&rest, &word) ? models_keep(p, xstr_dup(word)) : NULL;
 }
 
-static bool places_is_true(const char *name)
+static bool models_is_true(const char *name)
 {
     static const char *const words[] = {"1", "on", "yes", "true"};
     const char *value = getenv(name);
@@ -128,87 +122,80 @@ static bool places_is_true(const char *name)
 }
 
 /* A base URL without a "/" at its end. */
-static const char *places_endpoint(struct cli_places *p, const char *name, enum model_hub hub)
+static const char *models_endpoint(struct cli_models *p, const char *name, enum model_hub hub)
 {
-    const char *value = places_setting(name);
+    const char *value = net_setting(NULL, name);
     struct str url = value ? str_from(value) : model_hub_endpoint(hub);
     while (url.n && url.p[url.n - 1] == '/')
         url.n--;
-    return places_keep(p, str_dup(url));
+    return models_keep(p, xstr_dup(url));
 }
 
 /* ---- other programs ---- */
 
 /* Lemonade's two folders, as its own settings say. */
-static void places_lemonade(struct cli_places *p)
+static void models_lemonade(struct cli_models *p)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(4 * PLACES_CONFIG_MAX);
+    struct buf CLEAN_BUF text = BUF_INIT(4 * CONFIG_MAX);
     const char *config =
-        places_below(p, places_dir(p, "XDG_CONFIG_HOME", ".config"), "lemonade/config.json");
-    if (!config || fs_read(config, PLACES_CONFIG_MAX, &text) < 0)
+        models_below(p, models_dir(p, "XDG_CONFIG_HOME", ".config"), "lemonade/config.json");
+    if (!config || fs_read(config, CONFIG_MAX, &text) < 0)
         return;
     json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
     const char *models = json_string_value(json_object_get(json, "models_dir"));
     const char *extra = json_string_value(json_object_get(json, "extra_models_dir"));
     if (models && models[0] == '/')
-        p->env.lemonade_hub = places_keep(p, strdup(models));
+        p->env.lemonade_hub = models_keep(p, xstrdup(models));
     if (extra && extra[0] == '/')
-        p->env.lemonade = places_keep(p, strdup(extra));
+        p->env.lemonade = models_keep(p, xstrdup(extra));
     json_decref(json);
 }
 
-static const char *places_lmstudio(struct cli_places *p)
+static const char *models_lmstudio(struct cli_models *p)
 {
-    const char *now = places_below(p, cli_home(), ".lmstudio/models");
+    const char *now = models_below(p, cli_home(), ".lmstudio/models");
     if (now && access(now, F_OK) == 0)
         return now;
-    return places_below(p, cli_home(), ".cache/lm-studio/models");
+    return models_below(p, cli_home(), ".cache/lm-studio/models");
 }
 
 /* LLAMA_CACHE may hold either of llama.cpp's layouts. */
-static void places_llamacpp(struct cli_places *p)
+static void models_llamacpp(struct cli_models *p)
 {
-    const char *cache = places_setting("LLAMA_CACHE");
+    const char *cache = net_setting(NULL, "LLAMA_CACHE");
     p->env.llamacpp_hub = cache;
     p->env.llamacpp =
-        cache ? cache : places_below(p, places_dir(p, "XDG_CACHE_HOME", ".cache"), "llama.cpp");
+        cache ? cache : models_below(p, models_dir(p, "XDG_CACHE_HOME", ".cache"), "llama.cpp");
 }
 
-int cli_places_new(struct cli *cli, struct cli_places *ret_places, struct gfxb_error *err)
+void cli_models_init(struct cli *cli, struct cli_models *ret_models)
 {
-    struct cli_places p = {.n = 0};
-    const char *hf_home = places_hf_home(&p);
+    struct cli_models p = {.n = 0};
+    const char *hf_home = models_hf_home(&p);
     p.env.data_dir = cli->data_dir;
-    p.env.hub = places_hub(&p, hf_home);
-    p.env.ollama = places_dir(&p, "OLLAMA_MODELS", ".ollama/models");
+    p.env.hub = models_hub(&p, hf_home);
+    p.env.ollama = models_dir(&p, "OLLAMA_MODELS", ".ollama/models");
     p.env.ollama_system = "/usr/share/ollama/.ollama/models";
-    p.env.lmstudio = places_lmstudio(&p);
-    places_llamacpp(&p);
-    places_lemonade(&p);
-    p.env.hf_endpoint = places_endpoint(&p, "HF_ENDPOINT", MODEL_HUB_HF);
-    p.env.hf_token = places_token(&p, hf_home);
-    p.env.ollama_registry = places_endpoint(&p, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA);
-    p.env.no_network = cli->no_network || places_is_true("HF_HUB_OFFLINE");
+    p.env.lmstudio = models_lmstudio(&p);
+    models_llamacpp(&p);
+    models_lemonade(&p);
+    p.env.hf_endpoint = models_endpoint(&p, "HF_ENDPOINT", MODEL_HUB_HF);
+    p.env.hf_token = models_token(&p, hf_home);
+    p.env.ollama_registry = models_endpoint(&p, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA);
+    p.env.no_network = cli->no_network || models_is_true("HF_HUB_OFFLINE");
     p.env.fetch = cli_package_net(cli).fetch;
     p.env.log = &cli->log;
     p.env.cancel = &cli_cancelled;
-    if (!p.env.hf_endpoint || !p.env.ollama_registry) {
-        cli_places_done(&p);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    *ret_places = p;
-    return 0;
+    *ret_models = p;
 }
 
 int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
                    struct gfxb_error *err)
 {
-    struct cli_places places;
-    int result = cli_places_new(cli, &places, err);
-    if (result < 0)
-        return result;
-    result = engine_model_find(&places.env, name, ret_model, err);
-    cli_places_done(&places);
+    struct cli_models models;
+    cli_models_init(cli, &models);
+    int result = engine_model_find(&models.env, name, ret_model, err);
+    cli_models_done(&models);
     return result;
 }
 
@@ -217,14 +204,14 @@ int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
 static int request_read(const struct cli *cli, const struct cli_args *args,
                         struct plan_request *request, struct gfxb_error *err)
 {
-    const char *backend = args->value[CLI_WISH_BACKEND];
-    const char *policy = args->value[CLI_WISH_POLICY];
+    const char *backend = args->value[CLI_REQUEST_BACKEND];
+    const char *policy = args->value[CLI_REQUEST_POLICY];
     *request = (struct plan_request){.backend = -1,
                                      .policy = PLAN_ROCM_FIRST,
                                      .os = cli->os,
                                      .no_network = cli->no_network,
-                                     .gpu = args->value[CLI_WISH_GPU],
-                                     .allow_override = args->value[CLI_WISH_OVERRIDE] != NULL};
+                                     .gpu = args->value[CLI_REQUEST_GPU],
+                                     .allow_override = args->value[CLI_REQUEST_OVERRIDE] != NULL};
     if (backend && (request->backend = plan_backend_from_name(backend)) < 0)
         return error_set(err, GFXB_E_USAGE,
                          "no such backend: '%s'; they are rocm, vulkan, cpu and vulkan-software",
@@ -255,8 +242,8 @@ bool cli_is_unconfined(void)
     return request && strcmp(request, "off") == 0;
 }
 
-int cli_path_request(struct cli *cli, const struct cli_args *args,
-                     struct session_request *ret_request, struct gfxb_error *err)
+int cli_session_request(struct cli *cli, const struct cli_args *args,
+                        struct session_request *ret_request, struct gfxb_error *err)
 {
     struct session_request r = {.log = &cli->log, .net = cli_package_net(cli)};
     int result = request_read(cli, args, &r.request, err);
@@ -267,9 +254,9 @@ int cli_path_request(struct cli *cli, const struct cli_args *args,
     result = request_check_gpu(r.machine, r.request.gpu, err);
     if (result < 0)
         return result;
-    if (!cli->data_dir && !cli->sysroot)
-        return error_set(err, GFXB_E_USAGE,
-                         "no place for data: this user has no home directory; give --data-dir DIR");
+    result = cli->sysroot ? 0 : cli_need_data_dir(cli, err);
+    if (result < 0)
+        return result;
     r.cancel = &cli_cancelled;
     r.tables = cli->tables;
     r.root = cli->root;
@@ -295,7 +282,7 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
     }
 }
 
-void cli_tell_path(const struct session *path)
+void cli_tell_choice(const struct session *path)
 {
     char device[256];
     engine_placement_text(&path->placement, device, sizeof(device));

@@ -21,11 +21,11 @@ struct package_net cli_package_net(struct cli *cli);
 
 /* ---- where this user's models are ---- */
 
-enum { CLI_PLACES_MAX = 16 };
+enum { CLI_MODELS_MAX = 16 };
 
-struct cli_places {
+struct cli_models {
     struct model_env env;
-    char *owned[CLI_PLACES_MAX];
+    char *owned[CLI_MODELS_MAX];
     size_t n;
 };
 
@@ -34,29 +34,35 @@ struct cli_places {
  * HF_TOKEN_PATH; HF_HUB_OFFLINE; OLLAMA_MODELS; LLAMA_CACHE; GFXBRIDGE_OLLAMA_REGISTRY, and those
  * of net.h. env.machine stays NULL: whether a model fits is not asked unless the caller sets it.
  */
-int cli_places_new(struct cli *cli, struct cli_places *ret_places, struct gfxb_error *err);
-void cli_places_done(struct cli_places *places);
+void cli_models_init(struct cli *cli, struct cli_models *ret_models);
+void cli_models_done(struct cli_models *models);
 
-/* model_find in these places. */
+/* model_find in these directories. */
 int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
                    struct gfxb_error *err);
 
 /* ---- which path is wanted: plan, run, backends and others ---- */
 
 /* The first options of a command that plans, in this order; its own follow. */
-#define CLI_WISH_OPTIONS                                                                           \
+#define CLI_REQUEST_OPTIONS                                                                        \
     {"backend", "rocm|vulkan|cpu|vulkan-software", "only this backend"},                           \
         {"policy", "rocm-first|fastest|vulkan|cpu", "how to rank them (default rocm-first)"},      \
         {"gpu", "PCI", "only this GPU, by its PCI address"},                                       \
     {                                                                                              \
         "allow-override", NULL, "also code objects of an equal target, once proven"                \
     }
-enum { CLI_WISH_BACKEND, CLI_WISH_POLICY, CLI_WISH_GPU, CLI_WISH_OVERRIDE, CLI_WISH_NEXT };
+enum {
+    CLI_REQUEST_BACKEND,
+    CLI_REQUEST_POLICY,
+    CLI_REQUEST_GPU,
+    CLI_REQUEST_OVERRIDE,
+    CLI_REQUEST_NEXT
+};
 
 /* Everything of a request but the model: the machine, the tables, the places, the request. For a
  * captured machine nothing counts as installed or proven, unless --data-dir names what does. */
-int cli_path_request(struct cli *cli, const struct cli_args *args,
-                     struct session_request *ret_request, struct gfxb_error *err);
+int cli_session_request(struct cli *cli, const struct cli_args *args,
+                        struct session_request *ret_request, struct gfxb_error *err);
 
 /* GFXBRIDGE_SANDBOX=off: engines are started without the sandbox. */
 bool cli_is_unconfined(void);
@@ -66,7 +72,7 @@ bool cli_is_unconfined(void);
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
 
 /* The path that an engine runs on, its reasons and its notes, to stderr. */
-void cli_tell_path(const struct session *path);
+void cli_tell_choice(const struct session *path);
 
 /* Exit code of a walk that ended nowhere, after its sentence (and with --verbose every backend's
  * reason) went to stderr; other failures are handed back as they are. */

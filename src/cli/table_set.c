@@ -3,7 +3,6 @@
 #include "cli/table_set.h"
 #include "base/signature.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 uint64_t table_set_builtin(void)
@@ -14,21 +13,16 @@ uint64_t table_set_builtin(void)
 char *table_set_newest(const char *data_dir, uint64_t *ret_version)
 {
     uint64_t newest = table_set_builtin(), version;
-    char *CLEAN_FREE dir = data_dir ? fs_join(data_dir, TABLE_SET_DIR) : NULL;
-    DIR *list = dir ? opendir(dir) : NULL;
-    const struct dirent *entry;
-    while (list && (entry = readdir(list))) {
-        if (str_to_u64(str_from(entry->d_name), 10, &version) == 0 && version > newest)
+    char *CLEAN_FREE dir = data_dir ? xfs_join(data_dir, TABLE_SET_DIR) : NULL;
+    DIR *CLEAN_DIR list = dir ? opendir(dir) : NULL;
+    const char *name;
+    while ((name = fs_next(list))) {
+        if (str_to_u64(str_from(name), 10, &version) == 0 && version > newest)
             newest = version;
     }
-    if (list)
-        closedir(list);
     *ret_version = newest;
-    char *path = NULL;
-    if (newest == table_set_builtin() ||
-        asprintf(&path, "%s/%llu", dir, (unsigned long long)newest) < 0)
-        return NULL;
-    return path;
+    return newest == table_set_builtin() ? NULL
+                                         : xasprintf("%s/%llu", dir, (unsigned long long)newest);
 }
 
 static int set_malformed(struct gfxb_error *err, const char *what)
@@ -120,11 +114,7 @@ static int set_write_tables(const char *dir, const struct table_set *set, struct
     int result = 0;
     for (size_t i = 0; i < set->n && result == 0; i++) {
         const struct gfx_table_source *source = &set->source[i];
-        char *CLEAN_FREE path = NULL;
-        if (asprintf(&path, "%s/%s.tsv", dir, gfx_table_name(source->table)) < 0) {
-            path = NULL;
-            return error_set(err, ENOMEM, "out of memory");
-        }
+        char *CLEAN_FREE path = xasprintf("%s/%s.tsv", dir, gfx_table_name(source->table));
         result = fs_write(path, source->bytes.p, source->bytes.n, 0644, err);
     }
     return result;
@@ -133,28 +123,22 @@ static int set_write_tables(const char *dir, const struct table_set *set, struct
 /* Everything in DATA/tables but this version. */
 static void set_remove_others(const char *dir, const char *keep)
 {
-    DIR *list = opendir(dir);
-    const struct dirent *entry;
-    while (list && (entry = readdir(list))) {
-        char *CLEAN_FREE path = fs_join(dir, entry->d_name);
-        if (path && entry->d_name[0] != '.' && strcmp(entry->d_name, keep) != 0)
+    DIR *CLEAN_DIR list = opendir(dir);
+    const char *name;
+    while ((name = fs_next(list))) {
+        char *CLEAN_FREE path = xfs_join(dir, name);
+        if (name[0] != '.' && strcmp(name, keep) != 0)
             fs_remove_tree(path);
     }
-    if (list)
-        closedir(list);
 }
 
 int table_set_publish(const char *data_dir, const struct table_set *set, struct gfxb_error *err)
 {
     char name[24];
     snprintf(name, sizeof(name), "%llu", (unsigned long long)set->version);
-    char *CLEAN_FREE dir = fs_join(data_dir, TABLE_SET_DIR);
-    char *CLEAN_FREE final = dir ? fs_join(dir, name) : NULL;
-    char *CLEAN_FREE stage = NULL;
-    if (!final || asprintf(&stage, "%s/new-%s-%d", dir, name, (int)getpid()) < 0) {
-        stage = NULL;
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    char *CLEAN_FREE dir = xfs_join(data_dir, TABLE_SET_DIR);
+    char *CLEAN_FREE final = xfs_join(dir, name);
+    char *CLEAN_FREE stage = xasprintf("%s/new-%s-%d", dir, name, (int)getpid());
     int result = fs_make_dirs(stage, 0755, err);
     if (result == 0)
         result = set_write_tables(stage, set, err);
