@@ -45,7 +45,6 @@ static int update_fetch(struct cli *cli, struct buf *ret, struct gfxb_error *err
     struct fetch_result fetched = FETCH_RESULT_INIT;
     net.fetch.cancel = &cli_cancelled;
     int result = fetch_get(&net.fetch, &request, ret, &fetched, err);
-    fetch_result_done(&fetched);
     return result;
 }
 

@@ -153,7 +153,7 @@ int body_accept(struct transfer *t, struct str first)
 {
     bool is_rest = t->answer.status == 206;
     t->accepted = true;
-    if (!t->request->html && (t->answer.html || (!is_rest && body_is_html(first))))
+    if (t->answer.html || (!is_rest && body_is_html(first)))
         return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
                          "%s sent a web page instead of %s: a login or block page of this "
                          "network, or the file is gone",

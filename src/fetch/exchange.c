@@ -3,12 +3,13 @@
 #include "fetch/fetch_private.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <time.h>
 
 #define EXCHANGE_HOPS_MAX 10
 #define EXCHANGE_SKIP_MAX 65536 /* of a body that says why not */
 #define EXCHANGE_BUFFER   524288l
+#define EXCHANGE_CONNECT  20l  /* seconds */
+#define EXCHANGE_ALIVE    4096 /* bytes that end a time of silence */
 
 /* Where distributions keep their trusted certificates, for a libcurl that was built for another. */
 static const char *const exchange_ca_files[] = {
@@ -76,9 +77,8 @@ static int exchange_on_progress(void *context, curl_off_t total, curl_off_t now,
     struct transfer *t = context;
     const struct fetch_config *config = t->config;
     int64_t clock = clock_now_ms();
-    uint64_t enough = config->stall_bytes ? config->stall_bytes : 4096;
     int64_t patience = 1000 * (int64_t)(config->stall_seconds ? config->stall_seconds : 30);
-    if (t->window_bytes >= enough) {
+    if (t->window_bytes >= EXCHANGE_ALIVE) {
         t->window_bytes = 0;
         t->window_start = clock;
     }
@@ -115,7 +115,6 @@ static void exchange_set_up(struct transfer *t, const char *url, struct curl_sli
                             const char *range)
 {
     CURL *curl = t->curl;
-    long connect = t->config->connect_seconds ? t->config->connect_seconds : 20;
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -124,7 +123,7 @@ static void exchange_set_up(struct transfer *t, const char *url, struct curl_sli
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_RANGE, range);
     curl_easy_setopt(curl, CURLOPT_NOBODY, t->request->head ? 1l : 0l);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, connect);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, EXCHANGE_CONNECT);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, EXCHANGE_BUFFER);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1l);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, exchange_on_header);
@@ -142,23 +141,6 @@ static void exchange_set_up(struct transfer *t, const char *url, struct curl_sli
     }
 }
 
-/* Perform without a SIGPIPE for the process when the server goes away while we write. */
-static CURLcode exchange_perform(CURL *curl)
-{
-    sigset_t pipe, before, pending;
-    struct timespec none = {0, 0};
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    CURLcode code = curl_easy_perform(curl);
-    if (!was_pending)
-        sigtimedwait(&pipe, NULL, &none);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
-}
-
 /* One request; an answer of any status is no failure. *ret_code: what curl says. */
 static int exchange_one(struct transfer *t, const char *url, bool is_own_host, CURLcode *ret_code)
 {
@@ -172,7 +154,7 @@ static int exchange_one(struct transfer *t, const char *url, bool is_own_host, C
     snprintf(range, sizeof(range), "%" PRIu64 "-", t->offset);
     struct curl_slist *headers = exchange_make_headers(t, is_own_host);
     exchange_set_up(t, url, headers, t->offset ? range : NULL);
-    *ret_code = exchange_perform(t->curl);
+    *ret_code = curl_easy_perform(t->curl);
     curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     t->result->status = t->answer.status;
@@ -250,8 +232,6 @@ static int exchange_follow(struct transfer *t, const struct address *own, char *
     for (t->hop = 0; t->hop <= EXCHANGE_HOPS_MAX; t->hop++) {
         CURLcode code = CURLE_OK;
         int r = exchange_one(t, *url, address_same_origin(own, &t->here), &code);
-        free(t->result->url);
-        t->result->url = xstrdup(*url);
         if (r < 0)
             return r;
         if (!exchange_is_redirect(t->answer.status))

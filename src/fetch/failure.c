@@ -86,7 +86,6 @@ static int failure_of_limit(struct transfer *t)
     time_t when = (time_t)until;
     struct tm tm;
     char clock[32] = "";
-    t->result->retry_at = until;
     if (until && gmtime_r(&when, &tm))
         strftime(clock, sizeof(clock), "%Y-%m-%d %H:%M UTC", &tm);
     if (t->answer.status == 429 && t->answer.retry_after >= 0 &&

@@ -265,7 +265,6 @@ static int fetch_transfer(const struct fetch_config *config, const struct fetch_
         body_show_progress(&t, true);
     else if (text)
         text->n = t.text_start;
-    result.etag = t.answer.etag[0] ? xstrdup(t.answer.etag) : NULL;
     transfer_done(&t);
     *ret_result = result;
     if (r < 0 && err)
@@ -286,13 +285,6 @@ int fetch_get(const struct fetch_config *config, const struct fetch_request *req
     copy.path = NULL;
     copy.max = ret->max > ret->n ? ret->max - ret->n : 1;
     return fetch_transfer(config, &copy, ret, ret_result, err);
-}
-
-void fetch_result_done(struct fetch_result *result)
-{
-    free(result->url);
-    free(result->etag);
-    *result = FETCH_RESULT_INIT;
 }
 
 void fetch_discard(const char *path)

@@ -15,15 +15,14 @@
 
 #include <stdatomic.h>
 
-/* How this user reaches the world; 0 and NULL are the defaults. All strings are lent. */
+/* How this user reaches the world; 0 and NULL are the defaults. All strings are lent. The program
+ * must ignore SIGPIPE. */
 struct fetch_config {
     /* Base URL (https, http or file) that stands for every host: https://HOST/PATH is fetched as
      * MIRROR/HOST/PATH. A token is never sent to a mirror. */
     const char *mirror;
     const char *ca_file;      /* PEM file of trusted certificates instead of the system's */
-    int connect_seconds;      /* 20 */
-    int stall_seconds;        /* 30: that long with fewer than stall_bytes is a stall ... */
-    uint64_t stall_bytes;     /* 4096 */
+    int stall_seconds;        /* 30: that long without 4096 bytes is a stall */
     int tries;                /* 6 in a row without a MiB of progress between them */
     int pause_ms;             /* 1000: before the second try, then doubled, at most 15 s */
     const atomic_int *cancel; /* not 0: "interrupted", within a second. NULL never */
@@ -66,7 +65,6 @@ struct fetch_request {
     const char *part;
     bool scratch; /* path is a cache that a power cut may damage: not forced to disk */
     bool head;    /* headers only */
-    bool html;    /* a web page is what is wanted; else it is refused */
     /* Every header of every answer as it comes; hop counts redirects from 0. NULL none. */
     void (*header)(void *context, int hop, long status, struct str name, struct str value);
     /* At most ten times a second, and at the end. NULL none. */
@@ -81,14 +79,9 @@ struct fetch_result {
     uint64_t size;           /* that the server says it has; 0 not said */
     uint64_t received;       /* body bytes that really came over the network, all tries */
     char sha256[DIGEST_HEX]; /* of the whole file; "" unless it is complete */
-    char *url;               /* where it came from in the end; owned */
-    char *etag;              /* as sent, with its quotes; owned; NULL none */
-    int64_t retry_at;        /* seconds since 1970 when a used-up limit is lifted; 0 none */
 };
 
 #define FETCH_RESULT_INIT ((struct fetch_result){0})
-
-void fetch_result_done(struct fetch_result *result);
 
 /*
  * Fetch one file. config may be NULL. 0, or:

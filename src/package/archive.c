@@ -90,7 +90,6 @@ static int archive_fetch(struct install *in, struct archive_part *part, const ch
         part->size = result.bytes;
     if (r == -GFXB_E_DIGEST_MISMATCH || r == -GFXB_E_DISK_FULL)
         archive_forget(in, part);
-    fetch_result_done(&result);
     return r;
 }
 

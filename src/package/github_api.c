@@ -107,9 +107,7 @@ int github_asset_look_up(const struct package_env *env, const struct github_asse
                "GitHub answers %ld with the token of GITHUB_TOKEN; asking without it",
                result.status);
         request.token = NULL;
-        fetch_result_done(&result);
         r = fetch_get(&config, &request, &json, &result, err);
     }
-    fetch_result_done(&result);
     return r < 0 ? r : github_asset_find(buf_view(&json), asset, ret_sha256, ret_size, err);
 }

@@ -77,7 +77,6 @@ static int github_ask_for_runtime(const struct install *in, struct archive_part 
     /* Storage that signs its links for GET alone refuses this: the download will tell. */
     if (r < 0 && (result.status == 403 || result.status == 405))
         r = 0;
-    fetch_result_done(&result);
     return r;
 }
 

@@ -12,6 +12,7 @@
 #include "package/package.h"
 #include "sysroot/sysroot.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 static void tool_say(void *context, enum log_level level, const char *line)
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
     const struct log log = {tool_say, NULL};
     if (argc < 4)
         return 2;
+    signal(SIGPIPE, SIG_IGN);
     if (root_new(NULL, &root, &err) < 0 || gfx_tables_new(argv[2], &tables, &err) < 0)
         return tool_fail(&err);
     const struct package_net net = {

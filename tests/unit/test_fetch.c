@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -399,8 +400,6 @@ static void expect(server_answer *answer, const struct fetch_request *base, int 
     free(path);
     if (ret_result)
         *ret_result = result;
-    else
-        fetch_result_done(&result);
 }
 
 static struct fetch_request pinned(void)
@@ -417,8 +416,6 @@ static void good_file_arrives(void **state)
     expect(answer_good, &request, 0, NULL, &result);
     assert_int_equal(result.status, 200);
     assert_int_equal(result.received, FILE_BYTES);
-    assert_string_equal(result.etag, "\"one\"");
-    fetch_result_done(&result);
 }
 
 static void missing_file_is_final(void **state)
@@ -427,16 +424,12 @@ static void missing_file_is_final(void **state)
     struct fetch_result result;
     expect(answer_404, &request, GFXB_E_PACKAGE_UNAVAILABLE, "404", &result);
     assert_int_equal(result.status, 404);
-    fetch_result_done(&result);
 }
 
 static void used_up_limit_says_when(void **state)
 {
     struct fetch_request request = pinned();
-    struct fetch_result result;
-    expect(answer_limit, &request, GFXB_E_PACKAGE_UNAVAILABLE, "2100-01-01 00:00 UTC", &result);
-    assert_int_equal(result.retry_at, 4102444800);
-    fetch_result_done(&result);
+    expect(answer_limit, &request, GFXB_E_PACKAGE_UNAVAILABLE, "2100-01-01 00:00 UTC", NULL);
 }
 
 static void server_error_is_tried_again(void **state)
@@ -452,7 +445,6 @@ static void reset_is_resumed_without_a_byte_twice(void **state)
     struct fetch_result result;
     expect(answer_reset, &request, 0, NULL, &result);
     assert_true(result.received <= FILE_BYTES + 65536);
-    fetch_result_done(&result);
 }
 
 static void changed_file_begins_anew(void **state)
@@ -461,7 +453,6 @@ static void changed_file_begins_anew(void **state)
     struct fetch_result result;
     expect(answer_changed, &request, 0, NULL, &result);
     assert_int_equal(result.received, FILE_BYTES + 1000000);
-    fetch_result_done(&result);
 }
 
 static void stall_is_noticed_and_resumed(void **state)
@@ -470,7 +461,6 @@ static void stall_is_noticed_and_resumed(void **state)
     struct fetch_result result;
     expect(answer_stall_once, &request, 0, NULL, &result);
     assert_int_equal(result.received, FILE_BYTES);
-    fetch_result_done(&result);
 }
 
 static void server_without_ranges_still_ends_well(void **state)
@@ -534,8 +524,7 @@ static void token_and_headers_stay_with_their_host(void **state)
     assert_non_null(strstr(origin->request[0], "X-Secret: mine"));
     assert_null(strcasestr(storage->request[0], "authorization"));
     assert_null(strstr(storage->request[0], "X-Secret"));
-    assert_non_null(strstr(result.url, "/store?sig=0"));
-    fetch_result_done(&result);
+    assert_non_null(strstr(storage->request[0], "/store?sig=0"));
     server_end(origin);
     server_end(storage);
     free(path);
@@ -557,7 +546,6 @@ static void expired_link_is_asked_for_again(void **state)
     assert_int_equal(atomic_load(&storage->n), 3);
     assert_non_null(strstr(storage->request[2], "sig=2"));
     assert_int_equal(asked_start(storage->request[2]), 1200000);
-    fetch_result_done(&result);
     server_end(origin);
     server_end(storage);
     free(path);
@@ -576,13 +564,11 @@ static void next_run_resumes(void **state)
     assert_true(is_there(path, ".part"));
     assert_false(is_there(path, ""));
     uint64_t received = result.received;
-    fetch_result_done(&result);
     server->answer = answer_good;
     assert_int_equal(fetch_run(&once, &request, &result, &err), 0);
     assert_is_content(path);
     assert_int_equal(received + result.received, FILE_BYTES);
     assert_non_null(strstr(server->request[1], "If-Range: \"one\""));
-    fetch_result_done(&result);
     server_end(server);
     free(path);
 }
@@ -600,7 +586,6 @@ static void damaged_part_is_found_out(void **state)
     request.url = server_url(server, "/file");
     request.path = path;
     assert_true(fetch_run(&once, &request, &result, &err) < 0);
-    fetch_result_done(&result);
     int fd = open(part, O_WRONLY | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "\0\0\0\0\0\0\0\0", 8, 4096), 8);
     close(fd);
@@ -608,7 +593,6 @@ static void damaged_part_is_found_out(void **state)
     assert_int_equal(fetch_run(&once, &request, &result, &err), 0);
     assert_is_content(path);
     assert_true(result.received > FILE_BYTES); /* the rest, and then all of it */
-    fetch_result_done(&result);
     server_end(server);
     free(part);
     free(path);
@@ -631,14 +615,12 @@ static void whole_part_is_taken(void **state)
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0); /* by the server's 416 */
     assert_is_content(path);
     assert_int_equal(result.received, 0);
-    fetch_result_done(&result);
     request = pinned();
     request.url = server_url(server, "/file");
     request.path = path;
     int before = atomic_load(&server->n);
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0); /* by the file's digest */
     assert_int_equal(atomic_load(&server->n), before);
-    fetch_result_done(&result);
     server_end(server);
     free(part);
     free(from);
@@ -662,24 +644,20 @@ static void part_of_another_name(void **state)
     assert_is_content(path);
     assert_int_equal(result.received, FILE_BYTES - FILE_BYTES / 2);
     assert_false(is_there(part, "") || is_there(part, ".from"));
-    fetch_result_done(&result);
     /* The beginning of something else is found out, and the file comes whole. */
     unlink(path);
     assert_int_equal(fs_write(part, content + FILE_BYTES, FILE_BYTES / 2, 0644, NULL), 0);
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
     assert_is_content(path);
-    fetch_result_done(&result);
     /* More than the file ever had is no beginning of it. */
     unlink(path);
     assert_int_equal(fs_write(part, content, FILE_BYTES + 1, 0644, NULL), 0);
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
     assert_is_content(path);
     assert_int_equal(result.received, FILE_BYTES);
-    fetch_result_done(&result);
     unlink(path);
     request.sha256 = NULL;
     assert_int_equal(fetch_run(&quick, &request, &result, &err), -EINVAL);
-    fetch_result_done(&result);
     server_end(server);
     free(part);
     free(path);
@@ -703,7 +681,6 @@ static void text_gets_every_byte_once(void **state)
         assert_int_equal(text.n, FILE_BYTES + 6);
         assert_memory_equal(text.p, "before", 6);
         assert_memory_equal(text.p + 6, content, FILE_BYTES);
-        fetch_result_done(&result);
         server_end(server);
     }
 }
@@ -744,11 +721,9 @@ static void small_answers_have_a_limit(void **state)
     assert_int_equal(fetch_get(&quick, &request, &small, &result, &err),
                      -GFXB_E_PACKAGE_UNAVAILABLE);
     assert_int_equal(small.n, 0);
-    fetch_result_done(&result);
     buf_add_text(&large, "before");
     assert_int_equal(fetch_get(&quick, &request, &large, &result, &err), 0);
     assert_int_equal(large.n, FILE_BYTES + 6);
-    fetch_result_done(&result);
     server_end(server);
 }
 
@@ -766,7 +741,6 @@ static void mirror_gets_host_and_path_but_no_token(void **state)
     assert_int_equal(fetch_get(&config, &request, &text, &result, &err), 0);
     assert_int_equal(strncmp(server->request[0], "GET /m/example.org/a/b.zip?x=1 ", 31), 0);
     assert_null(strcasestr(server->request[0], "authorization"));
-    fetch_result_done(&result);
     server_end(server);
 }
 
@@ -787,12 +761,10 @@ static void mirror_may_be_a_directory(void **state)
     request.path = path;
     assert_int_equal(fetch_run(&config, &request, &result, &err), 0);
     assert_is_content(path);
-    fetch_result_done(&result);
     request.url = "https://example.org/none.bin";
     unlink(path);
     assert_int_equal(fetch_run(&config, &request, &result, &err), -GFXB_E_PACKAGE_UNAVAILABLE);
     assert_non_null(strstr(err.text, "none.bin is not on the mirror"));
-    fetch_result_done(&result);
     free(host);
     free(file);
     free(path);
@@ -810,11 +782,9 @@ static void nobody_there_is_offline(void **state)
     struct fetch_request request = {.url = url};
     assert_int_equal(fetch_get(&quick, &request, &text, &result, &err), -GFXB_E_OFFLINE);
     assert_non_null(strstr(err.text, "127.0.0.1"));
-    fetch_result_done(&result);
     request.url = "https://name.invalid/x";
     assert_int_equal(fetch_get(&quick, &request, &text, &result, &err), -GFXB_E_OFFLINE);
     assert_non_null(strstr(err.text, "name.invalid"));
-    fetch_result_done(&result);
 }
 
 static void nonsense_is_no_url(void **state)
@@ -827,7 +797,6 @@ static void nonsense_is_no_url(void **state)
         struct gfxb_error err = {0};
         struct fetch_request request = {.url = urls[i]};
         assert_int_equal(fetch_get(&quick, &request, &text, &result, &err), -EINVAL);
-        fetch_result_done(&result);
     }
 }
 
@@ -854,7 +823,6 @@ static void cancel_ends_it_and_keeps_the_part(void **state)
     pthread_join(thread, NULL);
     assert_true(is_there(path, ".part"));
     assert_false(is_there(path, ""));
-    fetch_result_done(&result);
     server_end(server);
     free(path);
 }
@@ -877,7 +845,6 @@ static void *twin_run(void *context)
     request.path = twin->path;
     twin->result = fetch_run(&quick, &request, &result, NULL);
     twin->received = result.received;
-    fetch_result_done(&result);
     return NULL;
 }
 
@@ -937,7 +904,6 @@ static void headers_alone_can_be_asked_for(void **state)
     assert_int_equal(result.size, FILE_BYTES);
     assert_int_equal(result.received, 0);
     assert_string_equal(etag, "\"one\"");
-    fetch_result_done(&result);
     server_end(origin);
     server_end(storage);
 }
@@ -951,7 +917,6 @@ static void unwritable_place_is_said(void **state)
     assert_int_equal(fetch_run(&quick, &request, &result, &err), -ENOTDIR);
     assert_non_null(strstr(err.text, "/dev/null/x/file"));
     assert_int_equal(atomic_load(&server->n), 0);
-    fetch_result_done(&result);
     server_end(server);
 }
 
@@ -1019,19 +984,16 @@ static void failure_to_force_out_is_told(void **state)
     request.path = path;
     disk_error = EIO;
     assert_int_equal(fetch_run(&quick, &request, &result, &err), -EIO);
-    fetch_result_done(&result);
     disk_error = ENOSPC;
     assert_int_equal(fetch_run(&quick, &request, &result, &err), -GFXB_E_DISK_FULL);
     assert_non_null(strstr(err.text, "free some space"));
     assert_false(is_there(path, ""));
     assert_true(is_there(path, ".part"));
-    fetch_result_done(&result);
     request.scratch = true; /* a cache is not forced out */
     assert_int_equal(fetch_run(&quick, &request, &result, &err), 0);
     disk_error = 0;
     assert_is_content(path);
     assert_int_equal(atomic_load(&server->n), 1);
-    fetch_result_done(&result);
     server_end(server);
     free(path);
 }
@@ -1057,6 +1019,7 @@ static void large_file_is_written_out_on_the_way(void **state)
 
 static int set_up(void **state)
 {
+    signal(SIGPIPE, SIG_IGN);
     static char template[] = "/tmp/gfxb-fetch-XXXXXX";
     uint32_t x = 1;
     dir = mkdtemp(template);

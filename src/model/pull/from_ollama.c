@@ -70,7 +70,6 @@ static int pull_ollama_ask(struct pull_ollama *p, struct gfxb_error *err)
     int r = fetch_get(&config, &request, &p->text, &result, err);
     if (r < 0)
         r = pull_ollama_refused(p, result.status, err);
-    fetch_result_done(&result);
     return r < 0 ? r : ollama_manifest_parse(buf_view(&p->text), &p->manifest, err);
 }
 
@@ -127,7 +126,6 @@ static int pull_ollama_bring(struct pull_ollama *p, const struct ollama_layer *l
         r = fetch_run(&config, &request, &result, err);
         if (r < 0)
             r = pull_ollama_refused(p, result.status, err);
-        fetch_result_done(&result);
     }
     if (r == 0)
         pull_show_whole(&p->pull, layer->size);

@@ -67,7 +67,6 @@ static int pull_url_fetch(struct pull *p, const char *url, const char *path, str
         p->total = result.bytes;
         pull_show_whole(p, result.bytes);
     }
-    fetch_result_done(&result);
     return r;
 }
 

@@ -307,7 +307,6 @@ static int hub_get(const struct model_env *env, const char *repository, const ch
     if (r < 0)
         r = hub_failed(env, repository, NULL, said, &result, err);
     bool is_token = r < 0 && result.status == 401 && env->hf_token;
-    fetch_result_done(&result);
     if (!is_token)
         return r;
     struct gfxb_error second = {0};
@@ -315,7 +314,6 @@ static int hub_get(const struct model_env *env, const char *repository, const ch
         log_at(env->log, LOG_WARNING, "%s; asked without it", err->text);
         r = 0;
     }
-    fetch_result_done(&result);
     return r;
 }
 
@@ -473,13 +471,11 @@ int hub_fetch_file(const struct model_env *env, const struct hub_wanted *wanted,
     }
     int r = hub_fetch_once(&config, &request, wanted, &result, err);
     if (r < 0 && result.status == 401 && arrival.said.hop == 0 && request.token) {
-        fetch_result_done(&result);
         request.token = NULL; /* not accepted: what is public needs none */
         r = hub_fetch_once(&config, &request, wanted, &result, err);
     }
     if (r < 0)
         r = hub_failed(env, wanted->repository, file->path, &arrival.said, &result, err);
     free(arrival.said.link);
-    fetch_result_done(&result);
     return r;
 }
