@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!entry_path_clean(name, &path)) {
         struct entry_set set = {0};
         check_clean(buf_view(&path));
-        if (path.n && !entry_link_problem(buf_view(&path), target, NULL))
+        if (path.n && !entry_link_problem(buf_view(&path), target))
             check_link(buf_view(&path), target);
         /* No file comes twice; a clean path is its own clean form. */
         struct buf again = BUF_INIT(ENTRY_PATH_MAX + 1);

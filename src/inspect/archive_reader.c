@@ -190,7 +190,7 @@ static int reader_take_link(struct archive_reader *reader, const char *name,
             return reader_refuse(name, "is a hard link to a file outside of the archive", err);
     } else {
         item->type = ARCHIVE_SYMLINK;
-        const char *problem = entry_link_problem(buf_view(&reader->path), str_from(soft), NULL);
+        const char *problem = entry_link_problem(buf_view(&reader->path), str_from(soft));
         if (problem) {
             char why[160];
             snprintf(why, sizeof(why), "is a link whose target %s", problem);
@@ -317,14 +317,4 @@ int archive_block_write(int fd, const struct archive_block *block)
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
-}
-
-uint64_t archive_reader_entries(const struct archive_reader *reader)
-{
-    return reader->entries;
-}
-
-uint64_t archive_reader_bytes(const struct archive_reader *reader)
-{
-    return reader->bytes;
 }

@@ -62,7 +62,7 @@ static unsigned entry_depth(struct str path)
     return depth;
 }
 
-const char *entry_link_problem(struct str path, struct str target, bool *ret_reaches_top)
+const char *entry_link_problem(struct str path, struct str target)
 {
     const char *problem = entry_text_problem(target);
     if (problem)
@@ -86,8 +86,6 @@ const char *entry_link_problem(struct str path, struct str target, bool *ret_rea
         if (++up > depth)
             return "leads out of the archive";
     }
-    if (ret_reaches_top)
-        *ret_reaches_top = up == depth && up > 0;
     return NULL;
 }
 

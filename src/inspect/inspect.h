@@ -148,10 +148,9 @@ const char *entry_path_clean(struct str name, struct buf *ret);
 /*
  * May a symbolic link at this clean path point to target? NULL, or what is wrong. Allowed are
  * relative targets that go up only at their beginning and never above the top: then no chain of
- * links can lead out, whatever they pass through. *ret_reaches_top (may be NULL): the target goes
- * up exactly to the top.
+ * links can lead out, whatever they pass through.
  */
-const char *entry_link_problem(struct str path, struct str target, bool *ret_reaches_top);
+const char *entry_link_problem(struct str path, struct str target);
 
 /* The name as text for a sentence: what is not printable ASCII as \xNN, long ones cut. */
 void entry_path_show(struct str name, char *ret_text, size_t size);
@@ -205,8 +204,5 @@ int archive_reader_block(struct archive_reader *reader, struct archive_block *re
 
 /* Write the block where it belongs. 0 or -errno. */
 int archive_block_write(int fd, const struct archive_block *block);
-
-uint64_t archive_reader_entries(const struct archive_reader *reader);
-uint64_t archive_reader_bytes(const struct archive_reader *reader); /* content so far */
 
 #endif

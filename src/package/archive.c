@@ -103,7 +103,7 @@ int archive_bring(struct install *in, struct archive_part *part, const char *bel
     int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fs_error(err, errno, "read", path);
-    r = archive_unpack(in, fd, part->name, below, part->strip_top, err);
+    r = archive_unpack(in, fd, part->name, below, err);
     if (r == 0)
         part->has_arrived = true;
     else if (r == -GFXB_E_ARCHIVE_UNSAFE || r == -GFXB_E_PACKAGE_UNAVAILABLE ||
@@ -125,15 +125,14 @@ void archive_part_done(struct archive_part *part)
     free(part->name);
 }
 
-int archive_unpack(struct install *in, int fd, const char *name, const char *below, bool strip_top,
+int archive_unpack(struct install *in, int fd, const char *name, const char *below,
                    struct gfxb_error *err)
 {
-    const struct unpack_options options = {
-        .strip_top = strip_top, .link_copies = true, .cancel = package_cancel(in->env)};
+    const struct unpack_options options = {.link_copies = true, .cancel = package_cancel(in->env)};
     char *CLEAN_FREE dir = xfs_join(in->stage.dir, below);
     if (mkdir(dir, 0755) < 0)
         return fs_error(err, errno, "make the directory", dir);
-    int r = unpack_run(fd, dir, &options, NULL, err);
+    int r = unpack_run(fd, dir, &options, err);
     if (r < 0)
         error_prefix(err, "%s: ", name);
     if (r != -EBADMSG)

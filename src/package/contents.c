@@ -4,7 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <fts.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -21,39 +21,33 @@ static bool contents_is_file(const char *dir, const char *below, const char *nam
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Not every file system says what an entry is (XFS without ftype, some network ones). */
-static bool contents_is_dir(int dir_fd, const struct dirent *entry)
-{
-    struct stat st;
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    return fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* "below/name", or just the name at the top. */
 static char *contents_join(const char *below, const char *name)
 {
     return below[0] ? xfs_join(below, name) : xstrdup(name);
 }
 
-/* The directory, relative to dir, that holds a file of this name; nearest to the top first. NULL:
- * none does. To be freed by the caller. */
-static char *contents_find_file(const char *dir, const char *below, const char *name, int depth)
+/* The directory, relative to the stage, that holds a file of this name; above others below it.
+ * NULL: none does. To be freed by the caller. */
+static char *contents_find_file(const struct install *in, struct str file)
 {
-    if (contents_is_file(dir, below, name))
-        return xstrdup(below);
-    char *CLEAN_FREE path = xfs_join(dir, below);
-    DIR *entries = depth > 0 ? opendir(path) : NULL;
-    const struct dirent *entry;
+    char *CLEAN_FREE name = xstr_dup(file);
+    char *const tops[] = {in->stage.dir, NULL};
+    FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    FTSENT *entry;
     char *found = NULL;
-    while (entries && !found && (entry = readdir(entries))) {
-        if (entry->d_name[0] == '.' || !contents_is_dir(dirfd(entries), entry))
-            continue;
-        char *CLEAN_FREE next = contents_join(below, entry->d_name);
-        found = contents_find_file(dir, next, name, depth - 1);
+    while (walk && !found && (entry = fts_read(walk))) {
+        const char *below = entry->fts_path + strlen(in->stage.dir);
+        below += *below == '/';
+        bool is_left_out = entry->fts_level > CONTENTS_DEPTH ||
+                           (entry->fts_level > 0 && entry->fts_name[0] == '.');
+        if (entry->fts_info == FTS_D && is_left_out)
+            fts_set(walk, entry, FTS_SKIP);
+        else if (entry->fts_info == FTS_D && contents_is_file(in->stage.dir, below, name))
+            found = xstrdup(below);
     }
-    if (entries)
-        closedir(entries);
+    if (walk)
+        fts_close(walk);
     return found;
 }
 
@@ -66,7 +60,7 @@ static int contents_find_engine(struct install *in, struct gfx_engine *ret_engin
         if (in->engine.n && !str_eq(in->engine, engine.name))
             continue;
         char *CLEAN_FREE program = xstr_dup(engine.program);
-        char *CLEAN_FREE below = contents_find_file(in->stage.dir, "", program, CONTENTS_DEPTH);
+        char *CLEAN_FREE below = contents_find_file(in, engine.program);
         if (!below)
             continue;
         in->package.executable = contents_join(below, program);
@@ -93,13 +87,12 @@ static int contents_find_backend(struct install *in, const struct gfx_engine *en
     char *dir = NULL;
     for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]) && !dir; i++) {
         struct str file = gfx_engine_backend_file(engine, str_from(backends[i]));
-        char *CLEAN_FREE name = xstr_dup(file);
         if (in->backend.n && !str_is(in->backend, backends[i]))
             continue;
         if (strcmp(backends[i], "cpu") == 0)
             dir = xstr_dup(contents_dir(in->package.executable));
         else if (file.n)
-            dir = contents_find_file(in->stage.dir, "", name, CONTENTS_DEPTH);
+            dir = contents_find_file(in, file);
         if (dir)
             in->package.backend = xstrdup(backends[i]);
     }
@@ -129,7 +122,7 @@ static void contents_find_loader(struct install *in)
     struct package *package = &in->package;
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
     struct str own = contents_dir(package->executable);
-    char *CLEAN_FREE below = contents_find_file(in->stage.dir, "", CONTENTS_LOADER, CONTENTS_DEPTH);
+    char *CLEAN_FREE below = contents_find_file(in, STR(CONTENTS_LOADER));
     bool is_rocm = strcmp(package->backend, "rocm") == 0;
     if (below && contents_is_file(in->stage.dir, below, "libc.so.6")) {
         package->loader = contents_join(below, CONTENTS_LOADER);
@@ -180,23 +173,22 @@ int contents_check_gfx(const struct package_env *env, struct str what, struct st
                      STR_ARG(list), env->gfx);
 }
 
-/* "2.9" is below "2.38". */
-static bool contents_version_below(const char *a, const char *b)
+/* "2.43-7" -> 2, 43 */
+static bool contents_two_numbers(const char *version, uint64_t ret_number[2])
 {
-    struct str rest[2] = {str_from(a), str_from(b)};
-    for (;;) {
-        struct str piece[2] = {STR_NONE, STR_NONE};
-        uint64_t number[2] = {0, 0};
-        bool more[2];
-        for (int i = 0; i < 2; i++) {
-            more[i] = str_cut(&rest[i], '.', &piece[i]);
-            str_to_u64(piece[i], 10, &number[i]);
-        }
-        if (!more[0] && !more[1])
-            return false;
-        if (number[0] != number[1])
-            return number[0] < number[1];
-    }
+    struct str rest = str_from(version), piece;
+    if (!str_cut(&rest, '.', &piece) || str_to_u64(piece, 10, &ret_number[0]) < 0)
+        return false;
+    size_t digits = rest.n ? strspn(rest.p, "0123456789") : 0;
+    return str_to_u64((struct str){rest.p, digits}, 10, &ret_number[1]) == 0;
+}
+
+bool package_version_below(const char *version, const char *other)
+{
+    uint64_t a[2], b[2];
+    if (!contents_two_numbers(version, a) || !contents_two_numbers(other, b))
+        return false;
+    return a[0] != b[0] ? a[0] < b[0] : a[1] < b[1];
 }
 
 /* A C library in the package counts when the package is started with it. */
@@ -206,7 +198,7 @@ static int contents_check_glibc(const struct install *in, const struct inspectio
     const char *have = gnu_get_libc_version();
     bool own_libc = seen->own_libc && in->package.loader;
     if (own_libc || !seen->glibc[0] || !root_is_live(in->env->root) ||
-        !contents_version_below(have, seen->glibc))
+        !package_version_below(have, seen->glibc))
         return 0;
     return error_set(err, GFXB_E_GLIBC_TOO_OLD,
                      "%.*s needs glibc %s and this computer has %s: it cannot run here",

@@ -24,20 +24,10 @@
     "usr/lib/x86_64-linux-gnu:usr/lib/aarch64-linux-gnu"
 
 /* The loader's own directories, on any distribution. */
-static const char *const libraries_x86_64_dirs[] = {"/lib/x86_64-linux-gnu",
-                                                    "/usr/lib/x86_64-linux-gnu",
-                                                    "/lib64",
-                                                    "/usr/lib64",
-                                                    "/lib",
-                                                    "/usr/lib",
-                                                    NULL};
-static const char *const libraries_aarch64_dirs[] = {"/lib/aarch64-linux-gnu",
-                                                     "/usr/lib/aarch64-linux-gnu",
-                                                     "/lib64",
-                                                     "/usr/lib64",
-                                                     "/lib",
-                                                     "/usr/lib",
-                                                     NULL};
+#define LIBRARIES_X86_64_DIRS "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:" LIBRARIES_HOST_DIRS
+#define LIBRARIES_AARCH64_DIRS                                                                     \
+    "/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:" LIBRARIES_HOST_DIRS
+#define LIBRARIES_HOST_DIRS "/lib64:/usr/lib64:/lib:/usr/lib"
 
 enum library_answer { LIBRARY_NO, LIBRARY_YES, LIBRARY_UNKNOWN };
 
@@ -163,14 +153,14 @@ static enum library_answer libraries_in_host_dir(const struct libraries *l, unsi
 static enum library_answer libraries_by_host(const struct libraries *l, unsigned machine,
                                              struct str soname)
 {
-    const char *const *dirs =
-        machine == ELF_MACHINE_AARCH64 ? libraries_aarch64_dirs : libraries_x86_64_dirs;
+    struct str dir, dirs = machine == ELF_MACHINE_AARCH64 ? STR(LIBRARIES_AARCH64_DIRS)
+                                                          : STR(LIBRARIES_X86_64_DIRS);
     struct str cached = ldcache_find(buf_view(&l->cache), machine, soname);
     if (cached.n && libraries_on_host(l, machine, cached.p) != LIBRARY_NO)
         return LIBRARY_YES;
     bool unknown = l->cache_unknown;
-    for (; *dirs; dirs++) {
-        enum library_answer answer = libraries_in_host_dir(l, machine, str_from(*dirs), soname);
+    while (str_cut(&dirs, ':', &dir)) {
+        enum library_answer answer = libraries_in_host_dir(l, machine, dir, soname);
         if (answer == LIBRARY_YES)
             return answer;
         unknown = unknown || answer == LIBRARY_UNKNOWN;
@@ -365,15 +355,16 @@ void package_library_remedy(const char *soname, struct str distribution, struct 
     }
 }
 
-/* A value of os-release ("ID", "ID_LIKE"); empty: it has none. */
-static struct str libraries_os_value(struct str text, const char *key)
+struct str package_os_value(struct str text, const char *key)
 {
     struct str line, name;
     while (str_cut(&text, '\n', &line)) {
-        if (!str_cut(&line, '=', &name) || !str_is(name, key))
+        if (!str_cut(&line, '=', &name) || !str_is(str_trim(name), key))
             continue;
         line = str_trim(line);
-        return line.n >= 2 && line.p[0] == '"' ? (struct str){line.p + 1, line.n - 2} : line;
+        if (line.n >= 2 && strchr("\"'", line.p[0]) && line.p[line.n - 1] == line.p[0])
+            line = (struct str){line.p + 1, line.n - 2};
+        return line;
     }
     return STR_NONE;
 }
@@ -411,8 +402,8 @@ static int libraries_explain(const struct libraries *l, struct str what, struct 
     if (l->missing.n > 1)
         snprintf(more, sizeof(more), " (and %zu more libraries)", l->missing.n - 1);
     root_read(l->host, "/etc/os-release", LIBRARIES_OS_RELEASE_MAX, &os);
-    package_library_remedy(soname, libraries_os_value(buf_view(&os), "ID"),
-                           libraries_os_value(buf_view(&os), "ID_LIKE"), remedy, sizeof(remedy));
+    package_library_remedy(soname, package_os_value(buf_view(&os), "ID"),
+                           package_os_value(buf_view(&os), "ID_LIKE"), remedy, sizeof(remedy));
     return error_set(err, GFXB_E_LIBRARY_MISSING,
                      "the engine of %.*s needs %s%s, which is neither in it nor on this "
                      "computer%s%s",

@@ -14,19 +14,13 @@ bool package_is_digest(struct str text)
     return n == text.n && n == DIGEST_HEX - 1;
 }
 
-/* Is this a failure of our process, which says nothing about the package? */
-static bool list_is_ours(int r)
-{
-    return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-}
-
 /* A directory without a readable manifest is no package: never published by us, or damaged. */
 static int list_take(const struct package_env *env, struct package_list *list, const char *path,
                      const char *name)
 {
     struct package package = {0};
     int r = manifest_read(path, &package);
-    if (list_is_ours(r))
+    if (manifest_is_unknown(r))
         return r;
     if (r == 0 && strcmp(package.digest, name) == 0) {
         list->item = xreallocarray(list->item, list->n + 1, sizeof(*list->item));
@@ -152,23 +146,6 @@ static int list_write_pin(const struct package_env *env, const struct package_li
     return fs_write(path, buf_text(&text), text.n, 0644, err);
 }
 
-int package_pin(const struct package_env *env, struct package_backend backend, const char *digest,
-                struct gfxb_error *err)
-{
-    struct package_list list = {NULL, 0};
-    int r = package_list_new(env, &list, err);
-    if (r < 0)
-        return r;
-    const struct package *package = digest ? list_find_digest(&list, digest) : NULL;
-    if (digest && (!package || !package_is_of(package, backend)))
-        r = error_set(err, ENOENT, "no installed %s package has the digest %s", backend.name,
-                      digest);
-    else if (list.n)
-        r = list_write_pin(env, &list, backend, digest, err);
-    package_list_done(&list);
-    return r;
-}
-
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err)
 {
     struct package_list list = {NULL, 0};
@@ -206,21 +183,20 @@ int package_use(const struct package_env *env, struct package_backend backend, c
                 struct gfxb_error *err)
 {
     struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
+    bool is_none = strcmp(prefix, "none") == 0;
     struct package_list list;
-    if (strcmp(prefix, "none") == 0)
-        return package_pin(env, backend, NULL, err);
     int r = package_list_new(env, &list, err);
     if (r < 0)
         return r;
-    const char *digest = list_find_newest(&list, backend, prefix);
-    if (digest)
-        r = package_pin(env, backend, digest, err);
-    else if (!prefix[0])
+    const char *digest = is_none ? NULL : list_find_newest(&list, backend, prefix);
+    if (digest || (is_none && list.n))
+        r = list_write_pin(env, &list, backend, digest, err);
+    else if (!is_none && !prefix[0])
         r = error_set(err, ENOENT,
                       "no package of %.*s:%s is installed: gfxbridge backends install %.*s:%s "
                       "brings one",
                       STR_ARG(engine), backend.name, STR_ARG(engine), backend.name);
-    else
+    else if (!is_none)
         r = error_set(err, ENOENT,
                       "no installed package of %.*s:%s has a digest that begins with '%s'; "
                       "see gfxbridge backends list",

@@ -139,6 +139,11 @@ int manifest_read(const char *dir, struct package *ret_package)
     return 0;
 }
 
+bool manifest_is_unknown(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
 void manifest_package_done(struct package *package)
 {
     free(package->dir);

@@ -11,7 +11,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -387,44 +386,23 @@ static int offline_read_facts(const char *dir, struct buf *ret)
     return r;
 }
 
-/* Everything in one directory into another, empty one on the same file system. */
-static int offline_move_children(const char *from, const char *to, struct gfxb_error *err)
-{
-    DIR *list = opendir(from);
-    const struct dirent *entry;
-    int r = list ? 0 : fs_error(err, errno, "read", from);
-    while (r == 0 && (entry = readdir(list))) {
-        char *CLEAN_FREE old = xfs_join(from, entry->d_name);
-        char *CLEAN_FREE new = xfs_join(to, entry->d_name);
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            rename(old, new) < 0)
-            r = fs_error(err, errno, "move", old);
-    }
-    if (list)
-        closedir(list);
-    return r;
-}
-
+/* The package's directory, in the stage of all of them, is a stage of its own. */
 static int offline_publish(const struct offline_install *in, const char *digest,
                            struct gfxb_error *err)
 {
-    struct store_stage stage = STORE_STAGE_NONE;
     struct buf CLEAN_BUF facts = BUF_INIT(OFFLINE_TEXT_MAX);
     struct package package = {0};
-    char *CLEAN_FREE dir = xfs_join(in->stage.dir, digest);
-    int r = manifest_read(dir, &package);
+    struct store_stage stage = {.dir = xfs_join(in->stage.dir, digest)};
+    stage.lock_fd = open(stage.dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int r = stage.lock_fd < 0 ? -errno : manifest_read(stage.dir, &package);
     if (r == 0)
-        r = offline_read_facts(dir, &facts);
+        r = offline_read_facts(stage.dir, &facts);
     if (r < 0) {
-        manifest_package_done(&package);
-        return fs_error(err, -r, "read", dir);
-    }
-    log_at(in->env->log, LOG_INFO, "installing %s", package.id);
-    r = store_stage_new(in->env, 0, &stage, err);
-    if (r == 0)
-        r = offline_move_children(dir, stage.dir, err);
-    if (r == 0)
+        fs_error(err, -r, "read", stage.dir);
+    } else {
+        log_at(in->env->log, LOG_INFO, "installing %s", package.id);
         r = store_publish(in->env, &stage, &package, buf_view(&facts), err);
+    }
     store_stage_done(&stage);
     manifest_package_done(&package);
     return r;
@@ -439,7 +417,7 @@ int package_install_offline(const struct package_env *env, const char *file,
     if (r == 0)
         r = store_stage_new(env, 0, &in.stage, err);
     if (r == 0)
-        r = unpack_file(file, in.stage.dir, &options, NULL, err);
+        r = unpack_file(file, in.stage.dir, &options, err);
     if (r == -EBADMSG)
         error_prefix(err, "%s cannot be read: ", file);
     if (r == 0)

@@ -127,12 +127,8 @@ struct package_backend {
 /* Is it a package of this backend? */
 bool package_is_of(const struct package *package, struct package_backend backend);
 
-/* Make the package with this digest the backend's own choice (`backends use`); digest NULL takes
- * the backend's pin away. -ENOENT: no such package of this backend. */
-int package_pin(const struct package_env *env, struct package_backend backend, const char *digest,
-                struct gfxb_error *err);
-
-/* The same by the beginning of a digest ("" the newest package, "none" takes the pin away). */
+/* Make the newest package of this backend whose digest begins so ("": any) the backend's own
+ * choice; "none" takes that choice away. -ENOENT: there is none such. */
 int package_use(const struct package_env *env, struct package_backend backend, const char *prefix,
                 struct gfxb_error *err);
 

@@ -76,6 +76,8 @@ int manifest_write(const char *dir, const struct package *package, struct str fa
 /* Read it back; ret_package is owned by the caller (manifest_package_done). dir is set from dir,
  * pinned is false. -ENOENT: no manifest; -EBADMSG: not one that this program understands. */
 int manifest_read(const char *dir, struct package *ret_package);
+/* Does this result of manifest_read say nothing about the package, but that we could not look? */
+bool manifest_is_unknown(int r);
 
 void manifest_package_done(struct package *package);
 
@@ -146,6 +148,9 @@ int package_check_cancel(const struct package_env *env, struct gfxb_error *err);
 const char *package_setting(const struct package_env *env, const char *name);
 /* env's fetch settings with its log filled in. */
 struct fetch_config package_fetch_config(const struct package_env *env);
+/* Is a version ("2.43-7") lower than another such as "2.36"? Only the first two numbers count;
+ * false when either cannot be read. */
+bool package_version_below(const char *version, const char *other);
 /* Is it a sha256 as everybody here writes it: 64 lower-case hex digits? */
 bool package_is_digest(struct str text);
 /* DATA is an absolute path, or -EINVAL. */
@@ -159,7 +164,6 @@ struct archive_part {
     char sha256[DIGEST_HEX];
     uint64_t size;     /* 0 unknown */
     const char *trust; /* where its sha256 is from */
-    bool strip_top;    /* leave out the one directory that everything is below */
     bool has_arrived;
 };
 
@@ -179,7 +183,7 @@ void archive_part_done(struct archive_part *part);
 
 /* Unpack an open archive into the stage's directory `below`. A damaged one is package-unavailable:
  * the file is at fault, not the computer. */
-int archive_unpack(struct install *in, int fd, const char *name, const char *below, bool strip_top,
+int archive_unpack(struct install *in, int fd, const char *name, const char *below,
                    struct gfxb_error *err);
 
 /* ---- contents.c: what a stage holds ---- */
@@ -222,6 +226,9 @@ int contents_check_gfx(const struct package_env *env, struct str what, struct st
  */
 int libraries_check(const struct package_env *env, const char *dir, const struct names *roots,
                     struct str library_path, struct str what, struct gfxb_error *err);
+
+/* KEY=value or KEY="value" of os-release's text; empty: it has none. A view. */
+struct str package_os_value(struct str text, const char *key);
 
 /* The path of a soname's library for this ELF machine in the bytes of /etc/ld.so.cache; empty when
  * the cache has none, or is none. A view into the bytes, NUL-terminated there. */

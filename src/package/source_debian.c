@@ -84,7 +84,7 @@ static bool debian_libc_is_too_old(const struct install *in)
     const struct debian_job *job = in->job;
     const struct debian_part *libc = debian_parts_find(&job->parts, STR("libc6"));
     return libc && !str_is(in->backend, "cpu") &&
-           debian_version_below(libc->version, gnu_get_libc_version());
+           package_version_below(libc->version, gnu_get_libc_version());
 }
 
 /* Does this suite of this archive have the package, and does it suit this host? */
@@ -186,7 +186,7 @@ static int debian_unpack_part(const struct install *in, const struct debian_part
     }
     const char *const argv[] = {"/usr/bin/dpkg-deb", "-x", path, in->stage.dir, NULL};
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    r = debian_run(argv, DEBIAN_UNPACK_MS, NULL, &complaints, err);
+    r = debian_run(argv, DEBIAN_UNPACK_MS, NULL, NULL, &complaints, err);
     if (r == -EIO && str_has(buf_view(&complaints), STR("No space left on device")))
         return fs_error(err, ENOSPC, "unpack", part->file);
     if (r == -EIO)

@@ -11,7 +11,7 @@
 #include <inttypes.h>
 
 /* How a package is laid out. A change of it changes every package's digest. */
-#define GITHUB_RECIPE "gfxbridge archives 1"
+#define GITHUB_RECIPE "gfxbridge archives 2"
 
 struct github_job {
     struct archive_part engine, runtime;
@@ -86,7 +86,6 @@ static int github_decide(struct install *in, struct gfxb_error *err)
     const struct gfx_package *runtime = NULL;
     int r = github_set_part(in, in->row, github_engine_url(in->env, in->row->locate), &job->engine,
                             err);
-    job->engine.strip_top = true;
     if (r == 0 && str_is(in->row->runtime, "therock")) {
         r = runtime_choose(in->env, in->row, &runtime, err);
         if (r == 0)

@@ -13,7 +13,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define LOCAL_RECIPE    "gfxbridge local 1"
+#define LOCAL_RECIPE    "gfxbridge local 2"
 #define LOCAL_CACHE_MAX (8u << 20)
 
 /* ---- file: an archive ---- */
@@ -83,7 +83,7 @@ static int file_bring(struct install *in, struct gfxb_error *err)
     const struct file_job *job = in->job;
     char *CLEAN_FREE engine = xfs_join(in->stage.dir, "engine");
     char *CLEAN_FREE name = xstr_dup(in->what);
-    int r = archive_unpack(in, job->fd, name, "engine", true, err);
+    int r = archive_unpack(in, job->fd, name, "engine", err);
     if (r == 0)
         r = file_check_unchanged(in, err);
     if (r < 0)

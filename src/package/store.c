@@ -112,6 +112,8 @@ static int store_discard_damaged(const struct package_env *env, const char *dir,
         return 0;
     int r = manifest_read(dir, &there);
     manifest_package_done(&there);
+    if (manifest_is_unknown(r))
+        return fs_error(err, -r, "read", dir);
     return r < 0 ? store_discard(env, dir, err) : 0;
 }
 

@@ -258,7 +258,7 @@ static const char *installed_version(const struct place *p, struct buf *ret)
     struct package_list list;
     assert_int_equal(package_list_new(&p->env, &list, NULL), 0);
     assert_int_equal(list.n, 1);
-    char *CLEAN_FREE path = fs_join(list.item[0].dir, "engine/VERSION");
+    char *CLEAN_FREE path = fs_join(list.item[0].dir, "engine/top/VERSION");
     assert_int_equal(fs_read(path, 1 << 20, ret), 0);
     package_list_done(&list);
     return buf_text(ret);

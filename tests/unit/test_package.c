@@ -323,12 +323,12 @@ static void identity_is_that_of_the_content(void **state)
 static void versions_compare(void **state)
 {
     (void)state;
-    assert_true(debian_version_below("2.36-9+deb12u10", "2.43"));
-    assert_true(debian_version_below("2.9-1", "2.36"));
-    assert_false(debian_version_below("2.43-7", "2.43"));
-    assert_false(debian_version_below("3.0-1", "2.43"));
-    assert_false(debian_version_below("what", "2.43"));
-    assert_false(debian_version_below("2.43-7", ""));
+    assert_true(package_version_below("2.36-9+deb12u10", "2.43"));
+    assert_true(package_version_below("2.9-1", "2.36"));
+    assert_false(package_version_below("2.43-7", "2.43"));
+    assert_false(package_version_below("3.0-1", "2.43"));
+    assert_false(package_version_below("what", "2.43"));
+    assert_false(package_version_below("2.43-7", ""));
 }
 
 /* ---- what a package serves ---- */
@@ -569,11 +569,11 @@ static void packages_are_pinned_and_removed(void **state)
     install_example(s, DIGEST_A, "one");
     install_example(s, DIGEST_B, "two");
     assert_int_equal(
-        package_pin(&s->env, (struct package_backend){STR_NONE, "cpu"}, DIGEST_B, &err), 0);
+        package_use(&s->env, (struct package_backend){STR_NONE, "cpu"}, DIGEST_B, &err), 0);
     assert_int_equal(
-        package_pin(&s->env, (struct package_backend){STR_NONE, "cpu"}, DIGEST_A, &err), 0);
+        package_use(&s->env, (struct package_backend){STR_NONE, "cpu"}, DIGEST_A, &err), 0);
     assert_int_equal(
-        package_pin(&s->env, (struct package_backend){STR_NONE, "rocm"}, DIGEST_A, &err), -ENOENT);
+        package_use(&s->env, (struct package_backend){STR_NONE, "rocm"}, DIGEST_A, &err), -ENOENT);
     assert_int_equal(package_list_new(&s->env, &list, &err), 0);
     assert_int_equal(list.n, 2);
     assert_true(find_package(&list, "one")->pinned);

@@ -84,11 +84,11 @@ static int apt_verdict(const struct debian_apt *apt, int r, struct str complaint
     return r == -EIO ? apt_failure(apt, complaints, err) : r;
 }
 
-static int apt_run(const struct debian_apt *apt, const char *const *argv, int deadline_ms,
-                   struct buf *out, struct gfxb_error *err)
+static int apt_run(const struct debian_apt *apt, const char *const *argv, struct buf *out,
+                   struct gfxb_error *err)
 {
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    int r = debian_run(argv, deadline_ms, out, &complaints, err);
+    int r = debian_run(argv, APT_QUICK_MS, NULL, out, &complaints, err);
     return apt_verdict(apt, r, buf_view(&complaints), err);
 }
 
@@ -98,12 +98,9 @@ static int apt_fetch(const struct debian_apt *apt, const char *const *argv, cons
 {
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
     char *CLEAN_FREE dir = xfs_join(apt->dir, into);
-    const struct debian_watch watch = {.env = apt->env,
-                                       .what = "engine packages",
-                                       .dir = dir,
-                                       .total_bytes = total_bytes,
-                                       .stall_ms = APT_STALL_MS};
-    int r = debian_run_watched(argv, &watch, &complaints, err);
+    const struct debian_watch watch = {
+        .env = apt->env, .what = "engine packages", .dir = dir, .total_bytes = total_bytes};
+    int r = debian_run(argv, APT_STALL_MS, &watch, NULL, &complaints, err);
     return apt_verdict(apt, r, buf_view(&complaints), err);
 }
 
@@ -193,34 +190,29 @@ static bool apt_is_package_name(struct str word)
     return word.n > 0;
 }
 
-/* A command and its words; words are owned. */
+/* A command and its words. */
 struct apt_command {
     const char *argv[APT_WORDS_MAX + 1];
-    size_t n, n_fixed;
+    char *packages; /* owned; cut into words */
 };
-
-static void apt_command_done(struct apt_command *command)
-{
-    for (size_t i = command->n_fixed; i < command->n; i++)
-        free((char *)(uintptr_t)command->argv[i]);
-}
 
 /* fixed, NULL-terminated, then the packages. */
 static int apt_command_init(struct apt_command *command, const char *const *fixed,
                             struct str packages, struct gfxb_error *err)
 {
-    struct str word;
-    *command = (struct apt_command){0};
-    for (; fixed[command->n]; command->n++)
-        command->argv[command->n] = fixed[command->n];
-    command->n_fixed = command->n;
-    while (str_word(&packages, &word)) {
-        if (!apt_is_package_name(word) || command->n == APT_WORDS_MAX) {
-            apt_command_done(command);
+    struct str word, rest = packages;
+    size_t n = 0;
+    *command = (struct apt_command){.packages = xstr_dup(packages)};
+    for (; fixed[n]; n++)
+        command->argv[n] = fixed[n];
+    while (str_word(&rest, &word)) {
+        if (!apt_is_package_name(word) || n == APT_WORDS_MAX) {
+            free(command->packages);
             return error_set(err, GFXB_E_TABLE, "\"%.*s\" is no name of a package, or one too many",
                              STR_ARG(word));
         }
-        command->argv[command->n++] = xstr_dup(word);
+        command->argv[n++] = command->packages + (word.p - packages.p);
+        command->packages[word.p - packages.p + (ptrdiff_t)word.n] = '\0';
     }
     return 0;
 }
@@ -232,11 +224,9 @@ static int apt_query(const struct debian_apt *apt, const char *const *fixed, str
     int r = apt_command_init(&command, fixed, packages, err);
     if (r < 0)
         return r;
-    r = apt_run(apt, command.argv, APT_QUICK_MS, ret_text, err);
-    apt_command_done(&command);
-    if (r == 0 && !buf_ok(ret_text))
-        r = error_set(err, EFBIG, "apt says more than is believed");
-    return r;
+    r = apt_run(apt, command.argv, ret_text, err);
+    free(command.packages);
+    return r < 0 || buf_ok(ret_text) ? r : error_set(err, EFBIG, "apt says more than is believed");
 }
 
 int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
@@ -266,6 +256,6 @@ int debian_apt_download(const struct debian_apt *apt, struct str packages, uint6
     if (r < 0)
         return r;
     r = apt_fetch(apt, command.argv, "archives", total_bytes, err);
-    apt_command_done(&command);
+    free(command.packages);
     return r;
 }

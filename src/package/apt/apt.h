@@ -65,7 +65,7 @@ struct debian_host {
     const struct debian_distribution *distribution;
     char codename[64];              /* of the installed release; "" unknown */
     struct debian_archive *archive; /* the likelier ones first */
-    size_t n_archives;
+    size_t n_archives, n_official;
 };
 
 /* Read os-release and the apt sources below root. no-package: not Debian or Ubuntu, or no source
@@ -76,25 +76,21 @@ void debian_host_done(struct debian_host *host);
 /* ---- run.c: apt's and dpkg's programs: absolute paths, a clean environment with the caller's
  * proxies, messages in English, a deadline ---- */
 
-/*
- * Run to the end. ret_out and ret_complaints (each may be NULL) get stdout and stderr. -EIO when
- * the program says no, -ETIMEDOUT at the deadline, and *err says so; else as child_run.
- */
-int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
-               struct buf *ret_complaints, struct gfxb_error *err);
-
 /* A program that brings something from the network into a directory. */
 struct debian_watch {
     const struct package_env *env; /* its progress, cancel and log */
     const char *what;              /* for people: what comes */
     const char *dir;               /* where it collects */
     uint64_t total_bytes;          /* that dir will hold; 0 not known: no progress is told */
-    int stall_ms;                  /* ended with -ETIMEDOUT when nothing came for so long */
 };
 
-/* The same for such a program. Also -GFXB_E_INTERRUPTED, within a second of *cancel. */
-int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
-                       struct buf *ret_complaints, struct gfxb_error *err);
+/*
+ * Run to the end. ret_out and ret_complaints (each may be NULL) get stdout and stderr. -EIO when
+ * the program says no; -ETIMEDOUT at the deadline, which with a watch begins again whenever
+ * something has come; with a watch also -GFXB_E_INTERRUPTED, within a second of *cancel.
+ */
+int debian_run(const char *const *argv, int deadline_ms, const struct debian_watch *watch,
+               struct buf *ret_out, struct buf *ret_complaints, struct gfxb_error *err);
 
 /* ---- apt.c, root.c: apt with a root of our own: its own lists, archives and an empty list of
  * installed packages, but the host's proxies, credentials and keys. Needs no rights and changes
@@ -174,10 +170,6 @@ const struct debian_part *debian_parts_find(const struct debian_parts *parts, st
 /* The text whose digest is the package's: the sorted digests of its parts, and the version of the
  * recipe that makes a package of them. */
 void debian_parts_identity(const struct debian_parts *parts, unsigned recipe, struct buf *ret);
-
-/* Is the upstream version ("2.43-7") lower than one such as "2.36"? Only the first two numbers
- * count; false when either cannot be read. */
-bool debian_version_below(const char *version, const char *other);
 
 /* ---- recipe.c: from unpacked .deb files to a package that starts from where it is ---- */
 

@@ -18,22 +18,6 @@ static const struct debian_distribution debian_distributions[] = {
 
 #define DEBIAN_DISTRIBUTIONS (sizeof(debian_distributions) / sizeof(debian_distributions[0]))
 
-/* KEY=value or KEY="value" of os-release; empty when absent. */
-static struct str debian_os_value(struct str text, const char *key)
-{
-    struct str line, name;
-    while (str_cut(&text, '\n', &line)) {
-        if (!str_cut(&line, '=', &name) || !str_is(str_trim(name), key))
-            continue;
-        line = str_trim(line);
-        if (line.n >= 2 && (line.p[0] == '"' || line.p[0] == '\'') &&
-            line.p[line.n - 1] == line.p[0])
-            line = (struct str){line.p + 1, line.n - 2};
-        return line;
-    }
-    return STR_NONE;
-}
-
 static const struct debian_distribution *debian_find_distribution(struct str words)
 {
     struct str id;
@@ -55,17 +39,17 @@ static int debian_read_release(const struct root *root, struct debian_host *host
         r = root_read(root, "/usr/lib/os-release", text.max, &text);
     if (r == -ENODATA)
         return error_set(err, ENODATA, "the capture does not hold /etc/os-release");
-    host->distribution = debian_find_distribution(debian_os_value(buf_view(&text), "ID"));
+    host->distribution = debian_find_distribution(package_os_value(buf_view(&text), "ID"));
     if (!host->distribution)
-        host->distribution = debian_find_distribution(debian_os_value(buf_view(&text), "ID_LIKE"));
+        host->distribution = debian_find_distribution(package_os_value(buf_view(&text), "ID_LIKE"));
     if (!host->distribution)
         return error_set(err, GFXB_E_NO_PACKAGE,
                          "this is neither Debian nor Ubuntu, whose archives hold engine packages: "
                          "use another package source (github, file, or system for an installed "
                          "engine)");
-    struct str codename = debian_os_value(buf_view(&text), host->distribution->codename_key);
+    struct str codename = package_os_value(buf_view(&text), host->distribution->codename_key);
     if (!codename.n)
-        codename = debian_os_value(buf_view(&text), "VERSION_CODENAME");
+        codename = package_os_value(buf_view(&text), "VERSION_CODENAME");
     if (codename.n < sizeof(host->codename))
         snprintf(host->codename, sizeof(host->codename), "%.*s", STR_ARG(codename));
     return 0;
@@ -98,16 +82,22 @@ static bool debian_entry_matches(const struct debian_host *host, const struct de
     return false;
 }
 
+/* Those whose URI holds the distribution's name, as its mirrors do, before the others: some third
+ * parties use the same suite names. */
 static void debian_add_archive(struct debian_host *host, const struct debian_entry *entry)
 {
+    bool is_official = str_has(entry->uris, str_from(host->distribution->id));
     for (size_t i = 0; i < host->n_archives; i++) {
         if (str_is(entry->uris, host->archive[i].uris) &&
             str_is(entry->signed_by, host->archive[i].signed_by))
             return;
     }
     host->archive = xreallocarray(host->archive, host->n_archives + 1, sizeof(*host->archive));
-    host->archive[host->n_archives++] =
-        (struct debian_archive){xstr_dup(entry->uris), xstr_dup(entry->signed_by)};
+    struct debian_archive *at = host->archive + (is_official ? host->n_official : host->n_archives);
+    memmove(at + 1, at, (size_t)(host->archive + host->n_archives - at) * sizeof(*at));
+    *at = (struct debian_archive){xstr_dup(entry->uris), xstr_dup(entry->signed_by)};
+    host->n_official += is_official;
+    host->n_archives++;
 }
 
 /* ---- one-line format: deb [ option=value ... ] uri suite component ... ---- */
@@ -199,10 +189,8 @@ bool debian_reader_next(struct debian_reader *reader, struct debian_entry *ret_e
 
 /* ---- the files ---- */
 
-/* The archives that a sources file names. official: only those whose URI holds the distribution's
- * name, as its mirrors do; else only the others (some third parties use the same suite names). */
-static int debian_read_file(const struct root *root, const char *path, bool official,
-                            struct debian_host *host)
+/* The archives that a sources file names. */
+static int debian_read_file(const struct root *root, const char *path, struct debian_host *host)
 {
     struct buf CLEAN_BUF raw = BUF_INIT(DEBIAN_FILE_MAX);
     struct buf CLEAN_BUF text = BUF_INIT(DEBIAN_FILE_MAX + 2);
@@ -213,8 +201,7 @@ static int debian_read_file(const struct root *root, const char *path, bool offi
     struct debian_reader reader = {buf_view(&text), str_ends(str_from(path), STR(".sources"))};
     struct debian_entry entry;
     while (debian_reader_next(&reader, &entry)) {
-        if (debian_entry_matches(host, &entry) &&
-            str_has(entry.uris, str_from(host->distribution->id)) == official)
+        if (debian_entry_matches(host, &entry))
             debian_add_archive(host, &entry);
     }
     return 0;
@@ -227,10 +214,10 @@ static bool debian_is_sources_name(const char *name)
     return str_ends(s, STR(".list")) || str_ends(s, STR(".sources"));
 }
 
-static int debian_read_sources(const struct root *root, bool official, struct debian_host *host)
+static int debian_read_sources(const struct root *root, struct debian_host *host)
 {
     static const char parts[] = "/etc/apt/sources.list.d";
-    int r = debian_read_file(root, "/etc/apt/sources.list", official, host);
+    int r = debian_read_file(root, "/etc/apt/sources.list", host);
     struct root_names names = {NULL, 0};
     if (r == 0)
         r = root_list(root, parts, &names);
@@ -239,7 +226,7 @@ static int debian_read_sources(const struct root *root, bool official, struct de
     for (size_t i = 0; r == 0 && i < names.n; i++) {
         char *CLEAN_FREE path = xfs_join(parts, names.name[i]);
         if (debian_is_sources_name(path))
-            r = debian_read_file(root, path, official, host);
+            r = debian_read_file(root, path, host);
     }
     root_names_done(&names);
     return r;
@@ -251,9 +238,7 @@ int debian_host_new(const struct root *root, struct debian_host *ret_host, struc
     int r = debian_read_release(root, &host, err);
     if (r < 0)
         return r;
-    r = debian_read_sources(root, true, &host);
-    if (r == 0)
-        r = debian_read_sources(root, false, &host);
+    r = debian_read_sources(root, &host);
     if (r < 0)
         r = error_set(err, -r, "cannot read the apt sources: %s", error_errno_text(-r));
     else if (!host.n_archives)

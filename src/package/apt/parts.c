@@ -148,21 +148,3 @@ void debian_parts_identity(const struct debian_parts *parts, unsigned recipe, st
         buf_addf(ret, "%s\n", sorted[i]->sha256);
     buf_addf(ret, "recipe %u\n", recipe);
 }
-
-/* "2.43-7" -> 2, 43 */
-static bool parts_two_numbers(const char *version, uint64_t ret_number[2])
-{
-    struct str rest = str_from(version), piece;
-    if (!str_cut(&rest, '.', &piece) || str_to_u64(piece, 10, &ret_number[0]) < 0)
-        return false;
-    size_t digits = rest.n ? strspn(rest.p, "0123456789") : 0;
-    return str_to_u64((struct str){rest.p, digits}, 10, &ret_number[1]) == 0;
-}
-
-bool debian_version_below(const char *version, const char *other)
-{
-    uint64_t a[2], b[2];
-    if (!parts_two_numbers(version, a) || !parts_two_numbers(other, b))
-        return false;
-    return a[0] != b[0] ? a[0] < b[0] : a[1] < b[1];
-}

@@ -63,7 +63,7 @@ static int root_read_arch(char *ret_arch, size_t size, struct gfxb_error *err)
 {
     static const char *const argv[] = {"/usr/bin/dpkg", "--print-architecture", NULL};
     struct buf CLEAN_BUF out = BUF_INIT(256);
-    int r = debian_run(argv, ROOT_QUICK_MS, &out, NULL, err);
+    int r = debian_run(argv, ROOT_QUICK_MS, NULL, &out, NULL, err);
     if (r < 0)
         return r;
     struct str arch = str_trim(buf_view(&out));

@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#define RUN_OUTPUT_MAX (16u << 20)
-#define RUN_ENV_MAX    12
-#define RUN_WATCH_MS   1000
-#define RUN_REPORT_MS  5000
+#define RUN_ENV_MAX   12
+#define RUN_WATCH_MS  1000
+#define RUN_REPORT_MS 5000
 
 /* What a person set to reach the outside; apt and its transports read the same names. */
 static const char *const run_inherited[] = {
@@ -41,44 +40,6 @@ static void run_env_done(struct run_env *env)
         free(*word);
 }
 
-static int run_verdict(const char *program, bool ok, bool timed_out, int status,
-                       struct gfxb_error *err)
-{
-    char how[64];
-    if (ok)
-        return 0;
-    if (timed_out)
-        return error_set(err, ETIMEDOUT, "%s did not end in time", program);
-    child_status_text(status, how, sizeof(how));
-    return error_set(err, EIO, "%s failed (%s)", program, how);
-}
-
-int debian_run(const char *const *argv, int deadline_ms, struct buf *ret_out,
-               struct buf *ret_complaints, struct gfxb_error *err)
-{
-    struct run_env env;
-    struct child_result result;
-    struct child_spec spec = {.argv = argv,
-                              .env = (const char *const *)env.word,
-                              .cwd = "/",
-                              .out_fd = -1,
-                              .err_fd = -1,
-                              .deadline_ms = deadline_ms,
-                              .max_output = RUN_OUTPUT_MAX};
-    run_env_init(&env);
-    int r = child_run(&spec, &result, err);
-    run_env_done(&env);
-    if (r < 0)
-        return r;
-    if (ret_out)
-        buf_add_str(ret_out, buf_view(&result.out));
-    if (ret_complaints)
-        buf_add_str(ret_complaints, buf_view(&result.err));
-    r = run_verdict(argv[0], child_result_ok(&result), result.timed_out, result.status, err);
-    child_result_done(&result);
-    return r;
-}
-
 struct run_state {
     const struct debian_watch *watch;
     uint64_t seen;
@@ -106,9 +67,8 @@ static void run_tell(struct run_state *state, int64_t now)
     }
 }
 
-static void run_look(struct run_state *state)
+static void run_look(struct run_state *state, int64_t now)
 {
-    int64_t now = clock_now_ms();
     uint64_t bytes = 0;
     if (fs_tree_bytes(state->watch->dir, &bytes) == 0 && bytes != state->seen) {
         state->seen = bytes;
@@ -118,57 +78,75 @@ static void run_look(struct run_state *state)
 }
 
 /* 0 it has ended, -ETIMEDOUT, -GFXB_E_INTERRUPTED, or what waiting says. */
-static int run_attend(struct child *child, const struct debian_watch *watch, int *ret_status)
+static int run_attend(struct child *child, int deadline_ms, const struct debian_watch *watch,
+                      int *ret_status)
 {
     int64_t now = clock_now_ms();
     struct run_state state = {watch, 0, now, now, now};
     for (;;) {
         int r = child_wait(child, RUN_WATCH_MS, ret_status);
-        if (r < 0) {
-            child_end(child, 0, ret_status);
-            return r;
-        }
-        run_look(&state);
-        if (r > 0)
-            return 0;
-        bool cancelled = package_check_cancel(watch->env, NULL) < 0;
-        if (!cancelled && clock_now_ms() - state.grown_at < watch->stall_ms)
-            continue;
-        child_end(child, 1000, ret_status);
-        return cancelled ? -GFXB_E_INTERRUPTED : -ETIMEDOUT;
+        now = clock_now_ms();
+        if (r >= 0 && watch)
+            run_look(&state, now);
+        if (r == 0 && watch && package_check_cancel(watch->env, NULL) < 0)
+            r = -GFXB_E_INTERRUPTED;
+        if (r == 0 && now - state.grown_at >= deadline_ms)
+            r = -ETIMEDOUT;
+        if (r < 0)
+            child_end(child, 1000, ret_status);
+        if (r != 0)
+            return r < 0 ? r : 0;
     }
 }
 
-static void run_read_complaints(int fd, struct buf *ret)
+static int run_start(const char *const *argv, int out, int complaints, struct child *ret_child,
+                     struct gfxb_error *err)
 {
-    char text[65536]; /* the beginning is what counts */
-    ssize_t n = pread(fd, text, sizeof(text), 0);
-    if (n > 0)
-        buf_add(ret, text, (size_t)n);
+    struct run_env env;
+    run_env_init(&env);
+    struct child_spec spec = {.argv = argv,
+                              .env = (const char *const *)env.word,
+                              .cwd = "/",
+                              .out_fd = out,
+                              .err_fd = complaints};
+    int r = child_start(&spec, ret_child, err);
+    run_env_done(&env);
+    return r;
 }
 
-int debian_run_watched(const char *const *argv, const struct debian_watch *watch,
-                       struct buf *ret_complaints, struct gfxb_error *err)
+static void run_read(int fd, struct buf *ret)
 {
-    /* Not a file on the disk: that may be full, which is what will be complained of. */
-    int CLEAN_CLOSE fd = memfd_create("complaints", MFD_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "cannot make a memory file: %s", error_errno_text(errno));
-    struct run_env env;
+    char piece[16384];
+    ssize_t n;
+    for (off_t at = 0; ret && (n = pread(fd, piece, sizeof(piece), at)) > 0; at += n)
+        buf_add(ret, piece, (size_t)n);
+}
+
+int debian_run(const char *const *argv, int deadline_ms, const struct debian_watch *watch,
+               struct buf *ret_out, struct buf *ret_complaints, struct gfxb_error *err)
+{
+    /* Not files on the disk: that may be full, which is what will be complained of. */
+    int CLEAN_CLOSE out = memfd_create("output", MFD_CLOEXEC);
+    int CLEAN_CLOSE complaints = memfd_create("complaints", MFD_CLOEXEC);
     struct child child = CHILD_NONE;
+    char how[64];
     int status = 0;
-    struct child_spec spec = {
-        .argv = argv, .env = (const char *const *)env.word, .cwd = "/", .out_fd = -1, .err_fd = fd};
-    run_env_init(&env);
-    int r = child_start(&spec, &child, err);
-    run_env_done(&env);
+    if (out < 0 || complaints < 0)
+        return error_set(err, errno, "cannot make a memory file: %s", error_errno_text(errno));
+    int r = run_start(argv, out, complaints, &child, err);
     if (r < 0)
         return r;
-    r = run_attend(&child, watch, &status);
+    r = run_attend(&child, deadline_ms, watch, &status);
+    run_read(out, ret_out);
+    run_read(complaints, ret_complaints);
     if (r == -GFXB_E_INTERRUPTED)
         return package_check_cancel(watch->env, err);
-    run_read_complaints(fd, ret_complaints);
-    if (r < 0 && r != -ETIMEDOUT)
+    if (r == -ETIMEDOUT)
+        return error_set(err, ETIMEDOUT, "%s did not end in time", argv[0]);
+    if (r < 0)
         return error_set(err, -r, "cannot wait for %s: %s", argv[0], error_errno_text(-r));
-    return run_verdict(argv[0], r == 0 && status == 0, r == -ETIMEDOUT, status, err);
+    if (status == 0)
+        return 0;
+    child_status_text(status, how, sizeof(how));
+    return error_set(err, EIO, "%s failed (%s)", argv[0], how);
 }
