@@ -314,6 +314,8 @@ static void why_no_node(const struct machine_gpu *gpu, struct buf *ret)
 {
     struct str gfx = gpu->target->gfx, atomics = gpu->target->atomics;
     uint64_t least = 0;
+    if (gpu->kind == GFX_INTEGRATED) /* it is in no slot */
+        atomics = STR_NONE;
     if (str_is(atomics, "always"))
         buf_addf(ret, "%.*s needs PCIe atomics, and its slot (or a bridge before it) has none",
                  STR_ARG(gfx));
