@@ -40,6 +40,9 @@ struct engine_proof {
     struct engine_rung rung[ENGINE_RUNGS];
     char device[96]; /* for its next start: "Vulkan0", "ROCm0,ROCm1", "none" */
     char shown[256]; /* for people: "Vulkan0: AMD Radeon ..." or "CPU" */
+    /* Of one GPU: its memory in the engine's list of devices, and what its driver told of it then;
+     * 0 unknown. */
+    uint64_t device_bytes, gpu_bytes;
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
     struct engine_covers covers;

@@ -111,6 +111,9 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
     proofs_add_line(ret, "sentence", proof->sentence);
     proofs_add_line(ret, "device", proof->device);
     proofs_add_line(ret, "shown", proof->shown);
+    if (proof->device_bytes)
+        buf_addf(ret, "device-bytes %" PRIu64 "\ngpu-bytes %" PRIu64 "\n", proof->device_bytes,
+                 proof->gpu_bytes);
     proofs_add_number(ret, "load-ms", proof->load_ms);
     proofs_add_number(ret, "first-token-ms", proof->first_token_ms);
     proofs_add_number(ret, "tokens-per-second", proof->tokens_per_second);
@@ -185,6 +188,10 @@ static bool proofs_take(struct proofs_item *item, struct str key, struct str val
         return proofs_take_fixed(value, proof->device, sizeof(proof->device));
     if (str_is(key, "shown"))
         return proofs_take_fixed(value, proof->shown, sizeof(proof->shown));
+    if (str_is(key, "device-bytes"))
+        return str_to_u64(value, 10, &proof->device_bytes) == 0;
+    if (str_is(key, "gpu-bytes"))
+        return str_to_u64(value, 10, &proof->gpu_bytes) == 0;
     if (str_is(key, "load-ms"))
         return decimal_parse(value, &proof->load_ms) == 0;
     if (str_is(key, "first-token-ms"))
@@ -283,6 +290,8 @@ static void proofs_fill_plan(struct engine_proofs *proofs)
             .code = item->proof.code,
             .day = item->day,
             .detail = item->proof.passed ? item->proof.shown : item->proof.sentence,
+            .device_bytes = item->proof.device_bytes,
+            .gpu_bytes = item->proof.gpu_bytes,
             .tokens_per_second = item->proof.tokens_per_second,
             .bench_speed = item->proof.bench_speed,
             .bench_with = item->proof.bench_with,

@@ -290,6 +290,18 @@ static int prove_list(struct prove *p, struct engine_devices *ret_devices, struc
     return 0;
 }
 
+/* The memory of the one device that was chosen, as the engine lists it. */
+static void prove_note_memory(struct prove *p, const struct engine_devices *devices)
+{
+    for (size_t i = 0; p->trial->choice->gpu && i < devices->n; i++) {
+        if (strcmp(devices->item[i].name, p->proof.device) != 0 ||
+            devices->item[i].total_mib > UINT64_MAX >> 20)
+            continue;
+        p->proof.device_bytes = devices->item[i].total_mib << 20;
+        p->proof.gpu_bytes = p->trial->choice->gpu_bytes;
+    }
+}
+
 static void prove_keep_log(struct prove *p, const struct buf *tail)
 {
     free(p->proof.log_tail);
@@ -464,6 +476,7 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
     if (code == 0) {
         snprintf(p->proof.device, sizeof(p->proof.device), "%s", engine_device(p->engine));
         engine_placement_text(&p->placement, p->proof.shown, sizeof(p->proof.shown));
+        prove_note_memory(p, &devices);
         p->proof.load_ms = engine_load_ms(p->engine);
         code = prove_canary(p, &why);
         if (code == 0 && p->trial->thorough && p->spec.backend != PLAN_VULKAN_SOFTWARE)

@@ -154,6 +154,7 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     choice->code = GFXB_E_OK;
     choice->need_bytes = d->request->need_bytes;
     choice->have_bytes = plan_memory_have(d, c);
+    choice->gpu_bytes = c->gpu && !c->set ? machine_gpu_memory(d->m, c->gpu) : 0;
     choice->gpu_pci = calloc(1, sizeof(char *));
     choice->env = calloc(1, sizeof(char *));
     choice->args = calloc(1, sizeof(char *));

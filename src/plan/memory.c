@@ -29,16 +29,24 @@ static uint64_t host_memory(const struct machine *m, bool now)
     return now ? least_of(all, m->host.memory_free_bytes) : all;
 }
 
-/* What an engine's own device list said; 0 nothing yet. */
+/* What this package's own device list said of this GPU when it was proven, if its driver tells the
+ * same of it today; 0 nothing yet. */
 static uint64_t seen_memory(const struct builder *d, const struct candidate *c)
 {
-    for (size_t i = 0; i < d->request->n_seen; i++) {
-        const struct plan_seen *seen = &d->request->seen[i];
-        if (seen->backend == c->backend && strcmp(seen->pci, c->gpu->pci) == 0 &&
-            str_is(plan_candidate_package(c), seen->package))
-            return seen->bytes;
+    uint64_t seen = 0;
+    struct buf CLEAN_BUF on = BUF_INIT(100), package = BUF_INIT(400);
+    if (!c->installed || !c->installed->digest || !c->gpu->pci[0])
+        return 0;
+    buf_addf(&on, "%s|%s|", plan_backend_name(c->backend), c->gpu->pci);
+    buf_addf(&package, "|%.*s@%s|", STR_ARG(plan_candidate_package(c)), c->installed->digest);
+    for (size_t i = 0; i < d->request->n_proofs; i++) {
+        const struct plan_proof *proof = &d->request->proof[i];
+        struct str name = str_from(proof->fingerprint);
+        if (proof->passed && proof->gpu_bytes == machine_gpu_memory(d->m, c->gpu) &&
+            str_starts(name, buf_view(&on)) && str_has(name, buf_view(&package)))
+            seen = proof->device_bytes;
     }
-    return 0;
+    return seen;
 }
 
 /* Of an integrated GPU, by the row of quirks.tsv for this backend: docs/fit.md has the rules. Where

@@ -51,22 +51,18 @@ struct plan_provider {
 struct plan_proof {
     const char *fingerprint; /* of the choice: plan_choice.fingerprint */
     bool passed;
-    int code;                 /* GFXB_E_ of a failure */
-    const char *day;          /* "2026-11-23" */
-    const char *detail;       /* the sentence of a failure; the device of a proof */
+    int code;           /* GFXB_E_ of a failure */
+    const char *day;    /* "2026-11-23" */
+    const char *detail; /* the sentence of a failure; the device of a proof */
+    /* The GPU's memory in the engine's own list of devices, and what plan_choice.gpu_bytes was
+     * then: kernel settings change both. 0 not known. */
+    uint64_t device_bytes, gpu_bytes;
     double tokens_per_second; /* on the canary; 0 not measured */
     double bench_speed;       /* tokens/s of `bench --apply`; 0 not measured */
     const char *bench_with;   /* the model and context of that: only like figures are compared */
     /* It failed just now, in this run: the choice is rejected with this code and detail as its own
      * (an install that went wrong too), where an older failure gives failed-before. */
     bool fresh;
-};
-
-/* The memory that an engine's own device list gave for a GPU, kept with its proof. Lent strings. */
-struct plan_seen {
-    enum plan_backend backend;
-    const char *pci, *package;
-    uint64_t bytes;
 };
 
 struct plan_request {
@@ -85,8 +81,6 @@ struct plan_request {
     size_t n_installed;
     const struct plan_proof *proof; /* of several with one fingerprint the latest day counts */
     size_t n_proofs;
-    const struct plan_seen *seen;
-    size_t n_seen;
     const struct plan_provider *unusable; /* providers that cannot bring anything here */
     size_t n_unusable;
 };
@@ -111,6 +105,7 @@ struct plan_choice {
     size_t n_evidence;
     /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
     uint64_t need_bytes, have_bytes;
+    uint64_t gpu_bytes; /* of one GPU, all that its driver tells of; 0 unknown, or several */
     /* With request.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
     uint32_t context;          /* tokens, of all slots together */

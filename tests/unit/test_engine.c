@@ -700,6 +700,8 @@ static struct engine_proof test_proof(bool passed)
         .shown = "Vulkan0 (AMD Radeon RX 7900 XTX (RADV NAVI31))",
         .load_ms = 812.0,
         .first_token_ms = 3.25,
+        .device_bytes = 150761111552,
+        .gpu_bytes = 150754820096,
         .tokens_per_second = 1713.977,
         .log_tail = strdup("tail"),
     };
@@ -761,6 +763,7 @@ static void a_stored_proof_comes_back(void **state)
     const struct engine_proof *found = engine_proofs_find(proofs, "gfx1100 kernel 6.1");
     assert_non_null(found);
     assert_string_equal(found->device, "Vulkan0");
+    assert_true(found->device_bytes == 150761111552 && found->gpu_bytes == 150754820096);
     assert_true(found->tokens_per_second > 1713.97 && found->tokens_per_second < 1713.98);
     assert_int_equal(found->rung[2].ok, TRI_UNKNOWN);
     assert_string_equal(found->rung[1].detail, "seen");

@@ -474,8 +474,9 @@ static void read_installed(struct scene *s, unsigned n, char **word)
     }
 }
 
-/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [kernel=] [canary=]:
- * stored for that choice, on a machine with another kernel or canary where one is named. */
+/* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [device=SIZE]
+ * [kernel=] [canary=]: stored for that choice, on a machine with another kernel or canary where one
+ * is named. */
 static void read_proof(struct scene *s, unsigned n, char **word)
 {
     if (n < 5 || s->n_specs == SMALL_MAX)
@@ -497,6 +498,8 @@ static void read_proof(struct scene *s, unsigned n, char **word)
             spec->proof.bench_with = v;
         else if ((v = value_of(word[i], "detail")))
             spec->proof.detail = v;
+        else if ((v = value_of(word[i], "device")))
+            spec->proof.device_bytes = bytes(s, v);
         else if ((v = value_of(word[i], "kernel")))
             spec->kernel = v;
         else if ((v = value_of(word[i], "canary")))
@@ -753,6 +756,7 @@ static void store_proofs(struct scene *s)
         s->fingerprint[i] = strdup(c->fingerprint);
         s->proof[i] = spec->proof;
         s->proof[i].fingerprint = s->fingerprint[i];
+        s->proof[i].gpu_bytes = c->gpu_bytes;
         plan_free(p);
     }
     s->request.proof = s->proof;
