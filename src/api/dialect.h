@@ -1,39 +1,19 @@
 /*
- * dialect.h - what all dialects share. Private to api/.
+ * dialect.h - what all dialects share to read requests and to convert answers: no I/O here. Private
+ * to api/; serve.h has the rest.
  *
  * A dialect is an API that client programs speak. It has a folder with its tables of routes;
- * routes.c lists them all, which is where a new one is added. A handler reads the body
- * (dialect_body_read refuses what the engine must not see), then answers (dialect_reply_json),
- * relays the request to an engine (serve_relay), or starts a job for what blocks. Errors go out in
- * the dialect's own shape.
+ * routes.c lists them, which is where a new one is added.
  */
 #ifndef API_DIALECT_H
 #define API_DIALECT_H
 
-#include "api/api.h"
 #include "base/xalloc.h"
-#include "model/model.h"
+#include "http/http.h"
 #include "report/report.h"
+#include "session/session.h"
 
 #include <jansson.h>
-
-/* ---- the tables of routes, which routes.c lists ---- */
-
-extern const struct http_route anthropic_routes[];
-extern const struct http_route backend_routes[];
-extern const struct http_route control_routes[];
-extern const struct http_route download_routes[];
-extern const struct http_route gfxbridge_routes[];
-extern const struct http_route lemonade_backend_routes[];
-extern const struct http_route lemonade_model_routes[];
-extern const struct http_route lemonade_routes[];
-extern const struct http_route lemonade_system_routes[];
-extern const struct http_route log_routes[];
-extern const struct http_route metrics_routes[];
-extern const struct http_route ollama_model_routes[];
-extern const struct http_route ollama_routes[];
-extern const struct http_route openai_routes[];
-extern const struct http_route page_routes[];
 
 /* ---- errors ---- */
 
@@ -200,27 +180,6 @@ void dialect_json_text(struct str text, struct buf *ret);
  * another one (4294967296 tokens are 0). */
 void dialect_number_check(const char *name, double value, struct dialect_error *error);
 
-/* ---- answers ---- */
-
-/* Answers with the error. */
-void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
-/* The same, if there is one: then the handler is done. */
-bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error);
-
-/* A JSON value as the whole answer; value is taken over. */
-void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
-
-/* The same two at the end of a job. */
-void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
-void dialect_job_json(struct http_job *job, int status, json_t *value);
-
-/* A handler: passes the request on to the engine as it came, and the answer back as it is. */
-void dialect_pass(struct http_exchange *x);
-
-/* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
- * not fit. */
-bool dialect_query(struct str query, const char *name, char *ret, size_t size);
-
 /* ---- the engine's own figures of an answer, read in passing ---- */
 
 enum { DIALECT_HEAD_MAX = 256, DIALECT_TAIL_MAX = 1536 };
@@ -240,58 +199,33 @@ void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
 void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figures *names,
                       struct pool_timings *ret);
 
-/* "ready" */
-const char *serve_model_state_name(enum pool_state state);
-
-/* ---- models of this disk, the built-in one among them. Reads files: for jobs only ---- */
-
-/* Everything is owned. */
-struct dialect_model {
-    struct model model;
-    struct gguf gguf; /* all zero when the header cannot be read */
-};
-
-struct dialect_models {
-    struct dialect_model *item;
-    size_t n;
-};
-
-/* All of them, the built-in one first. */
-int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
-                       struct gfxb_error *err);
-void dialect_models_done(struct dialect_models *models);
+/* ---- the engine's answer, converted on the way ---- */
 
 /*
- * One by its name, also as clients write it: with Ollama's ":latest" though it has no tag, without
- * it, or with Lemonade's "user." before it. -GFXB_E_MODEL_UNKNOWN.
+ * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
+ * one answer; all calls come from the loop's thread. As long as it has put nothing out, its answer
+ * has not begun: when it ends so, what end puts out is sent as a whole.
  */
-int dialect_model_find(const struct model_env *env, const char *name,
-                       struct dialect_model *ret_model, struct gfxb_error *err);
-void dialect_model_done(struct dialect_model *model);
-
-/* Unload and delete it, when it is ours. */
-int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
-
-/* The server's places, ready for a pull of this job. */
-struct model_env dialect_model_env(struct http_job *job);
-
-/* Remove all packages of a backend. -EBUSY while a loaded model runs on it. */
-int dialect_remove_backend(struct http_job *job, struct package_backend backend,
-                           struct gfxb_error *err);
-
-/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
- * here, as far as can be told before it is downloaded? null: it cannot. */
-json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
-
-/* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
- * file. */
-void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX]);
-
-/* "Q4_K_M" or "unknown"; "8.0B" by the number of parameters; "" unknown. */
-const char *dialect_model_quantisation(const struct dialect_model *m);
-void dialect_model_size_text(const struct dialect_model *m, char ret_text[24]);
-
-/* Does the blank-separated list of labels hold this word? */
-bool dialect_model_has(const struct dialect_model *m, const char *label);
+struct serve_filter;
+struct serve_filter_ops {
+    /* Each may be NULL: then the bytes pass as they are, nothing is added, ...
+     *
+     * The engine accepts: before the first feed. *type holds the engine's content type and may be
+     * replaced by a literal. NULL: leave it. */
+    void (*head)(struct serve_filter *f, const struct engine_kind *engine, struct str engine_type,
+                 const char **type);
+    /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: the exchange
+     * fails with err. -EPROTO: an answer that is none, which counts against the engine. */
+    int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
+    /* The engine's body has ended as it should. */
+    int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
+    /* The engine was lost after the answer had begun: a last piece that says so in the dialect's
+     * words. NULL: dialect_error_event. */
+    void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);
+    void (*free)(struct serve_filter *f);
+    /* The engine was lost before a byte went to the client: forget this attempt, another follows.
+     * NULL: once it was fed it cannot. */
+    void (*reset)(struct serve_filter *f);
+};
 
 #endif

@@ -102,8 +102,3 @@ void serve_load(struct http_exchange *x, const struct serve_load *wanted)
                                    .backend = wanted->backend};
     pool_wait(serve_of(x)->pool, wanted->model, &options, &load->waiter);
 }
-
-int serve_unload(struct serve *s, struct str name, struct gfxb_error *err)
-{
-    return pool_unload(s->pool, name, err);
-}

@@ -1,5 +1,5 @@
 /* models.c - the models of this disk with their headers, for the lists of all dialects. */
-#include "api/dialect.h"
+#include "api/serve.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,7 +90,7 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
 
 struct model_env dialect_model_env(struct http_job *job)
 {
-    struct model_env env = *serve_model_env(job_serve(job));
+    struct model_env env = *job_serve(job)->config.models;
     env.cancel = http_job_cancel(job);
     return env;
 }
@@ -134,7 +134,7 @@ bool dialect_model_has(const struct dialect_model *m, const char *label)
 static void models_unload(void *user, void *context)
 {
     struct serve *s = user;
-    serve_unload(s, str_from(context), NULL);
+    pool_unload(s->pool, str_from(context), NULL);
 }
 
 int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err)

@@ -6,8 +6,6 @@
 
 enum { SERVE_THREADS = 32 }; /* downloads, look-ups of names */
 
-/* ---- what there is to see ---- */
-
 struct serve *serve_of(const struct http_exchange *x)
 {
     return http_user(x);
@@ -16,41 +14,6 @@ struct serve *serve_of(const struct http_exchange *x)
 struct serve *job_serve(const struct http_job *job)
 {
     return http_job_user(job);
-}
-
-size_t serve_model_count(const struct serve *s)
-{
-    return pool_count(s->pool);
-}
-
-bool serve_model_at(const struct serve *s, size_t index, struct pool_status *ret_model)
-{
-    return pool_at(s->pool, index, ret_model);
-}
-
-const struct pool_counters *serve_totals(const struct serve *s)
-{
-    return pool_totals(s->pool);
-}
-
-int64_t serve_started_at(const struct serve *s)
-{
-    return s->started_at;
-}
-
-size_t serve_connections(const struct serve *s)
-{
-    return http_server_connections(s->http);
-}
-
-const struct session_request *serve_path_request(const struct serve *s)
-{
-    return s->config.path;
-}
-
-const struct model_env *serve_model_env(const struct serve *s)
-{
-    return s->config.models;
 }
 
 /* ---- what http/ asks ---- */
@@ -158,7 +121,7 @@ static int serve_make_pool(struct serve *s, const struct pool_config *own, struc
     pool.loop = s->loop;
     pool.work = s->work;
     pool.log = c->log;
-    pool.request = c->path;
+    pool.request = c->request;
     pool.pinned = c->pinned;
     pool.default_model = c->default_model;
     pool.keep_alive = c->keep_alive;
@@ -199,10 +162,10 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
 {
     struct log_ring *ring = log_ring_new(config->log);
     struct serve_config own = *config;
-    struct session_request path = *config->path;
+    struct session_request request = *config->request;
     struct model_env models = *config->models;
-    own.log = path.log = models.log = log_ring_log(ring);
-    own.path = &path;
+    own.log = request.log = models.log = log_ring_log(ring);
+    own.request = &request;
     own.models = &models;
     const struct pool_config pool = {.find = serve_find, .find_context = &models};
     int result = serve_run_with(&own, &pool, err);

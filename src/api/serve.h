@@ -4,8 +4,8 @@
 #ifndef API_SERVE_H
 #define API_SERVE_H
 
+#include "api/api.h"
 #include "api/dialect.h"
-#include "session/session.h"
 
 struct serve {
     struct serve_config config; /* with its defaults filled in */
@@ -17,6 +17,10 @@ struct serve {
     int64_t started_at;
 };
 
+/* The server that a request came to, or that a job belongs to. */
+struct serve *serve_of(const struct http_exchange *x);
+struct serve *job_serve(const struct http_job *job);
+
 /* serve_run with other models and engines than this computer's: for benches and tests. In pool:
  * find, find_context and engines. */
 int serve_run_with(const struct serve_config *config, const struct pool_config *pool,
@@ -25,6 +29,139 @@ int serve_run_with(const struct serve_config *config, const struct pool_config *
 /* pool_config.find of the server; models: a struct model_env. */
 int serve_find(void *models, const char *name, struct pool_found *ret_found,
                struct gfxb_error *err);
+
+/* Tables end with a NULL path; the list ends with a NULL table. First match counts. */
+extern const struct http_route *const serve_dialects[];
+
+/* ---- the tables of routes, which routes.c lists ---- */
+
+extern const struct http_route anthropic_routes[];
+extern const struct http_route backend_routes[];
+extern const struct http_route control_routes[];
+extern const struct http_route download_routes[];
+extern const struct http_route gfxbridge_routes[];
+extern const struct http_route lemonade_backend_routes[];
+extern const struct http_route lemonade_model_routes[];
+extern const struct http_route lemonade_routes[];
+extern const struct http_route lemonade_system_routes[];
+extern const struct http_route log_routes[];
+extern const struct http_route metrics_routes[];
+extern const struct http_route ollama_model_routes[];
+extern const struct http_route ollama_routes[];
+extern const struct http_route openai_routes[];
+extern const struct http_route page_routes[];
+
+/*
+ * ---- answers ----
+ *
+ * A handler looks at the request and does exactly one of these before it returns: it answers
+ * (http_reply, http_fail, dialect_reply_json), passes the request on to an engine (serve_relay),
+ * has a model loaded (serve_load), or starts a job (http_job_start).
+ */
+
+/* Answers with the error. */
+void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
+/* The same, if there is one: then the handler is done. */
+bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error);
+
+/* A JSON value as the whole answer; value is taken over. */
+void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
+
+/* The same two at the end of a job. */
+void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
+void dialect_job_json(struct http_job *job, int status, json_t *value);
+
+/* A handler: passes the request on to the engine as it came, and the answer back as it is. */
+void dialect_pass(struct http_exchange *x);
+
+/* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
+ * not fit. */
+bool dialect_query(struct str query, const char *name, char *ret, size_t size);
+
+struct serve_relay {
+    struct str model;      /* as the client named it, lent until serve_relay returns; empty: the
+                              one that was used last, else the default one */
+    unsigned context;      /* tokens that the client wants at least; 0 no request */
+    int64_t keep_alive;    /* seconds that the model stays after its last use, POOL_KEEP_ */
+    enum engine_call call; /* what its engine is asked */
+    struct buf body;       /* for the engine; taken over */
+    bool stream;           /* the client asked for a stream */
+    const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
+    struct serve_filter *filter;        /* taken over */
+};
+
+/* Ask an engine that runs the model (loaded when need be) and pass its answer on. */
+void serve_relay(struct http_exchange *x, struct serve_relay *relay);
+
+struct serve_load {
+    struct str model;
+    unsigned context;
+    int64_t keep_alive;
+    int pin;     /* 1 pin, 0 unpin, -1 leave as it is */
+    int backend; /* enum plan_backend, or -1: as planned */
+    /* Called in the loop once it is ready (why NULL) or cannot be; answers x. A client that leaves
+     * meanwhile is not told to it. */
+    void (*done)(struct http_exchange *x, const struct gfxb_error *why);
+};
+
+/* Load a model, then answer. */
+void serve_load(struct http_exchange *x, const struct serve_load *load);
+
+/* ---- models ---- */
+
+/* "ready" */
+const char *serve_model_state_name(enum pool_state state);
+
+/* Models of this disk, the built-in one among them. Reads files: for jobs only. */
+
+/* Everything is owned. */
+struct dialect_model {
+    struct model model;
+    struct gguf gguf; /* all zero when the header cannot be read */
+};
+
+struct dialect_models {
+    struct dialect_model *item;
+    size_t n;
+};
+
+/* All of them, the built-in one first. */
+int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
+                       struct gfxb_error *err);
+void dialect_models_done(struct dialect_models *models);
+
+/*
+ * One by its name, also as clients write it: with Ollama's ":latest" though it has no tag, without
+ * it, or with Lemonade's "user." before it. -GFXB_E_MODEL_UNKNOWN.
+ */
+int dialect_model_find(const struct model_env *env, const char *name,
+                       struct dialect_model *ret_model, struct gfxb_error *err);
+void dialect_model_done(struct dialect_model *model);
+
+/* Unload and delete it, when it is ours. */
+int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
+
+/* The server's places, ready for a pull of this job. */
+struct model_env dialect_model_env(struct http_job *job);
+
+/* Remove all packages of a backend. -EBUSY while a loaded model runs on it. */
+int dialect_remove_backend(struct http_job *job, struct package_backend backend,
+                           struct gfxb_error *err);
+
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
+ * here, as far as can be told before it is downloaded? null: it cannot. */
+json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
+
+/* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
+ * file. */
+void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX]);
+
+/* "Q4_K_M" or "unknown"; "8.0B" by the number of parameters; "" unknown. */
+const char *dialect_model_quantisation(const struct dialect_model *m);
+void dialect_model_size_text(const struct dialect_model *m, char ret_text[24]);
+
+/* Does the blank-separated list of labels hold this word? */
+bool dialect_model_has(const struct dialect_model *m, const char *label);
 
 /*
  * ---- downloads: pulls, installs and proofs, which go on when their client has left ----
@@ -64,7 +201,7 @@ void downloads_start_pull(struct http_exchange *x, const char *name);
 /* What the answer of the command line would be; taken over. */
 void download_set_result(struct download *d, json_t *result);
 /* The server's request for a session, with this download's log, progress and cancel. */
-struct session_request download_path_request(struct download *d);
+struct session_request download_request(struct download *d);
 
 /* ---- the last lines of the log, for those who look at it over HTTP ---- */
 

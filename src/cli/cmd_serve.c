@@ -275,7 +275,7 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args, struc
     if (result == 0)
         result = serve_flags(args, &settings, err);
     models.env.machine = path.machine;
-    settings.serve.path = &path;
+    settings.serve.request = &path;
     settings.serve.models = &models.env;
     settings.serve.runtime_dir = cli->runtime_dir;
     settings.serve.log = &cli->log;

@@ -1,6 +1,6 @@
 /* anthropic.c - Anthropic's calls, which the engine speaks already, and the shape of their errors.
  */
-#include "api/dialect.h"
+#include "api/serve.h"
 
 static const char *anthropic_error_type(int status)
 {

@@ -45,8 +45,8 @@ static void backends_install(struct http_job *job, void *context)
     const struct backends_job *about = context;
     struct lemonade_events events = {.job = job, .stream = about->stream};
     const struct log log = {lemonade_events_step, &events};
-    struct session_request r = *serve_path_request(job_serve(job));
-    struct session path = {.plan = NULL};
+    struct session_request r = *job_serve(job)->config.request;
+    struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     r.request.backend = plan_backend_from_name(about->backend);
     r.cancel = http_job_cancel(job);
@@ -54,10 +54,10 @@ static void backends_install(struct http_job *job, void *context)
     r.net.progress = lemonade_events_progress;
     r.net.context = &events;
     lemonade_events_begin(&events);
-    int code = session_bring_up(&r, NULL, &path, &err);
+    int code = session_bring_up(&r, NULL, &session, &err);
     if (code == 0) {
         json_t *answer = backends_answer(about->backend);
-        json_object_set_new(answer, "gfxbridge", report_json_choice(path.running));
+        json_object_set_new(answer, "gfxbridge", report_json_choice(session.running));
         lemonade_events_complete(&events, answer);
     } else {
         struct dialect_error error;
@@ -65,7 +65,7 @@ static void backends_install(struct http_job *job, void *context)
         lemonade_events_failed(&events, error.status, backends_refusal(about->backend, err.text),
                                err.text);
     }
-    session_done(&path);
+    session_done(&session);
 }
 
 static void backends_start(struct http_exchange *x)
@@ -173,7 +173,7 @@ static const struct gfx_target *dry_run_target(const struct session_request *r, 
 
 static void backends_dry_run(struct http_exchange *x)
 {
-    const struct session_request *r = serve_path_request(serve_of(x));
+    const struct session_request *r = serve_of(x)->config.request;
     struct dialect_body body;
     char backend[32], arch[32];
     dialect_body_read(http_request(x)->body, &body);

@@ -64,7 +64,7 @@ static void lemonade_health(struct http_exchange *x)
     json_t *loaded = json_array(), *max = json_object(), *pinned = json_object();
     const char *last = NULL;
     int64_t last_use = -1;
-    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
+    for (size_t i = 0; pool_at(s->pool, i, &m); i++) {
         json_array_append_new(loaded, lemonade_loaded(&m));
         if (m.pinned)
             json_object_set_new(pinned, m.name, json_true());
@@ -87,7 +87,7 @@ static void lemonade_health(struct http_exchange *x)
 
 static void lemonade_stats(struct http_exchange *x)
 {
-    const struct pool_counters *t = serve_totals(serve_of(x));
+    const struct pool_counters *t = pool_totals(serve_of(x)->pool);
     uint64_t requests = 0;
     for (size_t i = 1; i < sizeof(t->requests) / sizeof(t->requests[0]); i++)
         requests += t->requests[i];
@@ -200,7 +200,7 @@ static void lemonade_unload(struct http_exchange *x)
         lemonade_read(x, &body, name);
     if (dialect_refuse(x, &body.error))
         return;
-    if (serve_unload(serve_of(x), str_from(name), &why) < 0) {
+    if (pool_unload(serve_of(x)->pool, str_from(name), &why) < 0) {
         dialect_reply_json(x, 404, json_pack("{s:s+}", "error", "Model not loaded: ", name));
         return;
     }

@@ -2,8 +2,7 @@
 #ifndef API_LEMONADE_LEMONADE_H
 #define API_LEMONADE_LEMONADE_H
 
-#include "api/dialect.h"
-#include "session/session.h"
+#include "api/serve.h"
 
 /* The only recipe that is ours: engines of llama.cpp. */
 #define LEMONADE_RECIPE "llamacpp"

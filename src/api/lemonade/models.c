@@ -96,14 +96,14 @@ static void models_list_job(struct http_job *job, void *context)
     struct dialect_models models;
     struct gfxb_error err;
     json_t *array = json_array();
-    int code = dialect_models_new(serve_model_env(job_serve(job)), &models, &err);
+    int code = dialect_models_new(job_serve(job)->config.models, &models, &err);
     if (code == 0) {
         for (size_t i = 0; i < models.n; i++)
             json_array_append_new(array, models_full_entry(&models.item[i]));
         dialect_models_done(&models);
     }
     if (code == 0 && context)
-        models_add_known(serve_model_env(job_serve(job))->machine, array);
+        models_add_known(job_serve(job)->config.models->machine, array);
     if (code == 0) {
         dialect_job_json(job, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
         return;
@@ -127,7 +127,7 @@ static void models_one_job(struct http_job *job, void *context)
 {
     struct dialect_model m;
     struct gfxb_error err;
-    if (dialect_model_find(serve_model_env(job_serve(job)), context, &m, &err) < 0) {
+    if (dialect_model_find(job_serve(job)->config.models, context, &m, &err) < 0) {
         dialect_job_error(job, &err);
         return;
     }

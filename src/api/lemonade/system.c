@@ -60,18 +60,19 @@ static const struct plan_choice *system_choice(const struct plan *plan, enum pla
     return NULL;
 }
 
-static const struct package *system_package(const struct session *path, const struct plan_choice *c)
+static const struct package *system_package(const struct session *session,
+                                            const struct plan_choice *c)
 {
-    for (size_t i = 0; c->installed && i < path->packages.n; i++) {
-        if (strcmp(path->packages.item[i].digest, c->installed->digest) == 0)
-            return &path->packages.item[i];
+    for (size_t i = 0; c->installed && i < session->packages.n; i++) {
+        if (strcmp(session->packages.item[i].digest, c->installed->digest) == 0)
+            return &session->packages.item[i];
     }
     return NULL;
 }
 
-static json_t *system_backend(const struct session *path, const struct plan_choice *c)
+static json_t *system_backend(const struct session *session, const struct plan_choice *c)
 {
-    const struct package *p = system_package(path, c);
+    const struct package *p = system_package(session, c);
     bool usable = c->state != PLAN_REJECTED;
     json_t *devices = json_array();
     if (c->gpu)
@@ -99,14 +100,15 @@ static json_t *system_support(const char *backend, const char *device, json_t *f
                      device, "os", "linux", "devices", "device", device, "families", families);
 }
 
-static json_t *system_recipe(const struct session *path)
+static json_t *system_recipe(const struct session *session)
 {
     json_t *backends = json_object(), *support = json_array(), *families = json_array();
-    const struct plan *plan = path->plan;
+    const struct plan *plan = session->plan;
     for (int b = 0; b < PLAN_BACKENDS; b++) {
         const struct plan_choice *c = system_choice(plan, (enum plan_backend)b);
         if (c)
-            json_object_set_new(backends, plan_backend_name(c->backend), system_backend(path, c));
+            json_object_set_new(backends, plan_backend_name(c->backend),
+                                system_backend(session, c));
     }
     const struct plan_choice *chosen = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
     for (size_t i = 0; i < plan->n_choices; i++) {
@@ -126,7 +128,7 @@ static json_t *system_recipe(const struct session *path)
 
 /* ---- the answer ---- */
 
-static json_t *system_json(const struct machine *m, const struct session *path)
+static json_t *system_json(const struct machine *m, const struct session *session)
 {
     json_t *memory = m->host.memory_bytes
                          ? json_sprintf("%.2f GB", (double)m->host.memory_bytes / SYSTEM_GIB)
@@ -136,9 +138,9 @@ static json_t *system_json(const struct machine *m, const struct session *path)
                      : report_json_text(m->host.distribution);
     return json_pack("{s:o, s:o, s:o, s:o, s:{s:o}, s:b, s:[], s:{s:[]}, s:o}", "OS Version", os,
                      "Processor", report_json_text(m->host.cpu), "Physical Memory", memory,
-                     "devices", system_devices(m), "recipes", LEMONADE_RECIPE, system_recipe(path),
-                     "no_fetch_executables", 0, "unavailable_recipes", "cloud", "providers",
-                     "gfxbridge", report_json_plan(path->plan));
+                     "devices", system_devices(m), "recipes", LEMONADE_RECIPE,
+                     system_recipe(session), "no_fetch_executables", 0, "unavailable_recipes",
+                     "cloud", "providers", "gfxbridge", report_json_plan(session->plan));
 }
 
 static json_t *system_storage(const struct session_request *r)
@@ -156,17 +158,17 @@ static json_t *system_storage(const struct session_request *r)
 
 static void system_info(struct http_job *job, void *context)
 {
-    const struct session_request *r = serve_path_request(job_serve(job));
-    struct session path = {.plan = NULL};
+    const struct session_request *r = job_serve(job)->config.request;
+    struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
-    if (session_plan(r, &path, &err) < 0) {
+    if (session_plan(r, &session, &err) < 0) {
         dialect_job_error(job, &err);
         return;
     }
-    json_t *answer = system_json(r->machine, &path);
+    json_t *answer = system_json(r->machine, &session);
     json_object_set_new(answer, "model_storage", system_storage(r));
     dialect_job_json(job, 200, answer);
-    session_done(&path);
+    session_done(&session);
 }
 
 /* ---- stats ---- */
@@ -227,7 +229,7 @@ static void system_add_gpus(const struct session_request *r, json_t *answer)
 
 static void system_stats(struct http_job *job, void *context)
 {
-    const struct session_request *r = serve_path_request(job_serve(job));
+    const struct session_request *r = job_serve(job)->config.request;
     const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
     struct buf CLEAN_BUF text = BUF_INIT(65536);
     uint64_t busy[2], all[2];

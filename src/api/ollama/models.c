@@ -1,5 +1,6 @@
 /* models.c - tags, ps, show, pull and delete: Ollama's calls about models. */
 #include "api/ollama/ollama.h"
+#include "api/serve.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ static void models_tags_job(struct http_job *job, void *context)
 {
     struct dialect_models models;
     struct gfxb_error err;
-    if (dialect_models_new(serve_model_env(job_serve(job)), &models, &err) < 0) {
+    if (dialect_models_new(job_serve(job)->config.models, &models, &err) < 0) {
         dialect_job_error(job, &err);
         return;
     }
@@ -105,7 +106,7 @@ static void models_copy_loaded(void *user, void *context)
     struct serve *s = user;
     struct models_loaded *loaded = context;
     struct pool_status m;
-    for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && serve_model_at(s, i, &m); i++) {
+    for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && pool_at(s->pool, i, &m); i++) {
         if (m.state != POOL_READY)
             continue;
         snprintf(loaded->item[loaded->n].name, DIALECT_NAME_SIZE, "%s", m.name);
@@ -122,7 +123,7 @@ static void models_copy_loaded(void *user, void *context)
 static json_t *models_ps_entry(struct http_job *job, const struct models_loaded *loaded, size_t i)
 {
     struct dialect_model m = {.model = {.name = NULL}};
-    if (dialect_model_find(serve_model_env(job_serve(job)), loaded->item[i].name, &m, NULL) < 0)
+    if (dialect_model_find(job_serve(job)->config.models, loaded->item[i].name, &m, NULL) < 0)
         return NULL; /* deleted meanwhile */
     json_t *entry = models_entry(&m);
     uint64_t bytes = loaded->item[i].bytes ? loaded->item[i].bytes : m.model.bytes;
@@ -213,7 +214,7 @@ static void models_show_job(struct http_job *job, void *context)
     const struct models_request *request = context;
     struct dialect_model m;
     struct gfxb_error err;
-    if (dialect_model_find(serve_model_env(job_serve(job)), request->name, &m, &err) < 0) {
+    if (dialect_model_find(job_serve(job)->config.models, request->name, &m, &err) < 0) {
         dialect_job_error(job, &err);
         return;
     }

@@ -3,6 +3,7 @@
  * ollama_models.c.
  */
 #include "api/ollama/ollama.h"
+#include "api/serve.h"
 
 #include <errno.h>
 
@@ -55,8 +56,8 @@ static void ollama_empty(struct http_exchange *x, const struct ollama_call *call
     if (call->keep_alive == 0) {
         struct str name = str_from(call->model);
         /* Ollama says the same of a model that was not loaded. */
-        if (serve_unload(serve_of(x), name, NULL) < 0 && str_ends(name, STR(":latest")))
-            serve_unload(serve_of(x), (struct str){name.p, name.n - 7}, NULL);
+        if (pool_unload(serve_of(x)->pool, name, NULL) < 0 && str_ends(name, STR(":latest")))
+            pool_unload(serve_of(x)->pool, (struct str){name.p, name.n - 7}, NULL);
         ollama_reply_empty(x, call, "unload");
         return;
     }

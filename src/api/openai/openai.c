@@ -3,7 +3,7 @@
  * body has been looked over it is passed on as it came, and so is the answer, with our name of the
  * model in it (the engine's alias).
  */
-#include "api/dialect.h"
+#include "api/serve.h"
 
 /* What each route asks the engine. */
 static const struct openai_call {

@@ -36,27 +36,27 @@ static struct backend_request *backend_read(struct http_exchange *x)
 static int backend_install(struct download *d, void *context, struct gfxb_error *err)
 {
     const struct backend_request *request = context;
-    struct session_request r = download_path_request(d);
-    struct session path = {0};
+    struct session_request r = download_request(d);
+    struct session session = {0};
     r.request.engine = request->engine;
     r.request.backend = (int)request->backend;
     r.model = NULL;
-    int result = session_bring_up(&r, NULL, &path, err);
+    int result = session_bring_up(&r, NULL, &session, err);
     if (result == 0)
-        download_set_result(d, report_json_choice(path.running));
-    session_done(&path);
+        download_set_result(d, report_json_choice(session.running));
+    session_done(&session);
     return result;
 }
 
 /* Prove one choice and add the result; the last failure stays in *err. */
-static int backend_prove(const struct session_request *r, struct session *path, size_t i,
+static int backend_prove(const struct session_request *r, struct session *session, size_t i,
                          json_t *results, int *failed, struct gfxb_error *err)
 {
     struct engine_proof proof;
-    int result = session_prove(r, path, i, &proof, err);
+    int result = session_prove(r, session, i, &proof, err);
     if (result < 0)
         return result;
-    json_array_append_new(results, report_json_proof(&path->plan->choice[i], &proof));
+    json_array_append_new(results, report_json_proof(&session->plan->choice[i], &proof));
     if (!proof.passed)
         *failed = error_set(err, proof.code, "%s", proof.sentence);
     engine_proof_done(&proof);
@@ -66,25 +66,25 @@ static int backend_prove(const struct session_request *r, struct session *path, 
 static int backend_verify(struct download *d, void *context, struct gfxb_error *err)
 {
     const struct backend_request *request = context;
-    struct session_request r = download_path_request(d);
-    struct session path = {0};
+    struct session_request r = download_request(d);
+    struct session session = {0};
     r.request.engine = request->engine;
     r.request.backend = (int)request->backend;
     r.model = NULL;
-    int result = session_plan(&r, &path, err), failed = 0;
+    int result = session_plan(&r, &session, err), failed = 0;
     if (result < 0)
         return result;
     json_t *results = json_array();
-    for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        if (session_can_prove(&path.plan->choice[i]))
-            result = backend_prove(&r, &path, i, results, &failed, err);
+    for (size_t i = 0; i < session.plan->n_choices && result == 0; i++) {
+        if (session_can_prove(&session.plan->choice[i]))
+            result = backend_prove(&r, &session, i, results, &failed, err);
     }
     if (result == 0 && json_array_size(results) == 0)
         result = error_set(err, GFXB_E_NO_PACKAGE,
                            "nothing of %s is installed that could be proven: install it first",
                            plan_backend_name(request->backend));
     download_set_result(d, json_pack("{s:o}", "results", results));
-    session_done(&path);
+    session_done(&session);
     return result < 0 ? result : failed;
 }
 
@@ -114,7 +114,7 @@ static void backend_post_verify(struct http_exchange *x)
 
 static struct package_env backend_env(struct http_job *job)
 {
-    const struct session_request *r = serve_path_request(job_serve(job));
+    const struct session_request *r = job_serve(job)->config.request;
     return (struct package_env){.data_dir = r->data_dir,
                                 .tables = r->tables,
                                 .root = r->root,
@@ -132,7 +132,7 @@ static void backend_find_use(void *user, void *context)
     struct serve *s = user;
     struct backend_use *use = context;
     struct pool_status m;
-    for (size_t i = 0; serve_model_at(s, i, &m); i++) {
+    for (size_t i = 0; pool_at(s->pool, i, &m); i++) {
         if (strcmp(m.backend, use->backend) == 0)
             snprintf(use->model, sizeof(use->model), "%s", m.name);
     }

@@ -46,14 +46,14 @@ static void control_status(struct http_exchange *x)
     const struct serve *s = serve_of(x);
     struct pool_status model;
     json_t *models = json_array();
-    for (size_t i = 0; serve_model_at(s, i, &model); i++)
+    for (size_t i = 0; pool_at(s->pool, i, &model); i++)
         json_array_append_new(models, control_model(&model));
     json_t *status = json_pack(
         "{s:i, s:i, s:s, s:o, s:I, s:b, s:i, s:i, s:o, s:o}", "schema", 1, "pid", getpid(),
         "version", GFXB_VERSION, "addresses", control_addresses(s), "uptime_seconds",
         (json_int_t)(time(NULL) - s->started_at), "draining", http_server_is_draining(s->http),
-        "connections", (int)serve_connections(s), "waiting", (int)pool_waiting(s->pool), "totals",
-        control_counters(pool_totals(s->pool)), "models", models);
+        "connections", (int)http_server_connections(s->http), "waiting", (int)pool_waiting(s->pool),
+        "totals", control_counters(pool_totals(s->pool)), "models", models);
     dialect_reply_json(x, 200, status);
 }
 

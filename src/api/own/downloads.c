@@ -154,9 +154,9 @@ static void download_show_fetch(void *context, const char *what, const struct fe
                                                        .total = p->total});
 }
 
-struct session_request download_path_request(struct download *d)
+struct session_request download_request(struct download *d)
 {
-    struct session_request r = *serve_path_request(d->list->serve);
+    struct session_request r = *d->list->serve->config.request;
     r.log = &d->log;
     r.cancel = &d->cancel;
     r.net.progress = download_show_fetch;
@@ -166,7 +166,7 @@ struct session_request download_path_request(struct download *d)
 
 static struct model_env download_model_env(const struct download *d)
 {
-    struct model_env env = *serve_model_env(d->list->serve);
+    struct model_env env = *d->list->serve->config.models;
     env.log = &d->log;
     env.cancel = &d->cancel;
     return env;

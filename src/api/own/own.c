@@ -2,9 +2,8 @@
  * own.c - our own calls, for the web page and for scripts that have no command line:
  * what `gfxbridge detect`, `plan`, `doctor` and `backends list` print with --json.
  */
-#include "api/dialect.h"
+#include "api/serve.h"
 
-#include "session/session.h"
 #include "sysroot/sysroot.h"
 
 /* With "schema": 1 before the rest, as the command line does. value is taken over. */
@@ -20,7 +19,7 @@ static void own_answer(struct http_job *job, json_t *value)
 /* The machine as it is now, not as it was when the server started. */
 static void own_detect_job(struct http_job *job, void *context)
 {
-    const struct session_request *r = serve_path_request(job_serve(job));
+    const struct session_request *r = job_serve(job)->config.request;
     struct machine *m = NULL;
     struct gfxb_error err = {.code = 0};
     if (machine_new(r->root, r->tables, &m, &err) < 0) {
@@ -31,22 +30,22 @@ static void own_detect_job(struct http_job *job, void *context)
     machine_free(m);
 }
 
-static json_t *own_plan_json(const struct session *path)
+static json_t *own_plan_json(const struct session *session)
 {
-    json_t *answer = report_json_plan(path->plan);
+    json_t *answer = report_json_plan(session->plan);
     json_object_set_new(answer, "model", json_null());
     return answer;
 }
 
-static void own_with_plan(struct http_job *job, json_t *(*make)(const struct session *path))
+static void own_with_plan(struct http_job *job, json_t *(*make)(const struct session *session))
 {
-    struct session path = {.plan = NULL};
+    struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
-    if (session_plan(serve_path_request(job_serve(job)), &path, &err) < 0)
+    if (session_plan(job_serve(job)->config.request, &session, &err) < 0)
         dialect_job_error(job, &err);
     else
-        own_answer(job, make(&path));
-    session_done(&path);
+        own_answer(job, make(&session));
+    session_done(&session);
 }
 
 static void own_plan_job(struct http_job *job, void *context)
@@ -60,13 +59,13 @@ static void own_backends_job(struct http_job *job, void *context)
 }
 
 /* Every choice of the plan that has a stored proof, passed or failed. */
-static json_t *own_proofs_json(const struct session *path)
+static json_t *own_proofs_json(const struct session *session)
 {
     json_t *proofs = json_array();
-    for (size_t i = 0; i < path->plan->n_choices; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
+    for (size_t i = 0; i < session->plan->n_choices; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
         const struct engine_proof *proof =
-            path->stored ? engine_proofs_find(path->stored, c->fingerprint) : NULL;
+            session->stored ? engine_proofs_find(session->stored, c->fingerprint) : NULL;
         if (proof)
             json_array_append_new(proofs, report_json_proof(c, proof));
     }
@@ -94,9 +93,9 @@ static void own_finding(void *context, const struct doctor_finding *f)
 
 static void own_doctor_job(struct http_job *job, void *context)
 {
-    const struct session_request *r = serve_path_request(job_serve(job));
+    const struct session_request *r = job_serve(job)->config.request;
     struct own_doctor doctor = {.findings = json_array(), .ok = true};
-    struct session path = {.plan = NULL};
+    struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     struct doctor_case c = {
         .live = root_is_live(r->root),
@@ -108,14 +107,14 @@ static void own_doctor_job(struct http_job *job, void *context)
         .context = &doctor,
     };
     doctor_check_places(&c);
-    if (session_plan(r, &path, &err) < 0) {
+    if (session_plan(r, &session, &err) < 0) {
         doctor_tell_no_plan(&c, err.text);
     } else {
-        c.plan = path.plan;
+        c.plan = session.plan;
         doctor_examine(&c);
     }
     own_answer(job, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
-    session_done(&path);
+    session_done(&session);
 }
 
 /* ---- routes ---- */

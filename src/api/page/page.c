@@ -1,5 +1,5 @@
 /* page.c - the web page's files, kept in the program. */
-#include "api/dialect.h"
+#include "api/serve.h"
 
 #include <stdio.h>
 
