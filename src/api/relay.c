@@ -86,7 +86,7 @@ static int relay_convert(struct relay *r, struct str bytes, struct buf *out, str
 static void relay_begin(struct relay *r)
 {
     r->began = true;
-    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
+    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
     http_begin(r->x, 200, relay_type(r), -1);
 }
 
@@ -104,7 +104,7 @@ static void relay_count(struct relay *r)
         c->cached_tokens += t.cached_tokens;
         c->tokens += t.tokens;
         c->first_token_seconds = r->first_seconds;
-        c->seconds += (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
+        c->seconds += (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
         c->replays += r->waiter.attempts > 1;
         if (t.tokens)
             c->last = t;
@@ -190,7 +190,7 @@ static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
         result = relay_convert(r, buf_view(&r->held), &out, err);
     if (result == 0 && r->ask.ops && r->ask.ops->end)
         result = r->ask.ops->end(r->ask.filter, &out, err);
-    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_began_at(r->x)) / 1000;
+    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
     if (result == 0)
         http_put_reply(r->x, r->status, type,
                        relay_converts(r) ? buf_view(&out) : buf_view(&r->held), NULL);
@@ -356,10 +356,9 @@ static void relay_ready(struct pool_waiter *waiter)
         relay_fail(r, 501, &err);
         return;
     }
-    bool local;
-    int result = http_call_start(pool_endpoint(waiter), &request, &r->call, &local);
+    int result = http_call_start(pool_endpoint(waiter), &request, &r->call);
     if (result < 0)
-        relay_on_broken(r, result, local);
+        relay_on_broken(r, result, http_is_local(result));
 }
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)

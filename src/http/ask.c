@@ -93,12 +93,11 @@ static int ask_watch_process(struct ask *ask)
 
 static int ask_start(struct ask *ask, struct http_endpoint *endpoint)
 {
-    bool local;
     struct http_call_request call = {
         .path = ask->request->path, .body = ask->request->body, .ops = &ask_ops, .owner = ask};
     int result = ask_watch_process(ask);
     if (result == 0)
-        result = http_call_start(endpoint, &call, &ask->call, &local);
+        result = http_call_start(endpoint, &call, &ask->call);
     if (result == 0)
         ask_tick(&ask->tick);
     return result;

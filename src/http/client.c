@@ -470,7 +470,7 @@ static int call_begin(struct http_call *call)
 }
 
 int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
-                    struct http_call **ret_call, bool *ret_local)
+                    struct http_call **ret_call)
 {
     struct http_call *call = endpoint->idle;
     int result = 0;
@@ -489,11 +489,9 @@ int http_call_start(struct http_endpoint *endpoint, const struct http_call_reque
     }
     if (result == 0 && call->phase == CALL_HEAD)
         result = call_begin(call);
-    if (result < 0) {
-        *ret_local = http_is_local(result);
+    if (result < 0)
         http_call_cancel(call);
-    } else {
+    else
         *ret_call = call;
-    }
     return result;
 }

@@ -336,7 +336,7 @@ static void connection_dispatch(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
     x->request.body = (struct str){c->in.p, c->body_n};
-    x->at = loop_now(c->server->loop);
+    x->request.at = loop_now(c->server->loop);
     connection_enter(c, CONNECTION_ANSWER);
     if (x->route->handle)
         x->route->handle(x);

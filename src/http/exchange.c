@@ -18,11 +18,6 @@ const struct http_route *http_route(const struct http_exchange *x)
     return x->route;
 }
 
-int64_t http_began_at(const struct http_exchange *x)
-{
-    return x->at;
-}
-
 bool http_sends_events(const struct http_exchange *x)
 {
     return x->events;
@@ -99,42 +94,24 @@ const struct http_route *exchange_route(const struct http_server_config *config,
 
 /* ---- the answer ---- */
 
-static const char *exchange_status_text(int status)
+/* "200 OK"; of others the number alone. */
+static void exchange_status_line(int status, char *ret, size_t size)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } texts[] = {
-        {200, "OK"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {413, "Content Too Large"},
-        {415, "Unsupported Media Type"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
-    };
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (texts[i].status == status)
-            return texts[i].text;
+    struct str line, rest = STR("200 OK\n202 Accepted\n204 No Content\n304 Not Modified\n"
+                                "400 Bad Request\n401 Unauthorized\n403 Forbidden\n"
+                                "404 Not Found\n405 Method Not Allowed\n408 Request Timeout\n"
+                                "409 Conflict\n413 Content Too Large\n"
+                                "415 Unsupported Media Type\n417 Expectation Failed\n"
+                                "422 Unprocessable Content\n429 Too Many Requests\n"
+                                "431 Request Header Fields Too Large\n"
+                                "500 Internal Server Error\n501 Not Implemented\n"
+                                "502 Bad Gateway\n503 Service Unavailable\n504 Gateway Timeout\n"
+                                "505 HTTP Version Not Supported\n507 Insufficient Storage");
+    int n = snprintf(ret, size, "%d ", status);
+    while (str_cut(&rest, '\n', &line)) {
+        if (memcmp(line.p, ret, (size_t)n) == 0)
+            snprintf(ret, size, "%.*s", STR_ARG(line));
     }
-    return "Status";
 }
 
 static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
@@ -152,13 +129,15 @@ void http_begin(struct http_exchange *x, int status, const char *type, int64_t l
 {
     struct connection *c = x->connection;
     struct buf *out = &c->out;
+    char line[48];
     x->began = true;
     x->status = status;
     x->chunked = length < 0 && !x->head.minor_0;
     x->events = type && str_starts(str_from(type), STR("text/event-stream"));
     if ((length < 0 && !x->chunked) || !x->head.keep || x->server->draining)
         c->last = true;
-    buf_addf(out, "HTTP/1.1 %d %s\r\n", status, exchange_status_text(status));
+    exchange_status_line(status, line, sizeof(line));
+    buf_addf(out, "HTTP/1.1 %s\r\n", line);
     buf_add_text(out, server_date(x->server));
     if (type)
         buf_addf(out, "Content-Type: %s\r\n", type);

@@ -154,10 +154,10 @@ int http_endpoint_new(struct loop *loop, const char *socket, const char *key, in
  * fine. */
 void http_endpoint_free(struct http_endpoint *endpoint);
 
-/* 0 and a call under way. -errno: it could not be begun, *ret_local says by whose fault; broken is
- * not called then. What goes wrong later is told by broken. */
+/* 0 and a call under way. -errno: it could not be begun; broken is not called then. What goes wrong
+ * later is told by broken. */
 int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
-                    struct http_call **ret_call, bool *ret_local);
+                    struct http_call **ret_call);
 /* Close the connection: the peer stops its work. No more is told. */
 void http_call_cancel(struct http_call *call);
 /* Do not read for a while: the peer has to wait. */
@@ -188,7 +188,7 @@ struct http_ask {
  * process lacks: -EMFILE, -ENFILE, -ENOMEM.
  */
 int http_ask(const struct http_ask *ask, int *ret_status);
-/* Does this result of http_ask or a call say nothing about the peer? */
+/* Is this result of a call our own failure, which says nothing about the peer? */
 bool http_is_local(int code);
 
 /* ---- routes ---- */
@@ -231,6 +231,7 @@ struct http_request {
     struct str rest;  /* what "*" stood for, with %XX decoded; never holds control characters */
     struct str query; /* behind "?"; may be empty */
     struct str body;  /* whole; not looked into */
+    int64_t at;       /* ms of the loop's clock when it was whole */
 };
 
 const struct http_request *http_request(const struct http_exchange *x);
@@ -240,8 +241,6 @@ void *http_user(const struct http_exchange *x);
 const struct http_route *http_route(const struct http_exchange *x);
 /* A header's value, by its lower-case name; the empty view when absent. */
 struct str http_header(const struct http_exchange *x, const char *name);
-/* ms of the loop's clock when the request was whole. */
-int64_t http_began_at(const struct http_exchange *x);
 
 /*
  * ---- answers ----
@@ -314,8 +313,8 @@ void http_job_fail(struct http_job *job, int status, const char *code, const cha
 void http_job_begin(struct http_job *job, const char *type); /* a stream with status 200 */
 /* Waits for slow readers; -ECANCELED. */
 int http_job_send(struct http_job *job, struct str piece);
-bool http_job_cancelled(const struct http_job *job);           /* the client left, or we end */
-const atomic_int *http_job_cancel(const struct http_job *job); /* the same as a flag */
+/* Not 0: the client has left, or the server ends. */
+const atomic_int *http_job_cancel(const struct http_job *job);
 void *http_job_user(const struct http_job *job);
 /* Run fn in the loop's thread and wait for it. user: of the server's configuration. */
 void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context);

@@ -47,7 +47,6 @@ struct http_exchange {
     bool began, ended;    /* the answer's head is in the buffer; its end is */
     bool chunked, events; /* how the answer goes: chunked; as server-sent events */
     int status;
-    int64_t at; /* ms of the loop's clock when the request was whole */
 };
 
 /* The row of a table, or NULL with the methods that exist there (bits). */

@@ -47,8 +47,6 @@ size_t http_server_connections(const struct http_server *s)
 
 const char *server_date(struct http_server *s)
 {
-    static const char days[] = "SunMonTueWedThuFriSat";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     int64_t now = loop_now(s->loop);
     struct tm tm;
     if (s->date[0] && now - s->date_at < 1000)
@@ -56,9 +54,7 @@ const char *server_date(struct http_server *s)
     time_t seconds = time(NULL);
     gmtime_r(&seconds, &tm);
     s->date_at = now;
-    snprintf(s->date, sizeof(s->date), "Date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n",
-             days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900,
-             tm.tm_hour, tm.tm_min, tm.tm_sec);
+    strftime(s->date, sizeof(s->date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
     return s->date;
 }
 

@@ -87,10 +87,9 @@ static void client_ready(struct pool_waiter *w)
     snprintf(c->backend, sizeof(c->backend), "%s", pool_backend(w));
     if (c->silent)
         return;
-    bool local;
-    int result = http_call_start(pool_endpoint(w), &request, &c->call, &local);
+    int result = http_call_start(pool_endpoint(w), &request, &c->call);
     if (result < 0)
-        client_broken(c, result, local);
+        client_broken(c, result, http_is_local(result));
 }
 
 static void client_failed(struct pool_waiter *w, const struct gfxb_error *why)

@@ -240,10 +240,11 @@ static void start(struct http_endpoint *endpoint, struct told *t, const char *bo
     struct http_call_request request = {
         .path = "/x", .body = str_from(body), .gap_ms = gap_ms, .ops = &call_ops, .owner = t};
     t->endpoint = endpoint;
-    int result = http_call_start(endpoint, &request, &t->call, &t->local);
+    int result = http_call_start(endpoint, &request, &t->call);
     if (result < 0) {
         t->broken++;
         t->code = result;
+        t->local = http_is_local(result);
     }
 }
 

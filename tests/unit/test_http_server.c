@@ -212,10 +212,10 @@ static void job_waits(struct http_job *job, void *context)
     struct world *w = http_job_user(job);
     (void)context;
     w->jobs++;
-    while (!http_job_cancelled(job) && !w->release)
+    while (!*http_job_cancel(job) && !w->release)
         usleep(1000);
-    w->job_cancels += http_job_cancelled(job);
-    if (!http_job_cancelled(job))
+    w->job_cancels += *http_job_cancel(job);
+    if (!*http_job_cancel(job))
         http_job_reply(job, 200, "text/plain", STR("done"));
 }
 
