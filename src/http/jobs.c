@@ -14,6 +14,7 @@ struct http_job {
     void *context;
     void (*free_context)(void *context);
     struct http_exchange *x; /* loop's thread; NULL: the client has left, or it is answered */
+    bool answered;           /* loop's thread; its thread ends soon */
     pthread_mutex_t lock;
     pthread_cond_t news;  /* slow or cancelled has changed, or a call is done */
     bool slow;            /* with the lock: the client has to read before more is sent */
@@ -50,6 +51,8 @@ static struct http_exchange *job_take_exchange(struct http_job *job)
 {
     struct http_exchange *x = job->x;
     job->x = NULL;
+    job->server->n_open_jobs -= !job->answered;
+    job->answered = true;
     return x;
 }
 
@@ -96,7 +99,7 @@ void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, vo
         .server = s, .fn = fn, .context = context, .free_context = free_context, .x = x};
     pthread_mutex_init(&job->lock, NULL);
     pthread_cond_init(&job->news, NULL);
-    if (s->n_jobs >= HTTP_JOBS_MAX || work_run(s->work, job_thread, job_done, job) < 0) {
+    if (s->n_open_jobs >= HTTP_JOBS_MAX || work_run(s->work, job_thread, job_done, job) < 0) {
         job_free(job);
         if (free_context)
             free_context(context);
@@ -108,6 +111,7 @@ void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, vo
         job->next->previous = job;
     s->jobs = job;
     s->n_jobs++;
+    s->n_open_jobs++;
     http_set_worker(x, &job_worker_ops, job);
 }
 

@@ -139,7 +139,7 @@ struct http_server {
     uint64_t body_bytes; /* held of all requests */
     struct work *work;   /* for jobs */
     struct http_job *jobs;
-    size_t n_jobs;
+    size_t n_jobs, n_open_jobs; /* all of them; those that are not answered yet */
     bool draining, ending;
     struct loop_source signals;
     struct loop_timer drain, watchdog;
