@@ -257,75 +257,86 @@ static bool override_is_marked(const struct gfx_tables *tables, const struct gfx
     return false;
 }
 
-enum plan_override plan_override_of(const struct machine *m, const struct gfx_tables *tables,
-                                    const struct gfx_target *target)
+/* What the user's HSA_OVERRIDE_GFX_VERSION is to a GPU: the word of the term, and what ROCm does.
+ */
+static const struct override_kind {
+    const char *word, *does;
+} override_kinds[] = {
+    {"empty", "ROCm reads it as a version, fails, and lists no GPU at all"},
+    {"malformed", "ROCm wants three numbers such as 11.0.0 without quotation marks, fails to read "
+                  "this, and lists no GPU at all"},
+    {"unknown", "ROCm knows no GPU of this version and leaves the card out"},
+    {"same", "it is this card's own version and changes nothing, but other GPUs are taken for this "
+             "one too"},
+    {"marked", "code for another GPU then runs on this card, which it can, but code for the card's "
+               "own target no longer loads"},
+    {"other", "it names another instruction set: its code crashes or hangs this card"},
+    {"registers",
+     "code for another GPU then runs on this card, which has fewer registers than that "
+     "code may use: it can hang or compute wrongly"},
+    {"unmarked", "code for another GPU then runs on this card: it can hang or compute wrongly"},
+};
+
+static const struct override_kind *override_kind(const char *word)
+{
+    const struct override_kind *kind = override_kinds;
+    while (strcmp(kind->word, word) != 0)
+        kind++;
+    return kind;
+}
+
+/* NULL: it is not set. */
+static const struct override_kind *override_of(const struct machine *m,
+                                               const struct gfx_tables *tables,
+                                               const struct gfx_target *target)
 {
     const char *text = m->host.override_gfx;
     uint32_t version = override_version(text);
     const struct gfx_target *as = gfx_target_by_kfd(tables, version);
     if (!override_is_set(m))
-        return PLAN_OVERRIDE_NONE;
+        return NULL;
     if (!version)
-        return text[0] ? PLAN_OVERRIDE_MALFORMED : PLAN_OVERRIDE_EMPTY;
+        return override_kind(text[0] ? "malformed" : "empty");
     if (!as || !target)
-        return PLAN_OVERRIDE_UNKNOWN;
+        return override_kind("unknown");
     if (as == target)
-        return PLAN_OVERRIDE_SAME;
+        return override_kind("same");
     if (override_is_marked(tables, target, as))
-        return PLAN_OVERRIDE_MARKED;
+        return override_kind("marked");
     if (as->kfd / 100 != target->kfd / 100)
-        return PLAN_OVERRIDE_OTHER;
-    return as->vgpr_kib > target->vgpr_kib ? PLAN_OVERRIDE_REGISTERS : PLAN_OVERRIDE_UNMARKED;
+        return override_kind("other");
+    return override_kind(as->vgpr_kib > target->vgpr_kib ? "registers" : "unmarked");
 }
 
 bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables,
                         const struct gfx_target *target, struct buf *ret)
 {
-    static const char *const does[] = {
-        [PLAN_OVERRIDE_EMPTY] = "ROCm reads it as a version, fails, and lists no GPU at all",
-        [PLAN_OVERRIDE_MALFORMED] = "ROCm wants three numbers such as 11.0.0 without quotation "
-                                    "marks, fails to read this, and lists no GPU at all",
-        [PLAN_OVERRIDE_UNKNOWN] = "ROCm knows no GPU of this version and leaves the card out",
-        [PLAN_OVERRIDE_SAME] = "it is this card's own version and changes nothing, but other GPUs "
-                               "are taken for this one too",
-        [PLAN_OVERRIDE_MARKED] = "code for another GPU then runs on this card, which it can, but "
-                                 "code for the card's own target no longer loads",
-        [PLAN_OVERRIDE_REGISTERS] = "code for another GPU then runs on this card, which has fewer "
-                                    "registers than that code may use: it can hang or compute "
-                                    "wrongly",
-        [PLAN_OVERRIDE_OTHER] = "it names another instruction set: its code crashes or hangs this "
-                                "card",
-        [PLAN_OVERRIDE_UNMARKED] = "code for another GPU then runs on this card: it can hang or "
-                                   "compute wrongly",
-    };
-    enum plan_override kind = plan_override_of(m, tables, target);
-    if (kind == PLAN_OVERRIDE_NONE)
+    const struct override_kind *kind = override_of(m, tables, target);
+    if (!kind)
         return false;
-    if (kind == PLAN_OVERRIDE_EMPTY)
-        buf_add_text(ret, "HSA_OVERRIDE_GFX_VERSION is defined in your environment, and empty");
-    else
-        buf_addf(ret, "HSA_OVERRIDE_GFX_VERSION=%s is set in your environment",
-                 m->host.override_gfx);
-    buf_addf(ret, ": %s.", does[kind]);
+    buf_addf(ret,
+             m->host.override_gfx[0]
+                 ? "HSA_OVERRIDE_GFX_VERSION=%s is set in your environment: %s."
+                 : "HSA_OVERRIDE_GFX_VERSION is defined in your environment, and empty%s: %s.",
+             m->host.override_gfx, kind->does);
     return true;
 }
 
-static const char override_words[] = "empty malformed unknown same marked registers other unmarked";
-
 static bool value_is_override(struct str value)
 {
-    return value_is_one_of(value, override_words);
+    for (size_t i = 0; i < sizeof(override_kinds) / sizeof(override_kinds[0]); i++) {
+        if (str_is(value, override_kinds[i].word))
+            return true;
+    }
+    return false;
 }
 
 static enum tri override_is(const struct condition_facts *f, struct str value)
 {
-    struct str words = str_from(override_words), word = STR_NONE;
-    unsigned kind = plan_override_of(f->m, f->tables, f->target);
-    if (kind == PLAN_OVERRIDE_NONE)
+    const struct override_kind *kind = override_of(f->m, f->tables, f->target);
+    if (!kind)
         return f->m->live ? TRI_NO : TRI_UNKNOWN;
-    while (kind-- && str_word(&words, &word))
-        continue;
-    return tri_of(str_eq(value, word));
+    return tri_of(str_is(value, kind->word));
 }
 
 static enum tri vulkan_driver_is(const struct condition_facts *f, struct str value)

@@ -24,21 +24,6 @@ struct condition_facts {
  * what is not known. An empty condition holds. */
 bool plan_condition_holds(struct str condition, const struct condition_facts *facts);
 
-/* What the user's HSA_OVERRIDE_GFX_VERSION is to a GPU of this target. */
-enum plan_override {
-    PLAN_OVERRIDE_NONE,      /* not defined */
-    PLAN_OVERRIDE_EMPTY,     /* defined and empty */
-    PLAN_OVERRIDE_MALFORMED, /* not major.minor.stepping: ROCm then lists no GPU at all */
-    PLAN_OVERRIDE_UNKNOWN,   /* of no target */
-    PLAN_OVERRIDE_SAME,      /* of its own */
-    PLAN_OVERRIDE_MARKED,    /* of one that quirks.tsv marks as a substitute */
-    PLAN_OVERRIDE_REGISTERS, /* of one with more registers */
-    PLAN_OVERRIDE_OTHER,     /* of another instruction set */
-    PLAN_OVERRIDE_UNMARKED,  /* of a relative that no row vouches for */
-};
-enum plan_override plan_override_of(const struct machine *m, const struct gfx_tables *tables,
-                                    const struct gfx_target *target);
-
 /* Does the blank-separated list hold this target? Features behind a colon do not count. */
 bool plan_list_has_gfx(struct str list, struct str gfx);
 
