@@ -237,30 +237,17 @@ static bool reject_node(struct builder *d, struct builder_choice *dc, const stru
     bool denied = access == PLAN_ACCESS_DENIED;
     plan_builder_remedy(d, dc, "%s", buf_text(&remedy));
     words_of_remedy(&remedy, &words);
+    int code = !kfd     ? GFXB_E_RENDER_PERMISSION
+               : denied ? GFXB_E_KFD_PERMISSION
+                        : GFXB_E_KFD_MISSING;
+    if (access == PLAN_ACCESS_ABSENT)
+        return plan_builder_reject(d, dc, PLAN_E2, code, "%s %s: %s.", node->path, buf_text(&cause),
+                                   buf_text(&words));
     if (access_container(d)[0] && !plan_container_leave(d->m).n)
         buf_addf(&here, " in this container (%s)", access_container(d));
-    return plan_builder_reject(d, dc, PLAN_E2,
-                               !kfd     ? GFXB_E_RENDER_PERMISSION
-                               : denied ? GFXB_E_KFD_PERMISSION
-                                        : GFXB_E_KFD_MISSING,
-                               "%s %s be opened%s: %s; %s.", node->path,
+    return plan_builder_reject(d, dc, PLAN_E2, code, "%s %s be opened%s: %s; %s.", node->path,
                                denied ? "may not" : "cannot", buf_text(&here), buf_text(&cause),
                                buf_text(&words));
-}
-
-/* A device node that the container does not have. */
-static bool reject_absent_node(struct builder *d, struct builder_choice *dc, int code,
-                               const char *node)
-{
-    struct buf CLEAN_BUF words = BUF_INIT(600);
-    plan_container_pass(d->m, node, &words);
-    plan_builder_remedy(d, dc, "%s", buf_text(&words));
-    if (plan_container_leave(d->m).n)
-        return plan_builder_reject(d, dc, PLAN_E2, code,
-                                   "%s is hidden by the %s confinement this program runs in: %s.",
-                                   node, access_container(d), buf_text(&words));
-    return plan_builder_reject(d, dc, PLAN_E2, code, "%s is not in this container (%s): %s.", node,
-                               access_container(d), buf_text(&words));
 }
 
 static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
@@ -274,7 +261,7 @@ static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
             "gfxbridge yet.");
     }
     if (access_container(d)[0])
-        return reject_absent_node(d, dc, GFXB_E_KFD_MISSING, "/dev/kfd");
+        return reject_node(d, dc, &(struct plan_node){"/dev/kfd", ENOENT, 0, 0, ""});
     if (m->amdgpu_loaded == TRI_NO) {
         plan_builder_remedy(d, dc,
                             "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
@@ -385,16 +372,6 @@ bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
     return true;
 }
 
-static bool reject_render(struct builder *d, struct builder_choice *dc, const char *node)
-{
-    const struct machine_gpu *gpu = dc->candidate.gpu;
-    if (gpu->render_errno == ENOENT && access_container(d)[0])
-        return reject_absent_node(d, dc, GFXB_E_RENDER_PERMISSION, node);
-    return reject_node(d, dc,
-                       &(struct plan_node){node, gpu->render_errno, gpu->render_mode,
-                                           gpu->render_gid, gpu->render_group});
-}
-
 bool plan_check_render(struct builder *d, struct builder_choice *dc)
 {
     const struct machine_gpu *gpu = dc->candidate.gpu;
@@ -405,7 +382,9 @@ bool plan_check_render(struct builder *d, struct builder_choice *dc)
     }
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     if (gpu->render_openable == TRI_NO)
-        return reject_render(d, dc, node);
+        return reject_node(d, dc,
+                           &(struct plan_node){node, gpu->render_errno, gpu->render_mode,
+                                               gpu->render_gid, gpu->render_group});
     plan_words_add(&dc->known, node);
     buf_add_text(&dc->known, " opens");
     return true;
