@@ -22,11 +22,10 @@ static char *address_part(CURLU *parser, CURLUPart part, unsigned flags)
 static void address_fill(CURLU *parser, struct address *a)
 {
     char *CLEAN_FREE path = address_part(parser, CURLUPART_PATH, CURLU_URLDECODE);
-    const char *slash = strrchr(path, '/');
     a->scheme = address_part(parser, CURLUPART_SCHEME, 0);
     a->host = address_part(parser, CURLUPART_HOST, 0);
     a->port = address_part(parser, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-    a->name = xstrdup(slash ? slash + 1 : path);
+    a->name = xstrdup(fs_name(path));
 }
 
 int address_parse(const char *url, struct address *ret_address, struct gfxb_error *err)

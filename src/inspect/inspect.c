@@ -47,9 +47,8 @@ static char *inspect_directory(const char *path)
 static int inspect_single(struct inspector *in, const char *path, const struct image *image,
                           struct gfxb_error *err)
 {
-    const char *slash = strrchr(path, '/');
     char *CLEAN_FREE directory = inspect_directory(path);
-    int r = inspector_add(in, slash ? slash + 1 : path, image, err);
+    int r = inspector_add(in, fs_name(path), image, err);
     return r == 0 && directory ? inspect_beside(in, directory, err) : r;
 }
 

@@ -20,8 +20,7 @@ void inspector_done(struct inspector *in)
 
 static struct str inspector_base_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return str_from(slash ? slash + 1 : path);
+    return str_from(fs_name(path));
 }
 
 bool inspector_wants(const unsigned char *bytes, size_t n)

@@ -307,8 +307,7 @@ static void capture_link(struct machine_capture *c, const char *from, const char
     struct buf line = BUF_INIT(MACHINE_PATH_MAX * 4);
     if (root_readlink(c->root, from, target, sizeof(target)) < 0)
         return;
-    const char *slash = strrchr(target, '/');
-    int n = snprintf(text, sizeof(text), "%s%s", prefix, slash ? slash + 1 : target);
+    int n = snprintf(text, sizeof(text), "%s%s", prefix, fs_name(target));
     if (n < 0 || n >= MACHINE_PATH_MAX)
         return;
     root_write_link(&line, path, text);

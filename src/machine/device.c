@@ -134,8 +134,7 @@ static void device_read_driver(const struct root *root, const char *dir, struct 
     char path[MACHINE_PATH_MAX], target[MACHINE_PATH_MAX];
     snprintf(path, sizeof(path), "%s/driver", dir);
     if (root_readlink(root, path, target, sizeof(target)) == 0) {
-        const char *slash = strrchr(target, '/');
-        device_set_driver(d, str_from(slash ? slash + 1 : target));
+        device_set_driver(d, str_from(fs_name(target)));
         return;
     }
     if (d->driver[0] == '?' && (d->has_uevent || machine_has_path(root, "/sys/bus/pci/drivers")))

@@ -42,9 +42,8 @@ void machine_place_text(uint64_t place, char ret_text[static 20])
 
 uint64_t machine_place_of_link(const char *target)
 {
-    const char *slash = strrchr(target, '/');
     uint64_t place;
-    if (machine_place_parse(str_from(slash ? slash + 1 : target), &place) < 0)
+    if (machine_place_parse(str_from(fs_name(target)), &place) < 0)
         return MACHINE_NO_PLACE;
     return place;
 }

@@ -425,7 +425,7 @@ static void doctor_check_port(const struct doctor_case *c)
     char who[96], what[160], remedy[160];
     if (!c->live || !c->port || !http_find_holder(c->port, &holder))
         return;
-    const char *slash = strrchr(holder.program, '/'), *name = slash ? slash + 1 : holder.program;
+    const char *name = fs_name(holder.program);
     if (str_starts(str_from(name), STR("gfxbridge")))
         return; /* our own server: as it should be */
     if (holder.pid)
