@@ -51,7 +51,7 @@ static void backends_install(struct http_job *job, void *context)
     r.request.backend = plan_backend_from_name(about->backend);
     r.cancel = http_job_cancel(job);
     r.log = &log;
-    r.net.progress = lemonade_events_progress;
+    r.net.progress = lemonade_events_file;
     r.net.context = &events;
     lemonade_events_begin(&events);
     int code = session_bring_up(&r, NULL, &session, &err);

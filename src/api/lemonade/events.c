@@ -19,26 +19,29 @@ void lemonade_events_begin(struct lemonade_events *events)
         http_job_begin(events->job, "text/event-stream");
 }
 
-void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,
-                           const struct fetch_progress *p, uint64_t bytes, uint64_t total)
+void lemonade_events_progress(void *context, const struct model_progress *p)
 {
+    struct lemonade_events *events = context;
     int64_t now = clock_now_ms();
-    bool whole = p->total && p->bytes >= p->total;
+    bool whole = p->at.total && p->at.bytes >= p->at.total;
     if (!events->stream || (!whole && now - events->told_at < EVENTS_GAP_MS))
         return;
     events->told_at = now;
-    double percent = total ? 100.0 * (double)bytes / (double)total : 0.0;
+    double percent = p->total ? 100.0 * (double)p->bytes / (double)p->total : 0.0;
     events_send(events, "progress",
                 json_pack("{s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:i}", "file",
-                          report_json_string(file), "file_index", (int)index + 1, "total_files",
-                          (int)n, "bytes_downloaded", (json_int_t)p->bytes, "bytes_total",
-                          (json_int_t)p->total, "cumulative_bytes_downloaded", (json_int_t)bytes,
-                          "total_download_size", (json_int_t)total, "percent", (int)percent));
+                          report_json_string(p->file), "file_index", (int)p->index + 1,
+                          "total_files", (int)p->n, "bytes_downloaded", (json_int_t)p->at.bytes,
+                          "bytes_total", (json_int_t)p->at.total, "cumulative_bytes_downloaded",
+                          (json_int_t)p->bytes, "total_download_size", (json_int_t)p->total,
+                          "percent", (int)percent));
 }
 
-void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p)
+void lemonade_events_file(void *context, const char *file, const struct fetch_progress *p)
 {
-    lemonade_events_files(context, file, 0, 1, p, p->bytes, p->total);
+    lemonade_events_progress(
+        context, &(struct model_progress){
+                     .file = file, .n = 1, .at = *p, .bytes = p->bytes, .total = p->total});
 }
 
 void lemonade_events_step(void *context, enum log_level level, const char *line)

@@ -18,11 +18,9 @@ struct lemonade_events {
 
 /* Begins the stream, when it is one. */
 void lemonade_events_begin(struct lemonade_events *events);
-/* One more state of a download: struct package_net's progress. */
-void lemonade_events_progress(void *context, const char *file, const struct fetch_progress *p);
-/* The same of file `index` (from 0) of n; bytes and total are of all. */
-void lemonade_events_files(struct lemonade_events *events, const char *file, size_t index, size_t n,
-                           const struct fetch_progress *p, uint64_t bytes, uint64_t total);
+/* One more state of a download: struct model_env's progress, and struct package_net's. */
+void lemonade_events_progress(void *context, const struct model_progress *p);
+void lemonade_events_file(void *context, const char *file, const struct fetch_progress *p);
 /* A step in words: struct log's write. */
 void lemonade_events_step(void *context, enum log_level level, const char *line);
 /* The end: `complete` and nothing more, or the whole answer. Takes answer over. */

@@ -151,13 +151,6 @@ struct models_request {
     bool stream;
 };
 
-/* Lemonade's fields of a state, over all files of a model. */
-static void models_progress(void *context, const struct model_progress *p)
-{
-    struct lemonade_events *events = context;
-    lemonade_events_files(events, p->file, p->index, p->n, &p->at, p->bytes, p->total);
-}
-
 static void models_pull_job(struct http_job *job, void *context)
 {
     const struct models_request *request = context;
@@ -165,7 +158,7 @@ static void models_pull_job(struct http_job *job, void *context)
     struct model_env env = dialect_model_env(job);
     struct model model = {.name = NULL};
     struct gfxb_error err = {.code = 0};
-    env.progress = models_progress;
+    env.progress = lemonade_events_progress;
     env.context = &events;
     lemonade_events_begin(&events);
     if (engine_model_pull(&env, request->name, &model, &err) == 0) {

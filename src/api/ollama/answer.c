@@ -226,9 +226,10 @@ static json_t *answer_calls(const struct serve_filter *f, struct buf *text)
         }
         if (!array)
             array = json_array();
-        json_array_append_new(array, json_pack("{s:s, s:{s:i, s:s, s:o}}", "id", c->id, "function",
-                                               "index", (int)i, "name", buf_text(&c->name),
-                                               "arguments", arguments));
+        json_array_append_new(array,
+                              json_pack("{s:o, s:{s:i, s:s, s:o}}", "id", report_json_string(c->id),
+                                        "function", "index", (int)i, "name", buf_text(&c->name),
+                                        "arguments", arguments));
     }
     return array;
 }

@@ -26,13 +26,6 @@ static const char *const download_states[] = {
     [DOWNLOAD_ERROR] = "error",
 };
 
-struct download_progress {
-    const char *file; /* NULL none */
-    size_t index, n;  /* of the files, from 0 */
-    uint64_t file_bytes, file_total;
-    uint64_t bytes, total; /* of all files; total 0 unknown */
-};
-
 struct download {
     struct download *next;
     struct downloads *list;
@@ -49,7 +42,7 @@ struct download {
     struct gfxb_error error;
     pthread_mutex_t lock; /* of what follows */
     char step[DOWNLOAD_TEXT], file[DOWNLOAD_TEXT];
-    struct download_progress at; /* without its file */
+    struct model_progress at; /* its texts are not valid */
     json_t *answer;
 };
 
@@ -127,11 +120,12 @@ static void download_write(void *context, enum log_level level, const char *line
     log_at(d->list->serve->config.log, level, "%s", line);
 }
 
-static void download_tell(struct download *d, const struct download_progress *progress)
+/* struct model_env's progress. */
+static void download_tell(void *context, const struct model_progress *progress)
 {
+    struct download *d = context;
     pthread_mutex_lock(&d->lock);
     d->at = *progress;
-    d->at.file = NULL;
     dialect_copy(d->file, sizeof(d->file), progress->file ? progress->file : "");
     pthread_mutex_unlock(&d->lock);
 }
@@ -144,14 +138,12 @@ void download_set_result(struct download *d, json_t *result)
     pthread_mutex_unlock(&d->lock);
 }
 
-static void download_show_fetch(void *context, const char *what, const struct fetch_progress *p)
+/* The same of one file: struct package_net's progress. */
+static void download_tell_file(void *context, const char *file, const struct fetch_progress *p)
 {
-    download_tell(context, &(struct download_progress){.file = what,
-                                                       .n = 1,
-                                                       .file_bytes = p->bytes,
-                                                       .file_total = p->total,
-                                                       .bytes = p->bytes,
-                                                       .total = p->total});
+    download_tell(context,
+                  &(struct model_progress){
+                      .file = file, .n = 1, .at = *p, .bytes = p->bytes, .total = p->total});
 }
 
 struct session_request download_request(struct download *d)
@@ -159,17 +151,9 @@ struct session_request download_request(struct download *d)
     struct session_request r = *d->list->serve->config.request;
     r.log = &d->log;
     r.cancel = &d->cancel;
-    r.net.progress = download_show_fetch;
+    r.net.progress = download_tell_file;
     r.net.context = d;
     return r;
-}
-
-static struct model_env download_model_env(const struct download *d)
-{
-    struct model_env env = *d->list->serve->config.models;
-    env.log = &d->log;
-    env.cancel = &d->cancel;
-    return env;
 }
 
 static void download_work(void *context)
@@ -225,15 +209,15 @@ static void downloads_tidy(struct downloads *list)
 static json_t *download_json(struct download *d)
 {
     pthread_mutex_lock(&d->lock);
-    const struct download_progress *p = &d->at;
-    json_int_t percent = p->file_total ? (json_int_t)(p->file_bytes * 100 / p->file_total) : 0;
+    const struct model_progress *p = &d->at;
+    json_int_t percent = p->at.total ? (json_int_t)(p->at.bytes * 100 / p->at.total) : 0;
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
         d->id, "type", d->type, "model_name", d->name, "status", download_states[d->state],
         "running", d->running, "step", report_json_string(d->step), "file",
         report_json_string(d->file), "file_index", (json_int_t)(p->n ? p->index + 1 : 0),
-        "total_files", (json_int_t)p->n, "bytes_downloaded", (json_int_t)p->file_bytes,
-        "bytes_total", (json_int_t)p->file_total, "total_download_size", (json_int_t)p->total,
+        "total_files", (json_int_t)p->n, "bytes_downloaded", (json_int_t)p->at.bytes, "bytes_total",
+        (json_int_t)p->at.total, "total_download_size", (json_int_t)p->total,
         "cumulative_bytes_downloaded", (json_int_t)p->bytes, "overall_bytes_downloaded",
         (json_int_t)p->bytes, "percent", percent, "complete", d->state == DOWNLOAD_COMPLETED);
     if (d->state == DOWNLOAD_ERROR)
@@ -311,22 +295,13 @@ void downloads_begin(struct http_exchange *x, const struct download_work *work)
 
 /* ---- pulls ---- */
 
-static void pull_progress(void *context, const struct model_progress *p)
-{
-    download_tell(context, &(struct download_progress){.file = p->file,
-                                                       .index = p->index,
-                                                       .n = p->n,
-                                                       .file_bytes = p->at.bytes,
-                                                       .file_total = p->at.total,
-                                                       .bytes = p->bytes,
-                                                       .total = p->total});
-}
-
 static int pull_run(struct download *d, void *context, struct gfxb_error *err)
 {
-    struct model_env env = download_model_env(d);
+    struct model_env env = *d->list->serve->config.models;
     struct model model = {.name = NULL};
-    env.progress = pull_progress;
+    env.log = &d->log;
+    env.cancel = &d->cancel;
+    env.progress = download_tell;
     env.context = d;
     int result = engine_model_pull(&env, context, &model, err);
     if (result == 0)
