@@ -174,13 +174,12 @@ static int backends_verify_choice(const struct session_request *r, struct sessio
     return 0;
 }
 
-static int backends_verify(struct cli *cli, struct session_request *r, const struct cli_args *args,
-                           struct gfxb_error *err)
+static int backends_prove_all(struct cli *cli, struct session_request *r,
+                              const struct cli_args *args, struct gfxb_error *err)
 {
     enum plan_backend only = PLAN_BACKENDS;
     int result = args->n_words > 1 ? backends_read_name(args->word[1], r, &only, err) : 0;
     struct session path = {0};
-    r->thorough = args->word[0] && strcmp(args->word[0], "verify") == 0;
     if (result == 0 && only != PLAN_BACKENDS)
         r->request.backend = (int)only;
     if (result == 0)
@@ -205,6 +204,13 @@ static int backends_verify(struct cli *cli, struct session_request *r, const str
     json_decref(results);
     session_done(&path);
     return result == 0 && !passed ? CLI_PROOF_FAILED : result;
+}
+
+static int backends_verify(struct cli *cli, struct session_request *r, const struct cli_args *args,
+                           struct gfxb_error *err)
+{
+    r->thorough = true;
+    return backends_prove_all(cli, r, args, err);
 }
 
 /* ---- bundles for a computer without the network ---- */
@@ -252,7 +258,7 @@ static int backends_install_bundle(struct cli *cli, struct session_request *r, c
     const struct cli_args all = {.n_words = 1};
     int result = package_install_offline(&env, file, &digests, err);
     r->request.no_network = true;
-    return result < 0 ? result : backends_verify(cli, r, &all, err);
+    return result < 0 ? result : backends_prove_all(cli, r, &all, err);
 }
 
 /* ---- install by name ---- */
