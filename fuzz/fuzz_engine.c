@@ -97,9 +97,9 @@ static void read_proof(struct str bytes)
     struct buf CLEAN_BUF text = BUF_INIT(1u << 24), CLEAN_BUF twice = BUF_INIT(1u << 24);
     if (proofs_parse(bytes, &item) < 0)
         return;
-    proofs_print(item.fingerprint, item.day, &item.proof, &text);
+    proofs_print(&item, &text);
     require(proofs_parse(buf_view(&text), &again) == 0);
-    proofs_print(again.fingerprint, again.day, &again.proof, &twice);
+    proofs_print(&again, &twice);
     require(str_eq(buf_view(&text), buf_view(&twice)));
     proofs_item_done(&again);
     proofs_item_done(&item);

@@ -41,27 +41,6 @@ static int64_t bench_until(void *context)
     return a->until;
 }
 
-static int bench_failed(struct engine *engine, int code, int64_t deadline_ms,
-                        struct gfxb_error *err)
-{
-    if (http_is_local(code))
-        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
-    switch (-code) {
-    case EINTR:
-        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
-    case ETIMEDOUT:
-        return error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no answer within %lld s",
-                         (long long)(deadline_ms / 1000));
-    case EPERM:
-        return error_set(err, EPERM, "another process listens on the engine's socket");
-    case ECONNREFUSED:
-    case ECONNRESET:
-        return instance_cut_off(engine, false, err);
-    default:
-        return error_set(err, EPROTO, "the engine's answer makes no sense");
-    }
-}
-
 int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
                 const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err)
 {
@@ -80,9 +59,13 @@ int engine_post(struct engine *engine, enum engine_call call, const char *body, 
     };
     int status = 0;
     int code = http_ask(&request, &status);
-    if (code < 0)
-        code = bench_failed(engine, code, deadline_ms, err);
-    else if (status != 200) {
+    if (code == -ETIMEDOUT)
+        error_set(err, GFXB_E_ENGINE_HANG, "the engine gave no answer within %lld s",
+                  (long long)(deadline_ms / 1000));
+    if (code < 0) {
+        code = code == -ETIMEDOUT ? -GFXB_E_ENGINE_HANG
+                                  : instance_ask_failed(engine, code, false, err);
+    } else if (status != 200) {
         char words[400];
         engine->kind->read_refusal(buf_view(&answer.body), words, sizeof(words));
         code = error_set(err, EREMOTEIO, "the engine refused the request: %s", words);

@@ -2,10 +2,7 @@
 #include "engine/engine_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 static const char *const canary_columns[] = {"kind", "prompt", "answer", "source", NULL};
 
@@ -59,17 +56,10 @@ bool canary_is(const struct engine_canary *canary, const char *path)
 /* Is the file there with exactly the embedded bytes? */
 static bool canary_is_written(const struct engine_canary *canary, const char *path)
 {
-    struct stat st;
     size_t size = canary_size(canary);
-    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size != size)
-        return false;
-    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED)
-        return false;
-    bool same = memcmp(bytes, canary->bytes, size) == 0;
-    munmap(bytes, size);
-    return same;
+    struct buf CLEAN_BUF bytes = BUF_INIT(2 * size + 65536);
+    return fs_read(path, size, &bytes) == 0 && bytes.n == size &&
+           memcmp(bytes.p, canary->bytes, size) == 0;
 }
 
 int engine_canary_path(const struct engine_kind *kind, const char *data_dir,

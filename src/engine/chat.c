@@ -157,13 +157,9 @@ static int chat_stopped(const struct chat_progress *p, struct gfxb_error *err)
 static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
                        struct gfxb_error *err)
 {
-    if (http_is_local(code))
-        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
     switch (-code) {
     case ETIMEDOUT:
         return chat_timed_out(p, err);
-    case EINTR:
-        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
     case ECANCELED:
         return chat_stopped(p, err);
     case EREMOTEIO: /* it had taken the request: what it says now is its own failure */
@@ -172,13 +168,8 @@ static int chat_failed(struct engine *engine, struct chat_progress *p, int code,
     case EFBIG:
         return error_set(err, EFBIG, "the engine's answer does not end: more than %zu bytes",
                          p->text.max);
-    case EPERM:
-        return error_set(err, EPERM, "another process listens on the engine's socket");
-    case ECONNREFUSED:
-    case ECONNRESET:
-        return instance_cut_off(engine, p->last != 0, err);
     default:
-        return error_set(err, EPROTO, "the engine's answer makes no sense");
+        return instance_ask_failed(engine, code, p->last != 0, err);
     }
 }
 

@@ -67,6 +67,10 @@ int instance_read_log(const struct engine *engine, off_t from, size_t max, struc
  * part of the answer had come. */
 int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err);
 
+/* What a failure of http_ask means, but for ETIMEDOUT and what the caller's own functions gave.
+ * begun: as above. Returns -code. */
+int instance_ask_failed(struct engine *engine, int code, bool begun, struct gfxb_error *err);
+
 /* engine_start; where it fails the end of the log is appended to *ret_tail (may be NULL). */
 int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
                    struct gfxb_error *err);
@@ -277,7 +281,6 @@ bool proofs_is_name(const char *name);
 /* 0, or -EBADMSG when it is not the text of a proof. */
 int proofs_parse(struct str text, struct proofs_item *ret_item);
 void proofs_item_done(struct proofs_item *item);
-void proofs_print(const char *fingerprint, const char *day, const struct engine_proof *proof,
-                  struct buf *ret);
+void proofs_print(const struct proofs_item *item, struct buf *ret);
 
 #endif

@@ -348,6 +348,23 @@ int instance_cut_off(struct engine *engine, bool begun, struct gfxb_error *err)
     return error_set(err, why.code, "%s%s", why.text, begun ? " (in the middle of an answer)" : "");
 }
 
+int instance_ask_failed(struct engine *engine, int code, bool begun, struct gfxb_error *err)
+{
+    if (http_is_local(code))
+        return error_set(err, -code, "cannot ask the engine: %s", error_errno_text(-code));
+    switch (-code) {
+    case EINTR:
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    case EPERM:
+        return error_set(err, EPERM, "another process listens on the engine's socket");
+    case ECONNREFUSED:
+    case ECONNRESET:
+        return instance_cut_off(engine, begun, err);
+    default:
+        return error_set(err, EPROTO, "the engine's answer makes no sense");
+    }
+}
+
 int instance_read_log(const struct engine *engine, off_t from, size_t max, struct buf *ret)
 {
     char piece[16384];

@@ -243,12 +243,10 @@ static bool llama_cut_pair(struct str *rest, struct str *ret_inside)
 
 static bool llama_is_hex(struct str text, size_t least, size_t most)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
-            return false;
-    }
-    return text.n >= least && text.n <= most;
+    size_t n = 0;
+    while (n < text.n && str_hex_digit(text.p[n]) >= 0)
+        n++;
+    return n == text.n && n >= least && n <= most;
 }
 
 /* "0000:03:00.0"; a domain may have more digits. */
@@ -263,10 +261,8 @@ static bool llama_is_pci(struct str text)
 static void llama_set_pci(char *to, size_t size, struct str pci)
 {
     llama_copy(to, size, pci);
-    for (char *c = to; *c; c++) {
-        if (*c >= 'A' && *c <= 'F')
-            *c = (char)(*c - 'A' + 'a');
-    }
+    for (char *c = to; *c; c++)
+        *c = str_lower(*c);
 }
 
 /* "using device Vulkan0 (AMD Radeon RX 7900 XTX (RADV NAVI31)) (0000:03:00.0) - 23258 MiB free" */

@@ -79,6 +79,40 @@ int proof_store_write(const char *dir, const char *name, const void *bytes, size
 
 #define PROOFS_FIRST_LINE "gfxbridge-proof 1"
 
+/* The lines of a proof but for passed, code and the rungs. An optional one that is empty or 0 is
+ * left out. */
+static const struct proofs_field {
+    const char *key;
+    /* char *, char[size], double, uint64_t */
+    enum { PROOFS_TEXT, PROOFS_FIXED, PROOFS_NUMBER, PROOFS_BYTES } type;
+    bool optional;
+    size_t offset, size;
+} proofs_fields[] = {
+#define FIELD(key, type, optional, member)                                                         \
+    {                                                                                              \
+        key, type, optional, offsetof(struct proofs_item, member),                                 \
+            sizeof(((struct proofs_item *)0)->member)                                              \
+    }
+    FIELD("fingerprint", PROOFS_TEXT, false, fingerprint),
+    FIELD("day", PROOFS_FIXED, false, day),
+    FIELD("sentence", PROOFS_TEXT, false, proof.sentence),
+    FIELD("device", PROOFS_FIXED, false, proof.device),
+    FIELD("shown", PROOFS_FIXED, false, proof.shown),
+    FIELD("device-bytes", PROOFS_BYTES, true, proof.device_bytes),
+    FIELD("gpu-bytes", PROOFS_BYTES, true, proof.gpu_bytes),
+    FIELD("load-ms", PROOFS_NUMBER, false, proof.load_ms),
+    FIELD("first-token-ms", PROOFS_NUMBER, false, proof.first_token_ms),
+    FIELD("tokens-per-second", PROOFS_NUMBER, false, proof.tokens_per_second),
+    FIELD("bench-tokens-per-second", PROOFS_NUMBER, true, proof.bench_speed),
+    FIELD("bench-with", PROOFS_FIXED, true, proof.bench_with),
+    FIELD("covers-types", PROOFS_FIXED, true, proof.covers.types),
+    FIELD("covers-shapes", PROOFS_FIXED, true, proof.covers.shapes),
+    FIELD("covers-lengths", PROOFS_FIXED, true, proof.covers.lengths),
+#undef FIELD
+};
+
+#define PROOFS_FIELDS (sizeof(proofs_fields) / sizeof(proofs_fields[0]))
+
 /* One line stays one line: control characters become blanks. */
 static void proofs_add_line(struct buf *to, const char *key, const char *value)
 {
@@ -88,11 +122,27 @@ static void proofs_add_line(struct buf *to, const char *key, const char *value)
     buf_add_char(to, '\n');
 }
 
-static void proofs_add_number(struct buf *to, const char *key, double value)
+static void proofs_add_field(struct buf *to, const struct proofs_item *item,
+                             const struct proofs_field *f)
 {
-    buf_addf(to, "%s ", key);
-    decimal_add(to, value);
-    buf_add_char(to, '\n');
+    const void *at = (const char *)item + f->offset;
+    if (f->type == PROOFS_BYTES) {
+        if (*(const uint64_t *)at)
+            buf_addf(to, "%s %" PRIu64 "\n", f->key, *(const uint64_t *)at);
+        return;
+    }
+    if (f->type == PROOFS_NUMBER) {
+        double value = *(const double *)at;
+        if (f->optional && value < 0.0006) /* what three digits show */
+            return;
+        buf_addf(to, "%s ", f->key);
+        decimal_add(to, value);
+        buf_add_char(to, '\n');
+        return;
+    }
+    const char *text = f->type == PROOFS_TEXT ? *(char *const *)at : at;
+    if (!f->optional || text[0])
+        proofs_add_line(to, f->key, text);
 }
 
 static const char *proofs_tri_name(enum tri value)
@@ -100,32 +150,14 @@ static const char *proofs_tri_name(enum tri value)
     return value == TRI_YES ? "yes" : value == TRI_NO ? "no" : "unknown";
 }
 
-void proofs_print(const char *fingerprint, const char *day, const struct engine_proof *proof,
-                  struct buf *ret)
+void proofs_print(const struct proofs_item *item, struct buf *ret)
 {
+    const struct engine_proof *proof = &item->proof;
     buf_add_text(ret, PROOFS_FIRST_LINE "\n");
-    proofs_add_line(ret, "fingerprint", fingerprint);
     proofs_add_line(ret, "passed", proof->passed ? "yes" : "no");
     proofs_add_line(ret, "code", gfxb_code_name(proof->code));
-    proofs_add_line(ret, "day", day);
-    proofs_add_line(ret, "sentence", proof->sentence);
-    proofs_add_line(ret, "device", proof->device);
-    proofs_add_line(ret, "shown", proof->shown);
-    if (proof->device_bytes)
-        buf_addf(ret, "device-bytes %" PRIu64 "\ngpu-bytes %" PRIu64 "\n", proof->device_bytes,
-                 proof->gpu_bytes);
-    proofs_add_number(ret, "load-ms", proof->load_ms);
-    proofs_add_number(ret, "first-token-ms", proof->first_token_ms);
-    proofs_add_number(ret, "tokens-per-second", proof->tokens_per_second);
-    if (proof->bench_speed > 0.0006) { /* what three digits show */
-        proofs_add_number(ret, "bench-tokens-per-second", proof->bench_speed);
-        proofs_add_line(ret, "bench-with", proof->bench_with);
-    }
-    if (proof->covers.types[0]) {
-        proofs_add_line(ret, "covers-types", proof->covers.types);
-        proofs_add_line(ret, "covers-shapes", proof->covers.shapes);
-        proofs_add_line(ret, "covers-lengths", proof->covers.lengths);
-    }
+    for (size_t i = 0; i < PROOFS_FIELDS; i++)
+        proofs_add_field(ret, item, &proofs_fields[i]);
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         char key[32];
         snprintf(key, sizeof(key), "%s %s", plan_rung_name(proof->rung[i].rung),
@@ -135,80 +167,55 @@ void proofs_print(const char *fingerprint, const char *day, const struct engine_
     buf_add_text(ret, "end\n");
 }
 
-static bool proofs_take_yes(struct str value, bool *ret_yes)
+static void proofs_set_text(char **text, struct str value)
 {
-    *ret_yes = str_is(value, "yes");
-    return *ret_yes || str_is(value, "no");
+    free(*text);
+    *text = xstr_dup(value);
 }
 
-static bool proofs_take_text(struct str value, char **ret_text)
+static bool proofs_take_field(struct proofs_item *item, const struct proofs_field *f,
+                              struct str value)
 {
-    free(*ret_text);
-    *ret_text = xstr_dup(value);
-    return true;
+    void *at = (char *)item + f->offset;
+    if (f->type == PROOFS_NUMBER)
+        return decimal_parse(value, at) == 0;
+    if (f->type == PROOFS_BYTES)
+        return str_to_u64(value, 10, at) == 0;
+    if (f->type == PROOFS_TEXT)
+        proofs_set_text(at, value);
+    else if (value.n < f->size)
+        snprintf(at, f->size, "%.*s", STR_ARG(value));
+    return f->type == PROOFS_TEXT || value.n < f->size;
 }
 
-static bool proofs_take_fixed(struct str value, char *ret_text, size_t size)
-{
-    if (value.n >= size)
-        return false;
-    snprintf(ret_text, size, "%.*s", STR_ARG(value));
-    return true;
-}
-
-static bool proofs_take_rung(struct engine_proof *proof, struct str key, struct str value)
+static bool proofs_take_rung(struct engine_rung *rung, struct str value)
 {
     struct str ok;
-    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
-        struct engine_rung *rung = &proof->rung[i];
-        if (!str_is(key, plan_rung_name(rung->rung)))
-            continue;
-        if (!str_cut(&value, ' ', &ok))
-            return false;
-        rung->ok = str_is(ok, "yes") ? TRI_YES : str_is(ok, "no") ? TRI_NO : TRI_UNKNOWN;
-        return proofs_take_text(value, &rung->detail);
-    }
-    return true; /* a key of a newer gfxbridge */
+    if (!str_cut(&value, ' ', &ok))
+        return false;
+    rung->ok = str_is(ok, "yes") ? TRI_YES : str_is(ok, "no") ? TRI_NO : TRI_UNKNOWN;
+    proofs_set_text(&rung->detail, value);
+    return true;
 }
 
 static bool proofs_take(struct proofs_item *item, struct str key, struct str value)
 {
     struct engine_proof *proof = &item->proof;
-    if (str_is(key, "fingerprint"))
-        return value.n && proofs_take_text(value, &item->fingerprint);
-    if (str_is(key, "passed"))
-        return proofs_take_yes(value, &proof->passed);
+    if (str_is(key, "passed")) {
+        proof->passed = str_is(value, "yes");
+        return proof->passed || str_is(value, "no");
+    }
     if (str_is(key, "code"))
         return (proof->code = error_code_number(value)) >= 0;
-    if (str_is(key, "day"))
-        return proofs_take_fixed(value, item->day, sizeof(item->day));
-    if (str_is(key, "sentence"))
-        return proofs_take_text(value, &proof->sentence);
-    if (str_is(key, "device"))
-        return proofs_take_fixed(value, proof->device, sizeof(proof->device));
-    if (str_is(key, "shown"))
-        return proofs_take_fixed(value, proof->shown, sizeof(proof->shown));
-    if (str_is(key, "device-bytes"))
-        return str_to_u64(value, 10, &proof->device_bytes) == 0;
-    if (str_is(key, "gpu-bytes"))
-        return str_to_u64(value, 10, &proof->gpu_bytes) == 0;
-    if (str_is(key, "load-ms"))
-        return decimal_parse(value, &proof->load_ms) == 0;
-    if (str_is(key, "first-token-ms"))
-        return decimal_parse(value, &proof->first_token_ms) == 0;
-    if (str_is(key, "tokens-per-second"))
-        return decimal_parse(value, &proof->tokens_per_second) == 0;
-    if (str_is(key, "covers-types"))
-        return proofs_take_fixed(value, proof->covers.types, sizeof(proof->covers.types));
-    if (str_is(key, "covers-shapes"))
-        return proofs_take_fixed(value, proof->covers.shapes, sizeof(proof->covers.shapes));
-    if (str_is(key, "covers-lengths"))
-        return proofs_take_fixed(value, proof->covers.lengths, sizeof(proof->covers.lengths));
-    if (str_is(key, "bench-tokens-per-second"))
-        return decimal_parse(value, &proof->bench_speed) == 0;
-    if (str_is(key, "bench-with"))
-        return proofs_take_fixed(value, proof->bench_with, sizeof(proof->bench_with));
-    return proofs_take_rung(proof, key, value);
+    for (size_t i = 0; i < PROOFS_FIELDS; i++) {
+        if (str_is(key, proofs_fields[i].key))
+            return proofs_take_field(item, &proofs_fields[i], value);
+    }
+    for (size_t i = 0; i < ENGINE_RUNGS; i++) {
+        if (str_is(key, plan_rung_name(proof->rung[i].rung)))
+            return proofs_take_rung(&proof->rung[i], value);
+    }
+    return true; /* a key of a newer gfxbridge */
 }
 
 int proofs_parse(struct str text, struct proofs_item *ret_item)
@@ -230,7 +237,7 @@ int proofs_parse(struct str text, struct proofs_item *ret_item)
         item.proof.sentence = xstrdup("");
     item.proof.log_tail = xstrdup("");
     /* Passed and a reason against it is no proof. */
-    if (!ok || !ended || !item.fingerprint || item.proof.code < 0 ||
+    if (!ok || !ended || !item.fingerprint || !item.fingerprint[0] || item.proof.code < 0 ||
         item.proof.passed != (item.proof.code == GFXB_E_OK)) {
         proofs_item_done(&item);
         return -EBADMSG;
@@ -303,20 +310,18 @@ int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
                       struct gfxb_error *err)
 {
     char *CLEAN_FREE path = xfs_join(data_dir, PROOFS_DIR);
-    DIR *dir = opendir(path);
+    DIR *CLEAN_DIR dir = opendir(path);
+    const char *name;
     if (!dir && errno != ENOENT)
         return error_set(err, errno, "cannot read the stored proofs: %s", error_errno_text(errno));
     struct engine_proofs *proofs = xcalloc(1, sizeof(*proofs));
-    const struct dirent *entry;
-    while (dir && proofs->n < PROOFS_MAX && (entry = readdir(dir))) {
+    while (proofs->n < PROOFS_MAX && (name = fs_next(dir))) {
         struct proofs_item item;
-        if (!proofs_is_name(entry->d_name) || !proofs_read(path, entry->d_name, &item))
+        if (!proofs_is_name(name) || !proofs_read(path, name, &item))
             continue;
         proofs->item = xreallocarray(proofs->item, proofs->n + 1, sizeof(item));
         proofs->item[proofs->n++] = item;
     }
-    if (dir)
-        closedir(dir);
     proofs_fill_plan(proofs);
     *ret_proofs = proofs;
     return 0;
@@ -362,7 +367,7 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, const atomic_int *cancel,
                        struct gfxb_error *err)
 {
-    char day[16] = "";
+    struct proofs_item item = {.fingerprint = (char *)(uintptr_t)fingerprint, .proof = *proof};
     struct tm parts;
     time_t now = time(NULL);
     struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
@@ -371,8 +376,8 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
     if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
         return error_set(err, EINVAL, "a fingerprint is one line of text");
     if (localtime_r(&now, &parts))
-        strftime(day, sizeof(day), "%Y-%m-%d", &parts);
-    proofs_print(fingerprint, day, proof, &text);
+        strftime(item.day, sizeof(item.day), "%Y-%m-%d", &parts);
+    proofs_print(&item, &text);
     if (!buf_ok(&text))
         return error_set(err, E2BIG, "a proof is longer than %u bytes", PROOFS_TEXT_MAX);
     return proof_store_write(dir, name, text.p, text.n, cancel, err);
@@ -391,7 +396,7 @@ static int proofs_text_with(const char *path, const struct engine_proofs_speed *
         return code;
     item.proof.bench_speed = speed->tokens_per_second;
     snprintf(item.proof.bench_with, sizeof(item.proof.bench_with), "%s", with);
-    proofs_print(item.fingerprint, item.day, &item.proof, ret_text);
+    proofs_print(&item, ret_text);
     code = item.proof.passed ? 0 : -ENOENT;
     proofs_item_done(&item);
     return code < 0 || buf_ok(ret_text) ? code : -E2BIG;
@@ -435,20 +440,17 @@ int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_spe
     return code;
 }
 
-static int proofs_remove_all(const char *dir)
+static int proofs_remove_all(const char *path)
 {
-    DIR *stream = opendir(dir);
-    if (!stream)
+    DIR *CLEAN_DIR dir = opendir(path);
+    const char *name;
+    if (!dir)
         return errno == ENOENT ? 0 : -errno;
-    int code = 0;
-    const struct dirent *entry;
-    while (code == 0 && (entry = readdir(stream))) {
-        if (proofs_is_name(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0) < 0 &&
-            errno != ENOENT)
-            code = -errno;
+    while ((name = fs_next(dir))) {
+        if (proofs_is_name(name) && unlinkat(dirfd(dir), name, 0) < 0 && errno != ENOENT)
+            return -errno;
     }
-    closedir(stream);
-    return code;
+    return 0;
 }
 
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err)

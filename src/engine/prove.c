@@ -14,7 +14,7 @@
 #define PROVE_PROBABILITY 0.5
 #define PROVE_FLOOR_SHARE 0.02
 
-/* An attempt to prove a choice. */
+/* An attempt to prove a choice. Functions of it are always given an err to fill. */
 struct prove {
     const struct engine_kind *kind;
     const struct engine_trial *trial;
@@ -82,13 +82,14 @@ static int prove_ask(struct prove *p, const struct canary_proof *wanted, double 
         .cancel = p->spec.cancel,
         .log = p->spec.log,
     };
-    struct gfxb_error why;
-    int code = engine_chat(p->engine, &chat, &reply, &why);
-    if (code == -EPROTO || code == -EREMOTEIO || code == -EFBIG)
-        return error_set(err, GFXB_E_CANARY_MISMATCH, "instead of the canary's answer to '%s': %s",
-                         prompt, why.text);
+    int code = engine_chat(p->engine, &chat, &reply, err);
+    if (code == -EPROTO || code == -EREMOTEIO || code == -EFBIG) {
+        error_prefix(err, "instead of the canary's answer to '%s': ", prompt);
+        err->code = GFXB_E_CANARY_MISMATCH;
+        return -GFXB_E_CANARY_MISMATCH;
+    }
     if (code < 0)
-        return error_set(err, why.code, "%s", why.text);
+        return code;
     code = prove_judge(wanted, &reply, err);
     if (p->proof.first_token_ms <= 0.0)
         p->proof.first_token_ms = reply.first_token_ms;
@@ -157,20 +158,19 @@ static int prove_member(struct prove *p, struct gfxb_error *err)
 static int prove_canary(struct prove *p, struct gfxb_error *err)
 {
     struct canary_proof wanted[CANARY_PROOFS_MAX];
-    struct gfxb_error why = {.code = 0};
     double least = 1.0;
     size_t n = 0;
-    int code = canary_proofs(p->kind->canary, wanted, &n, &why);
+    int code = canary_proofs(p->kind->canary, wanted, &n, err);
     if (code == 0)
-        code = prove_ask_all(p, wanted, n, &least, &why);
+        code = prove_ask_all(p, wanted, n, &least, err);
     /* Slow may be other work on this computer: a failure is stored, so look more than once. */
     for (int i = 0; i < PROVE_SPEED_TRIES && code == 0 && prove_has_floor(p) &&
                     p->proof.tokens_per_second < p->trial->floor;
          i++)
-        code = prove_ask(p, &wanted[0], &least, &why);
+        code = prove_ask(p, &wanted[0], &least, err);
     if (code < 0) {
-        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
-        return error_set(err, why.code, "%s", why.text);
+        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", err->text);
+        return code;
     }
     char placement[256];
     p->proof.covers = p->kind->canary->covers;
@@ -271,14 +271,13 @@ static int prove_choose_devices(const struct prove *p, struct engine_devices *de
 static int prove_list(struct prove *p, struct engine_devices *ret_devices, struct gfxb_error *err)
 {
     struct engine_devices devices = {.n = 0};
-    struct gfxb_error why = {.code = 0};
-    int code = engine_list_devices(&p->spec, p->deadlines.list, &devices, &why);
+    int code = engine_list_devices(&p->spec, p->deadlines.list, &devices, err);
     if (code == 0)
-        code = prove_choose_devices(p, &devices, &why);
+        code = prove_choose_devices(p, &devices, err);
     if (code < 0) {
         engine_devices_done(&devices);
-        prove_set_rung(p, PLAN_E3, TRI_NO, "%s", why.text);
-        return error_set(err, why.code, "%s", why.text);
+        prove_set_rung(p, PLAN_E3, TRI_NO, "%s", err->text);
+        return code;
     }
     struct buf CLEAN_BUF text = BUF_INIT(65536);
     for (size_t i = 0; i < devices.n; i++)
@@ -455,7 +454,6 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
 {
     struct engine_devices devices = {.n = 0};
     char set[sizeof(p->proof.device)];
-    struct gfxb_error why = {.code = 0};
     int code = 0;
     snprintf(set, sizeof(set), "%s", p->kind->no_device);
     if (p->spec.backend == PLAN_CPU)
@@ -466,27 +464,27 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
         return code;
     size_t wanted = prove_wanted(p);
     if (p->spec.backend == PLAN_CPU)
-        code = prove_start(p, set, &why);
+        code = prove_start(p, set, err);
     else if (wanted > 1)
-        code = prove_find_set(p, &devices, wanted, set, sizeof(set), &why);
+        code = prove_find_set(p, &devices, wanted, set, sizeof(set), err);
     else if (wanted == 1)
-        code = prove_find_card(p, &devices, &why);
+        code = prove_find_card(p, &devices, err);
     else
-        code = prove_start(p, devices.item[0].name, &why);
+        code = prove_start(p, devices.item[0].name, err);
     if (code == 0) {
         snprintf(p->proof.device, sizeof(p->proof.device), "%s", engine_device(p->engine));
         engine_placement_text(&p->placement, p->proof.shown, sizeof(p->proof.shown));
         prove_note_memory(p, &devices);
         p->proof.load_ms = engine_load_ms(p->engine);
-        code = prove_canary(p, &why);
+        code = prove_canary(p, err);
         if (code == 0 && p->trial->thorough && p->spec.backend != PLAN_VULKAN_SOFTWARE)
-            code = prove_cover(p, &why);
+            code = prove_cover(p, err);
     } else {
-        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
+        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", err->text);
     }
     p->spec.device = NULL; /* lent by what ends here */
     engine_devices_done(&devices);
-    return code < 0 ? error_set(err, why.code, "%s", why.text) : 0;
+    return code;
 }
 
 /* Failures that say nothing about the choice: the file system, memory, an interruption. */

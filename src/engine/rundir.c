@@ -38,19 +38,17 @@ static int rundir_short_base(char **ret_base, struct gfxb_error *err)
 /* Remove what killed processes left. The gate is held, so nobody makes one meanwhile. */
 static void rundir_sweep(const char *base)
 {
-    DIR *dir = opendir(base);
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        if (!str_starts(str_from(entry->d_name), STR(RUNDIR_PREFIX)))
+    DIR *CLEAN_DIR dir = opendir(base);
+    const char *name;
+    while ((name = fs_next(dir))) {
+        if (!str_starts(str_from(name), STR(RUNDIR_PREFIX)))
             continue;
-        char *CLEAN_FREE path = xfs_join(base, entry->d_name);
+        char *CLEAN_FREE path = xfs_join(base, name);
         char *CLEAN_FREE lock = xfs_join(path, "lock");
         int CLEAN_CLOSE fd = -1;
         if (fs_lock(lock, false, NULL, &fd, NULL) == 0)
             fs_remove_tree(path);
     }
-    if (dir)
-        closedir(dir);
 }
 
 static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_error *err)

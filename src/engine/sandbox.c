@@ -55,46 +55,19 @@ struct sandbox_ruleset {
 
 /* Programs, libraries and drivers of the system, what describes the computer, and the few files of
  * /etc that loaders and drivers ask for. Nothing of a person is in any of them. */
-static const char *const sandbox_system[] = {
-    "/usr",
-    "/lib",
-    "/lib64",
-    "/lib32",
-    "/bin",
-    "/sbin",
-    "/opt",
-    "/nix/store",
-    "/gnu/store",
-    "/run/opengl-driver",
-    "/run/current-system",
-    "/app",
-    "/snap",
-    "/var/lib/snapd/lib",
-    "/proc",
-    "/sys",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/ld.so.preload",
-    "/etc/vulkan",
-    "/etc/OpenCL",
-    "/etc/amd",
-    "/etc/nvidia",
-    "/etc/drirc",
-    "/etc/glvnd",
-    "/etc/localtime",
-    "/etc/os-release",
-    "/etc/nsswitch.conf",
-    "/etc/ssl/openssl.cnf",
-    "/etc/pki/tls/openssl.cnf",
-};
+static const char sandbox_system[] =
+    "/usr /lib /lib64 /lib32 /bin /sbin /opt /nix/store /gnu/store /run/opengl-driver "
+    "/run/current-system /app /snap /var/lib/snapd/lib /proc /sys "
+    "/etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d /etc/ld.so.preload /etc/vulkan /etc/OpenCL "
+    "/etc/amd /etc/nvidia /etc/drirc /etc/glvnd /etc/localtime /etc/os-release /etc/nsswitch.conf "
+    "/etc/ssl/openssl.cnf /etc/pki/tls/openssl.cnf";
 
-static const char *const sandbox_devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-                                              "/dev/urandom"};
+/* A directory of the package and what belongs beside it: bin needs ../lib, ROCm's lib its ../.kpack
+ * and the names of cards. */
+static const char sandbox_package[] = ". ../lib ../lib64 ../.kpack ../share/libdrm";
+static const char sandbox_devices[] = "/dev/null /dev/zero /dev/full /dev/random /dev/urandom";
 /* lavapipe shares memory through udmabuf. */
-static const char *const sandbox_gpus[] = {"/dev/kfd", "/dev/dri", "/dev/dxg", "/dev/udmabuf"};
-
-#define SANDBOX_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+static const char sandbox_gpus[] = "/dev/kfd /dev/dri /dev/dxg /dev/udmabuf";
 
 int sandbox_landlock_abi(void)
 {
@@ -162,40 +135,38 @@ static char *sandbox_home(void)
     return home ? realpath(home, NULL) : NULL;
 }
 
-/* The libraries in a directory that is not given as a whole. */
-static void sandbox_allow_libraries(struct sandbox_making *m, const char *path)
+/* What is in a directory under names that hold this: of files the directories are not meant. */
+static void sandbox_allow_in(struct sandbox_making *m, const char *path, const char *part,
+                             uint64_t rights)
 {
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
+    DIR *CLEAN_DIR dir = opendir(path);
+    const char *name;
+    struct stat st;
     if (!dir)
         sandbox_missed(m, errno);
-    while (dir && (entry = readdir(dir))) {
-        char *CLEAN_FREE file = strstr(entry->d_name, ".so") ? xfs_join(path, entry->d_name) : NULL;
-        struct stat st;
-        if (file && stat(file, &st) == 0 && S_ISREG(st.st_mode))
-            sandbox_allow(m, file, SANDBOX_READ);
+    while ((name = fs_next(dir))) {
+        char *CLEAN_FREE file = strstr(name, part) ? xfs_join(path, name) : NULL;
+        if (file && stat(file, &st) == 0 && (rights == SANDBOX_DEVICE || S_ISREG(st.st_mode)))
+            sandbox_allow(m, file, rights);
     }
-    if (dir)
-        closedir(dir);
 }
 
 static void sandbox_allow_dir(struct sandbox_making *m, const char *path)
 {
     if (sandbox_holds_home(m, path))
-        sandbox_allow_libraries(m, path);
+        sandbox_allow_in(m, path, ".so", SANDBOX_READ); /* its libraries */
     else
         sandbox_allow(m, path, SANDBOX_READ);
 }
 
-/* A directory of the package and what belongs beside it: bin needs ../lib, ROCm's lib its ../.kpack
- * and the names of cards. */
-static void sandbox_allow_tree(struct sandbox_making *m, const char *path)
+/* Paths separated by blanks, the relative ones below dir. */
+static void sandbox_allow_dirs(struct sandbox_making *m, const char *dir, const char *paths)
 {
-    static const char *const beside[] = {"../lib", "../lib64", "../.kpack", "../share/libdrm"};
-    sandbox_allow_dir(m, path);
-    for (size_t i = 0; i < SANDBOX_COUNT(beside); i++) {
-        char *CLEAN_FREE other = xfs_join(path, beside[i]);
-        sandbox_allow_dir(m, other);
+    struct str rest = str_from(paths), path;
+    while (str_word(&rest, &path)) {
+        char *CLEAN_FREE one =
+            path.p[0] == '/' ? xstr_dup(path) : xasprintf("%s/%.*s", dir, STR_ARG(path));
+        sandbox_allow_dir(m, one);
     }
 }
 
@@ -210,7 +181,7 @@ static void sandbox_allow_part(struct sandbox_making *m, struct str part, bool i
         sandbox_allow(m, path, SANDBOX_READ);
         *slash = '\0';
     }
-    sandbox_allow_tree(m, path);
+    sandbox_allow_dirs(m, path, sandbox_package);
 }
 
 static void sandbox_allow_package(struct sandbox_making *m, const struct package *package)
@@ -260,33 +231,24 @@ static void sandbox_allow_named(struct sandbox_making *m, const char *const *wor
     }
 }
 
-static void sandbox_allow_devices(struct sandbox_making *m, bool gpus)
+static void sandbox_allow_devices(struct sandbox_making *m, const char *paths)
 {
-    for (size_t i = 0; i < SANDBOX_COUNT(sandbox_devices); i++)
-        sandbox_allow(m, sandbox_devices[i], SANDBOX_DEVICE);
-    for (size_t i = 0; gpus && i < SANDBOX_COUNT(sandbox_gpus); i++)
-        sandbox_allow(m, sandbox_gpus[i], SANDBOX_DEVICE);
-    DIR *dir = gpus ? opendir("/dev") : NULL;
-    const struct dirent *entry;
-    if (gpus && !dir)
-        sandbox_missed(m, errno);
-    while (dir && (entry = readdir(dir))) {
-        char *CLEAN_FREE path = str_starts(str_from(entry->d_name), STR("nvidia"))
-                                    ? xfs_join("/dev", entry->d_name)
-                                    : NULL;
-        if (path)
-            sandbox_allow(m, path, SANDBOX_DEVICE);
+    struct str rest = str_from(paths), path;
+    while (str_word(&rest, &path)) {
+        char *CLEAN_FREE one = xstr_dup(path);
+        sandbox_allow(m, one, SANDBOX_DEVICE);
     }
-    if (dir)
-        closedir(dir);
 }
 
 static void sandbox_allow_all(struct sandbox_making *m, const struct engine_spec *spec,
                               const char *scratch, const char *cache)
 {
-    for (size_t i = 0; i < SANDBOX_COUNT(sandbox_system); i++)
-        sandbox_allow_dir(m, sandbox_system[i]);
-    sandbox_allow_devices(m, spec->backend != PLAN_CPU);
+    sandbox_allow_dirs(m, "", sandbox_system);
+    sandbox_allow_devices(m, sandbox_devices);
+    if (spec->backend != PLAN_CPU) {
+        sandbox_allow_devices(m, sandbox_gpus);
+        sandbox_allow_in(m, "/dev", "nvidia", SANDBOX_DEVICE);
+    }
     sandbox_allow_package(m, spec->package);
     if (spec->model)
         sandbox_allow_model(m, spec->model);

@@ -911,7 +911,9 @@ static void a_damaged_proof_proves_nothing(void **state)
     struct engine_proof good = test_proof(true);
     assert_int_equal(engine_proofs_save(data, "one", &good, NULL, NULL), 0);
     struct buf CLEAN_BUF text = BUF_INIT(1u << 20);
-    proofs_print("two", "2026-11-23", &good, &text);
+    proofs_print(
+        &(struct proofs_item){.fingerprint = (char *)"two", .day = "2026-11-23", .proof = good},
+        &text);
     char name[128];
     snprintf(name, sizeof(name), "%064d.proof", 0);
     assert_int_equal(proof_store_write(dir, name, text.p, text.n / 2, NULL, NULL), 0);
