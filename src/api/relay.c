@@ -31,8 +31,7 @@ struct relay {
     const char *shown_type; /* the client's; NULL not decided */
     bool fed;               /* the filter has had bytes of this attempt */
     bool began;             /* bytes of the answer are on their way to the client */
-    bool running, dead;
-    struct buf held; /* of a whole answer, or a refusal */
+    struct buf held;        /* of a whole answer, or a refusal */
     struct dialect_tail tail;
     double first_seconds; /* until the first piece; 0 none yet */
 };
@@ -45,14 +44,6 @@ static void relay_free(struct relay *r)
     buf_done(&r->held);
     free(r->type);
     free(r);
-}
-
-/* The exchange is over: the client is told, and nobody uses the relay any more. */
-static void relay_finish(struct relay *r)
-{
-    struct http_exchange *x = r->x;
-    relay_free(r);
-    http_flush(x);
 }
 
 /* ---- the answer goes to the client ---- */
@@ -120,8 +111,8 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
     if (!r->began) {
         struct dialect_error error;
         dialect_error_from(why, &error); /* the code that clients know */
-        http_put_fail(x, status, error.code, NULL, why->text);
-        relay_finish(r);
+        http_fail(x, status, error.code, NULL, "%s", why->text);
+        relay_free(r);
         return;
     }
     if (r->ask.ops && r->ask.ops->fail)
@@ -135,7 +126,7 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
     else
         http_cut(x);
     buf_done(&out);
-    relay_finish(r);
+    relay_free(r);
 }
 
 /* May it be tried again as if nothing had been? */
@@ -176,7 +167,7 @@ static void relay_tell_refusal(struct relay *r)
     struct dialect_error error;
     dialect_error_of_engine(r->engine, r->status, buf_view(&r->held), &error);
     dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
-    http_put_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
+    http_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
     buf_done(&out);
 }
 
@@ -192,8 +183,8 @@ static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
         result = r->ask.ops->end(r->ask.filter, &out, err);
     r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
     if (result == 0)
-        http_put_reply(r->x, r->status, type,
-                       relay_converts(r) ? buf_view(&out) : buf_view(&r->held), NULL);
+        http_reply(r->x, r->status, type, relay_converts(r) ? buf_view(&out) : buf_view(&r->held),
+                   NULL);
     buf_done(&out);
     return result;
 }
@@ -254,12 +245,7 @@ static void relay_stream(struct relay *r, struct str bytes)
         relay_fail_answer(r, &err);
         return;
     }
-    r->running = true;
-    http_flush(r->x);
-    r->running = false;
-    if (r->dead)
-        relay_free(r);
-    else if (http_pending(r->x) > HTTP_HIGH_WATER)
+    if (http_pending(r->x) > HTTP_HIGH_WATER)
         http_call_pause(r->call, true);
 }
 
@@ -297,7 +283,7 @@ static void relay_on_end(void *owner)
     }
     relay_count(r);
     pool_done(&r->waiter, r->kind == RELAY_REFUSED ? POOL_DECLINED : POOL_OK);
-    relay_finish(r);
+    relay_free(r);
 }
 
 static void relay_on_broken(void *owner, int code, bool local)
@@ -376,9 +362,7 @@ static void relay_cancel(void *worker)
         http_call_cancel(r->call);
     r->call = NULL;
     pool_leave(&r->waiter);
-    r->dead = true;
-    if (!r->running)
-        relay_free(r);
+    relay_free(r);
 }
 
 static void relay_writable(void *worker)

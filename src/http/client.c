@@ -360,8 +360,8 @@ static bool call_take(struct http_call *call)
         call->readable = false;
         return false;
     }
-    if (n < CALL_SCRATCH && !call->closed)
-        call->readable = false; /* that was all for now */
+    if (!call->closed)
+        call->readable = false; /* as far as is known; others have their turn before it is asked */
     if (n == 0 && call->phase == CALL_BODY && call->answer.framing == HTTP_CLOSE) {
         call_finish(call, false);
         return false;

@@ -67,6 +67,7 @@ static void connection_free(struct connection *c)
     exchange_free(x);
     server_list_remove(c);
     loop_timer_clear(s->loop, &c->timer);
+    loop_not_later(&c->flush);
     loop_close(s->loop, &c->source);
     buf_done(&c->in);
     connection_count(c);
@@ -150,8 +151,8 @@ static bool connection_read(struct connection *c, size_t *ret_n)
     }
     if (n <= 0)
         return false;
-    if (n < SERVER_SCRATCH && !c->leaving)
-        c->readable = false;
+    if (!c->leaving)
+        c->readable = false; /* as far as is known; others have their turn before it is asked */
     *ret_n = (size_t)n;
     return true;
 }
@@ -176,7 +177,7 @@ static void connection_refuse(struct connection *c, int status, const char *code
     buf_done(&c->in); /* others may be waiting for the memory */
     connection_count(c);
     connection_enter(c, CONNECTION_ANSWER);
-    http_put_fail(c->exchange, status, code, NULL, why);
+    http_fail(c->exchange, status, code, NULL, "%s", why);
 }
 
 static void connection_refuse_key(struct connection *c)
@@ -195,7 +196,7 @@ static void connection_preflight(struct connection *c)
     if (c->exchange->head.length || c->exchange->head.chunked)
         c->last = c->unread = true;
     connection_enter(c, CONNECTION_ANSWER);
-    http_put_reply(c->exchange, 204, NULL, STR_NONE, NULL);
+    http_reply(c->exchange, 204, NULL, STR_NONE, NULL);
 }
 
 /* The rest of a path without its escapes. False where that is no name. */
@@ -464,7 +465,7 @@ static void connection_watch(struct connection *c)
     c->dead |= loop_watch(c->server->loop, &c->source, wanted) < 0;
 }
 
-void connection_run(struct connection *c)
+static void connection_run(struct connection *c)
 {
     if (c->running)
         return;
@@ -476,6 +477,17 @@ void connection_run(struct connection *c)
         connection_watch(c);
     if (c->dead)
         connection_free(c);
+}
+
+static void connection_flush_due(struct loop_task *task)
+{
+    connection_run(container_of(task, struct connection, flush));
+}
+
+void connection_run_later(struct connection *c)
+{
+    if (!c->running) /* else it goes on anyway */
+        loop_later(c->server->loop, &c->flush);
 }
 
 static void connection_ready(struct loop_source *source, unsigned events)
@@ -511,6 +523,7 @@ void connection_new(struct http_server *s, int fd, bool control)
     c->server = s;
     c->source = (struct loop_source){.fd = fd, .ready = connection_ready};
     c->timer.due = connection_due;
+    c->flush.run = connection_flush_due;
     c->in = BUF_INIT(s->config.max_body + PARSER_HEAD_MAX + SERVER_SCRATCH);
     c->out = BUF_INIT(CONNECTION_OUT_MAX);
     c->writable = true;

@@ -153,6 +153,7 @@ void http_begin(struct http_exchange *x, int status, const char *type, int64_t l
     if (c->last)
         buf_add_text(out, "Connection: close\r\n");
     buf_add_text(out, "\r\n");
+    connection_run_later(c);
 }
 
 void http_send(struct http_exchange *x, struct str bytes)
@@ -167,6 +168,7 @@ void http_send(struct http_exchange *x, struct str bytes)
         buf_add_text(out, "\r\n");
     if (http_pending(x) > HTTP_HIGH_WATER)
         x->connection->blocked = true;
+    connection_run_later(x->connection);
 }
 
 void http_end(struct http_exchange *x)
@@ -176,6 +178,7 @@ void http_end(struct http_exchange *x)
     x->ended = true;
     x->ops = NULL;
     x->worker = NULL;
+    connection_run_later(x->connection);
 }
 
 void http_cut(struct http_exchange *x)
@@ -183,11 +186,6 @@ void http_cut(struct http_exchange *x)
     x->connection->last = true;
     x->chunked = false; /* no last chunk: the client must see that it is not whole */
     http_end(x);
-}
-
-void http_flush(struct http_exchange *x)
-{
-    connection_run(x->connection);
 }
 
 size_t http_pending(const struct http_exchange *x)
@@ -219,8 +217,8 @@ void http_drop_headers(struct http_exchange *x)
     x->fields = NULL;
 }
 
-void http_put_reply(struct http_exchange *x, int status, const char *type, struct str body,
-                    const char *headers)
+void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
+                const char *headers)
 {
     if (headers) {
         char *longer = xasprintf("%s%s", x->fields ? x->fields : "", headers);
@@ -232,35 +230,21 @@ void http_put_reply(struct http_exchange *x, int status, const char *type, struc
     http_end(x);
 }
 
-void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
-                const char *headers)
-{
-    http_put_reply(x, status, type, body, headers);
-    http_flush(x);
-}
-
-void http_put_fail(struct http_exchange *x, int status, const char *code, const char *param,
-                   const char *message)
-{
-    const struct http_server_config *config = &x->server->config;
-    struct http_failure failure = {x->request.path, status, code, param, message};
-    struct buf CLEAN_BUF body = BUF_INIT(65536);
-    if (config->ops->failure)
-        config->ops->failure(config->user, &failure, &body);
-    http_put_reply(x, status, "application/json", buf_view(&body),
-                   status == 503 ? "Retry-After: 1\r\n" : NULL);
-}
-
 void http_fail(struct http_exchange *x, int status, const char *code, const char *param,
                const char *format, ...)
 {
+    const struct http_server_config *config = &x->server->config;
     char message[800];
+    struct http_failure failure = {x->request.path, status, code, param, message};
+    struct buf CLEAN_BUF body = BUF_INIT(65536);
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    http_put_fail(x, status, code, param, message);
-    http_flush(x);
+    if (config->ops->failure)
+        config->ops->failure(config->user, &failure, &body);
+    http_reply(x, status, "application/json", buf_view(&body),
+               status == 503 ? "Retry-After: 1\r\n" : NULL);
 }
 
 void exchange_free(struct http_exchange *x)

@@ -246,9 +246,10 @@ struct str http_header(const struct http_exchange *x, const char *name);
  * ---- answers ----
  *
  * A handler, before it returns, gives the whole answer (http_reply, http_fail), starts a job, or
- * names a worker that answers later. A worker puts bytes in with http_begin, http_send and http_end
- * and lets them go with http_flush, after which neither the exchange nor the worker need exist any
- * more.
+ * names a worker that answers later: with one of these, or with http_begin, http_send and http_end.
+ * What was put in goes out at the end of the loop's turn. Until http_end, a reply or a failure the
+ * exchange stays, or the worker is told that the client has left; after one of them neither is used
+ * any more.
  */
 
 enum { HTTP_HIGH_WATER = 65536 }; /* bytes for one slow reader before its source has to wait */
@@ -283,18 +284,10 @@ void http_end(struct http_exchange *x);
 /* The answer cannot be ended as it should: the connection is cut, so that nobody takes it for
  * whole. */
 void http_cut(struct http_exchange *x);
-/* Let go what was put in. The exchange may be gone afterwards. */
-void http_flush(struct http_exchange *x);
 /* Bytes that wait for a slow reader. */
 size_t http_pending(const struct http_exchange *x);
 /* Is the answer that was begun a stream of server-sent events? */
 bool http_sends_events(const struct http_exchange *x);
-
-/* http_reply and http_fail without the flush. */
-void http_put_reply(struct http_exchange *x, int status, const char *type, struct str body,
-                    const char *headers);
-void http_put_fail(struct http_exchange *x, int status, const char *code, const char *param,
-                   const char *message);
 
 /* ---- jobs: what blocks, on a thread of its own ---- */
 

@@ -72,7 +72,6 @@ static void job_done(void *context)
         http_fail(x, 500, "no_answer", NULL, "this call has ended without an answer");
     } else if (x) {
         http_end(x);
-        http_flush(x);
     }
     *(job->previous ? &job->previous->next : &s->jobs) = job->next;
     if (job->next)
@@ -193,8 +192,7 @@ static void job_send(struct http_job *job, void *context)
     if (a->type && !job->x->began)
         http_begin(job->x, 200, a->type, -1);
     http_send(job->x, a->bytes);
-    http_flush(job->x); /* which may end in job_cancel_worker */
-    job->slow = job->x && http_pending(job->x) > HTTP_HIGH_WATER;
+    job->slow = http_pending(job->x) > HTTP_HIGH_WATER;
 }
 
 void http_job_begin(struct http_job *job, const char *type)

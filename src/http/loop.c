@@ -1,5 +1,5 @@
 /* loop.c - one thread's descriptors, timers and calls from other threads, on libuv. */
-#include "http/http.h"
+#include "http/private.h"
 
 #include "base/xalloc.h"
 
@@ -15,6 +15,8 @@ struct loop_call {
 
 struct loop {
     uv_loop_t uv;
+    uv_prepare_t sleep; /* before each wait for events */
+    struct loop_task *tasks;
     uv_async_t wake;      /* calls are waiting */
     pthread_mutex_t lock; /* guards calls and last_call */
     struct loop_call *calls, **last_call;
@@ -164,6 +166,39 @@ int64_t loop_now(const struct loop *loop)
     return (int64_t)uv_now(&loop->uv);
 }
 
+/* ---- tasks ---- */
+
+void loop_later(struct loop *loop, struct loop_task *task)
+{
+    if (task->link)
+        return;
+    task->next = loop->tasks;
+    task->link = &loop->tasks;
+    if (task->next)
+        task->next->link = &task->next;
+    loop->tasks = task;
+}
+
+void loop_not_later(struct loop_task *task)
+{
+    if (!task->link)
+        return;
+    *task->link = task->next;
+    if (task->next)
+        task->next->link = task->link;
+    task->link = NULL;
+}
+
+static void loop_on_sleep(uv_prepare_t *uv)
+{
+    struct loop *loop = container_of(uv, struct loop, sleep);
+    while (loop->tasks) {
+        struct loop_task *task = loop->tasks;
+        loop_not_later(task);
+        task->run(task);
+    }
+}
+
 /* ---- calls from other threads ---- */
 
 static void loop_on_wake(uv_async_t *uv)
@@ -217,6 +252,8 @@ int loop_new(struct loop **ret_loop, struct gfxb_error *err)
         return error_set(err, -result, "cannot set up an event loop: %s",
                          error_errno_text(-result));
     }
+    uv_prepare_init(&loop->uv, &loop->sleep);
+    uv_prepare_start(&loop->sleep, loop_on_sleep);
     pthread_mutex_init(&loop->lock, NULL);
     loop->last_call = &loop->calls;
     *ret_loop = loop;
@@ -227,7 +264,7 @@ static void loop_close_left(uv_handle_t *uv, void *context)
 {
     (void)context;
     if (!uv_is_closing(uv))
-        uv_close(uv, uv->type == UV_ASYNC ? NULL : loop_handle_free);
+        uv_close(uv, uv->type == UV_POLL || uv->type == UV_TIMER ? loop_handle_free : NULL);
 }
 
 void loop_free(struct loop *loop)

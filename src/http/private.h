@@ -11,6 +11,17 @@ enum {
 
 struct connection;
 
+/* ---- loop: what is done once, before it waits for events ---- */
+
+/* Part of its owner; all zero but run is one that is not queued. */
+struct loop_task {
+    struct loop_task *next, **link; /* link NULL: not queued */
+    void (*run)(struct loop_task *task);
+};
+
+void loop_later(struct loop *loop, struct loop_task *task);
+void loop_not_later(struct loop_task *task);
+
 /* ---- guard: the names that the server answers to, the pages that may use it, and keys ---- */
 
 struct guard {
@@ -73,6 +84,7 @@ struct connection_list {
 struct connection {
     struct loop_source source;
     struct loop_timer timer;
+    struct loop_task flush; /* something was put into `out` */
     struct http_server *server;
     struct connection *next, *previous; /* in its list */
     struct connection_list *list;
@@ -99,8 +111,8 @@ struct connection {
 
 /* Takes fd over. control: it came over the control socket, which only this user can open. */
 void connection_new(struct http_server *s, int fd, bool control);
-/* Do what can be done now. The connection may be gone afterwards. */
-void connection_run(struct connection *c);
+/* Go on with it at the end of the loop's turn. */
+void connection_run_later(struct connection *c);
 /* Tells the worker, closes and frees. */
 void connection_close(struct connection *c);
 

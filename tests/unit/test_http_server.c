@@ -82,51 +82,32 @@ struct stream {
     struct http_exchange *x;
     struct world *w;
     int left;
-    bool running, dead;
 };
-
-static void stream_run(struct stream *s);
 
 static void stream_cancel(void *worker)
 {
     struct stream *s = worker;
     s->w->cancelled++;
-    s->dead = true;
-    if (!s->running)
-        free(s);
+    free(s);
 }
 
-static void stream_writable(void *worker)
-{
-    stream_run(worker);
-}
-
-static const struct http_worker_ops stream_ops = {stream_cancel, stream_writable};
-
-static void stream_run(struct stream *s)
+static void stream_run(void *worker)
 {
     static const char piece[STREAM_PIECE] = {'x'};
-    struct http_exchange *x = s->x;
-    if (s->running)
-        return;
-    s->running = true;
-    while (!s->dead && s->left && http_pending(x) <= HTTP_HIGH_WATER) {
-        http_send(x, (struct str){piece, sizeof(piece)});
-        if ((int)http_pending(x) > s->w->pending_most)
-            s->w->pending_most = (int)http_pending(x);
+    struct stream *s = worker;
+    while (s->left && http_pending(s->x) <= HTTP_HIGH_WATER) {
+        http_send(s->x, (struct str){piece, sizeof(piece)});
         s->left--;
-        http_flush(x);
     }
-    s->running = false;
-    if (!s->dead && s->left)
+    if ((int)http_pending(s->x) > s->w->pending_most)
+        s->w->pending_most = (int)http_pending(s->x);
+    if (s->left)
         return;
-    if (!s->dead)
-        http_end(x);
-    bool dead = s->dead;
+    http_end(s->x);
     free(s);
-    if (!dead)
-        http_flush(x);
 }
+
+static const struct http_worker_ops stream_ops = {stream_cancel, stream_run};
 
 static void reply_stream(struct http_exchange *x)
 {
@@ -157,16 +138,14 @@ static const struct http_worker_ops events_ops = {events_cancel, NULL};
 static void events_due(struct loop_timer *timer)
 {
     struct events *e = container_of(timer, struct events, timer);
-    struct http_exchange *x = e->x;
     if (!e->w->release) {
         loop_timer_set(http_server_loop(e->w->server), timer, 5);
         return;
     }
-    http_send(x, STR("data: last\n\n"));
-    http_end(x);
+    http_send(e->x, STR("data: last\n\n"));
+    http_end(e->x);
     loop_timer_clear(http_server_loop(e->w->server), timer);
     free(e);
-    http_flush(x);
 }
 
 static void reply_events(struct http_exchange *x)
@@ -178,7 +157,6 @@ static void reply_events(struct http_exchange *x)
     http_send(x, STR("data: first\n\n"));
     e->w->held++;
     loop_timer_set(http_server_loop(e->w->server), &e->timer, 5);
-    http_flush(x);
 }
 
 /* ---- jobs ---- */
