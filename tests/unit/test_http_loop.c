@@ -218,26 +218,30 @@ static void test_leaving_and_gone(void **state)
 
 /* ---- timers ---- */
 
-static int order[8];
-static size_t n_order;
-
 struct numbered {
     struct loop_timer timer;
-    int number;
+    int turn;   /* 1: the first to be due; 0: not yet */
+    int64_t at; /* when it was told */
 };
+
+static int turns;
 
 static void note(struct loop_timer *timer)
 {
-    order[n_order++] = container_of(timer, struct numbered, timer)->number;
+    struct numbered *t = container_of(timer, struct numbered, timer);
+    t->turn = ++turns;
+    t->at = loop_now(loop);
 }
 
+/* Each is told once, not before its time, the earlier one first; moved ones by their new time. */
 static void test_timers(void **state)
 {
     struct numbered t[5];
     (void)state;
-    n_order = 0;
+    turns = 0;
     for (int i = 0; i < 5; i++)
-        t[i] = (struct numbered){.timer = {.due = note}, .number = i};
+        t[i] = (struct numbered){.timer = {.due = note}};
+    int64_t begin = loop_now(loop);
     loop_timer_set(loop, &t[0].timer, 5);
     loop_timer_set(loop, &t[1].timer, 2);
     loop_timer_set(loop, &t[2].timer, 1);
@@ -247,14 +251,13 @@ static void test_timers(void **state)
     loop_timer_set(loop, &t[4].timer, 3);
     t[4].timer.at = INT64_MAX; /* not before it is set anew */
     run_ms(30);
-    assert_int_equal(n_order, 4);
-    assert_int_equal(order[0], 3);
-    assert_int_equal(order[1], 1);
-    assert_int_equal(order[2], 0);
-    assert_int_equal(order[3], 2);
+    assert_int_equal(turns, 4);
+    assert_int_equal(t[4].turn, 0);
+    assert_true(t[3].turn < t[1].turn && t[1].turn < t[0].turn);
+    assert_true(t[0].at >= begin + 5 && t[1].at >= begin + 2 && t[2].at >= begin + 9);
     loop_timer_set(loop, &t[4].timer, 1);
     run_ms(10);
-    assert_int_equal(n_order, 5);
+    assert_int_equal(t[4].turn, 5);
     for (int i = 0; i < 5; i++)
         loop_timer_clear(loop, &t[i].timer);
 }
