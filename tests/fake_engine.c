@@ -18,7 +18,7 @@
  *   try        KIND ARGUMENT                  what a hostile engine tries, see fake_hostile.c
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
- *              status
+ *              status | thought (reasoning alone, cut)
  *   word       WORD ACTION                    a request that holds the word is answered so: hang |
  *                                             die | abort | close (the connection, without a byte)
  *   at         N                              which token of its life "then" acts at; default 0
@@ -379,7 +379,10 @@ static void chat(int fd, const char *request)
     }
     if (is("say", "garbled"))
         send_chunk(fd, "data: {\"choices\": [{]\n\n");
-    if (!is("say", "silent") && stream_answer(fd, answer))
+    if (is("say", "thought"))
+        send_chunk(fd, "data: {\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{"
+                       "\"reasoning_content\":\"Hm.\"}}]}\n\n");
+    else if (!is("say", "silent") && stream_answer(fd, answer))
         return;
     long rate = *get("rate") ? strtol(get("rate"), NULL, 10) : 5000;
     snprintf(last, sizeof(last),

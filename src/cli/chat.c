@@ -65,7 +65,7 @@ enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
 struct chat {
     struct cli *cli;
     const struct session_request *request;
-    struct session *path;
+    struct session *session;
     unsigned max_tokens;
     EditLine *line;
     History *history;
@@ -118,7 +118,7 @@ static void chat_image(struct chat *chat, struct str rest)
 
 static void chat_path(struct chat *chat, struct str rest)
 {
-    cli_tell_choice(chat->path);
+    cli_tell_choice(chat->session);
 }
 
 static void chat_bye(struct chat *chat, struct str rest)
@@ -235,7 +235,7 @@ static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
                                   .cancel = &cli_cancelled,
                                   .log = &chat->cli->log};
     struct engine_reply reply;
-    int result = session_ask(chat->request, chat->path, &request, chat_begin_again, &reply, err);
+    int result = session_ask(chat->request, chat->session, &request, chat_begin_again, &reply, err);
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
@@ -408,10 +408,11 @@ static void chat_close(struct chat *chat)
     free(chat->history_file);
 }
 
-int chat_run(struct cli *cli, const struct session_request *request, struct session *path,
+int chat_run(struct cli *cli, const struct session_request *request, struct session *session,
              unsigned max_tokens, struct gfxb_error *err)
 {
-    struct chat chat = {.cli = cli, .request = request, .path = path, .max_tokens = max_tokens};
+    struct chat chat = {
+        .cli = cli, .request = request, .session = session, .max_tokens = max_tokens};
     chat_open(&chat);
     text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");
     int result = chat_loop(&chat, err);

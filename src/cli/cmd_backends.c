@@ -42,19 +42,19 @@ static struct package_env backends_env(const struct session_request *r)
 
 /* ---- list ---- */
 
-static void backends_list_text(const struct session *path)
+static void backends_list_text(const struct session *session)
 {
     bool told[PLAN_BACKENDS] = {false};
-    for (size_t i = 0; i < path->plan->n_choices; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
+    for (size_t i = 0; i < session->plan->n_choices; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
         if (told[c->backend])
             continue;
         told[c->backend] = true;
         text_print(stdout, "%.*s:%-16s %-9s " TEXT_HANG "%s", STR_ARG(c->engine),
                    plan_backend_name(c->backend), plan_state_name(c->state), c->reason);
     }
-    for (size_t i = 0; i < path->packages.n; i++) {
-        const struct package *p = &path->packages.item[i];
+    for (size_t i = 0; i < session->packages.n; i++) {
+        const struct package *p = &session->packages.item[i];
         char size[32];
         report_bytes_text(p->bytes, size, sizeof(size));
         text_print(stdout, "installed: " TEXT_HANG "%s %s, %s%s, %.12s", p->id,
@@ -65,15 +65,15 @@ static void backends_list_text(const struct session *path)
 static int backends_list(struct cli *cli, struct session_request *r, const struct cli_args *args,
                          struct gfxb_error *err)
 {
-    struct session path;
-    int result = session_plan(r, &path, err);
+    struct session session;
+    int result = session_plan(r, &session, err);
     if (result < 0)
         return result;
     if (cli->json)
-        result = cli_print_json(report_json_backends(&path), err);
+        result = cli_print_json(report_json_backends(&session), err);
     else
-        backends_list_text(&path);
-    session_done(&path);
+        backends_list_text(&session);
+    session_done(&session);
     return result;
 }
 
@@ -109,19 +109,19 @@ static const struct plan_choice *backends_find_choice(const struct plan *plan, c
 
 /* Prove the package with this digest and no other, and tell the outcome. */
 static int backends_prove_package(struct cli *cli, struct session_request *r, const char *digest,
-                                  struct session *path, struct gfxb_error *err)
+                                  struct session *session, struct gfxb_error *err)
 {
     struct engine_proof proof;
-    int result = session_plan(r, path, err);
+    int result = session_plan(r, session, err);
     if (result < 0)
         return result;
-    const struct plan_choice *c = backends_find_choice(path->plan, digest);
+    const struct plan_choice *c = backends_find_choice(session->plan, digest);
     if (!c)
         return error_set(err, GFXB_E_NO_PACKAGE, "the package %.12s was removed meanwhile", digest);
     if (!session_can_prove(c))
         return error_set(err, c->code, "%s is installed and cannot be used here: %s", c->package,
                          c->reason);
-    result = session_prove(r, path, (size_t)(c - path->plan->choice), &proof, err);
+    result = session_prove(r, session, (size_t)(c - session->plan->choice), &proof, err);
     if (result < 0)
         return result;
     if (!proof.passed)
@@ -142,26 +142,27 @@ static int backends_install_local(struct cli *cli, struct session_request *r, co
 {
     const struct package_local local = {.path = file, .backend = backend};
     struct package_env env = backends_env(r);
-    struct session path = {0};
+    struct session session = {0};
     char digest[DIGEST_HEX];
     struct str target = backends_only_target(r->machine);
     char *CLEAN_FREE gfx = target.n ? xstr_dup(target) : NULL;
     env.gfx = gfx;
     int result = package_install_local(&env, &local, digest, err);
     if (result == 0)
-        result = backends_prove_package(cli, r, digest, &path, err);
-    session_done(&path);
+        result = backends_prove_package(cli, r, digest, &session, err);
+    session_done(&session);
     return result;
 }
 
 /* ---- verify ---- */
 
-static int backends_verify_choice(const struct session_request *r, struct session *path, size_t i,
-                                  json_t *results, bool *all_passed, struct gfxb_error *err)
+static int backends_verify_choice(const struct session_request *r, struct session *session,
+                                  size_t i, json_t *results, bool *all_passed,
+                                  struct gfxb_error *err)
 {
-    const struct plan_choice *c = &path->plan->choice[i];
+    const struct plan_choice *c = &session->plan->choice[i];
     struct engine_proof proof;
-    int result = session_prove(r, path, i, &proof, err);
+    int result = session_prove(r, session, i, &proof, err);
     if (result < 0)
         return result;
     *all_passed &= proof.passed;
@@ -179,20 +180,20 @@ static int backends_prove_all(struct cli *cli, struct session_request *r,
 {
     enum plan_backend only = PLAN_BACKENDS;
     int result = args->n_words > 1 ? backends_read_name(args->word[1], r, &only, err) : 0;
-    struct session path = {0};
+    struct session session = {0};
     if (result == 0 && only != PLAN_BACKENDS)
         r->request.backend = (int)only;
     if (result == 0)
-        result = session_plan(r, &path, err);
+        result = session_plan(r, &session, err);
     if (result < 0)
         return result;
     json_t *results = cli->json ? json_array() : NULL;
     bool passed = true, any = false;
-    for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        if (!session_can_prove(&path.plan->choice[i]))
+    for (size_t i = 0; i < session.plan->n_choices && result == 0; i++) {
+        if (!session_can_prove(&session.plan->choice[i]))
             continue;
         any = true;
-        result = backends_verify_choice(r, &path, i, results, &passed, err);
+        result = backends_verify_choice(r, &session, i, results, &passed, err);
     }
     if (result == 0 && !any)
         result = error_set(err, GFXB_E_NO_PACKAGE,
@@ -202,7 +203,7 @@ static int backends_prove_all(struct cli *cli, struct session_request *r,
     if (result == 0 && results)
         result = cli_print_json(json_pack("{s:O}", "results", results), err);
     json_decref(results);
-    session_done(&path);
+    session_done(&session);
     return result == 0 && !passed ? CLI_PROOF_FAILED : result;
 }
 
@@ -267,7 +268,7 @@ static int backends_install(struct cli *cli, struct session_request *r, const st
                             struct gfxb_error *err)
 {
     enum plan_backend backend = PLAN_BACKENDS;
-    struct session path = {0};
+    struct session session = {0};
     if (args->value[BACKENDS_FROM])
         return backends_install_bundle(cli, r, args->value[BACKENDS_FROM], err);
     if (args->n_words < 2)
@@ -285,15 +286,15 @@ static int backends_install(struct cli *cli, struct session_request *r, const st
         return backends_install_local(cli, r, args->word[2], session_package_backend(backend), err);
     }
     r->request.backend = (int)backend;
-    result = session_bring_up(r, NULL, &path, err);
+    result = session_bring_up(r, NULL, &session, err);
     if (result < 0)
-        result = cli_nowhere(cli, &path, result, err);
+        result = cli_nowhere(cli, &session, result, err);
     else if (cli->json)
-        result = cli_print_json(report_json_choice(path.running), err);
+        result = cli_print_json(report_json_choice(session.running), err);
     else
-        text_print(stdout, "%s is installed and proven: %s", path.package->id,
-                   path.running->reason);
-    session_done(&path);
+        text_print(stdout, "%s is installed and proven: %s", session.package->id,
+                   session.running->reason);
+    session_done(&session);
     return result;
 }
 

@@ -97,16 +97,16 @@ static void bench_add_failure(struct bench *b, const struct plan_choice *c, int 
 /* Prove what is installed and not proven yet. */
 static int bench_prove(struct bench *b, struct gfxb_error *err)
 {
-    struct session path = {0};
-    int result = session_plan(&b->request, &path, err);
+    struct session session = {0};
+    int result = session_plan(&b->request, &session, err);
     if (result < 0)
         return result;
-    for (size_t i = 0; i < path.plan->n_choices && result == 0; i++) {
-        const struct plan_choice *c = &path.plan->choice[i];
+    for (size_t i = 0; i < session.plan->n_choices && result == 0; i++) {
+        const struct plan_choice *c = &session.plan->choice[i];
         struct engine_proof proof;
         if (!c->installed || c->state != PLAN_USABLE)
             continue;
-        result = session_prove(&b->request, &path, i, &proof, err);
+        result = session_prove(&b->request, &session, i, &proof, err);
         if (result < 0)
             break;
         if (!proof.passed)
@@ -114,15 +114,15 @@ static int bench_prove(struct bench *b, struct gfxb_error *err)
         b->proof_failed |= !proof.passed;
         engine_proof_done(&proof);
     }
-    session_plan_done(&path);
+    session_done(&session);
     return result;
 }
 
-static int bench_measure(const struct bench *b, struct session *path, size_t i,
+static int bench_measure(const struct bench *b, struct session *session, size_t i,
                          struct engine_bench *ret_figures, char **ret_device,
                          struct gfxb_error *err)
 {
-    const struct plan_choice *c = &path->plan->choice[i];
+    const struct plan_choice *c = &session->plan->choice[i];
     unsigned context = c->context ? c->context : b->request.context;
     unsigned room = context > 2 * (BENCH_ANSWER + BENCH_SPARE)
                         ? context - BENCH_ANSWER - BENCH_SPARE
@@ -135,11 +135,11 @@ static int bench_measure(const struct bench *b, struct session *path, size_t i,
     char device[256];
     log_at(b->request.log, LOG_INFO, "measuring %s with %s", plan_backend_name(c->backend),
            c->package);
-    int result = session_start_proven(&b->request, path, i, err);
+    int result = session_start_proven(&b->request, session, i, err);
     if (result == 0)
-        result = engine_bench(path->engine, &spec, ret_figures, err);
-    engine_placement_text(&path->placement, device, sizeof(device));
-    session_stop_engine(path);
+        result = engine_bench(session->engine, &spec, ret_figures, err);
+    engine_placement_text(&session->placement, device, sizeof(device));
+    session_stop_engine(session);
     if (result < 0)
         return result;
     *ret_device = xstrdup(device);
@@ -147,13 +147,13 @@ static int bench_measure(const struct bench *b, struct session *path, size_t i,
 }
 
 /* A failure is told and left out; only an interruption and this computer's own end the rest. */
-static int bench_take(struct bench *b, struct session *path, size_t i, struct gfxb_error *err)
+static int bench_take(struct bench *b, struct session *session, size_t i, struct gfxb_error *err)
 {
-    const struct plan_choice *c = &path->plan->choice[i];
+    const struct plan_choice *c = &session->plan->choice[i];
     struct engine_bench figures;
     struct gfxb_error why = {.code = 0};
     char *device = NULL;
-    int result = bench_measure(b, path, i, &figures, &device, &why);
+    int result = bench_measure(b, session, i, &figures, &device, &why);
     if (result == -GFXB_E_INTERRUPTED)
         return error_set(err, why.code, "%s", why.text);
     if (result < 0) {
@@ -169,13 +169,13 @@ static int bench_take(struct bench *b, struct session *path, size_t i, struct gf
     return 0;
 }
 
-static int bench_all(struct bench *b, struct session *path, struct gfxb_error *err)
+static int bench_all(struct bench *b, struct session *session, struct gfxb_error *err)
 {
     int result = 0;
-    for (size_t i = 0; i < path->plan->n_choices && result == 0; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
+    for (size_t i = 0; i < session->plan->n_choices && result == 0; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
         if (c->state == PLAN_PROVEN)
-            result = bench_take(b, path, i, err);
+            result = bench_take(b, session, i, err);
         else if (c->installed && c->code != GFXB_E_POLICY && !bench_find(b, c->fingerprint))
             bench_add_failure(b, c, c->code, "is left out", c->reason);
     }
@@ -302,16 +302,16 @@ static int bench_print(const struct bench *b, struct gfxb_error *err)
 
 static int bench_work(struct bench *b, const struct cli_args *args, struct gfxb_error *err)
 {
-    struct session path = {0};
+    struct session session = {0};
     b->request.request.no_network = true;
     int result = bench_find_model(b, args->value[BENCH_MODEL], err);
     if (result == 0)
         result = bench_prove(b, err);
     if (result == 0)
-        result = session_plan(&b->request, &path, err);
+        result = session_plan(&b->request, &session, err);
     if (result == 0)
-        result = bench_all(b, &path, err);
-    session_plan_done(&path);
+        result = bench_all(b, &session, err);
+    session_done(&session);
     if (result == 0 && args->value[BENCH_APPLY])
         result = bench_apply(b, err);
     if (result == 0)

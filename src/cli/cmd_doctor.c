@@ -142,23 +142,23 @@ static int doctor_tables(struct cli *cli, struct gfxb_error *ret_broken, struct 
 static int doctor_examine_plan(struct cli *cli, struct doctor_case *c, struct gfxb_error *err)
 {
     struct session_request request;
-    struct session path = {0};
+    struct session session = {0};
     const struct cli_args none = {0};
     int result = cli_session_request(cli, &none, &request, err);
     if (result < 0)
         return result;
     doctor_check_places(c);
     struct gfxb_error why = {0};
-    if (session_plan(&request, &path, &why) < 0) { /* as of a data directory that is a file */
+    if (session_plan(&request, &session, &why) < 0) { /* as of a data directory that is a file */
         doctor_tell_no_plan(c, why.text);
         return 0;
     }
     c->machine = request.machine;
     c->tables = request.tables;
     c->root = request.root;
-    c->plan = path.plan;
+    c->plan = session.plan;
     doctor_examine(c);
-    session_done(&path);
+    session_done(&session);
     return 0;
 }
 

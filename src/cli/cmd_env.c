@@ -36,13 +36,13 @@ static int env_tell(const struct cli *cli, const struct env_answer *answer, stru
 }
 
 /* The proven choice's engine as DATA/bin/PROGRAM, where PROGRAM is its own name. */
-static int env_write_wrapper(const struct cli *cli, const struct session *path,
+static int env_write_wrapper(const struct cli *cli, const struct session *session,
                              const struct plan_choice *choice, const char *program, char **ret_file,
                              struct gfxb_error *err)
 {
-    const struct engine_proof *proof = engine_proofs_find(path->stored, choice->fingerprint);
+    const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
     struct engine_spec spec = {.package =
-                                   &path->packages.item[choice->installed - path->installed]};
+                                   &session->packages.item[choice->installed - session->installed]};
     struct buf CLEAN_BUF script = BUF_INIT(1 << 20);
     char title[400];
     char *CLEAN_FREE dir = xfs_join(cli->data_dir, "bin");
@@ -64,9 +64,9 @@ static int env_write_wrapper(const struct cli *cli, const struct session *path,
     return result;
 }
 
-static const struct plan_choice *env_proven(const struct session *path)
+static const struct plan_choice *env_proven(const struct session *session)
 {
-    const struct plan *plan = path->plan;
+    const struct plan *plan = session->plan;
     const struct plan_choice *choice = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
     return choice && choice->state == PLAN_PROVEN ? choice : NULL;
 }
@@ -76,10 +76,10 @@ static const char *env_upper_backend(enum plan_backend backend)
     return backend == PLAN_ROCM ? "ROCM" : backend == PLAN_CPU ? "CPU" : "VULKAN";
 }
 
-static int env_engine(struct cli *cli, const struct session *path, bool lemonade,
+static int env_engine(struct cli *cli, const struct session *session, bool lemonade,
                       struct gfxb_error *err)
 {
-    const struct plan_choice *choice = env_proven(path);
+    const struct plan_choice *choice = env_proven(session);
     struct env_answer answer = {.name = "PATH"};
     struct gfx_engine engine;
     char *CLEAN_FREE file = NULL;
@@ -89,7 +89,7 @@ static int env_engine(struct cli *cli, const struct session *path, bool lemonade
                          "the best backend of this computer");
     gfx_engine_find(choice->engine, &engine);
     char *CLEAN_FREE program = xstr_dup(engine.program);
-    int result = env_write_wrapper(cli, path, choice, program, &file, err);
+    int result = env_write_wrapper(cli, session, choice, program, &file, err);
     if (result < 0)
         return result;
     const char *backend = plan_backend_name(choice->backend);
@@ -132,7 +132,7 @@ static int env_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
     const char *program = args->value[ENV_FOR];
     bool lemonade = program && strcmp(program, "lemonade") == 0;
     struct session_request request;
-    struct session path = {0};
+    struct session session = {0};
     if (program && strcmp(program, "ollama") == 0)
         return env_ollama(cli, err);
     if (!program || (!lemonade && strcmp(program, "llama.cpp") != 0))
@@ -143,11 +143,11 @@ static int env_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
                          "env works on this computer only: a captured machine runs nothing");
     int result = cli_session_request(cli, args, &request, err);
     if (result == 0)
-        result = session_plan(&request, &path, err);
+        result = session_plan(&request, &session, err);
     if (result < 0)
         return result;
-    result = env_engine(cli, &path, lemonade, err);
-    session_plan_done(&path);
+    result = env_engine(cli, &session, lemonade, err);
+    session_done(&session);
     return result;
 }
 

@@ -40,12 +40,12 @@ static json_t *plan_model_json(const struct plan_subject *subject, const struct 
     return o;
 }
 
-static int plan_answer_json(const struct session *path, const struct plan_subject *subject,
+static int plan_answer_json(const struct session *session, const struct plan_subject *subject,
                             struct gfxb_error *err)
 {
-    json_t *answer = report_json_plan(path->plan);
+    json_t *answer = report_json_plan(session->plan);
     json_object_set_new(answer, "model",
-                        subject->bytes ? plan_model_json(subject, path->use) : json_null());
+                        subject->bytes ? plan_model_json(subject, session->use) : json_null());
     return cli_print_json(answer, err);
 }
 
@@ -201,17 +201,17 @@ static int plan_read_context(const char *text, uint32_t *ret_context, struct gfx
 static int plan_answer(struct cli *cli, const struct session_request *request,
                        const struct plan_subject *subject, struct gfxb_error *err)
 {
-    struct session path = {0};
-    int result = session_plan(request, &path, err);
+    struct session session = {0};
+    int result = session_plan(request, &session, err);
     if (result < 0)
         return result;
     if (cli->json)
-        result = plan_answer_json(&path, subject, err);
+        result = plan_answer_json(&session, subject, err);
     else
-        plan_text(path.plan, cli->verbose);
-    if (result == 0 && path.plan->chosen < 0)
+        plan_text(session.plan, cli->verbose);
+    if (result == 0 && session.plan->chosen < 0)
         result = CLI_NOTHING_USABLE;
-    session_plan_done(&path);
+    session_done(&session);
     return result;
 }
 

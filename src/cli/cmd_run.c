@@ -120,51 +120,53 @@ static int run_on_text(void *context, struct str piece, bool thinking)
 }
 
 /* What the stored proof of the running choice reached; null where there is none. */
-static json_t *run_covers(const struct session *path)
+static json_t *run_covers(const struct session *session)
 {
-    const struct engine_proof *proof = engine_proofs_find(path->stored, path->running->fingerprint);
+    const struct engine_proof *proof =
+        engine_proofs_find(session->stored, session->running->fingerprint);
     return proof ? report_json_covers(&proof->covers) : json_null();
 }
 
-static int run_print_json(const struct session *path, const struct engine_reply *reply,
+static int run_print_json(const struct session *session, const struct engine_reply *reply,
                           struct gfxb_error *err)
 {
     char device[256];
-    engine_placement_text(&path->placement, device, sizeof(device));
-    json_t *choice = report_json_choice(path->running);
+    engine_placement_text(&session->placement, device, sizeof(device));
+    json_t *choice = report_json_choice(session->running);
     json_t *answer = json_object();
     json_object_set_new(answer, "text", report_json_str((struct str){reply->text, reply->n}));
-    json_object_set_new(answer, "backend", json_string(plan_backend_name(path->running->backend)));
+    json_object_set_new(answer, "backend",
+                        json_string(plan_backend_name(session->running->backend)));
     json_object_set_new(answer, "device", report_json_text(device));
-    json_object_set_new(answer, "package", report_json_text(path->package->id));
-    json_object_set_new(answer, "model", report_json_text(path->model));
+    json_object_set_new(answer, "package", report_json_text(session->package->id));
+    json_object_set_new(answer, "model", report_json_text(session->model));
     json_object_set_new(answer, "proof",
                         json_pack("{s:O, s:o}", "rungs", json_object_get(choice, "evidence"),
-                                  "covers", run_covers(path)));
+                                  "covers", run_covers(session)));
     json_object_set_new(answer, "timings",
-                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", path->load_ms,
+                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", session->load_ms,
                                   "first_token_ms", reply->first_token_ms, "tokens_per_second",
                                   reply->tokens_per_second, "tokens", (int)reply->tokens));
     json_t *rejected = json_array();
-    for (size_t i = 0; i < path->plan->n_choices; i++) {
-        if (path->plan->choice[i].state == PLAN_REJECTED)
-            json_array_append_new(rejected, report_json_choice(&path->plan->choice[i]));
+    for (size_t i = 0; i < session->plan->n_choices; i++) {
+        if (session->plan->choice[i].state == PLAN_REJECTED)
+            json_array_append_new(rejected, report_json_choice(&session->plan->choice[i]));
     }
     json_object_set_new(answer, "rejected", rejected);
     json_decref(choice);
     return cli_print_json(answer, err);
 }
 
-static void run_tell(const struct session *path, bool canary)
+static void run_tell(const struct session *session, bool canary)
 {
-    cli_tell_choice(path);
+    cli_tell_choice(session);
     if (canary)
         text_print(stderr, "This was the built-in canary, which knows little but Radeon cards: "
                            "gfxbridge list --available names models to pull.");
 }
 
 static int run_once(const struct cli *cli, const struct session_request *request,
-                    struct session *path, const char *prompt, unsigned max_tokens,
+                    struct session *session, const char *prompt, unsigned max_tokens,
                     struct gfxb_error *err)
 {
     bool ended_line = true;
@@ -177,14 +179,14 @@ static int run_once(const struct cli *cli, const struct session_request *request
                                .context = &ended_line,
                                .cancel = &cli_cancelled,
                                .log = &cli->log};
-    int result = session_ask(request, path, &chat, run_end_line, &reply, err);
+    int result = session_ask(request, session, &chat, run_end_line, &reply, err);
     run_end_line(&ended_line);
     if (result < 0)
-        return cli_nowhere(cli, path, result, err);
+        return cli_nowhere(cli, session, result, err);
     if (cli->json)
-        result = run_print_json(path, &reply, err);
+        result = run_print_json(session, &reply, err);
     else if (!cli->quiet)
-        run_tell(path, request->model == NULL);
+        run_tell(session, request->model == NULL);
     engine_reply_done(&reply);
     return result;
 }
@@ -219,19 +221,19 @@ static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_err
         model_done(&model);
         return result;
     }
-    struct session path = {0};
+    struct session session = {0};
     bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
     request.model = canary ? NULL : model.path;
     request.mmproj = model.mmproj;
     request.known = model.name ? model_known_find(str_from(model.name)) : NULL;
-    result = session_bring_up(&request, NULL, &path, err);
+    result = session_bring_up(&request, NULL, &session, err);
     if (result < 0)
-        result = cli_nowhere(cli, &path, result, err);
+        result = cli_nowhere(cli, &session, result, err);
     else if (chat)
-        result = chat_run(cli, &request, &path, max_tokens, err);
+        result = chat_run(cli, &request, &session, max_tokens, err);
     else
-        result = run_once(cli, &request, &path, buf_text(&prompt), max_tokens, err);
-    session_done(&path);
+        result = run_once(cli, &request, &session, buf_text(&prompt), max_tokens, err);
+    session_done(&session);
     model_done(&model);
     return result;
 }

@@ -263,19 +263,19 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args, struc
 {
     struct settings settings;
     struct cli_models models;
-    struct session_request path;
+    struct session_request request;
     if (cli->sysroot)
         return error_set(err, GFXB_E_USAGE,
                          "serve works on this computer only: a captured machine runs nothing");
-    int result = cli_session_request(cli, args, &path, err);
+    int result = cli_session_request(cli, args, &request, err);
     if (result < 0)
         return result;
     cli_models_init(cli, &models);
     result = settings_read(cli, &settings, err);
     if (result == 0)
         result = serve_flags(args, &settings, err);
-    models.env.machine = path.machine;
-    settings.serve.request = &path;
+    models.env.machine = request.machine;
+    settings.serve.request = &request;
     settings.serve.models = &models.env;
     settings.serve.runtime_dir = cli->runtime_dir;
     settings.serve.log = &cli->log;

@@ -96,29 +96,29 @@ static int show_available(struct cli *cli, const char *name, struct gfxb_error *
 }
 
 /* The engine's arguments on the choice that would be taken; "null" where nothing can be used. */
-static json_t *show_launch_json(const struct session *path)
+static json_t *show_launch_json(const struct session *session)
 {
-    const struct plan *plan = path->plan;
+    const struct plan *plan = session->plan;
     const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
-    const char **args = c ? model_use_args(path->use, c) : NULL;
+    const char **args = c ? model_use_args(session->use, c) : NULL;
     json_t *words = json_array();
     for (size_t i = 0; args && args[i]; i++)
         json_array_append_new(words, report_json_text(args[i]));
     free(args);
     json_t *object = json_object();
-    json_object_set_new(object, "recipes", report_json_text(path->use->launch.recipes));
+    json_object_set_new(object, "recipes", report_json_text(session->use->launch.recipes));
     json_object_set_new(object, "command_line", words);
     json_object_set_new(object, "choice", c ? report_json_choice(c) : json_null());
     return object;
 }
 
-static void show_launch_text(const struct session *path)
+static void show_launch_text(const struct session *session)
 {
-    const struct plan *plan = path->plan;
+    const struct plan *plan = session->plan;
     const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
     struct buf CLEAN_BUF line = BUF_INIT(16384);
-    const char **args = c ? model_use_args(path->use, c) : NULL;
-    show_text("recipe", path->use->launch.recipes);
+    const char **args = c ? model_use_args(session->use, c) : NULL;
+    show_text("recipe", session->use->launch.recipes);
     if (!c) {
         show_text("runs here", plan->n_choices ? plan->choice[0].reason : "no");
         return;
@@ -134,22 +134,22 @@ static void show_launch_text(const struct session *path)
 static int show_model(struct cli *cli, struct session_request *request, const struct model *model,
                       struct gfxb_error *err)
 {
-    struct session path = {0};
+    struct session session = {0};
     request->model = model->path;
     request->mmproj = model->mmproj;
     request->known = model_known_find(str_from(model->name));
     request->request.need_bytes = model->bytes;
-    int result = session_plan(request, &path, err);
+    int result = session_plan(request, &session, err);
     if (result == 0 && cli->json) {
         result = cli_print_json(json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
-                                          "header", show_header_json(&path.use->gguf), "launch",
-                                          show_launch_json(&path)),
+                                          "header", show_header_json(&session.use->gguf), "launch",
+                                          show_launch_json(&session)),
                                 err);
     } else if (result == 0) {
-        show_model_text(model, &path.use->gguf);
-        show_launch_text(&path);
+        show_model_text(model, &session.use->gguf);
+        show_launch_text(&session);
     }
-    session_done(&path);
+    session_done(&session);
     return result;
 }
 

@@ -282,28 +282,28 @@ void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
     }
 }
 
-void cli_tell_choice(const struct session *path)
+void cli_tell_choice(const struct session *session)
 {
     char device[256];
-    engine_placement_text(&path->placement, device, sizeof(device));
+    engine_placement_text(&session->placement, device, sizeof(device));
     text_print(stderr,
                TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
-               plan_backend_name(path->running->backend), device, path->package->id,
-               path->package->version ? path->package->version : "");
-    cli_why_not(path->plan, path->running);
-    for (char *const *w = path->running->warning; *w; w++)
+               plan_backend_name(session->running->backend), device, session->package->id,
+               session->package->version ? session->package->version : "");
+    cli_why_not(session->plan, session->running);
+    for (char *const *w = session->running->warning; *w; w++)
         text_print(stderr, "note: %s", *w);
 }
 
-int cli_nowhere(const struct cli *cli, const struct session *path, int result,
+int cli_nowhere(const struct cli *cli, const struct session *session, int result,
                 const struct gfxb_error *err)
 {
-    if (!path->plan || path->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
+    if (!session->plan || session->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
         return result;
     text_print(stderr, "gfxbridge: %s", err->text);
-    for (size_t i = 0; cli->verbose && i < path->plan->n_choices; i++) {
-        const struct plan_choice *c = &path->plan->choice[i];
+    for (size_t i = 0; cli->verbose && i < session->plan->n_choices; i++) {
+        const struct plan_choice *c = &session->plan->choice[i];
         text_print(stderr, "not %s: %s", plan_backend_name(c->backend), c->reason);
     }
-    return path->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
+    return session->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
 }

@@ -41,7 +41,7 @@ void cli_models_done(struct cli_models *models);
 int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
                    struct gfxb_error *err);
 
-/* ---- which path is wanted: plan, run, backends and others ---- */
+/* ---- which choice is wanted: plan, run, backends and others ---- */
 
 /* The first options of a command that plans, in this order; its own follow. */
 #define CLI_REQUEST_OPTIONS                                                                        \
@@ -71,12 +71,12 @@ bool cli_is_unconfined(void);
  */
 void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
 
-/* The path that an engine runs on, its reasons and its notes, to stderr. */
-void cli_tell_choice(const struct session *path);
+/* The choice that an engine runs on, its reasons and its notes, to stderr. */
+void cli_tell_choice(const struct session *session);
 
-/* Exit code of a walk that ended nowhere, after its sentence (and with --verbose every backend's
- * reason) went to stderr; other failures are handed back as they are. */
-int cli_nowhere(const struct cli *cli, const struct session *path, int result,
+/* Exit code of a bring-up that ended nowhere, after its sentence (and with --verbose every
+ * backend's reason) went to stderr; other failures are handed back as they are. */
+int cli_nowhere(const struct cli *cli, const struct session *session, int result,
                 const struct gfxb_error *err);
 
 /* ---- chat.c: a conversation on the terminal ---- */
@@ -84,11 +84,11 @@ int cli_nowhere(const struct cli *cli, const struct session *path, int result,
 /*
  * Ask and answer until the user ends it: line editing with a history that is kept in the data
  * directory, several lines between """ and """, /help for the rest. SIGINT stops the answer, not
- * the program. A model samples as it says, the canary greedily. *path is the request's, walked;
+ * the program. A model samples as it says, the canary greedily. *session is the request's, walked;
  * when its engine breaks it becomes the next choice's. An exit code, or a negative error with *err
  * filled.
  */
-int chat_run(struct cli *cli, const struct session_request *request, struct session *path,
+int chat_run(struct cli *cli, const struct session_request *request, struct session *session,
              unsigned max_tokens, struct gfxb_error *err);
 
 /* ---- control.c: the running server of this user ---- */
@@ -97,7 +97,7 @@ int chat_run(struct cli *cli, const struct session_request *request, struct sess
  * Ask this user's server; body is taken over (NULL: GET). On success *ret_answer is the JSON of a
  * good answer, for the caller to release. Its refusal is an error with its own words.
  */
-int control_ask(const struct cli *cli, const char *path, json_t *body, json_t **ret_answer,
+int control_ask(const struct cli *cli, const char *session, json_t *body, json_t **ret_answer,
                 struct gfxb_error *err);
 
 #endif

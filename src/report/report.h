@@ -37,7 +37,7 @@ json_t *report_json_choice(const struct plan_choice *choice);
 /* An installed package; `backends list --json` (the plan and all of them), without "schema"; what
  * install and verify tell of a proof. */
 json_t *report_json_package(const struct package *package);
-json_t *report_json_backends(const struct session *path);
+json_t *report_json_backends(const struct session *session);
 /* {prompt_tokens, types, shapes}: what a proof reached. */
 json_t *report_json_covers(const struct engine_covers *covers);
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof);

@@ -508,12 +508,3 @@ const char *session_package_backend(enum plan_backend backend)
 {
     return plan_backend_name(backend == PLAN_VULKAN_SOFTWARE ? PLAN_VULKAN : backend);
 }
-
-void session_done(struct session *session)
-{
-    engine_stop(session->engine);
-    if (session->blame)
-        blame_done(session->blame);
-    free(session->blame);
-    session_plan_done(session);
-}

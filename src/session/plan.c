@@ -164,7 +164,7 @@ int session_plan(const struct session_request *request, struct session *ret_sess
     struct session session = {0};
     int result = session_make_plan(request, &session, err);
     if (result < 0)
-        session_plan_done(&session);
+        session_done(&session);
     else
         *ret_session = session;
     return result;
@@ -181,8 +181,12 @@ void session_forget_failures(struct session *session)
     session->n_failures = 0;
 }
 
-void session_plan_done(struct session *session)
+void session_done(struct session *session)
 {
+    engine_stop(session->engine);
+    if (session->blame)
+        blame_done(session->blame);
+    free(session->blame);
     session_forget_plan(session);
     session_forget_failures(session);
     for (size_t i = 0; i < session->n_unusable; i++) {

@@ -170,8 +170,6 @@ const char *session_package_backend(enum plan_backend backend);
 
 /* Stops the engine and frees everything. */
 void session_done(struct session *session);
-/* The same for a session that session_plan made: there is no engine to stop. */
-void session_plan_done(struct session *session);
 
 /*
  * ---- the pool: the models of a server, and the requests that wait for them ----

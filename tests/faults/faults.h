@@ -55,13 +55,13 @@ struct fault {
     const char *pci[4]; /* wanted of a proof without a plan; {NULL}: PCI */
     int code;           /* expected; 0: proven */
     const char *tells;  /* what the sentence must hold; of a proof the device */
-    /* Of the walk on a captured machine: */
+    /* Of the bring-up on a captured machine: */
     const char *machine;   /* NULL: rx7900xtx-raphael, whose card is at PCI */
     const char *card;      /* where its card is; NULL: at PCI */
     const char *package;   /* the id of the ROCm package; NULL: of the gfx110X family */
     const char *gfx;       /* what the ROCm package holds; NULL: gfx1100 */
     uint64_t need_bytes;   /* of the model */
-    enum plan_backend end; /* where the walk must end: see fault_end */
+    enum plan_backend end; /* where the bring-up must end: see fault_end */
     bool ends;             /* is end given? Otherwise the next backend is the end */
 };
 

@@ -1,5 +1,5 @@
 /*
- * test_faults.c - the walk on a captured machine whose engines are doubles: whatever goes wrong
+ * test_faults.c - the bring-up on a captured machine whose engines are doubles: whatever goes wrong
  * ends in bounded time on the best choice that works, with the right code, one sentence that says
  * why, evidence, nothing left behind; and work that the CPU does is never called a GPU's.
  */
@@ -41,19 +41,19 @@ static void check_sentence(const struct fault *f, const struct plan_choice *choi
 }
 
 /* The running engine is where the plan says, by its own log. */
-static void check_place(const struct fault *f, const struct session *path, enum plan_backend end)
+static void check_place(const struct fault *f, const struct session *session, enum plan_backend end)
 {
     char shown[256];
-    assert_non_null(path->running);
-    if (path->running->backend != end)
-        fail_msg("%s: ended on %s", f->name, plan_backend_name(path->running->backend));
-    assert_int_equal(path->running->state, PLAN_PROVEN);
-    engine_placement_text(&path->placement, shown, sizeof(shown));
+    assert_non_null(session->running);
+    if (session->running->backend != end)
+        fail_msg("%s: ended on %s", f->name, plan_backend_name(session->running->backend));
+    assert_int_equal(session->running->state, PLAN_PROVEN);
+    engine_placement_text(&session->placement, shown, sizeof(shown));
     if (end == PLAN_CPU) {
         assert_string_equal(shown, "CPU");
-        assert_true(path->placement.gpu_mib <= 0.0 && path->placement.cpu_mib > 0.0);
+        assert_true(session->placement.gpu_mib <= 0.0 && session->placement.cpu_mib > 0.0);
     } else {
-        assert_true(path->placement.gpu_mib > path->placement.cpu_mib);
+        assert_true(session->placement.gpu_mib > session->placement.cpu_mib);
         assert_true(str_starts(str_from(shown), end == PLAN_ROCM ? STR("ROCm") : STR("Vulkan")));
     }
 }
@@ -90,7 +90,7 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
                                                     : "debian-vulkan";
     struct world w = world_new(f->machine, software ? PLAN_VULKAN_SOFTWARE : -1, f->need_bytes);
     struct gfxb_error err = {.text = ""};
-    struct session path = {0};
+    struct session session = {0};
     if (f->backend == PLAN_ROCM)
         world_install(&w, package, PLAN_ROCM, f);
     if (!cpu)
@@ -102,30 +102,30 @@ static void a_fault_ends_on_the_best_choice_that_works(void **state)
         world_install(&w, "debian-cpu", PLAN_CPU, f);
         assert_int_equal(engine_proofs_remove(w.stage.data, NULL, NULL), 0);
     }
-    int result = session_bring_up(&w.request, NULL, &path, &err), end = fault_end(f);
+    int result = session_bring_up(&w.request, NULL, &session, &err), end = fault_end(f);
     if (end == ENDS_NOWHERE) {
         assert_int_equal(result, -f->code);
-        assert_null(path.engine);
+        assert_null(session.engine);
         assert_non_null(strstr(err.text, f->tells));
     } else if (result < 0) {
         fail_msg("%s: %s", f->name, err.text);
     } else {
-        check_place(f, &path, (enum plan_backend)end);
+        check_place(f, &session, (enum plan_backend)end);
     }
-    assert_int_equal(stage_count_engines(&w.stage), path.engine ? 1 : 0);
+    assert_int_equal(stage_count_engines(&w.stage), session.engine ? 1 : 0);
     if (f->code)
-        check_sentence(f, find(path.plan, package, f->backend));
-    session_done(&path);
+        check_sentence(f, find(session.plan, package, f->backend));
+    session_done(&session);
     check_memory(&w, f, package);
     world_done(&w);
 }
 
 /* ---- chains ---- */
 
-static void walk(const struct world *w, struct session *ret_path)
+static void bring_up(const struct world *w, struct session *ret_session)
 {
     struct gfxb_error err = {.text = ""};
-    if (session_bring_up(&w->request, NULL, ret_path, &err) < 0)
+    if (session_bring_up(&w->request, NULL, ret_session, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -145,38 +145,38 @@ static const struct fault dies_on_cpu = {
 static void after_one_rocm_package_comes_the_other(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
     world_install(&w, "debian-vulkan", PLAN_VULKAN, NULL);
     world_install(&w, "debian-cpu", PLAN_CPU, NULL);
     world_prove(&w, PLAN_CPU);
-    walk(&w, &path);
-    assert_int_equal(path.running->backend, PLAN_ROCM);
-    assert_string_equal(path.running->package, SECOND_ROCM);
-    assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
-    session_done(&path);
+    bring_up(&w, &session);
+    assert_int_equal(session.running->backend, PLAN_ROCM);
+    assert_string_equal(session.running->package, SECOND_ROCM);
+    assert_int_equal(find(session.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
+    session_done(&session);
     world_done(&w);
 }
 
 static void every_gpu_path_fails_and_the_cpu_answers(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &hangs);
     world_install(&w, SECOND_ROCM, PLAN_ROCM, &lies);
     world_install(&w, "debian-vulkan", PLAN_VULKAN, &lies_on_vulkan);
     world_install(&w, "debian-cpu", PLAN_CPU, NULL);
     world_prove(&w, PLAN_CPU);
-    walk(&w, &path);
-    check_place(&hangs, &path, PLAN_CPU);
-    assert_int_equal(find(path.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
-    assert_int_equal(find(path.plan, SECOND_ROCM, PLAN_ROCM)->code, GFXB_E_CANARY_MISMATCH);
-    assert_int_equal(find(path.plan, NULL, PLAN_VULKAN)->code, GFXB_E_CANARY_MISMATCH);
-    assert_true(path.proof_failed);
-    session_done(&path);
+    bring_up(&w, &session);
+    check_place(&hangs, &session, PLAN_CPU);
+    assert_int_equal(find(session.plan, FIRST_ROCM, PLAN_ROCM)->code, GFXB_E_ENGINE_HANG);
+    assert_int_equal(find(session.plan, SECOND_ROCM, PLAN_ROCM)->code, GFXB_E_CANARY_MISMATCH);
+    assert_int_equal(find(session.plan, NULL, PLAN_VULKAN)->code, GFXB_E_CANARY_MISMATCH);
+    assert_true(session.proof_failed);
+    session_done(&session);
     world_done(&w);
 }
 
@@ -184,14 +184,14 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
     struct gfxb_error err = {.text = ""};
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
     world_install(&w, "debian-cpu", PLAN_CPU, &dies_on_cpu);
-    assert_int_equal(session_bring_up(&w.request, NULL, &path, &err), -GFXB_E_ENGINE_CRASH);
-    assert_null(path.engine);
+    assert_int_equal(session_bring_up(&w.request, NULL, &session, &err), -GFXB_E_ENGINE_CRASH);
+    assert_null(session.engine);
     assert_true(str_starts(str_from(err.text), STR("no backend can be used here: ")));
     assert_non_null(strstr(err.text, "signal 6"));
-    session_done(&path);
+    session_done(&session);
     world_done(&w);
 }
 
@@ -199,19 +199,19 @@ static void nothing_works_and_one_sentence_says_so(void **state)
 static void a_new_package_that_fails_leaves_the_proven_one(void **state)
 {
     struct world w = world_new(NULL, -1, 0);
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
     world_install(&w, SECOND_ROCM, PLAN_ROCM, NULL);
     world_install(&w, "debian-cpu", PLAN_CPU, NULL);
     world_prove(&w, PLAN_CPU);
-    walk(&w, &path);
-    assert_string_equal(path.running->package, SECOND_ROCM);
-    session_done(&path);
+    bring_up(&w, &session);
+    assert_string_equal(session.running->package, SECOND_ROCM);
+    session_done(&session);
     world_install(&w, FIRST_ROCM, PLAN_ROCM, &lies);
-    walk(&w, &path);
-    assert_int_equal(path.running->backend, PLAN_ROCM);
-    assert_string_equal(path.running->package, SECOND_ROCM);
-    session_done(&path);
+    bring_up(&w, &session);
+    assert_int_equal(session.running->backend, PLAN_ROCM);
+    assert_string_equal(session.running->package, SECOND_ROCM);
+    session_done(&session);
     world_done(&w);
 }
 
@@ -314,16 +314,16 @@ static void a_model_for_two_cards_runs_on_both(void **state)
                                       .devices = LIST(ROCM0 ROCM1),
                                       .log = PAIR_LOG};
     struct world w = pair_of_cards(&well);
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
     for (int again = 0; again < 2; again++) { /* proven first, then by what is stored */
-        walk(&w, &path);
-        check_place(&well, &path, PLAN_ROCM);
-        assert_string_equal(path.running->gpu_pci[0], "0000:03:00.0");
-        assert_string_equal(path.running->gpu_pci[1], "0000:13:00.0");
-        assert_null(path.running->gpu_pci[2]);
-        assert_string_equal(engine_device(path.engine), "ROCm0,ROCm1");
-        session_done(&path);
+        bring_up(&w, &session);
+        check_place(&well, &session, PLAN_ROCM);
+        assert_string_equal(session.running->gpu_pci[0], "0000:03:00.0");
+        assert_string_equal(session.running->gpu_pci[1], "0000:13:00.0");
+        assert_null(session.running->gpu_pci[2]);
+        assert_string_equal(engine_device(session.engine), "ROCm0,ROCm1");
+        session_done(&session);
     }
     world_done(&w);
 }
@@ -336,22 +336,22 @@ static void a_card_that_fails_alone_is_in_no_set(void **state)
                                         .devices = LIST(ROCM0 ROCM1),
                                         .log = PAIR_LOG};
     struct world w = pair_of_cards(&second);
-    struct session path = {0};
+    struct session session = {0};
     (void)state;
-    walk(&w, &path);
-    check_place(&second, &path, PLAN_ROCM);
-    assert_string_equal(path.running->gpu_pci[0], "0000:03:00.0");
-    assert_null(path.running->gpu_pci[1]);
+    bring_up(&w, &session);
+    check_place(&second, &session, PLAN_ROCM);
+    assert_string_equal(session.running->gpu_pci[0], "0000:03:00.0");
+    assert_null(session.running->gpu_pci[1]);
     const struct plan_choice *set = NULL;
-    for (size_t i = 0; i < path.plan->n_choices && !set; i++) {
-        const struct plan_choice *c = &path.plan->choice[i];
+    for (size_t i = 0; i < session.plan->n_choices && !set; i++) {
+        const struct plan_choice *c = &session.plan->choice[i];
         set = c->installed && c->gpu_pci[0] && c->gpu_pci[1] ? c : NULL;
     }
     assert_non_null(set);
     assert_string_equal(set->gpu_pci[1], "0000:13:00.0");
     assert_int_equal(set->code, GFXB_E_ENGINE_CRASH);
     assert_non_null(strstr(set->reason, "only 1 of 2 GPUs"));
-    session_done(&path);
+    session_done(&session);
     world_done(&w);
 }
 

@@ -50,27 +50,27 @@ void world_install(const struct world *w, const char *id, enum plan_backend back
 void world_prove(const struct world *w, enum plan_backend backend)
 {
     struct session_request request = w->request;
-    struct session path = {0};
+    struct session session = {0};
     struct gfxb_error err = {.text = ""};
     request.request.backend = (int)backend;
-    if (session_bring_up(&request, NULL, &path, &err) < 0)
+    if (session_bring_up(&request, NULL, &session, &err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(path.running->backend, backend);
-    session_done(&path);
+    assert_int_equal(session.running->backend, backend);
+    session_done(&session);
 }
 
 enum plan_state world_state(const struct world *w, enum plan_backend backend)
 {
-    struct session path = {0};
+    struct session session = {0};
     int state = -1;
-    assert_int_equal(session_plan(&w->request, &path, NULL), 0);
-    for (size_t i = 0; i < path.plan->n_choices && state < 0; i++) {
-        const struct plan_choice *c = &path.plan->choice[i];
+    assert_int_equal(session_plan(&w->request, &session, NULL), 0);
+    for (size_t i = 0; i < session.plan->n_choices && state < 0; i++) {
+        const struct plan_choice *c = &session.plan->choice[i];
         bool there = backend == PLAN_CPU || (c->gpu_pci[0] && strcmp(c->gpu_pci[0], PCI) == 0);
         if (c->backend == backend && c->installed && there)
             state = (int)c->state;
     }
-    session_plan_done(&path);
+    session_done(&session);
     if (state < 0)
         fail_msg("the plan has no %s", plan_backend_name(backend));
     return (enum plan_state)state;
