@@ -272,8 +272,9 @@ void loop_free(struct loop *loop)
     if (!loop)
         return;
     uv_walk(&loop->uv, loop_close_left, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-    uv_loop_close(&loop->uv);
+    do /* a stop asked for before the loop ran makes the first run return at once */
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    while (uv_loop_close(&loop->uv) == UV_EBUSY);
     while (loop->calls) {
         struct loop_call *next = loop->calls->next;
         free(loop->calls);
