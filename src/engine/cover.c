@@ -168,7 +168,7 @@ int cover_ask(const struct engine_spec *spec, const char *data_dir, int deadline
                       .data_dir = data_dir,
                       .deadline_ms = deadline_ms};
     struct engine_covers covers = *ret_covers;
-    struct cover_question q;
+    struct cover_question q = {0};
     struct table table;
     struct table_row row;
     int more, code = 0;

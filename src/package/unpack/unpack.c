@@ -154,7 +154,7 @@ static int unpack_hardlink(const struct unpack *u, const struct archive_item *it
 static int unpack_one(struct unpack *u, const struct archive_item *item, struct gfxb_error *err)
 {
     const char *problem = entry_set_add(&u->seen, item->path, item->type == ARCHIVE_DIRECTORY);
-    const char *name;
+    const char *name = NULL;
     if (problem)
         return unpack_refuse(item->path, problem, err);
     int CLEAN_CLOSE dir = item->type == ARCHIVE_DIRECTORY
