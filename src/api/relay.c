@@ -342,9 +342,7 @@ static void relay_ready(struct pool_waiter *waiter)
         relay_fail(r, 501, &err);
         return;
     }
-    int result = http_call_start(pool_endpoint(waiter), &request, &r->call);
-    if (result < 0)
-        relay_on_broken(r, result, http_is_local(result));
+    r->call = http_call_start(pool_endpoint(waiter), &request);
 }
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)

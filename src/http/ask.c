@@ -96,11 +96,11 @@ static int ask_start(struct ask *ask, struct http_endpoint *endpoint)
     struct http_call_request call = {
         .path = ask->request->path, .body = ask->request->body, .ops = &ask_ops, .owner = ask};
     int result = ask_watch_process(ask);
-    if (result == 0)
-        result = http_call_start(endpoint, &call, &ask->call);
-    if (result == 0)
-        ask_tick(&ask->tick);
-    return result;
+    if (result < 0)
+        return result;
+    ask->call = http_call_start(endpoint, &call);
+    ask_tick(&ask->tick);
+    return 0;
 }
 
 /* The few codes that callers tell apart. */

@@ -1,5 +1,5 @@
 /* client.c - calls to a program over its unix socket. */
-#include "http/parser.h"
+#include "http/private.h"
 
 #include "base/xalloc.h"
 
@@ -18,19 +18,22 @@ enum call_phase {
     CALL_CONNECTING,
     CALL_HEAD,
     CALL_BODY,
-    CALL_IDLE,
+    CALL_IDLE, /* a connection that is kept for the next call */
 };
 
 struct http_call {
     struct loop_source source;
     struct loop_timer timer;
+    struct loop_task turn;
     struct http_endpoint *endpoint;
     struct http_call *next, *previous; /* idle ones of the endpoint */
     enum call_phase phase;
     struct http_call_request request;
-    bool reused, readable, writable, paused, running, dead;
-    bool closed; /* by the peer; what it has sent before may still be there */
-    bool heard;  /* something of the answer has come, or was waited for too long */
+    bool readable, writable; /* as far as is known */
+    bool closed;             /* by the peer; what it has sent before may still be there */
+    bool reused;             /* the connection was kept from a call before */
+    bool heard;              /* something of the answer has come, or was waited for too long */
+    bool paused, running, dead;
     unsigned tries;
     struct buf ask;  /* our head */
     size_t sent;     /* bytes of our head and body together */
@@ -52,9 +55,6 @@ struct http_endpoint {
     char scratch[CALL_SCRATCH];
 };
 
-static void call_ready(struct loop_source *source, unsigned events);
-static void call_due(struct loop_timer *timer);
-
 bool http_is_local(int code)
 {
     switch (-code) {
@@ -69,6 +69,8 @@ bool http_is_local(int code)
         return false;
     }
 }
+
+/* ---- endpoints ---- */
 
 int http_endpoint_new(struct loop *loop, const char *socket, const char *key, int pid,
                       struct http_endpoint **ret_endpoint)
@@ -87,17 +89,6 @@ int http_endpoint_new(struct loop *loop, const char *socket, const char *key, in
     return 0;
 }
 
-static void call_unlink(struct http_call *call)
-{
-    if (call->previous)
-        call->previous->next = call->next;
-    else if (call->endpoint->idle == call)
-        call->endpoint->idle = call->next;
-    if (call->next)
-        call->next->previous = call->previous;
-    call->next = call->previous = NULL;
-}
-
 static void endpoint_end(struct http_endpoint *endpoint)
 {
     if (!endpoint->closing || endpoint->n)
@@ -106,18 +97,38 @@ static void endpoint_end(struct http_endpoint *endpoint)
     free(endpoint);
 }
 
+static void endpoint_keep(struct http_endpoint *endpoint, struct http_call *call)
+{
+    call->phase = CALL_IDLE;
+    call->timer.at = INT64_MAX;
+    call->previous = NULL;
+    call->next = endpoint->idle;
+    if (call->next)
+        call->next->previous = call;
+    endpoint->idle = call;
+}
+
+static void endpoint_take(struct http_endpoint *endpoint, struct http_call *call)
+{
+    *(call->previous ? &call->previous->next : &endpoint->idle) = call->next;
+    if (call->next)
+        call->next->previous = call->previous;
+    call->phase = CALL_HEAD;
+}
+
 static void call_free(struct http_call *call)
 {
     struct http_endpoint *endpoint = call->endpoint;
     if (call->phase == CALL_IDLE)
-        call_unlink(call);
+        endpoint_take(endpoint, call);
     loop_timer_clear(endpoint->loop, &call->timer);
+    loop_not_later(&call->turn);
     loop_close(endpoint->loop, &call->source);
-    endpoint->n--;
-    endpoint_end(endpoint);
     buf_done(&call->ask);
     buf_done(&call->head);
     free(call);
+    endpoint->n--;
+    endpoint_end(endpoint);
 }
 
 void http_call_cancel(struct http_call *call)
@@ -131,10 +142,9 @@ void http_endpoint_free(struct http_endpoint *endpoint)
 {
     if (!endpoint)
         return;
-    while (endpoint->idle) {
-        struct http_call *call = endpoint->idle;
-        call_unlink(call);
-        call->phase = CALL_CONNECTING;
+    struct http_call *next;
+    for (struct http_call *call = endpoint->idle; call; call = next) {
+        next = call->next;
         http_call_cancel(call);
     }
     endpoint->closing = true;
@@ -143,34 +153,10 @@ void http_endpoint_free(struct http_endpoint *endpoint)
 
 /* ---- the connection ---- */
 
-static void call_disconnect(struct http_call *call)
+static void call_timer(struct http_call *call)
 {
-    loop_close(call->endpoint->loop, &call->source);
-    call->readable = call->writable = call->closed = false;
-    call->sent = 0;
-    call->phase = CALL_CONNECTING;
-}
-
-static void call_write_head(struct http_call *call)
-{
-    const struct http_call_request *r = &call->request;
-    buf_clear(&call->ask);
-    buf_addf(&call->ask, "%s %s HTTP/1.1\r\nHost: localhost\r\n", r->body.p ? "POST" : "GET",
-             r->path);
-    if (call->endpoint->key)
-        buf_addf(&call->ask, "Authorization: Bearer %s\r\n", call->endpoint->key);
-    if (r->body.p)
-        buf_addf(&call->ask, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                 r->body.n);
-    buf_add_text(&call->ask, "\r\n");
-}
-
-/* What is not known yet is watched for; what is known and not used now would be told for ever. */
-static int call_watch(struct http_call *call)
-{
-    unsigned wanted = (call->readable ? 0 : LOOP_READ) | (call->closed ? 0 : LOOP_LEAVE) |
-                      (call->writable ? 0 : LOOP_WRITE);
-    return loop_watch(call->endpoint->loop, &call->source, wanted);
+    if (call->request.gap_ms)
+        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
 }
 
 /* The socket is reached by its name, in a directory that others may write. */
@@ -189,17 +175,14 @@ static int call_connect(struct http_call *call)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    call->reused = false;
     if (connect(fd, (const struct sockaddr *)&endpoint->address, sizeof(endpoint->address)) < 0) {
         int result = errno == EINTR ? -EAGAIN : -errno;
         close(fd);
-        /* The peer's queue of connections may be short. */
         if (result != -EAGAIN)
             return result;
-        if (++call->tries > CALL_CONNECT_TRIES)
-            return -ETIMEDOUT;
-        loop_timer_set(call->endpoint->loop, &call->timer, CALL_CONNECT_MS);
-        return 0;
+        /* The peer's queue of connections may be short. */
+        loop_timer_set(endpoint->loop, &call->timer, CALL_CONNECT_MS);
+        return ++call->tries > CALL_CONNECT_TRIES ? -ETIMEDOUT : 0;
     }
     if (!call_is_expected(endpoint, fd)) {
         close(fd);
@@ -208,11 +191,8 @@ static int call_connect(struct http_call *call)
     call->source.fd = fd;
     call->writable = true;
     call->phase = CALL_HEAD;
-    call->answer = (struct http_answer){0};
-    call_write_head(call);
-    if (call->request.gap_ms)
-        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
-    return call->ask.failed ? -ENOMEM : call_watch(call);
+    call_timer(call);
+    return 0;
 }
 
 /* Over for this owner. The request may still be begun anew where nothing came on a kept one. When
@@ -220,7 +200,10 @@ static int call_connect(struct http_call *call)
 static void call_break(struct http_call *call, int code)
 {
     if (call->reused && call->phase == CALL_HEAD && !call->heard) {
-        call_disconnect(call);
+        loop_close(call->endpoint->loop, &call->source);
+        call->reused = call->readable = call->writable = call->closed = false;
+        call->sent = 0;
+        call->phase = CALL_CONNECTING;
         int again = call_connect(call);
         if (again == 0)
             return;
@@ -231,6 +214,20 @@ static void call_break(struct http_call *call, int code)
 }
 
 /* ---- sending ---- */
+
+static void call_write_head(struct http_call *call)
+{
+    const struct http_call_request *r = &call->request;
+    buf_clear(&call->ask);
+    buf_addf(&call->ask, "%s %s HTTP/1.1\r\nHost: localhost\r\n", r->body.p ? "POST" : "GET",
+             r->path);
+    if (call->endpoint->key)
+        buf_addf(&call->ask, "Authorization: Bearer %s\r\n", call->endpoint->key);
+    if (r->body.p)
+        buf_addf(&call->ask, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                 r->body.n);
+    buf_add_text(&call->ask, "\r\n");
+}
 
 static size_t call_to_send(const struct http_call *call)
 {
@@ -249,15 +246,13 @@ static void call_send(struct http_call *call)
         };
         struct msghdr message = {.msg_iov = part, .msg_iovlen = body.n ? 2 : 1};
         ssize_t n = sendmsg(call->source.fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
+        if (n >= 0) {
+            call->sent += (size_t)n;
+        } else if (errno == EAGAIN) {
             call->writable = false;
-        } else if (n < 0) {
+        } else if (errno != EINTR) {
             call->sent = call->ask.n + body.n; /* it may have answered before it closed */
             call->readable = true;
-        } else {
-            call->sent += (size_t)n;
         }
     }
 }
@@ -268,23 +263,16 @@ static void call_finish(struct http_call *call, bool clean)
 {
     void (*end)(void *) = call->request.ops->end;
     void *owner = call->request.owner;
-    if (!clean || !call->answer.keep || call->closed || call->answer.framing != HTTP_LENGTH ||
-        call_to_send(call)) {
+    if (clean && call->answer.keep && !call->closed && call->answer.framing == HTTP_LENGTH &&
+        !call_to_send(call))
+        endpoint_keep(call->endpoint, call);
+    else
         call->dead = true;
-    } else {
-        call->phase = CALL_IDLE;
-        call->timer.at = INT64_MAX;
-        call->previous = NULL;
-        call->next = call->endpoint->idle;
-        if (call->next)
-            call->next->previous = call;
-        call->endpoint->idle = call;
-    }
     end(owner);
 }
 
-/* Bytes of the body; false once the answer is over, one way or the other. */
-static bool call_take_body(struct http_call *call, char *bytes, size_t n)
+/* Bytes of the body. */
+static void call_take_body(struct http_call *call, char *bytes, size_t n)
 {
     size_t content = n, used = n;
     int whole = 0;
@@ -297,13 +285,12 @@ static bool call_take_body(struct http_call *call, char *bytes, size_t n)
     }
     if (whole < 0) {
         call_break(call, -EPROTO);
-        return false;
+        return;
     }
     if (content)
         call->request.ops->body(call->request.owner, (struct str){bytes, content});
     if (whole && !call->dead)
         call_finish(call, used == n);
-    return !whole && !call->dead;
 }
 
 /* The length of the answer's head in call->head, interim answers left out; 0 more is to come. */
@@ -325,7 +312,7 @@ static int call_find_head(struct http_call *call, size_t *ret_end)
     }
 }
 
-static bool call_take_head(struct http_call *call, char *bytes, size_t n)
+static void call_take_head(struct http_call *call, char *bytes, size_t n)
 {
     size_t end;
     call->heard = true;
@@ -334,66 +321,83 @@ static bool call_take_head(struct http_call *call, char *bytes, size_t n)
     if (result < 0)
         call_break(call, result);
     if (result < 0 || !end)
-        return result == 0;
-    struct buf head = call->head;
+        return;
+    struct buf CLEAN_BUF head = call->head;
     call->head = BUF_INIT(head.max);
     call->phase = CALL_BODY;
     call->chunks = (struct http_chunks){0};
     call->left = call->answer.length;
     call->request.ops->head(call->request.owner, &call->answer);
     call->answer.type = STR_NONE;
-    bool more = !call->dead;
     bool empty = call->answer.framing == HTTP_LENGTH && !call->left;
-    if (more && (head.n > end || empty))
-        more = call_take_body(call, head.p + end, head.n - end);
-    buf_done(&head);
-    return more;
+    if (!call->dead && (head.n > end || empty))
+        call_take_body(call, head.p + end, head.n - end);
 }
 
-static bool call_take(struct http_call *call)
+static void call_take(struct http_call *call)
 {
     char *scratch = call->endpoint->scratch;
     ssize_t n = recv(call->source.fd, scratch, CALL_SCRATCH, 0);
     if (n < 0 && errno == EINTR)
-        return true;
-    if (n < 0 && errno == EAGAIN) {
-        call->readable = false;
-        return false;
-    }
-    if (!call->closed)
+        return;
+    if (!call->closed || (n < 0 && errno == EAGAIN))
         call->readable = false; /* as far as is known; others have their turn before it is asked */
+    if (n < 0 && errno == EAGAIN)
+        return;
     if (n == 0 && call->phase == CALL_BODY && call->answer.framing == HTTP_CLOSE) {
         call_finish(call, false);
-        return false;
+        return;
     }
     if (n <= 0) {
         call_break(call, n < 0 ? -errno : -ECONNRESET);
-        return !call->dead;
+        return;
     }
-    if (call->request.gap_ms)
-        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
-    return call->phase == CALL_HEAD ? call_take_head(call, scratch, (size_t)n)
-                                    : call_take_body(call, scratch, (size_t)n);
+    call_timer(call);
+    if (call->phase == CALL_HEAD)
+        call_take_head(call, scratch, (size_t)n);
+    else
+        call_take_body(call, scratch, (size_t)n);
 }
 
+/* ---- turns ---- */
+
+/* What is not known yet is watched for; what is known and not used now would be told for ever. */
+static int call_watch(struct http_call *call)
+{
+    unsigned wanted = (call->readable ? 0 : LOOP_READ) | (call->closed ? 0 : LOOP_LEAVE) |
+                      (call->writable ? 0 : LOOP_WRITE);
+    return call->source.fd < 0 ? 0 : loop_watch(call->endpoint->loop, &call->source, wanted);
+}
+
+/* Do what can be done now. The call may be gone afterwards. */
 static void call_run(struct http_call *call)
 {
-    if (call->running)
-        return;
+    int result = 0;
     call->running = true;
-    for (;;) {
-        if (call->phase == CALL_HEAD)
-            call_send(call);
-        bool waiting = call->phase == CALL_CONNECTING || call->phase == CALL_IDLE;
-        if (call->dead || waiting || call->paused || !call->readable || !call_take(call))
-            break;
-    }
-    call->running = false;
-    int result = call->dead || call->source.fd < 0 ? 0 : call_watch(call);
+    if (call->ask.failed)
+        result = -ENOMEM;
+    else if (call->phase == CALL_CONNECTING)
+        result = call_connect(call);
     if (result < 0)
         call_break(call, result);
+    do {
+        if (call->phase == CALL_HEAD && !call->dead)
+            call_send(call);
+        if (call->dead || call->phase == CALL_CONNECTING || call->phase == CALL_IDLE ||
+            call->paused || !call->readable)
+            break;
+        call_take(call);
+    } while (true);
+    if (!call->dead && (result = call_watch(call)) < 0)
+        call_break(call, result);
+    call->running = false;
     if (call->dead)
         call_free(call);
+}
+
+static void call_turn(struct loop_task *task)
+{
+    call_run(container_of(task, struct http_call, turn));
 }
 
 static void call_ready(struct loop_source *source, unsigned events)
@@ -405,8 +409,8 @@ static void call_ready(struct loop_source *source, unsigned events)
         call->writable = true;
     if (events & (LOOP_LEAVE | LOOP_BROKEN))
         call->closed = true;
-    if (call->phase == CALL_IDLE && (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN)))
-        call_free(call); /* closed by the engine, or not clean after all */
+    if (call->phase == CALL_IDLE && call->readable)
+        call_free(call); /* closed by the peer, or not clean after all */
     else
         call_run(call);
 }
@@ -415,83 +419,48 @@ static void call_due(struct loop_timer *timer)
 {
     struct http_call *call = container_of(timer, struct http_call, timer);
     if (call->paused) { /* it waits for us */
-        loop_timer_set(call->endpoint->loop, &call->timer, call->request.gap_ms);
-        return;
-    }
-    call->running = true;
-    if (call->phase == CALL_CONNECTING) {
-        int result = call_connect(call);
-        if (result < 0)
-            call_break(call, result);
+        call_timer(call);
+    } else if (call->phase == CALL_CONNECTING) {
+        call_run(call);
     } else {
         call->heard = true; /* not to be tried again: it is slow, not gone */
+        call->running = true;
         call_break(call, -ETIMEDOUT);
-    }
-    call->running = false;
-    if (call->dead)
         call_free(call);
-    else
-        call_run(call);
+    }
 }
 
 void http_call_pause(struct http_call *call, bool pause)
 {
     call->paused = pause;
-    if (!pause)
-        call_run(call);
+    if (pause)
+        return;
+    call_timer(call); /* the time in which it had to wait does not count */
+    loop_later(call->endpoint->loop, &call->turn);
 }
 
-/* ---- a request ---- */
-
-static void call_reuse(struct http_call *call, const struct http_call_request *request)
-{
-    call_unlink(call);
-    call->request = *request;
-    call->reused = true;
-    call->heard = false;
-    call->phase = CALL_HEAD;
-    call->looked = 0;
-    call->sent = 0;
-    call->paused = false;
-    call->answer = (struct http_answer){0};
-    call_write_head(call);
-    if (request->gap_ms)
-        loop_timer_set(call->endpoint->loop, &call->timer, request->gap_ms);
-}
-
-/* The first turn is the loop's: nothing is told before the owner has got it. */
-static int call_begin(struct http_call *call)
-{
-    bool running = call->running; /* one that has just become idle may be in its turn */
-    call->running = true;
-    call_send(call);
-    call->running = running;
-    return call_watch(call);
-}
-
-int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
-                    struct http_call **ret_call)
+struct http_call *http_call_start(struct http_endpoint *endpoint,
+                                  const struct http_call_request *request)
 {
     struct http_call *call = endpoint->idle;
-    int result = 0;
     if (call) {
-        call_reuse(call, request);
+        endpoint_take(endpoint, call);
+        call_timer(call);
     } else {
         call = xcalloc(1, sizeof(*call));
-        call->endpoint = endpoint;
+        *call = (struct http_call){.source = {.fd = -1, .ready = call_ready},
+                                   .timer = {.due = call_due},
+                                   .turn = {.run = call_turn},
+                                   .endpoint = endpoint,
+                                   .ask = BUF_INIT(PARSER_HEAD_MAX),
+                                   .head = BUF_INIT(PARSER_HEAD_MAX + CALL_SCRATCH)};
         endpoint->n++;
-        call->source = (struct loop_source){.fd = -1, .ready = call_ready};
-        call->timer.due = call_due;
-        call->request = *request;
-        call->ask = BUF_INIT(PARSER_HEAD_MAX);
-        call->head = BUF_INIT(PARSER_HEAD_MAX + CALL_SCRATCH);
-        result = call_connect(call);
     }
-    if (result == 0 && call->phase == CALL_HEAD)
-        result = call_begin(call);
-    if (result < 0)
-        http_call_cancel(call);
-    else
-        *ret_call = call;
-    return result;
+    call->reused = call->phase == CALL_HEAD;
+    call->request = *request;
+    call->heard = call->paused = false;
+    call->looked = call->sent = call->tries = 0;
+    call_write_head(call);
+    loop_later(endpoint->loop, &call->turn);
+    return call;
 }

@@ -53,7 +53,7 @@ static void connection_count(struct connection *c)
     c->counted = held;
 }
 
-static void connection_free(struct connection *c)
+void connection_close(struct connection *c)
 {
     struct http_server *s = c->server;
     struct http_exchange *x = c->exchange;
@@ -75,13 +75,6 @@ static void connection_free(struct connection *c)
     free(c);
     if (s->draining)
         http_server_check_drained(s);
-}
-
-void connection_close(struct connection *c)
-{
-    c->dead = true;
-    if (!c->running)
-        connection_free(c);
 }
 
 /* ---- writing ---- */
@@ -467,16 +460,12 @@ static void connection_watch(struct connection *c)
 
 static void connection_run(struct connection *c)
 {
-    if (c->running)
-        return;
-    c->running = true;
     while (!c->dead && connection_step(c))
         ;
-    c->running = false;
     if (!c->dead)
         connection_watch(c);
     if (c->dead)
-        connection_free(c);
+        connection_close(c);
 }
 
 static void connection_flush_due(struct loop_task *task)
@@ -486,8 +475,7 @@ static void connection_flush_due(struct loop_task *task)
 
 void connection_run_later(struct connection *c)
 {
-    if (!c->running) /* else it goes on anyway */
-        loop_later(c->server->loop, &c->flush);
+    loop_later(c->server->loop, &c->flush);
 }
 
 static void connection_ready(struct loop_source *source, unsigned events)

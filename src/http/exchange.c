@@ -33,62 +33,53 @@ struct str http_header(const struct http_exchange *x, const char *name)
     return request_head_field(&x->head, name);
 }
 
-/* A "*" at the end stands for one or more characters, "/" among them. */
-static bool exchange_fits(const char *pattern, struct str path, struct str *ret_rest)
+/* Is this the path of a row, whose "*" at the end stands for one or more characters, "/" among
+ * them? The path is given in two parts, of which the second holds what "*" stands for. */
+static bool exchange_fits(const char *row, struct str begin, struct str path, struct str *ret_rest)
 {
-    size_t n = strlen(pattern);
-    if (pattern[n - 1] != '*') {
-        *ret_rest = STR_NONE;
-        return str_is(path, pattern);
-    }
-    *ret_rest = path.n >= n ? (struct str){path.p + n - 1, path.n - (n - 1)} : STR_NONE;
-    return path.n >= n && memcmp(path.p, pattern, n - 1) == 0;
+    struct str tail = str_from(row);
+    *ret_rest = STR_NONE;
+    if (!str_starts(tail, begin))
+        return false;
+    tail = (struct str){tail.p + begin.n, tail.n - begin.n};
+    if (!str_ends(tail, STR("*")))
+        return str_eq(path, tail);
+    tail.n--;
+    *ret_rest = (struct str){path.p + tail.n, path.n - tail.n};
+    return path.n > tail.n && str_starts(path, tail);
 }
 
 static const struct http_route *exchange_find(const struct http_server_config *config,
-                                              enum http_method method, struct str path,
-                                              struct str *ret_rest, unsigned *methods)
+                                              enum http_method method, struct str begin,
+                                              struct str path, struct str *ret_rest,
+                                              unsigned *methods)
 {
     for (const struct http_route *const *table = config->routes; *table; table++) {
         for (const struct http_route *r = *table; r->path; r++) {
-            struct str rest;
-            if (!exchange_fits(r->path, path, &rest))
+            if (!exchange_fits(r->path, begin, path, ret_rest))
                 continue;
             *methods |= 1u << r->method;
-            if (r->method == method || (r->method == HTTP_GET && method == HTTP_HEAD)) {
-                *ret_rest = rest;
+            if (r->method == method || (r->method == HTTP_GET && method == HTTP_HEAD))
                 return r;
-            }
         }
     }
+    *ret_rest = STR_NONE;
     return NULL;
-}
-
-static const struct http_alias *exchange_alias(const struct http_server_config *config,
-                                               struct str path)
-{
-    const struct http_alias *alias = config->aliases;
-    while (alias && alias->prefix && !str_starts(path, str_from(alias->prefix)))
-        alias++;
-    return alias && alias->prefix ? alias : NULL;
 }
 
 const struct http_route *exchange_route(const struct http_server_config *config,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods)
 {
-    struct buf CLEAN_BUF plain = BUF_INIT(2 * PARSER_HEAD_MAX);
-    const struct http_alias *alias;
     *ret_methods = 0;
-    const struct http_route *route = exchange_find(config, method, path, ret_rest, ret_methods);
-    if (route || !(alias = exchange_alias(config, path)))
-        return route;
-    size_t n = strlen(alias->prefix);
-    buf_add_text(&plain, alias->means);
-    buf_add(&plain, path.p + n, path.n - n);
-    route = exchange_find(config, method, buf_view(&plain), ret_rest, ret_methods);
-    if (route && ret_rest->n) /* the same bytes, where they stay */
-        ret_rest->p = path.p + path.n - ret_rest->n;
+    const struct http_route *route =
+        exchange_find(config, method, STR_NONE, path, ret_rest, ret_methods);
+    for (const struct http_alias *a = config->aliases; !route && a && a->prefix; a++) {
+        size_t n = strlen(a->prefix);
+        if (str_starts(path, str_from(a->prefix)))
+            route = exchange_find(config, method, str_from(a->means),
+                                  (struct str){path.p + n, path.n - n}, ret_rest, ret_methods);
+    }
     return route;
 }
 

@@ -154,10 +154,9 @@ int http_endpoint_new(struct loop *loop, const char *socket, const char *key, in
  * fine. */
 void http_endpoint_free(struct http_endpoint *endpoint);
 
-/* 0 and a call under way. -errno: it could not be begun; broken is not called then. What goes wrong
- * later is told by broken. */
-int http_call_start(struct http_endpoint *endpoint, const struct http_call_request *request,
-                    struct http_call **ret_call);
+/* Nothing is told before the end of the loop's turn. */
+struct http_call *http_call_start(struct http_endpoint *endpoint,
+                                  const struct http_call_request *request);
 /* Close the connection: the peer stops its work. No more is told. */
 void http_call_cancel(struct http_call *call);
 /* Do not read for a while: the peer has to wait. */

@@ -95,7 +95,7 @@ struct connection {
     bool last;               /* close once the answer is out */
     bool unread;             /* answered before the request was read to its end */
     bool control;
-    bool running, dead;
+    bool dead;
     bool blocked;   /* so much waits for the client that the worker may wait too */
     struct buf in;  /* a head as far as it has come; then a body, and what came behind */
     size_t counted; /* bytes of `in` that are part of http_server.body_bytes */
@@ -113,7 +113,7 @@ struct connection {
 void connection_new(struct http_server *s, int fd, bool control);
 /* Go on with it at the end of the loop's turn. */
 void connection_run_later(struct connection *c);
-/* Tells the worker, closes and frees. */
+/* Tells the worker, closes and frees. Not from within a handler of its own request. */
 void connection_close(struct connection *c);
 
 /* ---- listeners ---- */

@@ -87,9 +87,7 @@ static void client_ready(struct pool_waiter *w)
     snprintf(c->backend, sizeof(c->backend), "%s", pool_backend(w));
     if (c->silent)
         return;
-    int result = http_call_start(pool_endpoint(w), &request, &c->call);
-    if (result < 0)
-        client_broken(c, result, http_is_local(result));
+    c->call = http_call_start(pool_endpoint(w), &request);
 }
 
 static void client_failed(struct pool_waiter *w, const struct gfxb_error *why)
