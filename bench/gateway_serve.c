@@ -23,18 +23,15 @@ static int fixed_find(void *context, const char *name, struct pool_found *ret_fo
 /* An engine that is there: it is up when it is asked to be. */
 struct fixed {
     struct pool_model *model;
-    struct loop *loop;
     struct session_news news;
 };
 
-static int fixed_open(struct pool_model *m, const struct pool_config *config,
-                      const struct pool_found *found, void **ret_engine, struct gfxb_error *err)
+static int fixed_open(struct pool_model *m, void **ret_engine, struct gfxb_error *err)
 {
     struct fixed *fixed = calloc(1, sizeof(*fixed));
-    (void)found;
     if (!fixed)
         return error_set(err, 12, "out of memory");
-    *fixed = (struct fixed){.model = m, .loop = config->loop};
+    fixed->model = m;
     *ret_engine = fixed;
     return 0;
 }
@@ -45,42 +42,23 @@ static void fixed_tell(void *engine)
     pool_news(fixed->model, &fixed->news);
 }
 
-static void fixed_bring_up(void *engine, const struct pool_options *options,
-                           struct session_history *history)
+static void fixed_order(void *engine, const struct session_order *order)
 {
     struct fixed *fixed = engine;
-    (void)options;
-    session_history_done(history);
-    fixed->news = (struct session_news){.event = SESSION_EV_UP,
-                                        .endpoint = {.key = "key",
-                                                     .backend = "cpu",
-                                                     .device = "CPU",
-                                                     .package = "double",
-                                                     .fingerprint = "double"}};
-    snprintf(fixed->news.endpoint.socket, sizeof(fixed->news.endpoint.socket), "%s",
-             engine_socket_path);
-    loop_post(fixed->loop, fixed_tell, fixed);
-}
-
-static void fixed_prove(void *engine)
-{
-    struct fixed *fixed = engine;
-    fixed->news = (struct session_news){.event = SESSION_EV_JUDGED, .passed = true};
-    loop_post(fixed->loop, fixed_tell, fixed);
-}
-
-static void fixed_end(void *engine)
-{
-    struct fixed *fixed = engine;
-    fixed->news = (struct session_news){.event = SESSION_EV_ENDED};
-    loop_post(fixed->loop, fixed_tell, fixed);
-}
-
-static void fixed_reject(void *engine, const char *fingerprint, const struct gfxb_error *why)
-{
-    (void)engine;
-    (void)fingerprint;
-    (void)why;
+    struct session_history history = order->history;
+    session_history_done(&history);
+    free(order->fingerprint);
+    if (order->kind == SESSION_REJECT)
+        return;
+    fixed->news =
+        (struct session_news){.event = order->kind == SESSION_BRING_UP ? SESSION_EV_UP
+                                       : order->kind == SESSION_PROVE  ? SESSION_EV_JUDGED
+                                                                       : SESSION_EV_ENDED,
+                              .endpoint = {.backend = "cpu", .device = "CPU", .package = "double"},
+                              .key = "key",
+                              .fingerprint = "double"};
+    snprintf(fixed->news.socket, sizeof(fixed->news.socket), "%s", engine_socket_path);
+    loop_post(fixed->model->pool->config.loop, fixed_tell, fixed);
 }
 
 static void fixed_traffic(void *engine, unsigned requests, bool answered)
@@ -104,8 +82,7 @@ static void print_line(void *context, enum log_level level, const char *line)
 
 int main(int argc, char **argv)
 {
-    static const struct session_engines engines = {fixed_open, fixed_bring_up, fixed_prove,
-                                                   fixed_end,  fixed_reject,   fixed_traffic,
+    static const struct session_engines engines = {fixed_open, fixed_order, fixed_traffic,
                                                    fixed_close};
     const struct pool_config pool = {.find = fixed_find, .engines = &engines};
     const struct log log = {print_line, NULL};

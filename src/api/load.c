@@ -35,10 +35,8 @@ static int found_take(const struct dialect_model *m, const struct model_known *k
                                      .path = builtin ? NULL : xstrdup(m->model.path),
                                      .mmproj = xstrdup_or_null(m->model.mmproj),
                                      .args = found_args(m, known, launch.args),
-                                     .listed = known != NULL,
+                                     .known = known,
                                      .bytes = found_bytes(m)};
-    if (known)
-        ret_found->known = *known;
     model_launch_done(&launch);
     return 0;
 }

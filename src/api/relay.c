@@ -215,8 +215,8 @@ static void relay_on_head(void *owner, const struct http_answer *head)
     r->shown_type = NULL;
     r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
     http_drop_headers(r->x);
-    http_add_header(r->x, "x-gfxbridge-backend", pool_backend(&r->waiter));
-    http_add_header(r->x, "x-gfxbridge-device", pool_device(&r->waiter));
+    http_add_header(r->x, "x-gfxbridge-backend", r->waiter.endpoint->backend);
+    http_add_header(r->x, "x-gfxbridge-device", r->waiter.endpoint->device);
 }
 
 /* Comments keep a connection alive while the engine thinks; the answer has not begun by them. */
@@ -327,7 +327,7 @@ static struct relay *relay_of_waiter(struct pool_waiter *waiter)
 static void relay_ready(struct pool_waiter *waiter)
 {
     struct relay *r = relay_of_waiter(waiter);
-    r->engine = pool_kind(waiter);
+    r->engine = waiter->endpoint->kind;
     struct http_call_request request = {
         .path = r->engine->path[r->ask.call],
         .body = buf_view(&r->ask.body),
@@ -342,7 +342,7 @@ static void relay_ready(struct pool_waiter *waiter)
         relay_fail(r, 501, &err);
         return;
     }
-    r->call = http_call_start(pool_endpoint(waiter), &request);
+    r->call = http_call_start(waiter->endpoint->http, &request);
 }
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)

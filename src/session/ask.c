@@ -42,18 +42,10 @@ static bool ask_is_engines_fault(int code)
 }
 
 /* Whose engine runs now, and which choices could not start the model. */
-static void ask_note_up(struct session *session)
+static void ask_note_up(struct session *s)
 {
-    const struct plan_choice *c = session->running;
-    for (size_t i = 0; i < session->n_failures; i++) {
-        const struct session_failure *f = &session->failure[i];
-        struct gfxb_error why;
-        error_set(&why, f->code, "%s", f->detail);
-        if (f->broke)
-            blame_start_failed(session->blame, f->fingerprint, &why);
-    }
-    /* What the canary is refused by the CPU, no other model will be given by it. */
-    blame_up(session->blame, c->fingerprint, c->backend == PLAN_CPU && session->use);
+    blame_up(s->blame, s->running->fingerprint, session_is_last_resort(s), s->failure,
+             s->n_failures);
 }
 
 static int ask_bring_up(struct ask *a, struct gfxb_error *err)

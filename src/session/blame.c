@@ -105,19 +105,22 @@ void blame_done(struct blame *b)
     *b = (struct blame){.n = 0};
 }
 
-void blame_up(struct blame *b, const char *fingerprint, bool last_resort)
+void blame_up(struct blame *b, const char *fingerprint, bool last_resort,
+              const struct session_failure *failed, size_t n)
 {
+    for (size_t i = 0; i < n; i++) {
+        struct gfxb_error why;
+        if (!failed[i].broke)
+            continue;
+        error_set(&why, failed[i].code, "%s", failed[i].detail);
+        struct blame_case *k = blame_case_new(blame_choice_of(b, failed[i].fingerprint), &why);
+        k->next = b->starts;
+        b->starts = k;
+    }
     struct blame_choice *c = blame_choice_of(b, fingerprint);
     c->last_resort = last_resort;
     b->running = (size_t)(c - b->choice);
     b->away = b->open && b->running != b->home;
-}
-
-void blame_start_failed(struct blame *b, const char *fingerprint, const struct gfxb_error *why)
-{
-    struct blame_case *k = blame_case_new(blame_choice_of(b, fingerprint), why);
-    k->next = b->starts;
-    b->starts = k;
 }
 
 static void blame_kill(struct blame *b, const struct gfxb_error *why,
@@ -234,6 +237,13 @@ bool blame_wants_home(const struct blame *b)
     return b->away && !b->open && !b->choice[b->home].aside;
 }
 
+void session_history_add(struct session_history *h, const struct session_failure *f)
+{
+    h->failed = xreallocarray(h->failed, h->n_failed + 1, sizeof(*h->failed));
+    h->failed[h->n_failed++] =
+        (struct session_failure){xstrdup(f->fingerprint), xstrdup(f->detail), f->code, f->broke};
+}
+
 void blame_history(const struct blame *b, bool served, struct session_history *ret_history)
 {
     struct session_history h = {.served = served};
@@ -242,12 +252,10 @@ void blame_history(const struct blame *b, bool served, struct session_history *r
         h.avoid[h.n_avoid++] = xstrdup(k->fingerprint);
     }
     for (size_t i = 0; i < b->n; i++) {
-        const struct blame_choice *c = &b->choice[i];
-        if (!c->aside)
-            continue;
-        h.failed = xreallocarray(h.failed, h.n_failed + 1, sizeof(*h.failed));
-        h.failed[h.n_failed++] = (struct session_failure){xstrdup(c->fingerprint),
-                                                          xstrdup(c->why.text), c->why.code, false};
+        struct blame_choice *c = &b->choice[i];
+        struct session_failure failure = {c->fingerprint, c->why.text, c->why.code, false};
+        if (c->aside)
+            session_history_add(&h, &failure);
     }
     *ret_history = h;
 }

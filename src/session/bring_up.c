@@ -441,6 +441,11 @@ int session_bring_up(const struct session_request *r, const struct session_histo
     return result;
 }
 
+bool session_is_last_resort(const struct session *session)
+{
+    return session->running->backend == PLAN_CPU && session->use;
+}
+
 int session_prove_again(const struct session_request *request, struct session *session,
                         struct gfxb_error *err)
 {

@@ -33,7 +33,7 @@ void pool_add_name(struct pool_model *m, struct str name)
         m->names[m->n_names++] = xstr_dup(name);
 }
 
-static struct pool_model *pool_model_new(struct pool *pool, struct str name)
+struct pool_model *pool_model_new(struct pool *pool, struct str name)
 {
     struct pool_model *m = xcalloc(1, sizeof(*m));
     m->pool = pool;
@@ -73,27 +73,27 @@ void pool_model_free(struct pool_model *m)
     free(m);
 }
 
-/* ---- instances ---- */
+/* ---- endpoints ---- */
 
-static void pool_instance_free(struct pool_instance *instance)
+static void pool_endpoint_free(struct pool_endpoint *e)
 {
-    if (instance->users || !instance->lost)
+    if (e->users || !e->lost)
         return;
-    http_endpoint_free(instance->http);
-    free(instance);
+    http_endpoint_free(e->http);
+    free(e);
 }
 
-void pool_drop_instance(struct pool_model *m)
+void pool_drop_endpoint(struct pool_model *m)
 {
-    struct pool_instance *instance = m->instance;
-    m->instance = NULL;
+    struct pool_endpoint *e = m->endpoint;
+    m->endpoint = NULL;
     m->watched = NULL;
     m->hold_until = m->left_at = 0;
     m->useless = 0;
-    if (!instance)
+    if (!e)
         return;
-    instance->lost = true;
-    pool_instance_free(instance);
+    e->lost = true;
+    pool_endpoint_free(e);
 }
 
 /* ---- lists of waiters ---- */
@@ -153,11 +153,6 @@ void pool_fail(struct pool_model *m, const struct gfxb_error *why, bool loads_on
 
 /* ---- out to the engine ---- */
 
-static const struct session_engines *pool_engines(const struct pool_model *m)
-{
-    return m->pool->engines;
-}
-
 static int64_t pool_now(const struct pool_model *m)
 {
     return loop_now(m->pool->config.loop);
@@ -179,31 +174,31 @@ static struct pool_waiter *pool_next(struct pool_model *m)
     bool serves = m->state == SESSION_READY || m->state == SESSION_BUSY;
     if (m->watched && m->watched_until <= pool_now(m))
         m->watched = NULL;
-    if (!serves || !m->instance || m->watched || m->hold_until > pool_now(m) ||
+    if (!serves || !m->endpoint || m->watched || m->hold_until > pool_now(m) ||
         m->useless >= POOL_USELESS_MAX)
         return NULL;
     if (suspect)
         return suspect;
     if (m->reload || !m->queue.first)
         return NULL;
-    bool full = m->instance->users >= m->pool->config.engine_requests;
+    bool full = m->endpoint->users >= m->pool->config.engine_requests;
     return full && !m->queue.first->load_only ? NULL : m->queue.first;
 }
 
 static void pool_send(struct pool_model *m, struct pool_waiter *w)
 {
-    struct pool_instance *instance = m->instance;
+    struct pool_endpoint *e = m->endpoint;
     pool_dequeue(w);
     m->used_at = pool_now(m);
     if (!w->load_only) {
         w->model = m;
-        w->instance = instance;
+        w->endpoint = e;
         pool_put(&m->active, w, false);
         w->attempts++;
-        if (w->broken != instance->generation)
+        if (w->broken != e->generation)
             w->useless = 0;
-        instance->users++;
-        pool_engines(m)->traffic(m->engine, instance->users, false);
+        e->users++;
+        m->pool->engines->traffic(m->engine, e->users, false);
         if (w->blame.suspect) {
             m->watched = w;
             m->watched_until = m->used_at + m->pool->config.alone_ms;
@@ -218,7 +213,7 @@ void pool_serve(struct pool_model *m)
     struct pool_waiter *w;
     if (m->serving)
         return; /* by what ready() led to */
-    m->reload |= m->instance && blame_wants_home(&m->blame);
+    m->reload |= m->endpoint && blame_wants_home(&m->blame);
     m->serving = true;
     while ((w = pool_next(m)))
         pool_send(m, w);
@@ -228,25 +223,25 @@ void pool_serve(struct pool_model *m)
 
 /* ---- back from the engine ---- */
 
-/* Out of what is under way; its instance, for pool_let_go. */
-static struct pool_instance *pool_release(struct pool_model *m, struct pool_waiter *w,
+/* Out of what is under way; its e, for pool_let_go. */
+static struct pool_endpoint *pool_release(struct pool_model *m, struct pool_waiter *w,
                                           bool answered)
 {
-    struct pool_instance *instance = w->instance;
+    struct pool_endpoint *e = w->endpoint;
     pool_take(&m->active, w);
     w->model = NULL;
-    w->instance = NULL;
+    w->endpoint = NULL;
     m->used_at = pool_now(m);
     m->last_use = time(NULL);
     if (m->watched == w)
         m->watched = NULL;
-    instance->users--;
-    if (!instance->lost) {
-        pool_engines(m)->traffic(m->engine, instance->users, answered);
-        if (!instance->users)
+    e->users--;
+    if (!e->lost) {
+        m->pool->engines->traffic(m->engine, e->users, answered);
+        if (!e->users)
             pool_turn(m, SESSION_EV_IDLE);
     }
-    return instance;
+    return e;
 }
 
 static void pool_settle(struct pool_model *m, struct pool_waiter *w)
@@ -258,7 +253,9 @@ static void pool_settle(struct pool_model *m, struct pool_waiter *w)
                "%s: another choice answered what this one did "
                "not, so it is rejected: %s",
                m->names[0], k->why.text);
-        pool_engines(m)->reject(m->engine, k->fingerprint, &k->why);
+        pool_order(m, &(struct session_order){.kind = SESSION_REJECT,
+                                              .fingerprint = xstrdup(k->fingerprint),
+                                              .why = k->why});
     }
     blame_cases_free(against);
 }
@@ -276,20 +273,20 @@ void pool_done(struct pool_waiter *w, enum pool_outcome outcome)
 {
     struct pool_model *m = w->model;
     bool lives = outcome == POOL_OK || outcome == POOL_DECLINED;
-    struct pool_instance *instance = pool_release(m, w, lives);
-    if (outcome == POOL_OK && instance->lost)
+    struct pool_endpoint *e = pool_release(m, w, lives);
+    if (outcome == POOL_OK && e->lost)
         blame_innocent(&m->blame, &w->blame);
     else if (outcome == POOL_OK)
         pool_settle(m, w);
     else
         blame_left(&m->blame, &w->blame);
-    if (!instance->lost && lives)
+    if (!e->lost && lives)
         m->useless = 0;
-    else if (!instance->lost)
+    else if (!e->lost)
         m->left_at = pool_now(m);
-    if (!instance->lost && outcome == POOL_BROKEN)
+    if (!e->lost && outcome == POOL_BROKEN)
         pool_hold(m, true);
-    pool_instance_free(instance);
+    pool_endpoint_free(e);
     pool_serve(m);
 }
 
@@ -298,7 +295,7 @@ void pool_leave(struct pool_waiter *w)
     struct pool_model *m = w->model;
     if (!m)
         return;
-    if (w->instance) {
+    if (w->endpoint) {
         pool_done(w, POOL_CANCELLED);
         return;
     }
@@ -349,7 +346,7 @@ void pool_charge_doubter(struct pool_model *m)
 static void pool_useless(struct pool_model *m, struct pool_waiter *w)
 {
     struct gfxb_error why;
-    bool healthy = m->instance->users || !m->useless;
+    bool healthy = m->endpoint->users || !m->useless;
     pool_hold(m, true);
     if (++w->useless >= POOL_USELESS_TRIES && healthy && !w->blame.suspect) {
         error_set(&why, GFXB_E_REQUEST_POISON,
@@ -370,13 +367,13 @@ static void pool_useless(struct pool_model *m, struct pool_waiter *w)
 void pool_again(struct pool_waiter *w, enum pool_outcome outcome)
 {
     struct pool_model *m = w->model;
-    struct pool_instance *instance = pool_release(m, w, false);
+    struct pool_endpoint *e = pool_release(m, w, false);
     if (m->state == SESSION_FAILED) {
         pool_fail_one(m, w, &m->why);
-    } else if (instance->lost) {
+    } else if (e->lost) {
         pool_judge(m, w);
     } else {
-        w->broken = instance->generation; /* it may be dying by this request */
+        w->broken = e->generation; /* it may be dying by this request */
         if (outcome == POOL_REFUSED && ++w->refused < POOL_REFUSED_TRIES) {
             pool_hold(m, false);
             pool_enqueue(m, w, true);
@@ -384,7 +381,7 @@ void pool_again(struct pool_waiter *w, enum pool_outcome outcome)
             pool_useless(m, w);
         }
     }
-    pool_instance_free(instance);
+    pool_endpoint_free(e);
     if (m->queue.first)
         pool_turn(m, SESSION_EV_WANTED);
     pool_serve(m);
@@ -397,23 +394,23 @@ void pool_again(struct pool_waiter *w, enum pool_outcome outcome)
 static struct blame_request **pool_suspects(struct pool_model *m, enum blame_loss loss,
                                             size_t *ret_n)
 {
-    const struct pool_instance *instance = m->instance;
+    const struct pool_endpoint *e = m->endpoint;
     struct blame_request **list =
         xcalloc(m->active.n + m->queue.n + 1, sizeof(struct blame_request *));
     size_t n = 0;
     for (struct pool_waiter *w = m->active.first; w; w = w->next) {
-        if (w->instance == instance && (!m->watched || w == m->watched || loss == BLAME_KILLED))
+        if (w->endpoint == e && (!m->watched || w == m->watched || loss == BLAME_KILLED))
             list[n++] = &w->blame;
     }
     for (struct pool_waiter *w = m->queue.first; w; w = w->next) {
-        if (w->broken == instance->generation && !m->watched)
+        if (w->broken == e->generation && !m->watched)
             list[n++] = &w->blame;
     }
     *ret_n = n;
     return list;
 }
 
-void pool_lost_instance(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why)
+void pool_lost_engine(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why)
 {
     size_t n;
     struct blame_request **list = pool_suspects(m, loss, &n);
@@ -423,7 +420,7 @@ void pool_lost_instance(struct pool_model *m, enum blame_loss loss, const struct
     free(list);
     m->counters.failovers++;
     m->pool->totals.failovers++;
-    pool_drop_instance(m);
+    pool_drop_endpoint(m);
     pool_judge_queue(m);
 }
 
@@ -503,6 +500,7 @@ void pool_wait(struct pool *pool, struct str name, const struct pool_options *op
 void pool_join(struct pool_model *m, struct pool_model *other)
 {
     pool_add_name(other, str_from(m->names[0]));
+    other->pinned |= m->pinned;
     while (m->queue.first) {
         struct pool_waiter *w = m->queue.first;
         pool_dequeue(w);
@@ -512,30 +510,9 @@ void pool_join(struct pool_model *m, struct pool_model *other)
 
 /* ---- what waiters may see ---- */
 
-struct http_endpoint *pool_endpoint(const struct pool_waiter *w)
-{
-    return w->instance->http;
-}
-
-const struct engine_kind *pool_kind(const struct pool_waiter *w)
-{
-    const struct pool_found *found = &w->model->found;
-    return engine_kind_of_model(found->listed ? &found->known : NULL);
-}
-
-const char *pool_backend(const struct pool_waiter *w)
-{
-    return w->instance->endpoint.backend;
-}
-
-const char *pool_device(const struct pool_waiter *w)
-{
-    return w->instance->endpoint.device;
-}
-
 const struct gfxb_error *pool_lost(const struct pool_waiter *w)
 {
-    return w->instance->lost && w->model->lost.code ? &w->model->lost : NULL;
+    return w->endpoint->lost && w->model->lost.code ? &w->model->lost : NULL;
 }
 
 struct pool_counters *pool_counters(const struct pool_waiter *w)
@@ -581,7 +558,7 @@ bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_stat
     }
     if (!m)
         return false;
-    const struct session_endpoint *e = m->instance ? &m->instance->endpoint : NULL;
+    const struct pool_endpoint *e = m->endpoint;
     *ret_status = (struct pool_status){
         .name = m->names[0],
         .path = m->found.path,

@@ -85,8 +85,7 @@ static void pool_make_fit(struct pool_model *m)
         pool_turn(oldest, SESSION_EV_UNWANTED);
         return;
     }
-    bool opened =
-        m->engine || pool->engines->open(m, &pool->config, &m->found, &m->engine, &m->why) == 0;
+    bool opened = m->engine || pool->engines->open(m, &m->engine, &m->why) == 0;
     pool_turn(m, opened ? SESSION_EV_FITS : SESSION_EV_NOTHING_WORKS);
 }
 
@@ -174,12 +173,17 @@ static void pool_look_up(struct pool_model *m)
 
 /* ---- the table's actions ---- */
 
+void pool_order(struct pool_model *m, const struct session_order *order)
+{
+    m->pool->engines->order(m->engine, order);
+}
+
 static void pool_bring_up(struct pool_model *m)
 {
-    struct session_history history;
-    blame_history(&m->blame, m->served, &history);
+    struct session_order order = {.kind = SESSION_BRING_UP, .options = m->options};
+    blame_history(&m->blame, m->served, &order.history);
     m->reload = false;
-    m->pool->engines->bring_up(m->engine, &m->options, &history);
+    pool_order(m, &order);
 }
 
 /* The newest failures are told at once; older ones are looked into again. */
@@ -207,15 +211,18 @@ static void pool_rest(struct pool_model *m)
     loop_timer_set(pool_loop(m), &m->timer, ms);
     if (!failed)
         return;
+    if (m->pinned && !m->queue.n)
+        log_at(m->pool->config.log, LOG_WARNING, "cannot load %s at the start: %s", m->names[0],
+               m->why.text);
     pool_fail(m, &m->why, false);
     pool_trim_failed(m->pool);
 }
 
 static void pool_end_engine(struct pool_model *m)
 {
-    pool_drop_instance(m);
+    pool_drop_endpoint(m);
     if (m->engine)
-        m->pool->engines->end(m->engine);
+        pool_order(m, &(struct session_order){.kind = SESSION_END});
     else
         pool_turn(m, SESSION_EV_ENDED);
 }
@@ -257,8 +264,8 @@ void pool_turn(struct pool_model *m, enum session_event event)
     case SESSION_DO_PROVE:
         m->counters.failovers++;
         m->pool->totals.failovers++;
-        pool_drop_instance(m);
-        m->pool->engines->prove(m->engine);
+        pool_drop_endpoint(m);
+        pool_order(m, &(struct session_order){.kind = SESSION_PROVE});
         return;
     case SESSION_DO_SERVE:
         pool_serve(m);
@@ -345,14 +352,7 @@ void pool_due(struct loop_timer *timer)
 static void pool_note_up(struct pool_model *m, const struct session_news *news)
 {
     struct pool *pool = m->pool;
-    for (size_t i = 0; i < news->n_failures; i++) {
-        const struct session_failure *f = &news->failure[i];
-        struct gfxb_error why;
-        error_set(&why, f->code, "%s", f->detail);
-        if (f->broke)
-            blame_start_failed(&m->blame, f->fingerprint, &why);
-    }
-    blame_up(&m->blame, news->endpoint.fingerprint, news->endpoint.last_resort);
+    blame_up(&m->blame, news->fingerprint, news->last_resort, news->failed, news->n_failed);
     m->counters.loads++;
     pool->totals.loads++;
     m->served = m->has_worked = true;
@@ -365,18 +365,18 @@ static void pool_note_up(struct pool_model *m, const struct session_news *news)
 static void pool_on_up(struct pool_model *m, const struct session_news *news)
 {
     struct pool *pool = m->pool;
-    const struct session_endpoint *e = &news->endpoint;
-    struct pool_instance *instance = xcalloc(1, sizeof(*instance));
-    int result = http_endpoint_new(pool_loop(m), e->socket, e->key, e->pid, &instance->http);
+    struct pool_endpoint *e = xcalloc(1, sizeof(*e));
+    *e = news->endpoint;
+    int result = http_endpoint_new(pool_loop(m), news->socket, news->key, e->pid, &e->http);
     if (result < 0) {
-        free(instance);
+        free(e);
         error_set(&m->why, -result, "cannot reach the engine: %s", error_errno_text(-result));
         pool_turn(m, SESSION_EV_NOTHING_WORKS);
         return;
     }
-    instance->endpoint = *e;
-    instance->generation = ++pool->generation;
-    m->instance = instance;
+    e->kind = engine_kind_of_model(m->found.known);
+    e->generation = ++pool->generation;
+    m->endpoint = e;
     pool_note_up(m, news);
     log_at(pool->config.log, LOG_INFO, "%s runs on %s (%s, %s)", m->names[0], e->backend, e->device,
            e->package);
@@ -424,8 +424,8 @@ void pool_news(struct pool_model *m, const struct session_news *news)
         pool_turn(m, pool_may_work_again(m) ? SESSION_EV_NOTHING_NOW : SESSION_EV_NOTHING_WORKS);
         return;
     case SESSION_EV_LOST:
-        if (m->instance)
-            pool_lost_instance(m, news->loss, &news->why);
+        if (m->endpoint)
+            pool_lost_engine(m, news->loss, &news->why);
         pool_turn(m, SESSION_EV_LOST);
         return;
     case SESSION_EV_JUDGED:
@@ -461,37 +461,15 @@ int pool_unload(struct pool *pool, struct str name, struct gfxb_error *err)
     return 0;
 }
 
-/* A model that is to be there from the start on. */
-struct pool_pin {
-    struct pool_waiter waiter;
-    const struct pool *pool;
-    const char *name; /* the configuration's */
-};
-
-static void pool_pinned_ready(struct pool_waiter *w)
-{
-    free(container_of(w, struct pool_pin, waiter));
-}
-
-static void pool_pinned_failed(struct pool_waiter *w, const struct gfxb_error *why)
-{
-    struct pool_pin *pin = container_of(w, struct pool_pin, waiter);
-    log_at(pin->pool->config.log, LOG_WARNING, "cannot load %s at the start: %s", pin->name,
-           why->text);
-    free(pin);
-}
-
 void pool_load_pinned(struct pool *pool)
 {
     const char *const *name = pool->config.pinned;
-    const struct pool_options options = {.keep_alive = POOL_KEEP_FOREVER, .pin = 1, .backend = -1};
     for (; name && *name; name++) {
-        struct pool_pin *pin = xcalloc(1, sizeof(*pin));
-        *pin = (struct pool_pin){
-            .waiter = {.load_only = true, .ready = pool_pinned_ready, .failed = pool_pinned_failed},
-            .pool = pool,
-            .name = *name};
-        pool_wait(pool, str_from(*name), &options, &pin->waiter);
+        struct pool_model *m = pool_find(pool, str_from(*name));
+        m = m ? m : pool_model_new(pool, str_from(*name));
+        m->pinned = true;
+        m->keep = POOL_KEEP_FOREVER;
+        pool_turn(m, SESSION_EV_WANTED);
     }
 }
 

@@ -187,9 +187,8 @@ struct pool_found {
     char *path;   /* NULL: the built-in one */
     char *mmproj; /* its projector; NULL none */
     char **args;  /* of the server's own, beside the recipe's; NULL-terminated; NULL nothing */
-    struct model_known known; /* its row of the list */
-    bool listed;              /* is there one? */
-    uint64_t bytes;           /* memory that it needs; 0 unknown */
+    const struct model_known *known; /* its row of the list; NULL none */
+    uint64_t bytes;                  /* memory that it needs; 0 unknown */
 };
 
 void pool_found_done(struct pool_found *found);
@@ -271,23 +270,35 @@ struct blame_request {
     enum blame_fate fate;
 };
 
+/* One start of one engine; lives until the last request to it has ended. */
+struct pool_endpoint {
+    struct http_endpoint *http;
+    const struct engine_kind *kind;
+    char backend[24], device[256], package[96];
+    int pid; /* 0 unknown */
+    uint64_t generation;
+    unsigned users;
+    bool lost; /* it is the model's no more */
+};
+
 /* A request that waits for a model, or is under way in its engine; part of its owner. */
 struct pool_waiter {
     bool load_only; /* only wants to know that the model is ready */
-    /* The engine is there: send the request to pool_endpoint, and call pool_done or pool_again
+    /* The engine is there: send the request to endpoint->http, and call pool_done or pool_again
      * later. With load_only the waiter is out of the pool already. May come from within pool_wait
      * and pool_again. */
     void (*ready)(struct pool_waiter *waiter);
     /* It cannot be answered; the waiter is out of the pool. May come from within pool_wait and
      * pool_again. */
     void (*failed)(struct pool_waiter *waiter, const struct gfxb_error *why);
+    struct pool_endpoint *endpoint; /* while under way */
+    unsigned attempts;
     /* The pool's own: */
     struct pool_waiter *next, *previous;
-    struct pool_model *model;       /* NULL: neither waiting nor under way */
-    struct pool_instance *instance; /* while under way */
+    struct pool_model *model; /* NULL: neither waiting nor under way */
     struct pool_options options;
     struct blame_request blame;
-    unsigned attempts, useless, refused;
+    unsigned useless, refused;
     uint64_t broken; /* the generation that its last connection was lost with; 0 none */
 };
 
@@ -310,12 +321,8 @@ void pool_done(struct pool_waiter *waiter, enum pool_outcome outcome);
 /* The attempt failed before any of the answer was passed on: try again, where that makes sense. */
 void pool_again(struct pool_waiter *waiter, enum pool_outcome outcome);
 
-/* While ready or under way: */
-struct http_endpoint *pool_endpoint(const struct pool_waiter *waiter);
-const struct engine_kind *pool_kind(const struct pool_waiter *waiter);
-const char *pool_backend(const struct pool_waiter *waiter);
-const char *pool_device(const struct pool_waiter *waiter);
-struct pool_counters *pool_counters(const struct pool_waiter *waiter); /* of its model */
+/* While it is under way: of its model. */
+struct pool_counters *pool_counters(const struct pool_waiter *waiter);
 /* Why its engine was lost, where that is known already; NULL it is not. */
 const struct gfxb_error *pool_lost(const struct pool_waiter *waiter);
 

@@ -5,8 +5,6 @@
 
 #include "session/session.h"
 
-#include <pthread.h>
-
 /* ---- table.c: states and events ---- */
 
 enum session_event {
@@ -91,10 +89,10 @@ struct blame {
 
 void blame_done(struct blame *b);
 
-/* An engine of this choice runs now. */
-void blame_up(struct blame *b, const char *fingerprint, bool last_resort);
-/* A proven choice could not start the model. */
-void blame_start_failed(struct blame *b, const char *fingerprint, const struct gfxb_error *why);
+/* An engine of this choice runs now; proven ones among those that failed before it could not start
+ * the model. */
+void blame_up(struct blame *b, const char *fingerprint, bool last_resort,
+              const struct session_failure *failed, size_t n);
 /* The running engine was lost with these requests under way: sets the fate of each. others: there
  * were more, which will not be tried again and may have caused it. */
 void blame_lost(struct blame *b, enum blame_loss loss, const struct gfxb_error *why,
@@ -114,10 +112,15 @@ void blame_cases_free(struct blame_case *list);
 /* All that was set aside may be tried again. */
 void blame_forget(struct blame *b);
 
+/* Copies it: one more choice that is left out. */
+void session_history_add(struct session_history *h, const struct session_failure *f);
 /* What a bring-up has to know now. */
 void blame_history(const struct blame *b, bool served, struct session_history *ret_history);
 
 /* ---- plan.c and bring_up.c ---- */
+
+/* Does it run a model on the CPU? Behind that there is nothing, and the model may be at fault. */
+bool session_is_last_resort(const struct session *session);
 
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
@@ -128,40 +131,44 @@ void session_forget_failures(struct session *session);
 
 /* ---- where a pool's engines come from: worker.c, or the script of a test or bench ---- */
 
-/* A running engine, as copies. */
-struct session_endpoint {
-    int pid; /* 0 unknown */
-    bool last_resort;
-    char socket[108], key[80], backend[24], device[256], package[96];
-    char fingerprint[1024]; /* of its choice */
-};
-
 /* What a worker tells the pool. */
 struct session_news {
-    enum session_event event;         /* LOADS, UP, NOTHING_WORKS, LOST, JUDGED or ENDED */
-    struct gfxb_error why;            /* of NOTHING_WORKS and LOST */
-    enum blame_loss loss;             /* of LOST */
-    bool passed;                      /* of JUDGED */
-    struct session_endpoint endpoint; /* of UP */
-    struct session_failure *failure;  /* of UP: choices that were passed over; lent */
-    size_t n_failures;
+    enum session_event event; /* LOADS, UP, NOTHING_WORKS, LOST, JUDGED or ENDED */
+    struct gfxb_error why;    /* of NOTHING_WORKS and LOST */
+    enum blame_loss loss;     /* of LOST */
+    bool passed;              /* of JUDGED */
+    /* Of UP: */
+    struct pool_endpoint endpoint; /* but for http and generation */
+    char socket[108], key[80];
+    bool last_resort;
+    const char *fingerprint;              /* of its choice; lent */
+    const struct session_failure *failed; /* choices that were passed over; lent */
+    size_t n_failed;
 };
 
 /* In the loop's thread, and never from within a call of struct session_engines. */
 void pool_news(struct pool_model *m, const struct session_news *news);
 
+enum session_order_kind {
+    SESSION_BRING_UP, /* LOADS may come, then UP, or NOTHING_WORKS; after UP perhaps LOST */
+    SESSION_PROVE,    /* JUDGED or NOTHING_WORKS */
+    SESSION_REJECT,
+    SESSION_END, /* stop what is under way, whatever it is: ENDED, and no more */
+};
+
+struct session_order {
+    enum session_order_kind kind;
+    struct pool_options options;    /* bring up */
+    struct session_history history; /* bring up; taken over */
+    char *fingerprint;              /* reject; taken over */
+    struct gfxb_error why;          /* reject */
+};
+
 /* Everything returns at once; what it leads to is told by pool_news. */
 struct session_engines {
-    /* 0 and an engine that does nothing yet; -EAGAIN: no thread, -EMFILE: no descriptor. found and
-     * config live as long as it. */
-    int (*open)(struct pool_model *m, const struct pool_config *config,
-                const struct pool_found *found, void **ret_engine, struct gfxb_error *err);
-    /* History is taken over. LOADS may come, then UP, or NOTHING_WORKS; after UP perhaps LOST. */
-    void (*bring_up)(void *engine, const struct pool_options *options,
-                     struct session_history *history);
-    void (*prove)(void *engine); /* JUDGED or NOTHING_WORKS */
-    void (*end)(void *engine);   /* stop what is under way, whatever it is: ENDED, and no more */
-    void (*reject)(void *engine, const char *fingerprint, const struct gfxb_error *why);
+    /* 0 and an engine that does nothing yet; -EAGAIN: no thread, -EMFILE: no descriptor. */
+    int (*open)(struct pool_model *m, void **ret_engine, struct gfxb_error *err);
+    void (*order)(void *engine, const struct session_order *order);
     /* Requests that are under way in it now; answered: one has just been. */
     void (*traffic)(void *engine, unsigned requests, bool answered);
     void (*close)(void *engine); /* before anything was asked of it, or after ENDED */
@@ -169,25 +176,11 @@ struct session_engines {
 
 extern const struct session_engines session_workers;
 
-enum { SESSION_STACK = 1 << 20 };
-
-/* A thread with a small stack that leaves signals to the others. 0 or an errno value. */
-int session_thread(pthread_t *ret_thread, void *(*fn)(void *context), void *context);
-
 /* ---- the pool from the inside ---- */
 
 struct pool_queue {
     struct pool_waiter *first, *last;
     unsigned n;
-};
-
-/* One start of one engine; lives until the last request to it has ended. */
-struct pool_instance {
-    struct http_endpoint *http;
-    struct session_endpoint endpoint;
-    uint64_t generation;
-    unsigned users;
-    bool lost; /* it is the model's no more */
 };
 
 enum {
@@ -204,13 +197,13 @@ struct pool_model {
     struct pool_found found;
     void *engine; /* of pool_config.engines; NULL none */
     struct loop_timer timer;
-    struct pool_instance *instance;  /* NULL: no engine is ready */
-    struct pool_queue queue, active; /* active: of all its instances */
+    struct pool_endpoint *endpoint;  /* NULL: no engine is ready */
+    struct pool_queue queue, active; /* active: of all its endpoints */
     struct blame blame;
     struct pool_waiter *watched; /* a suspect that is alone in the engine; NULL none */
     int64_t watched_until;
     int64_t hold_until, doubt_at; /* an answer was none: is the engine dying? */
-    int64_t left_at;              /* a request left this instance without an answer; 0 none has */
+    int64_t left_at;              /* a request left this endpoint without an answer; 0 none has */
     unsigned useless;             /* answers in a row that were none */
     struct pool_waiter *doubter;  /* the request that the engine is doubted for; NULL left */
     struct gfxb_error why;        /* failed: why */
@@ -249,10 +242,12 @@ void pool_turn(struct pool_model *m, enum session_event event);
 /* Look again at what is due when, and at what may be done now. The model may be gone afterwards. */
 void pool_look(struct pool_model *m);
 void pool_due(struct loop_timer *timer);
+void pool_order(struct pool_model *m, const struct session_order *order);
 void pool_check_end(struct pool *pool);
 
 /* pool.c */
 struct pool_model *pool_find(const struct pool *pool, struct str name);
+struct pool_model *pool_model_new(struct pool *pool, struct str name);
 void pool_add_name(struct pool_model *m, struct str name);
 void pool_model_free(struct pool_model *m);
 /* Hand requests of its queue to its engine, as many as it takes. */
@@ -260,9 +255,9 @@ void pool_serve(struct pool_model *m);
 /* Everybody who waits is told. loads_only: only those who wait for nothing but the loading. */
 void pool_fail(struct pool_model *m, const struct gfxb_error *why, bool loads_only);
 /* Its engine is of no use any more. */
-void pool_drop_instance(struct pool_model *m);
+void pool_drop_endpoint(struct pool_model *m);
 /* The engine was lost: the rule says what becomes of the requests that were under way in it. */
-void pool_lost_instance(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why);
+void pool_lost_engine(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why);
 /* The canary was right: the engine that gave no answers is not at fault in general. */
 void pool_charge_doubter(struct pool_model *m);
 /* Its waiters go over to the other model, with what they asked for. */

@@ -5,32 +5,28 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 
 enum {
+    WORKER_STACK = 1 << 20,
     WORKER_CHECK_MS = 5000, /* between two looks at the length of the engine's log */
 };
 
-enum worker_order_kind { WORKER_BRING_UP, WORKER_PROVE, WORKER_END, WORKER_REJECT, WORKER_CLOSE };
-
 struct worker_order {
     struct worker_order *next;
-    enum worker_order_kind kind;
-    struct pool_options options;    /* bring up */
-    struct session_history history; /* bring up; owned */
-    char *fingerprint;              /* reject; owned */
-    struct gfxb_error why;          /* reject */
+    struct session_order order;
 };
 
 struct worker {
     struct pool_model *model;
-    struct loop *loop;
     struct session_request request;
     pthread_t thread;
-    pthread_mutex_t lock; /* of the orders */
+    pthread_mutex_t lock; /* of the orders, and of closing */
     struct worker_order *first, *last;
+    bool closing;
     int wake_fd;          /* readable: there is an order, or a request began */
     atomic_int cancel;    /* of what blocks */
     atomic_uint requests; /* under way in the engine */
@@ -46,26 +42,31 @@ struct worker {
 struct worker_news {
     struct worker *worker;
     struct session_news news;
+    char *fingerprint;              /* owned */
+    struct session_history history; /* owned: failed alone */
 };
 
 static void worker_deliver(void *context)
 {
     struct worker_news *n = context;
+    n->news.fingerprint = n->fingerprint;
+    n->news.failed = n->history.failed;
+    n->news.n_failed = n->history.n_failed;
     pool_news(n->worker->model, &n->news);
-    for (size_t i = 0; i < n->news.n_failures; i++) {
-        free(n->news.failure[i].fingerprint);
-        free(n->news.failure[i].detail);
-    }
-    free(n->news.failure);
+    session_history_done(&n->history);
+    free(n->fingerprint);
     free(n);
 }
 
-/* The failures in it are taken over. */
 static void worker_tell(struct worker *w, const struct session_news *news)
 {
     struct worker_news *n = xcalloc(1, sizeof(*n));
-    *n = (struct worker_news){w, *news};
-    loop_post(w->loop, worker_deliver, n);
+    n->worker = w;
+    n->news = *news;
+    n->fingerprint = xstrdup_or_null(news->fingerprint);
+    for (size_t i = 0; i < news->n_failed; i++)
+        session_history_add(&n->history, &news->failed[i]);
+    loop_post(w->model->pool->config.loop, worker_deliver, n);
 }
 
 static void worker_on_load(void *context)
@@ -73,45 +74,33 @@ static void worker_on_load(void *context)
     worker_tell(context, &(struct session_news){.event = SESSION_EV_LOADS});
 }
 
-/* ---- orders, as they are carried out ---- */
-
-static void worker_end(struct worker *w)
-{
-    w->watching = false;
-    session_stop_engine(&w->session);
-}
-
 static void worker_tell_up(struct worker *w)
 {
-    struct session *s = &w->session;
-    const struct plan_choice *c = s->running;
-    struct session_news news = {.event = SESSION_EV_UP};
-    struct session_endpoint *e = &news.endpoint;
+    const struct session *s = &w->session;
+    struct session_news news = {.event = SESSION_EV_UP,
+                                .last_resort = session_is_last_resort(s),
+                                .fingerprint = s->running->fingerprint,
+                                .failed = s->failure,
+                                .n_failed = s->n_failures};
+    struct pool_endpoint *e = &news.endpoint;
     e->pid = engine_pid(s->engine);
-    e->last_resort = c->backend == PLAN_CPU && s->use;
-    snprintf(e->socket, sizeof(e->socket), "%s", engine_socket(s->engine));
-    snprintf(e->key, sizeof(e->key), "%s", engine_key(s->engine));
-    snprintf(e->backend, sizeof(e->backend), "%s", plan_backend_name(c->backend));
+    snprintf(news.socket, sizeof(news.socket), "%s", engine_socket(s->engine));
+    snprintf(news.key, sizeof(news.key), "%s", engine_key(s->engine));
+    snprintf(e->backend, sizeof(e->backend), "%s", plan_backend_name(s->running->backend));
     snprintf(e->package, sizeof(e->package), "%s", s->package->id);
     engine_placement_text(&s->placement, e->device, sizeof(e->device));
-    snprintf(e->fingerprint, sizeof(e->fingerprint), "%s", c->fingerprint);
-    for (size_t i = 0; i < s->n_failures; i++) {
-        const struct session_failure *f = &s->failure[i];
-        news.failure = xreallocarray(news.failure, i + 1, sizeof(*news.failure));
-        news.failure[news.n_failures++] = (struct session_failure){
-            xstrdup(f->fingerprint), xstrdup(f->detail), f->code, f->broke};
-    }
     worker_tell(w, &news);
 }
 
-static void worker_bring_up(struct worker *w, const struct worker_order *order,
-                            const struct session_request *wanted)
+/* ---- orders, as they are carried out ---- */
+
+static void worker_bring_up(struct worker *w, const struct session_order *order)
 {
+    const struct session_request *wanted = w->model->pool->config.request;
     struct session_news news = {.event = SESSION_EV_NOTHING_WORKS};
-    w->watching = false;
+    int backend = order->options.backend;
     w->request.context = order->options.context;
-    w->request.request.backend =
-        order->options.backend >= 0 ? order->options.backend : wanted->request.backend;
+    w->request.request.backend = backend >= 0 ? backend : wanted->request.backend;
     if (session_bring_up(&w->request, &order->history, &w->session, &news.why) < 0) {
         worker_tell(w, &news);
         return;
@@ -124,7 +113,6 @@ static void worker_bring_up(struct worker *w, const struct worker_order *order,
 static void worker_prove(struct worker *w)
 {
     struct session_news news = {.event = SESSION_EV_JUDGED};
-    w->watching = false;
     int result = session_prove_again(&w->request, &w->session, &news.why);
     news.passed = result == 0;
     if (session_is_ours(-result) || -result == GFXB_E_DISK_FULL)
@@ -132,54 +120,42 @@ static void worker_prove(struct worker *w)
     worker_tell(w, &news);
 }
 
-static void worker_reject(struct worker *w, const struct worker_order *order)
+static void worker_carry_out(struct worker *w, const struct session_order *order)
 {
     struct gfxb_error err;
-    if (session_reject(&w->request, order->fingerprint, &order->why, &err) < 0)
-        log_at(w->request.log, LOG_WARNING, "%s", err.text);
-}
-
-static void worker_order_free(struct worker_order *order)
-{
-    session_history_done(&order->history);
-    free(order->fingerprint);
-    free(order);
+    w->watching &= order->kind == SESSION_REJECT;
+    switch (order->kind) {
+    case SESSION_BRING_UP:
+        worker_bring_up(w, order);
+        return;
+    case SESSION_PROVE:
+        worker_prove(w);
+        return;
+    case SESSION_REJECT:
+        if (session_reject(&w->request, order->fingerprint, &order->why, &err) < 0)
+            log_at(w->request.log, LOG_WARNING, "%s", err.text);
+        return;
+    case SESSION_END:
+        session_stop_engine(&w->session);
+        worker_tell(w, &(struct session_news){.event = SESSION_EV_ENDED});
+        return;
+    }
 }
 
 /* The next order; NULL none. Behind an end the next one may block again. */
-static struct worker_order *worker_take(struct worker *w)
+static struct worker_order *worker_take(struct worker *w, bool *ret_closing)
 {
     pthread_mutex_lock(&w->lock);
     struct worker_order *order = w->first;
     if (order) {
         w->first = order->next;
         w->last = w->first ? w->last : NULL;
-        if (order->kind == WORKER_END)
+        if (order->order.kind == SESSION_END)
             atomic_store(&w->cancel, 0);
     }
+    *ret_closing = w->closing && !order;
     pthread_mutex_unlock(&w->lock);
     return order;
-}
-
-static void worker_carry_out(struct worker *w, const struct worker_order *order)
-{
-    switch (order->kind) {
-    case WORKER_BRING_UP:
-        worker_bring_up(w, order, w->model->pool->config.request);
-        return;
-    case WORKER_PROVE:
-        worker_prove(w);
-        return;
-    case WORKER_END:
-        worker_end(w);
-        worker_tell(w, &(struct session_news){.event = SESSION_EV_ENDED});
-        return;
-    case WORKER_REJECT:
-        worker_reject(w, order);
-        return;
-    case WORKER_CLOSE:
-        return;
-    }
 }
 
 /* ---- watching ---- */
@@ -228,23 +204,24 @@ static void worker_watch(struct worker *w)
         error_set(&why, GFXB_E_ENGINE_HANG, "the engine hangs: it answered nothing for %.1f s",
                   2 * (double)w->gap_ms / 1000);
         worker_lost(w, &why, BLAME_BROKE);
-        worker_end(w);
+        session_stop_engine(&w->session);
     }
 }
 
 static void *worker_thread(void *context)
 {
     struct worker *w = context;
-    bool closed = false;
-    while (!closed) {
-        struct worker_order *order = worker_take(w);
+    bool closing = false;
+    while (!closing) {
+        struct worker_order *order = worker_take(w, &closing);
         if (order) {
-            worker_carry_out(w, order);
-            closed = order->kind == WORKER_CLOSE;
-            worker_order_free(order);
-        } else if (w->watching) {
+            worker_carry_out(w, &order->order);
+            session_history_done(&order->order.history);
+            free(order->order.fingerprint);
+            free(order);
+        } else if (!closing && w->watching) {
             worker_watch(w);
-        } else {
+        } else if (!closing) {
             worker_wait(w, -1);
         }
     }
@@ -254,6 +231,24 @@ static void *worker_thread(void *context)
 
 /* ---- the pool's side ---- */
 
+/* With a small stack, and leaving signals to the others. 0 or an errno value. */
+static int worker_start(struct worker *w)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->wake_fd < 0)
+        return errno;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, WORKER_STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&w->thread, &attributes, worker_thread, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return code;
+}
+
 static void worker_free(struct worker *w)
 {
     if (w->wake_fd >= 0)
@@ -262,41 +257,24 @@ static void worker_free(struct worker *w)
     free(w);
 }
 
-int session_thread(pthread_t *ret_thread, void *(*fn)(void *context), void *context)
+static int worker_open(struct pool_model *m, void **ret_engine, struct gfxb_error *err)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, SESSION_STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(ret_thread, &attributes, fn, context);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return code;
-}
-
-static int worker_open(struct pool_model *m, const struct pool_config *config,
-                       const struct pool_found *found, void **ret_engine, struct gfxb_error *err)
-{
+    const struct pool_config *config = &m->pool->config;
     struct worker *w = xcalloc(1, sizeof(*w));
-    *w = (struct worker){.model = m, .loop = config->loop, .request = *config->request};
+    *w = (struct worker){.model = m, .request = *config->request};
     struct session_request *r = &w->request;
-    r->model = found->path;
-    r->mmproj = found->mmproj;
-    r->known = found->listed ? &found->known : NULL;
+    r->model = m->found.path;
+    r->mmproj = m->found.mmproj;
+    r->known = m->found.known;
     r->slots = config->slots;
     r->http_threads = config->engine_requests + 8;
-    r->args = (const char *const *)found->args;
+    r->args = (const char *const *)m->found.args;
     r->cancel = &w->cancel;
     r->on_load = worker_on_load;
     r->load_context = w;
     w->gap_ms = config->gap_ms ? config->gap_ms : ENGINE_SILENCE_MS;
     pthread_mutex_init(&w->lock, NULL);
-    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int code = w->wake_fd < 0 ? errno : 0;
-    if (code == 0)
-        code = session_thread(&w->thread, worker_thread, w);
+    int code = worker_start(w);
     if (code == 0) {
         *ret_engine = w;
         return 0;
@@ -305,41 +283,18 @@ static int worker_open(struct pool_model *m, const struct pool_config *config,
     return error_set(err, code, "cannot start a thread for the engine: %s", error_errno_text(code));
 }
 
-static void worker_order(struct worker *w, const struct worker_order *what)
+static void worker_order(void *engine, const struct session_order *what)
 {
+    struct worker *w = engine;
     struct worker_order *order = xcalloc(1, sizeof(*order));
-    *order = *what;
+    order->order = *what;
     pthread_mutex_lock(&w->lock);
     *(w->last ? &w->last->next : &w->first) = order;
     w->last = order;
-    if (order->kind == WORKER_END)
+    if (what->kind == SESSION_END)
         atomic_store(&w->cancel, 1);
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->wake_fd, 1);
-}
-
-static void worker_ask_bring_up(void *engine, const struct pool_options *options,
-                                struct session_history *history)
-{
-    worker_order(engine, &(struct worker_order){
-                             .kind = WORKER_BRING_UP, .options = *options, .history = *history});
-}
-
-static void worker_ask_prove(void *engine)
-{
-    worker_order(engine, &(struct worker_order){.kind = WORKER_PROVE});
-}
-
-static void worker_ask_end(void *engine)
-{
-    worker_order(engine, &(struct worker_order){.kind = WORKER_END});
-}
-
-static void worker_ask_reject(void *engine, const char *fingerprint, const struct gfxb_error *why)
-{
-    worker_order(engine, &(struct worker_order){.kind = WORKER_REJECT,
-                                                .fingerprint = xstrdup(fingerprint),
-                                                .why = *why});
 }
 
 static void worker_traffic(void *engine, unsigned requests, bool answered)
@@ -355,12 +310,13 @@ static void worker_traffic(void *engine, unsigned requests, bool answered)
 static void worker_close(void *engine)
 {
     struct worker *w = engine;
-    worker_order(w, &(struct worker_order){.kind = WORKER_CLOSE});
+    pthread_mutex_lock(&w->lock);
+    w->closing = true;
+    pthread_mutex_unlock(&w->lock);
+    eventfd_write(w->wake_fd, 1);
     pthread_join(w->thread, NULL);
     worker_free(w);
 }
 
-const struct session_engines session_workers = {
-    worker_open,       worker_ask_bring_up, worker_ask_prove, worker_ask_end,
-    worker_ask_reject, worker_traffic,      worker_close,
-};
+const struct session_engines session_workers = {worker_open, worker_order, worker_traffic,
+                                                worker_close};

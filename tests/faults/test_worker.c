@@ -17,6 +17,8 @@ enum { WAIT_MS = 30000 };
 static atomic_int no_threads;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                   void *context);
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
                    void *context)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -84,10 +86,10 @@ static void client_ready(struct pool_waiter *w)
     struct http_call_request request = {
         .path = "/v1/chat/completions", .body = STR(body), .ops = &ops, .owner = c};
     c->given++;
-    snprintf(c->backend, sizeof(c->backend), "%s", pool_backend(w));
+    snprintf(c->backend, sizeof(c->backend), "%s", w->endpoint->backend);
     if (c->silent)
         return;
-    c->call = http_call_start(pool_endpoint(w), &request);
+    c->call = http_call_start(w->endpoint->http, &request);
 }
 
 static void client_failed(struct pool_waiter *w, const struct gfxb_error *why)

@@ -106,10 +106,24 @@ struct court {
 
 static const struct gfxb_error crash = {GFXB_E_ENGINE_CRASH, "it crashed"};
 
+/* An engine of this choice runs. */
+static void up(struct court *c, const char *fingerprint)
+{
+    blame_up(&c->blame, fingerprint, strcmp(fingerprint, CPU) == 0, NULL, 0);
+}
+
+/* The CPU's runs, as the GPU's could not start the model. */
+static void up_after_gpu(struct court *c)
+{
+    char gpu[] = GPU, text[] = "it crashed";
+    const struct session_failure failure = {gpu, text, GFXB_E_ENGINE_CRASH, true};
+    blame_up(&c->blame, CPU, true, &failure, 1);
+}
+
 static struct court court_new(void)
 {
     struct court c = {.blame = {.n = 0}};
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     return c;
 }
 
@@ -172,7 +186,7 @@ static void a_choice_that_never_answered_is_rejected_by_the_first_answer_of_anot
     lose(&c, BLAME_BROKE, 1, false);
     assert_int_equal(c.request[0].fate, BLAME_AGAIN);
     expect_history(&c, GPU, NULL);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, GPU);
     expect_history(&c, NULL, GPU);
     assert_false(blame_wants_home(&c.blame));
@@ -184,15 +198,15 @@ static void a_choice_that_has_worked_is_rejected_by_the_second_fault_only(void *
     (void)state;
     struct court c = court_that_worked();
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     assert_false(blame_wants_home(&c.blame)); /* not before the suspect is done */
     answer(&c, 0, NULL);
     assert_true(blame_wants_home(&c.blame));
     expect_history(&c, NULL, NULL);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     assert_false(blame_wants_home(&c.blame));
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, GPU);
     court_done(&c);
 }
@@ -204,12 +218,12 @@ static void a_poison_request_exonerates_both(void **state)
     for (int i = 0; i < 5; i++) { /* however often: each request costs two engines */
         lose(&c, BLAME_BROKE, 1, false);
         assert_int_equal(c.request[0].fate, BLAME_AGAIN);
-        blame_up(&c.blame, CPU, true);
+        up(&c, CPU);
         lose(&c, BLAME_BROKE, 1, false);
         assert_int_equal(c.request[0].fate, BLAME_POISON);
         blame_left(&c.blame, &c.request[0]);
         expect_history(&c, NULL, NULL);
-        blame_up(&c.blame, GPU, false);
+        up(&c, GPU);
     }
     answer(&c, 1, NULL);
     court_done(&c);
@@ -221,12 +235,12 @@ static void poison_among_innocents_is_found_and_they_are_answered(void **state)
     struct court c = court_new();
     struct blame_request *poison = &c.request[1];
     lose(&c, BLAME_BROKE, 3, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, NULL); /* one at a time */
     blame_lost(&c.blame, BLAME_BROKE, &crash, &poison, 1, false);
     assert_int_equal(poison->fate, BLAME_POISON);
     expect_history(&c, GPU, NULL); /* the third is still to be tried elsewhere */
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 2, NULL); /* the GPU is excused: the poison has killed the CPU too */
     assert_true(blame_wants_home(&c.blame));
     blame_left(&c.blame, poison);
@@ -238,7 +252,7 @@ static void when_all_suspects_are_answered_elsewhere_the_choice_is_at_fault(void
     (void)state;
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 3, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, NULL);
     answer(&c, 2, NULL);
     answer(&c, 1, GPU);
@@ -250,7 +264,7 @@ static void a_suspect_that_left_leaves_the_question_open(void **state)
     (void)state;
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 2, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     blame_left(&c.blame, &c.request[0]);
     answer(&c, 1, NULL);
     court_done(&c);
@@ -262,7 +276,7 @@ static void so_does_one_that_had_left_before(void **state)
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 1, true);
     assert_int_equal(c.request[0].fate, BLAME_AGAIN);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, NULL);
     court_done(&c);
 }
@@ -276,7 +290,7 @@ static void what_nobody_can_explain_sets_aside_and_rejects_nothing(void **state)
         lose(&c, BLAME_BROKE, 0, false);
     }
     expect_history(&c, NULL, GPU);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, NULL);
     blame_forget(&c.blame);
     expect_history(&c, NULL, NULL);
@@ -288,12 +302,12 @@ static void two_engines_with_others_beside_is_enough_but_no_poison(void **state)
     (void)state;
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     lose(&c, BLAME_BROKE, 2, false);
     assert_int_equal(c.request[0].fate, BLAME_ENOUGH);
     assert_int_equal(c.request[1].fate, BLAME_AGAIN);
     blame_left(&c.blame, &c.request[0]);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     answer(&c, 1, NULL); /* the other one may have done it */
     court_done(&c);
 }
@@ -303,11 +317,11 @@ static void alone_on_the_same_choice_it_gets_its_second_try_there(void **state)
     (void)state;
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     answer(&c, 0, NULL); /* it was an accident */
     assert_false(blame_wants_home(&c.blame));
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     lose(&c, BLAME_BROKE, 1, false);
     assert_int_equal(c.request[0].fate, BLAME_POISON);
     blame_left(&c.blame, &c.request[0]);
@@ -330,7 +344,7 @@ static void kills_from_outside_say_nothing(void **state)
         lose(&c, BLAME_KILLED, 1, false);
     }
     expect_history(&c, NULL, GPU); /* for a while, in memory */
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 0, NULL);
     court_done(&c);
 }
@@ -353,15 +367,15 @@ static void the_cpu_and_a_lack_of_memory_are_never_rejected(void **state)
 {
     (void)state;
     struct court c = {.blame = {.n = 0}};
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     lose(&c, BLAME_BROKE, 1, false);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     answer(&c, 0, NULL);
     static const struct gfxb_error memory = {GFXB_E_MEMORY_TOO_SMALL, "out of memory"};
-    blame_up(&c.blame, "rocm|...", false);
+    up(&c, "rocm|...");
     struct blame_request *one = &c.request[0];
     blame_lost(&c.blame, BLAME_BROKE, &memory, &one, 1, false);
-    blame_up(&c.blame, GPU, false);
+    up(&c, GPU);
     answer(&c, 0, NULL);
     court_done(&c);
 }
@@ -372,7 +386,7 @@ static void one_that_had_sent_all_before_it_died_is_innocent(void **state)
     struct court c = court_new();
     lose(&c, BLAME_BROKE, 2, false);
     blame_innocent(&c.blame, &c.request[0]);
-    blame_up(&c.blame, CPU, true);
+    up(&c, CPU);
     answer(&c, 1, GPU); /* it was under way, and the only one that was not answered */
     court_done(&c);
 }
@@ -381,8 +395,7 @@ static void a_start_that_failed_counts_once_another_choice_has_answered(void **s
 {
     (void)state;
     struct court c = {.blame = {.n = 0}};
-    blame_start_failed(&c.blame, GPU, &crash);
-    blame_up(&c.blame, CPU, true);
+    up_after_gpu(&c);
     answer(&c, 0, GPU);
     answer(&c, 0, NULL);
     court_done(&c);
@@ -392,8 +405,7 @@ static void a_start_that_fails_once_after_it_worked_is_an_accident(void **state)
 {
     (void)state;
     struct court c = court_that_worked();
-    blame_start_failed(&c.blame, GPU, &crash);
-    blame_up(&c.blame, CPU, true);
+    up_after_gpu(&c);
     answer(&c, 0, NULL);
     court_done(&c);
 }

@@ -23,7 +23,7 @@ enum { WAIT_MS = 10000, ENGINES = 8, HISTORY_MAX = 512 };
 /* One engine, and what the pool has asked of it. */
 struct script {
     struct pool_model *model; /* NULL: closed, or never opened */
-    unsigned opened, closed, bring_ups, proves, ends, rejects;
+    unsigned closed, bring_ups, proves, ends, rejects;
     struct pool_options options;                  /* of the last bring-up */
     char avoid[HISTORY_MAX], failed[HISTORY_MAX]; /* of the last bring-up; "" nothing */
     bool served;
@@ -36,49 +36,41 @@ static struct script script[ENGINES]; /* by order of opening */
 static size_t n_scripts;
 static int open_fails; /* errno value; 0: it works */
 
-static int script_open(struct pool_model *m, const struct pool_config *config,
-                       const struct pool_found *found, void **ret_engine, struct gfxb_error *err)
+static int script_open(struct pool_model *m, void **ret_engine, struct gfxb_error *err)
 {
-    (void)config;
-    (void)found;
     if (open_fails)
         return error_set(err, open_fails, "no thread: %s", error_errno_text(open_fails));
     assert_true(n_scripts < ENGINES);
     struct script *s = &script[n_scripts++];
-    *s = (struct script){.model = m, .opened = 1};
+    *s = (struct script){.model = m};
     *ret_engine = s;
     return 0;
 }
 
-static void script_bring_up(void *engine, const struct pool_options *options,
-                            struct session_history *history)
+static void script_bring_up(struct script *s, const struct session_order *order)
 {
-    struct script *s = engine;
+    struct session_history h = order->history;
     s->bring_ups++;
-    s->options = *options;
-    s->served = history->served;
-    snprintf(s->avoid, sizeof(s->avoid), "%s", history->n_avoid ? history->avoid[0] : "");
-    snprintf(s->failed, sizeof(s->failed), "%s",
-             history->n_failed ? history->failed[0].fingerprint : "");
-    session_history_done(history);
+    s->options = order->options;
+    s->served = h.served;
+    snprintf(s->avoid, sizeof(s->avoid), "%s", h.n_avoid ? h.avoid[0] : "");
+    snprintf(s->failed, sizeof(s->failed), "%s", h.n_failed ? h.failed[0].fingerprint : "");
+    session_history_done(&h);
 }
 
-static void script_prove(void *engine)
-{
-    ((struct script *)engine)->proves++;
-}
-
-static void script_end(void *engine)
-{
-    ((struct script *)engine)->ends++;
-}
-
-static void script_reject(void *engine, const char *fingerprint, const struct gfxb_error *why)
+static void script_order(void *engine, const struct session_order *order)
 {
     struct script *s = engine;
+    if (order->kind == SESSION_BRING_UP)
+        script_bring_up(s, order);
+    s->proves += order->kind == SESSION_PROVE;
+    s->ends += order->kind == SESSION_END;
+    if (order->kind != SESSION_REJECT)
+        return;
     s->rejects++;
-    s->why = *why;
-    snprintf(s->rejected, sizeof(s->rejected), "%s", fingerprint);
+    s->why = order->why;
+    snprintf(s->rejected, sizeof(s->rejected), "%s", order->fingerprint);
+    free(order->fingerprint);
 }
 
 static void script_traffic(void *engine, unsigned requests, bool answered)
@@ -95,20 +87,19 @@ static void script_close(void *engine)
     s->model = NULL;
 }
 
-static const struct session_engines script_engines = {script_open, script_bring_up, script_prove,
-                                                      script_end,  script_reject,   script_traffic,
+static const struct session_engines script_engines = {script_open, script_order, script_traffic,
                                                       script_close};
 
 /* ---- the worker's part ---- */
 
 static void up(struct script *s, const char *fingerprint)
 {
-    struct session_news news = {.event = SESSION_EV_UP};
-    snprintf(news.endpoint.fingerprint, sizeof(news.endpoint.fingerprint), "%s", fingerprint);
+    struct session_news news = {.event = SESSION_EV_UP,
+                                .socket = "/nonexistent/e.sock",
+                                .fingerprint = fingerprint,
+                                .last_resort = strcmp(fingerprint, CPU) == 0};
     snprintf(news.endpoint.backend, sizeof(news.endpoint.backend), "%.*s",
              (int)strcspn(fingerprint, "|"), fingerprint);
-    snprintf(news.endpoint.socket, sizeof(news.endpoint.socket), "/nonexistent/e.sock");
-    news.endpoint.last_resort = strcmp(fingerprint, CPU) == 0;
     pool_news(s->model, &news);
 }
 
@@ -163,7 +154,7 @@ static void client_ready(struct pool_waiter *w)
     struct client *c = container_of(w, struct client, waiter);
     c->ready++;
     if (!w->load_only)
-        snprintf(c->backend, sizeof(c->backend), "%s", pool_backend(w));
+        snprintf(c->backend, sizeof(c->backend), "%s", w->endpoint->backend);
 }
 
 static void client_failed(struct pool_waiter *w, const struct gfxb_error *why)
