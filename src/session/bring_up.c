@@ -373,9 +373,9 @@ static int session_take_model(const struct session_request *r, struct session *s
 {
     free(session->model);
     session->model = xstrdup_or_null(r->model);
-    return r->model ? 0
-                    : engine_canary_path(engine_kind_of_model(r->known), r->data_dir, r->cancel,
-                                         &session->model, err);
+    return r->model
+               ? 0
+               : engine_canary_path(session_kind(r), r->data_dir, r->cancel, &session->model, err);
 }
 
 static int session_prepare(const struct session_request *r, const struct session_history *history,

@@ -3,6 +3,12 @@
 #include "base/xalloc.h"
 #include "session/session_private.h"
 
+const struct engine_kind *session_kind(const struct session_request *r)
+{
+    const struct engine_kind *kind = r->known ? NULL : engine_kind_find(r->request.engine);
+    return kind ? kind : engine_kind_of_model(r->known);
+}
+
 struct package_env session_package_env(const struct session_request *r)
 {
     return (struct package_env){.data_dir = r->data_dir,
@@ -154,7 +160,7 @@ int session_make_plan(const struct session_request *r, struct session *session,
     request.n_installed = session->packages.n;
     request.proof = session->proof;
     request.n_proofs = session->n_proofs;
-    request.canary_version = engine_canary_version(engine_kind_of_model(r->known));
+    request.canary_version = engine_canary_version(session_kind(r));
     return plan_new(r->machine, r->tables, &request, &session->plan, err);
 }
 

@@ -124,6 +124,8 @@ bool session_is_last_resort(const struct session *session);
 
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
+/* The kind of engine that is to answer: the model's, else the one that was named. */
+const struct engine_kind *session_kind(const struct session_request *r);
 /* Read packages and proofs again and plan; failures of this bring-up count as the newest proofs. */
 int session_make_plan(const struct session_request *r, struct session *session,
                       struct gfxb_error *err);

@@ -448,6 +448,23 @@ static void test_bad_rows(void **state)
     run_bad(bad, sizeof(bad) / sizeof(bad[0]));
 }
 
+/* What the rooms below the engines' know of each kind. */
+static void test_engines(void **state)
+{
+    struct gfx_engine first, same, none;
+    (void)state;
+    assert_true(gfx_engine_at(0, &first));
+    assert_true(str_eq(first.name, gfx_engine_default()));
+    assert_true(gfx_engine_find(STR_NONE, &same) && str_eq(same.name, first.name));
+    assert_true(gfx_engine_find(first.name, &same) && str_eq(same.program, first.program));
+    assert_false(gfx_engine_find(STR("none such"), &none));
+    assert_false(gfx_engine_at(1000, &none));
+    assert_true(gfx_engine_owns_file(&first, STR("libggml-base.so.0")));
+    assert_false(gfx_engine_owns_file(&first, STR("libhsa-runtime64.so.1")));
+    assert_true(str_is(gfx_engine_backend_file(&first, STR("vulkan")), "libggml-vulkan.so"));
+    assert_int_equal(gfx_engine_backend_file(&first, STR("cpu")).n, 0);
+}
+
 static void test_bad_package_rows(void **state)
 {
     (void)state;
@@ -977,6 +994,7 @@ int main(void)
         cmocka_unit_test(test_the_good_set_is_good),
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_bad_package_rows),
+        cmocka_unit_test(test_engines),
         cmocka_unit_test(test_bad_sets),
         cmocka_unit_test(test_an_override_needs_the_same_registers),
         cmocka_unit_test(test_bad_files),

@@ -100,6 +100,17 @@ static void names_go_both_ways(void **state)
     assert_int_equal(plan_backend_from_name("ROCm"), -1);
     assert_int_equal(plan_backend_from_name(""), -1);
     assert_int_equal(plan_backend_from_name(NULL), -1);
+    static const char *const bad[] = {
+        "", "vulkan", ":vulkan", "llamacpp:", "llamacpp:cuda", "other:cpu", "llamacpp:vulkan:x"};
+    struct str engine;
+    enum plan_backend backend;
+    struct buf CLEAN_BUF all = BUF_INIT(1024);
+    assert_int_equal(plan_backend_read("llamacpp:vulkan-software", &engine, &backend), 0);
+    assert_true(str_is(engine, "llamacpp") && backend == PLAN_VULKAN_SOFTWARE);
+    for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++)
+        assert_int_equal(plan_backend_read(bad[k], &engine, &backend), -EINVAL);
+    plan_backend_list(&all);
+    assert_string_equal(buf_text(&all), "llamacpp:rocm, llamacpp:vulkan and llamacpp:cpu");
     assert_int_equal(plan_policy_from_name(NULL), -1);
     assert_string_equal(plan_backend_name((enum plan_backend)99), "?");
 }

@@ -382,6 +382,8 @@ static void read_package(struct scene *s, unsigned n, char **word)
             row->gfx = str_from(list_of(v));
         else if ((v = value_of(word[i], "unconfirmed")))
             row->unconfirmed = str_from(list_of(v));
+        else if ((v = value_of(word[i], "engine")))
+            row->engine = str_from(v);
         else if ((v = value_of(word[i], "provider")))
             row->provider = str_from(v);
         else if ((v = value_of(word[i], "arch")))
