@@ -27,6 +27,12 @@ const char *fs_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+struct str fs_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return (struct str){path, slash ? (size_t)(slash - path) : 0};
+}
+
 /* The directory part of a path: "." for a bare name. To be freed by the caller. */
 static char *fs_parent(const char *path)
 {

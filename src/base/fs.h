@@ -56,6 +56,8 @@ int fs_lock(const char *path, bool wait, const atomic_int *cancel, int *ret_fd,
 
 /* The last part of a path: what stands behind its last "/". */
 const char *fs_name(const char *path);
+/* What is before it, without the slash; "" for a bare name. */
+struct str fs_dir(const char *path);
 
 /* "dir/name", to be freed by the caller; NULL when out of memory. */
 char *fs_join(const char *dir, const char *name);

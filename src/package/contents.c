@@ -72,13 +72,6 @@ static int contents_find_engine(struct install *in, struct gfx_engine *ret_engin
                      STR_ARG(engine.program), STR_ARG(in->what));
 }
 
-/* The directory part of a path, "" for a bare name. */
-static struct str contents_dir(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return (struct str){path, slash ? (size_t)(slash - path) : 0};
-}
-
 /* The backend that is asked for, or the best that is there, and the directory of its files. */
 static int contents_find_backend(struct install *in, const struct gfx_engine *engine,
                                  struct gfxb_error *err)
@@ -90,7 +83,7 @@ static int contents_find_backend(struct install *in, const struct gfx_engine *en
         if (in->backend.n && !str_is(in->backend, backends[i]))
             continue;
         if (strcmp(backends[i], "cpu") == 0)
-            dir = xstr_dup(contents_dir(in->package.executable));
+            dir = xstr_dup(fs_dir(in->package.executable));
         else if (file.n)
             dir = contents_find_file(in, file);
         if (dir)
@@ -121,7 +114,7 @@ static void contents_find_loader(struct install *in)
 {
     struct package *package = &in->package;
     struct buf CLEAN_BUF path = BUF_INIT(8 * PATH_MAX);
-    struct str own = contents_dir(package->executable);
+    struct str own = fs_dir(package->executable);
     char *CLEAN_FREE below = contents_find_file(in, STR(CONTENTS_LOADER));
     bool is_rocm = strcmp(package->backend, "rocm") == 0;
     if (below && contents_is_file(in->stage.dir, below, "libc.so.6")) {

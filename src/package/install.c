@@ -129,7 +129,7 @@ int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct g
     in->identity = in->facts = BUF_INIT(INSTALL_TEXT_MAX);
     in->engine = in->row ? in->row->engine : STR_NONE;
     if (in->local) {
-        in->what = str_from(strrchr(in->local->path, '/') + 1);
+        in->what = str_from(fs_name(in->local->path));
         in->backend = str_from(in->local->backend);
     } else {
         in->what = in->row->id;

@@ -77,12 +77,6 @@ static void libraries_push(struct libraries *l, char *path)
     l->waiting[l->n_waiting++] = path;
 }
 
-static struct str libraries_dir_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (struct str){path, (size_t)(slash - path)} : STR("");
-}
-
 /* ---- on the computer ---- */
 
 /*
@@ -222,7 +216,7 @@ static bool libraries_in_run_path(struct libraries *l, const struct elf_facts *f
 static enum library_answer libraries_find(struct libraries *l, const char *path,
                                           const struct elf_facts *facts, struct str soname)
 {
-    struct str origin = libraries_dir_name(path);
+    struct str origin = fs_dir(path);
     if (str_starts(soname, STR("/"))) /* asked for by path */
         return libraries_on_host(l, facts->machine, soname.p);
     if (libraries_in_package(l, origin, soname) || libraries_in_dirs(l, facts->machine, soname) ||
@@ -282,10 +276,9 @@ bool package_find_missing(const struct root *root, const char *path, const struc
     if (found->kind == INSPECT_ARCHIVE || !dir)
         return false;
     if (found->kind != INSPECT_PACKAGE) { /* a single file, in the directory where it is */
-        char *slash = strrchr(dir, '/');
         if (found->elf.n)
-            names_add(&single, str_from(slash + 1));
-        slash[slash == dir ? 1 : 0] = '\0';
+            names_add(&single, str_from(fs_name(dir)));
+        dir[fs_dir(dir).n ? fs_dir(dir).n : 1] = '\0';
     }
     libraries_init(&l, root, dir);
     if (manifest_read(dir, &package) == 0)
@@ -295,7 +288,7 @@ bool package_find_missing(const struct root *root, const char *path, const struc
     manifest_package_done(&package);
     /* Engines are started with the directory of their program in the library path. */
     for (size_t i = 0; i < found->executables.n; i++)
-        names_add(&l.dirs, libraries_dir_name(found->executables.name[i]));
+        names_add(&l.dirs, fs_dir(found->executables.name[i]));
     int r = libraries_look_at_all(&l, found->kind == INSPECT_PACKAGE ? &found->elf : &single, NULL);
     bool known = r == 0 && !l.unknown;
     if (known) {

@@ -160,8 +160,7 @@ static void system_find_files(const struct install *in)
 {
     struct system_job *job = in->job;
     struct buf CLEAN_BUF cache = BUF_INIT(LOCAL_CACHE_MAX);
-    const char *slash = strrchr(job->program, '/');
-    char *CLEAN_FREE own = xstr_dup((struct str){job->program, (size_t)(slash - job->program)});
+    char *CLEAN_FREE own = xstr_dup(fs_dir(job->program));
     char *CLEAN_FREE lib = xasprintf("%s/../lib", own);
     struct str rest = job->engine.loaded, soname;
     names_add(&job->files, str_from(job->program));
@@ -171,10 +170,9 @@ static void system_find_files(const struct install *in)
         return;
     while (str_word(&rest, &soname)) {
         struct str path = ldcache_find(buf_view(&cache), CONTENTS_MACHINE, soname);
-        const char *end = path.n ? memrchr(path.p, '/', path.n) : NULL;
-        if (!end)
+        if (!path.n) /* else it ends with a NUL in the cache */
             continue;
-        char *CLEAN_FREE dir = xstr_dup((struct str){path.p, (size_t)(end - path.p)});
+        char *CLEAN_FREE dir = xstr_dup(fs_dir(path.p));
         system_add_files(job, dir);
         system_add_plugins(job, str_from(dir));
     }
@@ -184,22 +182,16 @@ static void system_find_files(const struct install *in)
 static const char *system_backend_file(const struct system_job *job, struct str name)
 {
     for (size_t i = 0; i < job->files.n && name.n; i++) {
-        const char *slash = strrchr(job->files.name[i], '/');
-        if (slash && str_is(name, slash + 1))
+        if (str_is(name, fs_name(job->files.name[i])))
             return job->files.name[i];
     }
     return NULL;
 }
 
-static char *system_dir(const char *path)
-{
-    return xstr_dup((struct str){path, (size_t)(strrchr(path, '/') - path)});
-}
-
 /* An engine that has a C library and its loader beside it is started with them. */
 static void system_add_loader(struct package *package)
 {
-    char *CLEAN_FREE dir = system_dir(package->executable);
+    char *CLEAN_FREE dir = xstr_dup(fs_dir(package->executable));
     char *CLEAN_FREE libc = xfs_join(dir, "libc.so.6");
     char *CLEAN_FREE loader = xfs_join(dir, CONTENTS_LOADER);
     if (access(libc, R_OK) < 0 || access(loader, X_OK) < 0)
@@ -229,7 +221,7 @@ static int system_describe(struct install *in, struct gfxb_error *err)
     in->library_path = hip ? runtime_on_computer(in->env, hip) : NULL;
     package->engine = xstr_dup(job->engine.name);
     package->executable = xstrdup(job->program);
-    package->backend_dir = system_dir(file);
+    package->backend_dir = xstr_dup(fs_dir(file));
     package->library_path = xstrdup_or_null(in->library_path);
     package->version = xstrdup("local");
     system_add_loader(package);

@@ -39,8 +39,7 @@ static void recipe_keep(char **slot, char *found)
 /* One file or link, its path relative to the package. */
 static void recipe_take_file(struct recipe *recipe, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    struct str dir = {path, (size_t)(slash - path)}, name = str_from(slash + 1);
+    struct str dir = fs_dir(path), name = str_from(fs_name(path));
     if (str_is(name, "libc.so.6"))
         recipe_keep(&recipe->libc_dir, xstr_dup(dir));
     else if (str_starts(name, STR("ld-linux")) && !recipe->loader)

@@ -77,9 +77,8 @@ static int unpack_open_dir(const struct unpack *u, struct str path)
 /* The directory above a path, and its last component. */
 static int unpack_open_parent(const struct unpack *u, const char *path, const char **ret_name)
 {
-    const char *slash = strrchr(path, '/');
-    *ret_name = slash ? slash + 1 : path;
-    return unpack_open_dir(u, (struct str){path, slash ? (size_t)(slash - path) : 0});
+    *ret_name = fs_name(path);
+    return unpack_open_dir(u, fs_dir(path));
 }
 
 /* ---- entries ---- */
