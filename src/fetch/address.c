@@ -48,7 +48,7 @@ int address_parse(const char *url, struct address *ret_address, struct gfxb_erro
         }
     }
     address_done(&a);
-    return error_set(err, EINVAL, "\"%.100s\" is no https, http or file URL", url);
+    return error_set(err, EINVAL, "\"%.100s\" is not an https, http or file URL", url);
 }
 
 void address_done(struct address *a)

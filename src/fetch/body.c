@@ -77,7 +77,7 @@ static bool body_is_html(struct str first)
     return false;
 }
 
-/* Is it the size that was expected, and is there room for it? total 0: the server does not say. */
+/* Is it the expected size, and does it fit on the disk? total 0: the server does not say. */
 static int body_check_size(struct transfer *t, uint64_t total)
 {
     const struct fetch_request *request = t->request;
@@ -86,7 +86,7 @@ static int body_check_size(struct transfer *t, uint64_t total)
     if (request->size && total && total != request->size)
         return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
                          "%s has %" PRIu64 " bytes at %s where %" PRIu64
-                         " were expected: it is not the file that is known here",
+                         " were expected: it is not the expected file",
                          t->what, total, t->here.host, request->size);
     if (request->max && total > request->max)
         return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
@@ -110,7 +110,7 @@ static int body_out_of_step(struct transfer *t)
 {
     t->retry = RETRY_RESTART;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "%s sent another part of %s than was asked for", t->here.host, t->what);
+                     "%s sent a different part of %s than requested", t->here.host, t->what);
 }
 
 /* The answer continues what is here. */
@@ -191,15 +191,15 @@ int body_check(struct transfer *t)
     if (request->size && t->at != request->size)
         return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
                          "%s has %" PRIu64 " bytes where %" PRIu64
-                         " were expected: it is not the file that is known here",
+                         " were expected: it is not the expected file",
                          t->what, t->at, request->size);
     int r = digest_end(t->digest, hex, t->err);
     if (r < 0)
         return r;
     if (request->sha256 && strcmp(hex, request->sha256) != 0)
         return error_set(t->err, GFXB_E_DIGEST_MISMATCH,
-                         "%s is not the file that is known here: its sha256 is %.16s... where "
-                         "%.16s... was expected; it was not used",
+                         "%s is not the expected file: its sha256 is %.16s... instead of %.16s...; "
+                         "it was not used",
                          t->what, hex, request->sha256);
     memcpy(t->result->sha256, hex, DIGEST_HEX);
     t->result->bytes = t->at;

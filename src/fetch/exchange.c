@@ -170,8 +170,8 @@ static int exchange_judge_416(struct transfer *t)
         return body_replay_part(t);
     }
     t->retry = RETRY_RESTART;
-    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE, "%s at %s is not the file that was begun",
-                     t->what, t->here.host);
+    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                     "%s at %s is not the file that was started", t->what, t->here.host);
 }
 
 /* The answer is there, or what came of it. */
@@ -197,7 +197,7 @@ static int exchange_judge(struct transfer *t, CURLcode code)
     return t->at < total ? failure_of_curl(t, CURLE_PARTIAL_FILE) : 0;
 }
 
-/* Where the answer sends us, checked: *url is replaced. */
+/* Where the answer redirects to, checked: *url is replaced. */
 static int exchange_redirect(struct transfer *t, char **url)
 {
     const char *location = NULL;
@@ -205,11 +205,11 @@ static int exchange_redirect(struct transfer *t, char **url)
     curl_easy_getinfo(t->curl, CURLINFO_REDIRECT_URL, &location);
     if (!location || address_parse(location, &next, NULL) < 0)
         return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                         "cannot fetch %s: %s sends us on to nowhere (status %ld)", t->what,
+                         "cannot fetch %s: %s redirects to no usable address (status %ld)", t->what,
                          t->here.host, t->answer.status);
     if (!address_may_lead_to(&t->here, &next)) {
         error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                  "cannot fetch %s: %s sends us from %s on to %s, which is not safe", t->what,
+                  "cannot fetch %s: %s redirects from %s to %s, which is not safe", t->what,
                   t->here.host, t->here.scheme, next.scheme);
         address_done(&next);
         return -GFXB_E_PACKAGE_UNAVAILABLE;
@@ -241,7 +241,7 @@ static int exchange_follow(struct transfer *t, const struct address *own, char *
             return r;
     }
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: %s and others send us on to each other without end", t->what,
+                     "cannot fetch %s: %s and others redirect to each other without end", t->what,
                      own->host);
 }
 
@@ -253,7 +253,7 @@ int exchange_run(struct transfer *t)
     int r = address_parse(t->url, &t->here, t->err);
     if (r == 0)
         r = address_parse(t->url, &own, t->err);
-    /* A local file is begun anew rather than continued: its URL has no answer to judge by. */
+    /* A local file starts over: no answer says whether it is still the same. */
     if (r == 0 && strcmp(own.scheme, "file") == 0 && transfer_offset(t))
         r = body_restart(t);
     t->offset = transfer_offset(t);

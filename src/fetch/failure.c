@@ -49,8 +49,8 @@ static int failure_of_time(struct transfer *t)
                          "cannot fetch %s: %s does not answer; is this computer online, is a "
                          "firewall or a proxy in between?",
                          t->what, t->here.host);
-    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: %s sends nothing any more", t->what, t->here.host);
+    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE, "cannot fetch %s: %s stopped sending",
+                     t->what, t->here.host);
 }
 
 int failure_of_curl(struct transfer *t, CURLcode code)
@@ -66,7 +66,7 @@ int failure_of_curl(struct transfer *t, CURLcode code)
                          "cannot fetch %s from %s: the proxy of the *_PROXY variables answers "
                          "%ld%s",
                          t->what, t->here.host, connect_status,
-                         connect_status == 407 ? ", it wants a name and a password" : "");
+                         connect_status == 407 ? ", it needs a user name and a password" : "");
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         if (failures[i].curl != code)
             continue;
@@ -92,8 +92,8 @@ static int failure_of_limit(struct transfer *t)
         t->answer.retry_after <= FAILURE_WAIT_MAX)
         t->retry = RETRY_RESUME;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: %s takes no more requests from here %s%s; a token in "
-                     "GITHUB_TOKEN raises GitHub's limit",
+                     "cannot fetch %s: %s accepts no more requests from this computer %s%s; a "
+                     "token in GITHUB_TOKEN raises GitHub's limit",
                      t->what, t->here.host, until ? "until " : "for some time", clock);
 }
 

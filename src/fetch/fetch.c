@@ -9,10 +9,10 @@
 #include <time.h>
 
 #define FETCH_TRIES         6
-#define FETCH_TRIES_OFFLINE 2   /* when nobody ever answered */
+#define FETCH_TRIES_OFFLINE 2   /* when there was no answer at all */
 #define FETCH_TRIES_ALL     200 /* however much progress is between them */
 #define FETCH_RESTARTS      2
-#define FETCH_PROGRESS      (1u << 20) /* bytes that make a try worth its while */
+#define FETCH_PROGRESS      (1u << 20) /* bytes that reset the count of tries */
 #define FETCH_PAUSE_MS      1000
 #define FETCH_PAUSE_MAX_MS  15000
 
@@ -182,11 +182,11 @@ static int fetch_wait(struct transfer *t, struct fetch_tries *tries, int r)
     return fetch_pause(t, ms);
 }
 
-static int fetch_begin_anew(struct transfer *t, struct fetch_tries *tries, int r)
+static int fetch_start_over(struct transfer *t, struct fetch_tries *tries, int r)
 {
     if (++tries->restarts > FETCH_RESTARTS)
         return r;
-    log_at(t->config->log, LOG_INFO, "%s; beginning anew", t->err->text);
+    log_at(t->config->log, LOG_INFO, "%s; starting over", t->err->text);
     tries->mark = 0;
     return body_restart(t);
 }
@@ -219,7 +219,7 @@ static int fetch_exchanges(struct transfer *t)
         int r = fetch_try(t);
         if (r == 0 || t->retry == RETRY_NEVER)
             return r;
-        r = t->retry == RETRY_RESTART ? fetch_begin_anew(t, &tries, r) : fetch_wait(t, &tries, r);
+        r = t->retry == RETRY_RESTART ? fetch_start_over(t, &tries, r) : fetch_wait(t, &tries, r);
         if (r < 0)
             return r;
     }

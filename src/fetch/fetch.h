@@ -30,9 +30,9 @@ struct fetch_config {
 };
 
 struct fetch_progress {
-    uint64_t bytes;            /* of the file, at hand (with what an earlier run brought) */
+    uint64_t bytes;            /* of the file, those of an earlier run included */
     uint64_t total;            /* 0 unknown */
-    uint64_t bytes_per_second; /* of late; 0 not known yet */
+    uint64_t bytes_per_second; /* in the last seconds; 0 not known yet */
     int64_t remaining_seconds; /* -1 unknown */
 };
 
@@ -47,7 +47,7 @@ struct fetch_request {
     uint64_t max;               /* more is refused; 0 no limit */
     /* The server has it, its length is known as far as it says (0: it does not) and none of its
      * bytes was taken yet: is there room for what becomes of them? Negative ends the fetch; fill
-     * *err. Called again when the file begins anew. NULL none. */
+     * *err. Called again when the file starts over. NULL none. */
     int (*begin)(void *context, uint64_t size, struct gfxb_error *err);
     /*
      * The file to make in an existing directory; NULL none. It appears when complete and verified,

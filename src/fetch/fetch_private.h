@@ -59,7 +59,7 @@ struct headers {
 
 void headers_init(struct headers *a);
 
-/* One header line with or without its CRLF. A status line ("HTTP/1.1 200 OK") begins anew. ret_name
+/* One header line with or without its CRLF. A status line ("HTTP/1.1 200 OK") starts over. ret_name
  * is empty for a status line and for what is no header. now: seconds since 1970. */
 void headers_add_line(struct headers *a, struct str line, int64_t now, struct str *ret_name,
                       struct str *ret_value);

@@ -27,7 +27,7 @@ static int spool_fail(int code, struct gfxb_error *err)
     return fs_error(err, code, "write", "a temporary file (TMPDIR says in which directory)");
 }
 
-/* The rest of an entry whose first block is at hand. */
+/* The rest of an entry whose first block was read. */
 static int archive_spool(struct archive_reader *reader, const struct archive_block *first, int fd,
                          struct gfxb_error *err)
 {

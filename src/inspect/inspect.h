@@ -35,8 +35,8 @@ bool names_add_gfx(struct names *set, struct str target);
 /* Add all of another set of gfx targets. */
 void names_add_all_gfx(struct names *set, const struct names *other);
 
-/* The target's name at the beginning of text ("gfx90a", "gfx9-4-generic"), without features or
- * whatever else follows; empty when there is none. */
+/* The target's name at the beginning of text ("gfx90a", "gfx9-4-generic"), without features and
+ * anything else that follows; empty when there is none. */
 struct str names_gfx_prefix(struct str text);
 
 /* ---- an inspection ---- */

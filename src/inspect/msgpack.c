@@ -27,7 +27,7 @@ static int msgpack_bytes(struct msgpack *m, uint64_t length, struct str *ret_tex
     return 0;
 }
 
-/* A length of `bytes` bytes, then that many bytes and `extra` more of which nobody knows. */
+/* A length of `bytes` bytes, then that many bytes and `extra` more, all skipped. */
 static int msgpack_sized(struct msgpack *m, size_t bytes, size_t extra, struct str *ret_text)
 {
     uint64_t length;

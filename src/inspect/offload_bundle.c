@@ -68,7 +68,7 @@ static int bundle_read_entry(const unsigned char *table, size_t n, size_t *at, u
     return names_add_gfx(gfx, target) ? 0 : -EBADMSG;
 }
 
-/* The table at the beginning of a bundle of at most `limit` bytes, of which n are at hand.
+/* The table at the beginning of a bundle of at most `limit` bytes, of which n were read.
  * *ret_end: where the last code object or the table ends. */
 static int bundle_read_table(const unsigned char *table, size_t n, uint64_t limit,
                              struct names *gfx, uint64_t *ret_end)

@@ -250,7 +250,7 @@ static int contents_measure(struct install *in, struct str backend_file, struct 
                                 ? xstrdup(package->executable)
                                 : xasprintf("%s/%.*s", package->backend_dir, STR_ARG(backend_file));
     if (is_rocm)
-        log_at(in->env->log, LOG_INFO, "looking which GPU targets are inside");
+        log_at(in->env->log, LOG_INFO, "checking which GPU targets are inside");
     int r = inspect_path(path, in->env->tables, false, &seen, err);
     if (r < 0)
         return r;
@@ -290,8 +290,7 @@ int contents_check(struct install *in, struct gfxb_error *err)
     struct gfx_engine engine;
     struct names roots = {0};
     if (!gfx_engine_find(str_from(package->engine), &engine))
-        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an engine that is not known",
-                         package->engine);
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an unknown engine", package->engine);
     struct str file = gfx_engine_backend_file(&engine, str_from(package->backend));
     int r = contents_measure(in, file, err);
     if (r < 0)

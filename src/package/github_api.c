@@ -38,7 +38,7 @@ static int github_take_digest(const json_t *file, const struct github_asset *ass
         !package_is_digest(str_from(digest + sizeof(prefix) - 1)))
         return error_set(err, GFXB_E_DIGEST_MISSING,
                          "%.*s of %.*s %.*s is published without a sha256: it is not installed, "
-                         "since nothing tells whether it arrives unchanged",
+                         "because the download could not be verified",
                          STR_ARG(asset->name), STR_ARG(asset->repository), STR_ARG(asset->tag));
     memcpy(ret_sha256, digest + sizeof(prefix) - 1, DIGEST_HEX);
     *ret_size = size > 0 ? (uint64_t)size : 0;

@@ -44,7 +44,7 @@ int package_check_data_dir(const struct package_env *env, struct gfxb_error *err
 {
     return env->data_dir[0] == '/'
                ? 0
-               : error_set(err, EINVAL, "\"%s\" is no absolute path", env->data_dir);
+               : error_set(err, EINVAL, "\"%s\" is not an absolute path", env->data_dir);
 }
 
 /* ---- the transaction ---- */

@@ -390,7 +390,7 @@ static int libraries_explain(const struct libraries *l, struct str what, struct 
     if (other.n)
         return error_set(err, GFXB_E_LIBRARY_MISSING,
                          "the engine of %.*s needs %s and the ROCm runtime for it brings %s: they "
-                         "do not belong together",
+                         "do not match",
                          STR_ARG(what), soname, buf_text(&other));
     if (l->missing.n > 1)
         snprintf(more, sizeof(more), " (and %zu more libraries)", l->missing.n - 1);

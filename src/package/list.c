@@ -1,4 +1,4 @@
-/* list.c - what is installed: the store's directory is the truth, read anew every time. */
+/* list.c - what is installed: the store's directory, read every time. */
 #include "package/package_private.h"
 
 #include <dirent.h>

@@ -289,7 +289,7 @@ static int offline_read_text(const struct offline_install *in, struct buf *text,
     int r = fs_read(path, OFFLINE_TEXT_MAX, text);
     if (r == -ENOENT)
         return error_set(err, GFXB_E_DIGEST_MISMATCH,
-                         "%s is no bundle of gfxbridge, or it was cut short: make one with "
+                         "%s is not a gfxbridge bundle, or it was cut short: make one with "
                          "gfxbridge backends bundle",
                          in->file);
     if (r < 0)
@@ -297,9 +297,9 @@ static int offline_read_text(const struct offline_install *in, struct buf *text,
     struct str rest = buf_view(text);
     if (!str_cut(&rest, '\n', &line) || !str_is(line, OFFLINE_FIRST_LINE))
         return error_set(err, GFXB_E_NO_PACKAGE,
-                         "%s was made by a newer gfxbridge: install that one here too", in->file);
+                         "%s was made by a newer gfxbridge: update this one", in->file);
     if (!str_cut(&rest, '\n', &line) || !str_word(&line, &word) || !str_is(word, "arch"))
-        return offline_damaged(in, "it does not say for which processors it is", err);
+        return offline_damaged(in, "it does not say which processors it is for", err);
     line = str_trim(line);
     if (uname(&system) == 0 && !str_is(line, system.machine))
         return error_set(err, GFXB_E_NO_PACKAGE, "%s is for %.*s and this computer is %s", in->file,
@@ -319,7 +319,7 @@ static int offline_check_manifest(const struct offline_install *in, const char *
     struct str outside = package_outside(&package);
     int r = 0;
     if (strcmp(package.digest, digest) != 0)
-        r = offline_damaged(in, "a package in it is not the one that it is called", err);
+        r = offline_damaged(in, "a package in it has another package's name", err);
     else if (outside.n)
         r = error_set(err, GFXB_E_ARCHIVE_UNSAFE,
                       "a package in %s would start %.*s, which is not in it", in->file,
@@ -355,7 +355,7 @@ static int offline_check_line(struct offline_install *in, struct str line, struc
     if (r == -GFXB_E_INTERRUPTED)
         return r;
     if (r < 0 || !str_is(tree, hex))
-        return offline_damaged(in, "a package in it is not what was put in", err);
+        return offline_damaged(in, "a package in it has changed", err);
     memcpy(in->found.digest[in->found.n++], name, sizeof(name));
     return offline_check_manifest(in, dir, name, err);
 }

@@ -28,7 +28,7 @@ int runtime_choose(const struct package_env *env, const struct gfx_package *engi
         return 0;
     }
     return error_set(err, GFXB_E_NO_PACKAGE,
-                     "%.*s needs a ROCm runtime, and none that holds %s can be installed",
+                     "%.*s needs a ROCm runtime, and none for %s can be installed",
                      STR_ARG(engine->id), env->gfx);
 }
 

@@ -44,8 +44,8 @@ static int github_find_digest(const struct install *in, const struct gfx_package
     part->trust = "release";
     if (!github_asset_parse(row->locate, &asset))
         return error_set(err, GFXB_E_DIGEST_MISSING,
-                         "no sha256 of %s is known: it is not installed, since nothing tells "
-                         "whether it arrives unchanged",
+                         "no sha256 of %s is known: it is not installed, because the download "
+                         "could not be verified",
                          part->name);
     log_at(in->env->log, LOG_DEBUG, "asking the release for the sha256 of %s", part->name);
     return github_asset_look_up(in->env, &asset, part->sha256, &part->size, err);

@@ -47,8 +47,8 @@ static int file_decide(struct install *in, struct gfxb_error *err)
         return r;
     if (sha256 && strcmp(sha256, job->sha256) != 0)
         return error_set(err, GFXB_E_DIGEST_MISMATCH,
-                         "%.*s is not the file that is wanted: its sha256 is %.16s... where "
-                         "%.16s... was expected",
+                         "%.*s is not the expected file: its sha256 is %.16s... instead of "
+                         "%.16s...",
                          STR_ARG(in->what), job->sha256, sha256);
     if (!in->row)
         in->row = file_find_row(in->env, job->sha256);

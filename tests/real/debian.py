@@ -137,7 +137,7 @@ def unknown_package_is_a_sentence():
         raise tap.Skip("the archive is out of reach")
     assert "error: package-unavailable: " in said, said
     said = tool(at("data"), "install", "x", "cpu", "--allow-unauthenticated", code=1)[1]
-    assert "is no name of a package" in said, said
+    assert "is not a package name" in said, said
 
 
 def wrong_gpu_is_refused_before_the_download():

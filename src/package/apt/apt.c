@@ -208,7 +208,7 @@ static int apt_command_init(struct apt_command *command, const char *const *fixe
     while (str_word(&rest, &word)) {
         if (!apt_is_package_name(word) || n == APT_WORDS_MAX) {
             free(command->packages);
-            return error_set(err, GFXB_E_TABLE, "\"%.*s\" is no name of a package, or one too many",
+            return error_set(err, GFXB_E_TABLE, "\"%.*s\" is not a package name, or one too many",
                              STR_ARG(word));
         }
         command->argv[n++] = command->packages + (word.p - packages.p);
@@ -226,7 +226,7 @@ static int apt_query(const struct debian_apt *apt, const char *const *fixed, str
         return r;
     r = apt_run(apt, command.argv, ret_text, err);
     free(command.packages);
-    return r < 0 || buf_ok(ret_text) ? r : error_set(err, EFBIG, "apt says more than is believed");
+    return r < 0 || buf_ok(ret_text) ? r : error_set(err, EFBIG, "apt's answer is too long");
 }
 
 int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,

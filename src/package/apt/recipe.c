@@ -177,8 +177,7 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
 {
     struct recipe recipe = {.root = dir};
     if (!gfx_engine_find(str_from(package->engine), &recipe.engine))
-        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an engine that is not known",
-                         package->engine);
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s: an unknown engine", package->engine);
     recipe.executable = xasprintf("usr/bin/%.*s", STR_ARG(recipe.engine.program));
     int r = recipe_walk(&recipe, err);
     if (r == 0)

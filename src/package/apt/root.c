@@ -68,7 +68,7 @@ static int root_read_arch(char *ret_arch, size_t size, struct gfxb_error *err)
         return r;
     struct str arch = str_trim(buf_view(&out));
     if (!arch.n || arch.n >= size)
-        return error_set(err, GFXB_E_NO_PACKAGE, "dpkg does not tell its architecture");
+        return error_set(err, GFXB_E_NO_PACKAGE, "dpkg does not say its architecture");
     snprintf(ret_arch, size, "%.*s", STR_ARG(arch));
     return 0;
 }
@@ -198,7 +198,7 @@ int debian_apt_open(const struct package_env *env, const char *cache_dir,
     return 0;
 }
 
-/* apt's own cache of the index is large and made anew in a second: it is for one opening only. */
+/* apt's own cache of the index is large and rebuilt in a second: it is for one opening only. */
 void debian_apt_close(struct debian_apt *apt)
 {
     char *CLEAN_FREE pkgcache = apt->dir ? xfs_join(apt->dir, ROOT_PKGCACHE) : NULL;
