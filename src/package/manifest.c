@@ -29,14 +29,9 @@ static const struct manifest_key {
 
 #define MANIFEST_KEYS (sizeof(manifest_keys) / sizeof(manifest_keys[0]))
 
-static char **manifest_slot(struct package *package, const struct manifest_key *key)
+static char **manifest_slot(const struct package *package, const struct manifest_key *key)
 {
-    return (char **)(void *)((char *)package + key->offset);
-}
-
-static const char *manifest_value(const struct package *package, const struct manifest_key *key)
-{
-    return *(char *const *)(const void *)((const char *)package + key->offset);
+    return (char **)((uintptr_t)package + key->offset);
 }
 
 static bool manifest_value_is_line(const char *value)
@@ -51,7 +46,7 @@ static bool manifest_value_is_line(const char *value)
 static int manifest_add_key(struct buf *text, const struct package *package,
                             const struct manifest_key *key, struct gfxb_error *err)
 {
-    const char *value = manifest_value(package, key);
+    const char *value = *manifest_slot(package, key);
     if (!value && !key->required)
         return 0;
     if (!value || !manifest_value_is_line(value))

@@ -10,9 +10,8 @@
 #define APT_GET           "/usr/bin/apt-get"
 #define APT_CACHE         "/usr/bin/apt-cache"
 #define APT_STAMP         "updated"
-#define APT_INDEX_SECONDS 3600  /* an index younger than this is not fetched again */
-#define APT_QUICK_MS      60000 /* for a command that fetches nothing */
-#define APT_UPDATE_MS     300000
+#define APT_INDEX_SECONDS 3600   /* an index younger than this is not fetched again */
+#define APT_QUICK_MS      60000  /* for a command that fetches nothing */
 #define APT_STALL_MS      120000 /* a download that brings nothing for so long is ended */
 #define APT_WORDS_MAX     256
 #define APT_RELEASE_MAX   (8u << 20)
@@ -84,68 +83,96 @@ static int apt_verdict(const struct debian_apt *apt, int r, struct str complaint
     return r == -EIO ? apt_failure(apt, complaints, err) : r;
 }
 
-static int apt_run(const struct debian_apt *apt, const char *const *argv, struct buf *out,
-                   struct gfxb_error *err)
+/* "name" or "name:arch": never an option, a path or a pattern. */
+static bool apt_is_package_name(struct str word)
 {
-    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    int r = debian_run(argv, APT_QUICK_MS, NULL, out, &complaints, err);
-    return apt_verdict(apt, r, buf_view(&complaints), err);
+    for (size_t i = 0; i < word.n; i++) {
+        char c = word.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!letter && (i == 0 || !strchr("+-.:", c)))
+            return false;
+    }
+    return word.n > 0;
 }
 
-/* A command that fetches into a directory of the root. */
-static int apt_fetch(const struct debian_apt *apt, const char *const *argv, const char *into,
-                     uint64_t total_bytes, struct gfxb_error *err)
+/* The command's fixed words, then the packages, of which words is a copy that is cut up. */
+static int apt_fill_argv(const char **argv, const char *const *fixed, struct str packages,
+                         char *words, struct gfxb_error *err)
 {
+    struct str word, rest = packages;
+    size_t n = 0;
+    for (; fixed[n]; n++)
+        argv[n] = fixed[n];
+    while (str_word(&rest, &word)) {
+        if (!apt_is_package_name(word) || n == APT_WORDS_MAX)
+            return error_set(err, GFXB_E_TABLE, "\"%.*s\" is not a package name, or one too many",
+                             STR_ARG(word));
+        argv[n] = words + (word.p - packages.p);
+        words[word.p - packages.p + (ptrdiff_t)word.n] = '\0';
+        n++;
+    }
+    argv[n] = NULL;
+    return 0;
+}
+
+/* Run a command on these packages. into: the directory of the root that it fetches into, with so
+ * many bytes in the end (0 not known); NULL: it fetches nothing. */
+static int apt_run(const struct debian_apt *apt, const char *const *fixed, struct str packages,
+                   const char *into, uint64_t total_bytes, struct buf *ret_out,
+                   struct gfxb_error *err)
+{
+    const char *argv[APT_WORDS_MAX + 1];
+    char *CLEAN_FREE words = xstr_dup(packages);
+    char *CLEAN_FREE dir = xfs_join(apt->dir, into ? into : "");
     struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    char *CLEAN_FREE dir = xfs_join(apt->dir, into);
     const struct debian_watch watch = {
         .env = apt->env, .what = "engine packages", .dir = dir, .total_bytes = total_bytes};
-    int r = debian_run(argv, APT_STALL_MS, &watch, NULL, &complaints, err);
+    int r = apt_fill_argv(argv, fixed, packages, words, err);
+    if (r < 0)
+        return r;
+    r = debian_run(argv, into ? APT_STALL_MS : APT_QUICK_MS, into ? &watch : NULL, ret_out,
+                   &complaints, err);
+    if (r == 0 && ret_out && !buf_ok(ret_out))
+        r = error_set(err, EFBIG, "apt's answer is too long");
     return apt_verdict(apt, r, buf_view(&complaints), err);
 }
 
 /* ---- the index ---- */
 
 /* The signed Release file in lists/, as apt names it: <archive>_dists_<suite>_InRelease. */
-static int apt_find_release(const struct debian_apt *apt, char **ret_path)
+static int apt_read_release(const struct debian_apt *apt, struct buf *ret)
 {
     char *CLEAN_FREE lists = xfs_join(apt->dir, "lists");
     DIR *dir = opendir(lists);
-    if (!dir)
-        return -errno;
-    int r = -ENOENT;
     const struct dirent *entry;
-    while (r == -ENOENT && (entry = readdir(dir))) {
-        struct str name = str_from(entry->d_name);
-        if (!str_ends(name, STR("Release")))
-            continue;
-        *ret_path = xfs_join(lists, entry->d_name);
-        r = 0;
+    int r = dir ? -ENOENT : -errno;
+    while (dir && r == -ENOENT && (entry = readdir(dir))) {
+        char *CLEAN_FREE path = xfs_join(lists, entry->d_name);
+        if (str_ends(str_from(path), STR("Release")))
+            r = fs_read(path, APT_RELEASE_MAX, ret);
     }
-    closedir(dir);
+    if (dir)
+        closedir(dir);
     return r;
 }
 
 /* Keys are the host's, but a third party's key must not pass for the distribution's archive. */
 static int apt_check_origin(const struct debian_apt *apt, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = NULL;
     struct buf CLEAN_BUF text = BUF_INIT(APT_RELEASE_MAX);
-    int r = apt_find_release(apt, &path);
-    if (r == 0)
-        r = fs_read(path, APT_RELEASE_MAX, &text);
-    struct str rest = buf_view(&text), stanza;
-    while (r == 0 && deb822_stanza(&rest, &stanza)) {
-        struct str origin = deb822_field(stanza, "Origin");
-        if (origin.n)
-            return str_is(origin, apt->origin)
-                       ? 0
-                       : error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
-                                   "the archive with suite %s is %.*s's, not %s's", apt->suite,
-                                   STR_ARG(origin), apt->origin);
-    }
-    return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "the archive's suite %s does not say whose it is", apt->suite);
+    struct str origin = STR_NONE, stanza;
+    int r = apt_read_release(apt, &text);
+    struct str rest = buf_view(&text);
+    while (r == 0 && !origin.n && deb822_stanza(&rest, &stanza))
+        origin = deb822_field(stanza, "Origin");
+    if (!origin.n)
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "the archive's suite %s does not say whose it is", apt->suite);
+    if (!str_is(origin, apt->origin))
+        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "the archive with suite %s is %.*s's, not %s's", apt->suite,
+                         STR_ARG(origin), apt->origin);
+    return 0;
 }
 
 /* A stamp file of our own: apt leaves an unchanged index its old time. */
@@ -167,67 +194,16 @@ int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err)
 {
     if (apt_index_is_fresh(apt))
         return apt_check_origin(apt, err);
-    const char *const argv[] = {APT_GET, "-c", apt->conf, "update", NULL};
+    const char *const fixed[] = {APT_GET, "-c", apt->conf, "update", NULL};
     struct buf CLEAN_BUF none = BUF_INIT(1);
     log_at(apt->env->log, LOG_INFO, "reading the package index of %s %s", apt->origin, apt->suite);
-    int r = apt_fetch(apt, argv, "lists", 0, err);
+    int r = apt_run(apt, fixed, STR_NONE, "lists", 0, NULL, err);
     if (r == 0)
         r = apt_check_origin(apt, err);
     return r == 0 ? debian_apt_write(apt, APT_STAMP, &none, err) : r;
 }
 
 /* ---- packages ---- */
-
-/* "name" or "name:arch": never an option, a path or a pattern. */
-static bool apt_is_package_name(struct str word)
-{
-    for (size_t i = 0; i < word.n; i++) {
-        char c = word.p[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!letter && (i == 0 || !strchr("+-.:", c)))
-            return false;
-    }
-    return word.n > 0;
-}
-
-/* A command and its words. */
-struct apt_command {
-    const char *argv[APT_WORDS_MAX + 1];
-    char *packages; /* owned; cut into words */
-};
-
-/* fixed, NULL-terminated, then the packages. */
-static int apt_command_init(struct apt_command *command, const char *const *fixed,
-                            struct str packages, struct gfxb_error *err)
-{
-    struct str word, rest = packages;
-    size_t n = 0;
-    *command = (struct apt_command){.packages = xstr_dup(packages)};
-    for (; fixed[n]; n++)
-        command->argv[n] = fixed[n];
-    while (str_word(&rest, &word)) {
-        if (!apt_is_package_name(word) || n == APT_WORDS_MAX) {
-            free(command->packages);
-            return error_set(err, GFXB_E_TABLE, "\"%.*s\" is not a package name, or one too many",
-                             STR_ARG(word));
-        }
-        command->argv[n++] = command->packages + (word.p - packages.p);
-        command->packages[word.p - packages.p + (ptrdiff_t)word.n] = '\0';
-    }
-    return 0;
-}
-
-static int apt_query(const struct debian_apt *apt, const char *const *fixed, struct str packages,
-                     struct buf *ret_text, struct gfxb_error *err)
-{
-    struct apt_command command;
-    int r = apt_command_init(&command, fixed, packages, err);
-    if (r < 0)
-        return r;
-    r = apt_run(apt, command.argv, ret_text, err);
-    free(command.packages);
-    return r < 0 || buf_ok(ret_text) ? r : error_set(err, EFBIG, "apt's answer is too long");
-}
 
 int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
                        struct gfxb_error *err)
@@ -236,14 +212,14 @@ int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct
     char *CLEAN_FREE nothing = xasprintf("Dir::Cache::archives=%s/nothing/", apt->dir);
     const char *const fixed[] = {APT_GET, "-c",      apt->conf,      "-o",
                                  nothing, "install", "--print-uris", NULL};
-    return apt_query(apt, fixed, packages, ret_text, err);
+    return apt_run(apt, fixed, packages, NULL, 0, ret_text, err);
 }
 
 int debian_apt_show(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
                     struct gfxb_error *err)
 {
     const char *const fixed[] = {APT_CACHE, "-c", apt->conf, "--no-all-versions", "show", NULL};
-    return apt_query(apt, fixed, packages, ret_text, err);
+    return apt_run(apt, fixed, packages, NULL, 0, ret_text, err);
 }
 
 int debian_apt_download(const struct debian_apt *apt, struct str packages, uint64_t total_bytes,
@@ -251,11 +227,5 @@ int debian_apt_download(const struct debian_apt *apt, struct str packages, uint6
 {
     const char *const fixed[] = {APT_GET,           "-c", apt->conf, "install", "--yes",
                                  "--download-only", NULL};
-    struct apt_command command;
-    int r = apt_command_init(&command, fixed, packages, err);
-    if (r < 0)
-        return r;
-    r = apt_fetch(apt, command.argv, "archives", total_bytes, err);
-    free(command.packages);
-    return r;
+    return apt_run(apt, fixed, packages, "archives", total_bytes, NULL, err);
 }
