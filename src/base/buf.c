@@ -1,3 +1,4 @@
+/* buf.c - text or bytes that grow, up to a stated maximum. */
 #include "base/base.h"
 
 #include <stdarg.h>

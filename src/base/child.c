@@ -1,3 +1,4 @@
+/* child.c - child processes: started clean, ended as a group, with a deadline. */
 #include "base/base.h"
 
 #include <errno.h>

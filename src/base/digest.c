@@ -1,3 +1,4 @@
+/* digest.c - SHA-256 through libcrypto. */
 #include "base/digest.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* log.c - one line for the function that the caller gave. */
 #include "base/base.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* str.c - views of text: compare, cut, read numbers. */
 #include "base/base.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* table.c - TSV tables of facts, line by line. */
 #include "base/base.h"
 
 #include <stdio.h>
