@@ -64,6 +64,7 @@ struct cli_command {
                                          TEXT_HANG one of a list */
     const struct cli_option *options; /* ends with a NULL name */
     bool any_os; /* answers from the tables, also for the other system (--os) */
+    bool live;   /* starts engines: refuses --sysroot */
     /* An exit code, or a negative error with *err filled. */
     int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
 };

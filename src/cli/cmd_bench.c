@@ -326,9 +326,6 @@ static int bench_run(struct cli *cli, const struct cli_args *args, struct gfxb_e
     struct bench b = {.cli = cli};
     bool narrowed = args->value[CLI_REQUEST_BACKEND] || args->value[CLI_REQUEST_POLICY] ||
                     args->value[CLI_REQUEST_GPU];
-    if (cli->sysroot)
-        return error_set(err, GFXB_E_USAGE,
-                         "bench works on this computer only: a captured machine runs nothing");
     if (args->value[BENCH_APPLY] && narrowed)
         return error_set(err, GFXB_E_USAGE,
                          "--apply compares all that is proven here: leave --backend, --policy and "
@@ -357,5 +354,6 @@ const struct cli_command cli_command_bench = {
              "The exit code is 4 when a proof failed on the way, and 1 when something that is "
              "proven could not be measured; what was measured is shown all the same.",
     .options = bench_options,
+    .live = true,
     .run = bench_run,
 };

@@ -1,8 +1,6 @@
 /* cmd_pull.c - brings a model here, with its progress for a person, a log file or a program. */
 #include "cli/request.h"
 
-#include <inttypes.h>
-
 struct progress {
     const struct cli *cli;
     const char *model; /* as the user said it */
@@ -53,23 +51,6 @@ static void progress_json(const struct progress *p, const struct model_progress 
     progress_event(p, "progress", more);
 }
 
-static void progress_text(const struct model_progress *at)
-{
-    if (at->n > 1)
-        fprintf(stderr, "[%zu/%zu] ", at->index + 1, at->n);
-    fprintf(stderr, "%s: %.1f", at->file, (double)at->at.bytes / 1e6);
-    if (at->at.total)
-        fprintf(stderr, " of %.1f MB (%.0f %%)", (double)at->at.total / 1e6,
-                100.0 * (double)at->at.bytes / (double)at->at.total);
-    else
-        fputs(" MB", stderr);
-    if (at->at.bytes_per_second)
-        fprintf(stderr, ", %.1f MB/s", (double)at->at.bytes_per_second / 1e6);
-    if (at->at.bytes < at->at.total && at->remaining_seconds >= 0)
-        fprintf(stderr, ", %" PRId64 ":%02" PRId64 " left", at->remaining_seconds / 60,
-                at->remaining_seconds % 60);
-}
-
 static void progress_show(void *context, const struct model_progress *at)
 {
     struct progress *p = context;
@@ -91,7 +72,9 @@ static void progress_show(void *context, const struct model_progress *at)
     }
     if (is_terminal)
         fputs("\r\033[K", stderr);
-    progress_text(at);
+    if (at->n > 1)
+        fprintf(stderr, "[%zu/%zu] ", at->index + 1, at->n);
+    cli_progress_line(at->file, &at->at, at->remaining_seconds);
     p->drawn = is_terminal && !is_whole;
     if (!p->drawn)
         fputc('\n', stderr);

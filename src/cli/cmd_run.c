@@ -203,9 +203,6 @@ static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens, str
 
 static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
 {
-    if (cli->sysroot)
-        return error_set(err, GFXB_E_USAGE,
-                         "run works on this computer only: a captured machine runs nothing");
     struct session_request request;
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
     unsigned max_tokens = 0;
@@ -249,5 +246,6 @@ const struct cli_command cli_command_run = {
              "The answer goes to stdout; progress, the path that was taken and the "
              "reason for each better path that was not go to stderr.",
     .options = run_options,
+    .live = true,
     .run = run_run,
 };

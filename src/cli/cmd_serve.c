@@ -264,9 +264,6 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args, struc
     struct settings settings;
     struct cli_models models;
     struct session_request request;
-    if (cli->sysroot)
-        return error_set(err, GFXB_E_USAGE,
-                         "serve works on this computer only: a captured machine runs nothing");
     int result = cli_session_request(cli, args, &request, err);
     if (result < 0)
         return result;
@@ -299,5 +296,6 @@ const struct cli_command cli_command_serve = {
              "other computers can reach needs a key. Sockets of systemd are taken over. SIGTERM, "
              "or gfxbridge stop, lets answers under way finish.",
     .options = serve_options,
+    .live = true,
     .run = serve_command_run,
 };

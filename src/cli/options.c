@@ -102,6 +102,23 @@ static int cli_bad_option(char **argv, int character, struct gfxb_error *err)
     return error_set(err, GFXB_E_USAGE, "no such option: %s; see gfxbridge --help", word);
 }
 
+/* What getopt_long has found; own is NULL in front of the command. */
+static int cli_take_option(struct cli *cli, char **argv, int c, const char **own, bool *ret_help,
+                           bool *ret_version, struct gfxb_error *err)
+{
+    if (c == 'h' || c == OPTION_GLOBAL + GLOBAL_HELP)
+        *ret_help = true;
+    else if (c == OPTION_GLOBAL + GLOBAL_VERSION)
+        *ret_version = true;
+    else if (c >= OPTION_OWN)
+        own[c - OPTION_OWN] = optarg ? optarg : "";
+    else if (c >= OPTION_GLOBAL)
+        return cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg, err);
+    else
+        return cli_bad_option(argv, c, err);
+    return 0;
+}
+
 int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool *ret_help,
                      bool *ret_version, struct gfxb_error *err)
 {
@@ -109,22 +126,11 @@ int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool
     cli_add_options(cli_globals, OPTION_GLOBAL, longs, 0);
     opterr = 0;
     optind = 1;
-    int c;
-    while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
-        int result = 0;
-        if (c == 'h' || c == OPTION_GLOBAL + GLOBAL_HELP)
-            *ret_help = true;
-        else if (c == OPTION_GLOBAL + GLOBAL_VERSION)
-            *ret_version = true;
-        else if (c >= OPTION_GLOBAL)
-            result = cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg, err);
-        else
-            result = cli_bad_option(argv, c, err);
-        if (result < 0)
-            return result;
-    }
+    int c, result = 0;
+    while (result == 0 && (c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1)
+        result = cli_take_option(cli, argv, c, NULL, ret_help, ret_version, err);
     *ret_next = optind;
-    return 0;
+    return result;
 }
 
 int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
@@ -135,20 +141,16 @@ int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char
     cli_add_options(command->options, OPTION_OWN, longs, n);
     struct cli_args args = {0};
     optind = 0; /* glibc: start anew, with the permutation that a leading '+' had switched off */
-    int c;
-    while ((c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
-        int result = 0;
-        if (c == 'h' || c == OPTION_GLOBAL + GLOBAL_HELP)
-            *ret_help = true;
-        else if (c >= OPTION_OWN)
-            args.value[c - OPTION_OWN] = optarg ? optarg : "";
-        else if (c >= OPTION_GLOBAL)
-            result = cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg, err);
-        else
-            result = cli_bad_option(argv, c, err);
-        if (result < 0)
-            return result;
-    }
+    int c, result = 0;
+    bool version = false; /* counts in front of a command alone */
+    while (result == 0 && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1)
+        result = cli_take_option(cli, argv, c, args.value, ret_help, &version, err);
+    if (result < 0)
+        return result;
+    if (!*ret_help && cli->sysroot && command->live)
+        return error_set(err, GFXB_E_USAGE,
+                         "%s works on this computer only: a captured machine runs nothing",
+                         command->name);
     if (!*ret_help && cli->os != GFX_LINUX && !command->any_os)
         return error_set(err, GFXB_E_USAGE,
                          "%s is about this computer: --os windows is for explain, plan and table",

@@ -14,21 +14,28 @@ static const char *net_setting(void *context, const char *name)
     return value && *value ? value : NULL;
 }
 
+void cli_progress_line(const char *what, const struct fetch_progress *p, int64_t seconds)
+{
+    fprintf(stderr, "%s: %.1f", what, (double)p->bytes / 1e6);
+    if (p->total)
+        fprintf(stderr, " of %.1f MB (%.0f %%)", (double)p->total / 1e6,
+                100.0 * (double)p->bytes / (double)p->total);
+    else
+        fputs(" MB", stderr);
+    if (p->bytes_per_second)
+        fprintf(stderr, ", %.1f MB/s", (double)p->bytes_per_second / 1e6);
+    if (p->bytes < p->total && seconds >= 0)
+        fprintf(stderr, ", %" PRId64 ":%02" PRId64 " left", seconds / 60, seconds % 60);
+}
+
 /* One line on a terminal, written over itself. */
 static void net_show(void *context, const char *what, const struct fetch_progress *p)
 {
     const struct cli *cli = context;
     if (cli->quiet || !isatty(STDERR_FILENO))
         return;
-    fprintf(stderr, "\r\033[K%s: %.1f", what, (double)p->bytes / 1e6);
-    if (p->total)
-        fprintf(stderr, " of %.1f", (double)p->total / 1e6);
-    fprintf(stderr, " MB");
-    if (p->bytes_per_second)
-        fprintf(stderr, ", %.1f MB/s", (double)p->bytes_per_second / 1e6);
-    if (p->bytes < p->total && p->remaining_seconds >= 0)
-        fprintf(stderr, ", %" PRId64 ":%02" PRId64 " left", p->remaining_seconds / 60,
-                p->remaining_seconds % 60);
+    fputs("\r\033[K", stderr);
+    cli_progress_line(what, p, p->remaining_seconds);
     if (p->total && p->bytes >= p->total)
         fputc('\n', stderr);
 }

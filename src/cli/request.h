@@ -19,6 +19,9 @@
  */
 struct package_net cli_package_net(struct cli *cli);
 
+/* "WHAT: 1.2 of 3.4 MB (35 %), 5.6 MB/s, 0:42 left" to stderr, without a newline. */
+void cli_progress_line(const char *what, const struct fetch_progress *p, int64_t seconds);
+
 /* ---- where this user's models are ---- */
 
 enum { CLI_MODELS_MAX = 16 };
