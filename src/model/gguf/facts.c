@@ -56,8 +56,7 @@ static int read_numbers(const struct gguf_header *header, struct gguf *gguf, str
         if (!kv)
             continue;
         if (kv->array || kv->type != GGUF_U32 || !gguf_kv_integer(kv, 0, &value))
-            return gguf_damaged(header->what, err, "is damaged: '%s' is no 32-bit number",
-                                numbers[i].key);
+            return gguf_damaged(header, err, "'%s' is no 32-bit number", numbers[i].key);
         uint32_t number = (uint32_t)value;
         memcpy((char *)gguf + numbers[i].at, &number, sizeof(number));
     }
@@ -73,7 +72,7 @@ static int read_text(const struct gguf_header *header, struct str key, char **re
     if (!kv)
         return 0;
     if (!gguf_kv_text(kv, &text))
-        return gguf_damaged(header->what, err, "is damaged: '%.*s' is no text", STR_ARG(key));
+        return gguf_damaged(header, err, "'%.*s' is no text", STR_ARG(key));
     *ret = str_dup(text);
     return *ret ? 0 : error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
 }
@@ -122,8 +121,7 @@ static int read_split(const struct gguf_header *header, struct gguf *gguf, struc
     if (good && parts == 0)
         parts = 1;
     if (!good || part >= parts || all < 0 || all > UINT32_MAX || (parts > 1 && !no))
-        return gguf_damaged(header->what, err,
-                            "is damaged: what it says about its parts cannot be");
+        return gguf_damaged(header, err, "what it says about its parts cannot be");
     gguf->part = (uint32_t)part;
     gguf->parts = (uint32_t)parts;
     gguf->parts_tensors = (uint32_t)all;
@@ -155,12 +153,11 @@ static int read_layer_numbers(const struct gguf_header *header, struct gguf *ggu
     if (!kv)
         return 0;
     if ((kv->type != GGUF_U32 && kv->type != GGUF_I32) || (kv->array && kv->n < gguf->layers))
-        return gguf_damaged(header->what, err, "is damaged: '%s' does not say one number a layer",
-                            key);
+        return gguf_damaged(header, err, "'%s' does not say one number a layer", key);
     for (uint32_t i = 0; i < gguf->layers; i++) {
         int64_t value;
         if (!gguf_kv_integer(kv, kv->array ? i : 0, &value) || value < 0 || value > 1 << 24)
-            return gguf_damaged(header->what, err, "is damaged: '%s' is impossible", key);
+            return gguf_damaged(header, err, "'%s' is impossible", key);
         uint32_t number = (uint32_t)value;
         memcpy((char *)&gguf->layer[i] + at_layer, &number, sizeof(number));
         most = number > most ? number : most;
@@ -183,8 +180,7 @@ static int read_window(const struct gguf_header *header, struct gguf *gguf, stru
         gguf->layer[i].windowed = value != 0;
     }
     if (!good)
-        return gguf_damaged(header->what, err,
-                            "is damaged: which layers have a window does not match its layers");
+        return gguf_damaged(header, err, "which layers have a window does not match its layers");
     gguf->window_said = kv->array;
     if (!kv->array)
         gguf->window_period = (uint32_t)value;
@@ -232,21 +228,18 @@ static int check_sizes(const struct gguf_header *header, const struct gguf *gguf
     else if (gguf->ssm_inner > 1 << 24 || gguf->ssm_state > 1 << 20 || gguf->ssm_conv > 1 << 16 ||
              gguf->ssm_groups > 1 << 16)
         bad = "recurrent state";
-    return bad ? gguf_damaged(header->what, err, "is damaged: its %s is missing or impossible", bad)
-               : 0;
+    return bad ? gguf_damaged(header, err, "its %s is missing or impossible", bad) : 0;
 }
 
 static int check_heads(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
 {
     bool recurrent = gguf->ssm_conv || gguf->wkv_head || gguf->shortconv;
     if (gguf->heads == 0 && !recurrent)
-        return gguf_damaged(header->what, err,
-                            "is damaged: its number of heads is missing or impossible");
+        return gguf_damaged(header, err, "its number of heads is missing or impossible");
     for (uint32_t i = 0; i < gguf->layers; i++) {
         const struct gguf_layer *layer = &gguf->layer[i];
         if (layer->heads && layer->heads_kv && layer->heads % layer->heads_kv)
-            return gguf_damaged(header->what, err,
-                                "is damaged: %u heads cannot share %u of keys and values",
+            return gguf_damaged(header, err, "%u heads cannot share %u of keys and values",
                                 layer->heads, layer->heads_kv);
     }
     if (gguf->heads && !gguf->key_length)
@@ -273,7 +266,7 @@ int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct 
     const struct gguf_kv *causal = find_own(header, gguf, "attention.causal");
     int64_t value = 1;
     if (causal && (causal->array || !gguf_kv_integer(causal, 0, &value)))
-        return gguf_damaged(header->what, err, "is damaged: 'attention.causal' is no yes or no");
+        return gguf_damaged(header, err, "'attention.causal' is no yes or no");
     gguf->causal = value != 0;
     result = read_numbers(header, gguf, err);
     if (result == 0)
@@ -332,13 +325,13 @@ static int check_shape(const struct gguf_header *header, const struct gguf *gguf
 {
     bool embeddings = str_is(t->name, "token_embd.weight");
     if (str_is(t->name, "output.weight") && t->dims[0] != gguf->embedding)
-        return gguf_damaged(header->what, err,
-                            "is damaged: the tensor 'output.weight' has another shape than its "
+        return gguf_damaged(header, err,
+                            "the tensor 'output.weight' has another shape than its "
                             "header says");
     if (embeddings &&
         (t->dims[0] != gguf->embedding || (gguf->vocabulary && t->dims[1] != gguf->vocabulary)))
-        return gguf_damaged(header->what, err,
-                            "is damaged: the tensor 'token_embd.weight' has another shape than "
+        return gguf_damaged(header, err,
+                            "the tensor 'token_embd.weight' has another shape than "
                             "its header says");
     return 0;
 }
@@ -351,8 +344,7 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct 
         struct str part;
         if (layer_of(t->name, &layer, &part)) {
             if (layer >= gguf->layers)
-                return gguf_damaged(header->what, err,
-                                    "is damaged: '%.*s' is of a layer that it does not have",
+                return gguf_damaged(header, err, "'%.*s' is of a layer that it does not have",
                                     STR_ARG(t->name));
             layer_count(&gguf->layer[layer], part, t->bytes);
             continue;

@@ -43,14 +43,14 @@ static int check_whole(const char *what, const struct gguf *gguf, struct gfxb_er
     if (gguf->kind != GGUF_MODEL)
         return 0;
     if (gguf->parts_tensors && gguf->parts_tensors != gguf->tensors)
-        return gguf_damaged(what, err, "is damaged: its parts have %llu tensors and should have %u",
-                            (unsigned long long)gguf->tensors, gguf->parts_tensors);
+        return gguf_refuse(what, err, "is damaged: its parts have %llu tensors and should have %u",
+                           (unsigned long long)gguf->tensors, gguf->parts_tensors);
     if (gguf->input_bytes == 0)
-        return gguf_damaged(what, err, "is damaged: it has no token embeddings");
+        return gguf_refuse(what, err, "is damaged: it has no token embeddings");
     for (uint32_t i = 0; i < gguf->layers; i++) {
         if (gguf->layer[i].bytes == 0)
-            return gguf_damaged(what, err, "is damaged: its layer %u of %u has no tensors", i + 1,
-                                gguf->layers);
+            return gguf_refuse(what, err, "is damaged: its layer %u of %u has no tensors", i + 1,
+                               gguf->layers);
     }
     return 0;
 }
@@ -104,7 +104,7 @@ static int file_fill(struct header_file *file, const char *path, size_t n, struc
         if (got < 0)
             return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
         if (got == 0)
-            return gguf_damaged(path, err, "is becoming shorter while it is read");
+            return gguf_refuse(path, err, "is becoming shorter while it is read");
         buf_grew(&file->bytes, (size_t)got);
     }
     return 0;
@@ -127,8 +127,8 @@ static int file_parse(struct header_file *file, const char *path, struct gfxb_er
     int result = -EAGAIN;
     for (size_t n = FIRST_BYTES; result == -EAGAIN; n *= 4) {
         if (n > MOST_BYTES)
-            return gguf_damaged(path, err, "has a header of more than %zu MiB: no model has that",
-                                MOST_BYTES >> 20);
+            return gguf_refuse(path, err, "has a header of more than %zu MiB: no model has that",
+                               MOST_BYTES >> 20);
         result = file_fill(file, path, n, err);
         if (result == 0)
             result = gguf_header_parse(path, file->bytes.p ? file->bytes.p : "", file->bytes.n,
@@ -161,8 +161,8 @@ static int add_part(struct gguf *gguf, const char *path, uint32_t part, struct g
     if (result == 0)
         result = gguf_facts_read(&file.header, &own, err);
     if (result == 0 && (own.part != part || own.parts != gguf->parts))
-        result = gguf_damaged(path, err, "is damaged: it should be part %u of %u and says %u of %u",
-                              part + 1, gguf->parts, own.part + 1, own.parts);
+        result = gguf_refuse(path, err, "is damaged: it should be part %u of %u and says %u of %u",
+                             part + 1, gguf->parts, own.part + 1, own.parts);
     if (result == 0)
         result = gguf_layers_add(&file.header, gguf, err);
     if (result == 0) {
@@ -180,10 +180,10 @@ static int add_parts(struct gguf *gguf, const char *path, struct gfxb_error *err
     for (uint32_t part = 1; part < gguf->parts; part++) {
         char *CLEAN_FREE name = part_path(path, part, gguf->parts);
         if (!name)
-            return gguf_damaged(path, err,
-                                "is part 1 of %u, and is not named NAME-00001-of-%05u.gguf: the "
-                                "others cannot be found",
-                                gguf->parts, gguf->parts);
+            return gguf_refuse(path, err,
+                               "is part 1 of %u, and is not named NAME-00001-of-%05u.gguf: the "
+                               "others cannot be found",
+                               gguf->parts, gguf->parts);
         int result = add_part(gguf, name, part, err);
         if (result < 0)
             return result;

@@ -65,7 +65,7 @@ struct cursor {
     struct gfxb_error *err;
 };
 
-int gguf_damaged(const char *what, struct gfxb_error *err, const char *format, ...)
+int gguf_refuse(const char *what, struct gfxb_error *err, const char *format, ...)
 {
     char text[500];
     va_list args;
@@ -75,16 +75,27 @@ int gguf_damaged(const char *what, struct gfxb_error *err, const char *format, .
     return error_set(err, GFXB_E_MODEL_DAMAGED, "%s %s", what, text);
 }
 
-#define DAMAGED(c, ...) gguf_damaged((c)->header->what, (c)->err, __VA_ARGS__)
+int gguf_damaged(const struct gguf_header *header, struct gfxb_error *err, const char *format, ...)
+{
+    char text[500];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return gguf_refuse(header->what, err, "is damaged: %s", text);
+}
+
+#define REFUSE(c, ...)  gguf_refuse((c)->header->what, (c)->err, __VA_ARGS__)
+#define DAMAGED(c, ...) gguf_damaged((c)->header, (c)->err, __VA_ARGS__)
 
 /* n more bytes, or why not. */
 static int cursor_take(struct cursor *c, uint64_t n, const char *of, const unsigned char **ret)
 {
     if (n > c->header->size - c->at)
-        return DAMAGED(c,
-                       "is damaged or incomplete: it ends after %llu bytes, inside %s that should "
-                       "reach %llu bytes further than byte %zu",
-                       (unsigned long long)c->header->size, of, (unsigned long long)n, c->at);
+        return REFUSE(c,
+                      "is damaged or incomplete: it ends after %llu bytes, inside %s that should "
+                      "reach %llu bytes further than byte %zu",
+                      (unsigned long long)c->header->size, of, (unsigned long long)n, c->at);
     if (n > c->n - c->at)
         return -EAGAIN;
     *ret = c->bytes + c->at;
@@ -145,7 +156,7 @@ static int kv_read_type(struct cursor *c, struct gguf_kv *kv, enum gguf_type *re
     if (result < 0)
         return result;
     if (type >= GGUF_TYPES || (kv->array && type == GGUF_ARRAY))
-        return DAMAGED(c, "is damaged: '%.*s' has a value of type %u, which there is not",
+        return DAMAGED(c, "'%.*s' has a value of type %u, which there is not",
                        (int)(kv->key.n < KV_SHOWN ? kv->key.n : KV_SHOWN),
                        kv->key.n ? kv->key.p : "", type);
     *ret_type = (enum gguf_type)type;
@@ -160,8 +171,7 @@ static int kv_read_value(struct cursor *c, struct gguf_kv *kv)
     if (kv->type != GGUF_STRING) {
         size_t each = gguf_type_size(kv->type);
         if (kv->n > c->header->size / each)
-            return DAMAGED(c, "is damaged: a list says that it has %llu elements",
-                           (unsigned long long)kv->n);
+            return DAMAGED(c, "a list says that it has %llu elements", (unsigned long long)kv->n);
         result = cursor_take(c, kv->n * each, "a value", &p);
     }
     for (uint64_t i = 0; kv->type == GGUF_STRING && result == 0 && i < kv->n; i++) {
@@ -188,8 +198,7 @@ static int kv_read(struct cursor *c, struct gguf_kv *kv)
     if (result < 0)
         return result;
     if (!key_is_good(kv->key))
-        return DAMAGED(c, "is damaged: at byte %zu there should be a key and there is none",
-                       c->at - kv->key.n);
+        return DAMAGED(c, "at byte %zu there should be a key and there is none", c->at - kv->key.n);
     kv->n = 1;
     result = kv_read_type(c, kv, &kv->type);
     if (result == 0 && kv->type == GGUF_ARRAY) {
@@ -209,7 +218,7 @@ static int kv_compare(const void *left, const void *right)
 static int header_read_kv(struct cursor *c, struct gguf_header *h, uint64_t n)
 {
     if (n > h->size / KV_LEAST)
-        return DAMAGED(c, "is damaged: it says that it has %llu keys, more than fit into it",
+        return DAMAGED(c, "it says that it has %llu keys, more than fit into it",
                        (unsigned long long)n);
     if (n > c->n / KV_LEAST)
         return -EAGAIN;
@@ -224,7 +233,7 @@ static int header_read_kv(struct cursor *c, struct gguf_header *h, uint64_t n)
     qsort(h->kv, h->n_kv, sizeof(*h->kv), kv_compare);
     for (size_t i = 1; i < h->n_kv; i++) {
         if (str_eq(h->kv[i - 1].key, h->kv[i].key))
-            return DAMAGED(c, "is damaged: it has the key '%.*s' twice",
+            return DAMAGED(c, "it has the key '%.*s' twice",
                            (int)(h->kv[i].key.n < 80 ? h->kv[i].key.n : 80), h->kv[i].key.p);
     }
     return 0;
@@ -267,7 +276,7 @@ static int tensor_read_dims(struct cursor *c, struct gguf_tensor *t)
     uint32_t n;
     int result = cursor_u32(c, "the shape of a tensor", &n);
     if (result == 0 && n > 4)
-        return DAMAGED(c, "is damaged: the tensor '%.*s' has %u dimensions, at most 4 are possible",
+        return DAMAGED(c, "the tensor '%.*s' has %u dimensions, at most 4 are possible",
                        STR_ARG(t->name), n);
     t->elements = 1;
     for (uint32_t i = 0; i < 4; i++) {
@@ -277,8 +286,7 @@ static int tensor_read_dims(struct cursor *c, struct gguf_tensor *t)
         if (result < 0)
             return result;
         if (t->dims[i] == 0 || t->dims[i] > (uint64_t)INT64_MAX / t->elements)
-            return DAMAGED(c, "is damaged: the tensor '%.*s' has an impossible shape",
-                           STR_ARG(t->name));
+            return DAMAGED(c, "the tensor '%.*s' has an impossible shape", STR_ARG(t->name));
         t->elements *= t->dims[i];
     }
     return 0;
@@ -291,18 +299,18 @@ static int tensor_read_type(struct cursor *c, struct gguf_tensor *t)
         return result;
     const struct gguf_tensor_type *type = gguf_tensor_type(t->type);
     if (!type)
-        return DAMAGED(c,
-                       "is damaged, or newer than this gfxbridge: the tensor '%.*s' is stored in a "
-                       "way (type %u) that is not known",
-                       STR_ARG(t->name), t->type);
+        return REFUSE(c,
+                      "is damaged, or newer than this gfxbridge: the tensor '%.*s' is stored in a "
+                      "way (type %u) that is not known",
+                      STR_ARG(t->name), t->type);
     if (t->dims[0] % type->block)
         return DAMAGED(c,
-                       "is damaged: rows of the tensor '%.*s' have %llu numbers, and %s stores "
+                       "rows of the tensor '%.*s' have %llu numbers, and %s stores "
                        "them by %u",
                        STR_ARG(t->name), (unsigned long long)t->dims[0], type->name, type->block);
     uint64_t blocks = t->elements / type->block;
     if (blocks > (uint64_t)INT64_MAX / type->bytes)
-        return DAMAGED(c, "is damaged: the tensor '%.*s' has an impossible size", STR_ARG(t->name));
+        return DAMAGED(c, "the tensor '%.*s' has an impossible size", STR_ARG(t->name));
     t->bytes = blocks * type->bytes;
     return 0;
 }
@@ -313,8 +321,7 @@ static int tensor_read(struct cursor *c, struct gguf_tensor *t)
     if (result < 0)
         return result;
     if (t->name.n >= NAME_MAX_BYTES || !key_is_good(t->name))
-        return DAMAGED(c, "is damaged: at byte %zu there should be a tensor's name",
-                       c->at - t->name.n);
+        return DAMAGED(c, "at byte %zu there should be a tensor's name", c->at - t->name.n);
     result = tensor_read_dims(c, t);
     if (result == 0)
         result = tensor_read_type(c, t);
@@ -339,8 +346,7 @@ static int header_check_names(struct cursor *c, const struct gguf_header *h)
     qsort(sorted, h->n_tensors, sizeof(*sorted), tensor_compare);
     for (size_t i = 1; i < h->n_tensors; i++) {
         if (str_eq(sorted[i - 1]->name, sorted[i]->name))
-            return DAMAGED(c, "is damaged: it has the tensor '%.*s' twice",
-                           STR_ARG(sorted[i]->name));
+            return DAMAGED(c, "it has the tensor '%.*s' twice", STR_ARG(sorted[i]->name));
     }
     return 0;
 }
@@ -348,7 +354,7 @@ static int header_check_names(struct cursor *c, const struct gguf_header *h)
 static int header_read_tensors(struct cursor *c, struct gguf_header *h, uint64_t n)
 {
     if (n > h->size / TENSOR_LEAST)
-        return DAMAGED(c, "is damaged: it says that it has %llu tensors, more than fit into it",
+        return DAMAGED(c, "it says that it has %llu tensors, more than fit into it",
                        (unsigned long long)n);
     if (n > c->n / TENSOR_LEAST)
         return -EAGAIN;
@@ -369,7 +375,7 @@ static int header_read_alignment(struct cursor *c, struct gguf_header *h)
     int64_t value = 32;
     if (kv && (kv->array || kv->type != GGUF_U32 || !gguf_kv_integer(kv, 0, &value) || value == 0 ||
                (value & (value - 1))))
-        return DAMAGED(c, "is damaged: its alignment is no power of two");
+        return DAMAGED(c, "its alignment is no power of two");
     h->alignment = (uint32_t)value;
     return 0;
 }
@@ -387,11 +393,11 @@ static int header_check_places(struct cursor *c, struct gguf_header *h)
     for (size_t i = 0; i < h->n_tensors; i++) {
         const struct gguf_tensor *t = &h->tensor[i];
         if (t->offset != next)
-            return DAMAGED(c, "is damaged: the tensor '%.*s' %s", STR_ARG(t->name),
+            return DAMAGED(c, "the tensor '%.*s' %s", STR_ARG(t->name),
                            t->offset < next ? "overlaps the one before it"
                                             : "does not follow the one before it");
         if (start > h->size || next > h->size - start || t->bytes > h->size - start - next)
-            return DAMAGED(
+            return REFUSE(
                 c,
                 "is incomplete: it has %llu bytes, and its tensors go on behind them "
                 "('%.*s' ends %llu bytes later): download it again",
@@ -413,14 +419,14 @@ static int header_read_start(struct cursor *c, struct gguf_header *h, uint64_t *
     if (result < 0)
         return result;
     if (memcmp(magic, "GGUF", 4) != 0)
-        return DAMAGED(c, "is no GGUF file: it does not start with \"GGUF\"");
+        return REFUSE(c, "is no GGUF file: it does not start with \"GGUF\"");
     result = cursor_u32(c, "its version", &h->version);
     if (result < 0)
         return result;
     if (h->version > 0xffff && h->version << 16 == 0)
-        return DAMAGED(c, "is a GGUF file for big-endian computers");
+        return REFUSE(c, "is a GGUF file for big-endian computers");
     if (h->version < 2 || h->version > 3)
-        return DAMAGED(c, "is a GGUF file of version %u; engines read 2 and 3", h->version);
+        return REFUSE(c, "is a GGUF file of version %u; engines read 2 and 3", h->version);
     result = cursor_u64(c, "its number of tensors", ret_tensors);
     return result < 0 ? result : cursor_u64(c, "its number of keys", ret_keys);
 }

@@ -92,8 +92,10 @@ int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf,
 /* The tensors of one header (of several parts) into gguf->layer and the sums. */
 int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err);
 
-/* "<path>: sentence". Returns -GFXB_E_MODEL_DAMAGED. */
-int gguf_damaged(const char *what, struct gfxb_error *err, const char *format, ...)
+/* "WHAT is damaged: sentence", and "WHAT sentence". Both return -GFXB_E_MODEL_DAMAGED. */
+int gguf_damaged(const struct gguf_header *header, struct gfxb_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int gguf_refuse(const char *what, struct gfxb_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- architecture.c: rows of data/architectures.tsv ---- */

@@ -59,7 +59,7 @@ static int check_once(const struct gguf_header *header, const struct gguf_kv *to
         const char *entry = at;
         struct str token = next_text(&at);
         if (!put(table, size - 1, token, entry))
-            return gguf_damaged(header->what, err, "is damaged: its vocabulary has a token twice");
+            return gguf_damaged(header, err, "its vocabulary has a token twice");
     }
     return 0;
 }
@@ -79,18 +79,17 @@ int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf,
     const struct gguf_kv *merges = gguf_header_find(header, STR("tokenizer.ggml.merges"));
     struct str model = str_from(gguf->tokenizer);
     if (model.n == 0)
-        return gguf_damaged(header->what, err, "is damaged: it does not name its tokenizer");
+        return gguf_damaged(header, err, "it does not name its tokenizer");
     if (str_is(model, "none") || str_is(model, "no_vocab"))
         return 0;
     if (!tokens || !tokens->array || tokens->type != GGUF_STRING || tokens->n == 0 ||
         tokens->n > TOKENS_MAX)
-        return gguf_damaged(header->what, err, "is damaged: it has no vocabulary");
+        return gguf_damaged(header, err, "it has no vocabulary");
     gguf->vocabulary = (uint32_t)tokens->n;
     if (!is_as_long(header, STR("tokenizer.ggml.scores"), GGUF_F32, tokens->n) ||
         !is_as_long(header, STR("tokenizer.ggml.token_type"), GGUF_I32, tokens->n))
-        return gguf_damaged(header->what, err,
-                            "is damaged: the lists of its vocabulary differ in length");
+        return gguf_damaged(header, err, "the lists of its vocabulary differ in length");
     if (str_is(model, "gpt2") && (!merges || !merges->array || merges->type != GGUF_STRING))
-        return gguf_damaged(header->what, err, "is damaged: its vocabulary has no merges");
+        return gguf_damaged(header, err, "its vocabulary has no merges");
     return check_once(header, tokens, err);
 }
