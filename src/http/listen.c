@@ -4,7 +4,6 @@
 #include "base/xalloc.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -183,16 +182,14 @@ static bool holder_has(const char *pid, const char *link)
 {
     char path[288], target[64];
     snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-    DIR *dir = opendir(path);
+    DIR *CLEAN_DIR dir = opendir(path);
     bool found = false;
-    const struct dirent *entry;
-    while (dir && !found && (entry = readdir(dir))) {
-        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+    const char *entry;
+    while (!found && (entry = fs_next(dir))) {
+        ssize_t n = readlinkat(dirfd(dir), entry, target, sizeof(target) - 1);
         target[n < 0 ? 0 : n] = '\0';
         found = strcmp(target, link) == 0;
     }
-    if (dir)
-        closedir(dir);
     return found;
 }
 
@@ -214,16 +211,14 @@ bool http_find_holder(unsigned port, struct http_holder *ret)
         return false;
     *ret = (struct http_holder){.uid = (unsigned)uid};
     snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
-    DIR *proc = opendir("/proc");
-    const struct dirent *entry;
-    while (proc && !ret->pid && (entry = readdir(proc))) {
-        if (str_to_u64(str_from(entry->d_name), 10, &pid) < 0 || !holder_has(entry->d_name, link))
+    DIR *CLEAN_DIR proc = opendir("/proc");
+    const char *entry;
+    while (!ret->pid && (entry = fs_next(proc))) {
+        if (str_to_u64(str_from(entry), 10, &pid) < 0 || !holder_has(entry, link))
             continue;
         ret->pid = (int)pid;
         listen_program(ret->pid, ret->program, sizeof(ret->program));
     }
-    if (proc)
-        closedir(proc);
     return true;
 }
 

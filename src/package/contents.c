@@ -2,7 +2,6 @@
  */
 #include "package/package_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fts.h>
 #include <gnu/libc-version.h>
@@ -269,18 +268,16 @@ static void contents_add_roots(const struct package *package, const char *dir,
                                struct names *roots)
 {
     char *CLEAN_FREE path = xfs_join(dir, package->backend_dir);
-    DIR *entries = opendir(path);
-    const struct dirent *entry;
+    DIR *CLEAN_DIR entries = opendir(path);
+    const char *entry;
     names_add(roots, str_from(package->executable));
-    while (entries && (entry = readdir(entries))) {
-        struct str name = str_from(entry->d_name);
+    while ((entry = fs_next(entries))) {
+        struct str name = str_from(entry);
         bool is_cpu = str_starts(name, engine->cpu) && str_ends(name, STR(".so"));
-        char *CLEAN_FREE file = xfs_join(package->backend_dir, entry->d_name);
+        char *CLEAN_FREE file = xfs_join(package->backend_dir, entry);
         if (is_cpu || (backend_file.n && str_eq(name, backend_file)))
             names_add(roots, str_from(file));
     }
-    if (entries)
-        closedir(entries);
 }
 
 int contents_check(struct install *in, struct gfxb_error *err)

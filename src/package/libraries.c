@@ -8,7 +8,6 @@
  */
 #include "package/package_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -369,14 +368,12 @@ static void libraries_other_version(const struct libraries *l, const char *sonam
     for (size_t i = 0; so && i < l->dirs.n && !ret->n; i++) {
         const char *below = l->dirs.name[i];
         char *CLEAN_FREE path = below[0] == '/' ? xstrdup(below) : xfs_join(l->dir, below);
-        DIR *entries = opendir(path);
-        const struct dirent *entry;
-        while (entries && !ret->n && (entry = readdir(entries))) {
-            if (strncmp(entry->d_name, soname, (size_t)(so - soname) + 4) == 0)
-                buf_add_text(ret, entry->d_name);
+        DIR *CLEAN_DIR entries = opendir(path);
+        const char *entry;
+        while (!ret->n && (entry = fs_next(entries))) {
+            if (strncmp(entry, soname, (size_t)(so - soname) + 4) == 0)
+                buf_add_text(ret, entry);
         }
-        if (entries)
-            closedir(entries);
     }
 }
 

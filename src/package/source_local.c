@@ -8,7 +8,6 @@
  */
 #include "package/package_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -124,34 +123,30 @@ struct system_job {
 /* Add the engine files of one directory, as absolute paths. An absent one has none. */
 static void system_add_files(struct system_job *job, const char *dir)
 {
-    DIR *entries = opendir(dir);
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        struct str name = str_from(entry->d_name);
+    DIR *CLEAN_DIR entries = opendir(dir);
+    const char *entry;
+    while ((entry = fs_next(entries))) {
+        struct str name = str_from(entry);
         struct stat st;
         if (!gfx_engine_owns_file(&job->engine, name) && !str_eq(name, job->engine.program))
             continue;
-        char *CLEAN_FREE path = xfs_join(dir, entry->d_name);
+        char *CLEAN_FREE path = xfs_join(dir, entry);
         if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
             names_add(&job->files, str_from(path));
     }
-    if (entries)
-        closedir(entries);
 }
 
 /* Of the directories below the plugins' one: where distributions put the backends ("backends0"). */
 static void system_add_plugins(struct system_job *job, struct str lib)
 {
     char *CLEAN_FREE top = xasprintf("%.*s/%.*s", STR_ARG(lib), STR_ARG(job->engine.plugins));
-    DIR *entries = job->engine.plugins.n ? opendir(top) : NULL;
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        char *CLEAN_FREE dir = xfs_join(top, entry->d_name);
-        if (entry->d_name[0] != '.')
+    DIR *CLEAN_DIR entries = job->engine.plugins.n ? opendir(top) : NULL;
+    const char *entry;
+    while ((entry = fs_next(entries))) {
+        char *CLEAN_FREE dir = xfs_join(top, entry);
+        if (entry[0] != '.')
             system_add_files(job, dir);
     }
-    if (entries)
-        closedir(entries);
 }
 
 /* All files of the engine: beside its program, and where the computer's loader finds its libraries.

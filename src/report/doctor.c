@@ -5,7 +5,6 @@
 #include "http/http.h"
 #include "sysroot/sysroot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -298,12 +297,10 @@ void doctor_check_tables(const struct doctor_case *c, const char *config_dir, co
     if (broken)
         doctor_tell(c, "table-broken", DOCTOR_BLOCK, config_dir ? config_dir : "the tables", broken,
                     "correct or remove this file: until then no other command works");
-    DIR *list = config_dir ? opendir(config_dir) : NULL;
-    const struct dirent *entry;
-    while (list && (entry = readdir(list)))
-        doctor_check_table(c, config_dir, entry->d_name);
-    if (list)
-        closedir(list);
+    DIR *CLEAN_DIR list = config_dir ? opendir(config_dir) : NULL;
+    const char *entry;
+    while ((entry = fs_next(list)))
+        doctor_check_table(c, config_dir, entry);
 }
 
 static void doctor_check_disk(const struct doctor_case *c)
