@@ -93,7 +93,7 @@ int digest_file(const char *path, char ret_hex[static DIGEST_HEX], struct gfxb_e
 {
     int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
+        return fs_error(err, errno, "read", path);
     int result = digest_fd(fd, ret_hex, err);
     if (result < 0)
         error_prefix(err, "%s: ", path);

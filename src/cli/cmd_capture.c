@@ -14,9 +14,7 @@ static int capture_write_into(const char *path, const struct buf *text, struct g
         code = errno;
     if (file && fclose(file) != 0 && code == 0)
         code = errno;
-    return code ? error_set(err, code, "cannot write the capture to %s: %s", path,
-                            error_errno_text(code))
-                : 0;
+    return code ? fs_error(err, code, "write the capture to", path) : 0;
 }
 
 /* A file is replaced as a whole, where a link leads to it there; nothing else is replaced. */

@@ -163,7 +163,7 @@ static int settings_file(const struct cli *cli, struct settings *s, struct gfxb_
     if (result == -ENOENT)
         return 0;
     if (result < 0)
-        return error_set(err, -result, "cannot read %s: %s", path, error_errno_text(-result));
+        return fs_error(err, -result, "read", path);
     s->file = json_loadb(buf_text(&text), text.n, JSON_REJECT_DUPLICATES, &problem);
     if (!json_is_object(s->file))
         return error_set(err, EINVAL, "%s, line %d: %s", path, s->file ? 1 : problem.line,

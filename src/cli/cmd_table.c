@@ -144,7 +144,7 @@ static int table_check_file(const struct cli *cli, const char *path, struct gfxb
     struct gfx_tables *t = NULL;
     int result = fs_read(path, bytes.max, &bytes);
     if (result < 0)
-        return error_set(err, -result, "cannot read %s: %s", path, error_errno_text(-result));
+        return fs_error(err, -result, "read", path);
     source.bytes = buf_view(&bytes);
     result = table_recognise(source.bytes, path, &source.table, err);
     if (result == 0)

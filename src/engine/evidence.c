@@ -291,7 +291,7 @@ static int verify_libraries(const struct engine *engine, struct gfxb_error *err)
     snprintf(path, sizeof(path), "/proc/%d/maps", (int)engine->child.pid);
     int code = fs_read(path, VERIFY_MAPS_MAX, &text);
     if (code < 0)
-        return error_set(err, -code, "cannot read %s: %s", path, error_errno_text(-code));
+        return fs_error(err, -code, "read", path);
     maps_parse(buf_view(&text), str_from(engine->package_dir), &maps);
     if (maps_are_mixed(&maps, &a, &b))
         return error_set(err, GFXB_E_LIBRARY_MISSING,

@@ -77,8 +77,7 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
     engine->log_fd =
         open(engine->rundir.log, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (engine->log_fd < 0)
-        return error_set(err, errno, "cannot write %s: %s", engine->rundir.log,
-                         error_errno_text(errno));
+        return fs_error(err, errno, "write", engine->rundir.log);
     int code = launch_new(engine->kind, spec, engine->rundir.path, &serving, &launch, err);
     if (code < 0)
         return code;

@@ -58,8 +58,7 @@ static int rundir_make(const char *base, struct rundir *rundir, struct gfxb_erro
         return error_set(err, errno, "no random numbers: %s", error_errno_text(errno));
     rundir->path = xasprintf("%s/" RUNDIR_PREFIX "%08x", base, number);
     if (mkdir(rundir->path, 0700) < 0) {
-        int code = error_set(err, errno, "cannot make the run directory %s: %s", rundir->path,
-                             error_errno_text(errno));
+        int code = fs_error(err, errno, "make the run directory", rundir->path);
         free(rundir->path); /* not ours to remove */
         rundir->path = NULL;
         return code;
@@ -89,8 +88,7 @@ static int rundir_base(const char *runtime_dir, char **ret_base, struct gfxb_err
         base = realpath(runtime_dir, NULL);
     }
     if (!base)
-        return error_set(err, errno, "cannot use the run directory %s: %s", runtime_dir,
-                         error_errno_text(errno));
+        return fs_error(err, errno, "use the run directory", runtime_dir);
     if (!rundir_suits(base)) {
         free(base);
         return rundir_short_base(ret_base, err);

@@ -195,8 +195,7 @@ static int set_read_file(struct gfx_set *set, enum gfx_table table, const char *
     if (result == -ENOENT || result == -ENOTDIR)
         return 0;
     if (result < 0)
-        return error_set(err, -result, "cannot read the table %s: %s", set->path[table],
-                         error_errno_text(-result));
+        return fs_error(err, -result, "read the table", set->path[table]);
     return 1;
 }
 

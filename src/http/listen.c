@@ -340,7 +340,7 @@ int listen_control(struct http_server *s, struct gfxb_error *err)
         return listen_add(s, fd, true, err);
     if (fd >= 0)
         close(fd);
-    return error_set(err, code, "cannot make %s: %s", path, error_errno_text(code));
+    return fs_error(err, code, "make", path);
 }
 
 /* ---- all of them ---- */

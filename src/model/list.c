@@ -239,7 +239,7 @@ static int find_file(const struct model_env *env, const char *path, struct model
 {
     struct stat st;
     if (stat(path, &st) < 0)
-        return error_set(err, errno, "cannot read the model %s: %s", path, error_errno_text(errno));
+        return fs_error(err, errno, "read the model", path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", path);
     struct gfxb_error ignored = {0};

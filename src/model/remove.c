@@ -94,8 +94,7 @@ int remove_record(const struct model_env *env, const char *link, uint64_t *ret_b
     struct hub_cache cache;
     int r = stock_load_record(env, link, &record);
     if (r < 0)
-        return error_set(err, -r, "cannot read what was written for %s: %s", link,
-                         error_errno_text(-r));
+        return fs_error(err, -r, "read what was written for", link);
     r = hub_cache_name(env->hub, record.repository, &cache, err);
     if (r < 0) {
         stock_record_done(&record);

@@ -48,7 +48,7 @@ static int root_new_file(const char *path, struct root **ret_root, struct gfxb_e
     struct buf CLEAN_BUF text = BUF_INIT(ROOT_TEXT_MAX);
     int r = fs_read(path, ROOT_TEXT_MAX, &text);
     if (r < 0)
-        return error_set(err, -r, "cannot read %s: %s", path, error_errno_text(-r));
+        return fs_error(err, -r, "read", path);
     size_t size = text.n;
     return root_new_parsed(path, buf_take(&text), size, ret_root, err);
 }
@@ -63,7 +63,7 @@ static int root_new_directory(const char *path, struct root **ret_root, struct g
     if (root->fd < 0) {
         int code = errno;
         root_free(root);
-        return error_set(err, code, "cannot open %s: %s", path, error_errno_text(code));
+        return fs_error(err, code, "open", path);
     }
     char target[ROOT_PATH_MAX];
     struct root_place place;
@@ -86,7 +86,7 @@ int root_new(const char *path, struct root **ret_root, struct gfxb_error *err)
     struct stat st;
     if (stat(path, &st) < 0) {
         int code = errno;
-        return error_set(err, code, "cannot read %s: %s", path, error_errno_text(code));
+        return fs_error(err, code, "read", path);
     }
     if (S_ISDIR(st.st_mode))
         return root_new_directory(path, ret_root, err);

@@ -102,7 +102,7 @@ static int file_fill(struct header_file *file, const char *path, size_t n, struc
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return error_set(err, errno, "cannot read %s: %s", path, error_errno_text(errno));
+            return fs_error(err, errno, "read", path);
         if (got == 0)
             return gguf_refuse(path, err, "is becoming shorter while it is read");
         buf_grew(&file->bytes, (size_t)got);
@@ -115,7 +115,7 @@ static int file_open(struct header_file *file, const char *path, struct gfxb_err
     struct stat st;
     file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (file->fd < 0 || fstat(file->fd, &st) < 0)
-        return error_set(err, errno, "cannot read the model %s: %s", path, error_errno_text(errno));
+        return fs_error(err, errno, "read the model", path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", path);
     file->size = (uint64_t)st.st_size;
