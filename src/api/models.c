@@ -155,11 +155,10 @@ int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_err
 
 json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
 {
-    const struct model_offer offer = {"", bytes};
-    uint64_t all = m ? model_offer_have(m) : 0;
+    uint64_t all = m ? plan_memory_most(m) : 0;
     if (!all || !bytes)
         return json_null();
-    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(&offer);
+    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(bytes);
     bool fits = need <= all, on_gpu = fits && gpu;
     const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
     return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",

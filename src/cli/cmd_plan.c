@@ -229,8 +229,7 @@ static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_er
     request.mmproj = subject.model.mmproj;
     request.known = subject.row;
     if (subject.bytes)
-        request.request.need_bytes =
-            model_offer_need(&(struct model_offer){.bytes = subject.bytes});
+        request.request.need_bytes = model_offer_need(subject.bytes);
     if (result == 0)
         result = plan_answer(cli, &request, &subject, err);
     model_done(&subject.model);

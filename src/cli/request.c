@@ -274,7 +274,9 @@ int cli_session_request(struct cli *cli, const struct cli_args *args,
     return 0;
 }
 
-void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
+/* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one.
+ */
+static void cli_why_not(const struct plan *plan, const struct plan_choice *chosen)
 {
     bool told[PLAN_BACKENDS] = {false};
     told[chosen->backend] = true;

@@ -70,10 +70,6 @@ int cli_session_request(struct cli *cli, const struct cli_args *args,
 /* GFXBRIDGE_SANDBOX=off: engines are started without the sandbox. */
 bool cli_is_unconfined(void);
 
-/* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one.
- */
-void cli_why_not(const struct plan *plan, const struct plan_choice *chosen);
-
 /* The choice that an engine runs on, its reasons and its notes, to stderr. */
 void cli_tell_choice(const struct session *session);
 

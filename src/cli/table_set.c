@@ -5,14 +5,9 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-uint64_t table_set_builtin(void)
-{
-    return GFXB_TABLES_VERSION;
-}
-
 char *table_set_newest(const char *data_dir, uint64_t *ret_version)
 {
-    uint64_t newest = table_set_builtin(), version;
+    uint64_t newest = GFXB_TABLES_VERSION, version;
     char *CLEAN_FREE dir = data_dir ? xfs_join(data_dir, TABLE_SET_DIR) : NULL;
     DIR *CLEAN_DIR list = dir ? opendir(dir) : NULL;
     const char *name;
@@ -21,7 +16,7 @@ char *table_set_newest(const char *data_dir, uint64_t *ret_version)
             newest = version;
     }
     *ret_version = newest;
-    return newest == table_set_builtin() ? NULL
+    return newest == GFXB_TABLES_VERSION ? NULL
                                          : xasprintf("%s/%llu", dir, (unsigned long long)newest);
 }
 

@@ -33,7 +33,4 @@ int table_set_publish(const char *data_dir, const struct table_set *set, struct 
  * freed; NULL: none. */
 char *table_set_newest(const char *data_dir, uint64_t *ret_version);
 
-/* The version of the built-in tables. */
-uint64_t table_set_builtin(void);
-
 #endif

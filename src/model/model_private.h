@@ -34,10 +34,8 @@ struct pick_split {
 /* False for what does not end in ".gguf". */
 bool pick_take_apart(struct str path, struct pick_split *ret_split);
 
-/* A GGUF file that is a model or a part of one, by its name: no projector, matrix or drafter. */
-bool pick_is_model(struct str path);
-
-/* Such a file that is not split, or the first part. */
+/* A GGUF file that is a model by its name (no projector, matrix or drafter): not split, or its
+ * first part. */
 bool pick_is_first_part(struct str path);
 
 /* The quantisation in a file's name: "Q4_K_M", "UD-Q4_K_XL"; empty when there is none. */

@@ -73,7 +73,8 @@ struct str pick_name(struct str path)
     return (struct str){slash + 1, path.n - (size_t)(slash + 1 - path.p)};
 }
 
-bool pick_is_model(struct str path)
+/* A model or a part of one, by its name. */
+static bool pick_is_model(struct str path)
 {
     static const char *const others[] = {"mmproj",  "imatrix", "mtp-",
                                          "eagle3-", "dflash-", "dspark-"};

@@ -26,21 +26,6 @@ void caches_done(struct caches *c);
 
 /* ---- for the layouts ---- */
 
-/* What all models of one directory have in common; lent. */
-struct cache_group {
-    enum model_origin origin;
-    const char *top;        /* the directory that paths are relative to */
-    const char *repository; /* NULL: names come from the files */
-    const char *revision;
-    const char *name;   /* the name of all that is in it; NULL: by repository or file */
-    const char *digest; /* NULL unknown */
-    bool ours;          /* in a directory of ours */
-    int depth;          /* directories below top that are looked into */
-    bool skip_real;     /* files that are no links are still being written */
-};
-
-/* All models of a directory; none when there is none. */
-void caches_add_group(struct caches *c, const struct cache_group *group);
 /* Takes the item's texts over. */
 void caches_add(struct caches *c, struct model *item);
 

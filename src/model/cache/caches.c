@@ -9,6 +9,19 @@
 #define CACHES_DEPTH     3
 #define HUB_DEPTH        4 /* of directories in a repository of the hub */
 
+/* What all models of one directory have in common; lent. */
+struct cache_group {
+    enum model_origin origin;
+    const char *top;        /* the directory that paths are relative to */
+    const char *repository; /* NULL: names come from the files */
+    const char *revision;
+    const char *name;   /* the name of all that is in it; NULL: by repository or file */
+    const char *digest; /* NULL unknown */
+    bool ours;          /* in a directory of ours */
+    int depth;          /* directories below top that are looked into */
+    bool skip_real;     /* files that are no links are still being written */
+};
+
 void caches_done(struct caches *c)
 {
     for (size_t i = 0; i < c->n; i++)
@@ -191,7 +204,8 @@ static void caches_add_file(struct caches *c, const struct cache_group *group,
     caches_add(c, &item);
 }
 
-void caches_add_group(struct caches *c, const struct cache_group *group)
+/* All models of a directory; none when there is none. */
+static void caches_add_group(struct caches *c, const struct cache_group *group)
 {
     struct caches_names files = {NULL, 0};
     caches_walk(c, group, "", group->depth, &files);

@@ -8,6 +8,12 @@
 /* ---- how tensors are stored. Names and sizes: ggml/src/ggml.c, include/llama.h of llama.cpp 0.7.0
  * ---- */
 
+struct gguf_tensor_type {
+    const char *name; /* NULL: no such type */
+    uint32_t block;   /* elements of one block */
+    uint32_t bytes;   /* of one block */
+};
+
 static const struct gguf_tensor_type types[] = {
     [0] = {"F32", 1, 4},         [1] = {"F16", 1, 2},         [2] = {"Q4_0", 32, 18},
     [3] = {"Q4_1", 32, 20},      [6] = {"Q5_0", 32, 22},      [7] = {"Q5_1", 32, 24},
@@ -23,7 +29,7 @@ static const struct gguf_tensor_type types[] = {
     [41] = {"Q1_0", 128, 18},    [42] = {"Q2_0", 64, 18},
 };
 
-const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
+static const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
 {
     if (type >= sizeof(types) / sizeof(types[0]) || !types[type].name)
         return NULL;
@@ -139,7 +145,8 @@ static int cursor_string(struct cursor *c, const char *of, struct str *ret_text)
     return result;
 }
 
-size_t gguf_type_size(enum gguf_type type)
+/* Bytes of one value of a type; 0 for strings, arrays and what is no type. */
+static size_t gguf_type_size(enum gguf_type type)
 {
     static const unsigned char size[GGUF_TYPES] = {
         [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2, [GGUF_I16] = 2,

@@ -62,23 +62,12 @@ void gguf_header_done(struct gguf_header *header);
 
 /* NULL when there is no such key. */
 const struct gguf_kv *gguf_header_find(const struct gguf_header *header, struct str key);
-/* Bytes of one value of a type; 0 for strings, arrays and what is no type. */
-size_t gguf_type_size(enum gguf_type type);
 /* Element i of a number or a list of numbers as a signed 64-bit value; false for other types, for
  * fractions and behind the end. */
 bool gguf_kv_integer(const struct gguf_kv *kv, uint64_t i, int64_t *ret_value);
 /* The text of a single string; false when it is none. */
 bool gguf_kv_text(const struct gguf_kv *kv, struct str *ret_text);
 
-/* ---- gguf_types.c: how tensors are stored ---- */
-
-struct gguf_tensor_type {
-    const char *name; /* NULL: no such type */
-    uint32_t block;   /* elements of one block */
-    uint32_t bytes;   /* of one block */
-};
-
-const struct gguf_tensor_type *gguf_tensor_type(uint32_t type);
 /* general.file_type in a model's name: "Q4_K_M"; NULL unknown. */
 const char *gguf_file_type_name(int64_t file_type);
 

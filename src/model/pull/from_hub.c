@@ -144,7 +144,7 @@ static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
             chosen = n;
         offer[n++] = (struct model_offer){p->path[i], pull_hub_bytes(p, i, projector)};
     }
-    return n ? model_offer_check(p->pull.env->machine, offer, n, chosen, NULL, err) : 0;
+    return n ? model_offer_check(p->pull.env->machine, offer, n, chosen, err) : 0;
 }
 
 /* ---- what is here already ---- */

@@ -147,7 +147,7 @@ static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
     }
     struct model_offer offer = {p->pull.name, weights};
     int r = missing && p->pull.env->machine
-                ? model_offer_check(p->pull.env->machine, &offer, 1, 0, NULL, err)
+                ? model_offer_check(p->pull.env->machine, &offer, 1, 0, err)
                 : 0;
     return r < 0 ? r : pull_check_room(&p->pull, p->store, missing, err);
 }

@@ -136,11 +136,6 @@ int model_pull(const struct model_env *env, const char *name, struct model *ret_
 /* Beside the weights: a least context and what computing needs, of even a small model. */
 #define BESIDE (256 * MIB)
 
-uint64_t model_offer_have(const struct machine *m)
-{
-    return plan_memory_most(m);
-}
-
 static void size_text(uint64_t bytes, char *ret, size_t size)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
@@ -150,37 +145,34 @@ static void size_text(uint64_t bytes, char *ret, size_t size)
         snprintf(ret, size, "%.1f GiB", (double)bytes / gib);
 }
 
-uint64_t model_offer_need(const struct model_offer *offer)
+uint64_t model_offer_need(uint64_t bytes)
 {
-    return offer->bytes + BESIDE;
+    return bytes + BESIDE;
 }
 
 int model_offer_check(const struct machine *m, const struct model_offer *offer, size_t n,
-                      size_t chosen, size_t *ret_better, struct gfxb_error *err)
+                      size_t chosen, struct gfxb_error *err)
 {
-    uint64_t have = m ? model_offer_have(m) : 0;
-    char need_text[32], have_text[32], better_text[32] = "";
+    uint64_t have = m ? plan_memory_most(m) : 0;
+    char need_text[32], have_text[32], better_text[32];
     size_t better = n;
-    if (ret_better)
-        *ret_better = n;
-    if (have == 0 || offer[chosen].bytes + BESIDE <= have)
+    if (have == 0 || model_offer_need(offer[chosen].bytes) <= have)
         return 0;
     for (size_t i = 0; i < n; i++) {
-        if (offer[i].bytes + BESIDE <= have && offer[i].bytes > 0 &&
+        if (model_offer_need(offer[i].bytes) <= have && offer[i].bytes > 0 &&
             (better == n || offer[i].bytes > offer[better].bytes))
             better = i;
     }
-    size_text(offer[chosen].bytes + BESIDE, need_text, sizeof(need_text));
+    size_text(model_offer_need(offer[chosen].bytes), need_text, sizeof(need_text));
     size_text(have, have_text, sizeof(have_text));
-    if (better < n)
-        size_text(offer[better].bytes, better_text, sizeof(better_text));
-    if (ret_better)
-        *ret_better = better;
+    if (better == n)
+        return error_set(err, GFXB_E_MEMORY_TOO_SMALL,
+                         "%s needs at least %s of memory. This computer has %s for a model, so it "
+                         "was not downloaded. Take a smaller model.",
+                         offer[chosen].file, need_text, have_text);
+    size_text(offer[better].bytes, better_text, sizeof(better_text));
     return error_set(err, GFXB_E_MEMORY_TOO_SMALL,
-                     "%s needs %s of memory at least and this computer has %s for a model: it was "
-                     "not downloaded. %s%s%s%s%s",
-                     offer[chosen].file, need_text, have_text,
-                     better < n ? "The largest that fits is " : "Take a smaller model.",
-                     better < n ? offer[better].file : "", better < n ? " (" : "", better_text,
-                     better < n ? ")." : "");
+                     "%s needs at least %s of memory. This computer has %s for a model, so it was "
+                     "not downloaded. The largest that fits is %s (%s).",
+                     offer[chosen].file, need_text, have_text, offer[better].file, better_text);
 }
