@@ -18,11 +18,11 @@ struct number_rule {
 };
 
 #define NUMBER_INT32 2147483647.0
-/* Beyond this no sampler's setting has a meaning; far below what overflows its float. */
+/* No setting of a sampler is larger in practice, and a float holds much more. */
 #define NUMBER_REAL 1e6
 
-/* Sorted as one reads them: how much, how, and the rarer ones. Ranges are the engine's own where it
- * has some; n is checked against the engine's slots by the engine. */
+/* Common ones first. Ranges are the engine's own where it has some. The engine checks n against its
+ * slots. */
 static const struct number_rule number_rules[] = {
     {"max_tokens", true, -1, NUMBER_INT32},
     {"max_completion_tokens", true, -1, NUMBER_INT32},
@@ -151,8 +151,8 @@ static bool body_begins(struct str rest, const char *word)
     return true;
 }
 
-/* Is it data itself? A text without a scheme that begins with "http" would still be fetched by
- * engines that hand it to libcurl. */
+/* Is the text inline data? Text without a scheme that begins with "http" is not: engines that use
+ * libcurl would fetch it. */
 static bool body_is_inline(struct str text)
 {
     if (body_begins(text, "data:"))
@@ -166,8 +166,7 @@ static bool body_is_inline(struct str text)
     return true;
 }
 
-/* Images, sounds and videos must be in the request: the engine would fetch an address, from
- * wherever it points to. */
+/* Images, sounds and videos must be in the request: the engine would fetch any address. */
 static void body_check_address(const struct json_scan_member *m, struct dialect_error *error)
 {
     static const char *const holders[] = {"image_url",   "audio_url",   "video_url",
@@ -186,7 +185,7 @@ static void body_add(struct dialect_body *body, const struct json_scan_member *m
 {
     for (size_t i = 0; i < body->n; i++) {
         if (str_eq(body->member[i].name, m->name))
-            dialect_fail(&body->error, 400, "'%.*s' is there twice", STR_ARG(m->name));
+            dialect_fail(&body->error, 400, "'%.*s' appears twice", STR_ARG(m->name));
     }
     if (body->n == DIALECT_MEMBERS_MAX)
         dialect_fail(&body->error, 400, "more than %d members", DIALECT_MEMBERS_MAX);
@@ -255,7 +254,7 @@ void dialect_body_text(struct dialect_body *body, const char *name, char *ret, s
     if (value && n < size)
         memcpy(ret, json_string_value(value), n + 1);
     else /* jansson refuses \u0000 */
-        dialect_fail_at(&body->error, name, "'%s' is too long, or holds a NUL", name);
+        dialect_fail_at(&body->error, name, "'%s' is too long or contains a NUL", name);
     json_decref(value);
 }
 

@@ -25,8 +25,8 @@ enum dialect {
     DIALECT_OWN,       /* as OpenAI's, with one of our reason codes as code */
 };
 
-/* What is wrong with a request, or went wrong with it. Of several faults the first one stays, so a
- * handler reads on and looks at the status once. Zero is a valid start. */
+/* A fault of a request, or a failure to answer it. The first fault stays, so a handler reads on and
+ * checks the status once. Zero is a valid start. */
 struct dialect_error {
     int status;        /* HTTP; 0: nothing is wrong */
     const char *code;  /* "model_not_found": a constant; NULL none */
@@ -67,15 +67,15 @@ enum dialect dialect_of_path(struct str path);
 void dialect_error_body(enum dialect dialect, const struct dialect_error *error, struct buf *ret);
 
 /*
- * What the engine answered with a status other than 200, as an error of ours: its message, and the
- * status that is right (it says 500 for some faults of the request, which a client would retry).
+ * Turns the engine's answer with a status other than 200 into an error: its message and the right
+ * status. The engine says 500 for some faults of the request, which a client would retry.
  */
 void dialect_error_of_engine(const struct engine_kind *engine, long status, struct str body,
                              struct dialect_error *ret_error);
 
 /*
- * An answer had begun and cannot be finished: the last piece of a stream that says so. Empty for
- * an answer that is no stream: cutting it off is all that can be done.
+ * The last piece of a stream whose answer began and cannot be finished. Empty when the answer is
+ * not a stream: then the connection is cut.
  */
 void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_error *why,
                          struct buf *ret);
@@ -83,9 +83,9 @@ void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_er
 /*
  * ---- JSON texts, read once ----
  *
- * One look over a text of foreign origin, without building anything: it is grammatical and UTF-8,
- * and nests no deeper than JSON_SCAN_DEPTH; each member of each object is shown once. A body of
- * many megabytes (images) costs one pass and no memory.
+ * Checks a text of foreign origin without building anything: it must be valid JSON and UTF-8, and
+ * nest no deeper than JSON_SCAN_DEPTH. Each member of each object is shown once. A body of many
+ * megabytes (images) costs one pass and no memory.
  */
 
 /* Nested JSON schemas of real clients stay below 40. */
@@ -128,9 +128,9 @@ int json_scan_char(struct str *rest);
 /*
  * ---- request bodies ----
  *
- * A body is looked over before anything is done with it. Whatever the dialect, this refuses what
- * the engine mishandles: numbers that wrap around or are no numbers, grammars whose nesting
- * overflows its stack, addresses that it would fetch.
+ * A body is checked before it is used. In every dialect, this refuses input that the engine
+ * mishandles: numbers that wrap around or are no numbers, grammars whose nesting overflows its
+ * stack, addresses that it would fetch.
  */
 
 enum {
@@ -148,7 +148,7 @@ struct dialect_body {
     struct str text; /* lent by the caller */
     struct dialect_member member[DIALECT_MEMBERS_MAX];
     size_t n;
-    struct dialect_error error; /* of the functions below, too */
+    struct dialect_error error; /* the first fault that the functions below found */
 };
 
 void dialect_body_read(struct str text, struct dialect_body *ret_body);
@@ -194,17 +194,17 @@ struct dialect_tail {
 
 /* Bytes as the engine sent them. */
 void dialect_tail_feed(struct dialect_tail *tail, struct str bytes);
-/* What they said, by the engine's names (NULL: it has none) or by usage; a figure that is not in
- * them is 0. Prompt tokens count cached ones too. */
+/* The figures in them, by the engine's names (NULL: it has none) or by usage; a figure that is not
+ * in them is 0. Prompt tokens count cached ones too. */
 void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figures *names,
                       struct pool_timings *ret);
 
 /* ---- the engine's answer, converted on the way ---- */
 
 /*
- * What turns the engine's bytes into the client's, without any I/O of its own. One object lives for
- * one answer; all calls come from the loop's thread. As long as it has put nothing out, its answer
- * has not begun: when it ends so, what end puts out is sent as a whole.
+ * A filter converts the engine's bytes into the client's. One object serves one answer; all calls
+ * come from the loop's thread. The answer begins with the first byte that the filter writes. If
+ * feed writes nothing, the output of end is sent as a whole.
  */
 struct serve_filter;
 struct serve_filter_ops {

@@ -18,7 +18,8 @@ static int scan_refuse(const struct scan *s, const char *what)
     return error_set(s->err, EINVAL, "not valid JSON: %s at byte %zu", what, s->at);
 }
 
-/* The next byte; 0 at the end (a NUL byte is nowhere allowed, so the two need no telling apart). */
+/* The next byte; 0 at the end. A NUL byte is never allowed, so the two cases need no distinction.
+ */
 static char scan_peek(const struct scan *s)
 {
     return s->at < s->text.n ? s->text.p[s->at] : '\0';
@@ -183,16 +184,16 @@ static int scan_member(struct scan *s, struct str parent, unsigned depth)
     size_t start = s->at + 1;
     bool plain_escapes = false;
     if (scan_peek(s) != '"')
-        return scan_refuse(s, "no name of a member");
+        return scan_refuse(s, "a member without a name");
     int code = scan_string(s, &plain_escapes);
     if (code < 0)
         return code;
     m.name = (struct str){s->text.p + start, s->at - start - 1};
     if (plain_escapes)
-        return scan_refuse(s, "a name that is spelt with escapes");
+        return scan_refuse(s, "a name written with escapes");
     scan_blanks(s);
     if (scan_peek(s) != ':')
-        return scan_refuse(s, "no colon");
+        return scan_refuse(s, "a missing colon");
     s->at++;
     scan_blanks(s);
     start = s->at;
@@ -208,7 +209,7 @@ static int scan_group(struct scan *s, struct str parent, unsigned depth, char en
 {
     enum json_kind kind;
     if (depth > JSON_SCAN_DEPTH)
-        return scan_refuse(s, "it nests too deeply");
+        return scan_refuse(s, "too many nested levels");
     s->at++;
     scan_blanks(s);
     if (scan_peek(s) == end) {
@@ -223,7 +224,7 @@ static int scan_group(struct scan *s, struct str parent, unsigned depth, char en
         scan_blanks(s);
         char c = scan_peek(s);
         if (c != end && c != ',')
-            return scan_refuse(s, "no comma");
+            return scan_refuse(s, "a missing comma");
         s->at++;
         if (c == end)
             return 0;

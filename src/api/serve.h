@@ -141,15 +141,15 @@ void dialect_model_done(struct dialect_model *model);
 /* Unload and delete it, when it is ours. */
 int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
 
-/* The server's places, ready for a pull of this job. */
+/* The server's model_env, ready for a pull of this job. */
 struct model_env dialect_model_env(struct http_job *job);
 
-/* Remove all packages of a backend. -EBUSY while a loaded model runs on it. */
+/* Removes all packages of a backend. -EBUSY while a loaded model runs on it. */
 int dialect_remove_backend(struct http_job *job, struct package_backend backend,
                            struct gfxb_error *err);
 
-/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of so many bytes run
- * here, as far as can be told before it is downloaded? null: it cannot. */
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of this size run
+ * here? An estimate before the download. null: unknown. */
 json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
 
 /* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
@@ -174,9 +174,9 @@ struct downloads;
 struct download;
 
 struct downloads *downloads_new(struct serve *s);
-/* Tell all that are under way to stop; what has arrived stays for the next time. */
+/* Tells all running ones to stop. The downloaded parts stay for the next time. */
 void downloads_cancel(struct downloads *list);
-/* How many are under way: the loop must live until there are none. */
+/* How many are running: the loop must live until there are none. */
 size_t downloads_count(const struct downloads *list);
 /* Only when downloads_count is 0. */
 void downloads_free(struct downloads *list);
@@ -189,8 +189,8 @@ struct download_work {
     void (*free)(void *context); /* on any thread; NULL none */
 };
 
-/* Begin, or join the one of the same id that is under way, and answer with what stands in GET
- * /v1/downloads about it. */
+/* Begins a download, or joins the running one of the same id. Answers with its entry of GET
+ * /v1/downloads. */
 void downloads_begin(struct http_exchange *x, const struct download_work *work);
 
 /* Begin to pull a model, whose name dialect_name_ok takes. */
@@ -198,7 +198,7 @@ void downloads_start_pull(struct http_exchange *x, const char *name);
 
 /* ---- for the work itself, from its own thread ---- */
 
-/* What the answer of the command line would be; taken over. */
+/* The result, as the command line would print it; taken over. */
 void download_set_result(struct download *d, json_t *result);
 /* The server's request for a session, with this download's log, progress and cancel. */
 struct session_request download_request(struct download *d);

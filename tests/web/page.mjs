@@ -267,7 +267,7 @@ async function pullSurvivesReload() {
   const name = "gpt-oss-20b-GGUF";
   await on(proven, {hash: "#models"}, async (page) => {
     const row = modelRow(page, name);
-    await until("the fit, before", () => row.innerText().then((t) => t.includes("Needs 13.1 GiB of the card's 24.0 GiB")));
+    await until("the fit, before", () => row.innerText().then((t) => t.includes("Needs 13.1 GiB of 24.0 GiB GPU memory")));
     const bar = row.locator("progress");
     const value = () => bar.evaluate((element) => element.value);
     await halfway(proven, async () => {
@@ -318,9 +318,8 @@ async function loadAndUnload() {
     await until("loaded", () => row.innerText().then((t) => t.includes("Runs on ROCm, AMD Radeon RX 7900 XTX")));
     await row.getByRole("button", {name: "Unload"}).click();
     await row.getByRole("button", {name: /^Load/}).waitFor();
-    await page.locator("#model-filter").fill("vision images");
-    await page.locator("#model-filter").fill("sees images");
-    await becomes(() => page.locator(".model").count(), 1, "models that see images");
+    await page.locator("#model-filter").fill("gguf vision");
+    await becomes(() => page.locator(".model").count(), 1, "models with vision");
   });
 }
 
@@ -328,15 +327,15 @@ async function backends() {
   await on(denied, {hash: "#backends"}, async (page) => {
     const card = page.locator("[data-backend=cpu]");
     await halfway(denied, async () => {
-      await card.getByRole("button", {name: "Install and prove Processor"}).click();
+      await card.getByRole("button", {name: "Install and test CPU"}).click();
       await card.locator("progress").waitFor();
     });
     await until("proven", () => card.innerText().then((t) => t.includes("Proven on this computer")));
-    await card.getByRole("button", {name: "Always use Processor"}).click();
+    await card.getByRole("button", {name: "Always use CPU"}).click();
     await until("preferred", () => card.innerText().then((t) => t.includes("preferred")));
-    await card.getByRole("button", {name: "Processor: let gfxbridge choose"}).click();
+    await card.getByRole("button", {name: "CPU: let gfxbridge choose"}).click();
     await halfway(denied, async () => {
-      await card.getByRole("button", {name: "Prove Processor again"}).click();
+      await card.getByRole("button", {name: "Test CPU again"}).click();
       await card.locator("progress").waitFor();
     });
   });

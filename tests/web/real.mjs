@@ -42,7 +42,7 @@ async function files() {
 /** From nothing to proven: the engine is fetched, installed and proven because somebody clicked. */
 async function proveByClick() {
   await on(open, {}, async (page) => {
-    await becomes(() => text(page, "h1:visible"), "This computer should answer on its processor", "the first line");
+    await becomes(() => text(page, "h1:visible"), "This computer can run models on its CPU", "the first line");
     await page.locator("#prove-now").click();
     await page.goto(`${open}/#backends`);
     const card = page.locator("article[data-backend=cpu]");
@@ -53,7 +53,7 @@ async function proveByClick() {
     await becomes(() => card.locator("header .badge.good").innerText(), "proven", "the badge");
     await page.goto(`${open}/#computer`);
     await until("the first line", () => text(page, "h1:visible")
-      .then((t) => t.startsWith("This computer answers on its processor, proven")));
+      .then((t) => t.startsWith("This computer runs models on its CPU, proven")));
   });
 }
 
@@ -94,7 +94,7 @@ async function chatStreams() {
     await ask(page, "Which gfx is the Radeon RX 7900 XT?");
     await until("the end", () => foot(page).innerText().then((t) => t.includes("tokens/s")));
     assert((await page.locator(".message.assistant > .text").innerText()).includes("gfx1100"), "a wrong answer");
-    await until("what answered", () => foot(page).innerText().then((t) => t.startsWith("Processor")));
+    await until("what answered", () => foot(page).innerText().then((t) => t.startsWith("CPU")));
   });
 }
 
@@ -133,7 +133,7 @@ async function pullSurvivesReload() {
       await row.count() || await bar.count() && await value() >= before);
     await row.waitFor();
     await row.getByRole("button", {name: "Load"}).click();
-    await until("loaded", () => row.innerText().then((t) => t.includes("Runs on the processor")));
+    await until("loaded", () => row.innerText().then((t) => t.includes("Runs on the CPU")));
     await row.getByRole("link", {name: "Chat"}).click();
     await ask(page, "Which gfx is the Radeon RX 7900 XT?");
     await until("its answer", () => foot(page).innerText().then((t) => t.includes("tokens/s")));

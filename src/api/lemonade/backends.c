@@ -138,7 +138,7 @@ static void dry_run_parts(struct str url, struct str *ret_repo, struct str *ret_
         *ret_file = piece;
 }
 
-/* What dry-run says of a backend for a gfx target. target NULL: not known. From the tables alone.
+/* The dry-run answer for a backend and a gfx target, from the tables alone. target NULL: not known.
  */
 static json_t *dry_run_json(const struct gfx_tables *tables, const char *backend, const char *arch,
                             const struct gfx_target *target, enum gfx_os os)

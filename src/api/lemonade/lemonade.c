@@ -1,6 +1,6 @@
 /*
- * lemonade.c - the calls of Lemonade's API about the server and its loaded models. Field by field
- * as its clients read them; what has no meaning here has the value that says so.
+ * lemonade.c - the calls of Lemonade's API about the server and its loaded models. All fields that
+ * Lemonade's clients read are there; a field without a meaning here has a neutral value.
  */
 #include "api/lemonade/lemonade.h"
 
@@ -115,7 +115,7 @@ void lemonade_read(struct http_exchange *x, struct dialect_body *ret_body,
     if (!ret_name[0])
         dialect_body_text(ret_body, "model", ret_name, DIALECT_NAME_SIZE);
     if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
-        dialect_fail_at(&ret_body->error, "model_name", "that is not a model's name");
+        dialect_fail_at(&ret_body->error, "model_name", "not a model's name");
 }
 
 void lemonade_need_name(struct dialect_body *body, const char *name)
@@ -166,8 +166,8 @@ static void lemonade_read_load(struct dialect_body *body, struct serve_load *loa
     dialect_body_text(body, "llamacpp_args", text, sizeof(text));
     if (text[0])
         dialect_fail_at(&body->error, "llamacpp_args",
-                        "'llamacpp_args' is not supported: how a model is started follows from "
-                        "what was proven here, never from a request");
+                        "'llamacpp_args' is not supported: gfxbridge starts models only as they "
+                        "were tested on this computer");
     dialect_body_text(body, "llamacpp_backend", text, sizeof(text));
     if (text[0] && strcmp(text, "auto") != 0 && (load->backend = plan_backend_from_name(text)) < 0)
         dialect_fail_at(&body->error, "llamacpp_backend",

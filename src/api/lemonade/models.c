@@ -8,7 +8,7 @@
 
 /* ---- models ---- */
 
-/* Lemonade's words for what a model is for; by them its clients choose. */
+/* Lemonade's labels. Its clients choose models by them. */
 static json_t *models_labels(struct str labels)
 {
     json_t *words = json_array();
@@ -23,7 +23,7 @@ static json_t *models_labels(struct str labels)
     return words;
 }
 
-/* What both kinds of entries have. */
+/* The fields of both kinds of entries. */
 static json_t *models_entry(json_t *id, json_t *checkpoint, struct str labels, uint64_t bytes,
                             int64_t created, const char *source, bool here)
 {
@@ -38,7 +38,7 @@ static json_t *models_entry(json_t *id, json_t *checkpoint, struct str labels, u
                      (int)here, "update_available", 0);
 }
 
-/* Lemonade's word for the hub; where Lemonade knows no other, ours. */
+/* Lemonade's name for the hub; our own names for other origins. */
 static const char *models_source(enum model_origin origin)
 {
     return origin == MODEL_HUB ? "huggingface" : model_origin_name(origin);
@@ -73,7 +73,7 @@ static json_t *models_known_entry(const struct machine *machine, const struct mo
     return entry;
 }
 
-/* Rows of the short list that are not here. */
+/* Adds the rows of the short list that are not on this disk. */
 static void models_add_known(const struct machine *machine, json_t *array)
 {
     const struct model_knowns *all = model_knowns();
@@ -141,7 +141,7 @@ static void models_one(struct http_exchange *x)
     if (dialect_name_ok(rest))
         http_job_start(x, models_one_job, xstr_dup(rest), free);
     else
-        http_fail(x, 404, "model_not_found", "model", "there is no model of that name");
+        http_fail(x, 404, "model_not_found", "model", "no model has this name");
 }
 
 /* ---- pull, delete ---- */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-/* An answer that is given whole, or the arguments of one call, has an end. */
+/* The limit of an answer that is given whole, and of the arguments of one call. */
 #define ANSWER_TEXT_MAX (64u << 20)
 enum { ANSWER_CALLS_MAX = 128 };
 
@@ -330,7 +330,7 @@ static int answer_take_chunk(struct serve_filter *f, const struct answer_chunk *
     return buf_ok(&f->text) && buf_ok(&f->thinking) ? 0 : -EBADMSG;
 }
 
-/* The engine gives up in the middle: an error as the last line. */
+/* The engine fails in the middle of an answer: an error is the last line. */
 static int answer_take_error(struct serve_filter *f, const json_t *error)
 {
     const char *message =
@@ -388,7 +388,7 @@ static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error
     if (f->refused)
         return 0;
     if (!f->ended && !f->finish[0])
-        return error_set(err, EPROTO, "the engine's answer has no end");
+        return error_set(err, EPROTO, "the engine's answer is incomplete");
     return answer_result(answer_finish(f), err);
 }
 
@@ -406,7 +406,7 @@ static void answer_init(struct serve_filter *f, const struct ollama_call *call, 
     sse_init(&f->sse, answer_take, f);
 }
 
-/* What was taken of an answer. */
+/* Frees the parts of an answer that were read. */
 static void answer_forget(struct serve_filter *f)
 {
     sse_done(&f->sse);

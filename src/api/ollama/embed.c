@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <math.h>
 
-/* A vector is a few kilobytes, of the largest models 100: only one that is to be cut is kept. */
+/* A vector has a few kilobytes, at most 100 for the largest models. Only one that will be cut is
+ * kept. */
 #define EMBED_VECTOR_MAX (4u << 20)
 enum { EMBED_DIMENSIONS_MAX = 65536 };
 
@@ -13,8 +14,8 @@ static const char embed_mark[] = "\"embedding\":[";
 /*
  * {"model","object","usage","data":[{"embedding":[...],...},...]} becoming {"model","embeddings":
  * [[...],...],...}. Vectors are copied as they pass: an answer of hundreds of megabytes needs no
- * memory, and is not built twice. Nothing of the client's stands between the vectors but the name
- * of the model, which has no quotes.
+ * memory, and is not built twice. Between the vectors stands nothing that a client wrote but the
+ * name of the model, which has no quotes.
  */
 struct serve_filter {
     struct ollama_call about;
@@ -44,7 +45,7 @@ static void embed_begin(struct serve_filter *f, struct buf *out)
     buf_add_text(out, ",\"embeddings\":[");
 }
 
-/* The first numbers of a vector, to the length 1 that all of it had. */
+/* Cuts a vector to its first numbers and scales it to length 1 again. */
 static int embed_cut(const struct serve_filter *f, struct buf *out)
 {
     json_t *vector = json_loadb(buf_text(&f->kept), f->kept.n, 0, NULL);
@@ -92,8 +93,8 @@ static int embed_take_inside(struct serve_filter *f, struct str *bytes, struct b
     return code;
 }
 
-/* The mark's first byte stands in it once more ("embedding":[ has two quotes), never so that a
- * shorter match could go on. */
+/* The mark's first byte occurs twice in it ("embedding":[ has two quotes), but a failed match can
+ * only restart at the byte itself. */
 static void embed_take_outside(struct serve_filter *f, char c, struct buf *out)
 {
     if (c == embed_mark[f->matched])
@@ -124,7 +125,7 @@ static int embed_feed(struct serve_filter *f, struct str bytes, struct buf *out,
         embed_take_outside(f, bytes.p[0], out);
         bytes = (struct str){bytes.p + 1, bytes.n - 1};
     }
-    return code < 0 ? error_set(err, EPROTO, "the engine's vectors are none") : 0;
+    return code < 0 ? error_set(err, EPROTO, "the engine's answer has no valid vectors") : 0;
 }
 
 static void embed_add_count(struct buf *out, const char *name, int64_t value)
@@ -137,7 +138,7 @@ static int embed_end(struct serve_filter *f, struct buf *out, struct gfxb_error 
 {
     struct pool_timings timings;
     if (f->inside || (f->about.kind == OLLAMA_EMBEDDINGS && !f->vectors))
-        return error_set(err, EPROTO, "the engine's answer has no end");
+        return error_set(err, EPROTO, "the engine's answer is incomplete");
     embed_begin(f, out);
     if (f->about.kind == OLLAMA_EMBEDDINGS) {
         buf_add_char(out, '}');

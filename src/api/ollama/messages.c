@@ -38,7 +38,7 @@ static bool image_is_base64(struct str text)
     return text.n > 0;
 }
 
-/* What is no image becomes null. */
+/* Returns null for a value that is not an image. */
 static json_t *image_part(const json_t *image, struct dialect_error *error)
 {
     struct str text = {json_string_value(image), json_string_length(image)};

@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* People read the lines of a pull: more of them are of no use. */
+/* People read the lines of a pull, so there are at most ten a second. */
 #define MODELS_GAP_MS 100
 
 /* ---- a model's entry, which tags, ps and show share ---- */
@@ -32,7 +32,7 @@ static json_t *models_details(const struct dialect_model *m)
     return details;
 }
 
-/* Programs decide by these what they offer for a model. */
+/* Programs enable features of a model by these words. */
 static json_t *models_capabilities(const struct dialect_model *m)
 {
     const char *template = m->gguf.template ? m->gguf.template : "";
@@ -89,7 +89,7 @@ static void models_tags_job(struct http_job *job, void *context)
 
 enum { MODELS_LOADED_MAX = 64 };
 
-/* A copy of what the loop knows of the loaded ones. */
+/* A copy of the loop's data about loaded models. */
 struct models_loaded {
     struct {
         char name[DIALECT_NAME_SIZE];

@@ -1,6 +1,6 @@
 /*
- * ollama.c - the routes of Ollama's API that need an engine. What is about models on the disk is in
- * ollama_models.c.
+ * ollama.c - the routes of Ollama's API that need an engine. The routes about models are in
+ * models.c.
  */
 #include "api/ollama/ollama.h"
 #include "api/serve.h"
@@ -12,7 +12,7 @@ json_t *ollama_error(const struct dialect_error *error)
     return json_pack("{s:o}", "error", report_json_string(error->message));
 }
 
-/* The engine's request for this call; NULL for an empty one, and when the body has a fault. */
+/* The engine's request for this call. NULL: the call is empty, or the body has a fault. */
 static json_t *ollama_read(const struct http_exchange *x, struct dialect_body *body,
                            struct ollama_call *ret_call)
 {
@@ -55,7 +55,7 @@ static void ollama_empty(struct http_exchange *x, const struct ollama_call *call
 {
     if (call->keep_alive == 0) {
         struct str name = str_from(call->model);
-        /* Ollama says the same of a model that was not loaded. */
+        /* Ollama gives the same answer for a model that is not loaded. */
         if (pool_unload(serve_of(x)->pool, name, NULL) < 0 && str_ends(name, STR(":latest")))
             pool_unload(serve_of(x)->pool, (struct str){name.p, name.n - 7}, NULL);
         ollama_reply_empty(x, call, "unload");
@@ -113,7 +113,7 @@ static void ollama_ask(struct http_exchange *x)
 
 /* ---- the rest ---- */
 
-/* Which version of Ollama's API this is: programs ask, and leave out what theirs does not know. */
+/* The version of Ollama's API: programs ask for it and use only what it has. */
 #define OLLAMA_API_VERSION "0.33.0"
 
 static void ollama_version(struct http_exchange *x)
@@ -124,8 +124,7 @@ static void ollama_version(struct http_exchange *x)
 static void ollama_not_offered(struct http_exchange *x)
 {
     http_fail(x, 501, NULL, NULL,
-              "%s is not offered by gfxbridge: models come by /api/pull or gfxbridge import, and "
-              "stay as they are",
+              "gfxbridge does not support %s. Add models with /api/pull or gfxbridge import.",
               http_route(x)->path);
 }
 

@@ -4,14 +4,14 @@
 #include <errno.h>
 #include <math.h>
 
-/* What Ollama's repeat_last_n -1 (the whole context) means to an engine that wants a number. */
+/* The number for Ollama's repeat_last_n -1 (the whole context). */
 #define OPTIONS_REPEAT_ALL  32768
 #define OPTIONS_CONTEXT_MAX (16 << 20)
 
 enum option_kind { OPTION_INT, OPTION_FLOAT, OPTION_BOOL, OPTION_STOP };
 
-/* Options by their Ollama names. engine NULL: read and left alone, because where and how a model
- * runs is decided by what was proven here, not by a request. */
+/* Options by their Ollama names. engine NULL: checked and ignored, because proofs decide where and
+ * how a model runs, not requests. */
 static const struct option_rule {
     const char *name;
     enum option_kind kind;
@@ -103,7 +103,7 @@ static void option_refuse(const struct option_rule *rule, struct dialect_error *
                     kind[rule->kind]);
 }
 
-/* What Ollama means by a value where the engine means something else by it; NULL: leave it out. */
+/* The engine's value for an option where the two differ. NULL: leave it out. */
 static json_t *option_value(const struct option_rule *rule, json_t *value, unsigned context)
 {
     double x = json_number_value(value);
@@ -207,8 +207,8 @@ void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *
 
 /* ---- keep_alive ---- */
 
-/* Go's durations: numbers, each with its unit: "1h30m", "1.5h", "-1s", "500ms"; a number alone
- * counts seconds, as it does where it is no text. */
+/* Go's durations: numbers with units ("1h30m", "1.5h", "-1s", "500ms"). A number alone means
+ * seconds. */
 static int keep_parse(struct str text, double *ret_seconds)
 {
     static const struct {

@@ -10,7 +10,7 @@ struct backend_request {
     char digest[DIGEST_HEX]; /* of use: its beginning, or "none"; "" the newest */
 };
 
-/* What a request asks for, to be freed; NULL: it was refused. */
+/* The backend that a request names, to be freed; NULL: the request was refused. */
 static struct backend_request *backend_read(struct http_exchange *x)
 {
     struct dialect_body body;
@@ -48,7 +48,7 @@ static int backend_install(struct download *d, void *context, struct gfxb_error 
     return result;
 }
 
-/* Prove one choice and add the result; the last failure stays in *err. */
+/* Tests one choice and adds the result; the last failure stays in *err. */
 static int backend_prove(const struct session_request *r, struct session *session, size_t i,
                          json_t *results, int *failed, struct gfxb_error *err)
 {
@@ -80,9 +80,9 @@ static int backend_verify(struct download *d, void *context, struct gfxb_error *
             result = backend_prove(&r, &session, i, results, &failed, err);
     }
     if (result == 0 && json_array_size(results) == 0)
-        result = error_set(err, GFXB_E_NO_PACKAGE,
-                           "nothing of %s is installed that could be proven: install it first",
-                           plan_backend_name(request->backend));
+        result =
+            error_set(err, GFXB_E_NO_PACKAGE, "no package for %s is installed: install it first",
+                      plan_backend_name(request->backend));
     download_set_result(d, json_pack("{s:o}", "results", results));
     session_done(&session);
     return result < 0 ? result : failed;

@@ -8,7 +8,7 @@
 enum {
     DOWNLOADS_RUNNING_MAX = 8,
     DOWNLOADS_KEPT_MAX = 64,
-    DOWNLOADS_DONE_MS = 60000, /* so long a completed one is still shown */
+    DOWNLOADS_DONE_MS = 60000, /* how long a completed one is shown */
     DOWNLOAD_TEXT = 256,
 };
 
@@ -36,9 +36,9 @@ struct download {
     atomic_int cancel;         /* set in the loop, read by the work */
     enum download_state state; /* as the user wants it, or as it ended */
     bool running;              /* its thread has not ended */
-    bool removing;             /* forget it once it has */
+    bool removing;             /* remove it from the list once it has ended */
     int64_t ended_at;
-    int result; /* the work's until it has ended */
+    int result; /* written by the work until it has ended */
     struct gfxb_error error;
     pthread_mutex_t lock; /* of what follows */
     char step[DOWNLOAD_TEXT], file[DOWNLOAD_TEXT];
@@ -162,7 +162,7 @@ static void download_work(void *context)
     d->result = d->work.run(d, d->work.context, &d->error);
 }
 
-/* In the loop: a stop that came too late stopped nothing. */
+/* Runs in the loop. Work that succeeded despite a stop is completed. */
 static void download_done(void *context)
 {
     struct download *d = context;
@@ -189,7 +189,7 @@ static struct download *downloads_find(struct downloads *list, const char *id)
     return d;
 }
 
-/* Forget what was completed a while ago, and the oldest of what ended when there are too many. */
+/* Removes completed downloads after a while, and the oldest ended ones when there are too many. */
 static void downloads_tidy(struct downloads *list)
 {
     int64_t now = loop_now(list->serve->loop);
@@ -250,7 +250,8 @@ static void downloads_append(struct downloads *list, struct download *d)
     *at = d;
 }
 
-/* A new one on its thread; NULL when too many run, or there is no thread. Takes the context over.
+/* Starts a download on its thread. NULL: too many run, or there is no thread. Takes the context
+ * over.
  */
 static struct download *downloads_start(struct downloads *list, const struct download_work *work)
 {
@@ -277,7 +278,7 @@ void downloads_begin(struct http_exchange *x, const struct download_work *work)
     if (d && d->running && work->free)
         work->free(work->context);
     if (d && d->running && d->cancel) {
-        http_fail(x, 409, "busy", NULL, "%s is being stopped: ask again in a moment.", work->name);
+        http_fail(x, 409, "busy", NULL, "%s is stopping. Try again in a moment.", work->name);
         return;
     }
     if (d && !d->running) {
@@ -289,7 +290,7 @@ void downloads_begin(struct http_exchange *x, const struct download_work *work)
         dialect_reply_json(x, 200, download_json(d));
     else
         http_fail(x, 503, "busy", NULL,
-                  "%d downloads and tests run already: try again when one has ended.",
+                  "%d downloads and tests are running. Try again when one has finished.",
                   DOWNLOADS_RUNNING_MAX);
 }
 
@@ -355,7 +356,7 @@ static void downloads_control(struct http_exchange *x)
     if (strcmp(action, "remove") == 0) {
         downloads_remove(x, d);
     } else if (!pause && !cancel) {
-        http_fail(x, 400, NULL, "action", "The action is pause, cancel or remove.");
+        http_fail(x, 400, NULL, "action", "'action' must be pause, cancel or remove.");
     } else if (!d) {
         http_fail(x, 404, NULL, "id", "There is no download '%s'.", id);
     } else {

@@ -4,15 +4,14 @@
 #include <stdio.h>
 
 /*
- * Everything comes from here and nothing is written into the page as code but what the build puts
- * there (web/policy.txt): no frame around it, and no way from a text to an element except through
- * the DOM.
+ * The page loads files from this server only. Its only inline code is what the build puts there
+ * (web/policy.txt), and no other page may frame it. Texts become elements only through the DOM.
  */
 extern const char page_policy[];
 
-/* Kept by browsers, and asked about each time: an update of the program must not mix with the
- * page of the one before. No opener policy: it makes browsers change processes on the way, which
- * doubles the time to the first paint. */
+/* Browsers keep the files but ask each time whether they changed: files of two versions must not
+ * mix. There is no opener policy, because it makes browsers change processes, which doubles the
+ * time to the first paint. */
 #define PAGE_HEADERS                                                                               \
     "content-security-policy: %s\r\n"                                                              \
     "x-content-type-options: nosniff\r\n"                                                          \
@@ -50,7 +49,7 @@ static const struct page_file {
     {name, type, page_##symbol, page_##symbol##_end, page_##symbol##_sha256},
     PAGE_FILES(PAGE_ROW)};
 
-/* Does a header name this word? Weights and order do not matter to us. */
+/* Does a header contain this word? Weights and order are ignored. */
 static bool page_names(struct http_exchange *x, const char *header, const char *word)
 {
     return str_has(http_header(x, header), str_from(word));
@@ -66,7 +65,7 @@ static void page_send(struct http_exchange *x, const struct page_file *file)
     http_reply(x, known ? 304 : 200, file->type, body, headers);
 }
 
-/* Ollama's clients ask here whether it is running and read the words; browsers want a page. */
+/* Ollama's clients ask here whether the server runs; browsers get the page. */
 static void page_root(struct http_exchange *x)
 {
     if (page_names(x, "accept", "text/html"))

@@ -1,4 +1,4 @@
-// What happens now: tokens, memory, the models at work, and the log.
+// Activity: speed, memory, the loaded models, and the log.
 import {callIfThere, post} from "./api.js";
 import {h, show, badge, action, byId} from "./dom.js";
 import {Plot} from "./plot.js";
@@ -18,16 +18,16 @@ let logThere = true;
 
 function build() {
   plots = {
-    tokens: new Plot({title: "Tokens a second", format: (v) => words.number(v)}),
-    gpu: new Plot({title: "Card", format: percent, limit: 100}),
-    vram: new Plot({title: "Card memory", format: gib}),
-    cpu: new Plot({title: "Processor", format: percent, limit: 100}),
+    tokens: new Plot({title: "Tokens per second", format: (v) => words.number(v)}),
+    gpu: new Plot({title: "GPU", format: percent, limit: 100}),
+    vram: new Plot({title: "GPU memory", format: gib}),
+    cpu: new Plot({title: "CPU", format: percent, limit: 100}),
     memory: new Plot({title: "Memory", format: gib}),
   };
   const follow = h("input", {type: "checkbox", id: "log-follow", checked: true});
   byId("activity-body").append(
     h("div.plots", null, Object.values(plots).map((plot) => plot.element)),
-    h("h2", null, "Models at work"), h("div", {id: "at-work"}),
+    h("h2", null, "Loaded models"), h("div", {id: "at-work"}),
     h("div.row.spread", null, h("h2", null, "Log"), h("label", null, follow, " Follow")),
     h("pre.log", {id: "log", role: "log", "aria-label": "Log of the server and its engines", "aria-live": "off", tabindex: "0"}));
 }
@@ -72,7 +72,7 @@ function showWork(health, refresh) {
     ? h("div.wide", {tabindex: "0"}, h("table", null,
       h("thead", null, h("tr", null, ["Model", "State", "Runs on", ""].map((t) => h("th", {scope: "col"}, t)))),
       h("tbody", null, health.map((model) => workRow(model, refresh)))))
-    : h("p", null, "None. A model is loaded when the first question comes."));
+    : h("p", null, "No model is loaded. The first request loads one."));
 }
 
 async function readLog() {

@@ -56,7 +56,7 @@ async function send(path, options) {
       return response;
     // Another call may have brought a key while this one was under way: then it is tried first.
     if (sessionStorage.getItem(KEY) === key && !await askForKey())
-      throw new Refused(401, "The server asks for a key.");
+      throw new Refused(401, "The server needs a key.");
   }
 }
 

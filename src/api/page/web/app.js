@@ -71,7 +71,7 @@ async function attempt(read) {
       notice(error.message, "bad");
     lost = true;
     if (!data.plan)
-      byId("computer-title").textContent = "This computer could not be looked at";
+      byId("computer-title").textContent = "This computer could not be checked";
   }
 }
 

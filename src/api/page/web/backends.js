@@ -1,11 +1,11 @@
-// The engine packages: bring, prove again, prefer, remove.
+// The engine packages: install, test again, prefer, remove.
 import {post} from "./api.js";
 import {h, show, badge, action, byId} from "./dom.js";
 import {backendId, jobFor, isRunning, progress, startBackend, updateProgress} from "./jobs.js";
 import * as words from "./words.js";
 
 const BACKENDS = ["rocm", "vulkan", "cpu"];
-const STATES = {proven: ["good", "proven"], usable: ["plain", "can be used"], rejected: ["warn", "not here"]};
+const STATES = {proven: ["good", "proven"], usable: ["plain", "ready"], rejected: ["warn", "not available"]};
 
 const jobOf = (choice) => choice && jobFor(`backend:${backendId(choice)}`);
 
@@ -13,11 +13,11 @@ function packageLine(p) {
   return h("li", null,
     h("code", null, p.id), p.version ? ` ${p.version}` : "", p.pinned && [" ", badge("plain", "preferred")],
     h("span.small", null, ` ${words.size(p.bytes)}`),
-    h("details", {"data-name": `package ${p.digest}`}, h("summary", null, "More"),
+    h("details", {"data-name": `package ${p.digest}`}, h("summary", null, "Details"),
       h("dl.facts", null,
-        h("div", null, h("dt", null, "From"), h("dd", null, p.source)),
+        h("div", null, h("dt", null, "Source"), h("dd", null, p.source)),
         h("div", null, h("dt", null, "sha256"), h("dd", null, h("code.long", null, p.digest))),
-        p.gfx.length > 0 && h("div", null, h("dt", null, "Holds code for"), h("dd", null, p.gfx.join(" "))))));
+        p.gfx.length > 0 && h("div", null, h("dt", null, "Contains code for"), h("dd", null, p.gfx.join(" "))))));
 }
 
 function buttons(backend, best, packages, chosen, refresh) {
@@ -27,11 +27,11 @@ function buttons(backend, best, packages, chosen, refresh) {
     await refresh();
   };
   if (!packages.length)
-    return best?.state === "usable" && action("Install and prove", () => startBackend("install", backendId(best)),
-      {main: chosen, id: `install-${backend}`, name: `Install and prove ${name}`});
+    return best?.state === "usable" && action("Install and test", () => startBackend("install", backendId(best)),
+      {main: chosen, id: `install-${backend}`, name: `Install and test ${name}`});
   const pinned = packages.some((p) => p.pinned);
   return [
-    action("Prove again", () => startBackend("verify", backendId(best)), {id: `verify-${backend}`, name: `Prove ${name} again`}),
+    action("Test again", () => startBackend("verify", backendId(best)), {id: `verify-${backend}`, name: `Test ${name} again`}),
     pinned ? action("Let gfxbridge choose", request("use", {digest: "none"}), {id: `use-${backend}`, name: `${name}: let gfxbridge choose`})
       : action("Always use this", request("use"), {id: `use-${backend}`, name: `Always use ${name}`}),
     action("Remove", async () => {
@@ -47,10 +47,10 @@ function backendCard(backend, data, refresh) {
   const packages = data.packages.filter((p) => p.backend === backend);
   const chosen = data.plan.chosen !== null && data.plan.choices[data.plan.chosen].backend === backend;
   const job = jobOf(best);
-  const [kind, text] = STATES[best?.state] ?? ["warn", "not here"];
+  const [kind, text] = STATES[best?.state] ?? ["warn", "not available"];
   return h("article.card", {"data-backend": backend},
     h("header", null, h("h2", null, words.backendName(backend)),
-      h("span", null, chosen && badge("plain", "first choice"), " ", badge(kind, text))),
+      h("span", null, chosen && badge("plain", "in use"), " ", badge(kind, text))),
     h("p.small", null, words.backendAbout(backend)),
     best && h("p", null, best.reason),
     packages.length > 0 && h("ul.plain", null, packages.map(packageLine)),
@@ -63,8 +63,8 @@ export function showBackends(data, refresh) {
   const states = BACKENDS.map((backend) => jobOf(data.plan.choices.find((c) => c.backend === backend)))
     .map((job) => [job?.status, isRunning(job)]);
   show(target, [data.plan, data.packages, states], () => [
-    h("p.lead", null, "A backend is the way from a model to the chip. gfxbridge takes the best one that is " +
-      "proven here, and falls back to the next when one fails."),
+    h("p.lead", null, "A backend runs models on a GPU or on the CPU. gfxbridge uses the best one that is " +
+      "proven on this computer. If it fails, gfxbridge falls back to the next one."),
     BACKENDS.map((backend) => backendCard(backend, data, refresh)),
   ]);
   for (const box of target.querySelectorAll("[data-job]"))

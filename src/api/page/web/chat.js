@@ -52,7 +52,7 @@ function recall() {
 function messageElement(message) {
   const body = h("div.text");
   const element = h(`article.message.${message.role}`, {"aria-label": message.role === "user" ? "You" : "The model"},
-    (message.images ?? []).map((src) => h("img", {src, alt: "A picture that you attached"})));
+    (message.images ?? []).map((src) => h("img", {src, alt: "Attached picture"})));
   if (message.role === "user") {
     body.textContent = message.text;
     element.append(body);
@@ -133,7 +133,7 @@ function about(headers, timings, usage, started, first) {
     device && device.toLowerCase() !== backend && device,
     rate && `${words.number(rate)} tokens/s`,
     count && `${count} tokens`,
-    first && `first word after ${((first - started) / 1000).toFixed(2)} s`,
+    first && `first token after ${((first - started) / 1000).toFixed(2)} s`,
   ].filter(Boolean).join(" · ");
 }
 
@@ -205,7 +205,7 @@ async function ask() {
   if (abort || !text && !images.length)
     return;
   if (!parts.model.value) {
-    notice("There is no model to ask yet: download one first.", "warn");
+    notice("There is no model yet. Download one first.", "warn");
     return;
   }
   messages.push({role: "user", text, images});
@@ -245,7 +245,7 @@ function readImage(file) {
 async function attach(files) {
   for (const file of files) {
     if (!/^image\/(png|jpeg|webp|gif|bmp)$/.test(file.type))
-      notice(`${file.name || "This file"} is no picture that models read.`, "warn");
+      notice(`${file.name || "This file"} is not a picture that models can read.`, "warn");
     else if (file.size > IMAGE_MAX)
       notice(`${file.name || "This picture"} is larger than 8 MiB.`, "warn");
     else
@@ -256,7 +256,7 @@ async function attach(files) {
 
 function showImages() {
   parts.images.replaceChildren(...images.map((src, i) => {
-    const remove = h("button.quiet", {type: "button", "aria-label": `Take picture ${i + 1} away`, onclick: () => {
+    const remove = h("button.quiet", {type: "button", "aria-label": `Remove picture ${i + 1}`, onclick: () => {
       images.splice(i, 1);
       showImages();
       parts.input.focus();
@@ -302,7 +302,7 @@ function build() {
     onchange: () => attach([...file.files]).then(() => { file.value = ""; })});
   parts = {
     list: h("div.messages", {id: "messages", role: "log", "aria-label": "Conversation", tabindex: "0"}),
-    empty: h("div.empty", null, h("p", null, "Ask something. It is answered on this computer; nothing leaves it.")),
+    empty: h("div.empty", null, h("p", null, "Ask something. The model runs on this computer, and nothing leaves it.")),
     model: h("select", {id: "chat-model", "aria-label": "Model", onchange: modelChanged}),
     system: h("textarea", {id: "chat-system", rows: "2", onchange: () => keep()}),
     input: h("textarea", {id: "chat-input", rows: "1", "aria-label": "Message", placeholder: "Message",

@@ -1,10 +1,10 @@
-// What this computer is, which path it takes, and why not another: the answer first.
+// The computer: which backend is used, and why not another one. The answer comes first.
 import {h, show, badge, command, action, byId} from "./dom.js";
 import {backendId, startBackend, jobFor, isRunning} from "./jobs.js";
 import * as words from "./words.js";
 
 const STATES = {proven: "good", usable: "plain", rejected: "warn"};
-const STATE_WORDS = {proven: "proven", usable: "possible", rejected: "not possible"};
+const STATE_WORDS = {proven: "proven", usable: "ready", rejected: "not available"};
 
 const RUNG_STATES = [[true, "good", "yes"], [false, "bad", "no"], [null, "open", "not known yet"]];
 
@@ -13,7 +13,7 @@ function ladder(choice, name) {
   const steps = words.RUNG_NAMES.map((rung) => {
     const evidence = choice.evidence.find((e) => e.rung === rung);
     const [, kind, said] = RUNG_STATES.find(([ok]) => ok === (evidence?.ok ?? null));
-    return {rung, kind, said, detail: evidence?.detail ?? "Not tried yet."};
+    return {rung, kind, said, detail: evidence?.detail ?? "Not tested yet."};
   });
   return [
     h("ol.ladder", {"aria-label": "What was checked"}, steps.map((step) =>
@@ -30,8 +30,8 @@ function heroButtons(choice, unused) {
   if (choice.state === "proven")
     return [h("a.button.main", {href: "#chat"}, "Chat"), h("a.button", {href: "#models"}, "Get a model")];
   if (isRunning(jobFor(`backend:${backendId(choice)}`)))
-    return h("a", {href: "#backends"}, "Being installed and proven …");
-  const label = unused ? "Use the processor for now" : choice.installed ? "Prove it now" : "Install and prove it now";
+    return h("a", {href: "#backends"}, "Installing and testing …");
+  const label = unused ? "Use the CPU for now" : choice.installed ? "Test it now" : "Install and test it now";
   return action(label, () => startBackend(choice.installed ? "verify" : "install", backendId(choice)),
     {main: !unused, id: "prove-now"});
 }
@@ -56,7 +56,7 @@ function facts(pairs) {
     .map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
-const KINDS = {discrete: "card", integrated: "part of the processor", accelerator: "accelerator"};
+const KINDS = {discrete: "graphics card", integrated: "integrated GPU", accelerator: "accelerator"};
 
 function gpuCard(gpu, plan, explain) {
   const best = plan.choices.find((c) => c.gpus.includes(gpu.pci) && c.state !== "rejected");
@@ -64,21 +64,21 @@ function gpuCard(gpu, plan, explain) {
   return h("article.card", null,
     h("header", null, h("h3", null, words.gpuName(gpu)),
       best ? badge(STATES[best.state], `${words.backendName(best.backend)} ${STATE_WORDS[best.state]}`)
-        : badge("warn", "not usable now")),
+        : badge("warn", "cannot be used")),
     facts([
-      ["Kind", KINDS[gpu.kind] ?? gpu.kind],
-      ["Memory", shared ? `${words.memory(gpu.vram_bytes)} of its own, up to ${words.memory(gpu.gtt_bytes)} shared`
+      ["Type", KINDS[gpu.kind] ?? gpu.kind],
+      ["Memory", shared ? `${words.memory(gpu.vram_bytes)} dedicated, up to ${words.memory(gpu.gtt_bytes)} shared`
         : words.memory(gpu.vram_bytes)],
-      ["Code name", gpu.gfx && [h("code", null, gpu.gfx), gpu.generation ? ` (${gpu.generation})` : "",
-        explain && h("p.small", null, "The instruction set of the chip. Software must hold code for exactly this one.")]],
+      ["gfx target", gpu.gfx && [h("code", null, gpu.gfx), gpu.generation ? ` (${gpu.generation})` : "",
+        explain && h("p.small", null, "The instruction set of the chip. A package must contain code for it.")]],
       ["Chip", gpu.asic],
       ["Driver", gpu.driver ?? "none"],
-      ["Address", h("code", null, gpu.pci)],
+      ["PCI address", h("code", null, gpu.pci)],
     ]),
     gpu.notes.map((note) => h("p.small", null, note)));
 }
 
-/** One backend on one device: the first package speaks, the others are there on request. */
+/** One backend on one device: the best package, the others on request. */
 function pathItem(group, data, name) {
   const [best, ...others] = group;
   const device = words.choiceDevice(data.detect, best);
@@ -88,7 +88,7 @@ function pathItem(group, data, name) {
       h("h3", null, words.backendName(best.backend), device && ` on ${device}`),
       badge(STATES[best.state], STATE_WORDS[best.state])),
     h("p", null, best.reason),
-    remedy && h("div", null, h("p.small", null, "What helps:"), command(remedy)),
+    remedy && h("div", null, h("p.small", null, "To fix it:"), command(remedy)),
     best.warnings?.map((text) => h("p.small.warn", null, text)),
     ladder(best, name),
     others.length > 0 && h("details", {"data-name": `others ${name}`},
@@ -98,15 +98,15 @@ function pathItem(group, data, name) {
         h("p.small", null, choice.reason))))));
 }
 
-const SEVERITIES = {block: ["bad", "stands in the way"], warn: ["warn", "worth knowing"], info: ["plain", "note"]};
+const SEVERITIES = {block: ["bad", "problem"], warn: ["warn", "warning"], info: ["plain", "note"]};
 
-/** What is not said already as the reason of a path. */
+/** Findings of doctor that are not shown as the reason of a choice already. */
 function findings({doctor, plan}) {
   const reasons = new Set(plan.choices.map((choice) => choice.reason));
   const list = (doctor?.findings ?? []).filter((f) => !reasons.has(f.why));
   if (!list.length)
     return null;
-  return [h("h2", null, "What doctor found"), list.map((f) => h("article.card", null,
+  return [h("h2", null, "Problems and notes"), list.map((f) => h("article.card", null,
     h("header", null, h("h3", null, words.sentence(f.what)), badge(...SEVERITIES[f.severity] ?? SEVERITIES.info)),
     h("p", null, words.sentence(f.why)), f.remedy && command(f.remedy)))];
 }
@@ -120,24 +120,24 @@ function paths(data) {
   const possible = rest.filter((group) => group[0].state !== "rejected");
   const rejected = rest.filter((group) => group[0].state === "rejected");
   return [
-    rejected.length > 0 && [h("h2", null, "Paths that are not taken, and why"), items(rejected)],
+    rejected.length > 0 && [h("h2", null, "Not used, and why"), items(rejected)],
     possible.length > 0 && h("details.more", {"data-name": "possible"},
-      h("summary", null, h("h2", null, `Also possible (${possible.length})`)), items(possible)),
+      h("summary", null, h("h2", null, `Also available (${possible.length})`)), items(possible)),
   ];
 }
 
 function hostFacts({detect}) {
   const {host, kfd, vulkan} = detect;
-  return h("details.more", {"data-name": "host"}, h("summary", null, h("h2", null, "The rest of this computer")),
+  return h("details.more", {"data-name": "host"}, h("summary", null, h("h2", null, "System")),
     facts([
-      ["System", host.distribution ?? host.os],
+      ["Operating system", host.distribution ?? host.os],
       ["Kernel", host.kernel],
-      ["Processor", host.cpu],
+      ["CPU", host.cpu],
       ["Memory", words.memory(host.memory_bytes)],
       ["C library", host.glibc && `glibc ${host.glibc}`],
       ["Container", host.container],
-      ["Compute driver (KFD)", kfd.present ? (kfd.openable ? "there, opens" : kfd.reason ?? "there, does not open")
-        : kfd.reason ?? "not there"],
+      ["Compute driver (KFD)", kfd.present ? (kfd.openable ? "available" : kfd.reason ?? "cannot be opened")
+        : kfd.reason ?? "missing"],
       ["Vulkan drivers", vulkan.drivers.map((d) => d.software ? `${d.name} (software)` : d.name).join(", ") || "none"],
     ]));
 }
@@ -147,7 +147,7 @@ export function showComputer(data) {
   const running = plan.choices.map((c) => isRunning(jobFor(`backend:${backendId(c)}`)));
   show(byId("computer-body"), [detect, plan, doctor, running], () => [
     hero(data),
-    detect.gpus.length > 0 && h("h2", null, detect.gpus.length === 1 ? "The card" : "The cards"),
+    detect.gpus.length > 0 && h("h2", null, detect.gpus.length === 1 ? "GPU" : "GPUs"),
     detect.gpus.length > 0 && h("div.grid", null, detect.gpus.map((gpu, i) => gpuCard(gpu, plan, i === 0))),
     paths(data),
     findings(data),

@@ -79,7 +79,7 @@ export async function copy(text, button) {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   } catch {
-    notice("The browser does not let this page copy; select the text instead.", "warn");
+    notice("The browser does not allow copying. Select the text instead.", "warn");
   }
 }
 

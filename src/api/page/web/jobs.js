@@ -1,5 +1,5 @@
-// Downloads and proofs belong to the server: they go on when this page is closed, and are found
-// again by whoever opens it next.
+// Downloads and tests belong to the server: they go on when this page is closed, and are shown again
+// when it is opened.
 import {callIfThere, post} from "./api.js";
 import {h, action, notice} from "./dom.js";
 import {backendName, duration, size} from "./words.js";
@@ -122,7 +122,7 @@ export function updateProgress(box, job) {
   else
     bar.value = share;
   text.textContent = job.status === "error" ? job.error ?? "It failed."
-    : job.status === "cancelled" ? "Cancelled. What has arrived is kept for the next time."
+    : job.status === "cancelled" ? "Cancelled. The downloaded part is kept."
       : job.status === "paused" ? `Paused · ${progressText(job)}` : progressText(job);
   text.classList.toggle("bad", job.status === "error");
   if (buttons.dataset.state === state)
@@ -137,6 +137,6 @@ function jobButtons(job) {
     return [action("Cancel", () => control(job, "cancel"), {name: `Cancel ${name}`})];
   const dismiss = action("Dismiss", () => control(job, "remove"), {name: `Dismiss ${name}`});
   if (job.type === "model" && job.status !== "completed")
-    return [action("Go on", () => startPull(job.model_name), {name: `Go on with ${name}`}), dismiss];
+    return [action("Resume", () => startPull(job.model_name), {name: `Resume ${name}`}), dismiss];
   return job.status === "completed" ? [] : [dismiss];
 }

@@ -1,11 +1,11 @@
-// Models: which are here, which fit, and bringing more.
+// Models: the ones on this computer, the ones that would fit, and downloads.
 import {call, post} from "./api.js";
 import {h, show, badge, action, byId, notice} from "./dom.js";
 import {jobFor, isRunning, progress, startPull, updateProgress} from "./jobs.js";
 import * as words from "./words.js";
 
-const LABELS = {vision: "sees images", tools: "uses tools", "tool-calling": "uses tools", reasoning: "thinks first",
-  coding: "for code", embeddings: "for search", embedding: "for search", reranking: "for search"};
+const LABELS = {vision: "vision", tools: "tools", "tool-calling": "tools", reasoning: "reasoning", coding: "coding",
+  embeddings: "embeddings", embedding: "embeddings", reranking: "reranking"};
 
 /** One model as this page needs it. */
 function fromList(m) {
@@ -19,7 +19,7 @@ export const sees = (model) => model?.labels.includes("vision") ?? false;
 export const chats = (model) => model.task ? model.task === "chat" || model.task === "completion"
   : !model.labels.some((l) => l.startsWith("embedding") || l === "reranking");
 
-const WHERE = {gpu: ["good", "fits"], part: ["warn", "fits in part, slower"], cpu: ["plain", "fits in memory"]};
+const WHERE = {gpu: ["good", "fits on the GPU"], part: ["warn", "fits partly, slower"], cpu: ["plain", "fits in memory"]};
 
 function fitBadge(fit) {
   if (!fit)
@@ -33,9 +33,9 @@ function fitText(fit) {
   const need = words.memory(fit.need_bytes);
   const have = words.memory(fit.have_bytes);
   if (!fit.ok)
-    return `Needs ${need} at least, and this computer has ${have} in all.`;
-  return {gpu: `Needs ${need} of the card's ${have}.`, part: `Needs ${need}, and the card has ${have}.`,
-    cpu: `Needs ${need} of this computer's ${have}.`}[fit.where];
+    return `Needs at least ${need}. This computer has ${have}.`;
+  return {gpu: `Needs ${need} of ${have} GPU memory.`, part: `Needs ${need}. The GPU has ${have}.`,
+    cpu: `Needs ${need} of ${have} memory.`}[fit.where];
 }
 
 const labelsOf = (model) => [...new Set(model.labels.map((label) => LABELS[label]).filter(Boolean))];
@@ -60,8 +60,8 @@ function modelButtons(model, loaded, refresh) {
   ];
 }
 
-const ORIGINS = {builtin: "part of gfxbridge", ollama: "from Ollama's store", lmstudio: "from LM Studio's folder",
-  llamacpp: "from llama.cpp's cache", lemonade: "from Lemonade's folder", local: "a file of yours"};
+const ORIGINS = {builtin: "built in", ollama: "from Ollama", lmstudio: "from LM Studio", llamacpp: "from llama.cpp",
+  lemonade: "from Lemonade", local: "your file"};
 
 function modelRow(model, health, refresh) {
   const loaded = health.find((m) => m.model_name === model.name);
@@ -78,7 +78,7 @@ function modelRow(model, health, refresh) {
     !isRunning(job) && h("p.actions", null, modelButtons(model, loaded, refresh)));
 }
 
-/** Downloads of names that no list knows: they too are seen after a reload. */
+/** Downloads of models that are in no list yet: they are shown after a reload, too. */
 function strangers(models, jobs) {
   const known = new Set(models.map((model) => model.name));
   return jobs.filter((job) => job.type === "model" && job.status !== "completed" && !known.has(job.model_name));
@@ -96,9 +96,9 @@ function pullForm(refresh) {
       notice(error.message, "bad");
     }
   }},
-  h("label", {for: "pull-name"}, "Another model, by its name"),
+  h("label", {for: "pull-name"}, "Download another model"),
   h("div.row", null, input, h("button", {type: "submit"}, "Download")),
-  h("p.small", null, "A name of the list, or a repository of Hugging Face."));
+  h("p.small", null, "A name from the list, or a Hugging Face repository."));
 }
 
 let filter = "";
@@ -131,8 +131,8 @@ export function showModels(data, jobs, refresh) {
   show(list, [models, health.map((m) => [m.model_name, m.status, m.backend]), states, filter], () => [
     strangers(models, jobs).map((job) => h("article.card", null, h("h3", null, job.model_name), progress(job))),
     h("h2", null, `On this computer (${here.length})`),
-    here.length ? rows(here) : h("p", null, filter ? "None of them is called so." : "None yet."),
-    offered.length > 0 && [h("h2", null, `To download (${offered.length})`), rows(offered)],
+    here.length ? rows(here) : h("p", null, filter ? "No model matches." : "No models yet."),
+    offered.length > 0 && [h("h2", null, `Available to download (${offered.length})`), rows(offered)],
   ]);
   for (const box of list.querySelectorAll("[data-job]"))
     if (jobFor(box.dataset.job))

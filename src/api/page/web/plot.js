@@ -61,8 +61,8 @@ export class Plot {
     this.path.setAttribute("d", path);
     this.area.setAttribute("d", path && known.length === this.values.length - first && last !== null
       ? `${path}L${WIDTH} ${HEIGHT}L${(WIDTH * (first + this.count - this.values.length) / (this.count - 1)).toFixed(1)} ${HEIGHT}Z` : "");
-    this.now.textContent = last === null ? "not known" : this.format(last);
-    this.top.textContent = `top line ${this.format(top)} · last ${this.count * this.seconds / 60} minutes`;
+    this.now.textContent = last === null ? "unknown" : this.format(last);
+    this.top.textContent = `maximum ${this.format(top)} · last ${this.count * this.seconds / 60} minutes`;
     this.picture.setAttribute("aria-label", `${this.title}: ${this.now.textContent}` +
       (known.length > 1 ? `, between ${this.format(Math.min(...known))} and ${this.format(Math.max(...known))}` : ""));
   }

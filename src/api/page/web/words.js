@@ -1,4 +1,4 @@
-// The program's answers in a person's words. Nothing here touches the page.
+// The program's answers in plain words. Nothing here touches the page.
 
 /** 25753026560 -> "24.0 GiB": memory, as the command line writes it. */
 export function memory(bytes) {
@@ -46,47 +46,47 @@ export function day(text, now = new Date()) {
 }
 
 const BACKENDS = {
-  rocm: ["ROCm", "AMD's own way to compute on its cards, usually the fastest."],
-  vulkan: ["Vulkan", "Works with nearly every graphics card through its ordinary driver."],
-  cpu: ["Processor", "Needs no graphics card. Slower, and always there."],
-  "vulkan-software": ["Software Vulkan", "Vulkan computed by the processor; for tests."],
+  rocm: ["ROCm", "AMD's compute platform for its GPUs. Usually the fastest."],
+  vulkan: ["Vulkan", "Works on almost every GPU with its normal driver."],
+  cpu: ["CPU", "Needs no GPU. Slower, but always available."],
+  "vulkan-software": ["Software Vulkan", "Vulkan on the CPU. For tests only."],
 };
 
 export const backendName = (backend) => BACKENDS[backend]?.[0] ?? backend;
 export const backendAbout = (backend) => BACKENDS[backend]?.[1] ?? "";
 /** As the object of "runs on". */
-export const runsOn = (backend) => backend === "cpu" ? "the processor" : backendName(backend);
+export const runsOn = (backend) => backend === "cpu" ? "the CPU" : backendName(backend);
 
-/** "AMD Radeon RX 7900 XTX" -> "Radeon RX 7900 XTX"; what there is when the name is unknown. */
+/** "AMD Radeon RX 7900 XTX" -> "Radeon RX 7900 XTX"; without a name the chip or the PCI id. */
 export function gpuName(gpu) {
   if (!gpu)
-    return "graphics card";
-  return (gpu.name ?? gpu.asic ?? `graphics card ${gpu.vendor_id}:${gpu.device_id}`)
+    return "GPU";
+  return (gpu.name ?? gpu.asic ?? `GPU ${gpu.vendor_id}:${gpu.device_id}`)
     .replace(/^AMD (?=Radeon|Instinct)/, "");
 }
 
 export const gpuAt = (detect, pci) => detect.gpus.find((gpu) => gpu.pci === pci);
 
-/** What a choice of the plan computes on. */
+/** The device that a choice of the plan uses. */
 export function choiceDevice(detect, choice) {
   if (!choice.gpus.length)
-    return choice.backend === "cpu" ? detect.host.cpu ?? "the processor" : "";
+    return choice.backend === "cpu" ? detect.host.cpu ?? "the CPU" : "";
   return choice.gpus.map((pci) => gpuName(gpuAt(detect, pci))).join(" and ");
 }
 
 const RUNGS = {
   E0: "Recognised",
-  E1: "Software fits",
-  E2: "Computer ready",
-  E3: "Engine sees it",
-  E4: "Answers right",
+  E1: "Package supports it",
+  E2: "System ready",
+  E3: "Engine finds it",
+  E4: "Answers correctly",
   E5: "Speed measured",
 };
 
 export const RUNG_NAMES = Object.keys(RUNGS);
 export const rungName = (rung) => RUNGS[rung] ?? rung;
 
-/** The day of a proof, as its sentences have it; null when there is none. */
+/** The day of a proof, taken from its sentences; null when there is none. */
 export function proofDay(choice) {
   const texts = [...choice.evidence].reverse().map((e) => e.detail).concat(choice.reason);
   for (const text of texts) {
@@ -99,7 +99,7 @@ export function proofDay(choice) {
 
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Choices of one backend on one device; the first is the one that speaks for all. */
+/** Choices grouped by backend and device. The first of a group is the best. */
 export function grouped(choices) {
   const groups = new Map();
   for (const choice of choices) {
@@ -109,9 +109,9 @@ export function grouped(choices) {
   return [...groups.values()];
 }
 
-const UNPROVEN = "Nothing speaks against it. It is proven before the first answer, or now:";
+const UNPROVEN = "Ready. It is tested before the first answer, or now:";
 
-/** The best choice for a card that is there while something else, or nothing, answers; or null. */
+/** The best choice for a GPU that is found but not used; null when there is none. */
 export function unusedCard(plan) {
   const chosen = plan.chosen === null ? null : plan.choices[plan.chosen];
   if (chosen?.gpus.length)
@@ -121,7 +121,7 @@ export function unusedCard(plan) {
 
 /**
  * The answer, before any evidence: {state: "good"|"warn"|"bad", title, text}.
- * A GPU that is there and not used is never passed over.
+ * A GPU that is found and not used is always mentioned.
  */
 export function headline(detect, plan) {
   const choice = plan.chosen === null ? null : plan.choices[plan.chosen];
@@ -131,28 +131,28 @@ export function headline(detect, plan) {
   if (unused)
     return {state: choice ? "warn" : "bad", title: `Your ${choiceDevice(detect, unused)} is not used yet`,
       text: sentence(unused.reason),
-      meanwhile: choice ? `Until then the processor answers${proven ?? ""}.` : "Until then nothing here can run a model."};
+      meanwhile: choice ? `Until then, the CPU runs models${proven ?? ""}.` : "Until then, this computer cannot run models."};
   if (!choice)
-    return {state: "bad", title: "Nothing here can run a model yet",
-      text: plan.choices[0]?.reason ?? "No path was found on this computer."};
+    return {state: "bad", title: "This computer cannot run models yet",
+      text: plan.choices[0]?.reason ?? "No backend was found."};
   if (choice.gpus.length) {
-    const title = `Your ${choiceDevice(detect, choice)} ${proven ? "runs" : "should run"} on ${runsOn(choice.backend)}`;
+    const title = `Your ${choiceDevice(detect, choice)} ${proven ? "runs on" : "is ready for"} ${runsOn(choice.backend)}`;
     return proven ? {state: "good", title: title + proven,
-      text: "The test model's answers came from the card itself and were right to the letter."}
+      text: "The test model ran on the GPU itself, and its answers were correct to the byte."}
       : {state: "warn", title, text: UNPROVEN};
   }
   return {state: proven ? "good" : "warn",
-    title: `This computer ${proven ? "answers" : "should answer"} on its processor${proven ?? ""}`,
-    text: `There is no graphics card in it that could do it.${proven ? "" : ` ${UNPROVEN}`}`};
+    title: `This computer ${proven ? "runs" : "can run"} models on its CPU${proven ?? ""}`,
+    text: `No usable GPU was found.${proven ? "" : ` ${UNPROVEN}`}`};
 }
 
-/** The line in the corner: what answers, in three words. */
+/** The line in the corner: the backend and its state. */
 export function shortPath(detect, plan) {
   const choice = plan.chosen === null ? null : plan.choices[plan.chosen];
   if (!choice)
-    return {state: "bad", text: "nothing usable"};
+    return {state: "bad", text: "no backend"};
   const state = choice.state === "proven" ? "good" : "warn";
-  return {state, text: `${backendName(choice.backend)} · ${choice.state === "proven" ? "proven" : "unproven"}`};
+  return {state, text: `${backendName(choice.backend)} · ${choice.state === "proven" ? "proven" : "not tested yet"}`};
 }
 
 /** The remedy that doctor gives for a rejected choice, as a command; "" none. */
