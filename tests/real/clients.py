@@ -75,6 +75,9 @@ def hub():
     SHARED["world"] = world
     with open(os.path.join(SOURCE, "data", "canary.gguf"), "rb") as f:
         world.publish("tests/tiny-GGUF", {"tiny-Q4_K_M.gguf": f.read()})
+        f.seek(0)
+        # 255 bytes of this name end in the middle of a character.
+        world.publish("tests/long-GGUF", {"ü" * 100 + "b/" + "ü" * 40 + "-Q4_K_M.gguf": f.read()})
     return {"HF_ENDPOINT": world.hub, "GFXBRIDGE_OLLAMA_REGISTRY": world.registry,
             "GFXBRIDGE_CA_FILE": world.ca, "HF_HOME": os.path.join(TOP, "hf")}
 
@@ -270,6 +273,20 @@ def pull_streams_its_progress():
     assert missing.strip().split("\n\n")[-1].startswith("event: error\ndata: {")
 
 
+def a_download_with_a_long_name_is_listed():
+    ask("/api/v1/pull", {"model_name": "tests/long-GGUF", "stream": True, "subscribe": False})
+    end = time.time() + 120
+    state = "none"
+    while state != "completed" and time.time() < end:
+        found = [d for d in ask("/api/v1/downloads") if d["id"] == "model:tests/long-GGUF"]
+        assert found, "it is missing in the list"
+        state = found[0]["status"]
+        assert state in ("downloading", "completed"), found
+        time.sleep(0.05)
+    assert state == "completed" and found[0]["file"].startswith("ü" * 100), found
+    assert ask("/api/v1/delete", {"model_name": found[0]["result"]["model_name"]})["status"] == "success"
+
+
 def stops():
     running = server()
     SHARED["world"].stop()
@@ -282,6 +299,7 @@ CASES = [("npm, " + name, library(name)) for name in names()] + [
     ("Lemonade: models, and all that could be here", models_and_all_of_them),
     ("Lemonade: pull and delete say what is wrong", pull_and_delete_say_what_is_wrong),
     ("Lemonade: pull streams its progress", pull_streams_its_progress),
+    ("a download of a file with a long name is listed", a_download_with_a_long_name_is_listed),
     ("Lemonade: a loaded model of ours can be deleted", a_model_of_ours_can_be_deleted),
     ("Lemonade: dry-run answers for every target", dry_run_knows_every_target),
     ("Lemonade: install streams its steps, uninstall refuses what is in use", install_streams_its_steps),
