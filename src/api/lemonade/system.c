@@ -133,14 +133,15 @@ static json_t *system_json(const struct machine *m, const struct session *sessio
     json_t *memory = m->host.memory_bytes
                          ? json_sprintf("%.2f GB", (double)m->host.memory_bytes / SYSTEM_GIB)
                          : json_null();
-    json_t *os = m->host.kernel[0]
-                     ? json_sprintf("%s (Linux %s)", m->host.distribution, m->host.kernel)
-                     : report_json_text(m->host.distribution);
-    return json_pack("{s:o, s:o, s:o, s:o, s:{s:o}, s:b, s:[], s:{s:[]}, s:o}", "OS Version", os,
-                     "Processor", report_json_text(m->host.cpu), "Physical Memory", memory,
-                     "devices", system_devices(m), "recipes", LEMONADE_RECIPE,
-                     system_recipe(session), "no_fetch_executables", 0, "unavailable_recipes",
-                     "cloud", "providers", "gfxbridge", report_json_plan(session->plan));
+    bool kernel = m->host.kernel[0] != '\0';
+    char *CLEAN_FREE system = xasprintf("%s%s%s%s", m->host.distribution, kernel ? " (Linux " : "",
+                                        m->host.kernel, kernel ? ")" : "");
+    return json_pack("{s:o, s:o, s:o, s:o, s:{s:o}, s:b, s:[], s:{s:[]}, s:o}", "OS Version",
+                     report_json_text(system), "Processor", report_json_text(m->host.cpu),
+                     "Physical Memory", memory, "devices", system_devices(m), "recipes",
+                     LEMONADE_RECIPE, system_recipe(session), "no_fetch_executables", 0,
+                     "unavailable_recipes", "cloud", "providers", "gfxbridge",
+                     report_json_plan(session->plan));
 }
 
 static json_t *system_storage(const struct session_request *r)

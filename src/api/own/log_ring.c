@@ -7,7 +7,7 @@
 
 enum {
     LOG_RING_LINES = 512,
-    LOG_RING_LINE_MAX = 1024, /* bytes of one that are kept */
+    LOG_RING_LINE_MAX = 1024, /* bytes of a line that are stored */
 };
 
 struct log_ring_line {

@@ -154,10 +154,11 @@ static void metrics_get(struct http_exchange *x)
                 (double)t->replays);
     metrics_one(&b, "loads_total", "counter", "Times that a model was loaded.", (double)t->loads);
     metrics_models(&b, s);
-    if (buf_ok(&b))
+    struct dialect_error error = {.status = 0};
+    if (!buf_ok(&b))
+        dialect_fail_memory(&error);
+    if (!dialect_refuse(x, &error))
         http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_view(&b), NULL);
-    else
-        http_fail(x, 500, NULL, NULL, "out of memory");
 }
 
 const struct http_route metrics_routes[] = {

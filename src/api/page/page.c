@@ -1,4 +1,4 @@
-/* page.c - the web page's files, kept in the program. */
+/* page.c - the web page's files, which are part of the program. */
 #include "api/serve.h"
 
 #include <stdio.h>

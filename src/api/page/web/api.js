@@ -1,4 +1,4 @@
-// Calls of this server. The key, when there is one, lives in this tab only.
+// Calls of this server. A key is stored in this tab only.
 import {byId} from "./dom.js";
 
 const KEY = "gfxbridge-key";
@@ -12,7 +12,7 @@ export class Refused extends Error {
 
 let asking = null;
 
-/** One dialog at a time, however many calls were refused meanwhile. */
+/** One dialog, even if several calls were refused. */
 function askForKey() {
   asking ??= new Promise((resolve) => {
     const dialog = byId("key");
@@ -54,7 +54,7 @@ async function send(path, options) {
     }
     if (response.status !== 401)
       return response;
-    // Another call may have brought a key while this one was under way: then it is tried first.
+    // Another call may have received a key meanwhile: try that one first.
     if (sessionStorage.getItem(KEY) === key && !await askForKey())
       throw new Refused(401, "The server needs a key.");
   }
@@ -87,7 +87,7 @@ export async function call(path, options = {}) {
 
 export const post = (path, body = {}) => call(path, {body});
 
-/** The same, null where this server has no such answer. */
+/** The same, but null when this server has no such call. */
 export async function callIfThere(path) {
   try {
     return await call(path);

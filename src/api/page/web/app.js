@@ -1,4 +1,4 @@
-// The page: one place at a time, chosen by the address behind "#", refreshed while it is looked at.
+// The page shows one section at a time, chosen by the address behind "#", and refreshes it while it is visible.
 import {call, callIfThere} from "./api.js";
 import {byId, badge, notice} from "./dom.js";
 import {allJobs, onJobs, refreshJobs} from "./jobs.js";
@@ -22,12 +22,12 @@ function here() {
   try {
     name = argument ? decodeURIComponent(argument) : null;
   } catch {
-    // An address that somebody cut short: the place alone counts.
+    // A broken address: only the section counts.
   }
   return {place: PLACES.includes(place) ? place : "computer", argument: name};
 }
 
-/** Draw what is looked at from what is known. */
+/** Draw the visible section. */
 function draw() {
   const {place, argument} = here();
   if (data.plan && place === "computer")
@@ -118,12 +118,12 @@ function nextTheme() {
   try {
     localStorage.setItem("gfxbridge-theme", next);
   } catch {
-    // Then it holds for this visit.
+    // Then the choice is valid for this visit only.
   }
   showTheme();
 }
 
-// ---- the clockwork: nothing is asked for while the page is not looked at ----
+// ---- timers: nothing is requested while the page is hidden ----
 
 async function every(milliseconds, run) {
   for (;;) {

@@ -1,4 +1,4 @@
-// A conversation with a model: streamed, stoppable, kept in this tab until it is closed.
+// A conversation with a model: streamed, stoppable, stored in this tab until it is closed.
 import {stream} from "./api.js";
 import {h, byId, notice, copy} from "./dom.js";
 import {render} from "./markdown.js";
@@ -30,7 +30,7 @@ function keep() {
   const state = {system: parts.system.value, model: parts.model.value};
   try {
     sessionStorage.setItem(STORE, JSON.stringify({...state, messages}));
-  } catch { // pictures may be too much for it
+  } catch { // pictures may be too large for it
     try {
       sessionStorage.setItem(STORE, JSON.stringify({...state, messages: small}));
     } catch {

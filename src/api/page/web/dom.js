@@ -1,4 +1,4 @@
-// Elements without HTML text: whatever a model or a file name holds ends up in text nodes.
+// Builds elements without HTML text: the strings of models and file names become text nodes.
 
 /** h("p.note", {title: "x", onclick: f}, "text", node, [more], null) */
 export function h(selector, props, ...children) {
@@ -53,7 +53,7 @@ export function badge(kind, text) {
   return h(`span.badge.${kind}`, null, text);
 }
 
-/** What stays for some seconds at the bottom and is read aloud. */
+/** A message at the bottom for some seconds; screen readers read it. */
 export function notice(text, kind = "plain") {
   const box = byId("notices");
   const close = h("button.quiet", {type: "button", "aria-label": "Close this message",
@@ -83,7 +83,7 @@ export async function copy(text, button) {
   }
 }
 
-/** A button that is off while what it started runs, and that says what went wrong. */
+/** A button that is disabled while its action runs, and that shows the error of the action. */
 export function action(label, run, {main = false, id = null, name = null} = {}) {
   const button = h(main ? "button.main" : "button", {type: "button", id, "aria-label": name}, label);
   button.addEventListener("click", async () => {

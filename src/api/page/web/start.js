@@ -1,19 +1,19 @@
-// What must be there before the first paint, and what must not be in its way.
+// Runs before the first paint.
 "use strict";
 {
-  // The chosen colours, so that the page never flashes in the others; without a choice of this
-  // person the system's setting counts.
+  // The chosen theme is set before the first paint, so that the page does not flash in the other one.
+  // Without a choice the system's setting is used.
   let theme = null;
   try {
     theme = localStorage.getItem("gfxbridge-theme");
   } catch {
-    // Storage is switched off: the system's setting counts.
+    // Storage is disabled: the system's setting is used.
   }
   if (theme === "light" || theme === "dark")
     document.documentElement.dataset.theme = theme;
 
-  // The rest comes once something is to be seen. A page in the background has no frames to wait for.
-  // (This file is put into the page: its paths are the page's.)
+  // The rest loads after the first paint. A hidden page has no frames, so it does not wait for one.
+  // (The build puts this file into the page: its paths are the page's.)
   const begin = () => import("./page/app.js");
   if (document.hidden)
     addEventListener("DOMContentLoaded", begin);
