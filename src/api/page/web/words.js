@@ -76,10 +76,10 @@ export function choiceDevice(detect, choice) {
 
 const RUNGS = {
   E0: "Recognised",
-  E1: "Package supports it",
+  E1: "Supported",
   E2: "System ready",
   E3: "Engine finds it",
-  E4: "Answers correctly",
+  E4: "Answers correct",
   E5: "Speed measured",
 };
 
