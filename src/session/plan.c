@@ -2,6 +2,7 @@
  * here. Nothing of it installs, proves or starts anything. */
 #include "base/xalloc.h"
 #include "session/session_private.h"
+#include "sysroot/sysroot.h"
 
 const struct engine_kind *session_kind(const struct session_request *r)
 {
@@ -99,11 +100,16 @@ static int session_ask_providers(const struct session_request *r, struct session
     const struct gfx_tables *t = r->tables;
     if (session->providers_asked || !r->data_dir || !r->machine->live)
         return 0;
+    root_take_error(r->root);
     for (size_t i = 0; i < t->n_packages && session->n_unusable < SESSION_PROVIDERS_MAX; i++) {
         struct gfxb_error why;
         int code = session_is_first_row(t, i)
                        ? package_provider_usable(&env, t->package[i].provider, &why)
                        : 0;
+        int lacked = root_take_error(r->root);
+        if (lacked < 0)
+            return error_set(err, -lacked, "cannot read this computer: %s",
+                             error_errno_text(-lacked));
         if (code < 0 && error_is_ours(-code))
             return error_set(err, -code, "%s", why.text);
         if (code < 0)
