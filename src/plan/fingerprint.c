@@ -1,8 +1,6 @@
 /* fingerprint.c - what a proof is stored under: everything that could change its outcome. */
 #include "plan/builder.h"
 
-#define FINGERPRINT_MAX 8192
-
 /* Between this and field_end the text of one field is added; the field's start is returned. */
 static size_t field_begin(struct buf *b)
 {
@@ -126,7 +124,7 @@ static void add_settings(struct buf *b, const struct builder *d, const struct pl
 void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
-    struct buf b = BUF_INIT(FINGERPRINT_MAX);
+    struct buf b = BUF_INIT(PLAN_FINGERPRINT_MAX - 1);
     field_add(&b, str_from(plan_backend_name(c->backend)));
     add_device(&b, d, c);
     field_add(&b, str_from(dc->choice.gfx));

@@ -47,6 +47,8 @@ struct plan_provider {
     const char *reason;
 };
 
+#define PLAN_FINGERPRINT_MAX 4096 /* bytes of a choice's fingerprint, its NUL included */
+
 /* A stored proof or failure of one combination. Strings are lent by the caller. */
 struct plan_proof {
     const char *fingerprint; /* of the choice: plan_choice.fingerprint */

@@ -555,6 +555,23 @@ static void fingerprint_changes_with_what_matters(void **state)
     }
 }
 
+/* What tells two drivers apart may stand far behind. */
+static void fingerprint_is_not_cut(void **state)
+{
+    struct fingerprint_case f;
+    char library[2000];
+    memset(library, 'x', sizeof(library) - 1);
+    library[sizeof(library) - 1] = '\0';
+    fingerprint_setup(&f, *state);
+    f.icd.library = library;
+    char *one = fingerprint_of(&f, PLAN_VULKAN);
+    library[sizeof(library) - 2] = 'y';
+    char *other = fingerprint_of(&f, PLAN_VULKAN);
+    assert_string_not_equal(one, other);
+    free(one);
+    free(other);
+}
+
 /* Strings from elsewhere cannot forge a field: separators and control characters are replaced. */
 static void fingerprint_cannot_be_forged(void **state)
 {
@@ -833,6 +850,7 @@ int main(void)
         cmocka_unit_test(numbers_are_guessed_for_captures_only),
         cmocka_unit_test(fingerprint_is_readable),
         cmocka_unit_test(fingerprint_changes_with_what_matters),
+        cmocka_unit_test(fingerprint_is_not_cut),
         cmocka_unit_test(fingerprint_cannot_be_forged),
         cmocka_unit_test(any_machine_gives_a_sound_plan),
         cmocka_unit_test(long_text_is_cut_whole),
