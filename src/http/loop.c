@@ -241,10 +241,23 @@ void loop_stop(struct loop *loop)
     uv_stop(&loop->uv);
 }
 
+/* libuv makes one pipe for the whole process and aborts when it cannot: so one is tried first. */
+static int loop_try_pipe(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
 int loop_new(struct loop **ret_loop, struct gfxb_error *err)
 {
     struct loop *loop = xcalloc(1, sizeof(*loop));
-    int result = uv_loop_init(&loop->uv);
+    int result = loop_try_pipe();
+    if (result == 0)
+        result = uv_loop_init(&loop->uv);
     if (result == 0 && (result = uv_async_init(&loop->uv, &loop->wake, loop_on_wake)) < 0)
         uv_loop_close(&loop->uv);
     if (result < 0) {

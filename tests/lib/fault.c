@@ -8,11 +8,11 @@
  * counted, each with its call site. fault.py is the other side of both.
  *
  * Which calls count: those that the program's own code makes, and the system calls of libuv, which
- * is its event loop. Not epoll_ctl, which the program leaves to libuv, which aborts when the kernel
- * refuses it. Calls inside other libraries, the C library and the sanitizer's run time do not
- * count: they are other people's code. Neither do calls of children, so that an engine is never
- * touched, nor writes to anything but a regular file: a failing write to a terminal or a pipe would
- * hide the very sentence that a test looks for.
+ * is its event loop. Not epoll_ctl, which the program leaves to libuv, and not the one pipe that
+ * libuv makes: it aborts when the kernel refuses these. Calls inside other libraries, the C library
+ * and the sanitizer's run time do not count: they are other people's code. Neither do calls of
+ * children, so that an engine is never touched, nor writes to anything but a regular file: a
+ * failing write to a terminal or a pipe would hide the very sentence that a test looks for.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -285,12 +285,19 @@ CALL(open, NULL, FILE *, fdopen, (int fd, const char *mode), (fd, mode))
 CALL(open, -1, int, mkostemp, (char *path, int flags), (path, flags))
 CALL(open, -1, int, mkostemp64, (char *path, int flags), (path, flags))
 CALL(open, -1, int, memfd_create, (const char *name, unsigned flags), (name, flags))
-CALL(open, -1, int, pipe2, (int pair[2], int flags), (pair, flags))
 CALL(open, -1, int, eventfd, (unsigned count, int flags), (count, flags))
 CALL(open, -1, int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags))
 CALL(open, -1, int, timerfd_create, (int clock, int flags), (clock, flags))
 CALL(open, -1, int, epoll_create1, (int flags), (flags))
 CALL(open, -1, int, dup, (int fd), (fd))
+
+int fault_pipe2(int pair[2], int flags) SYMBOL("pipe2");
+int fault_pipe2(int pair[2], int flags)
+{
+    NEXT(pipe2);
+    const void *caller = __builtin_return_address(0);
+    return is_own(caller) && hit(KIND_open, caller) ? -1 : next(pair, flags);
+}
 
 #define FCNTL(name)                                                                                \
     int fault_##name(int fd, int command, void *argument) SYMBOL(#name);                           \
