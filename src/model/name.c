@@ -193,7 +193,7 @@ static int parse_url(const char *text, struct model_name *name, struct gfxb_erro
     name->kind = MODEL_NAME_URL;
     keep(name->file, sizeof(name->file), url);
     for (size_t i = 0; i < digest.n; i++)
-        name->sha256[i] = (char)tolower((unsigned char)digest.p[i]);
+        name->sha256[i] = str_lower(digest.p[i]);
     return 0;
 }
 
@@ -267,7 +267,7 @@ static unsigned least(unsigned a, unsigned b)
 
 static char plain(char c)
 {
-    return c == '_' || c == ' ' ? '-' : (char)tolower((unsigned char)c);
+    return c == '_' || c == ' ' ? '-' : str_lower(c);
 }
 
 /* Letters to insert, delete or replace (Levenshtein), whatever the case. */
