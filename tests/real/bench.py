@@ -12,12 +12,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import gguf  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import PROGRAM, SOURCE, answer, call, processes_of  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge bench ")
 DATA = os.path.join(TOP, "data")
@@ -149,10 +149,7 @@ def interrupted():
     process = subprocess.Popen([PROGRAM, "--data-dir", DATA, "bench", "--apply"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
-    while not processes_of(DATA, "llama-server") and time.monotonic() < end:
-        time.sleep(0.02)
-    assert processes_of(DATA, "llama-server"), "no engine was started"
+    wait_until(lambda: processes_of(DATA, "llama-server"), "an engine")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and "interrupted" in err, (out, err)

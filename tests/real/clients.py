@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
@@ -22,6 +21,7 @@ import npm  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import SOURCE, call  # noqa: E402
 from server import ANSWER, Server  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 CLIENTS = os.path.join(os.path.dirname(HERE), "npm", "clients.mjs")
 TOP = tempfile.mkdtemp(prefix="gfxbridge clients ")
@@ -174,8 +174,8 @@ def a_model_of_ours_can_be_deleted():
     ask("/api/v1/load", {"model_name": "gone"})
     assert ask("/api/v1/delete", {"model_name": "gone"})["status"] == "success"
     assert "gone" not in [m["id"] for m in ask("/api/v1/models")["data"]]
-    while "gone" in [m["model_name"] for m in ask("/v1/health")["all_models_loaded"]]:
-        time.sleep(0.05)  # its engine ends
+    wait_until(lambda: "gone" not in [m["model_name"] for m in
+                                      ask("/v1/health")["all_models_loaded"]], "its engine's end")
     ask("/v1/chat/completions", {"model": "gone", "messages": []}, status=404)
 
 

@@ -25,6 +25,7 @@ import tap  # noqa: E402
 import hub_world as hw  # noqa: E402
 import mirror_world as mw  # noqa: E402
 from gfxbridge import PROGRAM, SOURCE, call  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge hub ")  # with a blank, as users have them
 ENGINE = os.environ.get("GFXB_TEST_DATA") or os.path.join(TOP, "engine data")
@@ -114,6 +115,10 @@ def read(path):
         return f.read()
 
 
+def size_of(path):
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
 def tree(top):
     """Every path below, as a sorted list."""
     return sorted(os.path.relpath(os.path.join(where, name), top)
@@ -121,7 +126,6 @@ def tree(top):
 
 
 def storage_requests(since=0):
-    time.sleep(0.2)  # nginx writes its log after the answer
     return [r for r in WORLD.requests()[since:] if r[0] == str(WORLD.storage_port)]
 
 
@@ -423,10 +427,7 @@ def large_file_killed():
     WORLD.set_rate("50m")
     try:
         process = home.start("pull", "org/forced")
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None and \
-                not (os.path.exists(part) and os.path.getsize(part) > 56 << 20):
-            time.sleep(0.005)
+        wait_until(lambda: size_of(part) > 56 << 20, "more than 56 MiB")
         process.send_signal(signal.SIGKILL)
         process.communicate()
         have = os.path.getsize(part)
@@ -449,12 +450,10 @@ def killed_thirty_times():
     since, twice = len(WORLD.requests()), 0
     try:
         for number in range(30):
-            have = os.path.getsize(part) if os.path.exists(part) else 0
+            have = size_of(part)
             process = home.start("pull", "org/killed")
-            deadline = time.monotonic() + 20
-            while number % 3 and time.monotonic() < deadline and process.poll() is None and \
-                    not (os.path.exists(part) and os.path.getsize(part) > have):
-                time.sleep(0.01)  # two times of three while bytes come, else whenever that is
+            if number % 3:  # two times of three while bytes come, else at any time
+                wait_until(lambda: process.poll() is not None or size_of(part) > have, "bytes")
             time.sleep(RANDOM.uniform(0, 0.2))
             before = len(WORLD.requests())
             process.send_signal(signal.SIGKILL)
@@ -615,13 +614,14 @@ def update_of_a_repository():
     old, new = unique(), unique(1000000)
     WORLD.publish("org/moving", {"m-Q8_0.gguf": old})
     home = Home()
+    part = home.repo("org/moving", "blobs", hw.sha256(new) + ".incomplete")
     home.pull("org/moving")
     second = "f" * 40
     WORLD.publish("org/moving", {"m-Q8_0.gguf": new}, commit=second)
     WORLD.set_rate("500k")
     try:
         process = home.start("pull", "org/moving")
-        time.sleep(0.7)
+        wait_until(lambda: size_of(part) > 0, "bytes of the new file")
         assert read(home.repo("org/moving", "refs", "main")) == hw.COMMIT.encode()
         assert home.list()["org/moving:Q8_0"]["bytes"] == len(old)
     finally:
@@ -826,7 +826,8 @@ def remove_of_what_was_never_finished():
     WORLD.set_rate("2m")
     try:
         process = home.start("pull", "org/never")
-        time.sleep(1)
+        part = home.repo("org/never", "blobs", hw.sha256(BIG) + ".incomplete")
+        wait_until(lambda: size_of(part) > 0, "bytes")
         process.kill()
         process.communicate()
     finally:
@@ -878,11 +879,11 @@ def ollama_resumes():
     since = len(WORLD.requests())
     try:
         process = home.start("pull", "large:1")
-        time.sleep(1.2)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
         part = os.path.join(home.data, "models", "ollama", "blobs",
                             f"sha256-{hw.sha256(BIG)}.part")
+        wait_until(lambda: size_of(part) > 0, "bytes")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
         have = os.path.getsize(part)
         assert have > 0 and home.list() == {}
     finally:

@@ -271,6 +271,7 @@ class World:
         self.ca = os.path.join(top, "ca.pem")
         self.log = os.path.join(top, "nginx", "access.log")
         self.nginx = None
+        self.markers = 0
         self.rate = ""
 
     def configuration(self):
@@ -383,6 +384,4 @@ http {{
 
     def requests(self):
         """Of nginx so far: (port, method, uri, status, bytes, range, authorization)."""
-        with open(self.log) as f:
-            return [re.match(r'(\d+) (\S+) (\S+) (\d+) (\d+) "(.*?)" "(.*?)"$', line).groups()
-                    for line in f.read().splitlines()]
+        return mw.World.requests(self)

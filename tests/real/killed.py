@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import tap  # noqa: E402
 from gfxbridge import call  # noqa: E402
 from server import ANSWER, QUESTION, Server, chat, outcome_of, text_of  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 10
 IN_FLIGHT = 50
@@ -32,10 +33,7 @@ def settle(s):
     state = s.status()
     assert state["models"][0]["active"] == 0 and state["waiting"] == 0, state
     s.command("unload")
-    end = time.monotonic() + 20
-    while (s.status()["models"] or s.children()) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert s.children() == [], s.children()
+    wait_until(lambda: not s.status()["models"] and not s.children(), "the engine's end")
     return s.descriptors(), s.memory()
 
 

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tap  # noqa: E402
 import mirror_world as mw  # noqa: E402
 from gfxbridge import SOURCE, answer, call  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 TOOL = os.path.abspath(sys.argv[2])
 TOP = tempfile.mkdtemp(prefix="gfxbridge mirror ")  # with a blank, as users have them
@@ -634,18 +635,19 @@ def killed_once_resumes():
         data = fresh()
         since = len(WORLD.requests())
         process = start(data, "install", identity)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            parts = [n for n in cached(data) if n.endswith(".part")]
-            path = os.path.join(data, "cache", "github", parts[0]) if parts else None
-            if path and os.path.getsize(path) > size // 2:
-                break
-            time.sleep(0.02)
+
+        def half_a_part():
+            for name in cached(data):
+                path = os.path.join(data, "cache", "github", name)
+                if name.endswith(".part") and os.path.getsize(path) > size // 2:
+                    return path
+            return None
+
+        path = wait_until(half_a_part, "half of the file")
         process.send_signal(signal.SIGKILL)
         process.communicate()
         have = os.path.getsize(path)
         installs(identity, data=data)
-        time.sleep(0.3)
         seen = [r for r in WORLD.requests()[since:] if "big.tar.gz" in r[2] and
                 r[0] == str(WORLD.storage_port) and r[3] == "206"]
     finally:

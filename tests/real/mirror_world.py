@@ -12,12 +12,15 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import tarfile
 import threading
 import time
 import zipfile
+
+from wait import wait_until
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 RUNTIME_LIBRARIES = ["libamdhip64.so.7", "librocblas.so.5", "libhipblas.so.3"]
@@ -319,6 +322,7 @@ class World:
         self.ca = os.path.join(top, "ca.pem")
         self.log = os.path.join(top, "nginx", "access.log")
         self.nginx = None
+        self.markers = 0
         self.rate = ""
 
     # certificates
@@ -436,6 +440,20 @@ http {{
 
     def requests(self):
         """Of nginx so far: (port, method, uri, status, bytes, range, authorization)."""
-        with open(self.log) as f:
-            return [re.match(r'(\d+) (\S+) (\S+) (\d+) (\d+) "(.*?)" "(.*?)"$', line).groups()
-                    for line in f.read().splitlines()]
+        # nginx writes a line once the answer is out, one after the other: when the line of a request
+        # of our own is there, all before it are.
+        self.markers += 1
+        marker = f"/marker-{self.markers}"
+        connection = http.client.HTTPSConnection("127.0.0.1", self.storage_port, timeout=60,
+                                                 context=ssl._create_unverified_context())
+        connection.request("GET", marker)
+        connection.getresponse().read()
+        connection.close()
+
+        def lines():
+            with open(self.log) as f:
+                return f.read().splitlines()
+
+        wait_until(lambda: any(marker + " " in line for line in lines()), "nginx's log")
+        return [re.match(r'(\d+) (\S+) (\S+) (\d+) (\d+) "(.*?)" "(.*?)"$', line).groups()
+                for line in lines() if "/marker-" not in line]

@@ -14,7 +14,6 @@ import shutil
 import struct
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import gguf  # noqa: E402
@@ -22,6 +21,7 @@ import tap  # noqa: E402
 from engine import Engine, buffers  # noqa: E402
 from gfxbridge import answer, call  # noqa: E402
 from server import Server  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge-models-")
 atexit.register(shutil.rmtree, TOP, ignore_errors=True)
@@ -312,8 +312,7 @@ def served_as_shown():
                 assert value == words[at + 1:at + 2] or not value or value[0].startswith("-"), \
                     (option, words)
             s.command("unload", shape)
-            while s.children():
-                time.sleep(0.1)
+            wait_until(lambda: not s.children(), "the engine's end")
     finally:
         assert s.stop() == 0
 

@@ -21,9 +21,12 @@ import tap  # noqa: E402
 from gfxbridge import PROGRAM, call  # noqa: E402
 from server import (ANSWER, QUESTION, Server, chat, events_of, outcome_of,  # noqa: E402
                     streamed_text, text_of)
+from wait import wait_until  # noqa: E402
 
 DATA = os.environ.get("GFXB_TEST_DATA") or tempfile.mkdtemp(prefix="gfxbridge-serve-data-")
 SHARED = {}
+SEED = int(os.environ.get("GFXB_TEST_SEED", "0")) or random.randrange(1 << 30)
+RANDOM = random.Random(SEED)
 
 
 def server():
@@ -102,10 +105,7 @@ def leaving_stops_the_work():
         c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
                   b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert b"200" in c.recv(4096)
-    end = time.monotonic() + 10
-    while s.status()["models"][0]["active"] and time.monotonic() < end:
-        time.sleep(0.05)
-    assert s.status()["models"][0]["active"] == 0
+    wait_until(lambda: s.status()["models"][0]["active"] == 0, "the end of the answer")
 
 
 # ---- attacks ----
@@ -262,10 +262,8 @@ def slow_and_silent_clients():
     slow = [s.connect() for _ in range(50)]
     for c in slow:
         c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHo")
-    began = time.monotonic()
     assert s.request("GET", "/live")[0] == 200
     assert text_of(s.ask(chat())[2]) == ANSWER
-    assert time.monotonic() - began < 30
     for c in slow:  # the head's time is up: closed
         c.settimeout(60)
         assert c.recv(4096) == b"" or True
@@ -294,17 +292,18 @@ def ten_thousand_connections():
 def early_disconnects_by_the_thousand():
     s = server()
     whole = post()
+    print(f"# seed {SEED}", flush=True)
     for i in range(2000):
         c = s.connect()
-        c.sendall(whole[:random.randrange(len(whole) + 1)])
+        c.sendall(whole[:RANDOM.randrange(len(whole) + 1)])
         if i % 3 == 0:
             c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         c.close()
-    end = time.monotonic() + 30
-    while s.status()["models"][0]["active"] and time.monotonic() < end:
-        time.sleep(0.1)
-    state = s.status()
-    assert state["models"][0]["active"] == 0 and state["waiting"] == 0, state
+    def nothing_is_left():
+        state = s.status()
+        return state["models"][0]["active"] == 0 and state["waiting"] == 0
+
+    wait_until(nothing_is_left, s.status)
     assert text_of(s.ask(chat())[2]) == ANSWER
 
 
@@ -342,10 +341,7 @@ def keep_alive_and_unload():
     s = server()
     assert text_of(s.ask(chat())[2]) == ANSWER
     s.command("unload", "canary")
-    end = time.monotonic() + 20
-    while s.status()["models"] and time.monotonic() < end:
-        time.sleep(0.1)
-    assert s.status()["models"] == [] and s.engine_pid() is None
+    wait_until(lambda: s.status()["models"] == [] and s.engine_pid() is None, s.status)
     s.command("load", "canary", "--pin")
     assert s.status()["models"][0]["pinned"] is True
     s.command("unload")
@@ -365,10 +361,7 @@ def a_load_that_fails_leaves_what_works():
 
 def a_pin_that_cannot_be_is_told():
     s = Server(DATA, "--pin", "nosuch")
-    end = time.monotonic() + 60
-    while "cannot load nosuch at the start" not in s.said() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert "cannot load nosuch at the start" in s.said(), s.said()
+    wait_until(lambda: "cannot load nosuch at the start" in s.said(), s.said)
     assert s.stop() == 0
 
 
@@ -376,6 +369,7 @@ def fail_over_under_load():
     """500 mixed requests, the engine killed 20 times: every whole answer is right, and a stream that
     had begun either ends as it should or says that it cannot."""
     s = server()
+    print(f"# seed {SEED}", flush=True)
     assert text_of(s.ask(chat())[2]) == ANSWER
     killed = []
     stop = threading.Event()
@@ -385,7 +379,7 @@ def fail_over_under_load():
             pid = s.engine_pid()
             models = s.status()["models"]
             if pid and pid not in killed and models and models[0]["state"] == "ready":
-                time.sleep(random.uniform(0, 0.15))
+                time.sleep(RANDOM.uniform(0, 0.15))
                 try:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
@@ -423,10 +417,7 @@ def term_lets_answers_finish():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         replies = [pool.submit(s.ask, chat(stream=True, max_tokens=2000, ignore_eos=True))
                    for _ in range(3)]
-        end = time.monotonic() + 10
-        while s.status()["models"][0]["active"] < 3 and time.monotonic() < end \
-                and not replies[0].done():
-            time.sleep(0.01)
+        wait_until(lambda: s.status()["models"][0]["active"] == 3 or replies[0].done(), s.status)
         s.process.send_signal(signal.SIGTERM)
         for reply in replies:
             status, _, body = reply.result()
