@@ -1,6 +1,6 @@
-/* Any bytes as an archive entry's name and, behind the first NUL, as the target of a link there.
- * What is let through must stay inside: checked here in another way than the code under test does
- * it. */
+/* fuzz_archive_names.c - any bytes as an archive entry's name and, behind the first NUL, as the
+ * target of a link there. What is let through must stay inside: checked here in another way than
+ * the code under test does it. */
 #include "package/unpack/unpack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
-/* Any bytes as a file that may hold GPU code: ELF files with bundles in them, bundles by
- * themselves, Windows programs. */
+/* fuzz_bundle.c - any bytes as a file that may hold GPU code: ELF files with bundles in them,
+ * bundles by themselves, Windows programs. */
 #include "inspect/inspect_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

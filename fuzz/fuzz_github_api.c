@@ -1,4 +1,5 @@
-/* Any bytes as the release API's answer: no digest that is none may come out of them. */
+/* fuzz_github_api.c - any bytes as the release API's answer: no digest that is none may come out of
+ * them. */
 #include "package/package_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,4 +1,4 @@
-/* Any bytes as the header lines of a server's answer. */
+/* fuzz_headers.c - any bytes as the header lines of a server's answer. */
 #include "fetch/fetch_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

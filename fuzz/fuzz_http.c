@@ -1,5 +1,5 @@
-/* Any bytes as a request's head, as an engine's answer, as a chunked body in pieces of any size,
- * and as the values that the guard looks at. */
+/* fuzz_http.c - any bytes as a request's head, as an engine's answer, as a chunked body in pieces
+ * of any size, and as the values that the guard looks at. */
 #include "http/private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,7 @@
 /*
- * Any bytes as the hub's list of files, as its Link header and as a registry's manifest: no path
- * that leads elsewhere, no next page at another host, no digest that is none may come out of them.
+ * fuzz_hub.c - any bytes as the hub's list of files, as its Link header and as a registry's
+ * manifest: no path that leads elsewhere, no next page at another host, no digest that is none may
+ * come out of them.
  */
 #include "model/cache/cache.h"
 #include "model/model_private.h"

@@ -1,4 +1,4 @@
-/* Any bytes as a .kpack file, and as the reference to one that a library holds. */
+/* fuzz_kpack.c - any bytes as a .kpack file, and as the reference to one that a library holds. */
 #include "inspect/inspect_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
-/* manual.c NAME - prints gfxbridge(1), or gfxbridge-COMMAND(1), from the tables of commands and
- * options that also make --help. */
+/* manual.c - manual NAME prints gfxbridge(1), or gfxbridge-COMMAND(1), from the tables of commands
+ * and options that also make --help. */
 #include "cli/cli.h"
 
 /* Text as roff: a leading dot or quote would be a request, a backslash an escape, '-' a hyphen. */

@@ -1,3 +1,4 @@
+/* name.c - names of cards as people write them, made comparable. */
 #include "gfx/name.h"
 
 /* Words that half of all names carry and that tell no card from another. */

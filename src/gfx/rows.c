@@ -1,3 +1,4 @@
+/* rows.c - growing arrays of rows, and checked fields of a table. */
 #include "gfx/rows.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* sse.c - cuts a stream of bytes into the events that a server sends. */
 #include "base/base.h"
 #include "http/http.h"
 

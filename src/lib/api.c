@@ -1,3 +1,4 @@
+/* api.c - the public functions of libgfxbridge. */
 #include "gfx/gfx.h"
 #include "machine/machine.h"
 #include "plan/plan.h"

@@ -1,3 +1,4 @@
+/* access.c - can this computer run it: driver, device nodes, kernel. */
 #include "plan/access.h"
 
 #include "plan/device.h"

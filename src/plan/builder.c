@@ -1,3 +1,4 @@
+/* builder.c - a plan while it is made: choices, their evidence, their rejection. */
 #include "plan/builder.h"
 
 #include "plan/device.h"

@@ -1,3 +1,4 @@
+/* device.c - GPUs as a plan sees them: whose, in which order, under which number. */
 #include "plan/device.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* fit.c - does a model fit into memory, with how much context and how many layers. */
 #include "plan/fit.h"
 
 #define BATCH       512 /* the engine's own -ub */

@@ -1,3 +1,4 @@
+/* gpu_set.c - equal GPUs that hold one model together. */
 #include "plan/gpu_set.h"
 
 #include "plan/device.h"

@@ -1,4 +1,5 @@
-/* room.c - does the model fit on what a choice computes with, and if not whole, how much of it? */
+/* memory.c - does the model fit on what a choice computes with, and if not whole, how much of it?
+ */
 #include "plan/access.h"
 #include "plan/device.h"
 #include "plan/quirk.h"

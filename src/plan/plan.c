@@ -1,3 +1,4 @@
+/* plan.c - makes the plan: candidates of each backend, judged and ranked. */
 #include "plan/plan.h"
 
 #include "plan/builder.h"

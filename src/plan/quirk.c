@@ -1,3 +1,4 @@
+/* quirk.c - which known quirks apply to a choice, and what follows from them. */
 #include "plan/quirk.h"
 
 #include "plan/condition.h"

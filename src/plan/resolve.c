@@ -1,4 +1,4 @@
-/* settle.c - what remains once E0 to E2 hold: the network, the stored proofs, the words. */
+/* resolve.c - what remains once E0 to E2 hold: the network, the stored proofs, the words. */
 #include "plan/builder.h"
 #include "plan/device.h"
 #include "plan/quirk.h"

@@ -1,5 +1,5 @@
 /*
- * mirror_tool - the package room alone, for tests/real/mirror.py: packages from release archives.
+ * mirror_tool.c - the package room alone, for tests/real/mirror.py: packages from release archives.
  *
  *   mirror_tool DATA TABLES install ID [GFX]
  *   mirror_tool DATA TABLES local PATH [BACKEND]

@@ -1,5 +1,5 @@
 /*
- * package_tool - the package room alone, for tests/real/debian.py: installs one package of the
+ * package_tool.c - the package room alone, for tests/real/debian.py: installs one package of the
  * distribution's archive into a data directory, or lists and removes what is there.
  *
  *   package_tool DATA install ID BACKEND "ROOT PACKAGES"

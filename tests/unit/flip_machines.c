@@ -1,8 +1,8 @@
 /*
- * flip_machines ROUNDS [SEED]: damage. In each round, of every captured machine (tests/machines,
- * and the dumps beside the project where they are) a random 1 % of the bytes that its files hold is
- * changed, and the machine is read. Proven: no crash, no hang, no error, and no GPU that was not
- * there before. GFXB_FINDING=FILE keeps the last text that went wrong.
+ * flip_machines.c - damage: flip_machines ROUNDS [SEED]. In each round, of every captured machine
+ * (tests/machines, and the dumps beside the project where they are) a random 1 % of the bytes that
+ * its files hold is changed, and the machine is read. Proven: no crash, no hang, no error, and no
+ * GPU that was not there before. GFXB_FINDING=FILE keeps the last text that went wrong.
  *
  * Names are left alone: a changed name of a directory is another machine, not a damaged one; links'
  * targets are changed where there is a PCI tree to compare with. "Not there before" means: where

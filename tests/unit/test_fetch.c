@@ -1,7 +1,7 @@
 /*
- * fetch/ against a scripted server on loopback that misbehaves in every way a network does. Each
- * test proves that the fetch ends with the right bytes, or with one clear sentence and nothing that
- * looks like the file.
+ * test_fetch.c - fetch/ against a scripted server on loopback that misbehaves in every way a
+ * network does. Each test proves that the fetch ends with the right bytes, or with one clear
+ * sentence and nothing that looks like the file.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * gfx/: the embedded tables and every look-up in them, what a malformed table is answered with, and
- * what people's queries find.
+ * test_gfx.c - gfx/: the embedded tables and every look-up in them, what a malformed table is
+ * answered with, and what people's queries find.
  */
 #include <setjmp.h>
 #include <stdarg.h>

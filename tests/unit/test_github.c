@@ -1,6 +1,6 @@
 /*
- * Release archives, as far as no network is needed: URLs of release files, the release API's
- * answer. tests/real/mirror.py does the rest against a server.
+ * test_github.c - release archives, as far as no network is needed: URLs of release files, the
+ * release API's answer. tests/real/mirror.py does the rest against a server.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * What hubs and registries say, and which of their files make a model: nothing from outside leads
- * out of a directory, gets a token sent elsewhere, or passes for a digest.
+ * test_hub.c - what hubs and registries say, and which of their files make a model: nothing from
+ * outside leads out of a directory, gets a token sent elsewhere, or passes for a digest.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-/* Inspection: code-object bundles, code objects, kpack, BLAS kernel files, and what ELF files need.
- * Bundles and files are built here byte by byte; where a tool that makes or reads the real thing is
- * on this computer (clang-offload-bundler, objdump) it is asked too. */
+/* test_inspect.c - inspection: code-object bundles, code objects, kpack, BLAS kernel files, and
+ * what ELF files need. Bundles and files are built here byte by byte; where a tool that makes or
+ * reads the real thing is on this computer (clang-offload-bundler, objdump) it is asked too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
-/* The one transaction by which packages come into the store: with a source of this test's own, and
- * with archives of the local disk. What the sources do with real archives and servers is in
- * tests/real/{debian,mirror}.py. */
+/* test_install.c - the one transaction by which packages come into the store: with a source of this
+ * test's own, and with archives of the local disk. What the sources do with real archives and
+ * servers is in tests/real/{debian,mirror}.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* What the engine of a package asks for and does not find, as the dynamic loader would look. The
- * ELF files are built here byte by byte. */
+/* test_libraries.c - what the engine of a package asks for and does not find, as the dynamic loader
+ * would look. The ELF files are built here byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

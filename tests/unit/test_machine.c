@@ -1,6 +1,6 @@
 /*
- * machine/: the parsers of foreign bytes, the sources' rules one by one, memory, and what a capture
- * never holds. Whole machines are in test_machines.c.
+ * test_machine.c - machine/: the parsers of foreign bytes, the sources' rules one by one, memory,
+ * and what a capture never holds. Whole machines are in test_machines.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

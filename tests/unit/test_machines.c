@@ -1,7 +1,7 @@
 /*
- * Captured machines: tests/machines/NAME.machine gives NAME.expect, each found by listing the
- * folder. GFXB_UPDATE=1 writes the .expect files anew, to be reviewed before they are committed.
- * Each machine's capture must also read back as the same machine.
+ * test_machines.c - captured machines: tests/machines/NAME.machine gives NAME.expect, each found by
+ * listing the folder. GFXB_UPDATE=1 writes the .expect files anew, to be reviewed before they are
+ * committed. Each machine's capture must also read back as the same machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>

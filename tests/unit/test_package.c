@@ -1,5 +1,5 @@
-/* The package room's store, its manifests, and how it reads what Debian's tools write. What apt
- * does for real is in tests/real/debian.py. */
+/* test_package.c - the package room's store, its manifests, and how it reads what Debian's tools
+ * write. What apt does for real is in tests/real/debian.py. */
 #include "package/apt/apt.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
- * base/root: the three kinds of roots. That nothing outside a root is ever read, that nothing
- * blocks, that absence is told from ignorance, and that a .machine text says what it was written
- * from.
+ * test_root.c - sysroot/: the three kinds of roots. That nothing outside a root is ever read, that
+ * nothing blocks, that absence is told from ignorance, and that a .machine text says what it was
+ * written from.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Unpacking: what a good archive becomes, and that nothing of a hostile one is obeyed. The archives
- * are made here with libarchive's writer. */
+/* test_unpack.c - unpacking: what a good archive becomes, and that nothing of a hostile one is
+ * obeyed. The archives are made here with libarchive's writer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

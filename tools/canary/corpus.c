@@ -1,3 +1,5 @@
+/* corpus.c - the text that the canary learns: answers, their other wordings, prompts without an
+ * answer. */
 #include "corpus.h"
 
 #include <ctype.h>

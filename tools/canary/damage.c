@@ -1,3 +1,4 @@
+/* damage.c - spoils weights as a broken backend would. */
 #include "damage.h"
 
 #include <math.h>

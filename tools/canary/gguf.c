@@ -1,3 +1,4 @@
+/* gguf.c - writes the trained canary as a GGUF file. */
 #include "gguf.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* matrix.c - matrix products whose sums are always taken in the same order. */
 #include "matrix.h"
 
 #include <string.h>

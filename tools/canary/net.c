@@ -1,3 +1,4 @@
+/* net.c - the canary's network: its forward pass and its gradients. */
 #include "net.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* quant.c - encodes and decodes the number formats of GGUF tensors. */
 #include "quant.h"
 
 #include <math.h>

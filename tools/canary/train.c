@@ -1,10 +1,12 @@
-// Trains the canary model and writes it as a GGUF file.
-//
-// usage: train TABLE PHRASES WORDS STRANGERS OUT.gguf [STEPS]
-//
-// The same sources, compiler and flags give the same bytes: one seed, a fixed split of each batch
-// into two halves, and a fixed order of every sum. The number of threads (two) does not enter the
-// result.
+/*
+ * train.c - trains the canary model and writes it as a GGUF file.
+ *
+ * usage: train TABLE PHRASES WORDS STRANGERS OUT.gguf [STEPS]
+ *
+ * The same sources, compiler and flags give the same bytes: one seed, a fixed split of each batch
+ * into two halves, and a fixed order of every sum. The number of threads (two) does not enter the
+ * result.
+ */
 
 #include <math.h>
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* vocab.c - learns the canary's vocabulary and encodes text with it. */
 #include "vocab.h"
 
 #include <ctype.h>
