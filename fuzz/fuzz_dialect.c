@@ -3,8 +3,8 @@
  * byte chooses the reader. Anything goes but a crash, a hang, a difference between pieces and the
  * whole, or a text that one reader of JSON takes and the other does not.
  */
-#include "api/serve.h"
 #include "api/ollama/ollama.h"
+#include "api/serve.h"
 
 #include <stdlib.h>
 #include <strings.h>
