@@ -261,12 +261,15 @@ static void capture_contents(struct machine_capture *c, const char *from, const 
     machine_capture_add(c, path, &line);
 }
 
+/* A copy may hold a part of a directory: then nothing is said of what is not in it. */
 static void capture_list(struct machine_capture *c, const char *from, const char *path)
 {
+    char other[MACHINE_PATH_MAX];
     struct root_names names = {NULL, 0};
     struct buf line = BUF_INIT(MACHINE_PATH_MAX * 4);
     int r = root_list(c->root, from, &names);
-    if (r == 0)
+    snprintf(other, sizeof(other), "%.*s/?", (int)sizeof(other) - 3, from);
+    if (r == 0 && root_knows(c->root, other))
         root_write_mark(&line, "dir", path);
     else if (r == -ENOENT)
         root_write_mark(&line, "absent", path);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/fs.h"
 #include "machine/machine_private.h"
 #include "machine_text.h"
 #include "sysroot/sysroot.h"
@@ -500,6 +501,22 @@ static void this_computer_is_captured_as_it_is(void **state)
     assert_round_trip("/");
 }
 
+/* Of a folder that holds one DRM card nobody knows what else DRM had, before and after. */
+static void a_part_is_captured_as_a_part(void **state)
+{
+    static const char ids[] = "DRIVER=amdgpu\nPCI_CLASS=30000\nPCI_ID=1002:7480\n"
+                              "PCI_SLOT_NAME=0000:03:00.0\n";
+    char top[] = "/tmp/gfxbridge-part-XXXXXX", path[128];
+    struct gfxb_error err = {0};
+    assert_non_null(mkdtemp(top));
+    snprintf(path, sizeof(path), "%s/sys/class/drm/card1/device", top);
+    assert_int_equal(fs_make_dirs(path, 0755, &err), 0);
+    snprintf(path, sizeof(path), "%s/sys/class/drm/card1/device/uevent", top);
+    assert_int_equal(fs_write(path, ids, sizeof(ids) - 1, 0644, &err), 0);
+    assert_round_trip(top);
+    assert_int_equal(fs_remove_tree(top), 0);
+}
+
 /* Dumps of real machines lie beside the project or nowhere. */
 static void dumps_are_captured_as_they_are(void **state)
 {
@@ -541,6 +558,7 @@ int main(void)
         cmocka_unit_test(memory_is_bounded_by_what_is_there),
         cmocka_unit_test(a_capture_holds_nothing_personal),
         cmocka_unit_test(this_computer_is_captured_as_it_is),
+        cmocka_unit_test(a_part_is_captured_as_a_part),
         cmocka_unit_test(dumps_are_captured_as_they_are),
         cmocka_unit_test(what_a_driver_does_not_tell_is_unknown),
     };
