@@ -48,36 +48,20 @@ static const struct gguf_kv *find_own(const struct gguf_header *header, const st
     return gguf_header_find(header, (struct str){name, (size_t)n});
 }
 
-static int read_numbers(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+static int read_numbers(const struct gguf_header *header, struct gguf *gguf)
 {
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        const struct gguf_kv *kv = find_own(header, gguf, numbers[i].key);
-        int64_t value;
-        if (!kv)
-            continue;
-        if (kv->array || kv->type != GGUF_U32 || !gguf_kv_integer(kv, 0, &value))
-            return gguf_damaged(header, err, "'%s' is no 32-bit number", numbers[i].key);
-        uint32_t number = (uint32_t)value;
-        memcpy((char *)gguf + numbers[i].at, &number, sizeof(number));
+        uint32_t *number = (uint32_t *)(void *)((char *)gguf + numbers[i].at);
+        int64_t value = *number;
+        if (!gguf_kv_number(find_own(header, gguf, numbers[i].key), GGUF_U32, &value))
+            return gguf_damaged(header, "'%s' is no 32-bit number", numbers[i].key);
+        *number = (uint32_t)value;
     }
     return 0;
 }
 
-/* A copy of a text value; NULL stays for what is not there. */
-static int read_text(const struct gguf_header *header, struct str key, char **ret,
-                     struct gfxb_error *err)
-{
-    const struct gguf_kv *kv = gguf_header_find(header, key);
-    struct str text;
-    if (!kv)
-        return 0;
-    if (!gguf_kv_text(kv, &text))
-        return gguf_damaged(header, err, "'%.*s' is no text", STR_ARG(key));
-    *ret = str_dup(text);
-    return *ret ? 0 : error_set(err, ENOMEM, "out of memory for the header of %s", header->what);
-}
-
-static int read_texts(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+/* Copies of the texts; NULL stays for what is not there. */
+static int read_texts(const struct gguf_header *header, struct gguf *gguf)
 {
     const struct {
         struct str key;
@@ -89,39 +73,44 @@ static int read_texts(const struct gguf_header *header, struct gguf *gguf, struc
         {STR("tokenizer.chat_template"), &gguf->template},
         {STR("tokenizer.ggml.model"), &gguf->tokenizer},
     };
-    int result = 0;
-    for (size_t i = 0; result == 0 && i < sizeof(texts) / sizeof(texts[0]); i++)
-        result = read_text(header, texts[i].key, texts[i].text, err);
-    if (result == 0 && !gguf->architecture)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const struct gguf_kv *kv = gguf_header_find(header, texts[i].key);
+        struct str text;
+        if (!kv)
+            continue;
+        if (!gguf_kv_text(kv, &text))
+            return gguf_damaged(header, "'%.*s' is no text", STR_ARG(texts[i].key));
+        *texts[i].text = str_dup(text);
+        if (!*texts[i].text)
+            return error_set(header->err, ENOMEM, "out of memory for the header of %s",
+                             header->what);
+    }
+    if (!gguf->architecture)
         gguf->architecture = xstrdup("");
-    return result;
+    return 0;
 }
 
 static void read_quantisation(const struct gguf_header *header, struct gguf *gguf)
 {
     const struct gguf_kv *kv = gguf_header_find(header, STR("general.file_type"));
-    int64_t type;
-    if (!kv || kv->array || !gguf_kv_integer(kv, 0, &type))
-        return;
-    const char *name = gguf_file_type_name(type);
+    int64_t type = -1;
+    const char *name = gguf_kv_number(kv, GGUF_TYPES, &type) ? gguf_file_type_name(type) : NULL;
     if (name)
         snprintf(gguf->quantisation, sizeof(gguf->quantisation), "%s", name);
 }
 
-static int read_split(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+static int read_split(const struct gguf_header *header, struct gguf *gguf)
 {
     const struct gguf_kv *no = gguf_header_find(header, STR("split.no"));
     const struct gguf_kv *count = gguf_header_find(header, STR("split.count"));
     const struct gguf_kv *tensors = gguf_header_find(header, STR("split.tensors.count"));
     int64_t part = 0, parts = 1, all = 0;
-    bool good = (!no || (no->type == GGUF_U16 && !no->array && gguf_kv_integer(no, 0, &part))) &&
-                (!count ||
-                 (count->type == GGUF_U16 && !count->array && gguf_kv_integer(count, 0, &parts))) &&
-                (!tensors || (!tensors->array && gguf_kv_integer(tensors, 0, &all)));
+    bool good = gguf_kv_number(no, GGUF_U16, &part) && gguf_kv_number(count, GGUF_U16, &parts) &&
+                gguf_kv_number(tensors, GGUF_TYPES, &all);
     if (good && parts == 0)
         parts = 1;
     if (!good || part >= parts || all < 0 || all > UINT32_MAX || (parts > 1 && !no))
-        return gguf_damaged(header, err, "what it says about its parts cannot be");
+        return gguf_damaged(header, "what it says about its parts cannot be");
     gguf->part = (uint32_t)part;
     gguf->parts = (uint32_t)parts;
     gguf->parts_tensors = (uint32_t)all;
@@ -144,30 +133,30 @@ static enum gguf_kind kind_of(const struct gguf_header *header, const struct ggu
     return header->n_tensors == 0 && gguf->parts == 1 ? GGUF_VOCABULARY : GGUF_MODEL;
 }
 
-/* A number for all layers, or a list with one a layer. */
+/* A number for all layers, or a list with one a layer. The largest is the model's. */
 static int read_layer_numbers(const struct gguf_header *header, struct gguf *gguf, const char *key,
-                              size_t at_model, size_t at_layer, struct gfxb_error *err)
+                              size_t at_layer, uint32_t *ret_most)
 {
     const struct gguf_kv *kv = find_own(header, gguf, key);
     uint32_t most = 0;
     if (!kv)
         return 0;
     if ((kv->type != GGUF_U32 && kv->type != GGUF_I32) || (kv->array && kv->n < gguf->layers))
-        return gguf_damaged(header, err, "'%s' does not say one number a layer", key);
+        return gguf_damaged(header, "'%s' does not say one number a layer", key);
     for (uint32_t i = 0; i < gguf->layers; i++) {
         int64_t value;
         if (!gguf_kv_integer(kv, kv->array ? i : 0, &value) || value < 0 || value > 1 << 24)
-            return gguf_damaged(header, err, "'%s' is impossible", key);
+            return gguf_damaged(header, "'%s' is impossible", key);
         uint32_t number = (uint32_t)value;
         memcpy((char *)&gguf->layer[i] + at_layer, &number, sizeof(number));
         most = number > most ? number : most;
     }
-    memcpy((char *)gguf + at_model, &most, sizeof(most));
+    *ret_most = most;
     return 0;
 }
 
 /* Which layers attend to the window alone: one word a layer, or the period of those that do not. */
-static int read_window(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+static int read_window(const struct gguf_header *header, struct gguf *gguf)
 {
     const struct gguf_kv *kv = find_own(header, gguf, "attention.sliding_window_pattern");
     int64_t value = 0;
@@ -180,36 +169,32 @@ static int read_window(const struct gguf_header *header, struct gguf *gguf, stru
         gguf->layer[i].windowed = value != 0;
     }
     if (!good)
-        return gguf_damaged(header, err, "which layers have a window does not match its layers");
+        return gguf_damaged(header, "which layers have a window does not match its layers");
     gguf->window_said = kv->array;
     if (!kv->array)
         gguf->window_period = (uint32_t)value;
     return 0;
 }
 
-static int read_layers(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+static int read_layers(const struct gguf_header *header, struct gguf *gguf)
 {
     gguf->layer = xcalloc(gguf->layers, sizeof(*gguf->layer)); /* GGUF_LAYERS_MAX at most */
-    int result =
-        read_layer_numbers(header, gguf, "attention.head_count", offsetof(struct gguf, heads),
-                           offsetof(struct gguf_layer, heads), err);
+    int result = read_layer_numbers(header, gguf, "attention.head_count",
+                                    offsetof(struct gguf_layer, heads), &gguf->heads);
     for (uint32_t i = 0; i < gguf->layers; i++)
         gguf->layer[i].heads_kv = gguf->layer[i].heads;
     gguf->heads_kv = gguf->heads;
-    if (result == 0)
-        result = read_layer_numbers(header, gguf, "attention.head_count_kv",
-                                    offsetof(struct gguf, heads_kv),
-                                    offsetof(struct gguf_layer, heads_kv), err);
-    if (result == 0)
-        result = read_layer_numbers(header, gguf, "feed_forward_length",
-                                    offsetof(struct gguf, feed_forward),
-                                    offsetof(struct gguf_layer, feed_forward), err);
-    return result < 0 ? result : read_window(header, gguf, err);
+    return result
+               ?: read_layer_numbers(header, gguf, "attention.head_count_kv",
+                                     offsetof(struct gguf_layer, heads_kv), &gguf->heads_kv)
+               ?: read_layer_numbers(header, gguf, "feed_forward_length",
+                                     offsetof(struct gguf_layer, feed_forward),
+                                     &gguf->feed_forward)
+               ?: read_window(header, gguf);
 }
 
 /* Sizes with which the engine would divide by zero, allocate without bounds or give up. */
-static int check_sizes(const struct gguf_header *header, const struct gguf *gguf,
-                       struct gfxb_error *err)
+static int check_sizes(const struct gguf_header *header, const struct gguf *gguf)
 {
     const char *bad = NULL;
     if (gguf->layers == 0 || gguf->layers > GGUF_LAYERS_MAX)
@@ -228,19 +213,19 @@ static int check_sizes(const struct gguf_header *header, const struct gguf *gguf
     else if (gguf->ssm_inner > 1 << 24 || gguf->ssm_state > 1 << 20 || gguf->ssm_conv > 1 << 16 ||
              gguf->ssm_groups > 1 << 16)
         bad = "recurrent state";
-    return bad ? gguf_damaged(header, err, "its %s is missing or impossible", bad) : 0;
+    return bad ? gguf_damaged(header, "its %s is missing or impossible", bad) : 0;
 }
 
-static int check_heads(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+static int check_heads(const struct gguf_header *header, struct gguf *gguf)
 {
     bool recurrent = gguf->ssm_conv || gguf->wkv_head || gguf->shortconv;
     if (gguf->heads == 0 && !recurrent)
-        return gguf_damaged(header, err, "its number of heads is missing or impossible");
+        return gguf_damaged(header, "its number of heads is missing or impossible");
     for (uint32_t i = 0; i < gguf->layers; i++) {
         const struct gguf_layer *layer = &gguf->layer[i];
         if (layer->heads && layer->heads_kv && layer->heads % layer->heads_kv)
-            return gguf_damaged(header, err, "%u heads cannot share %u of keys and values",
-                                layer->heads, layer->heads_kv);
+            return gguf_damaged(header, "%u heads cannot share %u of keys and values", layer->heads,
+                                layer->heads_kv);
     }
     if (gguf->heads && !gguf->key_length)
         gguf->key_length = gguf->embedding / gguf->heads;
@@ -249,34 +234,27 @@ static int check_heads(const struct gguf_header *header, struct gguf *gguf, stru
     return 0;
 }
 
-int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf)
 {
+    int64_t causal = 1;
     gguf->version = header->version;
-    gguf->causal = true;
     gguf->pooling = GGUF_POOLING_NOT_SAID;
-    int result = read_texts(header, gguf, err);
-    if (result == 0)
-        result = read_split(header, gguf, err);
+    int result = read_texts(header, gguf) ?: read_split(header, gguf);
     if (result < 0)
         return result;
     read_quantisation(header, gguf);
     gguf->kind = kind_of(header, gguf);
-    if (gguf->kind != GGUF_MODEL && gguf->kind != GGUF_VOCABULARY)
+    bool is_model = gguf->kind == GGUF_MODEL || gguf->kind == GGUF_VOCABULARY;
+    if (is_model &&
+        !gguf_kv_number(find_own(header, gguf, "attention.causal"), GGUF_TYPES, &causal))
+        return gguf_damaged(header, "'attention.causal' is no yes or no");
+    gguf->causal = causal != 0;
+    if (!is_model)
         return 0;
-    const struct gguf_kv *causal = find_own(header, gguf, "attention.causal");
-    int64_t value = 1;
-    if (causal && (causal->array || !gguf_kv_integer(causal, 0, &value)))
-        return gguf_damaged(header, err, "'attention.causal' is no yes or no");
-    gguf->causal = value != 0;
-    result = read_numbers(header, gguf, err);
-    if (result == 0)
-        result = gguf_vocabulary_read(header, gguf, err);
+    result = read_numbers(header, gguf) ?: gguf_vocabulary_read(header, gguf);
     if (result < 0 || gguf->kind == GGUF_VOCABULARY || gguf->part > 0)
         return result;
-    result = check_sizes(header, gguf, err);
-    if (result == 0)
-        result = read_layers(header, gguf, err);
-    return result < 0 ? result : check_heads(header, gguf, err);
+    return check_sizes(header, gguf) ?: read_layers(header, gguf) ?: check_heads(header, gguf);
 }
 
 /* ---- tensors -> what each layer weighs, and what lies before and behind the layers ---- */
@@ -321,22 +299,18 @@ static bool is_input(struct str name)
 }
 
 static int check_shape(const struct gguf_header *header, const struct gguf *gguf,
-                       const struct gguf_tensor *t, struct gfxb_error *err)
+                       const struct gguf_tensor *t)
 {
-    bool embeddings = str_is(t->name, "token_embd.weight");
-    if (str_is(t->name, "output.weight") && t->dims[0] != gguf->embedding)
-        return gguf_damaged(header, err,
-                            "the tensor 'output.weight' has another shape than its "
-                            "header says");
-    if (embeddings &&
-        (t->dims[0] != gguf->embedding || (gguf->vocabulary && t->dims[1] != gguf->vocabulary)))
-        return gguf_damaged(header, err,
-                            "the tensor 'token_embd.weight' has another shape than "
-                            "its header says");
+    bool is_embedding = str_is(t->name, "token_embd.weight");
+    bool is_output = str_is(t->name, "output.weight");
+    if (((is_embedding || is_output) && t->dims[0] != gguf->embedding) ||
+        (is_embedding && gguf->vocabulary && t->dims[1] != gguf->vocabulary))
+        return gguf_damaged(header, "the tensor '%.*s' has another shape than its header says",
+                            STR_ARG(t->name));
     return 0;
 }
 
-int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err)
+int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf)
 {
     for (size_t i = 0; i < header->n_tensors; i++) {
         const struct gguf_tensor *t = &header->tensor[i];
@@ -344,21 +318,18 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct 
         struct str part;
         if (layer_of(t->name, &layer, &part)) {
             if (layer >= gguf->layers)
-                return gguf_damaged(header, err, "'%.*s' is of a layer that it does not have",
+                return gguf_damaged(header, "'%.*s' is of a layer that it does not have",
                                     STR_ARG(t->name));
             layer_count(&gguf->layer[layer], part, t->bytes);
             continue;
         }
-        int result = check_shape(header, gguf, t, err);
+        int result = check_shape(header, gguf, t);
         if (result < 0)
             return result;
         if (str_is(t->name, "token_embd.weight"))
             gguf->token_bytes = t->bytes;
         gguf->output_own = gguf->output_own || str_is(t->name, "output.weight");
-        if (is_input(t->name))
-            gguf->input_bytes += t->bytes;
-        else
-            gguf->output_bytes += t->bytes;
+        *(is_input(t->name) ? &gguf->input_bytes : &gguf->output_bytes) += t->bytes;
     }
     return 0;
 }

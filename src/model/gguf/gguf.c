@@ -20,23 +20,6 @@ void gguf_done(struct gguf *gguf)
     *gguf = (struct gguf){.kind = GGUF_OTHER};
 }
 
-/* Everything that one header says. */
-static int from_header(const struct gguf_header *header, struct gguf *ret_gguf,
-                       struct gfxb_error *err)
-{
-    struct gguf gguf = {
-        .bytes = header->size, .parameters = header->parameters, .tensors = header->n_tensors};
-    int result = gguf_facts_read(header, &gguf, err);
-    if (result == 0 && gguf.kind == GGUF_MODEL && gguf.part == 0)
-        result = gguf_layers_add(header, &gguf, err);
-    if (result < 0) {
-        gguf_done(&gguf);
-        return result;
-    }
-    *ret_gguf = gguf;
-    return 0;
-}
-
 /* A model of one part, or of all: is there something in every layer? */
 static int check_whole(const char *what, const struct gguf *gguf, struct gfxb_error *err)
 {
@@ -55,6 +38,27 @@ static int check_whole(const char *what, const struct gguf *gguf, struct gfxb_er
     return 0;
 }
 
+/* Everything that one header says; for the caller to free, also after a failure. */
+static int from_header(const struct gguf_header *header, struct gguf *gguf)
+{
+    *gguf = (struct gguf){
+        .bytes = header->size, .parameters = header->parameters, .tensors = header->n_tensors};
+    int result = gguf_facts_read(header, gguf);
+    if (result == 0 && gguf->kind == GGUF_MODEL && gguf->part == 0)
+        result = gguf_layers_add(header, gguf);
+    return result;
+}
+
+/* Hands a good one over. */
+static int hand_over(int result, struct gguf *gguf, struct gguf *ret_gguf)
+{
+    if (result < 0)
+        gguf_done(gguf);
+    else
+        *ret_gguf = *gguf;
+    return result;
+}
+
 int gguf_read_bytes(const char *what, const void *bytes, size_t n, uint64_t size,
                     struct gguf *ret_gguf, struct gfxb_error *err)
 {
@@ -63,82 +67,68 @@ int gguf_read_bytes(const char *what, const void *bytes, size_t n, uint64_t size
     int result = gguf_header_parse(what, bytes, n, size, &header, err);
     if (result < 0)
         return result;
-    result = from_header(&header, &gguf, err);
+    result = from_header(&header, &gguf);
     gguf_header_done(&header);
-    if (result < 0)
-        return result;
-    result = gguf.parts == 1 ? check_whole(what, &gguf, err) : 0;
-    if (result < 0)
-        gguf_done(&gguf);
-    else
-        *ret_gguf = gguf;
-    return result;
+    if (result == 0 && gguf.parts == 1)
+        result = check_whole(what, &gguf, err);
+    return hand_over(result, &gguf, ret_gguf);
 }
 
 /* One file's header and the bytes that it lends from. */
 struct header_file {
-    int fd;
-    uint64_t size;
     struct buf bytes;
     struct gguf_header header;
 };
+
+#define HEADER_FILE_INIT ((struct header_file){.bytes = BUF_INIT(MOST_BYTES + 1)})
 
 static void file_done(struct header_file *file)
 {
     gguf_header_done(&file->header);
     buf_done(&file->bytes);
-    if (file->fd >= 0)
-        close(file->fd);
 }
 
-/* The file up to n bytes, or to its end. */
-static int file_fill(struct header_file *file, const char *path, size_t n, struct gfxb_error *err)
+/* The file's first n bytes, or all that it has. */
+static int file_fill(struct buf *bytes, int fd, const char *path, size_t n, struct gfxb_error *err)
 {
-    while (file->bytes.n < n && file->bytes.n < file->size) {
-        char *room = buf_room(&file->bytes, n - file->bytes.n);
+    while (bytes->n < n) {
+        char *room = buf_room(bytes, n - bytes->n);
         if (!room)
             return error_set(err, ENOMEM, "out of memory for the header of %s", path);
-        ssize_t got = pread(file->fd, room, n - file->bytes.n, (off_t)file->bytes.n);
+        ssize_t got = pread(fd, room, n - bytes->n, (off_t)bytes->n);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return fs_error(err, errno, "read", path);
         if (got == 0)
             return gguf_refuse(path, err, "is becoming shorter while it is read");
-        buf_grew(&file->bytes, (size_t)got);
+        buf_grew(bytes, (size_t)got);
     }
     return 0;
 }
 
-static int file_open(struct header_file *file, const char *path, struct gfxb_error *err)
+/* For the caller to free, also after a failure. */
+static int file_read(struct header_file *file, const char *path, struct gfxb_error *err)
 {
     struct stat st;
-    file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (file->fd < 0 || fstat(file->fd, &st) < 0)
+    int result = -EAGAIN;
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return fs_error(err, errno, "read the model", path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", path);
-    file->size = (uint64_t)st.st_size;
-    return 0;
-}
-
-static int file_parse(struct header_file *file, const char *path, struct gfxb_error *err)
-{
-    int result = -EAGAIN;
+    uint64_t size = (uint64_t)st.st_size;
     for (size_t n = FIRST_BYTES; result == -EAGAIN; n *= 4) {
         if (n > MOST_BYTES)
             return gguf_refuse(path, err, "has a header of more than %zu MiB: no model has that",
                                MOST_BYTES >> 20);
-        result = file_fill(file, path, n, err);
+        result = file_fill(&file->bytes, fd, path, n < size ? n : (size_t)size, err);
         if (result == 0)
-            result = gguf_header_parse(path, file->bytes.p ? file->bytes.p : "", file->bytes.n,
-                                       file->size, &file->header, err);
+            result = gguf_header_parse(path, buf_text(&file->bytes), file->bytes.n, size,
+                                       &file->header, err);
     }
     return result;
 }
-
-#define HEADER_FILE_INIT                                                                           \
-    ((struct header_file){.fd = -1, .bytes = BUF_INIT(MOST_BYTES + 1), .header = {.what = NULL}})
 
 /* path's "-00001-of-00003.gguf" with this number; NULL when it is not named like that. */
 static char *part_path(const char *path, uint32_t part, uint32_t parts)
@@ -155,21 +145,15 @@ static int add_part(struct gguf *gguf, const char *path, uint32_t part, struct g
 {
     struct header_file file = HEADER_FILE_INIT;
     struct gguf own = {.part = 0};
-    int result = file_open(&file, path, err);
-    if (result == 0)
-        result = file_parse(&file, path, err);
-    if (result == 0)
-        result = gguf_facts_read(&file.header, &own, err);
+    int result = file_read(&file, path, err) ?: gguf_facts_read(&file.header, &own);
     if (result == 0 && (own.part != part || own.parts != gguf->parts))
         result = gguf_refuse(path, err, "is damaged: it should be part %u of %u and says %u of %u",
                              part + 1, gguf->parts, own.part + 1, own.parts);
     if (result == 0)
-        result = gguf_layers_add(&file.header, gguf, err);
-    if (result == 0) {
-        gguf->bytes += file.size;
-        gguf->parameters += file.header.parameters;
-        gguf->tensors += file.header.n_tensors;
-    }
+        result = gguf_layers_add(&file.header, gguf);
+    gguf->bytes += file.header.size;
+    gguf->parameters += file.header.parameters;
+    gguf->tensors += file.header.n_tensors;
     gguf_done(&own);
     file_done(&file);
     return result;
@@ -191,37 +175,19 @@ static int add_parts(struct gguf *gguf, const char *path, struct gfxb_error *err
     return 0;
 }
 
-static int read_file(struct header_file *file, const char *path, struct gguf *gguf,
-                     struct gfxb_error *err)
-{
-    int result = file_open(file, path, err);
-    if (result == 0)
-        result = file_parse(file, path, err);
-    if (result == 0)
-        result = from_header(&file->header, gguf, err);
-    if (result < 0)
-        return result;
-    if (gguf->part > 0)
-        return error_set(err, GFXB_E_MODEL_UNUSABLE,
-                         "%s is part %u of %u of a model: give the first part's name", path,
-                         gguf->part + 1, gguf->parts);
-    if (gguf->kind == GGUF_MODEL)
-        result = add_parts(gguf, path, err);
-    return result < 0 ? result : check_whole(path, gguf, err);
-}
-
 int gguf_read(const char *path, struct gguf *ret_gguf, struct gfxb_error *err)
 {
     struct header_file file = HEADER_FILE_INIT;
     struct gguf gguf = {.part = 0};
-    int result = read_file(&file, path, &gguf, err);
+    int result = file_read(&file, path, err) ?: from_header(&file.header, &gguf);
     file_done(&file);
-    if (result < 0) {
-        gguf_done(&gguf);
-        return result;
-    }
-    *ret_gguf = gguf;
-    return 0;
+    if (result == 0 && gguf.part > 0)
+        result = error_set(err, GFXB_E_MODEL_UNUSABLE,
+                           "%s is part %u of %u of a model: give the first part's name", path,
+                           gguf.part + 1, gguf.parts);
+    if (result == 0 && gguf.kind == GGUF_MODEL)
+        result = add_parts(&gguf, path, err);
+    return hand_over(result ?: check_whole(path, &gguf, err), &gguf, ret_gguf);
 }
 
 int gguf_require_model(const struct gguf *gguf, const char *what, struct gfxb_error *err)
@@ -235,8 +201,8 @@ int gguf_require_model(const struct gguf *gguf, const char *what, struct gfxb_er
     };
     if (gguf->kind == GGUF_MODEL)
         return 0;
-    return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s %s%s%s%s", what, why[gguf->kind],
-                     gguf->kind == GGUF_OTHER && gguf->architecture[0] ? " (" : "",
-                     gguf->kind == GGUF_OTHER ? gguf->architecture : "",
-                     gguf->kind == GGUF_OTHER && gguf->architecture[0] ? ")" : "");
+    if (gguf->kind == GGUF_OTHER && gguf->architecture[0])
+        return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s %s (%s)", what, why[gguf->kind],
+                         gguf->architecture);
+    return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s %s", what, why[gguf->kind]);
 }

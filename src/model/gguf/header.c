@@ -63,86 +63,73 @@ const char *gguf_file_type_name(int64_t file_type)
 #define KV_LEAST       13    /* bytes of the shortest key with a value */
 #define TENSOR_LEAST   24    /* bytes of the shortest tensor description */
 
-/* What is left of the header. */
+/* What is left of the header. The first failure stays: all that is read after it is 0. */
 struct cursor {
     const struct gguf_header *header;
     const unsigned char *bytes;
     size_t n, at;
-    struct gfxb_error *err;
+    int result;
 };
 
-int gguf_refuse(const char *what, struct gfxb_error *err, const char *format, ...)
-{
-    char text[500];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return error_set(err, GFXB_E_MODEL_DAMAGED, "%s %s", what, text);
-}
+#define FAIL(c, failure) ((c)->result = (c)->result ? (c)->result : (failure))
+#define REFUSE(c, ...)   FAIL(c, gguf_refuse((c)->header->what, (c)->header->err, __VA_ARGS__))
+#define DAMAGED(c, ...)  FAIL(c, gguf_damaged((c)->header, __VA_ARGS__))
 
-int gguf_damaged(const struct gguf_header *header, struct gfxb_error *err, const char *format, ...)
-{
-    char text[500];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return gguf_refuse(header->what, err, "is damaged: %s", text);
-}
-
-#define REFUSE(c, ...)  gguf_refuse((c)->header->what, (c)->err, __VA_ARGS__)
-#define DAMAGED(c, ...) gguf_damaged((c)->header, (c)->err, __VA_ARGS__)
-
-/* n more bytes, or why not. */
-static int cursor_take(struct cursor *c, uint64_t n, const char *of, const unsigned char **ret)
+/* n more bytes; NULL when they are not there. */
+static const unsigned char *cursor_take(struct cursor *c, uint64_t n, const char *of)
 {
     if (n > c->header->size - c->at)
-        return REFUSE(c,
-                      "is damaged or incomplete: it ends after %llu bytes, inside %s that should "
-                      "reach %llu bytes further than byte %zu",
-                      (unsigned long long)c->header->size, of, (unsigned long long)n, c->at);
-    if (n > c->n - c->at)
-        return -EAGAIN;
-    *ret = c->bytes + c->at;
+        REFUSE(c,
+               "is damaged or incomplete: it ends after %llu bytes, inside %s that should "
+               "reach %llu bytes further than byte %zu",
+               (unsigned long long)c->header->size, of, (unsigned long long)n, c->at);
+    else if (n > c->n - c->at)
+        FAIL(c, -EAGAIN);
+    if (c->result < 0)
+        return NULL;
     c->at += (size_t)n;
-    return 0;
+    return c->bytes + c->at - n;
 }
 
-static int cursor_u32(struct cursor *c, const char *of, uint32_t *ret_value)
+static uint64_t cursor_number(struct cursor *c, size_t size, const char *of)
 {
-    const unsigned char *p = NULL;
-    uint32_t value;
-    int result = cursor_take(c, sizeof(value), of, &p);
-    if (result < 0)
-        return result;
-    memcpy(&value, p, sizeof(value));
-    *ret_value = le32toh(value);
-    return 0;
+    uint64_t value = 0;
+    const unsigned char *p = cursor_take(c, size, of);
+    if (p)
+        memcpy(&value, p, size);
+    return le64toh(value);
 }
 
-static int cursor_u64(struct cursor *c, const char *of, uint64_t *ret_value)
+static uint32_t cursor_u32(struct cursor *c, const char *of)
 {
-    const unsigned char *p = NULL;
-    uint64_t value;
-    int result = cursor_take(c, sizeof(value), of, &p);
-    if (result < 0)
-        return result;
-    memcpy(&value, p, sizeof(value));
-    *ret_value = le64toh(value);
-    return 0;
+    return (uint32_t)cursor_number(c, sizeof(uint32_t), of);
 }
 
-static int cursor_string(struct cursor *c, const char *of, struct str *ret_text)
+static uint64_t cursor_u64(struct cursor *c, const char *of)
 {
-    const unsigned char *p = NULL;
-    uint64_t n;
-    int result = cursor_u64(c, of, &n);
-    if (result == 0)
-        result = cursor_take(c, n, of, &p);
-    if (result == 0)
-        *ret_text = (struct str){(const char *)p, (size_t)n};
-    return result;
+    return cursor_number(c, sizeof(uint64_t), of);
+}
+
+static struct str cursor_string(struct cursor *c, const char *of)
+{
+    uint64_t n = cursor_u64(c, of);
+    const unsigned char *p = cursor_take(c, n, of);
+    return p ? (struct str){(const char *)p, (size_t)n} : STR_NONE;
+}
+
+/* Memory for n elements of this size, each of which takes at least so many bytes in the header. */
+static void *cursor_allocate(struct cursor *c, uint64_t n, size_t size, size_t least,
+                             const char *of)
+{
+    if (n > c->header->size / least)
+        DAMAGED(c, "it says that it has %llu %s, more than fit into it", (unsigned long long)n, of);
+    else if (n > c->n / least)
+        FAIL(c, -EAGAIN);
+    void *list = c->result < 0 ? NULL : calloc((size_t)n + 1, size);
+    if (!list)
+        FAIL(c, error_set(c->header->err, ENOMEM, "out of memory for the header of %s",
+                          c->header->what));
+    return list;
 }
 
 /* Bytes of one value of a type; 0 for strings, arrays and what is no type. */
@@ -156,37 +143,26 @@ static size_t gguf_type_size(enum gguf_type type)
     return type < GGUF_TYPES ? size[type] : 0;
 }
 
-static int kv_read_type(struct cursor *c, struct gguf_kv *kv, enum gguf_type *ret_type)
+static enum gguf_type kv_read_type(struct cursor *c, const struct gguf_kv *kv)
 {
-    uint32_t type;
-    int result = cursor_u32(c, "the type of a value", &type);
-    if (result < 0)
-        return result;
+    uint32_t type = cursor_u32(c, "the type of a value");
     if (type >= GGUF_TYPES || (kv->array && type == GGUF_ARRAY))
-        return DAMAGED(c, "'%.*s' has a value of type %u, which there is not",
-                       (int)(kv->key.n < KV_SHOWN ? kv->key.n : KV_SHOWN),
-                       kv->key.n ? kv->key.p : "", type);
-    *ret_type = (enum gguf_type)type;
-    return 0;
+        DAMAGED(c, "'%.*s' has a value of type %u, which there is not",
+                (int)(kv->key.n < KV_SHOWN ? kv->key.n : KV_SHOWN), kv->key.n ? kv->key.p : "",
+                type);
+    return (enum gguf_type)type;
 }
 
-static int kv_read_value(struct cursor *c, struct gguf_kv *kv)
+static void kv_read_value(struct cursor *c, struct gguf_kv *kv)
 {
-    const unsigned char *p = NULL;
-    size_t begin = c->at;
-    int result = 0;
-    if (kv->type != GGUF_STRING) {
-        size_t each = gguf_type_size(kv->type);
-        if (kv->n > c->header->size / each)
-            return DAMAGED(c, "a list says that it has %llu elements", (unsigned long long)kv->n);
-        result = cursor_take(c, kv->n * each, "a value", &p);
-    }
-    for (uint64_t i = 0; kv->type == GGUF_STRING && result == 0 && i < kv->n; i++) {
-        struct str text;
-        result = cursor_string(c, "a text", &text);
-    }
+    size_t begin = c->at, each = gguf_type_size(kv->type);
+    if (each && kv->n > c->header->size / each)
+        DAMAGED(c, "a list says that it has %llu elements", (unsigned long long)kv->n);
+    if (each)
+        cursor_take(c, kv->n * each, "a value");
+    for (uint64_t i = 0; !each && c->result == 0 && i < kv->n; i++)
+        cursor_string(c, "a text");
     kv->value = (struct str){(const char *)c->bytes + begin, c->at - begin};
-    return result;
 }
 
 /* Keys are shown in sentences and looked up: printable ASCII. */
@@ -199,22 +175,19 @@ static bool key_is_good(struct str key)
     return key.n > 0 && key.n <= KEY_MAX_BYTES;
 }
 
-static int kv_read(struct cursor *c, struct gguf_kv *kv)
+static void kv_read(struct cursor *c, struct gguf_kv *kv)
 {
-    int result = cursor_string(c, "a key", &kv->key);
-    if (result < 0)
-        return result;
+    kv->key = cursor_string(c, "a key");
     if (!key_is_good(kv->key))
-        return DAMAGED(c, "at byte %zu there should be a key and there is none", c->at - kv->key.n);
+        DAMAGED(c, "at byte %zu there should be a key and there is none", c->at - kv->key.n);
     kv->n = 1;
-    result = kv_read_type(c, kv, &kv->type);
-    if (result == 0 && kv->type == GGUF_ARRAY) {
+    kv->type = kv_read_type(c, kv);
+    if (kv->type == GGUF_ARRAY) {
         kv->array = true;
-        result = kv_read_type(c, kv, &kv->type);
-        if (result == 0)
-            result = cursor_u64(c, "the length of a list", &kv->n);
+        kv->type = kv_read_type(c, kv);
+        kv->n = cursor_u64(c, "the length of a list");
     }
-    return result < 0 ? result : kv_read_value(c, kv);
+    kv_read_value(c, kv);
 }
 
 static int kv_compare(const void *left, const void *right)
@@ -222,28 +195,18 @@ static int kv_compare(const void *left, const void *right)
     return str_compare(((const struct gguf_kv *)left)->key, ((const struct gguf_kv *)right)->key);
 }
 
-static int header_read_kv(struct cursor *c, struct gguf_header *h, uint64_t n)
+static void header_read_kv(struct cursor *c, struct gguf_header *h, uint64_t n)
 {
-    if (n > h->size / KV_LEAST)
-        return DAMAGED(c, "it says that it has %llu keys, more than fit into it",
-                       (unsigned long long)n);
-    if (n > c->n / KV_LEAST)
-        return -EAGAIN;
-    h->kv = calloc(n ? (size_t)n : 1, sizeof(*h->kv));
-    if (!h->kv)
-        return error_set(c->err, ENOMEM, "out of memory for the header of %s", h->what);
-    for (; h->n_kv < n; h->n_kv++) {
-        int result = kv_read(c, &h->kv[h->n_kv]);
-        if (result < 0)
-            return result;
-    }
-    qsort(h->kv, h->n_kv, sizeof(*h->kv), kv_compare);
+    h->kv = cursor_allocate(c, n, sizeof(*h->kv), KV_LEAST, "keys");
+    for (; c->result == 0 && h->n_kv < n; h->n_kv++)
+        kv_read(c, &h->kv[h->n_kv]);
+    if (h->n_kv)
+        qsort(h->kv, h->n_kv, sizeof(*h->kv), kv_compare);
     for (size_t i = 1; i < h->n_kv; i++) {
         if (str_eq(h->kv[i - 1].key, h->kv[i].key))
-            return DAMAGED(c, "it has the key '%.*s' twice",
-                           (int)(h->kv[i].key.n < 80 ? h->kv[i].key.n : 80), h->kv[i].key.p);
+            DAMAGED(c, "it has the key '%.*s' twice",
+                    (int)(h->kv[i].key.n < 80 ? h->kv[i].key.n : 80), h->kv[i].key.p);
     }
-    return 0;
 }
 
 const struct gguf_kv *gguf_header_find(const struct gguf_header *header, struct str key)
@@ -269,6 +232,12 @@ bool gguf_kv_integer(const struct gguf_kv *kv, uint64_t i, int64_t *ret_value)
     return kv->type != GGUF_U64 || raw <= INT64_MAX;
 }
 
+bool gguf_kv_number(const struct gguf_kv *kv, enum gguf_type type, int64_t *ret_value)
+{
+    return !kv || (!kv->array && (type == GGUF_TYPES || kv->type == type) &&
+                   gguf_kv_integer(kv, 0, ret_value));
+}
+
 bool gguf_kv_text(const struct gguf_kv *kv, struct str *ret_text)
 {
     const size_t length = sizeof(uint64_t);
@@ -278,63 +247,49 @@ bool gguf_kv_text(const struct gguf_kv *kv, struct str *ret_text)
     return true;
 }
 
-static int tensor_read_dims(struct cursor *c, struct gguf_tensor *t)
+static void tensor_read_dims(struct cursor *c, struct gguf_tensor *t)
 {
-    uint32_t n;
-    int result = cursor_u32(c, "the shape of a tensor", &n);
-    if (result == 0 && n > 4)
-        return DAMAGED(c, "the tensor '%.*s' has %u dimensions, at most 4 are possible",
-                       STR_ARG(t->name), n);
+    uint32_t n = cursor_u32(c, "the shape of a tensor");
+    if (n > 4)
+        DAMAGED(c, "the tensor '%.*s' has %u dimensions, at most 4 are possible", STR_ARG(t->name),
+                n);
     t->elements = 1;
-    for (uint32_t i = 0; i < 4; i++) {
-        t->dims[i] = 1;
-        if (result == 0 && i < n)
-            result = cursor_u64(c, "the shape of a tensor", &t->dims[i]);
-        if (result < 0)
-            return result;
+    for (uint32_t i = 0; c->result == 0 && i < 4; i++) {
+        t->dims[i] = i < n ? cursor_u64(c, "the shape of a tensor") : 1;
         if (t->dims[i] == 0 || t->dims[i] > (uint64_t)INT64_MAX / t->elements)
-            return DAMAGED(c, "the tensor '%.*s' has an impossible shape", STR_ARG(t->name));
+            DAMAGED(c, "the tensor '%.*s' has an impossible shape", STR_ARG(t->name));
         t->elements *= t->dims[i];
     }
-    return 0;
 }
 
-static int tensor_read_type(struct cursor *c, struct gguf_tensor *t)
+static void tensor_read_type(struct cursor *c, struct gguf_tensor *t)
 {
-    int result = cursor_u32(c, "the type of a tensor", &t->type);
-    if (result < 0)
-        return result;
+    t->type = cursor_u32(c, "the type of a tensor");
     const struct gguf_tensor_type *type = gguf_tensor_type(t->type);
-    if (!type)
-        return REFUSE(c,
-                      "is damaged, or newer than this gfxbridge: the tensor '%.*s' is stored in a "
-                      "way (type %u) that is not known",
-                      STR_ARG(t->name), t->type);
+    if (!type) {
+        REFUSE(c,
+               "is damaged, or newer than this gfxbridge: the tensor '%.*s' is stored in a way "
+               "(type %u) that is not known",
+               STR_ARG(t->name), t->type);
+        return;
+    }
     if (t->dims[0] % type->block)
-        return DAMAGED(c,
-                       "rows of the tensor '%.*s' have %llu numbers, and %s stores "
-                       "them by %u",
-                       STR_ARG(t->name), (unsigned long long)t->dims[0], type->name, type->block);
+        DAMAGED(c, "rows of the tensor '%.*s' have %llu numbers, and %s stores them by %u",
+                STR_ARG(t->name), (unsigned long long)t->dims[0], type->name, type->block);
     uint64_t blocks = t->elements / type->block;
     if (blocks > (uint64_t)INT64_MAX / type->bytes)
-        return DAMAGED(c, "the tensor '%.*s' has an impossible size", STR_ARG(t->name));
+        DAMAGED(c, "the tensor '%.*s' has an impossible size", STR_ARG(t->name));
     t->bytes = blocks * type->bytes;
-    return 0;
 }
 
-static int tensor_read(struct cursor *c, struct gguf_tensor *t)
+static void tensor_read(struct cursor *c, struct gguf_tensor *t)
 {
-    int result = cursor_string(c, "the name of a tensor", &t->name);
-    if (result < 0)
-        return result;
+    t->name = cursor_string(c, "the name of a tensor");
     if (t->name.n >= NAME_MAX_BYTES || !key_is_good(t->name))
-        return DAMAGED(c, "at byte %zu there should be a tensor's name", c->at - t->name.n);
-    result = tensor_read_dims(c, t);
-    if (result == 0)
-        result = tensor_read_type(c, t);
-    if (result == 0)
-        result = cursor_u64(c, "the place of a tensor", &t->offset);
-    return result;
+        DAMAGED(c, "at byte %zu there should be a tensor's name", c->at - t->name.n);
+    tensor_read_dims(c, t);
+    tensor_read_type(c, t);
+    t->offset = cursor_u64(c, "the place of a tensor");
 }
 
 static int tensor_compare(const void *left, const void *right)
@@ -343,48 +298,35 @@ static int tensor_compare(const void *left, const void *right)
                        (*(const struct gguf_tensor *const *)right)->name);
 }
 
-static int header_check_names(struct cursor *c, const struct gguf_header *h)
+static void header_check_names(struct cursor *c, const struct gguf_header *h)
 {
-    const struct gguf_tensor **CLEAN_FREE sorted = calloc(h->n_tensors + 1, sizeof(*sorted));
-    if (!sorted)
-        return error_set(c->err, ENOMEM, "out of memory for the header of %s", h->what);
-    for (size_t i = 0; i < h->n_tensors; i++)
+    const struct gguf_tensor **CLEAN_FREE sorted =
+        cursor_allocate(c, h->n_tensors, sizeof(*sorted), TENSOR_LEAST, "tensors");
+    for (size_t i = 0; sorted && i < h->n_tensors; i++)
         sorted[i] = &h->tensor[i];
-    qsort(sorted, h->n_tensors, sizeof(*sorted), tensor_compare);
-    for (size_t i = 1; i < h->n_tensors; i++) {
+    if (sorted)
+        qsort(sorted, h->n_tensors, sizeof(*sorted), tensor_compare);
+    for (size_t i = 1; sorted && i < h->n_tensors; i++) {
         if (str_eq(sorted[i - 1]->name, sorted[i]->name))
-            return DAMAGED(c, "it has the tensor '%.*s' twice", STR_ARG(sorted[i]->name));
+            DAMAGED(c, "it has the tensor '%.*s' twice", STR_ARG(sorted[i]->name));
     }
-    return 0;
 }
 
-static int header_read_tensors(struct cursor *c, struct gguf_header *h, uint64_t n)
+static void header_read_tensors(struct cursor *c, struct gguf_header *h, uint64_t n)
 {
-    if (n > h->size / TENSOR_LEAST)
-        return DAMAGED(c, "it says that it has %llu tensors, more than fit into it",
-                       (unsigned long long)n);
-    if (n > c->n / TENSOR_LEAST)
-        return -EAGAIN;
-    h->tensor = calloc(n ? (size_t)n : 1, sizeof(*h->tensor));
-    if (!h->tensor)
-        return error_set(c->err, ENOMEM, "out of memory for the header of %s", h->what);
-    for (; h->n_tensors < n; h->n_tensors++) {
-        int result = tensor_read(c, &h->tensor[h->n_tensors]);
-        if (result < 0)
-            return result;
-    }
-    return header_check_names(c, h);
+    h->tensor = cursor_allocate(c, n, sizeof(*h->tensor), TENSOR_LEAST, "tensors");
+    for (; c->result == 0 && h->n_tensors < n; h->n_tensors++)
+        tensor_read(c, &h->tensor[h->n_tensors]);
+    header_check_names(c, h);
 }
 
-static int header_read_alignment(struct cursor *c, struct gguf_header *h)
+static void header_read_alignment(struct cursor *c, struct gguf_header *h)
 {
-    const struct gguf_kv *kv = gguf_header_find(h, STR("general.alignment"));
     int64_t value = 32;
-    if (kv && (kv->array || kv->type != GGUF_U32 || !gguf_kv_integer(kv, 0, &value) || value == 0 ||
-               (value & (value - 1))))
-        return DAMAGED(c, "its alignment is no power of two");
+    if (!gguf_kv_number(gguf_header_find(h, STR("general.alignment")), GGUF_U32, &value) ||
+        value == 0 || (value & (value - 1)))
+        DAMAGED(c, "its alignment is no power of two");
     h->alignment = (uint32_t)value;
-    return 0;
 }
 
 static uint64_t pad(uint64_t bytes, uint64_t alignment)
@@ -394,71 +336,51 @@ static uint64_t pad(uint64_t bytes, uint64_t alignment)
 
 /* Tensors lie one behind the other in the header's order, each at the next aligned place: no
  * overlap, no hole, nothing behind the end of the file. */
-static int header_check_places(struct cursor *c, struct gguf_header *h)
+static void header_check_places(struct cursor *c, struct gguf_header *h)
 {
-    uint64_t start = pad(c->at, h->alignment), next = 0;
-    for (size_t i = 0; i < h->n_tensors; i++) {
+    uint64_t start = c->result < 0 ? 0 : pad(c->at, h->alignment), next = 0;
+    for (size_t i = 0; c->result == 0 && i < h->n_tensors; i++) {
         const struct gguf_tensor *t = &h->tensor[i];
+        uint64_t room = start > h->size || next > h->size - start ? 0 : h->size - start - next;
         if (t->offset != next)
-            return DAMAGED(c, "the tensor '%.*s' %s", STR_ARG(t->name),
-                           t->offset < next ? "overlaps the one before it"
-                                            : "does not follow the one before it");
-        if (start > h->size || next > h->size - start || t->bytes > h->size - start - next)
-            return REFUSE(
-                c,
-                "is incomplete: it has %llu bytes, and its tensors go on behind them "
-                "('%.*s' ends %llu bytes later): download it again",
-                (unsigned long long)h->size, STR_ARG(t->name),
-                (unsigned long long)(t->bytes -
-                                     (h->size - start < next ? 0 : h->size - start - next)));
+            DAMAGED(c, "the tensor '%.*s' %s", STR_ARG(t->name),
+                    t->offset < next ? "overlaps the one before it"
+                                     : "does not follow the one before it");
+        if (t->bytes > room)
+            REFUSE(c,
+                   "is incomplete: it has %llu bytes, and its tensors go on behind them ('%.*s' "
+                   "ends %llu bytes later): download it again",
+                   (unsigned long long)h->size, STR_ARG(t->name),
+                   (unsigned long long)(t->bytes - room));
         next = pad(next + t->bytes, h->alignment);
         h->tensor_bytes += t->bytes;
         h->parameters += t->elements;
     }
-    return 0;
-}
-
-static int header_read_start(struct cursor *c, struct gguf_header *h, uint64_t *ret_tensors,
-                             uint64_t *ret_keys)
-{
-    const unsigned char *magic = NULL;
-    int result = cursor_take(c, 4, "its first bytes", &magic);
-    if (result < 0)
-        return result;
-    if (memcmp(magic, "GGUF", 4) != 0)
-        return REFUSE(c, "is no GGUF file: it does not start with \"GGUF\"");
-    result = cursor_u32(c, "its version", &h->version);
-    if (result < 0)
-        return result;
-    if (h->version > 0xffff && h->version << 16 == 0)
-        return REFUSE(c, "is a GGUF file for big-endian computers");
-    if (h->version < 2 || h->version > 3)
-        return REFUSE(c, "is a GGUF file of version %u; engines read 2 and 3", h->version);
-    result = cursor_u64(c, "its number of tensors", ret_tensors);
-    return result < 0 ? result : cursor_u64(c, "its number of keys", ret_keys);
 }
 
 int gguf_header_parse(const char *what, const void *bytes, size_t n, uint64_t size,
                       struct gguf_header *ret_header, struct gfxb_error *err)
 {
-    struct gguf_header h = {.what = what, .size = size};
-    struct cursor c = {.header = &h, .bytes = bytes, .n = n, .err = err};
-    uint64_t n_tensors = 0, n_kv = 0;
-    int result = header_read_start(&c, &h, &n_tensors, &n_kv);
-    if (result == 0)
-        result = header_read_kv(&c, &h, n_kv);
-    if (result == 0)
-        result = header_read_tensors(&c, &h, n_tensors);
-    if (result == 0)
-        result = header_read_alignment(&c, &h);
-    if (result == 0)
-        result = header_check_places(&c, &h);
-    if (result < 0) {
+    struct gguf_header h = {.what = what, .err = err, .size = size};
+    struct cursor c = {.header = &h, .bytes = bytes, .n = n};
+    const unsigned char *magic = cursor_take(&c, 4, "its first bytes");
+    if (magic && memcmp(magic, "GGUF", 4) != 0)
+        REFUSE(&c, "is no GGUF file: it does not start with \"GGUF\"");
+    h.version = cursor_u32(&c, "its version");
+    if (h.version > 0xffff && h.version << 16 == 0)
+        REFUSE(&c, "is a GGUF file for big-endian computers");
+    if (h.version < 2 || h.version > 3)
+        REFUSE(&c, "is a GGUF file of version %u; engines read 2 and 3", h.version);
+    uint64_t n_tensors = cursor_u64(&c, "its number of tensors");
+    header_read_kv(&c, &h, cursor_u64(&c, "its number of keys"));
+    header_read_tensors(&c, &h, n_tensors);
+    header_read_alignment(&c, &h);
+    header_check_places(&c, &h);
+    if (c.result < 0)
         gguf_header_done(&h);
-        return result;
-    }
-    *ret_header = h;
-    return 0;
+    else
+        *ret_header = h;
+    return c.result;
 }
 
 void gguf_header_done(struct gguf_header *header)

@@ -2,7 +2,7 @@
  * header.h - the layout of a GGUF header, without what it means. Private to model/.
  *
  * gguf_header_parse looks at every byte of the header once, never behind what it was given, and
- * accepts what the engine's own reader accepts: gguf_facts.c then reads the values.
+ * accepts what the engine's own reader accepts: facts.c then reads the values.
  */
 #ifndef MODEL_GGUF_HEADER_H
 #define MODEL_GGUF_HEADER_H
@@ -44,8 +44,9 @@ struct gguf_tensor {
 };
 
 struct gguf_header {
-    const char *what; /* the file, for sentences; lent */
-    uint64_t size;    /* of the file */
+    const char *what;       /* the file, for sentences; lent */
+    struct gfxb_error *err; /* where they go; lent */
+    uint64_t size;          /* of the file */
     uint32_t version, alignment;
     struct gguf_kv *kv; /* sorted by key */
     size_t n_kv;
@@ -55,7 +56,7 @@ struct gguf_header {
 };
 
 /* 0, -EAGAIN (more than n bytes of the file are needed), -GFXB_E_MODEL_DAMAGED, -ENOMEM. The header
- * lends from bytes. */
+ * lends from what, bytes and err. */
 int gguf_header_parse(const char *what, const void *bytes, size_t n, uint64_t size,
                       struct gguf_header *ret_header, struct gfxb_error *err);
 void gguf_header_done(struct gguf_header *header);
@@ -65,29 +66,31 @@ const struct gguf_kv *gguf_header_find(const struct gguf_header *header, struct 
 /* Element i of a number or a list of numbers as a signed 64-bit value; false for other types, for
  * fractions and behind the end. */
 bool gguf_kv_integer(const struct gguf_kv *kv, uint64_t i, int64_t *ret_value);
+/* A single number of this type (GGUF_TYPES: any integer). Without the key (kv is NULL) *ret_value
+ * stays; false for everything else. */
+bool gguf_kv_number(const struct gguf_kv *kv, enum gguf_type type, int64_t *ret_value);
 /* The text of a single string; false when it is none. */
 bool gguf_kv_text(const struct gguf_kv *kv, struct str *ret_text);
 
 /* general.file_type in a model's name: "Q4_K_M"; NULL unknown. */
 const char *gguf_file_type_name(int64_t file_type);
 
-/* ---- gguf_facts.c, gguf_vocabulary.c, gguf_layers.c: what the values mean ---- */
+/* ---- facts.c, vocabulary.c: what the values mean. Errors are the header's. ---- */
 
 /* Fill everything of *gguf from one header; it is done by the caller in every case. */
-int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err);
+int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf);
 /* Its tokens and the lists that go with them; after the texts. */
-int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf,
-                         struct gfxb_error *err);
+int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf);
 /* The tensors of one header (of several parts) into gguf->layer and the sums. */
-int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf, struct gfxb_error *err);
+int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf);
 
-/* "WHAT is damaged: sentence", and "WHAT sentence". Both return -GFXB_E_MODEL_DAMAGED. */
-int gguf_damaged(const struct gguf_header *header, struct gfxb_error *err, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-int gguf_refuse(const char *what, struct gfxb_error *err, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* "WHAT sentence", and "WHAT is damaged: sentence". Both are -GFXB_E_MODEL_DAMAGED. */
+#define gguf_refuse(what, err, format, ...)                                                        \
+    error_set(err, GFXB_E_MODEL_DAMAGED, "%s " format, what, ##__VA_ARGS__)
+#define gguf_damaged(header, format, ...)                                                          \
+    gguf_refuse((header)->what, (header)->err, "is damaged: " format, ##__VA_ARGS__)
 
-/* ---- architecture.c: rows of data/architectures.tsv ---- */
+/* ---- shape.c: rows of data/architectures.tsv ---- */
 
 struct architecture {
     enum model_task task;

@@ -45,8 +45,7 @@ static bool put(const char **table, size_t mask, struct str token, const char *e
 }
 
 /* The engine gives up in the middle of everything when a token is there twice. */
-static int check_once(const struct gguf_header *header, const struct gguf_kv *tokens,
-                      struct gfxb_error *err)
+static int check_once(const struct gguf_header *header, const struct gguf_kv *tokens)
 {
     size_t size = 1024;
     while (size < 4 * tokens->n)
@@ -54,12 +53,13 @@ static int check_once(const struct gguf_header *header, const struct gguf_kv *to
     const char **CLEAN_FREE table = calloc(size, sizeof(*table));
     const char *at = tokens->value.p;
     if (!table)
-        return error_set(err, ENOMEM, "out of memory for the vocabulary of %s", header->what);
+        return error_set(header->err, ENOMEM, "out of memory for the vocabulary of %s",
+                         header->what);
     for (uint64_t i = 0; i < tokens->n; i++) {
         const char *entry = at;
         struct str token = next_text(&at);
         if (!put(table, size - 1, token, entry))
-            return gguf_damaged(header, err, "its vocabulary has a token twice");
+            return gguf_damaged(header, "its vocabulary has a token twice");
     }
     return 0;
 }
@@ -72,24 +72,23 @@ static bool is_as_long(const struct gguf_header *header, struct str key, enum gg
     return !kv || (kv->array && kv->type == type && kv->n == n);
 }
 
-int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf,
-                         struct gfxb_error *err)
+int gguf_vocabulary_read(const struct gguf_header *header, struct gguf *gguf)
 {
     const struct gguf_kv *tokens = gguf_header_find(header, STR("tokenizer.ggml.tokens"));
     const struct gguf_kv *merges = gguf_header_find(header, STR("tokenizer.ggml.merges"));
     struct str model = str_from(gguf->tokenizer);
     if (model.n == 0)
-        return gguf_damaged(header, err, "it does not name its tokenizer");
+        return gguf_damaged(header, "it does not name its tokenizer");
     if (str_is(model, "none") || str_is(model, "no_vocab"))
         return 0;
     if (!tokens || !tokens->array || tokens->type != GGUF_STRING || tokens->n == 0 ||
         tokens->n > TOKENS_MAX)
-        return gguf_damaged(header, err, "it has no vocabulary");
+        return gguf_damaged(header, "it has no vocabulary");
     gguf->vocabulary = (uint32_t)tokens->n;
     if (!is_as_long(header, STR("tokenizer.ggml.scores"), GGUF_F32, tokens->n) ||
         !is_as_long(header, STR("tokenizer.ggml.token_type"), GGUF_I32, tokens->n))
-        return gguf_damaged(header, err, "the lists of its vocabulary differ in length");
+        return gguf_damaged(header, "the lists of its vocabulary differ in length");
     if (str_is(model, "gpt2") && (!merges || !merges->array || merges->type != GGUF_STRING))
-        return gguf_damaged(header, err, "its vocabulary has no merges");
-    return check_once(header, tokens, err);
+        return gguf_damaged(header, "its vocabulary has no merges");
+    return check_once(header, tokens);
 }
