@@ -3,9 +3,9 @@
  * in the APIs that they speak; which card, backend, package and engine answers is decided by plan
  * and proof.
  *
- * One thread runs the event loop and every handler; handlers never block. Downloads, deletes, plans
- * and whatever else blocks run as jobs on threads of their own. The pool has the engines and loads
- * a model on first use.
+ * One thread runs the event loop and every handler; handlers never block there. Those of deletes,
+ * plans and the like are marked in their routes and run on threads, as downloads do. The pool has
+ * the engines and loads a model on first use.
  */
 #ifndef API_API_H
 #define API_API_H

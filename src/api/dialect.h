@@ -15,6 +15,8 @@
 
 #include <jansson.h>
 
+#define DIALECT_JSON_TYPE "application/json; charset=utf-8"
+
 /* ---- errors ---- */
 
 enum dialect {

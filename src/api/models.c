@@ -67,8 +67,7 @@ void dialect_models_done(struct dialect_models *models)
     *models = (struct dialect_models){NULL, 0};
 }
 
-int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
-                       struct gfxb_error *err)
+void dialect_models_new(const struct model_env *env, struct dialect_models *ret_models)
 {
     struct model_list list;
     engine_model_list_new(env, &list);
@@ -83,15 +82,14 @@ int dialect_models_new(const struct model_env *env, struct dialect_models *ret_m
     }
     model_list_done(&list);
     *ret_models = models;
-    return 0;
 }
 
 /* ---- words ---- */
 
-struct model_env dialect_model_env(struct http_job *job)
+struct model_env dialect_model_env(const struct http_exchange *x)
 {
-    struct model_env env = *job_serve(job)->config.models;
-    env.cancel = http_job_cancel(job);
+    struct model_env env = *serve_of(x)->config.models;
+    env.cancel = http_cancelled(x);
     return env;
 }
 
@@ -130,22 +128,27 @@ bool dialect_model_has(const struct dialect_model *m, const char *label)
 
 /* ---- delete ---- */
 
+struct models_unload {
+    struct pool *pool;
+    const char *name;
+};
+
 /* A model that is loaded is unloaded first: its file may be mapped. */
-static void models_unload(void *user, void *context)
+static void models_unload(void *context)
 {
-    struct serve *s = user;
-    pool_unload(s->pool, str_from(context), NULL);
+    const struct models_unload *unload = context;
+    pool_unload(unload->pool, str_from(unload->name), NULL);
 }
 
-int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err)
+int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_error *err)
 {
-    struct model_env env = dialect_model_env(job);
+    struct model_env env = dialect_model_env(x);
     struct dialect_model m;
     int code = dialect_model_find(&env, name, &m, err);
     if (code < 0)
         return code;
     if (m.model.ours)
-        http_job_in_loop(job, models_unload, m.model.name);
+        http_in_loop(x, models_unload, &(struct models_unload){serve_of(x)->pool, m.model.name});
     code = engine_model_remove(&env, m.model.name, NULL, err);
     dialect_model_done(&m);
     return code;

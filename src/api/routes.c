@@ -90,8 +90,6 @@ void dialect_error_event(enum dialect dialect, bool stream, const struct gfxb_er
 
 /* ---- answers ---- */
 
-static const char routes_type[] = "application/json; charset=utf-8";
-
 void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error)
 {
     http_fail(x, error->status, error->code, error->param, "%s", error->message);
@@ -104,43 +102,43 @@ bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error)
     return error->status != 0;
 }
 
-/* NULL: there is no memory for so long a text. value is taken over. */
-static char *routes_text(json_t *value)
+void dialect_reply_failure(struct http_exchange *x, const struct gfxb_error *err)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12));
-    json_decref(value);
-    return text;
+    struct dialect_error error;
+    dialect_error_from(err, &error);
+    dialect_reply_error(x, &error);
 }
 
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value)
 {
-    char *CLEAN_FREE text = routes_text(value);
+    char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12));
     struct dialect_error error = {.status = 0};
-    if (text) {
-        http_reply(x, status, routes_type, str_from(text), NULL);
-        return;
-    }
-    dialect_fail_memory(&error);
-    dialect_reply_error(x, &error);
+    json_decref(value);
+    if (!text)
+        dialect_fail_memory(&error);
+    if (!dialect_refuse(x, &error))
+        http_reply(x, status, DIALECT_JSON_TYPE, str_from(text), NULL);
 }
 
-void dialect_job_error(struct http_job *job, const struct gfxb_error *err)
+void dialect_stream_json(const struct dialect_stream *stream, const char *before, json_t *value,
+                         const char *after)
 {
-    struct dialect_error error;
-    dialect_error_from(err, &error);
-    http_job_fail(job, error.status, error.code, error.param, error.message);
+    char *CLEAN_FREE text = json_dumps(value, JSON_COMPACT);
+    char *CLEAN_FREE piece = xasprintf("%s%s%s", before, text ? text : "", after);
+    json_decref(value);
+    if (text)
+        http_send(stream->x, str_from(piece));
 }
 
-void dialect_job_json(struct http_job *job, int status, json_t *value)
+bool dialect_stream_is_due(struct dialect_stream *stream, const struct model_progress *p,
+                           int gap_ms)
 {
-    char *CLEAN_FREE text = routes_text(value);
-    struct dialect_error error = {.status = 0};
-    if (text) {
-        http_job_reply(job, status, routes_type, str_from(text));
-        return;
-    }
-    dialect_fail_memory(&error);
-    http_job_fail(job, error.status, error.code, NULL, error.message);
+    int64_t now = clock_now_ms();
+    bool whole = p->at.total && p->at.bytes >= p->at.total;
+    if (!stream->on || (!whole && now - stream->told_at < gap_ms))
+        return false;
+    stream->told_at = now;
+    return true;
 }
 
 /* %XX and + of a query's value. */

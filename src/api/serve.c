@@ -11,11 +11,6 @@ struct serve *serve_of(const struct http_exchange *x)
     return http_user(x);
 }
 
-struct serve *job_serve(const struct http_job *job)
-{
-    return http_job_user(job);
-}
-
 /* ---- what http/ asks ---- */
 
 static void serve_failure(void *user, const struct http_failure *failure, struct buf *out)

@@ -17,9 +17,8 @@ struct serve {
     int64_t started_at;
 };
 
-/* The server that a request came to, or that a job belongs to. */
+/* The server that a request came to. */
 struct serve *serve_of(const struct http_exchange *x);
-struct serve *job_serve(const struct http_job *job);
 
 /* serve_run with other models and engines than this computer's: for benches and tests. In pool:
  * find, find_context and engines. */
@@ -55,23 +54,36 @@ extern const struct http_route page_routes[];
  * ---- answers ----
  *
  * A handler looks at the request and does exactly one of these before it returns: it answers
- * (http_reply, http_fail, dialect_reply_json), passes the request on to an engine (serve_relay),
- * has a model loaded (serve_load), or starts a job (http_job_start).
+ * (http_reply, http_fail, the functions below), passes the request on to an engine (serve_relay),
+ * or loads a model (serve_load). One that blocks (HTTP_BLOCKS) answers, as a whole or as a stream.
  */
 
 /* Answers with the error. */
 void dialect_reply_error(struct http_exchange *x, const struct dialect_error *error);
 /* The same, if there is one: then the handler is done. */
 bool dialect_refuse(struct http_exchange *x, const struct dialect_error *error);
+/* Answers with an error of the rooms below. */
+void dialect_reply_failure(struct http_exchange *x, const struct gfxb_error *err);
 
 /* A JSON value as the whole answer; value is taken over. */
 void dialect_reply_json(struct http_exchange *x, int status, json_t *value);
 
-/* The same two at the end of a job. */
-void dialect_job_error(struct http_job *job, const struct gfxb_error *err);
-void dialect_job_json(struct http_job *job, int status, json_t *value);
+/* The progress of a call that blocks, told to a client that wants it as a stream. */
+struct dialect_stream {
+    struct http_exchange *x;
+    bool on;         /* the client wants it: begun already */
+    int64_t told_at; /* ms: of the last progress */
+};
 
-/* A handler: passes the request on to the engine as it came, and the answer back as it is. */
+/* Between these two texts, one more value of the stream, which is on; value is taken over. */
+void dialect_stream_json(const struct dialect_stream *stream, const char *before, json_t *value,
+                         const char *after);
+/* Is this progress to be told? People read it: when it is whole, else once in gap_ms. */
+bool dialect_stream_is_due(struct dialect_stream *stream, const struct model_progress *p,
+                           int gap_ms);
+
+/* A handler: passes the request on to the engine as it came, and the answer back as it is. Its
+ * route's `about` is an enum engine_call. */
 void dialect_pass(struct http_exchange *x);
 
 /* A member of the query ("show_all=true&x=1") with its %XX decoded; false: it is not there, or does
@@ -112,7 +124,7 @@ void serve_load(struct http_exchange *x, const struct serve_load *load);
 /* "ready" */
 const char *serve_model_state_name(enum pool_state state);
 
-/* Models of this disk, the built-in one among them. Reads files: for jobs only. */
+/* Models of this disk, the built-in one among them. Reads files: for handlers that block. */
 
 /* Everything is owned. */
 struct dialect_model {
@@ -126,8 +138,7 @@ struct dialect_models {
 };
 
 /* All of them, the built-in one first. */
-int dialect_models_new(const struct model_env *env, struct dialect_models *ret_models,
-                       struct gfxb_error *err);
+void dialect_models_new(const struct model_env *env, struct dialect_models *ret_models);
 void dialect_models_done(struct dialect_models *models);
 
 /*
@@ -139,13 +150,13 @@ int dialect_model_find(const struct model_env *env, const char *name,
 void dialect_model_done(struct dialect_model *model);
 
 /* Unload and delete it, when it is ours. */
-int dialect_model_delete(struct http_job *job, const char *name, struct gfxb_error *err);
+int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_error *err);
 
-/* The server's model_env, ready for a pull of this job. */
-struct model_env dialect_model_env(struct http_job *job);
+/* The server's model_env, ready for a pull of this call. */
+struct model_env dialect_model_env(const struct http_exchange *x);
 
 /* Removes all packages of a backend. -EBUSY while a loaded model runs on it. */
-int dialect_remove_backend(struct http_job *job, struct package_backend backend,
+int dialect_remove_backend(struct http_exchange *x, struct package_backend backend,
                            struct gfxb_error *err);
 
 /* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of this size run

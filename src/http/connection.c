@@ -48,7 +48,8 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
 /* Large requests of all clients together have a limit. */
 static void connection_count(struct connection *c)
 {
-    size_t held = c->in.capacity > CONNECTION_SMALL ? c->in.capacity : 0;
+    size_t held = c->in.capacity + (c->exchange ? c->exchange->body.capacity : 0);
+    held = held > CONNECTION_SMALL ? held : 0;
     c->server->body_bytes += held - c->counted;
     c->counted = held;
 }
@@ -64,7 +65,7 @@ void connection_close(struct connection *c)
         x->status = 0;
     if (x && x->request.path.n)
         server_count(s, x);
-    exchange_free(x);
+    exchange_leave(x);
     server_list_remove(c);
     loop_timer_clear(s->loop, &c->timer);
     loop_not_later(&c->flush);
@@ -329,13 +330,18 @@ static int connection_body(struct connection *c)
 static void connection_dispatch(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
-    x->request.body = (struct str){c->in.p, c->body_n};
+    if (c->body_n) {
+        x->body = c->in;
+        c->in = BUF_INIT(x->body.max);
+        buf_add(&c->in, x->body.p + c->body_n, x->body.n - c->body_n);
+    }
+    x->request.body = (struct str){x->body.p, c->body_n};
     x->request.at = loop_now(c->server->loop);
     connection_enter(c, CONNECTION_ANSWER);
-    if (x->route->handle)
-        x->route->handle(x);
+    if (x->route->flags & HTTP_BLOCKS)
+        job_start(x);
     else
-        http_job_start(x, x->route->job, NULL, NULL);
+        x->route->handle(x);
 }
 
 /* An empty line before a request: some clients end a body with one too many. */
@@ -375,8 +381,9 @@ static void connection_next(struct connection *c)
     struct http_exchange *x = c->exchange;
     if (x->request.path.n)
         server_count(c->server, x);
-    exchange_free(x);
     c->exchange = NULL;
+    exchange_leave(x);
+    connection_count(c);
     c->last |= c->server->draining;
     if (c->last && (c->leaving || !c->unread)) {
         c->dead = true;
@@ -387,8 +394,7 @@ static void connection_next(struct connection *c)
         connection_enter(c, CONNECTION_LINGER);
         return;
     }
-    connection_drop(c, c->body_n);
-    c->body_n = 0;
+    c->body_n = c->looked = 0;
     c->chunks = (struct http_chunks){0};
     connection_parse(c);
 }

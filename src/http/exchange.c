@@ -116,50 +116,88 @@ static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
         buf_addf(out, "Access-Control-Expose-Headers: %s\r\n", exposed);
 }
 
-void http_begin(struct http_exchange *x, int status, const char *type, int64_t length)
+/* What a handler gives for its answer. */
+struct exchange_piece {
+    struct http_exchange *x;
+    void (*put)(struct http_exchange *x, const struct exchange_piece *piece);
+    int status;
+    const char *type, *headers; /* NULL none */
+    struct str bytes;
+    int64_t length;
+};
+
+static void exchange_put(void *context)
+{
+    const struct exchange_piece *piece = context;
+    if (piece->x->connection && !piece->x->ended)
+        piece->put(piece->x, piece);
+}
+
+/* In the loop's thread, which this may not be. */
+static void exchange_give(struct exchange_piece piece)
+{
+    http_in_loop(piece.x, exchange_put, &piece);
+}
+
+static void exchange_begin(struct http_exchange *x, const struct exchange_piece *p)
 {
     struct connection *c = x->connection;
     struct buf *out = &c->out;
     char line[48];
     x->began = true;
-    x->status = status;
-    x->chunked = length < 0 && !x->head.minor_0;
-    x->events = type && str_starts(str_from(type), STR("text/event-stream"));
-    if ((length < 0 && !x->chunked) || !x->head.keep || x->server->draining)
+    x->status = p->status;
+    x->chunked = p->length < 0 && !x->head.minor_0;
+    x->events = p->type && str_starts(str_from(p->type), STR("text/event-stream"));
+    if ((p->length < 0 && !x->chunked) || !x->head.keep || x->server->draining)
         c->last = true;
-    exchange_status_line(status, line, sizeof(line));
+    exchange_status_line(p->status, line, sizeof(line));
     buf_addf(out, "HTTP/1.1 %s\r\n", line);
     buf_add_text(out, server_date(x->server));
-    if (type)
-        buf_addf(out, "Content-Type: %s\r\n", type);
+    if (p->type)
+        buf_addf(out, "Content-Type: %s\r\n", p->type);
     if (x->chunked)
         buf_add_text(out, "Transfer-Encoding: chunked\r\n");
-    else if (length >= 0 && status != 204)
-        buf_addf(out, "Content-Length: %lld\r\n", (long long)length);
-    if (length < 0)
+    else if (p->length >= 0 && p->status != 204)
+        buf_addf(out, "Content-Length: %lld\r\n", (long long)p->length);
+    if (p->length < 0)
         buf_add_text(out, "Cache-Control: no-cache\r\n");
     exchange_add_origin(x, out);
-    if (x->fields)
-        buf_add_text(out, x->fields);
+    buf_add_text(out, x->fields ? x->fields : "");
+    buf_add_text(out, p->headers ? p->headers : "");
     if (c->last)
         buf_add_text(out, "Connection: close\r\n");
     buf_add_text(out, "\r\n");
     connection_run_later(c);
 }
 
-void http_send(struct http_exchange *x, struct str bytes)
+void http_begin(struct http_exchange *x, int status, const char *type, int64_t length)
+{
+    exchange_give((struct exchange_piece){
+        .x = x, .put = exchange_begin, .status = status, .type = type, .length = length});
+}
+
+static void exchange_send(struct http_exchange *x, const struct exchange_piece *p)
 {
     struct buf *out = &x->connection->out;
-    if (!bytes.n || x->head.method == HTTP_HEAD || x->ended)
+    if (!p->bytes.n || x->head.method == HTTP_HEAD)
         return;
     if (x->chunked)
-        buf_addf(out, "%zx\r\n", bytes.n);
-    buf_add_str(out, bytes);
+        buf_addf(out, "%zx\r\n", p->bytes.n);
+    buf_add_str(out, p->bytes);
     if (x->chunked)
         buf_add_text(out, "\r\n");
-    if (http_pending(x) > HTTP_HIGH_WATER)
+    if (http_pending(x) > HTTP_HIGH_WATER) {
         x->connection->blocked = true;
+        if (x->job)
+            job_tell(x->job, true, false);
+    }
     connection_run_later(x->connection);
+}
+
+int http_send(struct http_exchange *x, struct str bytes)
+{
+    exchange_give((struct exchange_piece){.x = x, .put = exchange_send, .bytes = bytes});
+    return job_wait_for_reader();
 }
 
 void http_end(struct http_exchange *x)
@@ -169,6 +207,8 @@ void http_end(struct http_exchange *x)
     x->ended = true;
     x->ops = NULL;
     x->worker = NULL;
+    if (x->job)
+        job_answered(x->job);
     connection_run_later(x->connection);
 }
 
@@ -208,17 +248,23 @@ void http_drop_headers(struct http_exchange *x)
     x->fields = NULL;
 }
 
+static void exchange_reply(struct http_exchange *x, const struct exchange_piece *p)
+{
+    exchange_begin(x, p);
+    exchange_send(x, p);
+    http_end(x);
+}
+
 void http_reply(struct http_exchange *x, int status, const char *type, struct str body,
                 const char *headers)
 {
-    if (headers) {
-        char *longer = xasprintf("%s%s", x->fields ? x->fields : "", headers);
-        free(x->fields);
-        x->fields = longer;
-    }
-    http_begin(x, status, type, (int64_t)body.n);
-    http_send(x, body);
-    http_end(x);
+    exchange_give((struct exchange_piece){.x = x,
+                                          .put = exchange_reply,
+                                          .status = status,
+                                          .type = type,
+                                          .headers = headers,
+                                          .bytes = body,
+                                          .length = (int64_t)body.n});
 }
 
 void http_fail(struct http_exchange *x, int status, const char *code, const char *param,
@@ -238,12 +284,19 @@ void http_fail(struct http_exchange *x, int status, const char *code, const char
                status == 503 ? "Retry-After: 1\r\n" : NULL);
 }
 
+void exchange_leave(struct http_exchange *x)
+{
+    if (x)
+        x->connection = NULL;
+    if (x && !x->job)
+        exchange_free(x);
+}
+
 void exchange_free(struct http_exchange *x)
 {
-    if (!x)
-        return;
     free(x->bytes);
     free(x->rest);
+    buf_done(&x->body);
     free(x->fields);
     free(x);
 }

@@ -3,7 +3,7 @@
  * libuv's event loop. It knows no model.
  *
  * One thread runs the loop, and everything here is called in that thread unless it says otherwise.
- * Nothing blocks there: work that blocks runs as a job or with work_run.
+ * Nothing blocks there: what blocks is a handler with HTTP_BLOCKS, or runs with work_run.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -192,8 +192,7 @@ bool http_is_local(int code);
 
 /* ---- routes ---- */
 
-struct http_exchange; /* one request and its answer, until the answer is sent */
-struct http_job;      /* its work on a thread of its own, where that blocks */
+struct http_exchange; /* one request and its answer */
 
 enum http_method {
     HTTP_GET,
@@ -208,7 +207,10 @@ enum http_route_flags {
     HTTP_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
     HTTP_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
     HTTP_CONTROL = 4,  /* only there over the control socket of this user */
+    HTTP_BLOCKS = 8, /* the handler runs on a thread, at most HTTP_JOBS_MAX at a time (more: 503) */
 };
+
+enum { HTTP_JOBS_MAX = 16 };
 
 struct http_route {
     enum http_method method;
@@ -217,9 +219,7 @@ struct http_route {
     const char *path;
     void (*handle)(struct http_exchange *x);
     unsigned flags;
-    /* Without a handler the request starts this job, whose context is NULL; with one it is the
-     * handler's to start. */
-    void (*job)(struct http_job *job, void *context);
+    int about; /* a value of the handler's own */
 };
 
 /* ---- requests: everything is lent until the exchange ends ---- */
@@ -244,11 +244,16 @@ struct str http_header(const struct http_exchange *x, const char *name);
 /*
  * ---- answers ----
  *
- * A handler, before it returns, gives the whole answer (http_reply, http_fail), starts a job, or
- * names a worker that answers later: with one of these, or with http_begin, http_send and http_end.
- * What was put in goes out at the end of the loop's turn. Until http_end, a reply or a failure the
- * exchange stays, or the worker is told that the client has left; after one of them neither is used
- * any more.
+ * A handler, before it returns, gives the whole answer (http_reply, http_fail), or names a worker
+ * that answers later: with one of these, or with http_begin, http_send and http_end. What was put
+ * in goes out at the end of the loop's turn. Until http_end, a reply or a failure the exchange
+ * stays, or the worker is told that the client has left; after one of them neither is used any
+ * more.
+ *
+ * A handler that blocks (HTTP_BLOCKS) answers in the same words, from its thread: http_reply,
+ * http_fail, http_begin and http_send, which do nothing once the client has left. It names no
+ * worker. Its return ends a stream; without an answer it is an error 500. The exchange stays until
+ * it returns.
  */
 
 enum { HTTP_HIGH_WATER = 65536 }; /* bytes for one slow reader before its source has to wait */
@@ -278,7 +283,8 @@ void http_drop_headers(struct http_exchange *x);
 
 /* Begin the answer. length: of the body; negative: a stream. */
 void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
-void http_send(struct http_exchange *x, struct str bytes);
+/* On a handler's own thread: waits for a slow reader; -ECANCELED as http_cancelled. Else 0. */
+int http_send(struct http_exchange *x, struct str bytes);
 void http_end(struct http_exchange *x);
 /* The answer cannot be ended as it should: the connection is cut, so that nobody takes it for
  * whole. */
@@ -288,28 +294,12 @@ size_t http_pending(const struct http_exchange *x);
 /* Is the answer that was begun a stream of server-sent events? */
 bool http_sends_events(const struct http_exchange *x);
 
-/* ---- jobs: what blocks, on a thread of its own ---- */
+/* ---- for handlers that block, on their thread ---- */
 
-enum { HTTP_JOBS_MAX = 16 };
-
-/* Run fn(job, context) on a thread, at most HTTP_JOBS_MAX at a time (more: 503). fn answers with
- * http_job_reply or http_job_fail, or with http_job_begin and http_job_send; returning without any
- * is an answer 500. The context is freed with free_context (NULL: not at all) on that thread after
- * fn. */
-void http_job_start(struct http_exchange *x, void (*fn)(struct http_job *job, void *context),
-                    void *context, void (*free_context)(void *context));
-/* These are called on the job's thread. */
-void http_job_reply(struct http_job *job, int status, const char *type, struct str body);
-void http_job_fail(struct http_job *job, int status, const char *code, const char *param,
-                   const char *text);
-void http_job_begin(struct http_job *job, const char *type); /* a stream with status 200 */
-/* Waits for slow readers; -ECANCELED. */
-int http_job_send(struct http_job *job, struct str piece);
 /* Not 0: the client has left, or the server ends. */
-const atomic_int *http_job_cancel(const struct http_job *job);
-void *http_job_user(const struct http_job *job);
-/* Run fn in the loop's thread and wait for it. user: of the server's configuration. */
-void http_job_in_loop(struct http_job *job, void (*fn)(void *user, void *context), void *context);
+const atomic_int *http_cancelled(const struct http_exchange *x);
+/* Run fn in the loop's thread and wait for it. In the loop's thread: call it. */
+void http_in_loop(struct http_exchange *x, void (*fn)(void *context), void *context);
 
 /* ---- the server ---- */
 

@@ -10,6 +10,7 @@ enum {
 };
 
 struct connection;
+struct job;
 
 /* ---- loop: what is done once, before it waits for events ---- */
 
@@ -42,16 +43,18 @@ bool guard_key_ok(const struct guard *guard, struct str authorization, struct st
 /* A media type that is JSON, whatever its parameters. */
 bool guard_type_is_json(struct str type);
 
-/* ---- exchange: one request and its answer; belongs to its connection ---- */
+/* ---- exchange: one request and its answer; belongs to its connection, then to its job ---- */
 
 struct http_exchange {
     struct http_server *server;
-    struct connection *connection;
+    struct connection *connection;  /* NULL: the client has left, or has its answer */
+    struct job *job;                /* its handler runs on a thread; NULL: not so */
     const struct http_route *route; /* NULL: none was found */
     struct request_head head;
     struct http_request request;
     char *bytes;                       /* owned: what head has views into */
     char *rest;                        /* owned: request.rest decoded */
+    struct buf body;                   /* request.body and what came behind */
     const struct http_worker_ops *ops; /* NULL: nobody works on it */
     void *worker;
     char *fields;         /* owned: more header lines for the answer, each with CRLF; NULL none */
@@ -65,6 +68,8 @@ const struct http_route *exchange_route(const struct http_server_config *config,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods);
 void exchange_free(struct http_exchange *x); /* without telling a worker */
+/* Its connection lets go of it: frees it, unless its handler still runs. */
+void exchange_leave(struct http_exchange *x);
 
 /* ---- connection ---- */
 
@@ -134,6 +139,14 @@ void listen_close(struct http_server *s);
 
 /* ---- jobs ---- */
 
+/* Run the exchange's handler on a thread. */
+void job_start(struct http_exchange *x);
+/* Its answer is whole. */
+void job_answered(struct job *job);
+/* slow: its thread has to wait for the client. */
+void job_tell(struct job *job, bool slow, bool cancelled);
+/* On a job's thread, until the client has read enough: 0 or -ECANCELED. Elsewhere 0 at once. */
+int job_wait_for_reader(void);
 /* All of them are to end soon. */
 void jobs_cancel(struct http_server *s);
 
@@ -150,7 +163,7 @@ struct http_server {
     struct connection_list fresh, idle, busy;
     uint64_t body_bytes; /* held of all requests */
     struct work *work;   /* for jobs */
-    struct http_job *jobs;
+    struct job *jobs;
     size_t n_jobs, n_open_jobs; /* all of them; those that are not answered yet */
     bool draining, ending;
     struct loop_source signals;

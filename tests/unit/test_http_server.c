@@ -159,74 +159,72 @@ static void reply_events(struct http_exchange *x)
     loop_timer_set(http_server_loop(e->w->server), &e->timer, 5);
 }
 
-/* ---- jobs ---- */
+/* ---- handlers that block ---- */
 
-static void job_in_loop(void *user, void *context)
+struct job_look {
+    struct world *w;
+    int seen;
+};
+
+static void job_in_loop(void *context)
 {
-    struct world *w = user;
-    *(int *)context = w->jobs;
+    struct job_look *look = context;
+    look->seen = look->w->jobs;
 }
 
-static void job_pieces(struct http_job *job, void *context)
+static void job_pieces(struct http_exchange *x)
 {
     static const char piece[STREAM_PIECE] = {'x'};
-    struct world *w = http_job_user(job);
-    int seen = 0;
-    (void)context;
+    struct world *w = http_user(x);
+    struct job_look look = {.w = w};
     w->jobs++;
-    http_job_in_loop(job, job_in_loop, &seen);
-    assert_true(seen > 0);
-    http_job_begin(job, "application/octet-stream");
+    http_in_loop(x, job_in_loop, &look);
+    assert_true(look.seen > 0);
+    http_begin(x, 200, "application/octet-stream", -1);
     for (int i = 0; i < STREAM_PIECES; i++) {
-        if (http_job_send(job, (struct str){piece, sizeof(piece)}) < 0) {
+        if (http_send(x, (struct str){piece, sizeof(piece)}) < 0) {
             w->job_cancels++;
             return;
         }
     }
 }
 
-static void job_waits(struct http_job *job, void *context)
+static void job_waits(struct http_exchange *x)
 {
-    struct world *w = http_job_user(job);
-    (void)context;
+    struct world *w = http_user(x);
     w->jobs++;
-    while (!*http_job_cancel(job) && !w->release)
+    while (!*http_cancelled(x) && !w->release)
         usleep(1000);
-    w->job_cancels += *http_job_cancel(job);
-    if (!*http_job_cancel(job))
-        http_job_reply(job, 200, "text/plain", STR("done"));
+    w->job_cancels += *http_cancelled(x);
+    if (!*http_cancelled(x))
+        http_reply(x, 200, "text/plain", STR("done"), NULL);
 }
 
-static void job_says_nothing(struct http_job *job, void *context)
+/* The request is still there once the client has its answer, or has left. */
+static void job_goes_on(struct http_exchange *x)
 {
-    (void)job;
-    (void)context;
+    struct world *w = http_user(x);
+    struct str body = http_request(x)->body;
+    char *copy = str_dup(body);
+    w->jobs++;
+    http_reply(x, 200, "text/plain", STR("first"), NULL);
+    while (!w->release)
+        usleep(1000);
+    http_fail(x, 500, NULL, NULL, "a second answer");
+    assert_true(str_is(body, copy));
+    assert_true(str_is(http_request(x)->path, "/job/goes-on"));
+    free(copy);
+    w->held++;
 }
 
-static void job_fails(struct http_job *job, void *context)
+static void job_says_nothing(struct http_exchange *x)
 {
-    (void)context;
-    http_job_fail(job, 409, "busy", NULL, "not now");
+    (void)x;
 }
 
-static void start_pieces(struct http_exchange *x)
+static void job_fails(struct http_exchange *x)
 {
-    http_job_start(x, job_pieces, NULL, NULL);
-}
-
-static void start_wait(struct http_exchange *x)
-{
-    http_job_start(x, job_waits, strdup("freed"), free);
-}
-
-static void start_nothing(struct http_exchange *x)
-{
-    http_job_start(x, job_says_nothing, NULL, NULL);
-}
-
-static void start_failing(struct http_exchange *x)
-{
-    http_job_start(x, job_fails, NULL, NULL);
+    http_fail(x, 409, "busy", NULL, "not now");
 }
 
 /* ---- descriptors ---- */
@@ -253,21 +251,22 @@ static void give_descriptors(void *context)
 /* ---- the rest of it ---- */
 
 static const struct http_route routes[] = {
-    {HTTP_GET, "/hello", reply_hello, 0, NULL},
-    {HTTP_POST, "/echo", reply_body, 0, NULL},
-    {HTTP_POST, "/any", reply_body, HTTP_ANY_BODY, NULL},
-    {HTTP_GET, "/v1/names/*", reply_rest, 0, NULL},
-    {HTTP_GET, "/header", reply_header, 0, NULL},
-    {HTTP_GET, "/wait", wait_for_ever, 0, NULL},
-    {HTTP_GET, "/stream", reply_stream, 0, NULL},
-    {HTTP_GET, "/events", reply_events, 0, NULL},
-    {HTTP_GET, "/open", reply_hello, HTTP_NO_KEY, NULL},
-    {HTTP_GET, "/control", reply_hello, HTTP_CONTROL, NULL},
-    {HTTP_GET, "/job/pieces", start_pieces, 0, NULL},
-    {HTTP_GET, "/job/wait", start_wait, 0, NULL},
-    {HTTP_GET, "/job/nothing", start_nothing, 0, NULL},
-    {HTTP_GET, "/job/fails", start_failing, 0, NULL},
-    {HTTP_GET, "/take", take_descriptors, 0, NULL},
+    {HTTP_GET, "/hello", reply_hello, 0, 0},
+    {HTTP_POST, "/echo", reply_body, 0, 0},
+    {HTTP_POST, "/any", reply_body, HTTP_ANY_BODY, 0},
+    {HTTP_GET, "/v1/names/*", reply_rest, 0, 0},
+    {HTTP_GET, "/header", reply_header, 0, 0},
+    {HTTP_GET, "/wait", wait_for_ever, 0, 0},
+    {HTTP_GET, "/stream", reply_stream, 0, 0},
+    {HTTP_GET, "/events", reply_events, 0, 0},
+    {HTTP_GET, "/open", reply_hello, HTTP_NO_KEY, 0},
+    {HTTP_GET, "/control", reply_hello, HTTP_CONTROL, 0},
+    {HTTP_GET, "/job/pieces", job_pieces, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/job/wait", job_waits, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/job/nothing", job_says_nothing, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/job/fails", job_fails, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/job/goes-on", job_goes_on, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/take", take_descriptors, 0, 0},
     {0},
 };
 static const struct http_route *const tables[] = {routes, NULL};
@@ -1245,6 +1244,29 @@ static void test_jobs(void **state)
     world_free(w);
 }
 
+/* A handler may go on when its answer is out, or nobody waits for it: request and exchange stay,
+ * and what else it says reaches nobody. */
+static void test_jobs_that_go_on(void **state)
+{
+    static const char request[] = "POST /job/goes-on HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                                  "application/json\r\nContent-Length: 5\r\n\r\n\"abc\"";
+    struct world *w = world_new(NULL);
+    int stays = client_new(w->port), leaves = client_new(w->port);
+    (void)state;
+    client_send(stays, request);
+    client_send(stays, GET("/hello"));
+    expect_answer(stays, 200, "first");
+    expect_answer(stays, 200, "hello");
+    client_send(leaves, request);
+    wait_until(&w->jobs, 2);
+    close(leaves);
+    assert_int_equal(ask(w->port, GET("/hello")), 200);
+    w->release = true;
+    wait_until(&w->held, 2);
+    close(stays);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1275,6 +1297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_end_has_a_deadline),
         cmocka_unit_test(test_notify_and_long_watchdog),
         cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_jobs_that_go_on),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -23,7 +23,7 @@ json_t *anthropic_error(const struct dialect_error *error)
 }
 
 const struct http_route anthropic_routes[] = {
-    {HTTP_POST, "/v1/messages", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/messages/count_tokens", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/messages", dialect_pass, 0, ENGINE_CALL_MESSAGES},
+    {HTTP_POST, "/v1/messages/count_tokens", dialect_pass, 0, ENGINE_CALL_COUNT_TOKENS},
     {0},
 };

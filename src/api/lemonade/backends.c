@@ -5,10 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* "recipe" and "backend" of a body. */
-static void backends_read(struct dialect_body *body, char ret_backend[32])
+/* "recipe" and "backend" of a request. */
+static void backends_read(struct http_exchange *x, struct dialect_body *body, char ret_backend[32])
 {
     char recipe[64];
+    dialect_body_read(http_request(x)->body, body);
     dialect_body_text(body, "recipe", recipe, sizeof(recipe));
     dialect_body_text(body, "backend", ret_backend, 32);
     if (strcmp(recipe, LEMONADE_RECIPE) != 0)
@@ -20,12 +21,7 @@ static void backends_read(struct dialect_body *body, char ret_backend[32])
                         ret_backend);
 }
 
-/* ---- install ---- */
-
-struct backends_job {
-    char backend[32];
-    bool stream;
-};
+/* ---- install and uninstall ---- */
 
 static json_t *backends_answer(const char *backend)
 {
@@ -39,70 +35,65 @@ static json_t *backends_refusal(const char *backend, const char *message)
                      report_json_text(message));
 }
 
-/* Installs the best package of the backend and proves it, as the command line does. */
-static void backends_install(struct http_job *job, void *context)
+/* The same, and "stream". False: it is refused. */
+static bool backends_admit(struct http_exchange *x, char ret_backend[32], bool *ret_stream)
 {
-    const struct backends_job *about = context;
-    struct lemonade_events events = {.job = job, .stream = about->stream};
-    const struct log log = {lemonade_events_step, &events};
-    struct session_request r = *job_serve(job)->config.request;
+    struct dialect_body body;
+    backends_read(x, &body, ret_backend);
+    *ret_stream = dialect_body_flag(&body, "stream", false);
+    bool recipe = body.error.param && strcmp(body.error.param, "recipe") == 0;
+    if (body.error.status && recipe)
+        body.error.status = 500; /* as Lemonade */
+    if (body.error.status && ret_backend[0] && !recipe)
+        dialect_reply_json(x, body.error.status, backends_refusal(ret_backend, body.error.message));
+    else
+        dialect_refuse(x, &body.error);
+    return body.error.status == 0;
+}
+
+/* Installs the best package of the backend and proves it, as the command line does. */
+static void backends_install(struct http_exchange *x)
+{
+    struct dialect_stream stream = {.x = x};
+    const struct log log = {lemonade_step, &stream};
+    struct session_request r = *serve_of(x)->config.request;
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
-    r.request.backend = plan_backend_from_name(about->backend);
-    r.cancel = http_job_cancel(job);
+    char backend[32];
+    if (!backends_admit(x, backend, &stream.on))
+        return;
+    r.request.backend = plan_backend_from_name(backend);
+    r.cancel = http_cancelled(x);
     r.log = &log;
-    r.net.progress = lemonade_events_file;
-    r.net.context = &events;
-    lemonade_events_begin(&events);
-    int code = session_bring_up(&r, NULL, &session, &err);
-    if (code == 0) {
-        json_t *answer = backends_answer(about->backend);
+    r.net.progress = lemonade_progress_file;
+    r.net.context = &stream;
+    lemonade_begin(&stream);
+    if (session_bring_up(&r, NULL, &session, &err) == 0) {
+        json_t *answer = backends_answer(backend);
         json_object_set_new(answer, "gfxbridge", report_json_choice(session.running));
-        lemonade_events_complete(&events, answer);
+        lemonade_end(&stream, 200, answer);
     } else {
         struct dialect_error error;
         dialect_error_from(&err, &error);
-        lemonade_events_failed(&events, error.status, backends_refusal(about->backend, err.text),
-                               err.text);
+        lemonade_end(&stream, error.status, backends_refusal(backend, err.text));
     }
     session_done(&session);
 }
 
-static void backends_start(struct http_exchange *x)
+static void backends_uninstall(struct http_exchange *x)
 {
-    struct dialect_body body;
-    struct backends_job *about = xmalloc(sizeof(*about));
-    dialect_body_read(http_request(x)->body, &body);
-    backends_read(&body, about->backend);
-    about->stream = dialect_body_flag(&body, "stream", false);
-    if (body.error.status == 0) {
-        http_job_start(x, http_route(x)->job, about, free);
-        return;
-    }
-    bool recipe = body.error.param && strcmp(body.error.param, "recipe") == 0;
-    if (recipe)
-        body.error.status = 500; /* as Lemonade */
-    if (about->backend[0] && !recipe)
-        dialect_reply_json(x, body.error.status,
-                           backends_refusal(about->backend, body.error.message));
-    else
-        dialect_reply_error(x, &body.error);
-    free(about);
-}
-
-/* ---- uninstall ---- */
-
-static void backends_uninstall(struct http_job *job, void *context)
-{
-    const struct backends_job *about = context;
-    struct gfxb_error err = {.code = 0};
-    if (dialect_remove_backend(job, (struct package_backend){.name = about->backend}, &err) == 0) {
-        dialect_job_json(job, 200, backends_answer(about->backend));
-        return;
-    }
     struct dialect_error error;
+    struct gfxb_error err = {.code = 0};
+    char backend[32];
+    bool stream;
+    if (!backends_admit(x, backend, &stream))
+        return;
+    if (dialect_remove_backend(x, (struct package_backend){.name = backend}, &err) == 0) {
+        dialect_reply_json(x, 200, backends_answer(backend));
+        return;
+    }
     dialect_error_from(&err, &error);
-    dialect_job_json(job, error.status, backends_refusal(about->backend, err.text));
+    dialect_reply_json(x, error.status, backends_refusal(backend, err.text));
 }
 
 /* ---- dry-run ---- */
@@ -176,8 +167,7 @@ static void backends_dry_run(struct http_exchange *x)
     const struct session_request *r = serve_of(x)->config.request;
     struct dialect_body body;
     char backend[32], arch[32];
-    dialect_body_read(http_request(x)->body, &body);
-    backends_read(&body, backend);
+    backends_read(x, &body, backend);
     dialect_body_text(&body, "arch", arch, sizeof(arch));
     if (dialect_refuse(x, &body.error))
         return;
@@ -186,8 +176,8 @@ static void backends_dry_run(struct http_exchange *x)
 }
 
 const struct http_route lemonade_backend_routes[] = {
-    {HTTP_POST, "/v1/install", backends_start, 0, backends_install},
-    {HTTP_POST, "/v1/install/dry-run", backends_dry_run, 0, NULL},
-    {HTTP_POST, "/v1/uninstall", backends_start, 0, backends_uninstall},
+    {HTTP_POST, "/v1/install", backends_install, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/v1/install/dry-run", backends_dry_run, 0, 0},
+    {HTTP_POST, "/v1/uninstall", backends_uninstall, HTTP_BLOCKS, 0},
     {0},
 };

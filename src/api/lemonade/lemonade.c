@@ -213,10 +213,10 @@ static void lemonade_unload(struct http_exchange *x)
 }
 
 const struct http_route lemonade_routes[] = {
-    {HTTP_GET, "/live", lemonade_live, HTTP_NO_KEY, NULL},
-    {HTTP_GET, "/v1/health", lemonade_health, 0, NULL},
-    {HTTP_GET, "/v1/stats", lemonade_stats, 0, NULL},
-    {HTTP_POST, "/v1/load", lemonade_load, 0, NULL},
-    {HTTP_POST, "/v1/unload", lemonade_unload, HTTP_ANY_BODY, NULL},
+    {HTTP_GET, "/live", lemonade_live, HTTP_NO_KEY, 0},
+    {HTTP_GET, "/v1/health", lemonade_health, 0, 0},
+    {HTTP_GET, "/v1/stats", lemonade_stats, 0, 0},
+    {HTTP_POST, "/v1/load", lemonade_load, 0, 0},
+    {HTTP_POST, "/v1/unload", lemonade_unload, HTTP_ANY_BODY, 0},
     {0},
 };

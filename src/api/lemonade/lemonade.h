@@ -7,27 +7,18 @@
 /* The only recipe that is ours: engines of llama.cpp. */
 #define LEMONADE_RECIPE "llamacpp"
 
-/* ---- events of long calls ("event: progress\ndata: {...}\n\n") ---- */
+/* ---- long calls, told as events ("event: progress\ndata: {...}\n\n") to who wants a stream ----
+ */
 
-/* Where a job's progress goes: as events when the client wants a stream, else nowhere. */
-struct lemonade_events {
-    struct http_job *job;
-    bool stream;
-    int64_t told_at; /* ms: of the last progress */
-};
-
-/* Begins the stream, when it is one. */
-void lemonade_events_begin(struct lemonade_events *events);
+void lemonade_begin(const struct dialect_stream *stream);
 /* One more state of a download: struct model_env's progress, and struct package_net's. */
-void lemonade_events_progress(void *context, const struct model_progress *p);
-void lemonade_events_file(void *context, const char *file, const struct fetch_progress *p);
+void lemonade_progress(void *context, const struct model_progress *p);
+void lemonade_progress_file(void *context, const char *file, const struct fetch_progress *p);
 /* A step in words: struct log's write. */
-void lemonade_events_step(void *context, enum log_level level, const char *line);
-/* The end: `complete` and nothing more, or the whole answer. Takes answer over. */
-void lemonade_events_complete(struct lemonade_events *events, json_t *answer);
-/* `error`, or the whole answer with the error's status. Takes answer over. */
-void lemonade_events_failed(struct lemonade_events *events, int status, json_t *answer,
-                            const char *message);
+void lemonade_step(void *context, enum log_level level, const char *line);
+/* The whole answer, or its event: `complete` with all of it, `error` with its "error" when the
+ * status is not 200. Takes answer over. */
+void lemonade_end(const struct dialect_stream *stream, int status, json_t *answer);
 
 /* ---- bodies ---- */
 

@@ -90,129 +90,115 @@ static void models_add_known(const struct machine *machine, json_t *array)
     }
 }
 
-/* context: not NULL for all, also those that are not here. */
-static void models_list_job(struct http_job *job, void *context)
-{
-    struct dialect_models models;
-    struct gfxb_error err;
-    json_t *array = json_array();
-    int code = dialect_models_new(job_serve(job)->config.models, &models, &err);
-    if (code == 0) {
-        for (size_t i = 0; i < models.n; i++)
-            json_array_append_new(array, models_full_entry(&models.item[i]));
-        dialect_models_done(&models);
-    }
-    if (code == 0 && context)
-        models_add_known(job_serve(job)->config.models->machine, array);
-    if (code == 0) {
-        dialect_job_json(job, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
-        return;
-    }
-    json_decref(array);
-    dialect_job_error(job, &err);
-}
-
 static void models_list(struct http_exchange *x)
 {
-    static char all;
-    char word[8];
-    bool wanted = dialect_query(http_request(x)->query, "show_all", word, sizeof(word)) &&
-                  strcmp(word, "true") == 0;
-    http_job_start(x, models_list_job, wanted ? &all : NULL, NULL);
-}
-
-/* ---- one ---- */
-
-static void models_one_job(struct http_job *job, void *context)
-{
-    struct dialect_model m;
-    struct gfxb_error err;
-    if (dialect_model_find(job_serve(job)->config.models, context, &m, &err) < 0) {
-        dialect_job_error(job, &err);
-        return;
-    }
-    dialect_job_json(job, 200, models_full_entry(&m));
-    dialect_model_done(&m);
+    const struct model_env *env = serve_of(x)->config.models;
+    struct dialect_models models;
+    json_t *array = json_array();
+    char all[8];
+    dialect_models_new(env, &models);
+    for (size_t i = 0; i < models.n; i++)
+        json_array_append_new(array, models_full_entry(&models.item[i]));
+    dialect_models_done(&models);
+    if (dialect_query(http_request(x)->query, "show_all", all, sizeof(all)) &&
+        strcmp(all, "true") == 0)
+        models_add_known(env->machine, array);
+    dialect_reply_json(x, 200, json_pack("{s:s, s:o}", "object", "list", "data", array));
 }
 
 static void models_one(struct http_exchange *x)
 {
     struct str rest = http_request(x)->rest;
-    if (dialect_name_ok(rest))
-        http_job_start(x, models_one_job, xstr_dup(rest), free);
-    else
+    char *CLEAN_FREE name = xstr_dup(rest);
+    struct dialect_model m;
+    struct gfxb_error err;
+    if (!dialect_name_ok(rest)) {
         http_fail(x, 404, "model_not_found", "model", "no model has this name");
+    } else if (dialect_model_find(serve_of(x)->config.models, name, &m, &err) < 0) {
+        dialect_reply_failure(x, &err);
+    } else {
+        dialect_reply_json(x, 200, models_full_entry(&m));
+        dialect_model_done(&m);
+    }
 }
 
 /* ---- pull, delete ---- */
 
-struct models_request {
-    char name[DIALECT_NAME_SIZE];
-    bool stream;
+struct models_background {
+    struct http_exchange *x;
+    const char *name;
 };
 
-static void models_pull_job(struct http_job *job, void *context)
+static void models_pull_in_background(void *context)
 {
-    const struct models_request *request = context;
-    struct lemonade_events events = {.job = job, .stream = request->stream};
-    struct model_env env = dialect_model_env(job);
+    const struct models_background *pull = context;
+    downloads_start_pull(pull->x, pull->name);
+}
+
+static void models_pull_here(struct dialect_stream *stream, const char *name)
+{
+    struct model_env env = dialect_model_env(stream->x);
     struct model model = {.name = NULL};
     struct gfxb_error err = {.code = 0};
-    env.progress = lemonade_events_progress;
-    env.context = &events;
-    lemonade_events_begin(&events);
-    if (engine_model_pull(&env, request->name, &model, &err) == 0) {
-        lemonade_events_complete(&events, json_pack("{s:s, s:o}", "status", "success", "model_name",
-                                                    report_json_string(model.name)));
+    env.progress = lemonade_progress;
+    env.context = stream;
+    lemonade_begin(stream);
+    if (engine_model_pull(&env, name, &model, &err) == 0) {
+        lemonade_end(stream, 200,
+                     json_pack("{s:s, s:o}", "status", "success", "model_name",
+                               report_json_string(model.name)));
     } else {
         struct dialect_error error;
         dialect_error_from(&err, &error);
         bool unknown = err.code == GFXB_E_MODEL_UNKNOWN || err.code == EINVAL;
         const char *code = unknown ? "unknown_model" : error.code;
-        lemonade_events_failed(
-            &events, unknown ? 400 : error.status,
-            json_pack("{s:s?, s:o}", "code", code, "error", report_json_text(err.text)), err.text);
+        lemonade_end(stream, unknown ? 400 : error.status,
+                     json_pack("{s:s?, s:o}", "code", code, "error", report_json_text(err.text)));
     }
     model_done(&model);
 }
 
-static void models_delete_job(struct http_job *job, void *context)
+static void models_pull(struct http_exchange *x)
 {
-    const struct models_request *request = context;
-    struct gfxb_error err = {.code = 0};
-    int code = dialect_model_delete(job, request->name, &err);
-    if (code == 0)
-        dialect_job_json(job, 200,
-                         json_pack("{s:s, s:s+}", "status", "success", "message",
-                                   "Deleted model: ", request->name));
-    else if (code == -GFXB_E_MODEL_UNKNOWN)
-        dialect_job_json(job, 422,
-                         json_pack("{s:s+}", "error", "Model not found: ", request->name));
+    struct dialect_stream stream = {.x = x};
+    struct dialect_body body;
+    char name[DIALECT_NAME_SIZE];
+    lemonade_read(x, &body, name);
+    lemonade_need_name(&body, name);
+    stream.on = dialect_body_flag(&body, "stream", false);
+    bool stays = dialect_body_flag(&body, "subscribe", true);
+    if (dialect_refuse(x, &body.error))
+        return;
+    if (stays)
+        models_pull_here(&stream, name);
     else
-        dialect_job_error(job, &err);
+        http_in_loop(x, models_pull_in_background, &(struct models_background){x, name});
 }
 
-static void models_start(struct http_exchange *x)
+static void models_delete(struct http_exchange *x)
 {
     struct dialect_body body;
-    struct models_request *request = xmalloc(sizeof(*request));
-    lemonade_read(x, &body, request->name);
-    lemonade_need_name(&body, request->name);
-    request->stream = dialect_body_flag(&body, "stream", false);
-    bool stays = dialect_body_flag(&body, "subscribe", true);
-    if (body.error.status == 0 && (stays || http_route(x)->job != models_pull_job)) {
-        http_job_start(x, http_route(x)->job, request, free);
+    struct gfxb_error err = {.code = 0};
+    char name[DIALECT_NAME_SIZE];
+    lemonade_read(x, &body, name);
+    lemonade_need_name(&body, name);
+    if (dialect_refuse(x, &body.error))
         return;
-    }
-    if (!dialect_refuse(x, &body.error))
-        downloads_start_pull(x, request->name);
-    free(request);
+    int code = dialect_model_delete(x, name, &err);
+    if (code == 0)
+        dialect_reply_json(
+            x, 200,
+            json_pack("{s:s, s:s+}", "status", "success", "message", "Deleted model: ", name));
+    else if (code == -GFXB_E_MODEL_UNKNOWN)
+        dialect_reply_json(x, 422, json_pack("{s:s+}", "error", "Model not found: ", name));
+    else
+        dialect_reply_failure(x, &err);
 }
 
 const struct http_route lemonade_model_routes[] = {
-    {HTTP_GET, "/v1/models", models_list, 0, NULL},
-    {HTTP_GET, "/v1/models/*", models_one, 0, NULL},
-    {HTTP_POST, "/v1/pull", models_start, 0, models_pull_job},
-    {HTTP_POST, "/v1/delete", models_start, 0, models_delete_job},
+    {HTTP_GET, "/v1/models", models_list, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/v1/models/*", models_one, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/v1/pull", models_pull, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/v1/delete", models_delete, HTTP_BLOCKS, 0},
     {0},
 };

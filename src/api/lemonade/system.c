@@ -157,18 +157,18 @@ static json_t *system_storage(const struct session_request *r)
                      report_json_bytes(total), "free_bytes", report_json_bytes(available));
 }
 
-static void system_info(struct http_job *job, void *context)
+static void system_info(struct http_exchange *x)
 {
-    const struct session_request *r = job_serve(job)->config.request;
+    const struct session_request *r = serve_of(x)->config.request;
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     if (session_plan(r, &session, &err) < 0) {
-        dialect_job_error(job, &err);
+        dialect_reply_failure(x, &err);
         return;
     }
     json_t *answer = system_json(r->machine, &session);
     json_object_set_new(answer, "model_storage", system_storage(r));
-    dialect_job_json(job, 200, answer);
+    dialect_reply_json(x, 200, answer);
     session_done(&session);
 }
 
@@ -228,9 +228,9 @@ static void system_add_gpus(const struct session_request *r, json_t *answer)
     json_object_set_new(answer, "npu_percent", json_null());
 }
 
-static void system_stats(struct http_job *job, void *context)
+static void system_stats(struct http_exchange *x)
 {
-    const struct session_request *r = job_serve(job)->config.request;
+    const struct session_request *r = serve_of(x)->config.request;
     const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
     struct buf CLEAN_BUF text = BUF_INIT(65536);
     uint64_t busy[2], all[2];
@@ -245,11 +245,11 @@ static void system_stats(struct http_job *job, void *context)
     json_object_set_new(answer, "memory_gb", system_gib(total > available ? total - available : 0));
     json_object_set_new(answer, "memory_total_gb", system_gib(total));
     system_add_gpus(r, answer);
-    dialect_job_json(job, 200, answer);
+    dialect_reply_json(x, 200, answer);
 }
 
 const struct http_route lemonade_system_routes[] = {
-    {HTTP_GET, "/v1/system-info", NULL, 0, system_info},
-    {HTTP_GET, "/v1/system-stats", NULL, 0, system_stats},
+    {HTTP_GET, "/v1/system-info", system_info, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/v1/system-stats", system_stats, HTTP_BLOCKS, 0},
     {0},
 };

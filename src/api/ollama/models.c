@@ -68,110 +68,87 @@ static json_t *models_entry(const struct dialect_model *m)
                      digest, "details", models_details(m), "capabilities", models_capabilities(m));
 }
 
-/* ---- tags ---- */
-
-static void models_tags_job(struct http_job *job, void *context)
+static void models_tags(struct http_exchange *x)
 {
     struct dialect_models models;
-    struct gfxb_error err;
-    if (dialect_models_new(job_serve(job)->config.models, &models, &err) < 0) {
-        dialect_job_error(job, &err);
-        return;
-    }
     json_t *array = json_array();
+    dialect_models_new(serve_of(x)->config.models, &models);
     for (size_t i = 0; i < models.n; i++)
         json_array_append_new(array, models_entry(&models.item[i]));
     dialect_models_done(&models);
-    dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
+    dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
 }
 
 /* ---- ps ---- */
 
-enum { MODELS_LOADED_MAX = 64 };
-
-/* A copy of the loop's data about loaded models. */
-struct models_loaded {
-    struct {
-        char name[DIALECT_NAME_SIZE];
-        bool gpu;
-        unsigned context;
-        int64_t expires_at;
-        uint64_t bytes;
-    } item[MODELS_LOADED_MAX];
-    size_t n;
+struct models_ready {
+    struct pool *pool;
+    json_t *list; /* {name, bytes, gpu, context, expires_at} of each model that is ready */
 };
 
-static void models_copy_loaded(void *user, void *context)
+static void models_list_ready(void *context)
 {
-    struct serve *s = user;
-    struct models_loaded *loaded = context;
+    struct models_ready *ready = context;
     struct pool_status m;
-    for (size_t i = 0; loaded->n < MODELS_LOADED_MAX && pool_at(s->pool, i, &m); i++) {
-        if (m.state != POOL_READY)
-            continue;
-        snprintf(loaded->item[loaded->n].name, DIALECT_NAME_SIZE, "%s", m.name);
-        loaded->item[loaded->n].gpu = strcmp(m.backend, "cpu") != 0;
-        loaded->item[loaded->n].context = m.context;
-        loaded->item[loaded->n].expires_at = m.expires_at;
-        loaded->item[loaded->n++].bytes = m.bytes;
+    for (size_t i = 0; pool_at(ready->pool, i, &m); i++) {
+        if (m.state == POOL_READY)
+            json_array_append_new(ready->list, json_pack("{s:s, s:I, s:b, s:I, s:I}", "name",
+                                                         m.name, "bytes", (json_int_t)m.bytes,
+                                                         "gpu", strcmp(m.backend, "cpu") != 0,
+                                                         "context", (json_int_t)m.context,
+                                                         "expires_at", (json_int_t)m.expires_at));
     }
 }
 
 /* A model that stays expires in the far future, as in Ollama. */
 #define MODELS_NEVER 4102444800 /* 2100-01-01 */
 
-static json_t *models_ps_entry(struct http_job *job, const struct models_loaded *loaded, size_t i)
+static void models_add_ready(const struct model_env *env, json_t *ready, json_t *array)
 {
-    struct dialect_model m = {.model = {.name = NULL}};
-    if (dialect_model_find(job_serve(job)->config.models, loaded->item[i].name, &m, NULL) < 0)
-        return NULL; /* deleted meanwhile */
+    struct dialect_model m;
+    const char *name;
+    json_int_t bytes, context, expires;
+    int gpu;
+    json_unpack(ready, "{s:s, s:I, s:b, s:I, s:I}", "name", &name, "bytes", &bytes, "gpu", &gpu,
+                "context", &context, "expires_at", &expires);
+    if (dialect_model_find(env, name, &m, NULL) < 0)
+        return; /* deleted meanwhile */
     json_t *entry = models_entry(&m);
-    uint64_t bytes = loaded->item[i].bytes ? loaded->item[i].bytes : m.model.bytes;
-    unsigned context = loaded->item[i].context ? loaded->item[i].context : m.gguf.context;
-    int64_t expires = loaded->item[i].expires_at ? loaded->item[i].expires_at : MODELS_NEVER;
-    json_object_set_new(entry, "size", json_integer((json_int_t)bytes));
-    json_object_set_new(entry, "size_vram",
-                        json_integer(loaded->item[i].gpu ? (json_int_t)bytes : 0));
-    json_object_set_new(entry, "context_length", json_integer(context));
-    json_object_set_new(entry, "expires_at", models_time(expires));
+    bytes = bytes ? bytes : (json_int_t)m.model.bytes;
+    json_object_set_new(entry, "size", json_integer(bytes));
+    json_object_set_new(entry, "size_vram", json_integer(gpu ? bytes : 0));
+    json_object_set_new(entry, "context_length", json_integer(context ? context : m.gguf.context));
+    json_object_set_new(entry, "expires_at", models_time(expires ? expires : MODELS_NEVER));
+    json_array_append_new(array, entry);
     dialect_model_done(&m);
-    return entry;
 }
 
-static void models_ps_job(struct http_job *job, void *context)
+static void models_ps(struct http_exchange *x)
 {
-    struct models_loaded *loaded = xcalloc(1, sizeof(*loaded));
-    json_t *array = json_array();
-    http_job_in_loop(job, models_copy_loaded, loaded);
-    for (size_t i = 0; i < loaded->n; i++) {
-        json_t *entry = models_ps_entry(job, loaded, i);
-        if (entry)
-            json_array_append_new(array, entry);
+    struct models_ready ready = {serve_of(x)->pool, json_array()};
+    json_t *array = json_array(), *model;
+    size_t i;
+    http_in_loop(x, models_list_ready, &ready);
+    json_array_foreach(ready.list, i, model)
+    {
+        models_add_ready(serve_of(x)->config.models, model, array);
     }
-    free(loaded);
-    dialect_job_json(job, 200, json_pack("{s:o}", "models", array));
+    json_decref(ready.list);
+    dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
 }
 
 /* ---- requests about one model, named in the body ---- */
 
-struct models_request {
-    char name[DIALECT_NAME_SIZE];
-    bool stream;
-};
-
-static void models_start(struct http_exchange *x)
+/* False: it is refused. */
+static bool models_read(struct http_exchange *x, char name[DIALECT_NAME_SIZE], bool *stream)
 {
     struct dialect_body body;
-    struct models_request *request = xmalloc(sizeof(*request));
     dialect_body_read(http_request(x)->body, &body);
-    dialect_body_model(&body, true, request->name);
-    if (!request->name[0])
+    dialect_body_model(&body, true, name);
+    if (!name[0])
         dialect_fail_at(&body.error, "model", "model is required");
-    request->stream = dialect_body_flag(&body, "stream", true);
-    if (dialect_refuse(x, &body.error))
-        free(request);
-    else
-        http_job_start(x, http_route(x)->job, request, free);
+    *stream = dialect_body_flag(&body, "stream", true);
+    return !dialect_refuse(x, &body.error);
 }
 
 /* ---- show ---- */
@@ -209,13 +186,16 @@ static json_t *models_info(const struct gguf *g)
     return info;
 }
 
-static void models_show_job(struct http_job *job, void *context)
+static void models_show(struct http_exchange *x)
 {
-    const struct models_request *request = context;
+    char name[DIALECT_NAME_SIZE];
     struct dialect_model m;
     struct gfxb_error err;
-    if (dialect_model_find(job_serve(job)->config.models, request->name, &m, &err) < 0) {
-        dialect_job_error(job, &err);
+    bool stream;
+    if (!models_read(x, name, &stream))
+        return;
+    if (dialect_model_find(serve_of(x)->config.models, name, &m, &err) < 0) {
+        dialect_reply_failure(x, &err);
         return;
     }
     char *CLEAN_FREE modelfile = xasprintf("# made by gfxbridge\nFROM %s\n", m.model.name);
@@ -228,42 +208,27 @@ static void models_show_job(struct http_job *job, void *context)
     if (licence)
         json_object_set_new(answer, "license", report_json_text(licence));
     dialect_model_done(&m);
-    dialect_job_json(job, 200, answer);
+    dialect_reply_json(x, 200, answer);
 }
 
 /* ---- pull ---- */
 
-struct models_pull {
-    struct http_job *job;
-    bool stream;
-    int64_t told_at;
-};
-
-static void models_line(const struct models_pull *pull, json_t *line)
+static void models_line(const struct dialect_stream *stream, json_t *line)
 {
-    char *CLEAN_FREE text = pull->stream ? json_dumps(line, JSON_COMPACT) : NULL;
-    struct buf CLEAN_BUF piece = BUF_INIT(65536);
-    json_decref(line);
-    if (!text)
-        return;
-    buf_addf(&piece, "%s\n", text);
-    http_job_send(pull->job, buf_view(&piece));
+    dialect_stream_json(stream, "", line, "\n");
 }
 
-static void models_status(const struct models_pull *pull, const char *status)
+static void models_status(const struct dialect_stream *stream, const char *status)
 {
-    models_line(pull, json_pack("{s:s}", "status", status));
+    models_line(stream, json_pack("{s:s}", "status", status));
 }
 
 /* Ollama leaves out numbers that are 0. */
 static void models_progress(void *context, const struct model_progress *p)
 {
-    struct models_pull *pull = context;
-    int64_t now = clock_now_ms();
-    bool whole = p->at.total && p->at.bytes >= p->at.total;
-    if (!whole && now - pull->told_at < MODELS_GAP_MS)
+    struct dialect_stream *stream = context;
+    if (!dialect_stream_is_due(stream, p, MODELS_GAP_MS))
         return;
-    pull->told_at = now;
     char *CLEAN_FREE status =
         xasprintf("pulling %.*s", p->sha256[0] ? 12 : INT_MAX, p->sha256[0] ? p->sha256 : p->file);
     json_t *line = json_pack("{s:o}", "status", report_json_string(status));
@@ -273,53 +238,59 @@ static void models_progress(void *context, const struct model_progress *p)
         json_object_set_new(line, "total", json_integer((json_int_t)p->at.total));
     if (p->at.bytes)
         json_object_set_new(line, "completed", json_integer((json_int_t)p->at.bytes));
-    models_line(pull, line);
+    models_line(stream, line);
 }
 
-static void models_pull_job(struct http_job *job, void *context)
+static void models_pull(struct http_exchange *x)
 {
-    const struct models_request *request = context;
-    struct models_pull pull = {.job = job, .stream = request->stream};
-    struct model_env env = dialect_model_env(job);
+    char name[DIALECT_NAME_SIZE];
+    struct dialect_stream stream = {.x = x};
+    struct model_env env = dialect_model_env(x);
     struct model model = {.name = NULL};
     struct gfxb_error err;
+    if (!models_read(x, name, &stream.on))
+        return;
     env.progress = models_progress;
-    env.context = &pull;
-    if (pull.stream)
-        http_job_begin(job, "application/x-ndjson");
-    models_status(&pull, "pulling manifest");
-    int code = engine_model_pull(&env, request->name, &model, &err);
+    env.context = &stream;
+    if (stream.on) {
+        http_begin(x, 200, "application/x-ndjson", -1);
+        models_status(&stream, "pulling manifest");
+    }
+    int code = engine_model_pull(&env, name, &model, &err);
     model_done(&model);
-    if (code < 0 && pull.stream) {
-        models_line(&pull, json_pack("{s:o}", "error", report_json_text(err.text)));
+    if (code < 0 && stream.on) {
+        models_line(&stream, json_pack("{s:o}", "error", report_json_text(err.text)));
     } else if (code < 0) {
-        dialect_job_error(job, &err);
-    } else if (pull.stream) {
-        models_status(&pull, "verifying sha256 digest");
-        models_status(&pull, "writing manifest");
-        models_status(&pull, "success");
+        dialect_reply_failure(x, &err);
+    } else if (stream.on) {
+        models_status(&stream, "verifying sha256 digest");
+        models_status(&stream, "writing manifest");
+        models_status(&stream, "success");
     } else {
-        dialect_job_json(job, 200, json_pack("{s:s}", "status", "success"));
+        dialect_reply_json(x, 200, json_pack("{s:s}", "status", "success"));
     }
 }
 
 /* ---- delete ---- */
 
-static void models_delete_job(struct http_job *job, void *context)
+static void models_delete(struct http_exchange *x)
 {
-    const struct models_request *request = context;
+    char name[DIALECT_NAME_SIZE];
     struct gfxb_error err;
-    if (dialect_model_delete(job, request->name, &err) < 0)
-        dialect_job_error(job, &err);
+    bool stream;
+    if (!models_read(x, name, &stream))
+        return;
+    if (dialect_model_delete(x, name, &err) < 0)
+        dialect_reply_failure(x, &err);
     else
-        http_job_reply(job, 200, "application/json; charset=utf-8", STR_NONE);
+        http_reply(x, 200, DIALECT_JSON_TYPE, STR_NONE, NULL);
 }
 
 const struct http_route ollama_model_routes[] = {
-    {HTTP_GET, "/api/tags", NULL, 0, models_tags_job},
-    {HTTP_GET, "/api/ps", NULL, 0, models_ps_job},
-    {HTTP_POST, "/api/show", models_start, 0, models_show_job},
-    {HTTP_POST, "/api/pull", models_start, 0, models_pull_job},
-    {HTTP_DELETE, "/api/delete", models_start, 0, models_delete_job},
+    {HTTP_GET, "/api/tags", models_tags, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/api/ps", models_ps, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/api/show", models_show, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/api/pull", models_pull, HTTP_BLOCKS, 0},
+    {HTTP_DELETE, "/api/delete", models_delete, HTTP_BLOCKS, 0},
     {0},
 };

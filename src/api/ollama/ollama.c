@@ -129,13 +129,13 @@ static void ollama_not_offered(struct http_exchange *x)
 }
 
 const struct http_route ollama_routes[] = {
-    {HTTP_POST, "/api/chat", ollama_ask, 0, NULL},
-    {HTTP_POST, "/api/generate", ollama_ask, 0, NULL},
-    {HTTP_POST, "/api/embed", ollama_ask, 0, NULL},
-    {HTTP_POST, "/api/embeddings", ollama_ask, 0, NULL},
-    {HTTP_GET, "/api/version", ollama_version, 0, NULL},
-    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY, NULL},
-    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY, NULL},
-    {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY, NULL},
+    {HTTP_POST, "/api/chat", ollama_ask, 0, 0},
+    {HTTP_POST, "/api/generate", ollama_ask, 0, 0},
+    {HTTP_POST, "/api/embed", ollama_ask, 0, 0},
+    {HTTP_POST, "/api/embeddings", ollama_ask, 0, 0},
+    {HTTP_GET, "/api/version", ollama_version, 0, 0},
+    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY, 0},
+    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY, 0},
+    {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY, 0},
     {0},
 };

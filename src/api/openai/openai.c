@@ -5,39 +5,6 @@
  */
 #include "api/serve.h"
 
-/* What each route asks the engine. */
-static const struct openai_call {
-    const char *path;
-    enum engine_call call;
-} openai_calls[] = {
-    {"/v1/chat/completions", ENGINE_CALL_CHAT},
-    {"/v1/completions", ENGINE_CALL_COMPLETIONS},
-    {"/v1/embeddings", ENGINE_CALL_EMBEDDINGS},
-    {"/v1/responses", ENGINE_CALL_RESPONSES},
-    {"/v1/rerank", ENGINE_CALL_RERANK},
-    {"/v1/reranking", ENGINE_CALL_RERANK},
-    {"/rerank", ENGINE_CALL_RERANK},
-    {"/v1/messages", ENGINE_CALL_MESSAGES},
-    {"/v1/messages/count_tokens", ENGINE_CALL_COUNT_TOKENS},
-    {"/v1/tokenize", ENGINE_CALL_TOKENIZE},
-    {"/tokenize", ENGINE_CALL_TOKENIZE},
-    {"/v1/detokenize", ENGINE_CALL_DETOKENIZE},
-    {"/detokenize", ENGINE_CALL_DETOKENIZE},
-    {"/apply-template", ENGINE_CALL_TEMPLATE},
-    {"/infill", ENGINE_CALL_INFILL},
-    {"/completion", ENGINE_CALL_COMPLETION},
-};
-
-/* ENGINE_CALLS: no such route. */
-static enum engine_call openai_call(const char *path)
-{
-    for (size_t i = 0; i < sizeof(openai_calls) / sizeof(openai_calls[0]); i++) {
-        if (strcmp(openai_calls[i].path, path) == 0)
-            return openai_calls[i].call;
-    }
-    return ENGINE_CALLS;
-}
-
 void dialect_pass(struct http_exchange *x)
 {
     struct dialect_body body;
@@ -50,7 +17,7 @@ void dialect_pass(struct http_exchange *x)
     struct serve_relay relay = {
         .model = str_from(model),
         .keep_alive = POOL_KEEP_DEFAULT,
-        .call = openai_call(http_route(x)->path),
+        .call = (enum engine_call)http_route(x)->about,
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
     };
@@ -82,19 +49,19 @@ json_t *openai_error(const struct dialect_error *error)
 }
 
 const struct http_route openai_routes[] = {
-    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/completions", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/embeddings", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/responses", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/rerank", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/reranking", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/tokenize", dialect_pass, 0, NULL},
-    {HTTP_POST, "/v1/detokenize", dialect_pass, 0, NULL},
-    {HTTP_POST, "/tokenize", dialect_pass, 0, NULL},
-    {HTTP_POST, "/detokenize", dialect_pass, 0, NULL},
-    {HTTP_POST, "/apply-template", dialect_pass, 0, NULL},
-    {HTTP_POST, "/infill", dialect_pass, 0, NULL},
-    {HTTP_POST, "/completion", dialect_pass, 0, NULL},
-    {HTTP_POST, "/rerank", dialect_pass, 0, NULL},
+    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0, ENGINE_CALL_CHAT},
+    {HTTP_POST, "/v1/completions", dialect_pass, 0, ENGINE_CALL_COMPLETIONS},
+    {HTTP_POST, "/v1/embeddings", dialect_pass, 0, ENGINE_CALL_EMBEDDINGS},
+    {HTTP_POST, "/v1/responses", dialect_pass, 0, ENGINE_CALL_RESPONSES},
+    {HTTP_POST, "/v1/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
+    {HTTP_POST, "/v1/reranking", dialect_pass, 0, ENGINE_CALL_RERANK},
+    {HTTP_POST, "/v1/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},
+    {HTTP_POST, "/v1/detokenize", dialect_pass, 0, ENGINE_CALL_DETOKENIZE},
+    {HTTP_POST, "/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},
+    {HTTP_POST, "/detokenize", dialect_pass, 0, ENGINE_CALL_DETOKENIZE},
+    {HTTP_POST, "/apply-template", dialect_pass, 0, ENGINE_CALL_TEMPLATE},
+    {HTTP_POST, "/infill", dialect_pass, 0, ENGINE_CALL_INFILL},
+    {HTTP_POST, "/completion", dialect_pass, 0, ENGINE_CALL_COMPLETION},
+    {HTTP_POST, "/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
     {0},
 };

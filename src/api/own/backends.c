@@ -1,8 +1,10 @@
-/* backends.c - backends over HTTP: install and verify are downloads, use and remove jobs. */
+/* backends.c - backends over HTTP: install and verify are downloads, use and remove block. */
 #include "api/serve.h"
 
 #include <errno.h>
 #include <stdio.h>
+
+enum { BACKEND_INSTALL, BACKEND_VERIFY, BACKEND_USE, BACKEND_REMOVE };
 
 struct backend_request {
     struct str engine; /* its kind; static */
@@ -10,25 +12,20 @@ struct backend_request {
     char digest[DIGEST_HEX]; /* of use: its beginning, or "none"; "" the newest */
 };
 
-/* The backend that a request names, to be freed; NULL: the request was refused. */
-static struct backend_request *backend_read(struct http_exchange *x)
+/* The backend that a request names. False: the request was refused. */
+static bool backend_read(struct http_exchange *x, struct backend_request *ret)
 {
     struct dialect_body body;
-    struct backend_request request;
     char name[64];
     dialect_body_read(http_request(x)->body, &body);
     dialect_body_text(&body, "backend", name, sizeof(name));
-    dialect_body_text(&body, "digest", request.digest, sizeof(request.digest));
-    if (plan_backend_read(name, &request.engine, &request.backend) < 0) {
+    dialect_body_text(&body, "digest", ret->digest, sizeof(ret->digest));
+    if (plan_backend_read(name, &ret->engine, &ret->backend) < 0) {
         struct buf CLEAN_BUF all = BUF_INIT(1024);
         plan_backend_list(&all);
         dialect_fail_at(&body.error, "backend", "No such backend: they are %s.", buf_text(&all));
     }
-    if (dialect_refuse(x, &body.error))
-        return NULL;
-    struct backend_request *copy = xmalloc(sizeof(*copy));
-    *copy = request;
-    return copy;
+    return !dialect_refuse(x, &body.error);
 }
 
 /* ---- install and verify ---- */
@@ -88,33 +85,28 @@ static int backend_verify(struct download *d, void *context, struct gfxb_error *
     return result < 0 ? result : failed;
 }
 
-static void backend_begin(struct http_exchange *x,
-                          int (*run)(struct download *d, void *context, struct gfxb_error *err))
+/* Install and verify: about says which. */
+static void backend_begin(struct http_exchange *x)
 {
-    struct backend_request *request = backend_read(x);
+    bool install = http_route(x)->about == BACKEND_INSTALL;
+    struct backend_request *request = xcalloc(1, sizeof(*request));
     char name[64];
-    if (!request)
+    if (!backend_read(x, request)) {
+        free(request);
         return;
+    }
     snprintf(name, sizeof(name), "%.*s:%s", STR_ARG(request->engine),
              plan_backend_name(request->backend));
-    downloads_begin(x, &(struct download_work){"backend", name, run, request, free});
-}
-
-static void backend_post_install(struct http_exchange *x)
-{
-    backend_begin(x, backend_install);
-}
-
-static void backend_post_verify(struct http_exchange *x)
-{
-    backend_begin(x, backend_verify);
+    downloads_begin(x, &(struct download_work){"backend", name,
+                                               install ? backend_install : backend_verify, request,
+                                               free});
 }
 
 /* ---- use and remove ---- */
 
-static struct package_env backend_env(struct http_job *job)
+static struct package_env backend_env(const struct http_exchange *x)
 {
-    const struct session_request *r = job_serve(job)->config.request;
+    const struct session_request *r = serve_of(x)->config.request;
     return (struct package_env){.data_dir = r->data_dir,
                                 .tables = r->tables,
                                 .root = r->root,
@@ -123,72 +115,55 @@ static struct package_env backend_env(struct http_job *job)
 }
 
 struct backend_use {
+    struct pool *pool;
     const char *backend;
     char model[DIALECT_NAME_SIZE]; /* one that runs on it; "" none */
 };
 
-static void backend_find_use(void *user, void *context)
+static void backend_find_use(void *context)
 {
-    struct serve *s = user;
     struct backend_use *use = context;
     struct pool_status m;
-    for (size_t i = 0; pool_at(s->pool, i, &m); i++) {
+    for (size_t i = 0; pool_at(use->pool, i, &m); i++) {
         if (strcmp(m.backend, use->backend) == 0)
             snprintf(use->model, sizeof(use->model), "%s", m.name);
     }
 }
 
-int dialect_remove_backend(struct http_job *job, struct package_backend backend,
+int dialect_remove_backend(struct http_exchange *x, struct package_backend backend,
                            struct gfxb_error *err)
 {
-    struct package_env env = backend_env(job);
-    struct backend_use use = {.backend = backend.name};
+    struct package_env env = backend_env(x);
+    struct backend_use use = {.pool = serve_of(x)->pool, .backend = backend.name};
     size_t removed = 0;
-    http_job_in_loop(job, backend_find_use, &use);
+    http_in_loop(x, backend_find_use, &use);
     if (use.model[0])
         return error_set(err, EBUSY, "%s runs on %s: unload it first", use.model, backend.name);
     return package_remove_backend(&env, backend, &removed, err);
 }
 
-static void backend_answer(struct http_job *job, int result, const struct gfxb_error *err)
+/* Use and remove: about says which. */
+static void backend_change(struct http_exchange *x)
 {
+    struct package_env env = backend_env(x);
+    struct backend_request request;
+    struct gfxb_error err;
+    if (!backend_read(x, &request))
+        return;
+    struct package_backend packages = {request.engine, session_package_backend(request.backend)};
+    int result = http_route(x)->about == BACKEND_USE
+                     ? package_use(&env, packages, request.digest, &err)
+                     : dialect_remove_backend(x, packages, &err);
     if (result < 0)
-        dialect_job_error(job, err);
+        dialect_reply_failure(x, &err);
     else
-        dialect_job_json(job, 200, json_pack("{s:i, s:s}", "schema", 1, "status", "success"));
-}
-
-static struct package_backend backend_packages(const struct backend_request *request)
-{
-    return (struct package_backend){request->engine, session_package_backend(request->backend)};
-}
-
-static void backend_use(struct http_job *job, void *context)
-{
-    const struct backend_request *request = context;
-    struct package_env env = backend_env(job);
-    struct gfxb_error err;
-    backend_answer(job, package_use(&env, backend_packages(request), request->digest, &err), &err);
-}
-
-static void backend_remove(struct http_job *job, void *context)
-{
-    const struct backend_request *request = context;
-    struct gfxb_error err;
-    backend_answer(job, dialect_remove_backend(job, backend_packages(request), &err), &err);
-}
-
-static void backend_job(struct http_exchange *x)
-{
-    struct backend_request *request = backend_read(x);
-    if (request)
-        http_job_start(x, http_route(x)->job, request, free);
+        dialect_reply_json(x, 200, json_pack("{s:i, s:s}", "schema", 1, "status", "success"));
 }
 
 const struct http_route backend_routes[] = {
-    {HTTP_POST, "/gfxbridge/backends/install", backend_post_install, 0, NULL},
-    {HTTP_POST, "/gfxbridge/backends/verify", backend_post_verify, 0, NULL},
-    {HTTP_POST, "/gfxbridge/backends/use", backend_job, 0, backend_use},
-    {HTTP_POST, "/gfxbridge/backends/remove", backend_job, 0, backend_remove},
+    {HTTP_POST, "/gfxbridge/backends/install", backend_begin, 0, BACKEND_INSTALL},
+    {HTTP_POST, "/gfxbridge/backends/verify", backend_begin, 0, BACKEND_VERIFY},
+    {HTTP_POST, "/gfxbridge/backends/use", backend_change, HTTP_BLOCKS, BACKEND_USE},
+    {HTTP_POST, "/gfxbridge/backends/remove", backend_change, HTTP_BLOCKS, BACKEND_REMOVE},
     {0},
 };

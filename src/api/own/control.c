@@ -65,7 +65,7 @@ static void control_stop(struct http_exchange *x)
 }
 
 const struct http_route control_routes[] = {
-    {HTTP_GET, "/internal/status", control_status, HTTP_CONTROL, NULL},
-    {HTTP_POST, "/internal/stop", control_stop, HTTP_CONTROL, NULL},
+    {HTTP_GET, "/internal/status", control_status, HTTP_CONTROL, 0},
+    {HTTP_POST, "/internal/stop", control_stop, HTTP_CONTROL, 0},
     {0},
 };

@@ -366,7 +366,7 @@ static void downloads_control(struct http_exchange *x)
 }
 
 const struct http_route download_routes[] = {
-    {HTTP_GET, "/v1/downloads", downloads_get, 0, NULL},
-    {HTTP_POST, "/v1/downloads/control", downloads_control, 0, NULL},
+    {HTTP_GET, "/v1/downloads", downloads_get, 0, 0},
+    {HTTP_POST, "/v1/downloads/control", downloads_control, 0, 0},
     {0},
 };

@@ -111,6 +111,6 @@ static void log_ring_get(struct http_exchange *x)
 }
 
 const struct http_route log_routes[] = {
-    {HTTP_GET, "/gfxbridge/log", log_ring_get, 0, NULL},
+    {HTTP_GET, "/gfxbridge/log", log_ring_get, 0, 0},
     {0},
 };

@@ -162,6 +162,6 @@ static void metrics_get(struct http_exchange *x)
 }
 
 const struct http_route metrics_routes[] = {
-    {HTTP_GET, "/metrics", metrics_get, 0, NULL},
+    {HTTP_GET, "/metrics", metrics_get, 0, 0},
     {0},
 };

@@ -7,26 +7,26 @@
 #include "sysroot/sysroot.h"
 
 /* With "schema": 1 before the rest, as the command line does. value is taken over. */
-static void own_answer(struct http_job *job, json_t *value)
+static void own_answer(struct http_exchange *x, json_t *value)
 {
     json_t *whole = value ? json_pack("{s:i}", "schema", 1) : NULL;
     if (whole)
         json_object_update(whole, value);
     json_decref(value);
-    dialect_job_json(job, 200, whole);
+    dialect_reply_json(x, 200, whole);
 }
 
 /* The machine as it is now, not as it was when the server started. */
-static void own_detect_job(struct http_job *job, void *context)
+static void own_detect(struct http_exchange *x)
 {
-    const struct session_request *r = job_serve(job)->config.request;
+    const struct session_request *r = serve_of(x)->config.request;
     struct machine *m = NULL;
     struct gfxb_error err = {.code = 0};
     if (machine_new(r->root, r->tables, &m, &err) < 0) {
-        dialect_job_error(job, &err);
+        dialect_reply_failure(x, &err);
         return;
     }
-    own_answer(job, report_json_machine(m));
+    own_answer(x, report_json_machine(m));
     machine_free(m);
 }
 
@@ -37,25 +37,25 @@ static json_t *own_plan_json(const struct session *session)
     return answer;
 }
 
-static void own_with_plan(struct http_job *job, json_t *(*make)(const struct session *session))
+static void own_with_plan(struct http_exchange *x, json_t *(*make)(const struct session *session))
 {
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
-    if (session_plan(job_serve(job)->config.request, &session, &err) < 0)
-        dialect_job_error(job, &err);
+    if (session_plan(serve_of(x)->config.request, &session, &err) < 0)
+        dialect_reply_failure(x, &err);
     else
-        own_answer(job, make(&session));
+        own_answer(x, make(&session));
     session_done(&session);
 }
 
-static void own_plan_job(struct http_job *job, void *context)
+static void own_plan(struct http_exchange *x)
 {
-    own_with_plan(job, own_plan_json);
+    own_with_plan(x, own_plan_json);
 }
 
-static void own_backends_job(struct http_job *job, void *context)
+static void own_backends(struct http_exchange *x)
 {
-    own_with_plan(job, report_json_backends);
+    own_with_plan(x, report_json_backends);
 }
 
 /* Every choice of the plan that has a stored proof, passed or failed. */
@@ -72,9 +72,9 @@ static json_t *own_proofs_json(const struct session *session)
     return json_pack("{s:o}", "proofs", proofs);
 }
 
-static void own_proofs_job(struct http_job *job, void *context)
+static void own_proofs(struct http_exchange *x)
 {
-    own_with_plan(job, own_proofs_json);
+    own_with_plan(x, own_proofs_json);
 }
 
 /* ---- doctor ---- */
@@ -91,9 +91,9 @@ static void own_finding(void *context, const struct doctor_finding *f)
     json_array_append_new(doctor->findings, report_json_finding(f));
 }
 
-static void own_doctor_job(struct http_job *job, void *context)
+static void own_doctor(struct http_exchange *x)
 {
-    const struct session_request *r = job_serve(job)->config.request;
+    const struct session_request *r = serve_of(x)->config.request;
     struct own_doctor doctor = {.findings = json_array(), .ok = true};
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
@@ -113,17 +113,17 @@ static void own_doctor_job(struct http_job *job, void *context)
         c.plan = session.plan;
         doctor_examine(&c);
     }
-    own_answer(job, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
+    own_answer(x, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
     session_done(&session);
 }
 
 /* ---- routes ---- */
 
 const struct http_route gfxbridge_routes[] = {
-    {HTTP_GET, "/gfxbridge/detect", NULL, 0, own_detect_job},
-    {HTTP_GET, "/gfxbridge/plan", NULL, 0, own_plan_job},
-    {HTTP_GET, "/gfxbridge/backends", NULL, 0, own_backends_job},
-    {HTTP_GET, "/gfxbridge/proofs", NULL, 0, own_proofs_job},
-    {HTTP_GET, "/gfxbridge/doctor", NULL, 0, own_doctor_job},
+    {HTTP_GET, "/gfxbridge/detect", own_detect, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/gfxbridge/plan", own_plan, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/gfxbridge/backends", own_backends, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/gfxbridge/proofs", own_proofs, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/gfxbridge/doctor", own_doctor, HTTP_BLOCKS, 0},
     {0},
 };

@@ -88,7 +88,7 @@ static void page_named(struct http_exchange *x)
 }
 
 const struct http_route page_routes[] = {
-    {HTTP_GET, "/", page_root, HTTP_NO_KEY, NULL},
-    {HTTP_GET, "/page/*", page_named, HTTP_NO_KEY, NULL},
+    {HTTP_GET, "/", page_root, HTTP_NO_KEY, 0},
+    {HTTP_GET, "/page/*", page_named, HTTP_NO_KEY, 0},
     {0},
 };
