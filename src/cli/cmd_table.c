@@ -101,6 +101,8 @@ static int table_check(const struct cli *cli, const struct gfx_tables *t, struct
     if (result == 0)
         result = engine_causes_check(err);
     if (result == 0)
+        result = engine_drivers_check(err);
+    if (result == 0)
         result = model_tables_check(err);
     if (result < 0)
         return result;

@@ -118,6 +118,12 @@ struct launch {
     bool confined; /* the child enters the sandbox */
 };
 
+/* loader.c: a sentence and code for the driver of this PCI vendor's GPUs (0: of none) that the
+ * Vulkan loader gave up in its debug output; root is this computer's. 0: it says nothing about one.
+ */
+int loader_explain(const struct root *root, struct str said, unsigned vendor,
+                   struct gfxb_error *err);
+
 /* The package's program as argv, with its own loader where it has one, and the variables that this
  * needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
 int launch_program(const struct package *package, struct engine_words *argv,

@@ -71,5 +71,7 @@ struct engine_cause {
 size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_t max);
 /* Every row parses, has a known code, a sentence and a source? For `table check`. */
 int engine_causes_check(struct gfxb_error *err);
+/* The same for data/drivers.tsv: Vulkan drivers, and what they open by themselves. */
+int engine_drivers_check(struct gfxb_error *err);
 
 #endif

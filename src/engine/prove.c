@@ -13,6 +13,7 @@
  * until its answers are certain. One that comes out right by luck does not. */
 #define PROVE_PROBABILITY 0.5
 #define PROVE_FLOOR_SHARE 0.02
+#define VENDOR_NVIDIA     0x10de
 
 /* An attempt to prove a choice. Functions of it are always given an err to fill. */
 struct prove {
@@ -220,21 +221,55 @@ static bool prove_is_software(const struct engine_device *device)
     return false;
 }
 
+/* List once more, with what the Vulkan loader has to say of the driver of this choice's GPU; 0:
+ * nothing. */
+static int prove_ask_loader(const struct prove *p, struct gfxb_error *err)
+{
+    const struct machine_gpu *gpu = p->trial->choice->gpu;
+    struct engine_words env = {.n = 0};
+    struct engine_spec spec = p->spec;
+    struct engine_devices devices = {.n = 0};
+    struct root *root;
+    int code = root_new(NULL, &root, err);
+    if (code < 0)
+        return code;
+    for (size_t i = 0; spec.env && spec.env[i]; i++)
+        engine_words_add(&env, "%s", spec.env[i]);
+    engine_words_add(&env, "VK_LOADER_DEBUG=error");
+    spec.env = (const char *const *)env.word;
+    code = engine_list_devices(&spec, p->deadlines.list, &devices, err);
+    if (code == 0)
+        code = loader_explain(root, str_from(devices.said), gpu ? gpu->vendor : 0, err);
+    engine_devices_done(&devices);
+    engine_words_done(&env);
+    root_free(root);
+    return code;
+}
+
 /* Nothing of this backend is listed: what the engine said tells why, mostly. */
 static int prove_none_listed(const struct prove *p, const struct engine_devices *devices,
                              struct gfxb_error *err)
 {
     struct engine_cause cause;
+    const struct machine_gpu *gpu = p->trial->choice->gpu;
     const char *name = plan_backend_name(p->spec.backend);
+    int code = p->spec.backend == PLAN_ROCM ? 0 : prove_ask_loader(p, err);
+    if (code < 0) {
+        error_prefix(err, "the engine lists no %s device: ", name);
+        return code;
+    }
     if (diagnose_cause(str_from(devices->said), &cause))
         return error_set(err, cause.code, "the engine lists no %s device: %.*s%s%.*s", name,
                          STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
     if (p->spec.backend != PLAN_ROCM)
-        return error_set(err, GFXB_E_VULKAN_DRIVER_MISSING,
-                         "the engine lists no %s device: no Vulkan driver offers it one; is the "
-                         "driver's package (mesa-vulkan-drivers) installed, and may this user open "
-                         "/dev/dri/renderD*?",
-                         name);
+        return error_set(
+            err, GFXB_E_VULKAN_DRIVER_MISSING,
+            "the engine lists no %s device: no Vulkan driver offers it one; is %s "
+            "installed, and may this user open %s?",
+            name,
+            gpu && gpu->vendor == VENDOR_NVIDIA ? "NVIDIA's driver with its graphics libraries"
+                                                : "the driver's package (mesa-vulkan-drivers)",
+            gpu && gpu->vendor == VENDOR_NVIDIA ? "/dev/nvidia*" : "/dev/dri/renderD*");
     return error_set(err, GFXB_E_DEVICE_NOT_LISTED,
                      "the engine lists no %s device and does not say why: its driver finds no GPU, "
                      "or a library that its %s plugin needs is missing",

@@ -161,6 +161,15 @@ static enum library_answer libraries_by_host(const struct libraries *l, unsigned
     return unknown ? LIBRARY_UNKNOWN : LIBRARY_NO;
 }
 
+bool package_lacks_library(const struct root *root, const char *soname)
+{
+    struct libraries l;
+    libraries_init(&l, root, "");
+    enum library_answer answer = libraries_by_host(&l, CONTENTS_MACHINE, str_from(soname));
+    libraries_done(&l);
+    return answer == LIBRARY_NO;
+}
+
 /* ---- in the package ---- */
 
 /* In a directory below the package? It is looked at later, if libraries are followed. */
@@ -361,6 +370,17 @@ struct str package_os_value(struct str text, const char *key)
     return STR_NONE;
 }
 
+void package_library_command(const struct root *root, const char *soname, char *ret_command,
+                             size_t size)
+{
+    struct buf CLEAN_BUF os = BUF_INIT(4 * LIBRARIES_OS_RELEASE_MAX);
+    char command[256];
+    root_read(root, "/etc/os-release", LIBRARIES_OS_RELEASE_MAX, &os);
+    package_library_remedy(soname, package_os_value(buf_view(&os), "ID"),
+                           package_os_value(buf_view(&os), "ID_LIKE"), command, sizeof(command));
+    snprintf(ret_command, size, "%s%s", strstr(command, " install ") ? "sudo " : "", command);
+}
+
 /* "libamdhip64.so.6" beside a missing libamdhip64.so.7, from the package's library directories. */
 static void libraries_other_version(const struct libraries *l, const char *soname, struct buf *ret)
 {
@@ -382,7 +402,6 @@ static int libraries_explain(const struct libraries *l, struct str what, struct 
     const char *soname = l->missing.name[0];
     char remedy[256], more[48] = "";
     struct buf CLEAN_BUF other = BUF_INIT(NAME_MAX + 1);
-    struct buf CLEAN_BUF os = BUF_INIT(4 * LIBRARIES_OS_RELEASE_MAX);
     libraries_other_version(l, soname, &other);
     if (other.n)
         return error_set(err, GFXB_E_LIBRARY_MISSING,
@@ -391,9 +410,7 @@ static int libraries_explain(const struct libraries *l, struct str what, struct 
                          STR_ARG(what), soname, buf_text(&other));
     if (l->missing.n > 1)
         snprintf(more, sizeof(more), " (and %zu more libraries)", l->missing.n - 1);
-    root_read(l->host, "/etc/os-release", LIBRARIES_OS_RELEASE_MAX, &os);
-    package_library_remedy(soname, package_os_value(buf_view(&os), "ID"),
-                           package_os_value(buf_view(&os), "ID_LIKE"), remedy, sizeof(remedy));
+    package_library_command(l->host, soname, remedy, sizeof(remedy));
     return error_set(err, GFXB_E_LIBRARY_MISSING,
                      "the engine of %.*s needs %s%s, which is neither in it nor on this "
                      "computer%s%s",

@@ -152,6 +152,14 @@ bool package_find_missing(const struct root *root, const char *path, const struc
 void package_library_remedy(const char *soname, struct str distribution, struct str like,
                             char *ret_command, size_t size);
 
+/* Does this computer certainly have no library of this soname, in ld.so.cache or in the dynamic
+ * loader's own directories? */
+bool package_lacks_library(const struct root *root, const char *soname);
+
+/* package_library_remedy for this computer, with sudo in front of what installs. */
+void package_library_command(const struct root *root, const char *soname, char *ret_command,
+                             size_t size);
+
 /* Can this provider bring packages to this computer at all ("debian" needs apt)? 0, or a code and
  * the reason. No network. */
 int package_provider_usable(const struct package_env *env, struct str provider,

@@ -150,10 +150,11 @@ int plan_policy_from_name(const char *name);           /* -1 unknown */
 const char *plan_state_name(enum plan_state state);
 const char *plan_rung_name(enum plan_rung rung); /* "E0" */
 
-enum plan_thing { PLAN_VULKAN_DRIVER, PLAN_VULKAN_LOADER };
+/* Vulkan drivers for the GPUs of a vendor, and the loader: columns of data/distros.tsv. */
+enum plan_thing { PLAN_VULKAN_AMD, PLAN_VULKAN_INTEL, PLAN_VULKAN_NVIDIA, PLAN_VULKAN_LOADER };
 
 /* The command that installs it on this distribution, or that the confinement must be left for it,
- * appended. False: the distribution is not known. */
+ * appended. False: the distribution is not known, or has no package of it. */
 bool plan_way_to_install(const struct machine *m, enum plan_thing thing, struct buf *ret);
 /* How an argument gets onto the kernel's command line of this computer, or off it: a command where
  * what is on the disk says which is right, words elsewhere; in a container, where it belongs. */

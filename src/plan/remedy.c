@@ -10,7 +10,7 @@ extern const char plan_data_access[], plan_data_access_end[];
 extern const char plan_data_containers[], plan_data_containers_end[];
 extern const char plan_data_distros[], plan_data_distros_end[];
 
-enum { DISTRO_ID, DISTRO_INSTALL, DISTRO_VULKAN, DISTRO_LOADER };
+enum { DISTRO_ID, DISTRO_INSTALL, DISTRO_THINGS }; /* then one each of enum plan_thing */
 enum { CONTAINER_NAME, CONTAINER_LEAVE, CONTAINER_PASS, CONTAINER_JOIN, CONTAINER_HOST };
 enum {
     ACCESS_NODE,
@@ -28,7 +28,8 @@ enum {
 
 static void remedy_open_distros(struct table *t)
 {
-    static const char *const columns[] = {"id", "install", "vulkan", "loader", "source", NULL};
+    static const char *const columns[] = {"id",     "install", "amd",    "intel",
+                                          "nvidia", "loader",  "source", NULL};
     size_t n = (size_t)(plan_data_distros_end - plan_data_distros);
     table_init(t, "data/distros.tsv", (struct str){plan_data_distros, n}, columns);
 }
@@ -120,12 +121,12 @@ bool plan_way_to_install(const struct machine *m, enum plan_thing thing, struct 
         buf_add_str(ret, leave);
         return true;
     }
-    if (!remedy_find_distro(m, &row))
+    if (!remedy_find_distro(m, &row) || !row.field[DISTRO_THINGS + thing].n)
         return false;
     bool own = !m->host.container[0] && remedy_find_boot(m, &boot) && boot.field[BOOT_INSTALL].n;
     buf_add_str(ret, own ? boot.field[BOOT_INSTALL] : row.field[DISTRO_INSTALL]);
     buf_add_text(ret, " ");
-    buf_add_str(ret, row.field[thing == PLAN_VULKAN_LOADER ? DISTRO_LOADER : DISTRO_VULKAN]);
+    buf_add_str(ret, row.field[DISTRO_THINGS + thing]);
     return true;
 }
 

@@ -8,38 +8,44 @@
 
 #define ICDS_MAX 4
 
-/* Whose GPUs other than AMD's are offered, and the manifests that drive them. */
+/* Whose GPUs are offered, and the manifests that drive them; AMD's are told by machine/. */
 static const struct vendor {
     uint16_t id;
-    const char *name, *icds;
+    enum plan_thing driver;
+    const char *name, *icds, *words;
 } vendors[] = {
-    {0x10de, "NVIDIA", "nvidia nouveau"},
-    {0x8086, "Intel", "intel intel_hasvk"},
+    {0x1002, PLAN_VULKAN_AMD, "AMD", "", "install your distribution's Mesa Vulkan drivers"},
+    {0x8086, PLAN_VULKAN_INTEL, "Intel", "intel intel_hasvk",
+     "install your distribution's Mesa Vulkan drivers"},
+    {0x10de, PLAN_VULKAN_NVIDIA, "NVIDIA", "nvidia nouveau",
+     "install the Vulkan part of NVIDIA's driver"},
 };
 
 static const struct vendor *vendor_of(const struct machine_gpu *gpu)
 {
-    for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+    if (gpu && plan_device_is_amd(gpu))
+        return &vendors[0];
+    for (size_t i = 0; gpu && i < sizeof(vendors) / sizeof(vendors[0]); i++) {
         if (vendors[i].id == gpu->vendor)
             return &vendors[i];
     }
     return NULL;
 }
 
-static void remedy_driver(const struct builder *d, struct buf *ret)
+/* How a GPU's driver is installed, or Mesa's where there is none. */
+static void remedy_driver(const struct builder *d, const struct machine_gpu *gpu, struct buf *ret)
 {
-    if (!plan_way_to_install(d->m, PLAN_VULKAN_DRIVER, ret))
-        buf_add_text(ret, "install your distribution's Mesa Vulkan drivers");
+    const struct vendor *vendor = gpu ? vendor_of(gpu) : &vendors[0];
+    if (!plan_way_to_install(d->m, vendor->driver, ret))
+        buf_add_text(ret, vendor->words);
 }
 
 static bool icd_drives(const struct machine_vulkan_driver *icd, const struct machine_gpu *gpu)
 {
     const struct vendor *vendor = vendor_of(gpu);
-    if (icd->software)
-        return false;
-    return plan_device_is_amd(gpu)
-               ? icd->amd
-               : vendor && str_list_has(str_from(vendor->icds), str_from(icd->name));
+    return !icd->software && vendor &&
+           (icd->amd ? vendor == &vendors[0]
+                     : str_list_has(str_from(vendor->icds), str_from(icd->name)));
 }
 
 /* Names of the usable drivers of a GPU, RADV first. One driver may have a manifest a processor
@@ -93,7 +99,7 @@ static bool reject_driver(struct builder *d, struct builder_choice *dc)
     struct buf CLEAN_BUF remedy = BUF_INIT(400);
     const struct machine_gpu *gpu = dc->candidate.gpu;
     char name[DEVICE_NAME_MAX];
-    remedy_driver(d, &remedy);
+    remedy_driver(d, gpu, &remedy);
     plan_builder_remedy(d, dc, "%s", buf_text(&remedy));
     plan_device_name(gpu, name);
     for (size_t i = 0; i < d->m->vulkan.n_drivers; i++) {
@@ -101,20 +107,15 @@ static bool reject_driver(struct builder *d, struct builder_choice *dc)
         if (icd_drives(icd, gpu))
             return plan_builder_reject(
                 d, dc, PLAN_E2, GFXB_E_VULKAN_DRIVER_MISSING,
-                "%s names the driver library %s, which is not there: reinstall it "
-                "(%s).",
+                "%s names the driver library %s, which is not there: reinstall it (%s).",
                 icd->icd ? icd->icd : icd->name, icd->library ? icd->library : "of its own",
                 buf_text(&remedy));
     }
     bool software = software_icd(d->m) != NULL;
-    int code = software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_VULKAN_DRIVER_MISSING;
-    const char *only = software ? " (only one that computes on the CPU)" : "";
-    if (!plan_device_is_amd(gpu))
-        return plan_builder_reject(d, dc, PLAN_E2, code,
-                                   "There is no Vulkan driver for %s%s: install %s's.", name, only,
-                                   vendor_of(gpu)->name);
-    return plan_builder_reject(d, dc, PLAN_E2, code, "There is no Vulkan driver for %s%s: %s.",
-                               name, only, buf_text(&remedy));
+    return plan_builder_reject(
+        d, dc, PLAN_E2, software ? GFXB_E_VULKAN_SOFTWARE_ONLY : GFXB_E_VULKAN_DRIVER_MISSING,
+        "There is no Vulkan driver for %s%s: %s.", name,
+        software ? " (only one that computes on the CPU)" : "", buf_text(&remedy));
 }
 
 /* The newest Mesa among a driver's manifests; NULL: it is none of Mesa's, or not known. */
@@ -320,7 +321,7 @@ void plan_builder_vulkan(struct builder *d)
     size_t n = plan_candidate_list(d, PLAN_VULKAN, &list);
     for (size_t i = 0; i < d->n_gpus; i++) {
         const struct machine_gpu *gpu = d->gpu[i];
-        if (!plan_device_is_amd(gpu) && !vendor_of(gpu))
+        if (!vendor_of(gpu))
             continue;
         n_gpus++;
         if (n > 0 && plan_builder_wants_gpu(d, PLAN_VULKAN, gpu) && gpu_is_possible(d, gpu))
@@ -341,7 +342,7 @@ static void judge_software(struct builder *d, const struct candidate *c)
     struct candidate named = *c;
     named.icd = icd ? icd->name : NULL;
     struct builder_choice *dc = plan_builder_add(d, &named);
-    remedy_driver(d, &remedy);
+    remedy_driver(d, NULL, &remedy);
     if (!dc)
         return;
     if (!icd && d->m->vulkan.known == TRI_YES) {

@@ -141,6 +141,14 @@ const struct fault fault_cases[] = {
      .said = "E ggml_cuda_init: failed to initialize ROCm: no ROCm-capable device is detected\n",
      .code = GFXB_E_DEVICE_NOT_LISTED,
      .tells = "no AMD driver with /dev/kfd"},
+    {.name = "the Vulkan driver lacks a library, which its loader names when it is asked",
+     .backend = PLAN_VULKAN,
+     .devices = NONE,
+     .said = "ERROR:            libelf.so.1: cannot open shared object file: No such file\n"
+             "ERROR:            loader_icd_scan: Failed loading library associated with ICD JSON "
+             "/usr/lib/x86_64-linux-gnu/libvulkan_radeon.so. Ignoring this JSON\n",
+     .code = GFXB_E_LIBRARY_MISSING,
+     .tells = "Mesa's RADV needs libelf.so.1, which is missing"},
     {.name = "[33] hang at the start",
      .backend = PLAN_ROCM,
      .behaviour = "start hang\n",

@@ -1034,6 +1034,61 @@ static void a_pattern_stays_within_its_line(void **state)
     assert_int_equal(engine_cause_find(STR("all is well\n"), &cause, 1), 0);
 }
 
+/* Words of the Vulkan loader 1.3.239 and 1.4.3xx, of drivers that lack something. */
+#define LACKS(library)                                                                             \
+    "ERROR:            " library ": cannot open shared object file: No such file\n"
+#define GAVE_UP(driver)                                                                            \
+    "ERROR:            loader_icd_scan: Failed loading library associated with ICD JSON " driver   \
+    ". Ignoring this JSON\n"
+#define NO_START(driver)                                                                           \
+    "[Vulkan Loader] ERROR | DRIVER:  loader_scanned_icd_add: Could not get 'vkCreateInstance' "   \
+    "via 'vk_icdGetInstanceProcAddr' for ICD " driver "\n"
+#define RADV "/usr/lib/x86_64-linux-gnu/libvulkan_radeon.so"
+
+static void the_loader_names_the_driver_and_what_it_lacks(void **state)
+{
+    (void)state;
+    static const char bare[] = "gfxbridge machine 1\nfile /etc/os-release ID=debian\n"
+                               "dir /lib\ndir /usr/lib\ndir /lib64\ndir /usr/lib64\n"
+                               "absent /etc/ld.so.cache\n";
+    static const struct {
+        const char *said;
+        unsigned vendor;
+        int code; /* 0: nothing of a driver of this vendor */
+        const char *tells;
+    } cases[] = {
+        /* A bare server: libEGL.so.1 is in no list of libraries, the driver opens it. */
+        {NO_START("libGLX_nvidia.so.0") GAVE_UP("libGLX_nvidia.so.0"), 0x10de,
+         GFXB_E_LIBRARY_MISSING,
+         "NVIDIA's Vulkan driver opens libEGL.so.1, which is missing: sudo apt install libegl1"},
+        {LACKS("libGLX_nvidia.so.0") GAVE_UP("libGLX_nvidia.so.0"), 0x10de,
+         GFXB_E_VULKAN_DRIVER_MISSING, "its library libGLX_nvidia.so.0 is missing"},
+        {LACKS("libLLVM-15.so.1") GAVE_UP(RADV), 0x1002, GFXB_E_LIBRARY_MISSING,
+         "Mesa's RADV needs libLLVM-15.so.1, which is missing: sudo apt install libllvm15"},
+        {NO_START(RADV), 0x1002, GFXB_E_VULKAN_DRIVER_MISSING, "does not start"},
+        /* Another vendor's driver says nothing about this GPU, and the right one comes later. */
+        {LACKS("libGLX_nvidia.so.0") GAVE_UP("libGLX_nvidia.so.0"), 0x1002, 0, ""},
+        {LACKS("libGLX_nvidia.so.0") GAVE_UP("libGLX_nvidia.so.0") LACKS("libelf.so.1")
+             GAVE_UP(RADV),
+         0x1002, GFXB_E_LIBRARY_MISSING, "libelf.so.1, which is missing: sudo apt install libelf1"},
+        {LACKS("libx.so.7") GAVE_UP("/opt/gpu/libother.so"), 0x8086, GFXB_E_LIBRARY_MISSING,
+         "the Vulkan driver needs libx.so.7, which is missing: apt-file search libx.so.7"},
+        {"ERROR:            vkCreateInstance: Found no drivers!\n", 0x1002, 0, ""},
+        {": cannot open shared object file\nfor ICD \n", 0x1002, 0, ""},
+        {"", 0x1002, 0, ""},
+    };
+    struct root *root = NULL;
+    struct gfxb_error err = {0};
+    assert_int_equal(root_new_text("bare", str_from(bare), &root, &err), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int code = loader_explain(root, str_from(cases[i].said), cases[i].vendor, &err);
+        if (code != -cases[i].code || (code && !strstr(err.text, cases[i].tells)))
+            fail_msg("%zu: %s, %s", i, gfxb_code_name(-code), err.text);
+    }
+    root_free(root);
+    assert_int_equal(engine_drivers_check(&err), 0);
+}
+
 static void an_end_is_explained_by_its_cause_or_its_last_words(void **state)
 {
     (void)state;
@@ -1114,6 +1169,7 @@ int main(void)
         cmocka_unit_test(the_table_of_causes_is_sound),
         cmocka_unit_test(real_messages_find_their_cause),
         cmocka_unit_test(a_pattern_stays_within_its_line),
+        cmocka_unit_test(the_loader_names_the_driver_and_what_it_lacks),
         cmocka_unit_test(an_end_is_explained_by_its_cause_or_its_last_words),
         cmocka_unit_test(a_process_count_is_sensible),
     };
