@@ -221,9 +221,6 @@ struct serve_filter_ops {
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
     /* The engine's body has ended as it should. */
     int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
-    /* The engine was lost after the answer had begun: a last piece that says so in the dialect's
-     * words. NULL: dialect_error_event. */
-    void (*fail)(struct serve_filter *f, const struct gfxb_error *why, struct buf *out);
     void (*free)(struct serve_filter *f);
     /* The engine was lost before a byte went to the client: forget this attempt, another follows.
      * NULL: once it was fed it cannot. */

@@ -115,11 +115,8 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
         relay_free(r);
         return;
     }
-    if (r->ask.ops && r->ask.ops->fail)
-        r->ask.ops->fail(r->ask.filter, why, &out);
-    else
-        dialect_error_event(dialect_of_path(http_request(x)->path), http_sends_events(x), why,
-                            &out);
+    dialect_error_event(dialect_of_path(http_request(x)->path),
+                        r->ask.ops ? r->ask.stream : http_sends_events(x), why, &out);
     http_send(x, buf_view(&out));
     if (out.n)
         http_end(x);

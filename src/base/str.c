@@ -44,6 +44,19 @@ bool str_starts(struct str s, struct str prefix)
     return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
 }
 
+struct str str_skip(struct str s, size_t n)
+{
+    return (struct str){s.p + n, s.n - n};
+}
+
+bool str_strip(struct str *s, struct str prefix)
+{
+    bool there = str_starts(*s, prefix);
+    if (there)
+        *s = str_skip(*s, prefix.n);
+    return there;
+}
+
 bool str_ends(struct str s, struct str suffix)
 {
     return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);

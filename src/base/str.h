@@ -28,6 +28,8 @@ bool str_eq_nocase(struct str a, struct str b); /* the same */
 bool str_is(struct str a, const char *text);
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
+struct str str_skip(struct str s, size_t n);        /* without its first n bytes, which it has */
+bool str_strip(struct str *s, struct str prefix);   /* off its beginning; false: it is not there */
 bool str_has(struct str s, struct str part);        /* substring */
 bool str_has_nocase(struct str s, struct str part); /* substring, ASCII case ignored */
 int str_compare(struct str a, struct str b);        /* like strcmp: bytes, then length */

@@ -91,6 +91,33 @@ bool http_list_has(struct str list, const char *word)
     return false;
 }
 
+/* ---- what both kinds of heads say of their body and their connection ---- */
+
+struct framing {
+    bool length_given, chunked, close;
+    uint64_t length;
+};
+
+/* 0, also for a field that says nothing of it; -EINVAL: a malformed length, or two; -EEXIST: two
+ * codings; -ENOTSUP: a coding that is not known here. */
+static int framing_field(const struct http_field *f, struct framing *framing)
+{
+    if (str_eq_nocase(f->name, STR("content-length"))) {
+        if (framing->length_given || http_length(f->value, &framing->length) < 0)
+            return -EINVAL;
+        framing->length_given = true;
+    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
+        if (framing->chunked)
+            return -EEXIST;
+        if (!str_eq_nocase(f->value, STR("chunked")))
+            return -ENOTSUP;
+        framing->chunked = true;
+    } else if (str_eq_nocase(f->name, STR("connection"))) {
+        framing->close |= http_list_has(f->value, "close");
+    }
+    return 0;
+}
+
 /* ---- a request's head ---- */
 
 static const char *const request_methods[] = {"GET", "POST", "DELETE", "HEAD", "OPTIONS"};
@@ -98,9 +125,9 @@ static const char *const request_methods[] = {"GET", "POST", "DELETE", "HEAD", "
 struct request_reading {
     struct request_head head;
     unsigned n_fields;
-    bool length_given, encoding_given, seen[REQUEST_KNOWN];
+    struct framing framing;
+    bool seen[REQUEST_KNOWN];
     struct str authority; /* of an address in absolute form; empty: it is none */
-    bool close;
     const char *why;
 };
 
@@ -131,41 +158,34 @@ static bool request_path_ok(struct str path)
     return true;
 }
 
-static bool request_is_absolute(struct str target)
-{
-    return target.n > 7 && str_eq_nocase((struct str){target.p, 7}, STR("http://"));
-}
-
 /* "http://host:80/path?query": the host counts instead of the field's, the rest is a path. */
-static int request_authority(struct request_reading *r, struct str *target)
+static bool request_authority(struct request_reading *r, struct str *target)
 {
-    struct str rest = {target->p + 7, target->n - 7};
+    struct str rest = str_skip(*target, 7);
     size_t n = 0;
     while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
         n++;
     r->authority = (struct str){rest.p, n};
-    if (n == 0 || memchr(rest.p, '@', n))
-        return -EINVAL;
-    *target = (struct str){rest.p + n, rest.n - n};
-    return 0;
+    *target = str_skip(rest, n);
+    return n > 0 && !memchr(r->authority.p, '@', n);
 }
 
 static int request_target(struct request_reading *r, struct str target)
 {
     for (size_t i = 0; i < target.n; i++) {
         unsigned char c = (unsigned char)target.p[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#' || c == '\\' || c == '"' || c == '<' || c == '>')
+        if (c <= 0x20 || c >= 0x7f || strchr("#\\\"<>", c))
             return request_refuse(r, 400, "the request's address holds forbidden characters");
     }
     if (r->head.method == HTTP_OPTIONS && str_is(target, "*")) {
         r->head.path = target;
         return 0;
     }
-    if (request_is_absolute(target) && request_authority(r, &target) < 0)
+    if (target.n > 7 && str_eq_nocase((struct str){target.p, 7}, STR("http://")) &&
+        !request_authority(r, &target))
         return request_refuse(r, 400, "malformed authority in the request's address");
-    const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
-    struct str path = {target.p, mark ? (size_t)(mark - target.p) : target.n};
-    struct str query = {path.p + path.n + (mark ? 1 : 0), target.n - path.n - (mark ? 1 : 0)};
+    struct str path = STR_NONE;
+    str_cut(&target, '?', &path);
     if (!path.n && r->authority.n) /* means "/": the last one of "http://" */
         path = (struct str){r->authority.p - 1, 1};
     if (!path.n || path.p[0] != '/')
@@ -173,26 +193,19 @@ static int request_target(struct request_reading *r, struct str target)
     if (!request_path_ok(path))
         return request_refuse(r, 400, "the request's path is not in its normal form");
     r->head.path = path;
-    r->head.query = query;
+    r->head.query = target;
     return 0;
 }
 
 static int request_first_line(struct request_reading *r, struct str line)
 {
-    const char *space = line.n ? memchr(line.p, ' ', line.n) : NULL;
-    const char *last = line.n ? memrchr(line.p, ' ', line.n) : NULL;
-    if (!space || space == last)
+    struct str method = STR_NONE, target = STR_NONE;
+    if (!str_cut(&line, ' ', &method) || !str_cut(&line, ' ', &target) || !http_is_token(method) ||
+        line.n != 8 || !str_starts(line, STR("HTTP/")))
         return request_refuse(r, 400, "malformed request line");
-    struct str method = {line.p, (size_t)(space - line.p)};
-    struct str target = {space + 1, (size_t)(last - space) - 1};
-    struct str version = {last + 1, line.n - (size_t)(last + 1 - line.p)};
-    if (!http_is_token(method))
-        return request_refuse(r, 400, "malformed request line");
-    if (version.n != 8 || memcmp(version.p, "HTTP/", 5) != 0)
-        return request_refuse(r, 400, "malformed request line");
-    if (!str_is(version, "HTTP/1.1") && !str_is(version, "HTTP/1.0"))
+    if (!str_is(line, "HTTP/1.1") && !str_is(line, "HTTP/1.0"))
         return request_refuse(r, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    r->head.minor_0 = version.p[7] == '0';
+    r->head.minor_0 = line.p[7] == '0';
     r->head.method = HTTP_METHODS;
     for (int i = 0; i < HTTP_METHODS; i++) {
         if (str_is(method, request_methods[i]))
@@ -203,26 +216,22 @@ static int request_first_line(struct request_reading *r, struct str line)
 
 static int request_body_field(struct request_reading *r, const struct http_field *f)
 {
-    if (str_eq_nocase(f->name, STR("content-length"))) {
-        if (r->length_given || http_length(f->value, &r->head.length) < 0)
-            return request_refuse(r, 400, "malformed Content-Length");
-        r->length_given = true;
-    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
-        if (r->encoding_given)
-            return request_refuse(r, 400, "Transfer-Encoding is given twice");
-        if (!str_eq_nocase(f->value, STR("chunked")))
-            return request_refuse(r, 501, "the only transfer coding known here is chunked");
-        r->encoding_given = r->head.chunked = true;
-    } else if (str_eq_nocase(f->name, STR("expect"))) {
+    switch (framing_field(f, &r->framing)) {
+    case -EINVAL:
+        return request_refuse(r, 400, "malformed Content-Length");
+    case -EEXIST:
+        return request_refuse(r, 400, "Transfer-Encoding is given twice");
+    case -ENOTSUP:
+        return request_refuse(r, 501, "the only transfer coding known here is chunked");
+    }
+    if (str_eq_nocase(f->name, STR("expect"))) {
         if (!str_eq_nocase(f->value, STR("100-continue")))
             return request_refuse(r, 417, "the only expectation known here is 100-continue");
         r->head.continues = true;
-    } else if (str_eq_nocase(f->name, STR("content-encoding"))) {
-        if (!str_eq_nocase(f->value, STR("identity")))
-            return request_refuse(r, 415, "compressed bodies are not taken here");
-    } else if (str_eq_nocase(f->name, STR("connection"))) {
-        r->close |= http_list_has(f->value, "close");
     }
+    if (str_eq_nocase(f->name, STR("content-encoding")) &&
+        !str_eq_nocase(f->value, STR("identity")))
+        return request_refuse(r, 415, "compressed bodies are not taken here");
     return 0;
 }
 
@@ -257,40 +266,40 @@ static int request_whole(struct request_reading *r)
         return request_refuse(r, 400, "the Host header is missing");
     if (r->authority.n)
         r->head.known[REQUEST_HOST] = r->authority;
-    if (r->length_given && r->head.chunked)
+    if (r->framing.length_given && r->framing.chunked)
         return request_refuse(r, 400, "both Content-Length and Transfer-Encoding are given");
-    if (r->head.chunked && r->head.minor_0)
+    if (r->framing.chunked && r->head.minor_0)
         return request_refuse(r, 400, "HTTP/1.0 has no transfer codings");
-    r->head.keep = !r->head.minor_0 && !r->close;
+    r->head.length = r->framing.length;
+    r->head.chunked = r->framing.chunked;
+    r->head.keep = !r->head.minor_0 && !r->framing.close;
     r->head.continues = r->head.continues && !r->head.minor_0;
     return 0;
+}
+
+static int request_read(struct request_reading *r, struct str rest)
+{
+    struct str line;
+    if (rest.n > PARSER_HEAD_MAX)
+        return request_refuse(r, 431, "the request's head is too large");
+    if (!http_line(&rest, &line))
+        return request_refuse(r, 400, "malformed request line");
+    int result = request_first_line(r, line);
+    r->head.fields = rest;
+    while (result == 0) {
+        if (!http_line(&rest, &line))
+            return request_refuse(r, 400, "malformed header field");
+        if (!line.n)
+            return rest.n ? request_refuse(r, 400, "malformed head") : request_whole(r);
+        result = request_field(r, line);
+    }
+    return result;
 }
 
 int request_head_read(struct str bytes, struct request_head *ret_head, const char **ret_why)
 {
     struct request_reading r = {.why = ""};
-    struct str rest = bytes, line;
-    int result = 0;
-    if (bytes.n > PARSER_HEAD_MAX)
-        result = request_refuse(&r, 431, "the request's head is too large");
-    else if (!http_line(&rest, &line))
-        result = request_refuse(&r, 400, "malformed request line");
-    else
-        result = request_first_line(&r, line);
-    if (result == 0)
-        r.head.fields = rest;
-    while (result == 0) {
-        if (!http_line(&rest, &line))
-            result = request_refuse(&r, 400, "malformed header field");
-        else if (!line.n)
-            break;
-        else
-            result = request_field(&r, line);
-    }
-    if (result == 0 && rest.n)
-        result = request_refuse(&r, 400, "malformed head");
-    if (result == 0)
-        result = request_whole(&r);
+    int result = request_read(&r, bytes);
     *ret_why = r.why;
     if (result == 0)
         *ret_head = r.head;
@@ -310,10 +319,10 @@ struct str request_head_field(const struct request_head *head, const char *name)
 
 /* ---- an answer's head ---- */
 
-static int upstream_status(struct str line, struct http_answer *head)
+static int answer_status(struct str line, struct http_answer *head)
 {
     uint64_t status;
-    if (line.n < 12 || memcmp(line.p, "HTTP/1.", 7) != 0 || line.p[8] != ' ' ||
+    if (line.n < 12 || !str_starts(line, STR("HTTP/1.")) || line.p[8] != ' ' ||
         http_length((struct str){line.p + 9, 3}, &status) < 0 || status < 100 || status > 599 ||
         (line.n > 12 && line.p[12] != ' '))
         return -EPROTO;
@@ -322,48 +331,33 @@ static int upstream_status(struct str line, struct http_answer *head)
     return 0;
 }
 
-static int upstream_field(const struct http_field *f, struct http_answer *head, bool *length_given)
-{
-    if (str_eq_nocase(f->name, STR("content-type"))) {
-        head->type = f->value;
-    } else if (str_eq_nocase(f->name, STR("content-length"))) {
-        if (*length_given || http_length(f->value, &head->length) < 0)
-            return -EPROTO;
-        *length_given = true;
-    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
-        if (!str_eq_nocase(f->value, STR("chunked")))
-            return -EPROTO;
-        head->framing = HTTP_CHUNKED;
-    } else if (str_eq_nocase(f->name, STR("connection")) && http_list_has(f->value, "close")) {
-        head->keep = false;
-    }
-    return 0;
-}
-
 int http_answer_read(struct str bytes, struct http_answer *ret_head)
 {
     struct http_answer head = {.framing = HTTP_CLOSE};
+    struct framing framing = {.length = 0};
     struct str rest = bytes, line;
-    bool length_given = false;
-    if (!http_line(&rest, &line) || upstream_status(line, &head) < 0)
+    struct http_field f;
+    if (!http_line(&rest, &line) || answer_status(line, &head) < 0)
         return -EPROTO;
     for (;;) {
-        struct http_field f;
         if (!http_line(&rest, &line))
             return -EPROTO;
         if (!line.n)
             break;
-        if (!http_field(line, &f) || upstream_field(&f, &head, &length_given) < 0)
+        if (!http_field(line, &f) || framing_field(&f, &framing) < 0)
             return -EPROTO;
+        if (str_eq_nocase(f.name, STR("content-type")))
+            head.type = f.value;
     }
-    if (length_given && head.framing == HTTP_CHUNKED)
+    if (framing.length_given && framing.chunked)
         return -EPROTO;
-    if (head.status == 204 || head.status == 304 || head.status < 200)
-        length_given = true, head.length = 0;
-    if (length_given)
+    bool empty = head.status == 204 || head.status == 304 || head.status < 200;
+    if (empty || framing.length_given)
         head.framing = HTTP_LENGTH;
-    if (head.framing == HTTP_CLOSE)
-        head.keep = false;
+    else if (framing.chunked)
+        head.framing = HTTP_CHUNKED;
+    head.length = empty ? 0 : framing.length;
+    head.keep &= !framing.close && head.framing != HTTP_CLOSE;
     *ret_head = head;
     return 0;
 }

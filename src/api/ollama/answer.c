@@ -36,15 +36,12 @@ struct serve_filter {
 
 /* ---- the engine's events ---- */
 
-/* One event of the engine, in any of its three shapes. All is lent by root. */
+/* One event of the engine. All is lent by its JSON. */
 struct answer_chunk {
-    json_t *root;
     struct str text, thinking; /* empty: none; may hold NUL bytes */
     const json_t *calls;       /* delta.tool_calls; NULL none */
     const json_t *logprobs;    /* an array; NULL none */
     const char *finish;        /* "stop", "length" ...; NULL: not yet */
-    const json_t *usage;       /* NULL none */
-    const json_t *error;       /* what went wrong; NULL nothing */
 };
 
 static struct str chunk_text(const json_t *value)
@@ -53,45 +50,29 @@ static struct str chunk_text(const json_t *value)
 }
 
 /* {"choices":[{"delta":{...}}]} of chats, {"choices":[{"text":...}]} of completions. */
-static void chunk_take_choice(struct answer_chunk *c, const json_t *choice)
+static struct answer_chunk chunk_of_choice(const json_t *choice)
 {
     const json_t *delta = json_object_get(choice, "delta");
     const json_t *logprobs = json_object_get(choice, "logprobs");
-    c->text =
-        chunk_text(delta ? json_object_get(delta, "content") : json_object_get(choice, "text"));
-    c->thinking = chunk_text(json_object_get(delta, "reasoning_content"));
-    c->calls = json_object_get(delta, "tool_calls");
-    c->finish = json_string_value(json_object_get(choice, "finish_reason"));
-    c->logprobs = json_object_get(logprobs, "content");
+    return (struct answer_chunk){
+        .text = chunk_text(json_object_get(delta ? delta : choice, delta ? "content" : "text")),
+        .thinking = chunk_text(json_object_get(delta, "reasoning_content")),
+        .calls = json_object_get(delta, "tool_calls"),
+        .finish = json_string_value(json_object_get(choice, "finish_reason")),
+        .logprobs = json_object_get(logprobs, "content"),
+    };
 }
 
 /* {"content":..., "stop":true, "stop_type":"limit"} of the engine's own interface (infill). */
-static void chunk_take_own(struct answer_chunk *c)
+static struct answer_chunk chunk_of_own(const json_t *root)
 {
-    const char *type = json_string_value(json_object_get(c->root, "stop_type"));
-    c->text = chunk_text(json_object_get(c->root, "content"));
-    c->logprobs = json_object_get(c->root, "completion_probabilities");
-    if (json_is_true(json_object_get(c->root, "stop")))
-        c->finish = type && strcmp(type, "limit") == 0 ? "length" : "stop";
-}
-
-/* -EBADMSG: not JSON of an object. Else root is released by the caller. */
-static int chunk_read(struct str field, struct str value, struct answer_chunk *ret)
-{
-    *ret = (struct answer_chunk){.text = STR_NONE};
-    ret->root = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(ret->root)) {
-        json_decref(ret->root);
-        return -EBADMSG;
-    }
-    const json_t *choices = json_object_get(ret->root, "choices");
-    ret->error = str_is(field, "error") ? ret->root : json_object_get(ret->root, "error");
-    ret->usage = json_object_get(ret->root, "usage");
-    if (choices)
-        chunk_take_choice(ret, json_array_get(choices, 0));
-    else
-        chunk_take_own(ret);
-    return 0;
+    const char *type = json_string_value(json_object_get(root, "stop_type"));
+    const char *finish = type && strcmp(type, "limit") == 0 ? "length" : "stop";
+    return (struct answer_chunk){
+        .text = chunk_text(json_object_get(root, "content")),
+        .finish = json_is_true(json_object_get(root, "stop")) ? finish : NULL,
+        .logprobs = json_object_get(root, "completion_probabilities"),
+    };
 }
 
 /* ---- time ---- */
@@ -115,19 +96,40 @@ void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE])
 
 /* ---- lines ---- */
 
-/* A reply without its text yet. */
-static json_t *answer_line(const struct serve_filter *f, bool done)
+/* A reply; reason: why it is the last one, NULL it is not. Text, thoughts and calls stand where
+ * replies of this kind have them. calls and logprobs: NULL none, taken over. NULL: a long text does
+ * not fit into memory. */
+static json_t *answer_line(const struct serve_filter *f, const char *reason, struct str text,
+                           struct str thinking, json_t *calls, json_t *logprobs)
 {
+    bool chat = f->about.kind == OLLAMA_CHAT;
     char when[OLLAMA_TIME_SIZE];
     ollama_time_text(f->now(), when);
-    return json_pack("{s:s, s:s, s:b}", "model", f->about.model, "created_at", when, "done",
-                     (int)done);
+    json_t *words = json_stringn(text.p ? text.p : "", text.n);
+    json_t *thoughts = thinking.n ? json_stringn(thinking.p, thinking.n) : NULL;
+    bool whole = words && (thoughts || !thinking.n);
+    json_t *line = json_pack("{s:s, s:s, s:b, s:s*}", "model", f->about.model, "created_at", when,
+                             "done", reason != NULL, "done_reason", reason);
+    json_t *said =
+        json_pack("{s:s*, s:o*, s:o*, s:o*}", "role", chat ? "assistant" : NULL,
+                  chat ? "content" : "response", words, "thinking", thoughts, "tool_calls", calls);
+    if (chat)
+        json_object_set(line, "message", said);
+    else
+        json_object_update(line, said);
+    json_decref(said);
+    if (logprobs)
+        json_object_set_new(line, "logprobs", logprobs);
+    if (whole)
+        return line;
+    json_decref(line);
+    return NULL;
 }
 
-/* A long line may not fit into memory: -ENOMEM. */
+/* Takes the line over. -ENOMEM: there is none, or it does not fit into memory. */
 static int answer_send(struct serve_filter *f, json_t *line)
 {
-    char *CLEAN_FREE text = json_dumps(line, JSON_COMPACT);
+    char *CLEAN_FREE text = line ? json_dumps(line, JSON_COMPACT) : NULL;
     json_decref(line);
     if (!text)
         return -ENOMEM;
@@ -135,39 +137,6 @@ static int answer_send(struct serve_filter *f, json_t *line)
     if (f->about.stream)
         buf_add_char(f->out, '\n');
     return buf_ok(f->out) ? 0 : -ENOMEM;
-}
-
-/* Text, thoughts and calls where replies of this kind have them. calls and logprobs: NULL none,
- * taken over. -ENOMEM: a long text does not fit into memory. */
-static int answer_fill(const struct serve_filter *f, json_t *line, struct str text,
-                       struct str thinking, json_t *calls, json_t *logprobs)
-{
-    bool chat = f->about.kind == OLLAMA_CHAT;
-    json_t *parent = line;
-    if (chat) {
-        parent = json_pack("{s:s}", "role", "assistant");
-        json_object_set_new(line, "message", parent);
-    }
-    int code = json_object_set_new(parent, chat ? "content" : "response",
-                                   json_stringn(text.p ? text.p : "", text.n));
-    if (thinking.n)
-        code |= json_object_set_new(parent, "thinking", json_stringn(thinking.p, thinking.n));
-    if (calls)
-        json_object_set_new(parent, "tool_calls", calls);
-    if (logprobs)
-        json_object_set_new(line, "logprobs", logprobs);
-    return code ? -ENOMEM : 0;
-}
-
-static int answer_piece(struct serve_filter *f, struct str text, struct str thinking, json_t *calls,
-                        json_t *logprobs)
-{
-    json_t *line = answer_line(f, false);
-    int code = answer_fill(f, line, text, thinking, calls, logprobs);
-    if (code == 0)
-        return answer_send(f, line);
-    json_decref(line);
-    return code;
 }
 
 /* ---- calls of tools ---- */
@@ -272,27 +241,19 @@ static int answer_finish(struct serve_filter *f)
 {
     struct buf CLEAN_BUF rest = BUF_INIT(ANSWER_TEXT_MAX);
     json_t *calls = answer_calls(f, &rest);
-    bool stream = f->about.stream;
     int code = 0;
-    buf_add_str(stream ? &rest : &f->text, stream ? STR_NONE : buf_view(&rest));
-    if (stream && (calls || rest.n)) {
-        code = answer_piece(f, buf_view(&rest), STR_NONE, calls, NULL);
+    if (!f->about.stream) {
+        buf_add_str(&f->text, buf_view(&rest));
+    } else if (calls || rest.n) {
+        code = answer_send(f, answer_line(f, NULL, buf_view(&rest), STR_NONE, calls, NULL));
         calls = NULL;
     }
-    json_t *line = answer_line(f, true);
-    bool length = strcmp(f->finish, "length") == 0;
-    json_object_set_new(line, "done_reason", json_string(length ? "length" : "stop"));
-    if (code == 0 && stream)
-        code = answer_fill(f, line, STR_NONE, STR_NONE, NULL, NULL);
-    else if (code == 0)
-        code = answer_fill(f, line, buf_view(&f->text), buf_view(&f->thinking), calls, f->logprobs);
-    if (!stream)
-        f->logprobs = NULL;
+    json_t *line = answer_line(f, strcmp(f->finish, "length") == 0 ? "length" : "stop",
+                               buf_view(&f->text), buf_view(&f->thinking), calls, f->logprobs);
+    f->logprobs = NULL;
     answer_add_durations(f, line);
-    if (code == 0)
-        return answer_send(f, line);
-    json_decref(line);
-    return code;
+    int last = answer_send(f, line);
+    return code < 0 ? code : last;
 }
 
 /* ---- events ---- */
@@ -305,28 +266,30 @@ static void answer_keep(json_t **kept, const json_t *value)
     }
 }
 
-static int answer_take_chunk(struct serve_filter *f, const struct answer_chunk *c)
+static int answer_take_chunk(struct serve_filter *f, const json_t *root)
 {
-    struct str text = c->text;
-    struct str thinking = f->about.hide_thinking ? STR_NONE : c->thinking;
-    int code = c->calls ? answer_take_calls(f, c->calls) : 0;
+    const json_t *choices = json_object_get(root, "choices");
+    struct answer_chunk c =
+        choices ? chunk_of_choice(json_array_get(choices, 0)) : chunk_of_own(root);
+    struct str thinking = f->about.hide_thinking ? STR_NONE : c.thinking;
+    int code = c.calls ? answer_take_calls(f, c.calls) : 0;
     if (f->engine && f->engine->figures)
-        answer_keep(&f->figures, json_object_get(c->root, f->engine->figures->object));
-    answer_keep(&f->usage, c->usage);
-    if (c->finish)
-        snprintf(f->finish, sizeof(f->finish), "%s", c->finish);
-    bool logprobs = f->about.logprobs && json_array_size(c->logprobs) > 0;
-    if (code < 0 || (!text.n && !thinking.n && !logprobs))
+        answer_keep(&f->figures, json_object_get(root, f->engine->figures->object));
+    answer_keep(&f->usage, json_object_get(root, "usage"));
+    if (c.finish)
+        snprintf(f->finish, sizeof(f->finish), "%s", c.finish);
+    bool logprobs = f->about.logprobs && json_array_size(c.logprobs) > 0;
+    if (code < 0 || (!c.text.n && !thinking.n && !logprobs))
         return code;
     if (f->about.stream)
-        return answer_piece(f, text, thinking, NULL,
-                            logprobs ? json_incref((json_t *)c->logprobs) : NULL);
-    buf_add_str(&f->text, text);
+        return answer_send(f, answer_line(f, NULL, c.text, thinking, NULL,
+                                          logprobs ? json_incref((json_t *)c.logprobs) : NULL));
+    buf_add_str(&f->text, c.text);
     buf_add_str(&f->thinking, thinking);
     if (logprobs && !f->logprobs)
         f->logprobs = json_array();
     if (logprobs)
-        json_array_extend(f->logprobs, (json_t *)c->logprobs);
+        json_array_extend(f->logprobs, (json_t *)c.logprobs);
     return buf_ok(&f->text) && buf_ok(&f->thinking) ? 0 : -EBADMSG;
 }
 
@@ -335,26 +298,26 @@ static int answer_take_error(struct serve_filter *f, const json_t *error)
 {
     const char *message =
         json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
-    f->refused = true;
-    f->ended = true;
+    f->refused = f->ended = true;
     return answer_send(f, json_pack("{s:s}", "error", message ? message : "the engine failed"));
 }
 
+/* -EBADMSG: the event is no JSON object, or makes no sense. */
 static int answer_take(void *context, struct str field, struct str value)
 {
     struct serve_filter *f = context;
-    struct answer_chunk chunk;
     if (f->refused)
         return 0;
     if (str_is(value, "[DONE]")) {
         f->ended = true;
         return 0;
     }
-    int code = chunk_read(field, value, &chunk);
-    if (code < 0)
-        return code;
-    code = chunk.error ? answer_take_error(f, chunk.error) : answer_take_chunk(f, &chunk);
-    json_decref(chunk.root);
+    json_t *root = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
+    const json_t *error = str_is(field, "error") ? root : json_object_get(root, "error");
+    int code = -EBADMSG;
+    if (json_is_object(root))
+        code = error ? answer_take_error(f, error) : answer_take_chunk(f, root);
+    json_decref(root);
     return code;
 }
 
@@ -392,17 +355,9 @@ static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error
     return answer_result(answer_finish(f), err);
 }
 
-static void answer_fail(struct serve_filter *f, const struct gfxb_error *why, struct buf *out)
+static void answer_begin(struct serve_filter *f)
 {
-    dialect_error_event(DIALECT_OLLAMA, f->about.stream, why, out);
-}
-
-static void answer_init(struct serve_filter *f, const struct ollama_call *call, ollama_clock *now)
-{
-    *f = (struct serve_filter){.about = *call,
-                               .now = now,
-                               .text = BUF_INIT(ANSWER_TEXT_MAX),
-                               .thinking = BUF_INIT(ANSWER_TEXT_MAX)};
+    f->text = f->thinking = BUF_INIT(ANSWER_TEXT_MAX);
     sse_init(&f->sse, answer_take, f);
 }
 
@@ -424,11 +379,9 @@ static void answer_forget(struct serve_filter *f)
 
 static void answer_reset(struct serve_filter *f)
 {
-    const struct ollama_call about = f->about;
-    int64_t began = f->began;
     answer_forget(f);
-    answer_init(f, &about, f->now);
-    f->began = began;
+    *f = (struct serve_filter){.about = f->about, .now = f->now, .began = f->began};
+    answer_begin(f);
 }
 
 static void answer_free(struct serve_filter *f)
@@ -441,7 +394,6 @@ const struct serve_filter_ops ollama_answer_ops = {
     .head = answer_head,
     .feed = answer_feed,
     .end = answer_end,
-    .fail = answer_fail,
     .free = answer_free,
     .reset = answer_reset,
 };
@@ -449,8 +401,9 @@ const struct serve_filter_ops ollama_answer_ops = {
 struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_clock *clock)
 {
     struct serve_filter *f = xcalloc(1, sizeof(*f));
-    answer_init(f, call, clock ? clock : ollama_clock_now);
-    f->began = f->now();
+    clock = clock ? clock : ollama_clock_now;
+    *f = (struct serve_filter){.about = *call, .now = clock, .began = clock()};
+    answer_begin(f);
     return f;
 }
 
@@ -458,8 +411,5 @@ void ollama_empty_answer(const struct ollama_call *call, const char *reason, oll
                          struct buf *ret)
 {
     struct serve_filter f = {.about = *call, .now = clock ? clock : ollama_clock_now, .out = ret};
-    json_t *line = answer_line(&f, true);
-    json_object_set_new(line, "done_reason", json_string(reason));
-    answer_fill(&f, line, STR_NONE, STR_NONE, NULL, NULL);
-    answer_send(&f, line);
+    answer_send(&f, answer_line(&f, reason, STR_NONE, STR_NONE, NULL, NULL));
 }
