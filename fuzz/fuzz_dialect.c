@@ -112,9 +112,8 @@ static int convert(struct str bytes, const struct ollama_call *call, size_t step
     const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &ollama_answer_ops;
     struct serve_filter *f = embed ? ollama_embed_new(call, still) : ollama_answer_new(call, still);
     struct gfxb_error err = {.code = 0};
-    const char *type = NULL;
     int code = 0;
-    ops->head(f, engine_kind_of_model(NULL), STR("text/event-stream"), &type);
+    ops->head(f, engine_kind_of_model(NULL));
     for (size_t at = 0, n = step; at < bytes.n && code == 0; at += n, n = n % 7 + step) {
         size_t left = bytes.n - at;
         code = ops->feed(f, (struct str){bytes.p + at, left < n ? left : n}, out, &err);

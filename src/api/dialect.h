@@ -210,21 +210,18 @@ void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figur
  */
 struct serve_filter;
 struct serve_filter_ops {
-    /* Each may be NULL: then the bytes pass as they are, nothing is added, ...
-     *
-     * The engine accepts: before the first feed. *type holds the engine's content type and may be
-     * replaced by a literal. NULL: leave it. */
-    void (*head)(struct serve_filter *f, const struct engine_kind *engine, struct str engine_type,
-                 const char **type);
+    /* The engine accepts: before the first feed. The content type of what is made of its answer, a
+     * literal. */
+    const char *(*head)(struct serve_filter *f, const struct engine_kind *engine);
     /* Some bytes of the engine's body -> bytes for the client (may be none). Negative: the exchange
      * fails with err. -EPROTO: an answer that is none, which counts against the engine. */
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
     /* The engine's body has ended as it should. */
     int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
-    void (*free)(struct serve_filter *f);
     /* The engine was lost before a byte went to the client: forget this attempt, another follows.
-     * NULL: once it was fed it cannot. */
+     */
     void (*reset)(struct serve_filter *f);
+    void (*free)(struct serve_filter *f);
 };
 
 #endif

@@ -27,9 +27,8 @@ struct relay {
     struct http_call *call;
     enum relay_kind kind;
     int status;
-    char *type;             /* owned: the engine's */
-    const char *shown_type; /* the client's; NULL not decided */
-    bool fed;               /* the filter has had bytes of this attempt */
+    char *type;             /* owned: the engine's; NULL none */
+    const char *shown_type; /* the client's */
     bool began;             /* bytes of the answer are on their way to the client */
     struct buf held;        /* of a whole answer, or a refusal */
     struct dialect_tail tail;
@@ -38,7 +37,7 @@ struct relay {
 
 static void relay_free(struct relay *r)
 {
-    if (r->ask.ops && r->ask.ops->free && r->ask.filter)
+    if (r->ask.ops)
         r->ask.ops->free(r->ask.filter);
     buf_done(&r->ask.body);
     buf_done(&r->held);
@@ -46,39 +45,29 @@ static void relay_free(struct relay *r)
     free(r);
 }
 
+/* Since the request was whole. */
+static double relay_seconds(const struct relay *r)
+{
+    return (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
+}
+
 /* ---- the answer goes to the client ---- */
 
-static bool relay_converts(const struct relay *r)
+/* Bytes of the engine become the client's, which may be in *out. last: nothing comes behind them.
+ */
+static int relay_convert(struct relay *r, struct str *bytes, bool last, struct buf *out,
+                         struct gfxb_error *err)
 {
-    return r->ask.ops && r->ask.ops->feed;
-}
-
-/* What the client is told that it gets. */
-static const char *relay_type(struct relay *r)
-{
-    if (r->shown_type)
-        return r->shown_type;
-    r->shown_type = r->type ? r->type : "application/octet-stream";
-    if (r->ask.ops && r->ask.ops->head)
-        r->ask.ops->head(r->ask.filter, r->engine, str_from(r->type), &r->shown_type);
-    return r->shown_type;
-}
-
-static int relay_convert(struct relay *r, struct str bytes, struct buf *out, struct gfxb_error *err)
-{
-    relay_type(r);
-    r->fed = true;
-    int result = r->ask.ops->feed(r->ask.filter, bytes, out, err);
+    const struct serve_filter_ops *ops = r->ask.ops;
+    if (!ops)
+        return 0;
+    int result = bytes->n ? ops->feed(r->ask.filter, *bytes, out, err) : 0;
+    if (result == 0 && last)
+        result = ops->end(r->ask.filter, out, err);
     if (result == 0 && out->failed)
         result = error_set(err, ENOMEM, "the engine's answer does not fit into memory");
+    *bytes = buf_view(out);
     return result;
-}
-
-static void relay_begin(struct relay *r)
-{
-    r->began = true;
-    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
-    http_begin(r->x, 200, relay_type(r), -1);
 }
 
 static void relay_count(struct relay *r)
@@ -95,7 +84,7 @@ static void relay_count(struct relay *r)
         c->cached_tokens += t.cached_tokens;
         c->tokens += t.tokens;
         c->first_token_seconds = r->first_seconds;
-        c->seconds += (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
+        c->seconds += relay_seconds(r);
         c->replays += r->waiter.attempts > 1;
         if (t.tokens)
             c->last = t;
@@ -106,11 +95,11 @@ static void relay_count(struct relay *r)
 static void relay_fail(struct relay *r, int status, const struct gfxb_error *why)
 {
     struct http_exchange *x = r->x;
-    struct buf out = BUF_INIT(65536);
+    struct buf CLEAN_BUF out = BUF_INIT(65536);
+    struct dialect_error error;
+    dialect_error_from(why, &error); /* the code that clients know */
     r->status = status;
     if (!r->began) {
-        struct dialect_error error;
-        dialect_error_from(why, &error); /* the code that clients know */
         http_fail(x, status, error.code, NULL, "%s", why->text);
         relay_free(r);
         return;
@@ -122,24 +111,24 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
         http_end(x);
     else
         http_cut(x);
-    buf_done(&out);
     relay_free(r);
 }
 
-/* May it be tried again as if nothing had been? */
-static bool relay_can_again(const struct relay *r)
-{
-    return !r->began && (!r->fed || r->ask.ops->reset);
-}
-
+/* Another attempt, as if nothing had been: nothing of the answer has gone out. */
 static void relay_again(struct relay *r, enum pool_outcome outcome)
 {
-    if (r->fed)
+    if (r->ask.ops)
         r->ask.ops->reset(r->ask.filter);
-    r->fed = false;
     buf_clear(&r->held);
     r->tail = (struct dialect_tail){0};
     pool_again(&r->waiter, outcome);
+}
+
+static void relay_hang_up(struct relay *r)
+{
+    if (r->call)
+        http_call_cancel(r->call);
+    r->call = NULL;
 }
 
 /* Bytes that are no answer are the engine's doing; that there is no memory for them says nothing of
@@ -147,10 +136,8 @@ static void relay_again(struct relay *r, enum pool_outcome outcome)
 static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 {
     bool engine = why->code == EPROTO;
-    if (r->call)
-        http_call_cancel(r->call);
-    r->call = NULL;
-    if (engine && relay_can_again(r)) {
+    relay_hang_up(r);
+    if (engine && !r->began) {
         relay_again(r, POOL_BROKEN);
         return;
     }
@@ -160,43 +147,29 @@ static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 
 static void relay_tell_refusal(struct relay *r)
 {
-    struct buf out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
+    struct buf CLEAN_BUF out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
     struct dialect_error error;
     dialect_error_of_engine(r->engine, r->status, buf_view(&r->held), &error);
     dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
     http_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
-    buf_done(&out);
 }
 
-/* Nothing of it has gone out yet: it goes as a whole. */
-static int relay_tell_whole(struct relay *r, struct gfxb_error *err)
-{
-    struct buf out = BUF_INIT(RELAY_OUT_MAX);
-    const char *type = relay_type(r);
-    int result = 0;
-    if (relay_converts(r) && r->held.n)
-        result = relay_convert(r, buf_view(&r->held), &out, err);
-    if (result == 0 && r->ask.ops && r->ask.ops->end)
-        result = r->ask.ops->end(r->ask.filter, &out, err);
-    r->first_seconds = (double)(loop_now(serve_of(r->x)->loop) - http_request(r->x)->at) / 1000;
-    if (result == 0)
-        http_reply(r->x, r->status, type, relay_converts(r) ? buf_view(&out) : buf_view(&r->held),
-                   NULL);
-    buf_done(&out);
-    return result;
-}
-
+/* The end of it, which is all of it when nothing has gone out yet. */
 static int relay_tell_end(struct relay *r, struct gfxb_error *err)
 {
-    struct buf out = BUF_INIT(RELAY_OUT_MAX);
-    int result = 0;
-    if (r->ask.ops && r->ask.ops->end)
-        result = r->ask.ops->end(r->ask.filter, &out, err);
-    http_send(r->x, buf_view(&out));
-    buf_done(&out);
-    if (result == 0)
+    struct buf CLEAN_BUF out = BUF_INIT(RELAY_OUT_MAX);
+    struct str bytes = r->began ? STR_NONE : buf_view(&r->held);
+    int result = relay_convert(r, &bytes, true, &out, err);
+    if (result < 0)
+        return result;
+    if (r->began) {
+        http_send(r->x, bytes);
         http_end(r->x);
-    return result;
+    } else {
+        r->first_seconds = relay_seconds(r);
+        http_reply(r->x, r->status, r->shown_type, bytes, NULL);
+    }
+    return 0;
 }
 
 /* ---- the engine's answer ---- */
@@ -208,8 +181,10 @@ static void relay_on_head(void *owner, const struct http_answer *head)
     bool known = head->framing == HTTP_LENGTH && head->length <= RELAY_WHOLE_MAX;
     r->status = head->status;
     free(r->type);
-    r->type = str_dup(head->type);
-    r->shown_type = NULL;
+    r->type = head->type.n ? xstr_dup(head->type) : NULL;
+    r->shown_type = r->type ? r->type : "application/octet-stream";
+    if (ok && r->ask.ops)
+        r->shown_type = r->ask.ops->head(r->ask.filter, r->engine);
     r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
     http_drop_headers(r->x);
     http_add_header(r->x, "x-gfxbridge-backend", r->waiter.endpoint->backend);
@@ -227,22 +202,18 @@ static bool relay_is_comment(const struct relay *r, struct str bytes)
 static void relay_stream(struct relay *r, struct str bytes)
 {
     struct gfxb_error err = {0};
-    struct buf out = BUF_INIT(RELAY_OUT_MAX);
-    int result = 0;
-    if (relay_converts(r)) {
-        result = relay_convert(r, bytes, &out, &err);
-        bytes = buf_view(&out);
+    struct buf CLEAN_BUF out = BUF_INIT(RELAY_OUT_MAX);
+    int result = relay_convert(r, &bytes, false, &out, &err);
+    if (result == 0 && !r->began && bytes.n) {
+        r->began = true;
+        r->first_seconds = relay_seconds(r);
+        http_begin(r->x, 200, r->shown_type, -1);
     }
-    if (result == 0 && !r->began && bytes.n)
-        relay_begin(r);
     if (r->began)
         http_send(r->x, bytes);
-    buf_done(&out);
-    if (result < 0) {
+    if (result < 0)
         relay_fail_answer(r, &err);
-        return;
-    }
-    if (http_pending(r->x) > HTTP_HIGH_WATER)
+    else if (http_pending(r->x) > HTTP_HIGH_WATER)
         http_call_pause(r->call, true);
 }
 
@@ -270,8 +241,6 @@ static void relay_on_end(void *owner)
     r->call = NULL;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
-    else if (!r->began)
-        result = relay_tell_whole(r, &err);
     else
         result = relay_tell_end(r, &err);
     if (result < 0) {
@@ -289,7 +258,7 @@ static void relay_on_broken(void *owner, int code, bool local)
     bool silent = code == -ETIMEDOUT;
     struct gfxb_error err;
     r->call = NULL;
-    if (!local && !silent && relay_can_again(r)) {
+    if (!local && !silent && !r->began) {
         relay_again(r, code == -ECONNREFUSED ? POOL_REFUSED : POOL_BROKEN);
         return;
     }
@@ -316,14 +285,9 @@ static const struct http_call_ops relay_call_ops = {
 
 /* ---- the pool's and the client's news ---- */
 
-static struct relay *relay_of_waiter(struct pool_waiter *waiter)
-{
-    return container_of(waiter, struct relay, waiter);
-}
-
 static void relay_ready(struct pool_waiter *waiter)
 {
-    struct relay *r = relay_of_waiter(waiter);
+    struct relay *r = container_of(waiter, struct relay, waiter);
     r->engine = waiter->endpoint->kind;
     struct http_call_request request = {
         .path = r->engine->path[r->ask.call],
@@ -344,7 +308,7 @@ static void relay_ready(struct pool_waiter *waiter)
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)
 {
-    struct relay *r = relay_of_waiter(waiter);
+    struct relay *r = container_of(waiter, struct relay, waiter);
     struct dialect_error error;
     dialect_error_from(why, &error);
     relay_fail(r, error.status, why);
@@ -353,9 +317,7 @@ static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *wh
 static void relay_cancel(void *worker)
 {
     struct relay *r = worker;
-    if (r->call)
-        http_call_cancel(r->call);
-    r->call = NULL;
+    relay_hang_up(r);
     pool_leave(&r->waiter);
     relay_free(r);
 }

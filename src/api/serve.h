@@ -99,7 +99,7 @@ struct serve_relay {
     struct buf body;       /* for the engine; taken over */
     bool stream;           /* the client asked for a stream */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
-    struct serve_filter *filter;        /* taken over */
+    struct serve_filter *filter;        /* of these; taken over */
 };
 
 /* Ask an engine that runs the model (loaded when need be) and pass its answer on. */

@@ -323,12 +323,11 @@ static int answer_take(void *context, struct str field, struct str value)
 
 /* ---- the filter ---- */
 
-static void answer_head(struct serve_filter *f, const struct engine_kind *engine,
-                        struct str engine_type, const char **type)
+static const char *answer_head(struct serve_filter *f, const struct engine_kind *engine)
 {
     f->engine = engine;
     f->answered = f->now();
-    *type = f->about.stream ? "application/x-ndjson" : "application/json; charset=utf-8";
+    return f->about.stream ? "application/x-ndjson" : DIALECT_JSON_TYPE;
 }
 
 static int answer_result(int code, struct gfxb_error *err)
@@ -355,12 +354,6 @@ static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error
     return answer_result(answer_finish(f), err);
 }
 
-static void answer_begin(struct serve_filter *f)
-{
-    f->text = f->thinking = BUF_INIT(ANSWER_TEXT_MAX);
-    sse_init(&f->sse, answer_take, f);
-}
-
 /* Frees the parts of an answer that were read. */
 static void answer_forget(struct serve_filter *f)
 {
@@ -381,7 +374,8 @@ static void answer_reset(struct serve_filter *f)
 {
     answer_forget(f);
     *f = (struct serve_filter){.about = f->about, .now = f->now, .began = f->began};
-    answer_begin(f);
+    f->text = f->thinking = BUF_INIT(ANSWER_TEXT_MAX);
+    sse_init(&f->sse, answer_take, f);
 }
 
 static void answer_free(struct serve_filter *f)
@@ -403,7 +397,7 @@ struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_cl
     struct serve_filter *f = xcalloc(1, sizeof(*f));
     clock = clock ? clock : ollama_clock_now;
     *f = (struct serve_filter){.about = *call, .now = clock, .began = clock()};
-    answer_begin(f);
+    answer_reset(f);
     return f;
 }
 

@@ -153,12 +153,18 @@ static int embed_end(struct serve_filter *f, struct buf *out, struct gfxb_error 
     return 0;
 }
 
-static void embed_head(struct serve_filter *f, const struct engine_kind *engine,
-                       struct str engine_type, const char **type)
+static const char *embed_head(struct serve_filter *f, const struct engine_kind *engine)
 {
     f->engine = engine;
     f->answered = f->now();
-    *type = "application/json; charset=utf-8";
+    return DIALECT_JSON_TYPE;
+}
+
+static void embed_reset(struct serve_filter *f)
+{
+    buf_done(&f->kept);
+    *f = (struct serve_filter){
+        .about = f->about, .now = f->now, .began = f->began, .kept = BUF_INIT(EMBED_VECTOR_MAX)};
 }
 
 static void embed_free(struct serve_filter *f)
@@ -171,17 +177,17 @@ const struct serve_filter_ops ollama_embed_ops = {
     .head = embed_head,
     .feed = embed_feed,
     .end = embed_end,
+    .reset = embed_reset,
     .free = embed_free,
 };
 
 struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clock *clock)
 {
     struct serve_filter *f = xcalloc(1, sizeof(*f));
-    f->about = *call;
+    clock = clock ? clock : ollama_clock_now;
+    *f = (struct serve_filter){.about = *call, .now = clock, .began = clock()};
     if (f->about.dimensions > EMBED_DIMENSIONS_MAX)
         f->about.dimensions = 0;
-    f->kept = BUF_INIT(EMBED_VECTOR_MAX);
-    f->now = clock ? clock : ollama_clock_now;
-    f->began = f->now();
+    embed_reset(f);
     return f;
 }
