@@ -206,6 +206,9 @@ enum gfx_via { GFX_VIA_NONE, GFX_VIA_EXACT, GFX_VIA_GENERIC, GFX_VIA_OVERRIDE };
 enum gfx_via gfx_covers(const struct gfx_tables *t, const struct gfx_target *target,
                         struct str list, struct str *ret_used);
 
+/* The row of packages.tsv with this id; NULL none. */
+const struct gfx_package *gfx_package_find(const struct gfx_tables *t, const char *id);
+
 /* The runtime row that an engine with runtime "therock" is paired with for this target, of the best
  * release that has one; NULL none. installable: only rows that a provider of ours can bring. */
 const struct gfx_package *gfx_runtime_find(const struct gfx_tables *t,

@@ -170,6 +170,15 @@ static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_err
 const struct gfx_reader gfx_package_reader = {package_columns, sizeof(struct gfx_package), 4096,
                                               package_read};
 
+const struct gfx_package *gfx_package_find(const struct gfx_tables *t, const char *id)
+{
+    for (size_t i = 0; i < t->n_packages; i++) {
+        if (str_is(t->package[i].id, id))
+            return &t->package[i];
+    }
+    return NULL;
+}
+
 /* Is this runtime of the release ("10.0" of "10.0.0"), or is any wanted? */
 static bool runtime_is_of(const struct gfx_package *runtime, struct str release)
 {

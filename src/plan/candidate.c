@@ -64,15 +64,6 @@ static void candidates_add(struct candidates *list, const struct gfx_package *ro
         (struct candidate){.backend = list->backend, .row = row, .installed = installed};
 }
 
-static const struct gfx_package *row_of(const struct builder *d, const char *id)
-{
-    for (size_t i = 0; i < d->tables->n_packages; i++) {
-        if (str_is(d->tables->package[i].id, id))
-            return &d->tables->package[i];
-    }
-    return NULL;
-}
-
 size_t plan_candidate_list(struct builder *d, enum plan_backend backend, struct candidate **ret)
 {
     struct candidates list = {.d = d, .backend = backend};
@@ -95,7 +86,7 @@ size_t plan_candidate_list(struct builder *d, enum plan_backend backend, struct 
     for (size_t k = 0; k < request->n_installed && request->os == GFX_LINUX; k++) {
         const struct plan_installed *installed = &request->installed[k];
         struct gfx_engine engine;
-        if (strcmp(installed->backend, name) == 0 && !row_of(d, installed->id) &&
+        if (strcmp(installed->backend, name) == 0 && !gfx_package_find(d->tables, installed->id) &&
             gfx_engine_find(installed->engine, &engine) && str_eq(engine.name, d->engine.name))
             candidates_add(&list, NULL, installed);
     }

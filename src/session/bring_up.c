@@ -29,19 +29,10 @@ static void session_add_failure(struct session *session, const char *fingerprint
         (struct session_failure){xstrdup(fingerprint), xstrdup(detail), code, broke};
 }
 
-static const struct gfx_package *session_find_row(const struct gfx_tables *tables, const char *id)
-{
-    for (size_t i = 0; i < tables->n_packages; i++) {
-        if (str_is(tables->package[i].id, id))
-            return &tables->package[i];
-    }
-    return NULL;
-}
-
 static int session_install(const struct session_request *r, const struct plan_choice *choice,
                            struct gfxb_error *err)
 {
-    const struct gfx_package *row = session_find_row(r->tables, choice->package);
+    const struct gfx_package *row = gfx_package_find(r->tables, choice->package);
     if (!row)
         return error_set(err, GFXB_E_NO_PACKAGE, "the table of packages has no row '%s'",
                          choice->package);
