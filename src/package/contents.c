@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fts.h>
-#include <gnu/libc-version.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -187,13 +186,14 @@ bool package_version_below(const char *version, const char *other)
 static int contents_check_glibc(const struct install *in, const struct inspection *seen,
                                 struct gfxb_error *err)
 {
-    const char *have = gnu_get_libc_version();
+    const char *have = package_glibc(in->env);
     bool own_libc = seen->own_libc && in->package.loader;
-    if (own_libc || !seen->glibc[0] || !root_is_live(in->env->root) ||
-        !package_version_below(have, seen->glibc))
+    if (own_libc || !have || !seen->glibc[0] || !package_version_below(have, seen->glibc))
         return 0;
     return error_set(err, GFXB_E_GLIBC_TOO_OLD,
-                     "%.*s needs glibc %s and this computer has %s: it cannot run here",
+                     in->env->other
+                         ? "%.*s needs glibc %s and the other computer has %s: it cannot run there"
+                         : "%.*s needs glibc %s and this computer has %s: it cannot run here",
                      STR_ARG(in->what), seen->glibc, have);
 }
 

@@ -2,6 +2,7 @@
 #include "package/package_private.h"
 
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <sys/utsname.h>
 
 #define INSTALL_TEXT_MAX (1u << 20)
@@ -47,21 +48,43 @@ int package_check_data_dir(const struct package_env *env, struct gfxb_error *err
                : error_set(err, EINVAL, "\"%s\" is not an absolute path", env->data_dir);
 }
 
-/* ---- the transaction ---- */
-
-/* Is the row's package here, as env wants it? */
-static bool install_is_there(const struct install *in)
+const char *package_glibc(const struct package_env *env)
 {
+    if (env->other)
+        return env->other_glibc[0] ? env->other_glibc : NULL;
+    return root_is_live(env->root) ? gnu_get_libc_version() : NULL;
+}
+
+/* NULL: there is no such source. */
+static const struct package_source *install_source(struct str name)
+{
+    for (size_t i = 0; package_sources[i]; i++) {
+        if (str_is(name, package_sources[i]->name))
+            return package_sources[i];
+    }
+    return NULL;
+}
+
+bool package_find(const struct package_env *env, const struct gfx_package *row,
+                  char ret_digest[static DIGEST_HEX])
+{
+    const struct package_source *source = install_source(row->provider);
     struct package_list list = {NULL, 0};
     bool found = false;
-    if (package_list_new(in->env, &list, NULL) < 0)
+    if (package_list_new(env, &list, NULL) < 0)
         return false;
-    for (size_t i = 0; i < list.n && !found; i++)
-        found = str_is(in->row->id, list.item[i].id) &&
-                (!in->source->serves || in->source->serves(in->env, in->row, &list.item[i]));
+    for (size_t i = 0; i < list.n && !found; i++) {
+        const struct package *package = &list.item[i];
+        found = str_is(row->id, package->id) && (!env->other || !package_outside(package).n) &&
+                (!source || !source->serves || source->serves(env, row, package));
+        if (found)
+            memcpy(ret_digest, package->digest, DIGEST_HEX);
+    }
     package_list_done(&list);
     return found;
 }
+
+/* ---- the transaction ---- */
 
 /* An id of its own making where no row has one: "file-NAME", without what a manifest or a list
  * cannot hold. */
@@ -138,7 +161,7 @@ int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct g
     if (source->has_cache)
         r = store_cache_open(in->env, source->name, &in->cache, &in->cache_lock, &why);
     /* Another process may have brought it while we waited for the cache. */
-    if (r == 0 && !(source->has_cache && install_is_there(in))) {
+    if (r == 0 && !(source->has_cache && package_find(in->env, in->row, ret_digest))) {
         r = install_once(in, ret_digest, &why);
         if (r < 0 && source->again && source->again(in, r)) {
             log_at(in->env->log, LOG_DEBUG, "%s; once more", why.text);
@@ -159,19 +182,6 @@ int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct g
 
 /* ---- from a row to its source ---- */
 
-static int install_source(struct str name, const struct package_source **ret_source,
-                          struct gfxb_error *err)
-{
-    for (size_t i = 0; package_sources[i]; i++) {
-        if (str_is(name, package_sources[i]->name)) {
-            *ret_source = package_sources[i];
-            return 0;
-        }
-    }
-    return error_set(err, GFXB_E_NO_PACKAGE, "this gfxbridge cannot install packages from \"%.*s\"",
-                     STR_ARG(name));
-}
-
 static int install_check_row(const struct gfx_package *row, struct gfxb_error *err)
 {
     struct utsname system;
@@ -186,23 +196,23 @@ static int install_check_row(const struct gfx_package *row, struct gfxb_error *e
 int package_provider_usable(const struct package_env *env, struct str provider,
                             struct gfxb_error *err)
 {
-    const struct package_source *source = NULL;
-    int r = install_source(provider, &source, err);
-    return r == 0 && source->usable ? source->usable(env, err) : r;
+    const struct package_source *source = install_source(provider);
+    if (!source)
+        return error_set(err, GFXB_E_NO_PACKAGE,
+                         "this gfxbridge cannot install packages from \"%.*s\"", STR_ARG(provider));
+    return source->usable ? source->usable(env, err) : 0;
 }
 
 int package_install(const struct package_env *env, const struct gfx_package *row,
                     struct gfxb_error *err)
 {
-    struct install in = {.env = env, .row = row};
+    struct install in = {.env = env, .row = row, .source = install_source(row->provider)};
     char digest[DIGEST_HEX];
     int r = package_check_data_dir(env, err);
-    if (r == 0)
-        r = install_source(row->provider, &in.source, err);
-    if (r < 0 || install_is_there(&in))
+    if (r < 0 || package_find(env, row, digest))
         return r;
     r = install_check_row(row, err);
-    if (r == 0 && env->no_network && in.source->needs_network)
+    if (r == 0 && env->no_network && in.source && in.source->needs_network)
         r = error_set(err, GFXB_E_OFFLINE,
                       "%.*s is not installed and the network may not be used: install it once "
                       "without --no-network",

@@ -412,16 +412,17 @@ static int libraries_explain(const struct libraries *l, struct str what, struct 
         snprintf(more, sizeof(more), " (and %zu more libraries)", l->missing.n - 1);
     package_library_command(l->host, soname, remedy, sizeof(remedy));
     return error_set(err, GFXB_E_LIBRARY_MISSING,
-                     "the engine of %.*s needs %s%s, which is neither in it nor on this "
+                     "the engine of %.*s needs %s%s, which is neither in it nor on %s "
                      "computer%s%s",
-                     STR_ARG(what), soname, more, remedy[0] ? ": " : "", remedy);
+                     STR_ARG(what), soname, more, root_is_live(l->host) ? "this" : "the other",
+                     remedy[0] ? ": " : "", remedy);
 }
 
 int libraries_check(const struct package_env *env, const char *dir, const struct names *roots,
                     struct str library_path, struct str what, struct gfxb_error *err)
 {
     struct libraries l;
-    libraries_init(&l, env->root, dir);
+    libraries_init(&l, env->other ? env->other : env->root, dir);
     l.follow = true;
     libraries_add_dirs(&l, library_path);
     int r = libraries_look_at_all(&l, roots, err);

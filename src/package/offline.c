@@ -328,7 +328,7 @@ static int offline_check_manifest(const struct offline_install *in, const char *
     return r;
 }
 
-static bool offline_has(const struct package_digests *digests, const char *digest)
+bool package_digests_have(const struct package_digests *digests, const char *digest)
 {
     for (size_t i = 0; i < digests->n; i++) {
         if (strcmp(digests->digest[i], digest) == 0)
@@ -348,7 +348,7 @@ static int offline_check_line(struct offline_install *in, struct str line, struc
         !package_is_digest(digest) || !str_word(&line, &tree))
         return offline_damaged(in, "a line about a package is wrong", err);
     snprintf(name, sizeof(name), "%.*s", STR_ARG(digest));
-    if (offline_has(&in->found, name))
+    if (package_digests_have(&in->found, name))
         return offline_damaged(in, "it names a package twice", err);
     char *CLEAN_FREE dir = xfs_join(in->stage.dir, name);
     int r = offline_add_package(in->env, dir, NULL, NULL, hex, err);

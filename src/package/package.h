@@ -58,6 +58,11 @@ struct package_env {
     bool no_network;
     const struct log *log;         /* progress; NULL none */
     const struct package_net *net; /* NULL: all defaults */
+    /* A described computer that packages are fetched for, instead of this one, and its glibc (""
+     * unknown): they are made to run without anything that is on this one, and are not measured by
+     * it. NULL: they are for this computer. */
+    const struct root *other;
+    const char *other_glibc;
     const char *gfx; /* exact target that it is for: decides which ROCm runtime is installed with an
                         engine that needs one, and refuses a package whose measured code does not
                         serve it. NULL: not known */
@@ -74,6 +79,10 @@ void package_list_done(struct package_list *list);
  * ... Safe against kill -9 and a second process. */
 int package_install(const struct package_env *env, const struct gfx_package *row,
                     struct gfxb_error *err);
+
+/* The digest of the row's installed package that serves as env wants it. False: there is none. */
+bool package_find(const struct package_env *env, const struct gfx_package *row,
+                  char ret_digest[static DIGEST_HEX]);
 
 /* A package that is on this computer's disk already. Strings are lent. */
 struct package_local {
@@ -107,6 +116,8 @@ struct package_digests {
     char digest[PACKAGE_DIGESTS_MAX][DIGEST_HEX];
     size_t n;
 };
+
+bool package_digests_have(const struct package_digests *digests, const char *digest);
 
 /* Install what such a file holds, under the same digests; a package that is here already stays.
  * All of it is looked at before the first is published, and env's cancel ends it until then. Codes:

@@ -148,6 +148,8 @@ int package_check_cancel(const struct package_env *env, struct gfxb_error *err);
 const char *package_setting(const struct package_env *env, const char *name);
 /* env's fetch settings with its log filled in. */
 struct fetch_config package_fetch_config(const struct package_env *env);
+/* The glibc of the computer that packages are for; NULL: not known. */
+const char *package_glibc(const struct package_env *env);
 /* Is a version ("2.43-7") lower than another such as "2.36"? Only the first two numbers count;
  * false when either cannot be read. */
 bool package_version_below(const char *version, const char *other);
@@ -254,7 +256,7 @@ int runtime_settle(const char *dir, char **ret_library_path, struct gfxb_error *
 /*
  * A ROCm of this computer that has what these engine files (a directory or one file) ask for, and
  * BLAS kernels for env->gfx where that is known: its library directories, absolute; owned by the
- * caller. The newest first; NULL: none.
+ * caller. The newest first; NULL: none, as with packages for another computer.
  */
 char *runtime_on_computer(const struct package_env *env, const char *path);
 

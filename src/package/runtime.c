@@ -118,7 +118,7 @@ char *runtime_on_computer(const struct package_env *env, const char *path)
     struct root_names names = {0};
     char *CLEAN_FREE soname = runtime_wanted(env, path);
     char *found = NULL;
-    if (!soname || root_list(env->root, "/opt", &names) < 0)
+    if (!soname || env->other || root_list(env->root, "/opt", &names) < 0)
         return NULL;
     for (size_t i = names.n; i > 0 && !found; i--) { /* rocm-7.2 before rocm-6.4 */
         char *CLEAN_FREE lib = xasprintf("/opt/%s/lib", names.name[i - 1]);

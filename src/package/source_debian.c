@@ -8,7 +8,6 @@
 #include "package/package_private.h"
 
 #include <errno.h>
-#include <gnu/libc-version.h>
 
 #define DEBIAN_OUTPUT_MAX (16u << 20)
 #define DEBIAN_KEEP_BYTES (8u << 20) /* larger parts are of no use for another package */
@@ -83,8 +82,9 @@ static bool debian_libc_is_too_old(const struct install *in)
 {
     const struct debian_job *job = in->job;
     const struct debian_part *libc = debian_parts_find(&job->parts, STR("libc6"));
-    return libc && !str_is(in->backend, "cpu") &&
-           package_version_below(libc->version, gnu_get_libc_version());
+    const char *have = package_glibc(in->env);
+    return libc && have && !str_is(in->backend, "cpu") &&
+           package_version_below(libc->version, have);
 }
 
 /* Does this suite of this archive have the package, and does it suit this host? */
@@ -102,9 +102,9 @@ static int debian_try_suite(struct install *in, const struct debian_archive *arc
                                err);
     if (r == 0 && !any_libc && debian_libc_is_too_old(in))
         r = error_set(err, GFXB_E_GLIBC_TOO_OLD,
-                      "the packages of %s %s have an older glibc than this computer, so that its "
+                      "the packages of %s %s have an older glibc than %s computer, so that its "
                       "GPU driver would not load",
-                      job->host.distribution->origin, suite);
+                      job->host.distribution->origin, suite, in->env->other ? "the other" : "this");
     if (r < 0)
         debian_forget_choice(job);
     return r;

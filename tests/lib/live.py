@@ -43,11 +43,12 @@ AS_USER = ["setpriv", "--reuid", str(USER), "--regid", str(GROUP), "--inh-caps=-
            "--bounding-set=-all"]
 
 
-def run(capture, command, *, user=True, member=False, in_group=False, hidden=(), timeout=120):
+def run(capture, command, *, user=True, member=False, in_group=False, hidden=(), network=True,
+        timeout=120):
     """The command on that computer, as an ordinary user or as root, and what came of it.
 
     member: the user's login has the group render; in_group: /etc/group says so; hidden: folders that
-    are empty there. "HOME" in the command stands for the user's home.
+    are empty there; network: False for none at all. "HOME" in the command stands for the user's home.
     """
     if os.geteuid() != 0:
         raise tap.Skip("needs root, to make device nodes in a mount namespace")
@@ -70,7 +71,8 @@ def run(capture, command, *, user=True, member=False, in_group=False, hidden=(),
             f.write("root:x:0:0:root:/root:/bin/sh\n"
                     f"plain:x:{USER}:{GROUP}:plain:{home}:/bin/sh\n")
         groups = [f"--groups={RENDER}" if member else "--clear-groups"]
-        return subprocess.run(["unshare", "-m", "sh", "-c", SCRIPT, "sh", top, " ".join(hidden),
+        return subprocess.run(["unshare", "-m" if network else "-mn", "sh", "-c", SCRIPT, "sh", top,
+                               " ".join(hidden),
                                *(AS_USER + groups if user else []),
                                *(word.replace("HOME", home) for word in command)],
                               env={"HOME": home, "PATH": os.environ["PATH"]}, capture_output=True,

@@ -3,6 +3,7 @@
 network: the same packages, or one clear sentence and nothing."""
 import hashlib
 import io
+import json
 import os
 import random
 import re
@@ -15,8 +16,9 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import live  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, answer, call  # noqa: E402
+from gfxbridge import PROGRAM, answer, call, machine  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge offline ")
 ONE, OTHER = os.path.join(TOP, "one"), os.path.join(TOP, "the other")
@@ -70,6 +72,54 @@ def same_packages_on_another_computer():
     after = os.stat(os.path.join(OTHER, manifest))
     assert packages(OTHER) == packages(ONE)
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def words_in_either_order():
+    need_bundle()
+    file = os.path.join(TOP, "ordered.gfxb")
+    for words in ((file, "llamacpp:cpu"), ("llamacpp:cpu", file)):
+        assert answer("--data-dir", ONE, "backends", "bundle", *words)["path"] == file
+        os.remove(file)
+    for words in (["llamacpp:cpu"], ["llamacpp:cpu", "llamacpp:vulkan"], [file, file + "2"]):
+        said = call("--data-dir", ONE, "backends", "bundle", *words, code=2).stderr
+        assert "name of a file" in said or "no such backend" in said, said
+    assert not [n for n in os.listdir(TOP) if n.startswith("ordered") or ":" in n]
+
+
+def for_another_computer():
+    """A bundle for a card that is not here, fetched with the distribution's real packages. On the
+    described computer, without any network, the proof starts, and the card is all that it lacks."""
+    data, there, file = (os.path.join(TOP, n) for n in ("for", "there", "for another.gfxb"))
+    words = ["--data-dir", data, "backends", "bundle", "--for", machine("rx7900xtx-raphael")]
+    done = call(*words, "--no-network", file, code=1)
+    assert "network" in done.stderr and not os.path.exists(file), done.stderr
+    said = call(*words, "llamacpp:vulkan", file, "--json", timeout=900)
+    assert json.loads(said.stdout)["packages"] == 1, said.stdout
+    assert [p["id"] for p in answer("--data-dir", data, "backends", "list")["packages"]] == ["debian-vulkan"]
+    assert call(*words[:-1], os.path.join(TOP, "absent.machine"), file, code=1).stderr
+    done = live.run(machine("rx7900xtx-raphael"),
+                    [PROGRAM, "--data-dir", there, "backends", "install", "--from", file, "--json"],
+                    user=False, network=False)
+    assert done.returncode == 4, (done.returncode, done.stderr)
+    assert packages(there) == packages(data)
+    results = json.loads(done.stdout)["results"]
+    assert results and {r["backend"] for r in results} == {"vulkan"}, done.stderr
+    assert {r["code"] for r in results} <= {"vulkan-driver-missing", "device-not-listed"}, results
+    assert all(r["rungs"][0]["rung"] == "E3" for r in results), results  # an engine ran and said so
+
+
+def what_cannot_be_used_here_is_told():
+    """Installed from a bundle, and no GPU of this computer can use it."""
+    file = os.path.join(TOP, "for another.gfxb")
+    if not os.path.exists(file):
+        raise tap.Skip("no bundle was made")
+    data = os.path.join(TOP, "no card")
+    done = live.run(machine("no-gpu-vm"), [PROGRAM, "--data-dir", data, "--no-network", "backends",
+                                           "install", "--from", file], user=False, network=False)
+    said = [line for line in done.stderr.splitlines() if line.startswith("gfxbridge: ")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    assert "debian-vulkan is installed and cannot be used here: " in said[0], said
+    assert len(packages(data)) == 1
 
 
 def two_at_once_make_one():
@@ -354,6 +404,9 @@ try:
     tap.run([
         ("what is installed becomes one file", prepare),
         ("another computer has the same packages, and answers", same_packages_on_another_computer),
+        ("bundle takes its words in either order", words_in_either_order),
+        ("a bundle for another computer proves there", for_another_computer),
+        ("what cannot be used here is told", what_cannot_be_used_here_is_told),
         ("two at once make one package", two_at_once_make_one),
         ("kill -9 leaves nothing half-done", kill_leaves_nothing_half_done),
         ("Ctrl-C is obeyed and leaves nothing", ctrl_c_is_obeyed),

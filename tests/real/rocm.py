@@ -75,12 +75,32 @@ def falls_back_with_the_cause():
     assert "HIP runtime finds no GPU" in rocm[0]["reason"], rocm
 
 
+def bundled_for_a_computer_that_has_the_card():
+    """This computer has no such card and no ROCm. On the described one, without any network, the real HIP
+    backend starts its proof and lacks nothing but the card."""
+    with tempfile.TemporaryDirectory(prefix="gfxbridge rocm ") as top:
+        file, there, capture = os.path.join(top, "rocm.gfxb"), os.path.join(top, "data"), \
+            machine("rx7900xtx-raphael")
+        dead = {"GFXBRIDGE_GITHUB": "http://127.0.0.1:9", "GFXBRIDGE_GITHUB_API": "http://127.0.0.1:9",
+                "GFXBRIDGE_THEROCK": "http://127.0.0.1:9"}
+        value = answer("backends", "bundle", "--data-dir", DATA, "--for", capture, "llamacpp:rocm", file,
+                       env=dead, timeout=900)
+        assert value["packages"] == 1, value
+        done = live.run(capture, [PROGRAM, "backends", "install", "--from", file, "--data-dir", there,
+                                  "--json"], user=False, network=False, timeout=900)
+        assert done.returncode == 4, (done.returncode, done.stderr)
+        results = json.loads(done.stdout)["results"]
+        assert {r["backend"] for r in results} == {"rocm"}, results
+        assert all("HIP runtime finds no GPU" in r["reason"] for r in results), results
+
+
 try:
     tap.run([
         ("installs", installs),
         ("holds exactly ten targets, with BLAS kernels, nothing unresolved", holds_ten_targets),
         ("RX 7900 XTX without GitHub: preferred", preferred_when_nothing_else_can_be_had),
         ("RX 9070 XT: gfx-not-in-package", rejected_where_it_holds_no_code),
+        ("bundled for a computer that has the card", bundled_for_a_computer_that_has_the_card),
         ("without the card: the real backend is tried, its cause is told, the CPU answers", falls_back_with_the_cause),
     ])
 finally:
