@@ -10,6 +10,7 @@
 #define LLAMA_CACHE_RAM   "256" /* MiB for prompts of idle slots; the engine's own is 8192 */
 #define LLAMA_PING        "1"   /* s: with a stream open SIGTERM is obeyed only at a ping */
 #define LLAMA_VERBOSITY   "4"   /* the first level that shows devices and buffers */
+#define LLAMA_ALL_LAYERS  "999" /* more than any model has: builds before "all" take it too */
 #define LLAMA_DEVICES_MAX 64
 
 /* ---- its command line ---- */
@@ -54,6 +55,11 @@ static void llama_add_arguments(const struct engine_spec *spec,
         engine_words_add(argv, "--ubatch-size");
         engine_words_add(argv, "1");
     }
+    /* All layers, unless the choice says how many. */
+    if (spec->backend != PLAN_CPU && !llama_has(spec->args, "-ngl")) {
+        engine_words_add(argv, "-ngl");
+        engine_words_add(argv, LLAMA_ALL_LAYERS);
+    }
     if (device && !llama_has(spec->args, "--device")) { /* the plan's choice may name it itself */
         engine_words_add(argv, "--device");
         engine_words_add(argv, "%s", device);
@@ -74,9 +80,14 @@ static void llama_add_serving(const char *name, enum model_task task, char *cons
     }
 }
 
-/* libgomp's threads spin at every barrier; beside another busy process that made generation 10
- * times slower (measured: 7 tokens/s of 75). This short a spin costs nothing measurable. */
-static const char *const llama_variables[] = {"GOMP_SPINCOUNT=1000", NULL};
+/*
+ * libgomp's threads spin at every barrier; beside another busy process that made generation 10
+ * times slower (measured: 7 tokens/s of 75). This short a spin costs nothing measurable.
+ * The plan decides which layers go where. The engine's own fit would decide again: it wants 1 GiB
+ * left free on a device, else it takes a model that would fit to the CPU. A build that has no such
+ * option ends at the argument, and passes over the variable.
+ */
+static const char *const llama_variables[] = {"GOMP_SPINCOUNT=1000", "LLAMA_ARG_FIT=off", NULL};
 
 static const char *const llama_own_arguments[] = {
     "-m",     "--model",    "--host",         "--port",  "--api-key", "--tools",

@@ -112,6 +112,32 @@ static double session_floor(const struct session *session, const struct engine_t
     return engine_floor(speed > 0 ? speed : session_measure_cpu(trial));
 }
 
+/* Who holds memory of the choice's GPU now; empty where nobody is seen. */
+static void session_tell_holders(const struct session_request *r, const struct plan_choice *choice,
+                                 struct buf *ret)
+{
+    struct buf CLEAN_BUF holders = BUF_INIT(400);
+    if (choice->gpu && r->root)
+        machine_gpu_holders(r->root, choice->gpu, &holders);
+    if (holders.n)
+        buf_addf(ret, "; of the GPU's memory %s now", buf_text(&holders));
+}
+
+/* Too little memory comes and goes: it is told, with who holds it, and says nothing about the
+ * choice. */
+static bool session_lacks_memory(const struct session_request *r, const struct plan_choice *choice,
+                                 struct engine_proof *proof)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
+    if (proof->code != GFXB_E_MEMORY_TOO_SMALL)
+        return false;
+    buf_add_text(&text, proof->sentence);
+    session_tell_holders(r, choice, &text);
+    free(proof->sentence);
+    proof->sentence = xstrdup(buf_text(&text));
+    return true;
+}
+
 static int session_try_proof(const struct session_request *r, const struct session *session,
                              const struct plan_choice *choice, struct engine_proof *ret_proof,
                              struct engine **ret_engine, struct gfxb_error *err)
@@ -126,7 +152,7 @@ static int session_try_proof(const struct session_request *r, const struct sessi
            choice->package);
     trial.floor = session_floor(session, &trial);
     int result = engine_prove(&trial, ret_proof, ret_engine, err);
-    if (result < 0)
+    if (result < 0 || session_lacks_memory(r, choice, ret_proof))
         return result;
     result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);
     if (result < 0) {
@@ -179,6 +205,12 @@ static int session_start(const struct session_request *r, struct session *sessio
         r->on_load(r->load_context);
     if (result == 0)
         result = engine_start(&spec, &session->engine, err);
+    if (result == -GFXB_E_MEMORY_TOO_SMALL) {
+        struct buf CLEAN_BUF holders = BUF_INIT(500);
+        struct gfxb_error why = *err;
+        session_tell_holders(r, choice, &holders);
+        error_set(err, why.code, "%s%s", why.text, buf_text(&holders));
+    }
     if (result == 0)
         result = engine_verify(session->engine, &session->placement, err);
     if (result == 0)

@@ -297,7 +297,7 @@ static void an_engine_is_private(void **state)
     assert_false(file_has("cmdline", pid, engine_key(engine)));
     assert_true(file_has("environ", pid, engine_key(engine)));
     assert_false(file_has("environ", pid, "HSA_"));
-    assert_false(file_has("environ", pid, "LLAMA_ARG"));
+    assert_false(file_has("environ", pid, "LLAMA_ARG_N_GPU_LAYERS"));
     assert_false(file_has("environ", pid, "LD_LIBRARY_PATH"));
     char *CLEAN_FREE dir = strdup(engine_socket(engine));
     *strrchr(dir, '/') = '\0';

@@ -476,6 +476,31 @@ static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
     free(canary);
 }
 
+/* The engine's own fitting is off, and says nothing about layers: all of them or the plan's. */
+static void the_plan_decides_the_layers(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"-ngl", "7", NULL};
+    struct package package = test_package();
+    struct engine_spec spec = test_spec(&package);
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "k"};
+    struct launch launch;
+    for (int layers = 0; layers < 2; layers++) {
+        spec.backend = PLAN_VULKAN;
+        spec.args = layers ? args : NULL;
+        assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
+        assert_true(words_have(&launch.env, "LLAMA_ARG_FIT=off"));
+        assert_true(words_have_pair(&launch.argv, "-ngl", layers ? "7" : "999"));
+        assert_int_not_equal(words_have_pair(&launch.argv, "-ngl", "999"), layers);
+        launch_done(&launch);
+    }
+    spec.backend = PLAN_CPU;
+    spec.args = NULL;
+    assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
+    assert_false(words_have(&launch.argv, "-ngl"));
+    launch_done(&launch);
+}
+
 static void nothing_of_our_environment_reaches_an_engine(void **state)
 {
     (void)state;
@@ -491,7 +516,7 @@ static void nothing_of_our_environment_reaches_an_engine(void **state)
     assert_string_equal(launch.argv.word[0], "/data/p/abc/usr/bin/llama-server");
     for (size_t i = 0; i < launch.env.n; i++) {
         assert_null(strstr(launch.env.word[i], "evil"));
-        assert_null(strstr(launch.env.word[i], "LLAMA_ARG"));
+        assert_null(strstr(launch.env.word[i], "LLAMA_ARG_PORT"));
         assert_null(strstr(launch.env.word[i], "HSA_"));
     }
     assert_true(words_have(&launch.env, "LD_LIBRARY_PATH=/data/p/abc/lib:/data/p/abc/lib/llama"));
@@ -1149,6 +1174,7 @@ int main(void)
         cmocka_unit_test(a_launch_is_exact),
         cmocka_unit_test(only_the_canary_on_software_vulkan_goes_token_by_token),
         cmocka_unit_test(nothing_of_our_environment_reaches_an_engine),
+        cmocka_unit_test(the_plan_decides_the_layers),
         cmocka_unit_test(the_cpu_gets_no_device),
         cmocka_unit_test(tables_cannot_take_over_an_engine),
         cmocka_unit_test(a_run_directory_is_private_and_goes_away),

@@ -85,6 +85,33 @@ static void what_a_driver_does_not_tell_is_unknown(void **state)
 #undef LOAD
 }
 
+/* By DRM's files and by KFD's, the most first; other cards' memory and crumbs are not told. */
+static void who_holds_memory_of_a_gpu_is_told(void **state)
+{
+#define PROCESS(pid, name) "file /proc/" pid "/comm " name "\n"
+#define HOLDS(pid, file, pci, kib)                                                                 \
+    "file /proc/" pid "/fdinfo/" file "\n    drm-driver:\tamdgpu\n    drm-pdev:\t" pci             \
+    "\n    drm-memory-vram:\t" kib " KiB\n"
+    static const char lines[] = "gfxbridge machine 1\n" PROCESS("12", "small") HOLDS(
+        "12", "5", "0000:03:00.0", "1000") PROCESS("13", "other")
+        HOLDS("13", "5", "0000:04:00.0", "8000000") PROCESS("14", "game") HOLDS(
+            "14", "5", "0000:03:00.0", "300000") HOLDS("14", "6", "0000:03:00.0", "2097152")
+            PROCESS("15", "py\x01thon3") "file /sys/class/kfd/kfd/topology/nodes/1/gpu_id 4711\n"
+                                         "file /sys/class/kfd/kfd/proc/15/vram_4711 4294967296\n";
+#undef HOLDS
+#undef PROCESS
+    struct gfxb_error err = {0};
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
+    struct root *root = NULL;
+    const struct machine_gpu gpu = {.pci = "0000:03:00.0", .kfd_node = 1};
+    (void)state;
+    if (root_new_text("lines", str_from(lines), &root, &err) < 0)
+        fail_msg("%s", err.text);
+    machine_gpu_holders(root, &gpu, &text);
+    root_free(root);
+    assert_string_equal(buf_text(&text), "py?thon3 (15) holds 4096 MiB, game (14) holds 2048 MiB");
+}
+
 /* ---- PCI addresses ---- */
 
 static void addresses_survive_both_ways(void **state)
@@ -561,6 +588,7 @@ int main(void)
         cmocka_unit_test(a_part_is_captured_as_a_part),
         cmocka_unit_test(dumps_are_captured_as_they_are),
         cmocka_unit_test(what_a_driver_does_not_tell_is_unknown),
+        cmocka_unit_test(who_holds_memory_of_a_gpu_is_told),
     };
     return cmocka_run_group_tests_name("machine", tests, setup, teardown);
 }
