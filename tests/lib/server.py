@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -157,5 +158,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(60)
+        if code:
+            print(self.said(), file=sys.stderr)  # a sanitizer's report among it
         self.log.close()
         return code

@@ -275,15 +275,16 @@ def pull_streams_its_progress():
 
 def a_download_with_a_long_name_is_listed():
     ask("/api/v1/pull", {"model_name": "tests/long-GGUF", "stream": True, "subscribe": False})
-    end = time.time() + 120
-    state = "none"
-    while state != "completed" and time.time() < end:
-        found = [d for d in ask("/api/v1/downloads") if d["id"] == "model:tests/long-GGUF"]
+    found = []
+
+    def is_complete():
+        found[:] = [d for d in ask("/api/v1/downloads") if d["id"] == "model:tests/long-GGUF"]
         assert found, "it is missing in the list"
-        state = found[0]["status"]
-        assert state in ("downloading", "completed"), found
-        time.sleep(0.05)
-    assert state == "completed" and found[0]["file"].startswith("ü" * 100), found
+        assert found[0]["status"] in ("downloading", "completed"), found
+        return found[0]["status"] == "completed"
+
+    wait_until(is_complete, "the download's end")
+    assert found[0]["file"].startswith("ü" * 100), found
     assert ask("/api/v1/delete", {"model_name": found[0]["result"]["model_name"]})["status"] == "success"
 
 
