@@ -251,7 +251,8 @@ def other_locales():
         if subprocess.run(["localedef", "-i", language, "-f", charset, os.path.join(places, name)],
                           capture_output=True, check=False).returncode not in (0, 1):
             raise tap.Skip("localedef cannot make a locale here")
-        env = {"LOCPATH": places, "LC_ALL": name}
+        # glibc never frees what it makes of LOCPATH.
+        env = {"LOCPATH": places, "LC_ALL": name, "ASAN_OPTIONS": "detect_leaks=0"}
         plain = answer("explain", "GFX1103", code=(0, 1))
         assert answer("explain", "GFX1103", code=(0, 1), env=env) == plain
         for query in ("RADEON RX 7900 XTX", "INSTINCT MI300X", "radeon instinct mi50"):
