@@ -1,8 +1,6 @@
 /* chat.c - a conversation on the terminal, with pictures. */
-#include "cli/request.h"
-#include "session/session.h"
+#include "cli/cli.h"
 
-#include <errno.h>
 #include <histedit.h>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -64,15 +62,13 @@ enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
 
 struct chat {
     struct cli *cli;
-    const struct session_request *request;
-    struct session *session;
     unsigned max_tokens;
     EditLine *line;
     History *history;
-    char *history_file; /* NULL: this user has no home */
-    json_t *messages;   /* the conversation so far */
-    json_t *images;     /* content parts for the next message */
-    bool more;          /* inside a message of several lines */
+    const char *history_file; /* NULL: this user has no home */
+    json_t *messages;         /* the conversation so far */
+    json_t *images;           /* content parts for the next message */
+    bool more;                /* inside a message of several lines */
     bool end;
 };
 
@@ -118,7 +114,7 @@ static void chat_image(struct chat *chat, struct str rest)
 
 static void chat_path(struct chat *chat, struct str rest)
 {
-    cli_tell_choice(chat->session);
+    cli_tell_choice(&chat->cli->session);
 }
 
 static void chat_bye(struct chat *chat, struct str rest)
@@ -162,17 +158,6 @@ static void chat_command(struct chat *chat, struct str line)
 
 /* ---- a message ---- */
 
-static int chat_write(bool *thought, struct str piece, bool thinking)
-{
-    if (thinking != *thought && !thinking)
-        putchar('\n');
-    if (thinking != *thought)
-        text_style(stdout, thinking ? TEXT_FAINT : TEXT_END);
-    *thought = thinking;
-    fwrite(piece.p, 1, piece.n, stdout);
-    return fflush(stdout) == 0 ? 0 : -errno;
-}
-
 static int chat_add_message(struct chat *chat, struct str text)
 {
     json_t *content = json_stringn(text.p ? text.p : "", text.n);
@@ -186,13 +171,6 @@ static int chat_add_message(struct chat *chat, struct str text)
     return message && json_array_append_new(chat->messages, message) == 0 ? 0 : -EILSEQ;
 }
 
-/* An answer that was stopped stays in the conversation as far as it came. */
-static void chat_keep_answer(struct chat *chat, const char *text)
-{
-    json_array_append_new(chat->messages,
-                          json_pack("{s:s, s:s}", "role", "assistant", "content", text));
-}
-
 /* Collects what was shown, so that a stopped answer is known too. */
 struct chat_answer {
     struct buf text;
@@ -204,7 +182,13 @@ static int chat_show(void *context, struct str piece, bool thinking)
     struct chat_answer *answer = context;
     if (!thinking)
         buf_add_str(&answer->text, piece);
-    return chat_write(&answer->thinking, piece, thinking);
+    if (answer->thinking && !thinking)
+        putchar('\n');
+    if (answer->thinking != thinking)
+        text_style(stdout, thinking ? TEXT_FAINT : TEXT_END);
+    answer->thinking = thinking;
+    fwrite(piece.p, 1, piece.n, stdout);
+    return fflush(stdout) == 0 ? 0 : -errno;
 }
 
 /* What came of the answer so far is void. */
@@ -216,44 +200,45 @@ static void chat_begin_again(void *context)
     fflush(stdout);
 }
 
-static int chat_ask(struct chat *chat, struct str text, struct gfxb_error *err)
+static void chat_ask(struct chat *chat, struct str text)
 {
+    struct cli *cli = chat->cli;
     if (chat_add_message(chat, text) < 0) {
         text_print(stderr, "This is no UTF-8 text.");
-        return 0;
+        return;
     }
     char *CLEAN_FREE messages = json_dumps(chat->messages, JSON_COMPACT);
     if (!messages)
-        return error_set(err, ENOMEM, "out of memory");
+        cli_die(cli, ENOMEM, "out of memory");
     struct chat_answer answer = {.text = BUF_INIT(CHAT_MESSAGE_MAX)};
     struct engine_chat request = {.messages = messages,
                                   .max_tokens = chat->max_tokens,
-                                  .temperature = chat->request->model ? -1 : 0,
+                                  .temperature = cli->request.model ? -1 : 0,
                                   .silence_ms = ENGINE_SILENCE_MS,
                                   .on_text = chat_show,
                                   .context = &answer,
                                   .cancel = &cli_cancelled,
-                                  .log = &chat->cli->log};
+                                  .log = &cli->log};
     struct engine_reply reply;
-    int result = session_ask(chat->request, chat->session, &request, chat_begin_again, &reply, err);
+    int result =
+        session_ask(&cli->request, &cli->session, &request, chat_begin_again, &reply, &cli->err);
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
-    else
-        chat_keep_answer(chat, buf_text(&answer.text));
+    else /* an answer that was stopped stays in the conversation as far as it came */
+        json_array_append_new(chat->messages, json_pack("{s:s, s:s}", "role", "assistant",
+                                                        "content", buf_text(&answer.text)));
     buf_done(&answer.text);
-    if (result == 0)
+    if (result == 0) {
         engine_reply_done(&reply);
-    if (result == -GFXB_E_INTERRUPTED && cli_cancelled == SIGINT) {
+    } else if (result == -GFXB_E_INTERRUPTED && cli_cancelled == SIGINT) {
         cli_cancelled = 0;
         text_print(stderr, "(stopped)");
-        return 0;
+    } else if (result == -EREMOTEIO) {
+        text_print(stderr, "gfxbridge: %s", cli->err.text);
+    } else {
+        cli_fail(cli);
     }
-    if (result == -EREMOTEIO) {
-        text_print(stderr, "gfxbridge: %s", err->text);
-        return 0;
-    }
-    return result;
 }
 
 /* ---- lines ---- */
@@ -350,10 +335,9 @@ static void chat_remember(struct chat *chat, const char *text)
 }
 
 /* A Ctrl-C that came too late to stop an answer is one at the prompt, which gives the line up. */
-static int chat_loop(struct chat *chat, struct gfxb_error *err)
+static void chat_loop(struct chat *chat)
 {
-    int result = 0;
-    while (result == 0 && !chat->end && (!cli_cancelled || cli_cancelled == SIGINT)) {
+    while (!chat->end && (!cli_cancelled || cli_cancelled == SIGINT)) {
         struct buf CLEAN_BUF message = BUF_INIT(CHAT_MESSAGE_MAX);
         if (!chat_read_message(chat, &message))
             break;
@@ -364,11 +348,10 @@ static int chat_loop(struct chat *chat, struct gfxb_error *err)
         if (text.p[0] == '/')
             chat_command(chat, text);
         else
-            result = chat_ask(chat, text, err);
+            chat_ask(chat, text);
     }
-    if (result == 0 && cli_cancelled)
-        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
-    return result;
+    if (cli_cancelled)
+        cli_die(chat->cli, GFXB_E_INTERRUPTED, "interrupted");
 }
 
 static void chat_open(struct chat *chat)
@@ -379,7 +362,7 @@ static void chat_open(struct chat *chat)
     chat->images = json_array();
     chat->line = el_init("gfxbridge", stdin, stdout, stderr);
     chat->history = history_init();
-    chat->history_file = dir ? xfs_join(dir, "chat-history") : NULL;
+    chat->history_file = dir ? cli_keep(chat->cli, xfs_join(dir, "chat-history")) : NULL;
     if (!chat->line || !chat->history)
         xalloc_die();
     history(chat->history, &event, H_SETSIZE, CHAT_HISTORY);
@@ -397,25 +380,14 @@ static void chat_open(struct chat *chat)
     el_source(chat->line, NULL); /* ~/.editrc */
 }
 
-static void chat_close(struct chat *chat)
+void chat_run(struct cli *cli, unsigned max_tokens)
 {
-    if (chat->line)
-        el_end(chat->line);
-    if (chat->history)
-        history_end(chat->history);
-    json_decref(chat->messages);
-    json_decref(chat->images);
-    free(chat->history_file);
-}
-
-int chat_run(struct cli *cli, const struct session_request *request, struct session *session,
-             unsigned max_tokens, struct gfxb_error *err)
-{
-    struct chat chat = {
-        .cli = cli, .request = request, .session = session, .max_tokens = max_tokens};
+    struct chat chat = {.cli = cli, .max_tokens = max_tokens};
     chat_open(&chat);
     text_print(stdout, "/help shows what there is beside asking; Ctrl-D ends.");
-    int result = chat_loop(&chat, err);
-    chat_close(&chat);
-    return result;
+    chat_loop(&chat);
+    el_end(chat.line);
+    history_end(chat.history);
+    json_decref(chat.messages);
+    json_decref(chat.images);
 }

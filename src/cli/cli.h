@@ -1,18 +1,27 @@
 /*
- * cli.h - the outward header of cli/: a command line -> calls of the rooms, and words for people.
+ * cli.h - the outward header of cli/: a command line -> calls of the folders below, and words for
+ * people.
  *
  * One file a command, one row in the table of commands.c. JSON goes to stdout and nothing else
  * there; progress and people's words about it go to stderr.
+ *
+ * A command is a short program: an error ends it (cli_check, cli_die), and cli_exit frees what it
+ * has made. So functions of a command return what they find, and hand no errors up.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
 #include "base/xalloc.h"
+#include "engine/engine.h"
 #include "gfx/gfx.h"
 #include "machine/machine.h"
+#include "model/model.h"
+#include "package/package.h"
 #include "plan/plan.h"
 #include "report/report.h"
+#include "session/session.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,17 +35,28 @@ enum cli_exit {
     CLI_INTERRUPTED = 130,
 };
 
-/* The process's settings and what commands share, made on first use. */
+/* The process's settings, and what its command has made. All of it is freed by cli_exit. */
 struct cli {
     const char *sysroot; /* NULL: the live computer */
     enum gfx_os os;
-    bool json, quiet, verbose, no_network, data_dir_given;
-    /* Owned; XDG places or as given; NULL where this user has no home. */
-    char *data_dir, *config_dir, *runtime_dir;
+    bool json, quiet, verbose, no_network, help, version;
+    /* XDG places or as given; NULL where this user has no home. */
+    const char *data_dir, *config_dir, *runtime_dir;
+    bool data_dir_given;
     struct log log;
-    struct root *root; /* these three are owned, made on first use */
+    struct gfxb_error err; /* of the call that cli_check looks at */
+    char **kept;           /* texts of cli_keep */
+    size_t n_kept;
+    /* Made on first use by the functions of the same names below. */
+    struct root *root;
     struct gfx_tables *tables;
     struct machine *machine;
+    struct model_env models;
+    json_t *answer; /* of control_ask */
+    /* For the command. All zero at its start. */
+    struct session_request request;
+    struct session session;
+    struct model model;
 };
 
 #define CLI_OPTIONS_MAX 12
@@ -62,11 +82,10 @@ struct cli_command {
     const char *summary;              /* one line */
     const char *about;                /* for --help and the manual page: a line is a paragraph, with
                                          TEXT_HANG one of a list */
-    const struct cli_option *options; /* ends with a NULL name */
+    const struct cli_option *options; /* ends with a NULL name; NULL none */
     bool any_os; /* answers from the tables, also for the other system (--os) */
     bool live;   /* starts engines: refuses --sysroot */
-    /* An exit code, or a negative error with *err filled. */
-    int (*run)(struct cli *cli, const struct cli_args *args, struct gfxb_error *err);
+    int (*run)(struct cli *cli, const struct cli_args *args); /* its exit code */
 };
 
 extern const struct cli_command cli_command_backends, cli_command_bench, cli_command_capture,
@@ -76,46 +95,140 @@ extern const struct cli_command cli_command_backends, cli_command_bench, cli_com
     cli_command_serve, cli_command_show, cli_command_status, cli_command_stop, cli_command_storage,
     cli_command_table, cli_command_unload, cli_command_update;
 
+/* All commands for people, ending with a NULL. */
+extern const struct cli_command *const cli_commands[];
+/* A command by its name, one for programs too; NULL none. */
+const struct cli_command *cli_find_command(const char *name);
+
+/* ---- options.c ---- */
+
+/* The options that every command takes, ending with a NULL name. */
+extern const struct cli_option cli_globals[];
+/* The command of these words, with its own. Help and version are answered here. */
+const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
+                                    struct cli_args *ret_args);
+/* The value of an option that is a number, in these bounds. */
+unsigned cli_number(struct cli *cli, const char *option, const char *value, unsigned least,
+                    unsigned most);
+
+/* ---- program.c: how a command ends, and what several commands use ---- */
+
+/* Frees all that cli owns and ends the program; a stdout that cannot be written is an error. */
+void cli_exit(struct cli *cli, int code) __attribute__((noreturn));
+/* Ends it with the sentence of cli->err and the exit code that its code has. */
+void cli_fail(struct cli *cli) __attribute__((noreturn));
+/* The same with a sentence of the command's own. code: positive, errno or GFXB_E_. */
+void cli_die(struct cli *cli, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), noreturn));
+/* What a call that fills cli->err gave; cli_fail when it is negative. */
+int cli_check(struct cli *cli, int result);
+
 /* Not 0 once the user wants us to end: the number of the signal. Written by the handler alone. */
 extern atomic_int cli_cancelled;
 /* From here on SIGINT, SIGTERM and SIGHUP only set cli_cancelled: for commands that look at it. */
 void cli_catch_signals(void);
 
-/* The whole program. */
-int cli_main(int argc, char **argv);
-
-/* A command by its name; NULL none. */
-const struct cli_command *cli_find_command(const char *name);
-/* All commands for people, ending with a NULL. */
-const struct cli_command *const *cli_commands(void);
-
-/* Parse options and words of a command: CLI_DONE, or -GFXB_E_USAGE. */
-int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
-              struct cli_args *ret_args, bool *ret_help, struct gfxb_error *err);
-/* Global options in front of the command; *ret_next is the index of the first other word. */
-int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool *ret_help,
-                     bool *ret_version, struct gfxb_error *err);
-/* The options that every command takes, ending with a NULL name. */
-const struct cli_option *cli_global_options(void);
-void cli_help(FILE *out);
-void cli_command_help(const struct cli_command *command, FILE *out);
-
-/* -GFXB_E_USAGE where this user has no directory for data and named none. */
-int cli_need_data_dir(const struct cli *cli, struct gfxb_error *err);
-
+/* Takes a text over and lends it until the program ends. NULL stays NULL. */
+const char *cli_keep(struct cli *cli, char *text);
+/* Of the environment; an empty one counts as not set: NULL. */
+const char *cli_setting(const char *name);
 /* $HOME, or what the user database says; NULL when neither is an absolute path. */
 const char *cli_home(void);
+/* Finds the directories that the user has not given. */
+void cli_find_dirs(struct cli *cli);
+/* The directory for data, which must be there. */
+const char *cli_need_data_dir(struct cli *cli);
+/* A file into *ret, as far as it has room; "-": what comes on stdin, until it ends. what: of what
+ * is read, for the sentence of an error. */
+void cli_read_stdin(struct cli *cli, const char *what, struct buf *ret);
+/* The words from this one on, with blanks between them. */
+void cli_join_words(const struct cli_args *args, size_t first, struct buf *ret);
 
-/* Lent by cli: made on first use, from --sysroot or the live computer. */
-int cli_root(struct cli *cli, const struct root **ret_root, struct gfxb_error *err);
-int cli_tables(struct cli *cli, const struct gfx_tables **ret_tables, struct gfxb_error *err);
-int cli_machine(struct cli *cli, const struct machine **ret_machine, struct gfxb_error *err);
+/* From --sysroot or the live computer. */
+const struct root *cli_root(struct cli *cli);
+const struct gfx_tables *cli_tables(struct cli *cli);
+const struct machine *cli_machine(struct cli *cli);
 
-/* Every rule of `table check`. */
+/* Every rule of `table check` that is about these. */
 int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err);
+/* The directory of the newest set of tables below the data directory that is newer than the
+ * built-in ones; NULL none. ret_version: its version, or theirs. */
+const char *cli_newest_tables(struct cli *cli, uint64_t *ret_version);
 
 /* Print one JSON object with "schema": 1 first, and take over the reference. */
-int cli_print_json(json_t *object, struct gfxb_error *err);
+void cli_print_json(struct cli *cli, json_t *object);
+
+/* ---- request.c: from options, environment and directories to what the folders below are asked
+ * ----
+ */
+
+/*
+ * GFXBRIDGE_MIRROR, GFXBRIDGE_CA_FILE and the settings that sources of packages ask for. Lends from
+ * the environment and cli.
+ */
+struct package_net cli_package_net(struct cli *cli);
+
+/* "WHAT: 1.2 of 3.4 MB (35 %), 5.6 MB/s, 0:42 left" to stderr, without a newline. */
+void cli_progress_line(const char *what, const struct fetch_progress *p, int64_t seconds);
+
+/*
+ * Where this user's models are: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME;
+ * HF_ENDPOINT; HF_TOKEN, HF_TOKEN_PATH; HF_HUB_OFFLINE; OLLAMA_MODELS; LLAMA_CACHE;
+ * GFXBRIDGE_OLLAMA_REGISTRY. machine stays NULL: whether a model fits is not asked unless the
+ * caller sets it.
+ */
+struct model_env *cli_models(struct cli *cli);
+
+/* The first options of a command that plans, in this order; its own follow. */
+#define CLI_REQUEST_OPTIONS                                                                        \
+    {"backend", "rocm|vulkan|cpu|vulkan-software", "only this backend"},                           \
+        {"policy", "rocm-first|fastest|vulkan|cpu", "how to rank them (default rocm-first)"},      \
+        {"gpu", "PCI", "only this GPU, by its PCI address"},                                       \
+    {                                                                                              \
+        "allow-override", NULL, "also code objects of an equal target, once proven"                \
+    }
+enum {
+    CLI_REQUEST_BACKEND,
+    CLI_REQUEST_POLICY,
+    CLI_REQUEST_GPU,
+    CLI_REQUEST_OVERRIDE,
+    CLI_REQUEST_NEXT
+};
+
+/* cli->request but for the model: the machine, the tables, the places, the request. For a captured
+ * machine nothing counts as installed or proven, unless --data-dir names what does. */
+struct session_request *cli_read_request(struct cli *cli, const struct cli_args *args);
+/* This model in cli->request; lends from it. */
+void cli_request_model(struct cli *cli, const struct model *model);
+/* cli->session: the plan for cli->request, from what is on disk now. */
+const struct plan *cli_plan(struct cli *cli);
+
+/* GFXBRIDGE_SANDBOX=off: engines are started without the sandbox. */
+bool cli_is_unconfined(void);
+
+/* The choice that an engine runs on, its reasons and its notes, to stderr. */
+void cli_tell_choice(const struct session *session);
+
+/* As cli_check, of a bring-up: one that ended nowhere has an exit code of its own, and with
+ * --verbose tells every backend's reason. */
+void cli_check_bring_up(struct cli *cli, int result);
+
+/* ---- chat.c ---- */
+
+/*
+ * A conversation on the terminal: ask and answer until the user ends it. Line editing with a
+ * history that is kept in the data directory, several lines between """ and """, /help for the
+ * rest. SIGINT stops the answer, not the program. A model samples as it says, the canary greedily.
+ * cli->session has been brought up for cli->request; when its engine breaks it becomes the next
+ * choice's.
+ */
+void chat_run(struct cli *cli, unsigned max_tokens);
+
+/* ---- control.c ---- */
+
+/* Asks the running server of this user; body is taken over (NULL: GET). The JSON of a good answer,
+ * lent until the next call: a refusal is an error with the server's own words. */
+json_t *control_ask(struct cli *cli, const char *path, json_t *body);
 
 /*
  * ---- text.c: lines for people ----

@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 #include "sysroot/sysroot.h"
 
-#include <errno.h>
 #include <sys/stat.h>
 
 /* Into what is there already: a pipe, a device, or what a link will lead to. */
@@ -31,19 +30,14 @@ static int capture_write(const char *path, const struct buf *text, struct gfxb_e
     return fs_write(path, text->p, text->n, 0644, err);
 }
 
-static int capture_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int capture_run(struct cli *cli, const struct cli_args *args)
 {
-    const struct root *root;
     struct buf CLEAN_BUF text = BUF_INIT(64 << 20);
-    int result = cli_root(cli, &root, err);
-    if (result == 0)
-        result = machine_capture(root, &text, err);
-    if (result < 0)
-        return result;
+    cli_check(cli, machine_capture(cli_root(cli), &text, &cli->err));
     if (args->n_words && strcmp(args->word[0], "-") != 0)
-        return capture_write(args->word[0], &text, err);
-    if (fwrite(text.p, 1, text.n, stdout) != text.n)
-        return error_set(err, EIO, "cannot write the capture to stdout");
+        cli_check(cli, capture_write(args->word[0], &text, &cli->err));
+    else if (fwrite(text.p, 1, text.n, stdout) != text.n)
+        cli_die(cli, EIO, "cannot write the capture to stdout");
     return CLI_DONE;
 }
 

@@ -3,8 +3,7 @@
  * of these words, one a line, behind a tab what it means. The line ":file" or ":dir" asks the shell
  * for its own files or directories too. Not in --help: nobody types it.
  */
-#include "cli/request.h"
-#include "engine/engine.h"
+#include "cli/cli.h"
 
 /* The words so far; the last one, cur, is being typed. */
 struct complete {
@@ -22,9 +21,7 @@ static void complete_offer(const struct complete *c, struct str candidate, const
 
 static void complete_pci(const struct complete *c)
 {
-    const struct machine *m;
-    if (cli_machine(c->cli, &m, NULL) < 0)
-        return;
+    const struct machine *m = cli_machine(c->cli);
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct gfx_card *card = m->gpu[i].card;
         char *CLEAN_FREE name = card ? xstr_dup(gfx_card_name(card)) : NULL;
@@ -56,14 +53,11 @@ static void complete_backends(const struct complete *c)
 
 static void complete_models_here(const struct complete *c)
 {
-    struct cli_models models;
     struct model_list list;
-    cli_models_init(c->cli, &models);
-    engine_model_list_new(&models.env, &list);
+    engine_model_list_new(cli_models(c->cli), &list);
     for (size_t i = 0; i < list.n; i++)
         complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
     model_list_done(&list);
-    cli_models_done(&models);
 }
 
 static void complete_models_known(const struct complete *c)
@@ -144,7 +138,7 @@ static const struct cli_option *complete_awaits(const struct complete *c, const 
     if (!str_starts(name, STR("--")) || strchr(word, '='))
         return NULL;
     name = (struct str){name.p + 2, name.n - 2};
-    const struct cli_option *o = complete_find_option(cli_global_options(), name);
+    const struct cli_option *o = complete_find_option(cli_globals, name);
     if (!o && c->command)
         o = complete_find_option(c->command->options, name);
     return o && o->value ? o : NULL;
@@ -161,11 +155,11 @@ static void complete_options(const struct complete *c, const struct cli_option *
 
 static void complete_commands(const struct complete *c)
 {
-    for (const struct cli_command *const *command = cli_commands(); *command; command++)
+    for (const struct cli_command *const *command = cli_commands; *command; command++)
         complete_offer(c, str_from((*command)->name), (*command)->summary);
 }
 
-static int complete_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int complete_run(struct cli *cli, const struct cli_args *args)
 {
     struct complete c = {.cli = cli};
     const struct cli_option *awaited = NULL;
@@ -187,7 +181,7 @@ static int complete_run(struct cli *cli, const struct cli_args *args, struct gfx
         complete_value(&c, str_from(awaited->value));
     } else if (str_starts(c.cur, STR("-"))) {
         complete_options(&c, c.command ? c.command->options : NULL);
-        complete_options(&c, cli_global_options());
+        complete_options(&c, cli_globals);
     } else if (c.command) {
         complete_value(&c, complete_word_value(str_from(c.command->words), c.position));
     } else {

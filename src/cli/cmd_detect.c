@@ -18,7 +18,6 @@ static void detect_gpu_state(const struct machine *m, const struct machine_gpu *
 
 static void detect_gpu_text(const struct machine *m, const struct machine_gpu *gpu)
 {
-    char vram[32], gtt[32];
     struct buf CLEAN_BUF line = BUF_INIT(4000);
     struct str name = gfx_card_name(gpu->card);
     struct str gfx = gpu->target ? gpu->target->gfx : STR("-");
@@ -32,12 +31,10 @@ static void detect_gpu_text(const struct machine *m, const struct machine_gpu *g
     buf_clear(&line);
     const char *kind = machine_kind_name(gpu->kind);
     buf_add_text(&line, kind ? kind : "kind unknown");
-    report_bytes_text(gpu->vram_bytes, vram, sizeof(vram));
-    report_bytes_text(gpu->gtt_bytes, gtt, sizeof(gtt));
     if (gpu->vram_bytes)
-        buf_addf(&line, ", VRAM %s", vram);
+        buf_addf(&line, ", VRAM %s", report_bytes(gpu->vram_bytes).text);
     if (gpu->gtt_bytes)
-        buf_addf(&line, ", GTT %s", gtt);
+        buf_addf(&line, ", GTT %s", report_bytes(gpu->gtt_bytes).text);
     detect_gpu_state(m, gpu, &line);
     text_print(stdout, "             %s", buf_text(&line));
     for (unsigned i = 0; i < gpu->n_notes; i++)
@@ -61,27 +58,23 @@ static void detect_text(const struct machine *m)
         text_print(stdout, "No GPU found.");
     for (size_t i = 0; i < m->n_gpus; i++)
         detect_gpu_text(m, &m->gpu[i]);
-    char memory[32];
-    report_bytes_text(m->host.memory_bytes, memory, sizeof(memory));
     text_print(stdout, "\nHost: %s, kernel %s, glibc %s\n      %s, memory %s%s%s%s",
                m->host.distribution[0] ? m->host.distribution : "unknown distribution",
                m->host.kernel[0] ? m->host.kernel : "unknown",
                m->host.glibc[0] ? m->host.glibc : "?",
-               m->host.cpu[0] ? m->host.cpu : "unknown processor", memory,
+               m->host.cpu[0] ? m->host.cpu : "unknown processor",
+               report_known_bytes(m->host.memory_bytes).text,
                m->host.container[0] ? ", in a container: " : "", m->host.container,
                m->host.wsl ? ", WSL2" : "");
     detect_vulkan_text(m);
 }
 
-static int detect_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int detect_run(struct cli *cli, const struct cli_args *args)
 {
-    const struct machine *m;
-    int result = cli_machine(cli, &m, err);
-    if (result < 0)
-        return result;
     if (cli->json)
-        return cli_print_json(report_json_machine(m), err);
-    detect_text(m);
+        cli_print_json(cli, report_json_machine(cli_machine(cli)));
+    else
+        detect_text(cli_machine(cli));
     return CLI_DONE;
 }
 

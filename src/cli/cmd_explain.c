@@ -1,8 +1,6 @@
 /* cmd_explain.c - the five questions for a card, a gfx target, or this computer. */
 #include "cli/cli.h"
 
-#include <errno.h>
-
 struct answer_package {
     const struct gfx_package *row;
     enum gfx_via via;
@@ -89,23 +87,25 @@ static struct answer answer_new(const struct gfx_tables *tables, enum gfx_os os,
     return a;
 }
 
+static struct str answer_generation(const struct answer *a)
+{
+    return a->target ? a->target->generation : gfx_card_generation(a->card);
+}
+
 /* ---- JSON ---- */
 
 static json_t *answer_family_json(const struct gfx_tables *t, const struct answer *a)
 {
-    json_t *family = json_object();
     const struct gfx_target *target = a->target;
-    struct str generation = target ? target->generation : gfx_card_generation(a->card);
     json_t *members = json_array();
     for (size_t i = 0; target && i < t->n_targets; i++) {
         if (str_eq(t->target[i].family, target->family) && t->target[i].covers.n == 0)
             json_array_append_new(members, report_json_str(t->target[i].gfx));
     }
-    json_object_set_new(family, "name", report_json_str(target ? target->family : STR_NONE));
-    json_object_set_new(family, "generation", report_json_str(generation));
-    json_object_set_new(family, "asics", report_json_str(target ? target->asics : STR_NONE));
-    json_object_set_new(family, "members", members);
-    return family;
+    return json_pack("{s:o, s:o, s:o, s:o}", "name",
+                     report_json_str(target ? target->family : STR_NONE), "generation",
+                     report_json_str(answer_generation(a)), "asics",
+                     report_json_str(target ? target->asics : STR_NONE), "members", members);
 }
 
 static json_t *answer_packages_json(const struct answer *a)
@@ -113,17 +113,13 @@ static json_t *answer_packages_json(const struct answer *a)
     json_t *array = json_array();
     for (size_t i = 0; i < a->n_packages; i++) {
         const struct answer_package *p = &a->package[i];
-        json_t *object = json_object();
-        json_object_set_new(object, "id", report_json_str(p->row->id));
-        json_object_set_new(object, "source", report_json_str(p->row->provider));
-        json_object_set_new(object, "backend", json_string("rocm"));
-        json_object_set_new(object, "os",
-                            json_string(p->row->os == GFX_WINDOWS ? "windows" : "linux"));
-        json_object_set_new(object, "holds_exactly", json_boolean(p->via == GFX_VIA_EXACT));
-        json_object_set_new(object, "via", json_string(answer_via_names[p->via]));
-        json_object_set_new(object, "runtime", report_json_str(p->row->runtime));
-        json_object_set_new(object, "installable", json_boolean(p->row->installable));
-        json_array_append_new(array, object);
+        json_array_append_new(
+            array,
+            json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:o, s:b}", "id", report_json_str(p->row->id),
+                      "source", report_json_str(p->row->provider), "backend", "rocm", "os",
+                      p->row->os == GFX_WINDOWS ? "windows" : "linux", "holds_exactly",
+                      p->via == GFX_VIA_EXACT, "via", answer_via_names[p->via], "runtime",
+                      report_json_str(p->row->runtime), "installable", (int)p->row->installable));
     }
     return array;
 }
@@ -135,13 +131,9 @@ static json_t *answer_quirk_json(const struct gfx_quirk *q)
         [GFX_ARG] = "arg",       [GFX_OVERRIDE] = "override", [GFX_NOTE] = "note",
         [GFX_MEMORY] = "memory",
     };
-    json_t *object = json_object();
-    json_object_set_new(object, "id", report_json_str(q->id));
-    json_object_set_new(object, "effect", report_json_str(q->text));
-    json_object_set_new(object, "kind", json_string(effect[q->effect]));
-    json_object_set_new(object, "remedy", report_json_str(q->remedy));
-    json_object_set_new(object, "source", report_json_str(q->source));
-    return object;
+    return json_pack("{s:o, s:o, s:s, s:o, s:o}", "id", report_json_str(q->id), "effect",
+                     report_json_str(q->text), "kind", effect[q->effect], "remedy",
+                     report_json_str(q->remedy), "source", report_json_str(q->source));
 }
 
 /* Can a package be installed that holds code for the target itself? */
@@ -171,19 +163,13 @@ static json_t *answer_json(const struct gfx_tables *tables, enum gfx_os os, cons
         if (answer_has_quirk(&tables->quirk[i], a, os))
             json_array_append_new(quirks, answer_quirk_json(&tables->quirk[i]));
     }
-    json_t *object = json_object();
-    json_object_set_new(object, "gfx", report_json_str(a->target ? a->target->gfx : STR_NONE));
-    json_object_set_new(object, "reason", report_json_text(a->no_gfx_reason));
-    json_object_set_new(object, "family", answer_family_json(tables, a));
-    json_object_set_new(object, "packages", answer_packages_json(a));
-    json_object_set_new(object, "if_unavailable",
-                        a->vulkan_works ? json_pack("[s, s]", "vulkan", "cpu")
-                                        : json_pack("[s]", "cpu"));
-    json_object_set_new(
-        object, "vulkan",
-        json_pack("{s:b, s:s}", "works", a->vulkan_works, "reason", a->vulkan_reason));
-    json_object_set_new(object, "quirks", quirks);
-    return object;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:{s:b, s:s}, s:o}", "gfx",
+        report_json_str(a->target ? a->target->gfx : STR_NONE), "reason",
+        report_json_text(a->no_gfx_reason), "family", answer_family_json(tables, a), "packages",
+        answer_packages_json(a), "if_unavailable",
+        a->vulkan_works ? json_pack("[s, s]", "vulkan", "cpu") : json_pack("[s]", "cpu"), "vulkan",
+        "works", (int)a->vulkan_works, "reason", a->vulkan_reason, "quirks", quirks);
 }
 
 /* ---- text ---- */
@@ -230,7 +216,7 @@ static void answer_quirks_text(const struct gfx_tables *t, enum gfx_os os, const
 static void answer_text(const struct gfx_tables *tables, enum gfx_os os, const struct answer *a,
                         bool verbose)
 {
-    struct str generation = a->target ? a->target->generation : gfx_card_generation(a->card);
+    struct str generation = answer_generation(a);
     if (a->target)
         text_print(stdout,
                    "1 Which family?   " TEXT_HANG
@@ -274,24 +260,21 @@ static void explain_add_card(struct explain *e, const struct gfx_card *card)
 }
 
 /* One answer a target; NULL is the answer of cards that have none. */
-static void explain_add_answer(const struct cli *cli, struct explain *e,
-                               const struct gfx_target *target, const struct gfx_card *card)
+static void explain_add_answer(struct cli *cli, struct explain *e, const struct gfx_target *target,
+                               const struct gfx_card *card)
 {
     for (size_t i = 0; i < e->n_answers; i++) {
         if (e->answer[i].target == target)
             return;
     }
     e->answer = xreallocarray(e->answer, e->n_answers + 1, sizeof(*e->answer));
-    e->answer[e->n_answers++] = answer_new(cli->tables, cli->os, target, card);
+    e->answer[e->n_answers++] = answer_new(cli_tables(cli), cli->os, target, card);
 }
 
-static int explain_query(const struct cli *cli, const char *text, struct explain *e,
-                         struct gfxb_error *err)
+static void explain_query(struct cli *cli, const char *text, struct explain *e)
 {
     struct gfx_query *query;
-    int result = gfx_query_new(cli->tables, text, &query, err);
-    if (result < 0)
-        return result;
+    cli_check(cli, gfx_query_new(cli_tables(cli), text, &query, &cli->err));
     e->ambiguous = query->ambiguous;
     for (size_t i = 0; i < query->n_cards; i++) {
         const struct gfx_card *card = query->card[i];
@@ -301,62 +284,44 @@ static int explain_query(const struct cli *cli, const char *text, struct explain
     for (size_t i = 0; i < query->n_targets; i++)
         explain_add_answer(cli, e, query->target[i], NULL);
     gfx_query_free(query);
-    return 0;
 }
 
-static int explain_machine(struct cli *cli, struct explain *e, struct gfxb_error *err)
+static void explain_machine(struct cli *cli, struct explain *e)
 {
-    const struct machine *m;
-    int result = cli_machine(cli, &m, err);
-    bool any = false;
-    for (size_t i = 0; result == 0 && i < m->n_gpus; i++) {
+    const struct machine *m = cli_machine(cli);
+    for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
         if (gpu->vendor != 0x1002 && !gpu->target)
             continue;
-        any = true;
         if (gpu->card)
             explain_add_card(e, gpu->card);
         explain_add_answer(cli, e, gpu->target, gpu->card);
     }
-    if (result == 0 && !any)
-        result =
-            error_set(err, GFXB_E_NO_GPU,
-                      "no AMD GPU was found in this computer: gfxbridge explain NAME answers for a "
-                      "card by its name");
-    return result;
 }
 
 static json_t *explain_card_json(const struct gfx_card *card)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "device_id", json_sprintf("%04x", card->device));
-    json_object_set_new(object, "revision",
-                        card->revision < 0 ? json_null()
-                                           : json_sprintf("%02x", (unsigned)card->revision));
-    json_object_set_new(object, "name", report_json_str(gfx_card_name(card)));
-    json_object_set_new(object, "asic", report_json_str(gfx_card_asic(card)));
-    json_object_set_new(object, "gfx", report_json_str(gfx_card_gfx(card)));
-    json_object_set_new(object, "generation", report_json_str(gfx_card_generation(card)));
-    json_object_set_new(object, "kind", report_json_text(machine_kind_name(card->kind)));
-    json_object_set_new(object, "confidence", report_json_str(gfx_card_confidence(card)));
-    json_object_set_new(object, "source", report_json_str(gfx_card_source(card)));
-    return object;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "device_id",
+        json_sprintf("%04x", card->device), "revision",
+        card->revision < 0 ? json_null() : json_sprintf("%02x", (unsigned)card->revision), "name",
+        report_json_str(gfx_card_name(card)), "asic", report_json_str(gfx_card_asic(card)), "gfx",
+        report_json_str(gfx_card_gfx(card)), "generation",
+        report_json_str(gfx_card_generation(card)), "kind",
+        report_json_text(machine_kind_name(card->kind)), "confidence",
+        report_json_str(gfx_card_confidence(card)), "source",
+        report_json_str(gfx_card_source(card)));
 }
 
-static int explain_json(const struct cli *cli, const char *query, const struct explain *e,
-                        struct gfxb_error *err)
+static json_t *explain_json(const struct cli *cli, const char *query, const struct explain *e)
 {
     json_t *matches = json_array(), *answers = json_array();
     for (size_t i = 0; i < e->n_cards; i++)
         json_array_append_new(matches, explain_card_json(e->card[i]));
     for (size_t i = 0; i < e->n_answers; i++)
         json_array_append_new(answers, answer_json(cli->tables, cli->os, &e->answer[i]));
-    json_t *object = json_object();
-    json_object_set_new(object, "query", report_json_text(query));
-    json_object_set_new(object, "matches", matches);
-    json_object_set_new(object, "ambiguous", json_boolean(e->ambiguous));
-    json_object_set_new(object, "answers", answers);
-    return cli_print_json(object, err);
+    return json_pack("{s:o, s:o, s:b, s:o}", "query", report_json_text(query), "matches", matches,
+                     "ambiguous", (int)e->ambiguous, "answers", answers);
 }
 
 /* The cards of one answer on one line; a family has too many to name them all. */
@@ -397,24 +362,25 @@ static void explain_text(const struct cli *cli, const struct explain *e)
     }
 }
 
-static int explain_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int explain_run(struct cli *cli, const struct cli_args *args)
 {
-    const struct gfx_tables *tables;
     const char *query = args->n_words ? args->word[0] : NULL;
     struct explain e = {0};
-    int result = cli_tables(cli, &tables, err);
-    if (result == 0)
-        result = query ? explain_query(cli, query, &e, err) : explain_machine(cli, &e, err);
-    if (result == 0 && cli->json)
-        result = explain_json(cli, query, &e, err);
-    else if (result == 0)
-        explain_text(cli, &e);
-    explain_done(&e);
-    if (result == -GFXB_E_NO_GPU) {
-        text_print(stderr, "gfxbridge: %s", err->text);
+    if (query)
+        explain_query(cli, query, &e);
+    else
+        explain_machine(cli, &e);
+    if (e.n_answers == 0) {
+        text_print(stderr, "gfxbridge: no AMD GPU was found in this computer: gfxbridge explain "
+                           "NAME answers for a card by its name");
         return CLI_NOTHING_USABLE;
     }
-    return result;
+    if (cli->json)
+        cli_print_json(cli, explain_json(cli, query, &e));
+    else
+        explain_text(cli, &e);
+    explain_done(&e);
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_explain = {

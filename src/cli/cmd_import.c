@@ -1,5 +1,5 @@
 /* cmd_import.c - takes a GGUF file of the user into the models. */
-#include "cli/request.h"
+#include "cli/cli.h"
 
 enum { IMPORT_NAME, IMPORT_MMPROJ };
 
@@ -9,25 +9,18 @@ static const struct cli_option import_options[] = {
     {NULL, NULL, NULL},
 };
 
-static int import_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int import_run(struct cli *cli, const struct cli_args *args)
 {
-    struct cli_models models;
-    struct model model;
+    struct model *model = &cli->model;
     cli_catch_signals();
-    cli_models_init(cli, &models);
-    int result = cli_need_data_dir(cli, err);
-    if (result == 0)
-        result = model_import(&models.env, args->word[0], args->value[IMPORT_MMPROJ],
-                              args->value[IMPORT_NAME], &model, err);
-    cli_models_done(&models);
-    if (result < 0)
-        return result;
+    cli_need_data_dir(cli);
+    cli_check(cli, model_import(cli_models(cli), args->word[0], args->value[IMPORT_MMPROJ],
+                                args->value[IMPORT_NAME], model, &cli->err));
     if (cli->json)
-        result = cli_print_json(json_pack("{s:o}", "model", report_json_model(&model)), err);
+        cli_print_json(cli, json_pack("{s:o}", "model", report_json_model(model)));
     else if (!cli->quiet)
-        fprintf(stderr, "%s is here: gfxbridge run %s \"...\"\n", model.name, model.name);
-    model_done(&model);
-    return result;
+        fprintf(stderr, "%s is here: gfxbridge run %s \"...\"\n", model->name, model->name);
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_import = {

@@ -1,5 +1,5 @@
 /* cmd_list.c - the models that are here, or that could be pulled. */
-#include "cli/request.h"
+#include "cli/cli.h"
 
 enum { LIST_AVAILABLE };
 
@@ -31,58 +31,51 @@ static void list_text(const struct model_list *list)
         printf("%-*s  %10s  %-10s  %s\n", widest, "NAME", "SIZE", "TASK", "FROM");
     for (size_t i = 0; i < list->n; i++) {
         const struct model *m = &list->item[i];
-        char size[32];
-        report_bytes_text(m->bytes, size, sizeof(size));
-        printf("%-*s  %10s  %-10s  %s%s\n", widest, m->name, size, model_task_name(m->task),
-               list_from(m),
+        printf("%-*s  %10s  %-10s  %s%s\n", widest, m->name, report_known_bytes(m->bytes).text,
+               model_task_name(m->task), list_from(m),
                m->ours || m->origin == MODEL_BUILTIN ? "" : " (not pulled by gfxbridge)");
     }
 }
 
-static int list_here(struct cli *cli, struct gfxb_error *err)
+/* models NULL: as text. */
+static void list_here(struct cli *cli, json_t *models)
 {
-    struct cli_models models;
     struct model_list list;
-    cli_models_init(cli, &models);
-    int result = 0;
-    engine_model_list_new(&models.env, &list);
-    cli_models_done(&models);
-    if (cli->json) {
-        json_t *array = json_array();
-        for (size_t i = 0; i < list.n; i++)
-            json_array_append_new(array, report_json_model(&list.item[i]));
-        result = cli_print_json(json_pack("{s:o}", "models", array), err);
-    } else {
+    engine_model_list_new(cli_models(cli), &list);
+    for (size_t i = 0; models && i < list.n; i++)
+        json_array_append_new(models, report_json_model(&list.item[i]));
+    if (!models)
         list_text(&list);
-        if (list.n <= 1 && !cli->quiet)
-            fputs("no other model is here yet: gfxbridge list --available names some to pull\n",
-                  stderr);
-    }
+    if (!models && list.n <= 1 && !cli->quiet)
+        fputs("no other model is here yet: gfxbridge list --available names some to pull\n",
+              stderr);
     model_list_done(&list);
-    return result;
 }
 
-static int list_available(const struct cli *cli, struct gfxb_error *err)
+static void list_available(json_t *models)
 {
     const struct model_knowns *all = model_knowns();
-    json_t *models = cli->json ? json_array() : NULL;
     for (size_t i = 0; i < all->n; i++) {
         const struct model_known *row = &all->item[i];
-        char size[32];
-        if (models) {
+        if (models)
             json_array_append_new(models, report_json_known(row));
-            continue;
-        }
-        report_bytes_text(row->bytes, size, sizeof(size));
-        printf("%-44.*s  %10s  %-10s  %.*s\n", STR_ARG(row->name), size, model_task_name(row->task),
-               STR_ARG(row->labels));
+        else
+            printf("%-44.*s  %10s  %-10s  %.*s\n", STR_ARG(row->name),
+                   report_known_bytes(row->bytes).text, model_task_name(row->task),
+                   STR_ARG(row->labels));
     }
-    return models ? cli_print_json(json_pack("{s:o}", "models", models), err) : 0;
 }
 
-static int list_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int list_run(struct cli *cli, const struct cli_args *args)
 {
-    return args->value[LIST_AVAILABLE] ? list_available(cli, err) : list_here(cli, err);
+    json_t *models = cli->json ? json_array() : NULL;
+    if (args->value[LIST_AVAILABLE])
+        list_available(models);
+    else
+        list_here(cli, models);
+    if (models)
+        cli_print_json(cli, json_pack("{s:o}", "models", models));
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_list = {

@@ -1,5 +1,5 @@
 /* cmd_load.c - load, unload and stop: calls to the running server. */
-#include "cli/request.h"
+#include "cli/cli.h"
 
 enum { LOAD_PIN, LOAD_CONTEXT, LOAD_BACKEND };
 
@@ -10,46 +10,32 @@ static const struct cli_option load_options[] = {
     {NULL, NULL, NULL},
 };
 
-static int load_request(const struct cli_args *args, json_t **ret_body, struct gfxb_error *err)
+/* Asks the server, and tells people what it has done. body NULL: the model's name is no text. */
+static int load_ask(struct cli *cli, const char *path, json_t *body, const char *name,
+                    const char *done)
 {
-    uint64_t context;
-    json_t *body = json_pack("{s:s}", "model_name", args->word[0]);
     if (!body)
-        return error_set(err, GFXB_E_USAGE, "'%s' is no name of a model", args->word[0]);
-    if (args->value[LOAD_PIN])
-        json_object_set_new(body, "pinned", json_true());
-    if (args->value[LOAD_BACKEND])
-        json_object_set_new(body, "llamacpp_backend", json_string(args->value[LOAD_BACKEND]));
-    *ret_body = body;
-    if (!args->value[LOAD_CONTEXT])
-        return 0;
-    if (str_to_u64(str_from(args->value[LOAD_CONTEXT]), 10, &context) == 0 && context &&
-        context <= INT32_MAX) {
-        json_object_set_new(body, "ctx_size", json_integer((json_int_t)context));
-        return 0;
-    }
-    json_decref(body);
-    return error_set(err, GFXB_E_USAGE, "--context is a number from 1 on, not '%s'",
-                     args->value[LOAD_CONTEXT]);
-}
-
-static int load_tell(const struct cli *cli, json_t *answer, const char *done, const char *name,
-                     struct gfxb_error *err)
-{
+        cli_die(cli, GFXB_E_USAGE, "'%s' is no name of a model", name);
+    json_t *answer = control_ask(cli, path, body);
     if (cli->json)
-        return cli_print_json(answer, err);
-    json_decref(answer);
-    text_print(stdout, "%s%s%s", name ? name : "", name ? " " : "", done);
+        cli_print_json(cli, json_incref(answer));
+    else
+        text_print(stdout, "%s%s%s", name, name[0] ? " " : "", done);
     return CLI_DONE;
 }
 
-static int load_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int load_run(struct cli *cli, const struct cli_args *args)
 {
-    json_t *body = NULL, *answer;
-    int result = load_request(args, &body, err);
-    if (result == 0)
-        result = control_ask(cli, "/api/v1/load", body, &answer, err);
-    return result < 0 ? result : load_tell(cli, answer, "is loaded.", args->word[0], err);
+    const char *context = args->value[LOAD_CONTEXT], *name = args->word[0];
+    json_t *body =
+        json_pack("{s:s, s:s*}", "model_name", name, "llamacpp_backend", args->value[LOAD_BACKEND]);
+    if (args->value[LOAD_PIN])
+        json_object_set_new(body, "pinned", json_true());
+    if (context)
+        json_object_set_new(
+            body, "ctx_size",
+            json_integer((json_int_t)cli_number(cli, "--context", context, 1, INT32_MAX)));
+    return load_ask(cli, "/api/v1/load", body, name, "is loaded.");
 }
 
 const struct cli_command cli_command_load = {
@@ -64,19 +50,11 @@ const struct cli_command cli_command_load = {
     .run = load_run,
 };
 
-static const struct cli_option unload_options[] = {{NULL, NULL, NULL}};
-
-static int unload_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int unload_run(struct cli *cli, const struct cli_args *args)
 {
-    json_t *answer;
-    json_t *body = args->n_words ? json_pack("{s:s}", "model_name", args->word[0]) : json_object();
-    if (!body)
-        return error_set(err, GFXB_E_USAGE, "'%s' is no name of a model", args->word[0]);
-    int result = control_ask(cli, "/api/v1/unload", body, &answer, err);
-    if (result < 0)
-        return result;
-    return load_tell(cli, answer, args->n_words ? "is unloaded." : "All models are unloaded.",
-                     args->n_words ? args->word[0] : NULL, err);
+    const char *name = args->n_words ? args->word[0] : NULL;
+    return load_ask(cli, "/api/v1/unload", json_pack("{s:s*}", "model_name", name),
+                    name ? name : "", name ? "is unloaded." : "All models are unloaded.");
 }
 
 const struct cli_command cli_command_unload = {
@@ -85,6 +63,19 @@ const struct cli_command cli_command_unload = {
     .max_words = 1,
     .summary = "unload a model of the running server, or all",
     .about = "Answers under way are finished first.",
-    .options = unload_options,
     .run = unload_run,
+};
+
+static int stop_run(struct cli *cli, const struct cli_args *args)
+{
+    return load_ask(cli, "/internal/stop", json_object(), "",
+                    "The server ends: answers under way are finished first.");
+}
+
+const struct cli_command cli_command_stop = {
+    .name = "stop",
+    .words = "",
+    .summary = "end the running server",
+    .about = "Answers under way are finished first, for at most 30 seconds.",
+    .run = stop_run,
 };

@@ -1,17 +1,7 @@
 /* cmd_plan.c - the ranked choices for this computer, with a reason for each. */
-#include "cli/request.h"
-#include "session/session.h"
-
-#include <errno.h>
+#include "cli/cli.h"
 
 enum { PLAN_MODEL = CLI_REQUEST_NEXT, PLAN_CONTEXT };
-
-/* What the plan is for. Zero: nothing in particular. */
-struct plan_subject {
-    struct model model;            /* on this disk; path NULL when it is not here yet */
-    const struct model_known *row; /* of the list */
-    uint64_t bytes;
-};
 
 static const struct cli_option plan_options[] = {
     CLI_REQUEST_OPTIONS,
@@ -20,53 +10,45 @@ static const struct cli_option plan_options[] = {
     {NULL, NULL, NULL},
 };
 
-/* What the file says and how the engine is told, beside what each choice adds. */
-static json_t *plan_model_json(const struct plan_subject *subject, const struct model_use *use)
+/* What the file says and how the engine is told, beside what each choice adds. bytes: as far as
+ * they are known; use NULL: the file is not here yet. */
+static json_t *plan_model_json(const struct model *model, uint64_t bytes,
+                               const struct model_use *use)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "name", report_json_text(subject->model.name));
-    json_object_set_new(o, "path", report_json_text(subject->model.path));
-    json_object_set_new(o, "bytes", report_json_bytes(subject->bytes));
+    json_t *object = json_pack("{s:o, s:o, s:o}", "name", report_json_text(model->name), "path",
+                               report_json_text(model->path), "bytes", report_json_bytes(bytes));
     if (!use)
-        return o;
-    json_object_set_new(o, "architecture", report_json_text(use->gguf.architecture));
-    json_object_set_new(o, "quantisation", report_json_text(use->gguf.quantisation));
-    json_object_set_new(o, "parameters", report_json_bytes(use->gguf.parameters));
-    json_object_set_new(o, "context_most", report_json_bytes(use->gguf.context));
-    json_object_set_new(o, "layers", report_json_bytes(use->gguf.layers));
-    json_object_set_new(o, "task", json_string(model_task_name(use->launch.task)));
-    json_object_set_new(o, "recipes", report_json_text(use->launch.recipes));
-    json_object_set_new(o, "args", report_json_strings(use->launch.args));
-    return o;
-}
-
-static int plan_answer_json(const struct session *session, const struct plan_subject *subject,
-                            struct gfxb_error *err)
-{
-    json_t *answer = report_json_plan(session->plan);
-    json_object_set_new(answer, "model",
-                        subject->bytes ? plan_model_json(subject, session->use) : json_null());
-    return cli_print_json(answer, err);
+        return object;
+    const struct gguf *g = &use->gguf;
+    json_object_update_new(object, json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
+                                             "architecture", report_json_text(g->architecture),
+                                             "quantisation", report_json_text(g->quantisation),
+                                             "parameters", report_json_bytes(g->parameters),
+                                             "context_most", report_json_bytes(g->context),
+                                             "layers", report_json_bytes(g->layers), "task",
+                                             model_task_name(use->launch.task), "recipes",
+                                             report_json_text(use->launch.recipes), "args",
+                                             report_json_strings(use->launch.args)));
+    return object;
 }
 
 /* "8.0 GiB on it and 0.3 GiB beside it, context 32768" */
 static void plan_memory_text(const struct plan_choice *c)
 {
-    char need[32], host[32];
+    struct buf CLEAN_BUF where = BUF_INIT(400);
     if (!c->context || c->state == PLAN_REJECTED)
         return;
-    report_bytes_text(c->need_bytes, need, sizeof(need));
-    report_bytes_text(c->host_bytes, host, sizeof(host));
     if (c->host_bytes && c->gpu_layers <= c->layers)
-        text_print(stdout,
-                   "      needs %s on it for %zu of %zu layers and %s of the computer's "
-                   "memory; context %u",
-                   need, c->gpu_layers, c->layers + 1, host, c->context);
+        buf_addf(&where, "it for %zu of %zu layers and ", c->gpu_layers, c->layers + 1);
     else if (c->host_bytes)
-        text_print(stdout, "      needs %s on it and %s of the computer's memory; context %u", need,
-                   host, c->context);
+        buf_add_text(&where, "it and ");
+    if (c->host_bytes)
+        text_print(stdout, "      needs %s on %s%s of the computer's memory; context %u",
+                   report_known_bytes(c->need_bytes).text, buf_text(&where),
+                   report_bytes(c->host_bytes).text, c->context);
     else
-        text_print(stdout, "      needs %s of memory; context %u", need, c->context);
+        text_print(stdout, "      needs %s of memory; context %u",
+                   report_known_bytes(c->need_bytes).text, c->context);
 }
 
 static const char *plan_state_style(enum plan_state state)
@@ -170,70 +152,42 @@ static void plan_text(const struct plan *plan, bool verbose)
                    hidden);
 }
 
-/* A model of this disk, or a row of the list, of which only the size is known. */
-static int plan_find(struct cli *cli, const char *name, struct plan_subject *subject,
-                     struct gfxb_error *err)
+/* cli->model: a model of this disk, or only the name of a row of the list. Returns its bytes. */
+static uint64_t plan_find_model(struct cli *cli, const char *name)
 {
-    subject->row = model_known_find(str_from(name));
-    int result = cli_find_model(cli, name, &subject->model, err);
-    if (result == 0)
-        subject->bytes = subject->model.bytes;
-    else if (result == -GFXB_E_MODEL_UNKNOWN && subject->row && subject->row->bytes)
-        subject->bytes = subject->row->bytes;
+    const struct model_known *row = model_known_find(str_from(name));
+    int result = engine_model_find(cli_models(cli), name, &cli->model, &cli->err);
+    if (result != -GFXB_E_MODEL_UNKNOWN || !row || !row->bytes)
+        cli_check(cli, result);
     else
-        return result;
-    if (!subject->model.name)
-        subject->model.name = xstr_dup(subject->row->name);
-    return 0;
+        cli->model.name = xstr_dup(row->name);
+    cli_request_model(cli, &cli->model);
+    cli->request.known = row;
+    return result < 0 ? row->bytes : cli->model.bytes;
 }
 
-static int plan_read_context(const char *text, uint32_t *ret_context, struct gfxb_error *err)
+static int plan_run(struct cli *cli, const struct cli_args *args)
 {
-    uint64_t value;
-    if (!text)
-        return 0;
-    if (str_to_u64(str_from(text), 10, &value) < 0 || value < 256 || value > INT32_MAX)
-        return error_set(err, GFXB_E_USAGE, "no number of tokens: '%s'", text);
-    *ret_context = (uint32_t)value;
-    return 0;
-}
-
-static int plan_answer(struct cli *cli, const struct session_request *request,
-                       const struct plan_subject *subject, struct gfxb_error *err)
-{
-    struct session session = {0};
-    int result = session_plan(request, &session, err);
-    if (result < 0)
-        return result;
-    if (cli->json)
-        result = plan_answer_json(&session, subject, err);
-    else
-        plan_text(session.plan, cli->verbose);
-    if (result == 0 && session.plan->chosen < 0)
-        result = CLI_NOTHING_USABLE;
-    session_done(&session);
-    return result;
-}
-
-static int plan_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
-{
-    struct session_request request;
-    struct plan_subject subject = {.bytes = 0};
-    const char *name = args->value[PLAN_MODEL];
-    int result = cli_session_request(cli, args, &request, err);
-    if (result == 0)
-        result = plan_read_context(args->value[PLAN_CONTEXT], &request.context, err);
-    if (result == 0 && name)
-        result = plan_find(cli, name, &subject, err);
-    request.model = subject.model.path;
-    request.mmproj = subject.model.mmproj;
-    request.known = subject.row;
-    if (subject.bytes)
-        request.request.need_bytes = model_offer_need(subject.bytes);
-    if (result == 0)
-        result = plan_answer(cli, &request, &subject, err);
-    model_done(&subject.model);
-    return result;
+    struct session_request *request = cli_read_request(cli, args);
+    const char *context = args->value[PLAN_CONTEXT], *name = args->value[PLAN_MODEL];
+    uint64_t bytes = 0;
+    if (context)
+        request->context = cli_number(cli, "--context", context, 256, INT32_MAX);
+    if (name)
+        bytes = plan_find_model(cli, name);
+    if (bytes)
+        request->request.need_bytes = model_offer_need(bytes);
+    const struct plan *plan = cli_plan(cli);
+    if (cli->json) {
+        json_t *answer = report_json_plan(plan);
+        json_object_set_new(answer, "model",
+                            bytes ? plan_model_json(&cli->model, bytes, cli->session.use)
+                                  : json_null());
+        cli_print_json(cli, answer);
+    } else {
+        plan_text(plan, cli->verbose);
+    }
+    return plan->chosen < 0 ? CLI_NOTHING_USABLE : CLI_DONE;
 }
 
 const struct cli_command cli_command_plan = {

@@ -1,5 +1,13 @@
 /* cmd_pull.c - brings a model here, with its progress for a person, a log file or a program. */
-#include "cli/request.h"
+#include "cli/cli.h"
+
+enum { PULL_PROGRESS, PULL_FORCE };
+
+static const struct cli_option pull_options[] = {
+    {"progress", "text|json", "json: one object a line on stdout, for programs"},
+    {"force", NULL, "also what cannot run on this computer"},
+    {NULL, NULL, NULL},
+};
 
 struct progress {
     const struct cli *cli;
@@ -19,9 +27,8 @@ struct progress {
 static void progress_event(const struct progress *p, const char *event, json_t *more)
 {
     json_t *line = json_pack("{s:i, s:s, s:s}", "schema", 1, "event", event, "model", p->model);
-    if (line && more)
-        json_object_update(line, more);
     if (line) {
+        json_object_update(line, more);
         json_dumpf(line, stdout, JSON_COMPACT);
         putchar('\n');
         fflush(stdout);
@@ -30,25 +37,16 @@ static void progress_event(const struct progress *p, const char *event, json_t *
     json_decref(more);
 }
 
-static json_t *progress_seconds(int64_t seconds)
+static json_t *progress_json(const struct model_progress *at)
 {
-    return seconds < 0 ? json_null() : json_integer(seconds);
-}
-
-static void progress_json(const struct progress *p, const struct model_progress *at)
-{
-    json_t *more = json_object();
-    json_object_set_new(more, "file", report_json_text(at->file));
-    json_object_set_new(more, "sha256", report_json_text(at->sha256));
-    json_object_set_new(more, "file_index", json_integer((json_int_t)at->index + 1));
-    json_object_set_new(more, "files", json_integer((json_int_t)at->n));
-    json_object_set_new(more, "file_bytes", json_integer((json_int_t)at->at.bytes));
-    json_object_set_new(more, "file_total", report_json_bytes(at->at.total));
-    json_object_set_new(more, "bytes", json_integer((json_int_t)at->bytes));
-    json_object_set_new(more, "total", report_json_bytes(at->total));
-    json_object_set_new(more, "bytes_per_second", report_json_bytes(at->at.bytes_per_second));
-    json_object_set_new(more, "remaining_seconds", progress_seconds(at->remaining_seconds));
-    progress_event(p, "progress", more);
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:o}", "file",
+                     report_json_text(at->file), "sha256", report_json_text(at->sha256),
+                     "file_index", (json_int_t)at->index + 1, "files", (json_int_t)at->n,
+                     "file_bytes", (json_int_t)at->at.bytes, "file_total",
+                     report_json_bytes(at->at.total), "bytes", (json_int_t)at->bytes, "total",
+                     report_json_bytes(at->total), "bytes_per_second",
+                     report_json_bytes(at->at.bytes_per_second), "remaining_seconds",
+                     report_json_number(at->remaining_seconds));
 }
 
 static void progress_show(void *context, const struct model_progress *at)
@@ -67,7 +65,7 @@ static void progress_show(void *context, const struct model_progress *at)
     p->shown = now;
     p->file = is_whole ? at->index + 1 : at->index;
     if (p->json) {
-        progress_json(p, at);
+        progress_event(p, "progress", progress_json(at));
         return;
     }
     if (is_terminal)
@@ -80,61 +78,36 @@ static void progress_show(void *context, const struct model_progress *at)
         fputc('\n', stderr);
 }
 
-static void progress_end(struct progress *p)
-{
-    if (p->drawn)
-        fputc('\n', stderr);
-    p->drawn = false;
-}
-
 /* ---- the command ---- */
 
-enum { PULL_PROGRESS, PULL_FORCE };
-
-static const struct cli_option pull_options[] = {
-    {"progress", "text|json", "json: one object a line on stdout, for programs"},
-    {"force", NULL, "also what cannot run on this computer"},
-    {NULL, NULL, NULL},
-};
-
-static void pull_say_error(struct progress *p, const struct gfxb_error *err)
-{
-    const char *code = gfxb_code_name(err->code);
-    if (p->json)
-        progress_event(p, "error", json_pack("{s:s?, s:s}", "code", code, "message", err->text));
-    else
-        fprintf(stderr, "gfxbridge: %s\n", err->text);
-}
-
-static void pull_say_done(const struct cli *cli, struct progress *p, const struct model *model,
-                          json_t *models)
-{
-    if (p->json)
-        progress_event(p, "done", json_pack("{s:o}", "result", report_json_model(model)));
-    else if (models)
-        json_array_append_new(models, report_json_model(model));
-    else if (!cli->quiet)
-        fprintf(stderr, "%s is here: gfxbridge run %s \"...\"\n", model->name, model->name);
-}
-
-static int pull_one(struct cli *cli, struct model_env *env, const char *name, bool json,
-                    json_t *models, struct gfxb_error *err)
+/* Bring one model here and tell of it, or why not. models: where it is told instead; NULL none. */
+static int pull_one(struct cli *cli, const char *name, bool json, json_t *models)
 {
     struct progress progress = {.cli = cli, .model = name, .json = json};
+    struct model_env *env = cli_models(cli);
     struct model model;
     env->progress = progress_show;
     env->context = &progress;
     if (json)
         progress_event(&progress, "start", NULL);
-    int result = engine_model_pull(env, name, &model, err);
-    progress_end(&progress);
-    if (result < 0) {
-        pull_say_error(&progress, err);
-        return result;
-    }
-    pull_say_done(cli, &progress, &model, models);
-    model_done(&model);
-    return 0;
+    int result = engine_model_pull(env, name, &model, &cli->err);
+    if (progress.drawn)
+        fputc('\n', stderr);
+    if (result < 0 && json)
+        progress_event(&progress, "error",
+                       json_pack("{s:s?, s:s}", "code", gfxb_code_name(cli->err.code), "message",
+                                 cli->err.text));
+    else if (result < 0)
+        fprintf(stderr, "gfxbridge: %s\n", cli->err.text);
+    else if (json)
+        progress_event(&progress, "done", json_pack("{s:o}", "result", report_json_model(&model)));
+    else if (models)
+        json_array_append_new(models, report_json_model(&model));
+    else if (!cli->quiet)
+        fprintf(stderr, "%s is here: gfxbridge run %s \"...\"\n", model.name, model.name);
+    if (result >= 0)
+        model_done(&model);
+    return result;
 }
 
 /* What ends all of them: the user's request, a full disk, no network. */
@@ -144,42 +117,23 @@ static bool pull_is_hopeless(int result)
            result == -GFXB_E_OFFLINE;
 }
 
-static int pull_all(struct cli *cli, struct model_env *env, const struct cli_args *args, bool json,
-                    struct gfxb_error *err)
-{
-    json_t *models = cli->json && !json ? json_array() : NULL;
-    int worst = 0;
-    for (size_t i = 0; i < args->n_words && !pull_is_hopeless(worst); i++) {
-        int result = pull_one(cli, env, args->word[i], json, models, err);
-        if (result < 0)
-            worst = result;
-    }
-    if (worst == -GFXB_E_INTERRUPTED)
-        worst = CLI_INTERRUPTED;
-    else if (worst < 0)
-        worst = CLI_FAILED; /* its sentence is out already */
-    if (!models)
-        return worst;
-    int result = cli_print_json(json_pack("{s:o}", "models", models), err);
-    return result < 0 ? result : worst;
-}
-
-static int pull_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int pull_run(struct cli *cli, const struct cli_args *args)
 {
     const char *how = args->value[PULL_PROGRESS];
     bool json = how && strcmp(how, "json") == 0;
-    struct cli_models models;
+    int worst = 0;
     if (how && !json && strcmp(how, "text") != 0)
-        return error_set(err, GFXB_E_USAGE, "--progress is text or json, not '%s'", how);
+        cli_die(cli, GFXB_E_USAGE, "--progress is text or json, not '%s'", how);
     cli_catch_signals();
-    int result = 0;
-    cli_models_init(cli, &models);
-    if (!args->value[PULL_FORCE])
-        result = cli_machine(cli, &models.env.machine, err);
-    if (result == 0)
-        result = pull_all(cli, &models.env, args, json, err);
-    cli_models_done(&models);
-    return result;
+    cli_models(cli)->machine = args->value[PULL_FORCE] ? NULL : cli_machine(cli);
+    json_t *models = cli->json && !json ? json_array() : NULL;
+    for (size_t i = 0; i < args->n_words && !pull_is_hopeless(worst); i++) {
+        int result = pull_one(cli, args->word[i], json, models);
+        worst = result < 0 ? result : worst;
+    }
+    if (models)
+        cli_print_json(cli, json_pack("{s:o}", "models", models));
+    return worst == -GFXB_E_INTERRUPTED ? CLI_INTERRUPTED : worst < 0 ? CLI_FAILED : CLI_DONE;
 }
 
 const struct cli_command cli_command_pull = {

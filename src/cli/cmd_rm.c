@@ -1,28 +1,17 @@
 /* cmd_rm.c - removes what we wrote of a model. */
-#include "cli/request.h"
+#include "cli/cli.h"
 
-static int rm_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int rm_run(struct cli *cli, const struct cli_args *args)
 {
-    struct cli_models models;
-    uint64_t freed = 0;
-    int result = 0;
+    uint64_t freed = 0, bytes = 0;
     cli_catch_signals();
-    cli_models_init(cli, &models);
-    for (size_t i = 0; result == 0 && i < args->n_words; i++) {
-        uint64_t bytes = 0;
-        result = engine_model_remove(&models.env, args->word[i], &bytes, err);
-        freed += bytes;
-    }
-    cli_models_done(&models);
-    if (result < 0)
-        return result;
-    char size[32];
-    report_bytes_text(freed, size, sizeof(size));
+    for (size_t i = 0; i < args->n_words; i++, freed += bytes)
+        cli_check(cli, engine_model_remove(cli_models(cli), args->word[i], &bytes, &cli->err));
     if (cli->json)
-        return cli_print_json(json_pack("{s:I}", "freed_bytes", (json_int_t)freed), err);
-    if (!cli->quiet)
-        fprintf(stderr, "removed; %s are free again\n", freed ? size : "0 B");
-    return 0;
+        cli_print_json(cli, json_pack("{s:I}", "freed_bytes", (json_int_t)freed));
+    else if (!cli->quiet)
+        fprintf(stderr, "removed; %s are free again\n", report_bytes(freed).text);
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_rm = {

@@ -1,8 +1,5 @@
 /* cmd_run.c - answers a prompt on the best path that is proven here. */
-#include "cli/request.h"
-#include "session/session.h"
-
-#include <errno.h>
+#include "cli/cli.h"
 
 enum { RUN_MAX_TOKENS = CLI_REQUEST_NEXT, RUN_PROMPT_MAX = 4 << 20 };
 
@@ -32,71 +29,36 @@ static bool run_is_slip(const char *word)
     return nearest[0] != '\0';
 }
 
-/* 1: the first word is a model, *ret_model; 0: it belongs to the prompt. */
-static int run_find_model(struct cli *cli, const char *word, struct model *ret_model,
-                          struct gfxb_error *err)
+/* Is the word a model? Then it is cli->model; else it belongs to the prompt. */
+static bool run_find_model(struct cli *cli, const char *word)
 {
     bool is_path =
         str_ends(str_from(word), STR(".gguf")) || (strchr(word, '/') && access(word, F_OK) == 0);
     if (strpbrk(word, " \t\n") && !is_path)
-        return 0;
-    int result = cli_find_model(cli, word, ret_model, err);
+        return false;
+    int result = engine_model_find(cli_models(cli), word, &cli->model, &cli->err);
     bool is_unknown = result == -GFXB_E_MODEL_UNKNOWN || result == -EINVAL || result == -ENOENT;
     if (is_unknown && !run_is_model_form(word) && !run_is_slip(word))
-        return 0;
-    return result < 0 ? result : 1;
+        return false;
+    cli_check(cli, result);
+    return true;
 }
 
-static int run_read_stdin(struct buf *prompt, struct gfxb_error *err)
+/* A prompt that can be asked: of the command line, else of stdin. */
+static void run_check_prompt(struct cli *cli, struct buf *prompt)
 {
-    if (isatty(STDIN_FILENO))
-        return error_set(err, GFXB_E_USAGE,
-                         "a prompt is missing: gfxbridge run \"your question\", or give it on "
-                         "standard input");
-    for (;;) {
-        char *room = buf_room(prompt, 65536);
-        ssize_t n = room ? read(STDIN_FILENO, room, 65536) : -1;
-        if (!room)
-            return error_set(err, GFXB_E_USAGE,
-                             "the prompt on standard input is larger than 4 MiB");
-        if (n < 0 && errno == EINTR && !cli_cancelled)
-            continue;
-        if (n < 0 && errno == EINTR)
-            return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
-        if (n < 0)
-            return error_set(err, errno, "cannot read the prompt: %s", error_errno_text(errno));
-        if (n == 0)
-            return 0;
-        buf_grew(prompt, (size_t)n);
-    }
-}
-
-/* *ret_chat: may it be a chat? and then: is it one, as no prompt was given? */
-static int run_read_words(struct cli *cli, const struct cli_args *args, struct model *model,
-                          struct buf *prompt, bool *ret_chat, struct gfxb_error *err)
-{
-    size_t i = 0;
-    if (args->n_words) {
-        int result = run_find_model(cli, args->word[0], model, err);
-        if (result < 0)
-            return result;
-        i = (size_t)result;
-    }
-    for (bool first = true; i < args->n_words; i++, first = false)
-        buf_addf(prompt, "%s%s", first ? "" : " ", args->word[i]);
-    if (prompt->n == 0 && *ret_chat)
-        return 0;
-    *ret_chat = false;
-    int result = prompt->n ? 0 : run_read_stdin(prompt, err);
-    if (result < 0)
-        return result;
+    if (prompt->n == 0 && isatty(STDIN_FILENO))
+        cli_die(cli, GFXB_E_USAGE,
+                "a prompt is missing: gfxbridge run \"your question\", or give it on standard "
+                "input");
+    if (prompt->n == 0)
+        cli_read_stdin(cli, "prompt", prompt);
     if (!buf_ok(prompt))
-        return error_set(err, GFXB_E_USAGE, "the prompt is larger than 4 MiB");
+        cli_die(cli, GFXB_E_USAGE, "the prompt is larger than 4 MiB");
     if (prompt->n && memchr(prompt->p, '\0', prompt->n))
-        return error_set(err, GFXB_E_USAGE, "the prompt holds a NUL byte: give text");
+        cli_die(cli, GFXB_E_USAGE, "the prompt holds a NUL byte: give text");
     if (str_trim(buf_view(prompt)).n == 0)
-        return error_set(err, GFXB_E_USAGE, "the prompt is empty: ask something");
-    return 0;
+        cli_die(cli, GFXB_E_USAGE, "the prompt is empty: ask something");
 }
 
 static void run_end_line(void *context)
@@ -119,120 +81,77 @@ static int run_on_text(void *context, struct str piece, bool thinking)
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* What the stored proof of the running choice reached; null where there is none. */
-static json_t *run_covers(const struct session *session)
+static json_t *run_json(const struct session *session, const struct engine_reply *reply)
 {
+    const struct plan *plan = session->plan;
     const struct engine_proof *proof =
         engine_proofs_find(session->stored, session->running->fingerprint);
-    return proof ? report_json_covers(&proof->covers) : json_null();
-}
-
-static int run_print_json(const struct session *session, const struct engine_reply *reply,
-                          struct gfxb_error *err)
-{
     char device[256];
     engine_placement_text(&session->placement, device, sizeof(device));
-    json_t *choice = report_json_choice(session->running);
-    json_t *answer = json_object();
-    json_object_set_new(answer, "text", report_json_str((struct str){reply->text, reply->n}));
-    json_object_set_new(answer, "backend",
-                        json_string(plan_backend_name(session->running->backend)));
-    json_object_set_new(answer, "device", report_json_text(device));
-    json_object_set_new(answer, "package", report_json_text(session->package->id));
-    json_object_set_new(answer, "model", report_json_text(session->model));
-    json_object_set_new(answer, "proof",
-                        json_pack("{s:O, s:o}", "rungs", json_object_get(choice, "evidence"),
-                                  "covers", run_covers(session)));
-    json_object_set_new(answer, "timings",
-                        json_pack("{s:f, s:f, s:f, s:i}", "load_ms", session->load_ms,
-                                  "first_token_ms", reply->first_token_ms, "tokens_per_second",
-                                  reply->tokens_per_second, "tokens", (int)reply->tokens));
-    json_t *rejected = json_array();
-    for (size_t i = 0; i < session->plan->n_choices; i++) {
-        if (session->plan->choice[i].state == PLAN_REJECTED)
-            json_array_append_new(rejected, report_json_choice(&session->plan->choice[i]));
+    json_t *choice = report_json_choice(session->running), *rejected = json_array();
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        if (plan->choice[i].state == PLAN_REJECTED)
+            json_array_append_new(rejected, report_json_choice(&plan->choice[i]));
     }
-    json_object_set_new(answer, "rejected", rejected);
+    json_t *answer = json_pack(
+        "{s:o, s:s, s:o, s:o, s:o, s:{s:O, s:o}, s:{s:f, s:f, s:f, s:i}, s:o}", "text",
+        report_json_str((struct str){reply->text, reply->n}), "backend",
+        plan_backend_name(session->running->backend), "device", report_json_text(device), "package",
+        report_json_text(session->package->id), "model", report_json_text(session->model), "proof",
+        "rungs", json_object_get(choice, "evidence"), "covers",
+        proof ? report_json_covers(&proof->covers) : json_null(), "timings", "load_ms",
+        session->load_ms, "first_token_ms", reply->first_token_ms, "tokens_per_second",
+        reply->tokens_per_second, "tokens", (int)reply->tokens, "rejected", rejected);
     json_decref(choice);
-    return cli_print_json(answer, err);
+    return answer;
 }
 
-static void run_tell(const struct session *session, bool canary)
+static void run_once(struct cli *cli, const char *prompt, unsigned max_tokens)
 {
-    cli_tell_choice(session);
-    if (canary)
-        text_print(stderr, "This was the built-in canary, which knows little but Radeon cards: "
-                           "gfxbridge list --available names models to pull.");
-}
-
-static int run_once(const struct cli *cli, const struct session_request *request,
-                    struct session *session, const char *prompt, unsigned max_tokens,
-                    struct gfxb_error *err)
-{
-    bool ended_line = true;
+    bool ended_line = true, canary = !cli->request.model;
     struct engine_reply reply;
     struct engine_chat chat = {.prompt = prompt,
                                .max_tokens = max_tokens,
-                               .temperature = request->model ? -1 : 0,
+                               .temperature = canary ? 0 : -1,
                                .silence_ms = ENGINE_SILENCE_MS,
                                .on_text = cli->json ? NULL : run_on_text,
                                .context = &ended_line,
                                .cancel = &cli_cancelled,
                                .log = &cli->log};
-    int result = session_ask(request, session, &chat, run_end_line, &reply, err);
+    int result = session_ask(&cli->request, &cli->session, &chat, run_end_line, &reply, &cli->err);
     run_end_line(&ended_line);
-    if (result < 0)
-        return cli_nowhere(cli, session, result, err);
+    cli_check_bring_up(cli, result);
     if (cli->json)
-        result = run_print_json(session, &reply, err);
+        cli_print_json(cli, run_json(&cli->session, &reply));
     else if (!cli->quiet)
-        run_tell(session, request->model == NULL);
+        cli_tell_choice(&cli->session);
+    if (!cli->json && !cli->quiet && canary)
+        text_print(stderr, "This was the built-in canary, which knows little but Radeon cards: "
+                           "gfxbridge list --available names models to pull.");
     engine_reply_done(&reply);
-    return result;
 }
 
-static int run_max_tokens(const struct cli_args *args, unsigned *ret_tokens, struct gfxb_error *err)
+static int run_run(struct cli *cli, const struct cli_args *args)
 {
-    const char *text = args->value[RUN_MAX_TOKENS];
-    uint64_t number = 0;
-    if (text && (str_to_u64(str_from(text), 10, &number) < 0 || number == 0 || number > 1u << 24))
-        return error_set(err, GFXB_E_USAGE, "--max-tokens is a number from 1 on, not '%s'", text);
-    *ret_tokens = (unsigned)number;
-    return 0;
-}
-
-static int run_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
-{
-    struct session_request request;
     struct buf CLEAN_BUF prompt = BUF_INIT(RUN_PROMPT_MAX);
-    unsigned max_tokens = 0;
-    struct model model = {.name = NULL};
-    bool chat = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
+    const char *most = args->value[RUN_MAX_TOKENS];
     cli_catch_signals();
-    int result = run_max_tokens(args, &max_tokens, err);
-    if (result == 0)
-        result = run_read_words(cli, args, &model, &prompt, &chat, err);
-    if (result == 0)
-        result = cli_session_request(cli, args, &request, err);
-    if (result < 0) {
-        model_done(&model);
-        return result;
-    }
-    struct session session = {0};
-    bool canary = !model.name || model.origin == MODEL_BUILTIN; /* the engine that proved itself */
-    request.model = canary ? NULL : model.path;
-    request.mmproj = model.mmproj;
-    request.known = model.name ? model_known_find(str_from(model.name)) : NULL;
-    result = session_bring_up(&request, NULL, &session, err);
-    if (result < 0)
-        result = cli_nowhere(cli, &session, result, err);
-    else if (chat)
-        result = chat_run(cli, &request, &session, max_tokens, err);
+    unsigned max_tokens = most ? cli_number(cli, "--max-tokens", most, 1, 1 << 24) : 0;
+    bool named = args->n_words && run_find_model(cli, args->word[0]);
+    cli_join_words(args, named, &prompt);
+    bool chat = prompt.n == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !cli->json;
+    if (!chat)
+        run_check_prompt(cli, &prompt);
+    cli_read_request(cli, args);
+    cli_request_model(cli, &cli->model);
+    if (cli->model.origin == MODEL_BUILTIN) /* the engine that proved itself */
+        cli->request.model = NULL;
+    cli_check_bring_up(cli, session_bring_up(&cli->request, NULL, &cli->session, &cli->err));
+    if (chat)
+        chat_run(cli, max_tokens);
     else
-        result = run_once(cli, &request, &session, buf_text(&prompt), max_tokens, err);
-    session_done(&session);
-    model_done(&model);
-    return result;
+        run_once(cli, buf_text(&prompt), max_tokens);
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_run = {

@@ -1,219 +1,6 @@
 /* cmd_serve.c - the server, set by flags, then environment, then config.json, then defaults. */
 #include "api/api.h"
-#include "cli/request.h"
-#include "session/session.h"
-
-#include <errno.h>
-
-enum { SETTINGS_LIST_MAX = 32 };
-
-/* What a struct serve_config lends from. */
-struct settings {
-    json_t *file; /* config.json; owned */
-    const char *keys[SETTINGS_LIST_MAX + 1], *hosts[SETTINGS_LIST_MAX + 1];
-    const char *origins[SETTINGS_LIST_MAX + 1], *pinned[SETTINGS_LIST_MAX + 1];
-    struct serve_config serve;
-};
-
-enum { SETTINGS_FILE_MAX = 1 << 20 };
-
-/* ---- values ---- */
-
-/* "13305": 0 to 65535. name is what it is called in the sentence. */
-static int settings_port(const char *text, const char *name, unsigned *ret_port,
-                         struct gfxb_error *err)
-{
-    uint64_t port;
-    if (str_to_u64(str_from(text), 10, &port) < 0 || port > 65535)
-        return error_set(err, GFXB_E_USAGE, "%s is a number from 0 to 65535, not '%s'", name, text);
-    *ret_port = (unsigned)port;
-    return 0;
-}
-
-/* "5m", "90s", "2h", "300" (seconds), "-1" (for ever), "0" (unload at once: kept for a second). */
-static int settings_duration(const char *text, int64_t *ret_seconds, struct gfxb_error *err)
-{
-    static const struct {
-        char unit;
-        unsigned seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    struct str s = str_from(text);
-    uint64_t number, factor = 1;
-    if (str_is(s, "-1")) {
-        *ret_seconds = POOL_KEEP_FOREVER;
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (s.n && s.p[s.n - 1] == units[i].unit) {
-            factor = units[i].seconds;
-            s.n--;
-            break;
-        }
-    }
-    if (str_to_u64(s, 10, &number) < 0 || number > 1000000)
-        return error_set(err, GFXB_E_USAGE,
-                         "'%s' is no duration: write 90s, 5m, 2h, or -1 for ever", text);
-    *ret_seconds = number ? (int64_t)(number * factor) : 1;
-    return 0;
-}
-
-/* ---- config.json ---- */
-
-static int settings_bad(const char *name, const char *wanted, struct gfxb_error *err)
-{
-    return error_set(err, EINVAL, "config.json: \"%s\" must be %s", name, wanted);
-}
-
-static int settings_text(const char *name, const json_t *value, const char **ret,
-                         struct gfxb_error *err)
-{
-    if (!json_is_string(value) || !json_string_length(value))
-        return settings_bad(name, "a text", err);
-    *ret = json_string_value(value);
-    return 0;
-}
-
-static int settings_list(const char *name, const json_t *value, const char **ret,
-                         struct gfxb_error *err)
-{
-    size_t n = json_array_size(value);
-    if (!json_is_array(value) || n > SETTINGS_LIST_MAX)
-        return settings_bad(name, "a list of at most 32 texts", err);
-    for (size_t i = 0; i < n; i++) {
-        int result = settings_text(name, json_array_get(value, i), &ret[i], err);
-        if (result < 0)
-            return result;
-    }
-    ret[n] = NULL;
-    return 0;
-}
-
-static int settings_number(const char *name, const json_t *value, unsigned most, unsigned *ret,
-                           struct gfxb_error *err)
-{
-    json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < 0 || number > most)
-        return error_set(err, EINVAL, "config.json: \"%s\" must be a number from 0 to %u", name,
-                         most);
-    *ret = (unsigned)number;
-    return 0;
-}
-
-static int settings_seconds(const char *name, const json_t *value, int64_t *ret,
-                            struct gfxb_error *err)
-{
-    char text[32];
-    if (json_is_string(value))
-        return settings_duration(json_string_value(value), ret, err);
-    if (!json_is_integer(value))
-        return settings_bad(name, "seconds, or a text such as 5m", err);
-    snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-    return settings_duration(text, ret, err);
-}
-
-static int settings_member(struct settings *s, const char *name, const json_t *value,
-                           struct gfxb_error *err)
-{
-    struct serve_config *c = &s->serve;
-    const struct {
-        const char *name;
-        const char **list;
-    } lists[] = {
-        {"api_keys", s->keys},
-        {"allowed_hosts", s->hosts},
-        {"allowed_origins", s->origins},
-        {"pinned", s->pinned},
-    };
-    const struct {
-        const char *name;
-        unsigned *number, most;
-    } numbers[] = {
-        {"port", &c->port, 65535},
-        {"slots", &c->slots, 256},
-        {"requests_per_engine", &c->engine_requests, 4096},
-        {"queue", &c->queue, 65536},
-        {"connections", &c->connections, 65536},
-        {"max_models", &c->max_models, 64},
-    };
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        if (strcmp(name, lists[i].name) == 0)
-            return settings_list(name, value, lists[i].list, err);
-    }
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (strcmp(name, numbers[i].name) == 0)
-            return settings_number(name, value, numbers[i].most, numbers[i].number, err);
-    }
-    if (strcmp(name, "host") == 0)
-        return settings_text(name, value, &c->host, err);
-    if (strcmp(name, "default_model") == 0)
-        return settings_text(name, value, &c->default_model, err);
-    if (strcmp(name, "keep_alive") == 0)
-        return settings_seconds(name, value, &c->keep_alive, err);
-    return error_set(err, EINVAL, "config.json: \"%s\" is no setting of the server", name);
-}
-
-static int settings_file(const struct cli *cli, struct settings *s, struct gfxb_error *err)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(SETTINGS_FILE_MAX);
-    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
-    json_error_t problem;
-    const char *name;
-    json_t *value;
-    int result = path ? fs_read(path, SETTINGS_FILE_MAX, &text) : -ENOENT;
-    if (result == -ENOENT)
-        return 0;
-    if (result < 0)
-        return fs_error(err, -result, "read", path);
-    s->file = json_loadb(buf_text(&text), text.n, JSON_REJECT_DUPLICATES, &problem);
-    if (!json_is_object(s->file))
-        return error_set(err, EINVAL, "%s, line %d: %s", path, s->file ? 1 : problem.line,
-                         s->file ? "this is no JSON object" : problem.text);
-    json_object_foreach(s->file, name, value)
-    {
-        result = settings_member(s, name, value, err);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
-static int settings_environment(struct settings *s, struct gfxb_error *err)
-{
-    const char *host = getenv("GFXBRIDGE_HOST"), *port = getenv("GFXBRIDGE_PORT");
-    const char *key = getenv("GFXBRIDGE_API_KEY");
-    if (host && *host)
-        s->serve.host = host;
-    if (key && *key) {
-        s->keys[0] = key;
-        s->keys[1] = NULL;
-    }
-    return port && *port ? settings_port(port, "GFXBRIDGE_PORT", &s->serve.port, err) : 0;
-}
-
-static void settings_done(struct settings *settings)
-{
-    json_decref(settings->file);
-    settings->file = NULL;
-}
-
-/* A member of config.json that is unknown or of the wrong kind is -EINVAL with its name. */
-static int settings_read(const struct cli *cli, struct settings *ret_settings,
-                         struct gfxb_error *err)
-{
-    *ret_settings = (struct settings){.serve.port = SERVE_PORT};
-    int result = settings_file(cli, ret_settings, err);
-    if (result == 0)
-        result = settings_environment(ret_settings, err);
-    if (result < 0) {
-        settings_done(ret_settings);
-        return result;
-    }
-    ret_settings->serve.keys = ret_settings->keys;
-    ret_settings->serve.allowed_hosts = ret_settings->hosts;
-    ret_settings->serve.allowed_origins = ret_settings->origins;
-    ret_settings->serve.pinned = ret_settings->pinned;
-    return 0;
-}
+#include "cli/cli.h"
 
 enum {
     SERVE_OPTION_HOST = CLI_REQUEST_NEXT,
@@ -235,8 +22,138 @@ static const struct cli_option serve_options[] = {
     {NULL, NULL, NULL},
 };
 
-/* The flag's value alone, instead of the list of config.json. */
-static void serve_set_list(const char *value, const char **list)
+enum { SETTINGS_LIST_MAX = 32, SETTINGS_FILE_MAX = 1 << 20 };
+
+/* What a struct serve_config lends from; the lists end with a NULL. */
+struct settings {
+    const char *keys[SETTINGS_LIST_MAX + 1], *hosts[SETTINGS_LIST_MAX + 1];
+    const char *origins[SETTINGS_LIST_MAX + 1], *pinned[SETTINGS_LIST_MAX + 1];
+    struct serve_config serve;
+};
+
+/* "5m", "90s", "2h", "300" (seconds), "-1" (for ever), "0" (unload at once: kept for a second). */
+static int64_t settings_duration(struct cli *cli, const char *text)
+{
+    static const struct {
+        char unit;
+        unsigned seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    struct str s = str_from(text);
+    uint64_t number, factor = 1;
+    if (str_is(s, "-1"))
+        return POOL_KEEP_FOREVER;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (s.n && s.p[s.n - 1] == units[i].unit) {
+            factor = units[i].seconds;
+            s.n--;
+            break;
+        }
+    }
+    if (str_to_u64(s, 10, &number) < 0 || number > 1000000)
+        cli_die(cli, GFXB_E_USAGE, "'%s' is no duration: write 90s, 5m, 2h, or -1 for ever", text);
+    return number ? (int64_t)(number * factor) : 1;
+}
+
+/* ---- config.json ---- */
+
+static void settings_bad(struct cli *cli, const char *name, const char *wanted)
+    __attribute__((noreturn));
+
+static void settings_bad(struct cli *cli, const char *name, const char *wanted)
+{
+    cli_die(cli, EINVAL, "config.json: \"%s\" must be %s", name, wanted);
+}
+
+static const char *settings_text(struct cli *cli, const char *name, const json_t *value)
+{
+    if (!json_is_string(value) || !json_string_length(value))
+        settings_bad(cli, name, "a text");
+    return cli_keep(cli, xstrdup(json_string_value(value)));
+}
+
+static int64_t settings_seconds(struct cli *cli, const char *name, const json_t *value)
+{
+    char text[32];
+    if (json_is_string(value))
+        return settings_duration(cli, json_string_value(value));
+    if (!json_is_integer(value))
+        settings_bad(cli, name, "seconds, or a text such as 5m");
+    snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+    return settings_duration(cli, text);
+}
+
+/* One member: where it goes, and what it may be. The first of list, number, text and seconds that
+ * is not NULL. */
+static void settings_member(struct cli *cli, struct settings *s, const char *name,
+                            const json_t *value)
+{
+    struct serve_config *c = &s->serve;
+    const struct {
+        const char *name, **list, **text;
+        unsigned *number, most;
+    } members[] = {
+        {.name = "api_keys", .list = s->keys},
+        {.name = "allowed_hosts", .list = s->hosts},
+        {.name = "allowed_origins", .list = s->origins},
+        {.name = "pinned", .list = s->pinned},
+        {.name = "host", .text = &c->host},
+        {.name = "default_model", .text = &c->default_model},
+        {.name = "port", .number = &c->port, .most = 65535},
+        {.name = "slots", .number = &c->slots, .most = 256},
+        {.name = "requests_per_engine", .number = &c->engine_requests, .most = 4096},
+        {.name = "queue", .number = &c->queue, .most = 65536},
+        {.name = "connections", .number = &c->connections, .most = 65536},
+        {.name = "max_models", .number = &c->max_models, .most = 64},
+        {.name = "keep_alive"},
+    };
+    const size_t n_members = sizeof(members) / sizeof(members[0]);
+    size_t i = 0, n = json_array_size(value);
+    json_int_t number = json_integer_value(value);
+    while (i < n_members && strcmp(name, members[i].name) != 0)
+        i++;
+    if (i == n_members)
+        cli_die(cli, EINVAL, "config.json: \"%s\" is no setting of the server", name);
+    if (members[i].list) {
+        if (!json_is_array(value) || n > SETTINGS_LIST_MAX)
+            settings_bad(cli, name, "a list of at most 32 texts");
+        for (size_t k = 0; k < n; k++)
+            members[i].list[k] = settings_text(cli, name, json_array_get(value, k));
+    } else if (members[i].text) {
+        *members[i].text = settings_text(cli, name, value);
+    } else if (members[i].number) {
+        if (!json_is_integer(value) || number < 0 || number > members[i].most)
+            cli_die(cli, EINVAL, "config.json: \"%s\" must be a number from 0 to %u", name,
+                    members[i].most);
+        *members[i].number = (unsigned)number;
+    } else {
+        c->keep_alive = settings_seconds(cli, name, value);
+    }
+}
+
+static void settings_file(struct cli *cli, struct settings *s)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(SETTINGS_FILE_MAX);
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
+    json_error_t problem;
+    const char *name;
+    json_t *value;
+    int result = path ? fs_read(path, SETTINGS_FILE_MAX, &text) : -ENOENT;
+    if (result == -ENOENT)
+        return;
+    if (result < 0)
+        cli_check(cli, fs_error(&cli->err, -result, "read", path));
+    json_t *file = json_loadb(buf_text(&text), text.n, JSON_REJECT_DUPLICATES, &problem);
+    if (!json_is_object(file))
+        cli_die(cli, EINVAL, "%s, line %d: %s", path, file ? 1 : problem.line,
+                file ? "this is no JSON object" : problem.text);
+    json_object_foreach(file, name, value) settings_member(cli, s, name, value);
+    json_decref(file);
+}
+
+/* ---- environment and flags ---- */
+
+/* The value alone, where there is one, instead of the list of config.json. */
+static void settings_only(const char **list, const char *value)
 {
     if (value) {
         list[0] = value;
@@ -244,43 +161,42 @@ static void serve_set_list(const char *value, const char **list)
     }
 }
 
-static int serve_flags(const struct cli_args *args, struct settings *s, struct gfxb_error *err)
+/* The last of them that says something. NULL: it says nothing. */
+static void settings_place(struct cli *cli, struct settings *s, const char *host, const char *name,
+                           const char *port)
 {
-    const char *port = args->value[SERVE_OPTION_PORT];
-    const char *keep = args->value[SERVE_OPTION_KEEP_ALIVE];
-    if (args->value[SERVE_OPTION_HOST])
-        s->serve.host = args->value[SERVE_OPTION_HOST];
-    serve_set_list(args->value[SERVE_OPTION_ALLOW_HOST], s->hosts);
-    serve_set_list(args->value[SERVE_OPTION_ALLOW_ORIGIN], s->origins);
-    serve_set_list(args->value[SERVE_OPTION_PIN], s->pinned);
-    int result = port ? settings_port(port, "--port", &s->serve.port, err) : 0;
-    if (result == 0 && keep)
-        result = settings_duration(keep, &s->serve.keep_alive, err);
-    return result;
+    if (host)
+        s->serve.host = host;
+    if (port)
+        s->serve.port = cli_number(cli, name, port, 0, 65535);
 }
 
-static int serve_command_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int serve_command_run(struct cli *cli, const struct cli_args *args)
 {
-    struct settings settings;
-    struct cli_models models;
-    struct session_request request;
-    int result = cli_session_request(cli, args, &request, err);
-    if (result < 0)
-        return result;
-    cli_models_init(cli, &models);
-    result = settings_read(cli, &settings, err);
-    if (result == 0)
-        result = serve_flags(args, &settings, err);
-    models.env.machine = request.machine;
-    settings.serve.request = &request;
-    settings.serve.models = &models.env;
-    settings.serve.runtime_dir = cli->runtime_dir;
-    settings.serve.log = &cli->log;
-    if (result == 0)
-        result = serve_run(&settings.serve, err);
-    settings_done(&settings);
-    cli_models_done(&models);
-    return result < 0 ? result : CLI_DONE;
+    struct settings s = {.serve = {.request = cli_read_request(cli, args),
+                                   .models = cli_models(cli),
+                                   .runtime_dir = cli->runtime_dir,
+                                   .log = &cli->log,
+                                   .port = SERVE_PORT}};
+    const char *keep_alive = args->value[SERVE_OPTION_KEEP_ALIVE];
+    settings_file(cli, &s);
+    settings_place(cli, &s, cli_setting("GFXBRIDGE_HOST"), "GFXBRIDGE_PORT",
+                   cli_setting("GFXBRIDGE_PORT"));
+    settings_only(s.keys, cli_setting("GFXBRIDGE_API_KEY"));
+    settings_place(cli, &s, args->value[SERVE_OPTION_HOST], "--port",
+                   args->value[SERVE_OPTION_PORT]);
+    settings_only(s.hosts, args->value[SERVE_OPTION_ALLOW_HOST]);
+    settings_only(s.origins, args->value[SERVE_OPTION_ALLOW_ORIGIN]);
+    settings_only(s.pinned, args->value[SERVE_OPTION_PIN]);
+    if (keep_alive)
+        s.serve.keep_alive = settings_duration(cli, keep_alive);
+    s.serve.keys = s.keys;
+    s.serve.allowed_hosts = s.hosts;
+    s.serve.allowed_origins = s.origins;
+    s.serve.pinned = s.pinned;
+    cli->models.machine = cli->machine;
+    cli_check(cli, serve_run(&s.serve, &cli->err));
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_serve = {

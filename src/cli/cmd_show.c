@@ -1,37 +1,46 @@
 /* cmd_show.c - what a model is, and how it would be started. */
-#include "cli/request.h"
-#include "session/session.h"
+#include "cli/cli.h"
 
 static const struct cli_option show_options[] = {
     CLI_REQUEST_OPTIONS,
     {NULL, NULL, NULL},
 };
 
+/* What a file's header says: its name in JSON and, where it has one, for people. */
 static json_t *show_header_json(const struct gguf *g)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "architecture", report_json_text(g->architecture));
-    json_object_set_new(object, "name", report_json_text(g->name));
-    json_object_set_new(object, "quantisation", report_json_text(g->quantisation));
-    json_object_set_new(object, "parameters", report_json_bytes(g->parameters));
-    json_object_set_new(object, "bytes", report_json_bytes(g->bytes));
-    json_object_set_new(object, "tensors", report_json_bytes(g->tensors));
-    json_object_set_new(object, "parts", json_integer(g->parts));
-    json_object_set_new(object, "context", report_json_bytes(g->context));
-    json_object_set_new(object, "layers", report_json_bytes(g->layers));
-    json_object_set_new(object, "embedding", report_json_bytes(g->embedding));
-    json_object_set_new(object, "feed_forward", report_json_bytes(g->feed_forward));
-    json_object_set_new(object, "heads", report_json_bytes(g->heads));
-    json_object_set_new(object, "heads_kv", report_json_bytes(g->heads_kv));
-    json_object_set_new(object, "key_length", report_json_bytes(g->key_length));
-    json_object_set_new(object, "value_length", report_json_bytes(g->value_length));
-    json_object_set_new(object, "sliding_window", report_json_bytes(g->sliding_window));
-    json_object_set_new(object, "experts", report_json_bytes(g->experts));
-    json_object_set_new(object, "experts_used", report_json_bytes(g->experts_used));
-    json_object_set_new(object, "vocabulary", report_json_bytes(g->vocabulary));
-    json_object_set_new(object, "tokenizer", report_json_text(g->tokenizer));
-    json_object_set_new(object, "template", report_json_text(g->template));
-    json_object_set_new(object, "licence", report_json_text(g->licence));
+    const struct {
+        const char *name, *text;
+    } texts[] = {
+        {"architecture", g->architecture}, {"name", g->name},
+        {"quantisation", g->quantisation}, {"tokenizer", g->tokenizer},
+        {"template", g->template},         {"licence", g->licence},
+    };
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {
+        {"parameters", g->parameters},
+        {"bytes", g->bytes},
+        {"tensors", g->tensors},
+        {"context", g->context},
+        {"layers", g->layers},
+        {"embedding", g->embedding},
+        {"feed_forward", g->feed_forward},
+        {"heads", g->heads},
+        {"heads_kv", g->heads_kv},
+        {"key_length", g->key_length},
+        {"value_length", g->value_length},
+        {"sliding_window", g->sliding_window},
+        {"experts", g->experts},
+        {"experts_used", g->experts_used},
+        {"vocabulary", g->vocabulary},
+    };
+    json_t *object = json_pack("{s:i}", "parts", (int)g->parts);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        json_object_set_new(object, texts[i].name, report_json_text(texts[i].text));
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        json_object_set_new(object, numbers[i].name, report_json_bytes(numbers[i].number));
     return object;
 }
 
@@ -49,8 +58,6 @@ static void show_text(const char *what, const char *text)
 
 static void show_model_text(const struct model *m, const struct gguf *g)
 {
-    char size[32];
-    report_bytes_text(m->bytes, size, sizeof(size));
     show_text("name", m->name);
     show_text("file", m->path);
     show_text("projector", m->mmproj);
@@ -58,7 +65,7 @@ static void show_model_text(const struct model *m, const struct gguf *g)
     show_text("ours", m->ours ? "yes: gfxbridge rm deletes it" : "no: it stays as it is");
     show_text("repository", m->repository);
     show_text("commit", m->revision);
-    show_text("size", size);
+    show_text("size", report_known_bytes(m->bytes).text);
     show_text("task", model_task_name(m->task));
     show_text("labels", m->labels);
     show_text("licence", m->licence);
@@ -77,96 +84,71 @@ static void show_model_text(const struct model *m, const struct gguf *g)
 }
 
 /* A name of the short list that is not here: what a pull would bring. */
-static int show_available(struct cli *cli, const char *name, struct gfxb_error *err)
+static void show_available(struct cli *cli, const struct model_known *row)
 {
-    int result = -err->code;
-    const struct model_known *row = model_known_find(str_from(name));
-    if (row && cli->json) {
-        result = cli_print_json(
-            json_pack("{s:n, s:o}", "model", "available", report_json_known(row)), err);
-    } else if (row) {
-        char size[32];
-        report_bytes_text(row->bytes, size, sizeof(size));
+    if (cli->json)
+        cli_print_json(cli, json_pack("{s:n, s:o}", "model", "available", report_json_known(row)));
+    else
         printf("%.*s is not here; gfxbridge pull %.*s brings %s from %.*s (licence %.*s)\n",
-               STR_ARG(row->name), STR_ARG(row->name), size, STR_ARG(row->repository),
-               STR_ARG(row->licence));
-        result = 0;
-    }
-    return result;
+               STR_ARG(row->name), STR_ARG(row->name), report_known_bytes(row->bytes).text,
+               STR_ARG(row->repository), STR_ARG(row->licence));
 }
 
-/* The engine's arguments on the choice that would be taken; "null" where nothing can be used. */
+/* The choice that would be taken; NULL where nothing can be used. */
+static const struct plan_choice *show_choice(const struct session *session)
+{
+    return session->plan->chosen < 0 ? NULL : &session->plan->choice[session->plan->chosen];
+}
+
 static json_t *show_launch_json(const struct session *session)
 {
-    const struct plan *plan = session->plan;
-    const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
-    const char **args = c ? model_use_args(session->use, c) : NULL;
-    json_t *words = json_array();
-    for (size_t i = 0; args && args[i]; i++)
-        json_array_append_new(words, report_json_text(args[i]));
-    free(args);
-    json_t *object = json_object();
-    json_object_set_new(object, "recipes", report_json_text(session->use->launch.recipes));
-    json_object_set_new(object, "command_line", words);
-    json_object_set_new(object, "choice", c ? report_json_choice(c) : json_null());
-    return object;
+    const struct plan_choice *c = show_choice(session);
+    const char **CLEAN_FREE args = c ? model_use_args(session->use, c) : NULL;
+    return json_pack("{s:o, s:o, s:o}", "recipes", report_json_text(session->use->launch.recipes),
+                     "command_line", report_json_strings((char *const *)args), "choice",
+                     c ? report_json_choice(c) : json_null());
 }
 
 static void show_launch_text(const struct session *session)
 {
-    const struct plan *plan = session->plan;
-    const struct plan_choice *c = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
+    const struct plan_choice *c = show_choice(session);
     struct buf CLEAN_BUF line = BUF_INIT(16384);
-    const char **args = c ? model_use_args(session->use, c) : NULL;
+    const char **CLEAN_FREE args = c ? model_use_args(session->use, c) : NULL;
     show_text("recipe", session->use->launch.recipes);
     if (!c) {
-        show_text("runs here", plan->n_choices ? plan->choice[0].reason : "no");
+        show_text("runs here", session->plan->n_choices ? session->plan->choice[0].reason : "no");
         return;
     }
-    for (size_t i = 0; args && args[i]; i++)
+    for (size_t i = 0; args[i]; i++)
         buf_addf(&line, "%s%s", i ? " " : "", args[i]);
-    free(args);
     printf("%-14s %s%s%s, context %u\n", "runs here on", plan_backend_name(c->backend),
            c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context);
     show_text("arguments", buf_text(&line));
 }
 
-static int show_model(struct cli *cli, struct session_request *request, const struct model *model,
-                      struct gfxb_error *err)
+static int show_run(struct cli *cli, const struct cli_args *args)
 {
-    struct session session = {0};
-    request->model = model->path;
-    request->mmproj = model->mmproj;
-    request->known = model_known_find(str_from(model->name));
-    request->request.need_bytes = model->bytes;
-    int result = session_plan(request, &session, err);
-    if (result == 0 && cli->json) {
-        result = cli_print_json(json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
-                                          "header", show_header_json(&session.use->gguf), "launch",
-                                          show_launch_json(&session)),
-                                err);
-    } else if (result == 0) {
-        show_model_text(model, &session.use->gguf);
-        show_launch_text(&session);
+    const struct model *model = &cli->model;
+    const struct model_known *row = model_known_find(str_from(args->word[0]));
+    struct session_request *request = cli_read_request(cli, args);
+    int result = engine_model_find(cli_models(cli), args->word[0], &cli->model, &cli->err);
+    if (result == -GFXB_E_MODEL_UNKNOWN && row) {
+        show_available(cli, row);
+        return CLI_DONE;
     }
-    session_done(&session);
-    return result;
-}
-
-static int show_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
-{
-    struct session_request request;
-    struct model model;
-    int result = cli_session_request(cli, args, &request, err);
-    if (result == 0)
-        result = cli_find_model(cli, args->word[0], &model, err);
-    if (result == -GFXB_E_MODEL_UNKNOWN)
-        return show_available(cli, args->word[0], err);
-    if (result < 0)
-        return result;
-    result = show_model(cli, &request, &model, err);
-    model_done(&model);
-    return result;
+    cli_check(cli, result);
+    cli_request_model(cli, model);
+    request->request.need_bytes = model->bytes;
+    cli_plan(cli);
+    if (cli->json) {
+        cli_print_json(cli, json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
+                                      "header", show_header_json(&cli->session.use->gguf), "launch",
+                                      show_launch_json(&cli->session)));
+    } else {
+        show_model_text(model, &cli->session.use->gguf);
+        show_launch_text(&cli->session);
+    }
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_show = {

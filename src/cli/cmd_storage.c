@@ -1,8 +1,5 @@
 /* cmd_storage.c - what is kept on the disk, and removing what nothing uses. */
-#include "cli/request.h"
-#include "sysroot/sysroot.h"
-
-#include <errno.h>
+#include "cli/cli.h"
 
 /* What lies directly below the data directory. prune takes caches alone, which are made again when
  * they are needed. */
@@ -28,22 +25,16 @@ struct storage_item {
 
 static void storage_print(const struct storage_item *item, json_t *items)
 {
-    char size[32];
-    if (items) {
-        json_t *object = json_object();
-        json_object_set_new(object, "kind", json_string(item->kind));
-        json_object_set_new(object, "name", report_json_text(item->name));
-        json_object_set_new(object, "bytes", json_integer((json_int_t)item->bytes));
-        json_object_set_new(object, "in_use", json_boolean(item->in_use));
-        json_array_append_new(items, object);
-        return;
-    }
-    report_bytes_text(item->bytes, size, sizeof(size));
-    text_print(stdout, "%10s  %-9s " TEXT_HANG "%s%s", item->bytes ? size : "0 B", item->kind,
-               item->name,
-               item->remark   ? item->remark
-               : item->in_use ? ""
-                              : " (prune removes it)");
+    if (items)
+        json_array_append_new(items, json_pack("{s:s, s:o, s:I, s:b}", "kind", item->kind, "name",
+                                               report_json_text(item->name), "bytes",
+                                               (json_int_t)item->bytes, "in_use", item->in_use));
+    else
+        text_print(stdout, "%10s  %-9s " TEXT_HANG "%s%s", report_bytes(item->bytes).text,
+                   item->kind, item->name,
+                   item->remark   ? item->remark
+                   : item->in_use ? ""
+                                  : " (prune removes it)");
 }
 
 /* With the same code and kernels inside? An engine is here once for each runtime that the cards of
@@ -115,35 +106,25 @@ static void storage_list_foreign(const struct gfx_tables *tables, const char *di
 }
 
 /* Every model on this computer; what other programs put there is not counted as ours. */
-static void storage_list_models(struct cli *cli, json_t *items, uint64_t *total)
+static uint64_t storage_list_models(struct cli *cli, json_t *items)
 {
-    struct cli_models models;
+    uint64_t ours = 0;
     struct model_list list;
-    cli_models_init(cli, &models);
-    model_list_new(&models.env, &list);
-    cli_models_done(&models);
+    model_list_new(cli_models(cli), &list);
     for (size_t i = 0; i < list.n; i++) {
         const struct model *m = &list.item[i];
         storage_print(&(struct storage_item){"model", m->name, m->bytes, true,
                                              m->ours ? NULL : " (not made by gfxbridge)"},
                       items);
-        *total += m->ours ? m->bytes : 0;
+        ours += m->ours ? m->bytes : 0;
     }
     model_list_done(&list);
+    return ours;
 }
 
-static int storage_list(struct cli *cli, const struct package_list *list, struct gfxb_error *err)
+static uint64_t storage_list_places(const struct cli *cli, json_t *items)
 {
-    json_t *items = cli->json ? json_array() : NULL;
     uint64_t total = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct package *p = &list->item[i];
-        storage_print(
-            &(struct storage_item){"package", p->id, p->bytes, storage_is_used(list, i), NULL},
-            items);
-        total += p->bytes;
-    }
-    storage_list_models(cli, items, &total);
     for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
         const struct storage_place *place = &storage_places[i];
         char *CLEAN_FREE dir = xfs_join(cli->data_dir, place->name);
@@ -156,37 +137,51 @@ static int storage_list(struct cli *cli, const struct package_list *list, struct
                       items);
         total += bytes;
     }
+    return total;
+}
+
+static void storage_list(struct cli *cli, const struct package_list *list)
+{
+    json_t *items = cli->json ? json_array() : NULL;
     char *CLEAN_FREE cache = xfs_join(cli->data_dir, "cache");
+    uint64_t total = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct package *p = &list->item[i];
+        storage_print(
+            &(struct storage_item){"package", p->id, p->bytes, storage_is_used(list, i), NULL},
+            items);
+        total += p->bytes;
+    }
+    total += storage_list_models(cli, items);
+    total += storage_list_places(cli, items);
     storage_list_foreign(cli->tables, cli->data_dir, storage_knows_top, items);
     storage_list_foreign(cli->tables, cache, storage_knows_cache, items);
     if (items)
-        return cli_print_json(json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items",
-                                        items, "total_bytes", (json_int_t)total),
-                              err);
-    char size[32];
-    report_bytes_text(total, size, sizeof(size));
-    text_print(stdout, "%10s  " TEXT_HANG "in gfxbridge's places below %s", total ? size : "0 B",
-               cli->data_dir);
-    return CLI_DONE;
+        cli_print_json(cli, json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items", items,
+                                      "total_bytes", (json_int_t)total));
+    else
+        text_print(stdout, "%10s  " TEXT_HANG "in gfxbridge's places below %s",
+                   report_bytes(total).text, cli->data_dir);
 }
 
 /* One cache and its lock, unless an installation holds the lock: then it is in use. */
-static int storage_prune_cache(const struct cli *cli, const char *dir, struct gfxb_error *err)
+static void storage_prune_cache(struct cli *cli, struct str name)
 {
+    char *CLEAN_FREE dir = xasprintf("%s/cache/%.*s", cli->data_dir, STR_ARG(name));
     char *CLEAN_FREE lock = xasprintf("%s" STORAGE_LOCK, dir);
     int CLEAN_CLOSE fd = -1;
     if (access(dir, F_OK) < 0 && access(lock, F_OK) < 0)
-        return 0;
-    int result = fs_lock(lock, false, NULL, &fd, err);
+        return;
+    int result = fs_lock(lock, false, NULL, &fd, &cli->err);
     if (result == -EWOULDBLOCK) {
         log_at(&cli->log, LOG_WARNING, "%s stays: another gfxbridge is installing", dir);
-        return 0;
+        return;
     }
-    if (result < 0)
-        return result;
+    cli_check(cli, result);
     result = fs_remove_tree(dir);
     unlink(lock); /* under its lock: fs_lock looks whether its file is still the one there */
-    return result < 0 ? fs_error(err, -result, "remove", dir) : 0;
+    if (result < 0)
+        cli_check(cli, fs_error(&cli->err, -result, "remove", dir));
 }
 
 /* Tables may be a person's own: no name in them leads out of the cache's directory. */
@@ -204,62 +199,46 @@ static bool storage_is_repeated(const struct gfx_tables *t, size_t row)
     return false;
 }
 
-static int storage_prune_caches(const struct cli *cli, struct gfxb_error *err)
+static void storage_prune_caches(struct cli *cli)
 {
     const struct gfx_tables *t = cli->tables;
-    char *CLEAN_FREE driver = xfs_join(cli->data_dir, "cache/" STORAGE_DRIVER_CACHE);
-    int result = storage_prune_cache(cli, driver, err);
-    for (size_t i = 0; result == 0 && i < t->n_packages; i++) {
-        if (!storage_is_name(t->package[i].provider) || storage_is_repeated(t, i))
-            continue;
-        char *CLEAN_FREE dir =
-            xasprintf("%s/cache/%.*s", cli->data_dir, STR_ARG(t->package[i].provider));
-        result = storage_prune_cache(cli, dir, err);
+    storage_prune_cache(cli, STR(STORAGE_DRIVER_CACHE));
+    for (size_t i = 0; i < t->n_packages; i++) {
+        if (storage_is_name(t->package[i].provider) && !storage_is_repeated(t, i))
+            storage_prune_cache(cli, t->package[i].provider);
     }
-    return result;
 }
 
-static int storage_prune(const struct cli *cli, const struct package_env *env,
-                         const struct package_list *list, struct gfxb_error *err)
+static void storage_prune(struct cli *cli, const struct package_env *env,
+                          const struct package_list *list)
 {
-    int result = 0;
-    for (size_t i = 0; i < list->n && result == 0; i++) {
+    for (size_t i = 0; i < list->n; i++) {
         if (storage_is_used(list, i))
             continue;
         log_at(&cli->log, LOG_INFO, "removing %s %.12s", list->item[i].id, list->item[i].digest);
-        result = package_remove(env, list->item[i].digest, err);
+        cli_check(cli, package_remove(env, list->item[i].digest, &cli->err));
     }
-    return result < 0 ? result : storage_prune_caches(cli, err);
+    storage_prune_caches(cli);
 }
 
-static int storage_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int storage_run(struct cli *cli, const struct cli_args *args)
 {
     const char *verb = args->n_words ? args->word[0] : "list";
     bool prune = strcmp(verb, "prune") == 0;
     if (!prune && strcmp(verb, "list") != 0)
-        return error_set(err, GFXB_E_USAGE, "no such word: storage %s; it is prune or nothing",
-                         verb);
-    const struct root *root;
-    const struct gfx_tables *tables;
+        cli_die(cli, GFXB_E_USAGE, "no such word: storage %s; it is prune or nothing", verb);
+    struct package_env env = {.root = cli_root(cli),
+                              .tables = cli_tables(cli),
+                              .data_dir = cli_need_data_dir(cli),
+                              .log = &cli->log};
     struct package_list list;
-    int result = cli_root(cli, &root, err);
-    if (result == 0)
-        result = cli_tables(cli, &tables, err);
-    if (result == 0)
-        result = cli_need_data_dir(cli, err);
-    if (result < 0)
-        return result;
-    struct package_env env = {
-        .data_dir = cli->data_dir, .tables = tables, .root = root, .log = &cli->log};
-    result = package_list_new(&env, &list, err);
-    if (result < 0)
-        return result;
+    cli_check(cli, package_list_new(&env, &list, &cli->err));
     if (prune)
-        result = storage_prune(cli, &env, &list, err);
+        storage_prune(cli, &env, &list);
     else
-        result = storage_list(cli, &list, err);
+        storage_list(cli, &list);
     package_list_done(&list);
-    return result;
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_storage = {

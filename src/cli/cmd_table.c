@@ -1,8 +1,5 @@
 /* cmd_table.c - the compatibility tables, and their check. */
 #include "cli/cli.h"
-#include "engine/engine.h"
-
-#include <errno.h>
 
 /* ---- table: one line a target ---- */
 
@@ -38,20 +35,16 @@ static const char *table_rocm_state(const struct gfx_tables *t, const struct gfx
 static json_t *table_target_json(const struct gfx_tables *t, const struct gfx_target *target,
                                  enum gfx_os os)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "gfx", report_json_str(target->gfx));
-    json_object_set_new(object, "family", report_json_str(target->family));
-    json_object_set_new(object, "generation", report_json_str(target->generation));
-    json_object_set_new(object, "asics", report_json_str(target->asics));
-    json_object_set_new(object, "cards", json_integer(table_count_cards(t, target)));
-    json_object_set_new(object, "rocm", json_string(table_rocm_state(t, target, os)));
-    json_object_set_new(object, "vulkan", report_json_str(target->vulkan));
-    return object;
+    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:s, s:o}", "gfx", report_json_str(target->gfx),
+                     "family", report_json_str(target->family), "generation",
+                     report_json_str(target->generation), "asics", report_json_str(target->asics),
+                     "cards", (int)table_count_cards(t, target), "rocm",
+                     table_rocm_state(t, target, os), "vulkan", report_json_str(target->vulkan));
 }
 
-static int table_show(const struct cli *cli, struct gfxb_error *err)
+static void table_show(struct cli *cli)
 {
-    const struct gfx_tables *t = cli->tables;
+    const struct gfx_tables *t = cli_tables(cli);
     json_t *targets = cli->json ? json_array() : NULL;
     if (!targets)
         text_print(stdout, "%-10s %-22s %-9s %5s  %-10s %s", "gfx", "generation", "family", "cards",
@@ -68,8 +61,7 @@ static int table_show(const struct cli *cli, struct gfxb_error *err)
                        table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
     }
     if (targets)
-        return cli_print_json(json_pack("{s:o}", "targets", targets), err);
-    return CLI_DONE;
+        cli_print_json(cli, json_pack("{s:o}", "targets", targets));
 }
 
 /* ---- table check, table FILE ---- */
@@ -93,80 +85,69 @@ int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err)
     return result;
 }
 
-static int table_check(const struct cli *cli, const struct gfx_tables *t, struct gfxb_error *err)
+static void table_check(struct cli *cli, const struct gfx_tables *t)
 {
-    int result = cli_table_check(t, err);
-    if (result == 0)
-        result = plan_remedy_check(err);
-    if (result == 0)
-        result = engine_causes_check(err);
-    if (result == 0)
-        result = engine_drivers_check(err);
-    if (result == 0)
-        result = model_tables_check(err);
-    if (result < 0)
-        return result;
+    cli_check(cli, cli_table_check(t, &cli->err));
+    cli_check(cli, plan_remedy_check(&cli->err));
+    cli_check(cli, engine_causes_check(&cli->err));
+    cli_check(cli, engine_drivers_check(&cli->err));
+    cli_check(cli, model_tables_check(&cli->err));
     if (cli->json)
-        return cli_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i}", "ok", 1, "targets",
-                                        (int)t->n_targets, "cards", (int)t->n_cards, "packages",
-                                        (int)t->n_packages, "quirks", (int)t->n_quirks),
-                              err);
-    text_print(stdout, "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks",
-               t->n_targets, t->n_cards, t->n_packages, t->n_quirks);
-    return CLI_DONE;
+        cli_print_json(cli, json_pack("{s:b, s:i, s:i, s:i, s:i}", "ok", 1, "targets",
+                                      (int)t->n_targets, "cards", (int)t->n_cards, "packages",
+                                      (int)t->n_packages, "quirks", (int)t->n_quirks));
+    else
+        text_print(stdout, "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks",
+                   t->n_targets, t->n_cards, t->n_packages, t->n_quirks);
+}
+
+/* The first line that is neither empty nor a comment. */
+static struct str table_header(struct str bytes)
+{
+    struct str line = STR_NONE;
+    while (str_cut(&bytes, '\n', &line) && (line.n == 0 || line.p[0] == '#'))
+        line = STR_NONE;
+    return str_trim(line);
 }
 
 /* Which table a file is: the one whose embedded header row it has. */
-static int table_recognise(struct str bytes, const char *path, enum gfx_table *ret_table,
-                           struct gfxb_error *err)
+static enum gfx_table table_recognise(struct cli *cli, struct str bytes, const char *path)
 {
-    struct str rest = bytes, header = STR_NONE;
-    while (str_cut(&rest, '\n', &header) && (header.n == 0 || header.p[0] == '#'))
-        header = STR_NONE;
-    for (int i = 0; i < GFX_TABLES; i++) {
-        struct str own = gfx_table_bytes(gfx_table_name((enum gfx_table)i)), line = STR_NONE;
-        while (str_cut(&own, '\n', &line) && (line.n == 0 || line.p[0] == '#'))
-            ;
-        if (header.n && str_eq(str_trim(line), str_trim(header))) {
-            *ret_table = (enum gfx_table)i;
-            return 0;
-        }
+    struct str header = table_header(bytes);
+    for (enum gfx_table i = 0; i < GFX_TABLES; i++) {
+        if (header.n && str_eq(header, table_header(gfx_table_bytes(gfx_table_name(i)))))
+            return i;
     }
-    return error_set(err, GFXB_E_TABLE,
-                     "%s has the header row of no table: it must be that of targets, cards, "
-                     "packages or quirks (docs/tables.md)",
-                     path);
+    cli_die(cli, GFXB_E_TABLE,
+            "%s has the header row of no table: it must be that of targets, cards, packages or "
+            "quirks (docs/tables.md)",
+            path);
 }
 
 /* A table of the user's beside the built-in others. */
-static int table_check_file(const struct cli *cli, const char *path, struct gfxb_error *err)
+static void table_check_file(struct cli *cli, const char *path)
 {
     struct buf CLEAN_BUF bytes = BUF_INIT(64 << 20);
-    struct gfx_table_source source = {.file = path};
-    struct gfx_tables *t = NULL;
     int result = fs_read(path, bytes.max, &bytes);
     if (result < 0)
-        return fs_error(err, -result, "read", path);
-    source.bytes = buf_view(&bytes);
-    result = table_recognise(source.bytes, path, &source.table, err);
-    if (result == 0)
-        result = gfx_tables_from(&source, 1, &t, err);
-    if (result == 0)
-        result = table_check(cli, t, err);
+        cli_check(cli, fs_error(&cli->err, -result, "read", path));
+    struct gfx_table_source source = {table_recognise(cli, buf_view(&bytes), path), path,
+                                      buf_view(&bytes)};
+    struct gfx_tables *t = NULL;
+    cli_check(cli, gfx_tables_from(&source, 1, &t, &cli->err));
+    table_check(cli, t);
     gfx_tables_free(t);
-    return result;
 }
 
-static int table_run(struct cli *cli, const struct cli_args *args, struct gfxb_error *err)
+static int table_run(struct cli *cli, const struct cli_args *args)
 {
-    const struct gfx_tables *tables;
-    const char *word = args->n_words ? args->word[0] : NULL;
-    if (word && strcmp(word, "check") != 0)
-        return table_check_file(cli, word, err);
-    int result = cli_tables(cli, &tables, err);
-    if (result < 0)
-        return result;
-    return word ? table_check(cli, tables, err) : table_show(cli, err);
+    if (args->n_words == 0)
+        table_show(cli);
+    else if (strcmp(args->word[0], "check") == 0)
+        table_check(cli, cli_tables(cli));
+    else
+        table_check_file(cli, args->word[0]);
+    return CLI_DONE;
 }
 
 const struct cli_command cli_command_table = {

@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 /* Keep alphabetical: this is the order of --help, the manual and the completions. */
-static const struct cli_command *const commands[] = {
+const struct cli_command *const cli_commands[] = {
     &cli_command_backends, &cli_command_bench,  &cli_command_capture, &cli_command_detect,
     &cli_command_doctor,   &cli_command_env,    &cli_command_explain, &cli_command_import,
     &cli_command_inspect,  &cli_command_list,   &cli_command_load,    &cli_command_plan,
@@ -11,19 +11,12 @@ static const struct cli_command *const commands[] = {
     &cli_command_table,    &cli_command_unload, &cli_command_update,  NULL,
 };
 
-/* For programs, not in --help. */
-static const struct cli_command *const hidden = &cli_command_complete;
-
-const struct cli_command *const *cli_commands(void)
-{
-    return commands;
-}
-
 const struct cli_command *cli_find_command(const char *name)
 {
-    for (size_t i = 0; commands[i]; i++) {
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
+    for (size_t i = 0; cli_commands[i]; i++) {
+        if (strcmp(cli_commands[i]->name, name) == 0)
+            return cli_commands[i];
     }
-    return strcmp(hidden->name, name) == 0 ? hidden : NULL;
+    /* For programs, not in --help. */
+    return strcmp(cli_command_complete.name, name) == 0 ? &cli_command_complete : NULL;
 }

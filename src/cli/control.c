@@ -1,10 +1,6 @@
 /* control.c - calls to the running server of this user, over its control socket. */
-#include "cli/request.h"
-
-#include "base/xalloc.h"
+#include "cli/cli.h"
 #include "http/http.h"
-
-#include <errno.h>
 
 enum {
     CONTROL_ANSWER_MAX = 16 << 20,
@@ -17,18 +13,40 @@ enum {
 struct control {
     const char *socket, *path;
     int64_t until;
-    struct buf *answer; /* NULL: not wanted */
+    struct buf answer;
+    int status;
 };
 
 static int control_take(void *context, struct str bytes)
 {
-    const struct control *control = context;
-    if (control->answer)
-        buf_add_str(control->answer, bytes);
-    return !control->answer || buf_ok(control->answer) ? 0 : -EFBIG;
+    struct control *control = context;
+    buf_add_str(&control->answer, bytes);
+    return buf_ok(&control->answer) ? 0 : -EFBIG;
 }
 
-static bool control_lives(const char *socket);
+static int64_t control_until(void *context);
+
+static int control_call(struct control *control, const char *body)
+{
+    struct http_ask ask = {.socket = control->socket,
+                           .path = control->path,
+                           .body = str_from(body),
+                           .pidfd = -1,
+                           .on_bytes = control_take,
+                           .until = control_until,
+                           .context = control};
+    control->until = clock_now_ms() + CONTROL_DEADLINE_MS;
+    control->answer = BUF_INIT(CONTROL_ANSWER_MAX);
+    return http_ask(&ask, &control->status);
+}
+
+static bool control_lives(const char *socket)
+{
+    struct control control = {.socket = socket, .path = CONTROL_STATUS};
+    bool lives = control_call(&control, NULL) == 0;
+    buf_done(&control.answer);
+    return lives;
+}
 
 /* A call that takes long (to load a model) is waited for as long as the server answers others. */
 static int64_t control_until(void *context)
@@ -38,39 +56,6 @@ static int64_t control_until(void *context)
         control_lives(control->socket))
         control->until = clock_now_ms() + CONTROL_DEADLINE_MS;
     return control->until;
-}
-
-static int control_call(const char *socket, const char *path, const char *body,
-                        struct buf *ret_answer, int *ret_status)
-{
-    struct control control = {socket, path, clock_now_ms() + CONTROL_DEADLINE_MS, ret_answer};
-    struct http_ask ask = {.socket = socket,
-                           .path = path,
-                           .body = str_from(body),
-                           .pidfd = -1,
-                           .on_bytes = control_take,
-                           .until = control_until,
-                           .context = &control};
-    return http_ask(&ask, ret_status);
-}
-
-static bool control_lives(const char *socket)
-{
-    int status;
-    return control_call(socket, CONTROL_STATUS, NULL, NULL, &status) == 0;
-}
-
-static int control_failed(int code, const char *socket, struct gfxb_error *err)
-{
-    if (code == -ECONNREFUSED)
-        return error_set(err, ENOENT, "no server of this user runs: gfxbridge serve starts one");
-    if (code == -ETIMEDOUT)
-        return error_set(err, ETIMEDOUT,
-                         "the server of this user does not answer within %d s: it is stopped, or "
-                         "this computer is too busy",
-                         CONTROL_DEADLINE_MS / 1000);
-    return error_set(err, -code, "cannot ask the server at %s: %s", socket,
-                     error_errno_text(-code));
 }
 
 /* {"error":"text"} or {"error":{"message":"text"}} */
@@ -83,31 +68,33 @@ static const char *control_message(const json_t *answer)
     return text ? text : "it refuses without a reason";
 }
 
-int control_ask(const struct cli *cli, const char *path, json_t *body, json_t **ret_answer,
-                struct gfxb_error *err)
+json_t *control_ask(struct cli *cli, const char *path, json_t *body)
 {
-    struct buf CLEAN_BUF bytes = BUF_INIT(CONTROL_ANSWER_MAX);
-    char *CLEAN_FREE text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    int status = 0;
-    json_decref(body);
     if (!cli->runtime_dir)
-        return error_set(err, GFXB_E_USAGE,
-                         "no place for a socket: this user has no home directory; give --data-dir "
-                         "DIR");
+        cli_die(cli, GFXB_E_USAGE,
+                "no place for a socket: this user has no home directory; give --data-dir DIR");
     char *CLEAN_FREE socket = http_control_path(cli->runtime_dir);
     if (!socket)
-        return error_set(err, ENAMETOOLONG, "the path of the runtime directory is too long: %s",
-                         cli->runtime_dir);
-    int result = control_call(socket, path, text, &bytes, &status);
+        cli_die(cli, ENAMETOOLONG, "the path of the runtime directory is too long: %s",
+                cli->runtime_dir);
+    char *CLEAN_FREE text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    struct control control = {.socket = socket, .path = path};
+    int result = control_call(&control, text);
+    if (result == -ECONNREFUSED)
+        cli_die(cli, ENOENT, "no server of this user runs: gfxbridge serve starts one");
+    if (result == -ETIMEDOUT)
+        cli_die(cli, ETIMEDOUT,
+                "the server of this user does not answer within %d s: it is stopped, or this "
+                "computer is too busy",
+                CONTROL_DEADLINE_MS / 1000);
     if (result < 0)
-        return control_failed(result, socket, err);
-    json_t *answer = json_loadb(buf_text(&bytes), bytes.n, JSON_DECODE_ANY, NULL);
-    if (status == 200 && answer) {
-        *ret_answer = answer;
-        return 0;
-    }
-    result = error_set(err, EREMOTEIO, "%s",
-                       answer ? control_message(answer) : "the server's answer is no JSON");
-    json_decref(answer);
-    return result;
+        cli_die(cli, -result, "cannot ask the server at %s: %s", socket, error_errno_text(-result));
+    json_decref(cli->answer);
+    cli->answer = json_loadb(buf_text(&control.answer), control.answer.n, JSON_DECODE_ANY, NULL);
+    buf_done(&control.answer);
+    if (control.status != 200 || !cli->answer)
+        cli_die(cli, EREMOTEIO, "%s",
+                cli->answer ? control_message(cli->answer) : "the server's answer is no JSON");
+    return cli->answer;
 }

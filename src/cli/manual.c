@@ -158,9 +158,9 @@ static void manual_of_program(const char *page)
           "supported, then Vulkan, the CPU last. Every path that was not taken has a reason.\n"
           ".SH OPTIONS\n",
           stdout);
-    manual_options(cli_global_options());
+    manual_options(cli_globals);
     fputs(".SH COMMANDS\nEach has a page of its own, gfxbridge\\-COMMAND(1).\n", stdout);
-    for (const struct cli_command *const *c = cli_commands(); *c; c++) {
+    for (const struct cli_command *const *c = cli_commands; *c; c++) {
         fputs(".TP\n", stdout);
         manual_synopsis(*c);
         manual_text((*c)->summary);

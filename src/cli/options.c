@@ -1,11 +1,10 @@
 /* options.c - options and words of a command line, and the help that lists them. */
 #include "cli/cli.h"
 
-#include <errno.h>
 #include <getopt.h>
 
-/* Options that every command takes. The order is that of enum cli_global. */
-static const struct cli_option cli_globals[] = {
+/* The order is that of enum cli_global. */
+const struct cli_option cli_globals[] = {
     {"sysroot", "DIR|FILE.machine", "read a captured machine instead of this computer"},
     {"os", "linux|windows", "answer from that system's rows (tables only)"},
     {"json", NULL, "one JSON object on stdout"},
@@ -17,11 +16,6 @@ static const struct cli_option cli_globals[] = {
     {"version", NULL, "the version"},
     {NULL, NULL, NULL},
 };
-
-const struct cli_option *cli_global_options(void)
-{
-    return cli_globals;
-}
 
 enum cli_global {
     GLOBAL_SYSROOT,
@@ -50,121 +44,80 @@ static size_t cli_add_options(const struct cli_option *options, int base, struct
     return n;
 }
 
-static int cli_set_os(struct cli *cli, const char *value, struct gfxb_error *err)
+static void cli_set_global(struct cli *cli, enum cli_global option, const char *value)
 {
-    if (strcmp(value, "linux") == 0)
-        cli->os = GFX_LINUX;
-    else if (strcmp(value, "windows") == 0)
-        cli->os = GFX_WINDOWS;
-    else
-        return error_set(err, GFXB_E_USAGE, "--os is linux or windows, not '%s'", value);
-    return 0;
-}
-
-static int cli_set_global(struct cli *cli, enum cli_global option, const char *value,
-                          struct gfxb_error *err)
-{
-    switch (option) {
-    case GLOBAL_SYSROOT:
+    bool *const flags[GLOBALS] = {
+        [GLOBAL_JSON] = &cli->json,       [GLOBAL_QUIET] = &cli->quiet,
+        [GLOBAL_VERBOSE] = &cli->verbose, [GLOBAL_NO_NETWORK] = &cli->no_network,
+        [GLOBAL_HELP] = &cli->help,       [GLOBAL_VERSION] = &cli->version,
+    };
+    if (flags[option]) {
+        *flags[option] = true;
+    } else if (option == GLOBAL_SYSROOT) {
         cli->sysroot = value;
-        return 0;
-    case GLOBAL_OS:
-        return cli_set_os(cli, value, err);
-    case GLOBAL_JSON:
-        cli->json = true;
-        return 0;
-    case GLOBAL_QUIET:
-        cli->quiet = true;
-        return 0;
-    case GLOBAL_VERBOSE:
-        cli->verbose = true;
-        return 0;
-    case GLOBAL_DATA_DIR:
+    } else if (option == GLOBAL_DATA_DIR) {
         if (!value[0])
-            return error_set(err, GFXB_E_USAGE, "--data-dir needs the name of a directory");
-        free(cli->data_dir);
-        cli->data_dir = xstrdup(value);
+            cli_die(cli, GFXB_E_USAGE, "--data-dir needs the name of a directory");
+        cli->data_dir = value;
         cli->data_dir_given = true;
-        return 0;
-    case GLOBAL_NO_NETWORK:
-        cli->no_network = true;
-        return 0;
-    default:
-        return 0;
+    } else {
+        cli->os = strcmp(value, "windows") == 0 ? GFX_WINDOWS : GFX_LINUX;
+        if (cli->os == GFX_LINUX && strcmp(value, "linux") != 0)
+            cli_die(cli, GFXB_E_USAGE, "--os is linux or windows, not '%s'", value);
     }
 }
 
-static int cli_bad_option(char **argv, int character, struct gfxb_error *err)
-{
-    const char *word = argv[optind - 1];
-    if (character == ':')
-        return error_set(err, GFXB_E_USAGE, "the option %s needs a value", word);
-    return error_set(err, GFXB_E_USAGE, "no such option: %s; see gfxbridge --help", word);
-}
-
-/* What getopt_long has found; own is NULL in front of the command. */
-static int cli_take_option(struct cli *cli, char **argv, int c, const char **own, bool *ret_help,
-                           bool *ret_version, struct gfxb_error *err)
-{
-    if (c == 'h' || c == OPTION_GLOBAL + GLOBAL_HELP)
-        *ret_help = true;
-    else if (c == OPTION_GLOBAL + GLOBAL_VERSION)
-        *ret_version = true;
-    else if (c >= OPTION_OWN)
-        own[c - OPTION_OWN] = optarg ? optarg : "";
-    else if (c >= OPTION_GLOBAL)
-        return cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg, err);
-    else
-        return cli_bad_option(argv, c, err);
-    return 0;
-}
-
-int cli_parse_global(struct cli *cli, int argc, char **argv, int *ret_next, bool *ret_help,
-                     bool *ret_version, struct gfxb_error *err)
+/* Sets what cli and, for options of the command's own, value say; optind is at the first word. */
+static void cli_read_options(struct cli *cli, int argc, char **argv, const char *characters,
+                             const struct cli_option *own, const char **value)
 {
     struct option longs[OPTIONS_ALL];
-    cli_add_options(cli_globals, OPTION_GLOBAL, longs, 0);
+    int c;
+    cli_add_options(own, OPTION_OWN, longs, cli_add_options(cli_globals, OPTION_GLOBAL, longs, 0));
     opterr = 0;
-    optind = 1;
-    int c, result = 0;
-    while (result == 0 && (c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1)
-        result = cli_take_option(cli, argv, c, NULL, ret_help, ret_version, err);
-    *ret_next = optind;
-    return result;
+    optind = 0; /* glibc: start anew, with another rule of permutation */
+    while ((c = getopt_long(argc, argv, characters, longs, NULL)) != -1) {
+        if (c >= OPTION_OWN)
+            value[c - OPTION_OWN] = optarg ? optarg : "";
+        else if (c >= OPTION_GLOBAL)
+            cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg);
+        else if (c == 'h')
+            cli->help = true;
+        else if (c == ':')
+            cli_die(cli, GFXB_E_USAGE, "the option %s needs a value", argv[optind - 1]);
+        else
+            cli_die(cli, GFXB_E_USAGE, "no such option: %s; see gfxbridge --help",
+                    argv[optind - 1]);
+    }
 }
 
-int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
-              struct cli_args *ret_args, bool *ret_help, struct gfxb_error *err)
+/* Does the command take these options and so many words? */
+static void cli_check_words(struct cli *cli, const struct cli_command *command,
+                            const struct cli_args *args)
 {
-    struct option longs[OPTIONS_ALL];
-    size_t n = cli_add_options(cli_globals, OPTION_GLOBAL, longs, 0);
-    cli_add_options(command->options, OPTION_OWN, longs, n);
-    struct cli_args args = {0};
-    optind = 0; /* glibc: start anew, with the permutation that a leading '+' had switched off */
-    int c, result = 0;
-    bool version = false; /* counts in front of a command alone */
-    while (result == 0 && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1)
-        result = cli_take_option(cli, argv, c, args.value, ret_help, &version, err);
-    if (result < 0)
-        return result;
-    if (!*ret_help && cli->sysroot && command->live)
-        return error_set(err, GFXB_E_USAGE,
-                         "%s works on this computer only: a captured machine runs nothing",
-                         command->name);
-    if (!*ret_help && cli->os != GFX_LINUX && !command->any_os)
-        return error_set(err, GFXB_E_USAGE,
-                         "%s is about this computer: --os windows is for explain, plan and table",
-                         command->name);
-    args.word = (const char *const *)(argv + optind);
-    args.n_words = (size_t)(argc - optind);
-    if (!*ret_help && args.n_words < command->min_words)
-        return error_set(err, GFXB_E_USAGE, "%s needs %s; see gfxbridge %s --help", command->name,
-                         command->words, command->name);
-    if (!*ret_help && args.n_words > command->max_words)
-        return error_set(err, GFXB_E_USAGE, "%s does not take '%s'; see gfxbridge %s --help",
-                         command->name, args.word[command->max_words], command->name);
-    *ret_args = args;
-    return 0;
+    if (cli->sysroot && command->live)
+        cli_die(cli, GFXB_E_USAGE,
+                "%s works on this computer only: a captured machine runs nothing", command->name);
+    if (cli->os != GFX_LINUX && !command->any_os)
+        cli_die(cli, GFXB_E_USAGE,
+                "%s is about this computer: --os windows is for explain, plan and table",
+                command->name);
+    if (args->n_words < command->min_words)
+        cli_die(cli, GFXB_E_USAGE, "%s needs %s; see gfxbridge %s --help", command->name,
+                command->words, command->name);
+    if (args->n_words > command->max_words)
+        cli_die(cli, GFXB_E_USAGE, "%s does not take '%s'; see gfxbridge %s --help", command->name,
+                args->word[command->max_words], command->name);
+}
+
+unsigned cli_number(struct cli *cli, const char *option, const char *value, unsigned least,
+                    unsigned most)
+{
+    uint64_t number;
+    if (str_to_u64(str_from(value), 10, &number) < 0 || number < least || number > most)
+        cli_die(cli, GFXB_E_USAGE, "%s is a number from %u to %u, not '%s'", option, least, most,
+                value);
+    return (unsigned)number;
 }
 
 /* Help is wrapped also where it goes to a pager. */
@@ -185,13 +138,13 @@ static void cli_option_help(const struct cli_option *options, FILE *out)
     }
 }
 
-void cli_help(FILE *out)
+static void cli_help(FILE *out)
 {
     size_t width = cli_help_width(out);
     text_wrap(out, width,
               "gfxbridge: from a Radeon to an answered prompt, on the path that this computer "
               "really supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\nCommands:");
-    for (const struct cli_command *const *c = cli_commands(); *c; c++)
+    for (const struct cli_command *const *c = cli_commands; *c; c++)
         text_wrap(out, width, "  %-10s " TEXT_HANG "%s", (*c)->name, (*c)->summary);
     text_wrap(out, width, "\nOptions of every command:");
     cli_option_help(cli_globals, out);
@@ -200,7 +153,7 @@ void cli_help(FILE *out)
               "nothing usable found, 4 a proof failed and no fall-back was left, 130 interrupted.");
 }
 
-void cli_command_help(const struct cli_command *command, FILE *out)
+static void cli_command_help(const struct cli_command *command, FILE *out)
 {
     size_t width = cli_help_width(out);
     text_wrap(out, width, "Usage: gfxbridge %s%s%s [OPTION...]\n\n%s", command->name,
@@ -211,4 +164,35 @@ void cli_command_help(const struct cli_command *command, FILE *out)
     }
     text_wrap(out, width, "\nOptions of every command:");
     cli_option_help(cli_globals, out);
+}
+
+const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
+                                    struct cli_args *ret_args)
+{
+    *ret_args = (struct cli_args){.n_words = 0};
+    cli_read_options(cli, argc, argv, "+:h", NULL, NULL);
+    if (cli->version) {
+        printf("gfxbridge %s\n", GFXB_VERSION);
+        cli_exit(cli, CLI_DONE);
+    }
+    if (cli->help) {
+        cli_help(stdout);
+        cli_exit(cli, CLI_DONE);
+    }
+    argc -= optind;
+    argv += optind;
+    if (argc == 0)
+        cli_die(cli, GFXB_E_USAGE, "a command is missing; see gfxbridge --help");
+    const struct cli_command *command = cli_find_command(argv[0]);
+    if (!command)
+        cli_die(cli, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);
+    cli_read_options(cli, argc, argv, ":h", command->options, ret_args->value);
+    if (cli->help) {
+        cli_command_help(command, stdout);
+        cli_exit(cli, CLI_DONE);
+    }
+    ret_args->word = (const char *const *)(argv + optind);
+    ret_args->n_words = (size_t)(argc - optind);
+    cli_check_words(cli, command, ret_args);
+    return command;
 }

@@ -1,17 +1,13 @@
-/* request.c - from options, environment and directories to what the rooms below are asked for. */
-#include "cli/request.h"
-#include "session/session.h"
+/* request.c - from options, environment and directories to what the folders below are asked for. */
+#include "cli/cli.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 /* ---- the network ---- */
 
 static const char *net_setting(void *context, const char *name)
 {
-    (void)context;
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
+    return cli_setting(name);
 }
 
 void cli_progress_line(const char *what, const struct fetch_progress *p, int64_t seconds)
@@ -43,204 +39,160 @@ static void net_show(void *context, const char *what, const struct fetch_progres
 struct package_net cli_package_net(struct cli *cli)
 {
     return (struct package_net){
-        .fetch = {.mirror = net_setting(NULL, "GFXBRIDGE_MIRROR"),
-                  .ca_file = net_setting(NULL, "GFXBRIDGE_CA_FILE")},
+        .fetch = {.mirror = cli_setting("GFXBRIDGE_MIRROR"),
+                  .ca_file = cli_setting("GFXBRIDGE_CA_FILE"),
+                  .cancel = &cli_cancelled},
         .setting = net_setting,
         .progress = net_show,
         .context = cli,
     };
 }
 
-/* ---- directories ---- */
-
-#define TOKEN_MAX  4096
-#define CONFIG_MAX (1u << 20)
-
-void cli_models_done(struct cli_models *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        free(p->owned[i]);
-    *p = (struct cli_models){.n = 0};
-}
-
-/* Takes a text over; lends it. NULL stays NULL. */
-static const char *models_keep(struct cli_models *p, char *text)
-{
-    if (text && p->n < CLI_MODELS_MAX)
-        p->owned[p->n++] = text;
-    return text;
-}
+/* ---- models ---- */
 
 /* "DIR/name" of a directory that may be unknown. */
-static const char *models_below(struct cli_models *p, const char *dir, const char *name)
+static const char *models_below(struct cli *cli, const char *dir, const char *name)
 {
-    return dir ? models_keep(p, xfs_join(dir, name)) : NULL;
+    return dir ? cli_keep(cli, xfs_join(dir, name)) : NULL;
 }
 
 /* $name, else HOME/fallback. */
-static const char *models_dir(struct cli_models *p, const char *name, const char *fallback)
+static const char *models_dir(struct cli *cli, const char *name, const char *fallback)
 {
-    const char *value = net_setting(NULL, name);
-    return value ? value : models_below(p, cli_home(), fallback);
+    const char *value = cli_setting(name);
+    return value ? value : models_below(cli, cli_home(), fallback);
 }
 
-/* ---- the Hugging Face hub ---- */
-
-static const char *models_hf_home(struct cli_models *p)
+static const char *models_hub(struct cli *cli, const char *hf_home)
 {
-    const char *home = net_setting(NULL, "HF_HOME");
-    return home ? home : models_below(p, models_dir(p, "XDG_CACHE_HOME", ".cache"), "huggingface");
-}
-
-static const char *models_hub(struct cli_models *p, const char *hf_home)
-{
-    const char *hub = net_setting(NULL, "HF_HUB_CACHE");
+    const char *hub = cli_setting("HF_HUB_CACHE");
     if (!hub)
-        hub = net_setting(NULL, "HUGGINGFACE_HUB_CACHE");
-    return hub ? hub : models_below(p, hf_home, "hub");
+        hub = cli_setting("HUGGINGFACE_HUB_CACHE");
+    return hub ? hub : models_below(cli, hf_home, "hub");
 }
 
 /* A token is one word; anything else in the file is none. */
-static const char *models_token(struct cli_models *p, const char *hf_home)
+static const char *models_token(struct cli *cli, const char *hf_home)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(65536);
-    const char *token = net_setting(NULL, "HF_TOKEN");
-    const char *path = net_setting(NULL, "HF_TOKEN_PATH");
-    struct str rest, word;
+    enum { TOKEN_MAX = 4096 };
+    struct buf CLEAN_BUF text = BUF_INIT(2 * TOKEN_MAX);
+    const char *token = cli_setting("HF_TOKEN"), *path = cli_setting("HF_TOKEN_PATH");
+    struct str word;
     if (token)
         return token;
     if (!path)
-        path = models_below(p, hf_home, "token");
+        path = models_below(cli, hf_home, "token");
     if (!path || fs_read(path, TOKEN_MAX, &text) < 0)
         return NULL;
-    rest = buf_view(&text);
-    return str_word(&rest, &word) ? models_keep(p, xstr_dup(word)) : NULL;
+    struct str rest = buf_view(&text);
+    return str_word(&rest, &word) ? cli_keep(cli, xstr_dup(word)) : NULL;
+}
+
+/* A base URL without a "/" at its end. */
+static const char *models_endpoint(struct cli *cli, const char *name, enum model_hub hub)
+{
+    const char *value = cli_setting(name);
+    struct str url = value ? str_from(value) : model_hub_endpoint(hub);
+    return cli_keep(cli, xstr_dup(str_trim_end(url, '/')));
+}
+
+/* Lemonade's two folders, as its own settings say. */
+static void models_lemonade(struct cli *cli, const char *config_home)
+{
+    enum { CONFIG_MAX = 1 << 20 };
+    struct buf CLEAN_BUF text = BUF_INIT(4 * CONFIG_MAX);
+    const char *file = models_below(cli, config_home, "lemonade/config.json");
+    if (!file || fs_read(file, CONFIG_MAX, &text) < 0)
+        return;
+    const struct {
+        const char *name, **dir;
+    } dirs[] = {{"models_dir", &cli->models.lemonade_hub},
+                {"extra_models_dir", &cli->models.lemonade}};
+    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        const char *dir = json_string_value(json_object_get(json, dirs[i].name));
+        if (dir && dir[0] == '/')
+            *dirs[i].dir = cli_keep(cli, xstrdup(dir));
+    }
+    json_decref(json);
+}
+
+static const char *models_lmstudio(struct cli *cli)
+{
+    const char *now = models_below(cli, cli_home(), ".lmstudio/models");
+    return now && access(now, F_OK) == 0 ? now
+                                         : models_below(cli, cli_home(), ".cache/lm-studio/models");
 }
 
 static bool models_is_true(const char *name)
 {
-    static const char *const words[] = {"1", "on", "yes", "true"};
-    const char *value = getenv(name);
-    for (size_t i = 0; value && i < sizeof(words) / sizeof(words[0]); i++) {
-        if (str_eq_nocase(str_from(value), str_from(words[i])))
+    struct str value = str_from(getenv(name)), words = STR("1 on yes true"), word;
+    while (str_word(&words, &word)) {
+        if (str_eq_nocase(value, word))
             return true;
     }
     return false;
 }
 
-/* A base URL without a "/" at its end. */
-static const char *models_endpoint(struct cli_models *p, const char *name, enum model_hub hub)
+struct model_env *cli_models(struct cli *cli)
 {
-    const char *value = net_setting(NULL, name);
-    struct str url = value ? str_from(value) : model_hub_endpoint(hub);
-    while (url.n && url.p[url.n - 1] == '/')
-        url.n--;
-    return models_keep(p, xstr_dup(url));
-}
-
-/* ---- other programs ---- */
-
-/* Lemonade's two folders, as its own settings say. */
-static void models_lemonade(struct cli_models *p)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(4 * CONFIG_MAX);
-    const char *config =
-        models_below(p, models_dir(p, "XDG_CONFIG_HOME", ".config"), "lemonade/config.json");
-    if (!config || fs_read(config, CONFIG_MAX, &text) < 0)
-        return;
-    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
-    const char *models = json_string_value(json_object_get(json, "models_dir"));
-    const char *extra = json_string_value(json_object_get(json, "extra_models_dir"));
-    if (models && models[0] == '/')
-        p->env.lemonade_hub = models_keep(p, xstrdup(models));
-    if (extra && extra[0] == '/')
-        p->env.lemonade = models_keep(p, xstrdup(extra));
-    json_decref(json);
-}
-
-static const char *models_lmstudio(struct cli_models *p)
-{
-    const char *now = models_below(p, cli_home(), ".lmstudio/models");
-    if (now && access(now, F_OK) == 0)
-        return now;
-    return models_below(p, cli_home(), ".cache/lm-studio/models");
-}
-
-/* LLAMA_CACHE may hold either of llama.cpp's layouts. */
-static void models_llamacpp(struct cli_models *p)
-{
-    const char *cache = net_setting(NULL, "LLAMA_CACHE");
-    p->env.llamacpp_hub = cache;
-    p->env.llamacpp =
-        cache ? cache : models_below(p, models_dir(p, "XDG_CACHE_HOME", ".cache"), "llama.cpp");
-}
-
-void cli_models_init(struct cli *cli, struct cli_models *ret_models)
-{
-    struct cli_models p = {.n = 0};
-    const char *hf_home = models_hf_home(&p);
-    p.env.data_dir = cli->data_dir;
-    p.env.hub = models_hub(&p, hf_home);
-    p.env.ollama = models_dir(&p, "OLLAMA_MODELS", ".ollama/models");
-    p.env.ollama_system = "/usr/share/ollama/.ollama/models";
-    p.env.lmstudio = models_lmstudio(&p);
-    models_llamacpp(&p);
-    models_lemonade(&p);
-    p.env.hf_endpoint = models_endpoint(&p, "HF_ENDPOINT", MODEL_HUB_HF);
-    p.env.hf_token = models_token(&p, hf_home);
-    p.env.ollama_registry = models_endpoint(&p, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA);
-    p.env.no_network = cli->no_network || models_is_true("HF_HUB_OFFLINE");
-    p.env.fetch = cli_package_net(cli).fetch;
-    p.env.log = &cli->log;
-    p.env.cancel = &cli_cancelled;
-    *ret_models = p;
-}
-
-int cli_find_model(struct cli *cli, const char *name, struct model *ret_model,
-                   struct gfxb_error *err)
-{
-    struct cli_models models;
-    cli_models_init(cli, &models);
-    int result = engine_model_find(&models.env, name, ret_model, err);
-    cli_models_done(&models);
-    return result;
+    struct model_env *env = &cli->models;
+    if (env->log)
+        return env; /* filled already */
+    const char *cache_home = models_dir(cli, "XDG_CACHE_HOME", ".cache");
+    const char *hf_home = cli_setting("HF_HOME"), *llama_cache = cli_setting("LLAMA_CACHE");
+    if (!hf_home)
+        hf_home = models_below(cli, cache_home, "huggingface");
+    *env = (struct model_env){
+        .data_dir = cli->data_dir,
+        .hub = models_hub(cli, hf_home),
+        .ollama = models_dir(cli, "OLLAMA_MODELS", ".ollama/models"),
+        .ollama_system = "/usr/share/ollama/.ollama/models",
+        .lmstudio = models_lmstudio(cli),
+        .llamacpp_hub = llama_cache, /* it may hold either of llama.cpp's layouts */
+        .llamacpp = llama_cache ? llama_cache : models_below(cli, cache_home, "llama.cpp"),
+        .hf_endpoint = models_endpoint(cli, "HF_ENDPOINT", MODEL_HUB_HF),
+        .hf_token = models_token(cli, hf_home),
+        .ollama_registry = models_endpoint(cli, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA),
+        .no_network = cli->no_network || models_is_true("HF_HUB_OFFLINE"),
+        .fetch = cli_package_net(cli).fetch,
+        .log = &cli->log,
+        .cancel = &cli_cancelled,
+    };
+    models_lemonade(cli, models_dir(cli, "XDG_CONFIG_HOME", ".config"));
+    return env;
 }
 
 /* ---- requests ---- */
 
-static int request_read(const struct cli *cli, const struct cli_args *args,
-                        struct plan_request *request, struct gfxb_error *err)
+static struct plan_request request_read(struct cli *cli, const struct cli_args *args)
 {
     const char *backend = args->value[CLI_REQUEST_BACKEND];
     const char *policy = args->value[CLI_REQUEST_POLICY];
-    *request = (struct plan_request){.backend = -1,
-                                     .policy = PLAN_ROCM_FIRST,
-                                     .os = cli->os,
-                                     .no_network = cli->no_network,
-                                     .gpu = args->value[CLI_REQUEST_GPU],
-                                     .allow_override = args->value[CLI_REQUEST_OVERRIDE] != NULL};
-    if (backend && (request->backend = plan_backend_from_name(backend)) < 0)
-        return error_set(err, GFXB_E_USAGE,
-                         "no such backend: '%s'; they are rocm, vulkan, cpu and vulkan-software",
-                         backend);
-    int number = policy ? plan_policy_from_name(policy) : PLAN_ROCM_FIRST;
-    if (number < 0)
-        return error_set(err, GFXB_E_USAGE,
-                         "no such policy: '%s'; they are rocm-first, fastest, vulkan and cpu",
-                         policy);
-    request->policy = (enum plan_policy)number;
-    return 0;
+    int backend_number = backend ? plan_backend_from_name(backend) : -1;
+    int policy_number = policy ? plan_policy_from_name(policy) : PLAN_ROCM_FIRST;
+    if (backend && backend_number < 0)
+        cli_die(cli, GFXB_E_USAGE,
+                "no such backend: '%s'; they are rocm, vulkan, cpu and vulkan-software", backend);
+    if (policy_number < 0)
+        cli_die(cli, GFXB_E_USAGE,
+                "no such policy: '%s'; they are rocm-first, fastest, vulkan and cpu", policy);
+    return (struct plan_request){.backend = backend_number,
+                                 .policy = (enum plan_policy)policy_number,
+                                 .os = cli->os,
+                                 .no_network = cli->no_network,
+                                 .gpu = args->value[CLI_REQUEST_GPU],
+                                 .allow_override = args->value[CLI_REQUEST_OVERRIDE] != NULL};
 }
 
-static int request_check_gpu(const struct machine *m, const char *pci, struct gfxb_error *err)
+static void request_check_gpu(struct cli *cli, const char *pci)
 {
-    for (size_t i = 0; pci && i < m->n_gpus; i++) {
+    const struct machine *m = cli_machine(cli);
+    for (size_t i = 0; i < m->n_gpus; i++) {
         if (strcmp(m->gpu[i].pci, pci) == 0)
-            return 0;
+            return;
     }
-    return !pci ? 0
-                : error_set(err, GFXB_E_USAGE,
-                            "no GPU has the PCI address '%s'; gfxbridge detect lists them", pci);
+    cli_die(cli, GFXB_E_USAGE, "no GPU has the PCI address '%s'; gfxbridge detect lists them", pci);
 }
 
 bool cli_is_unconfined(void)
@@ -249,29 +201,40 @@ bool cli_is_unconfined(void)
     return request && strcmp(request, "off") == 0;
 }
 
-int cli_session_request(struct cli *cli, const struct cli_args *args,
-                        struct session_request *ret_request, struct gfxb_error *err)
+struct session_request *cli_read_request(struct cli *cli, const struct cli_args *args)
 {
-    struct session_request r = {.log = &cli->log, .net = cli_package_net(cli)};
-    int result = request_read(cli, args, &r.request, err);
-    if (result == 0)
-        result = cli_machine(cli, &r.machine, err);
-    if (result < 0)
-        return result;
-    result = request_check_gpu(r.machine, r.request.gpu, err);
-    if (result < 0)
-        return result;
-    result = cli->sysroot ? 0 : cli_need_data_dir(cli, err);
-    if (result < 0)
-        return result;
-    r.cancel = &cli_cancelled;
-    r.tables = cli->tables;
-    r.root = cli->root;
-    r.data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir;
-    r.runtime_dir = cli->runtime_dir;
-    r.unconfined = cli_is_unconfined();
-    *ret_request = r;
-    return 0;
+    cli->request = (struct session_request){
+        .request = request_read(cli, args),
+        .machine = cli_machine(cli),
+        .tables = cli_tables(cli),
+        .root = cli_root(cli),
+        .data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir,
+        .runtime_dir = cli->runtime_dir,
+        .log = &cli->log,
+        .net = cli_package_net(cli),
+        .cancel = &cli_cancelled,
+        .unconfined = cli_is_unconfined(),
+    };
+    if (cli->request.request.gpu)
+        request_check_gpu(cli, cli->request.request.gpu);
+    if (!cli->sysroot)
+        cli_need_data_dir(cli);
+    return &cli->request;
+}
+
+void cli_request_model(struct cli *cli, const struct model *model)
+{
+    cli->request.model = model->path;
+    cli->request.mmproj = model->mmproj;
+    cli->request.known = model->name ? model_known_find(str_from(model->name)) : NULL;
+}
+
+const struct plan *cli_plan(struct cli *cli)
+{
+    session_done(&cli->session);
+    cli->session = (struct session){.plan = NULL};
+    cli_check(cli, session_plan(&cli->request, &cli->session, &cli->err));
+    return cli->session.plan;
 }
 
 /* "not rocm: ..." to stderr, one line for every backend that would have come before the chosen one.
@@ -304,15 +267,16 @@ void cli_tell_choice(const struct session *session)
         text_print(stderr, "note: %s", *w);
 }
 
-int cli_nowhere(const struct cli *cli, const struct session *session, int result,
-                const struct gfxb_error *err)
+void cli_check_bring_up(struct cli *cli, int result)
 {
-    if (!session->plan || session->plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
-        return result;
-    text_print(stderr, "gfxbridge: %s", err->text);
-    for (size_t i = 0; cli->verbose && i < session->plan->n_choices; i++) {
-        const struct plan_choice *c = &session->plan->choice[i];
-        text_print(stderr, "not %s: %s", plan_backend_name(c->backend), c->reason);
-    }
-    return session->proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE;
+    const struct plan *plan = cli->session.plan;
+    if (result >= 0)
+        return;
+    if (!plan || plan->chosen >= 0 || result == -GFXB_E_INTERRUPTED)
+        cli_fail(cli);
+    text_print(stderr, "gfxbridge: %s", cli->err.text);
+    for (size_t i = 0; cli->verbose && i < plan->n_choices; i++)
+        text_print(stderr, "not %s: %s", plan_backend_name(plan->choice[i].backend),
+                   plan->choice[i].reason);
+    cli_exit(cli, cli->session.proof_failed ? CLI_PROOF_FAILED : CLI_NOTHING_USABLE);
 }

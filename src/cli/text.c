@@ -1,9 +1,6 @@
 /* text.c - lines for people, as wide and as coloured as the terminal can show. */
 #include "cli/cli.h"
 
-#include "base/base.h"
-#include "base/xalloc.h"
-
 #include <iconv.h>
 #include <langinfo.h>
 #include <stdarg.h>

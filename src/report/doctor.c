@@ -164,19 +164,18 @@ static void doctor_check_ttm(const struct doctor_case *c)
         if (!gpu->target || gpu->kind != GFX_INTEGRATED || !gpu->gtt_bytes ||
             wanted <= gpu->vram_bytes || (!below && !little))
             continue;
-        char have[32], total[32], why[300], argument[64];
+        char why[300], argument[64];
         struct buf CLEAN_BUF remedy = BUF_INIT(600);
-        report_bytes_text(below ? limit : gpu->gtt_bytes, have, sizeof(have));
-        report_bytes_text(below ? gpu->gtt_bytes : m->host.memory_bytes, total, sizeof(total));
         if (below)
             snprintf(why, sizeof(why),
                      "ttm.pages_limit is %llu, which is %s: the integrated GPU gets no more, "
                      "although its size (GTT) is set to %s",
-                     (unsigned long long)(limit / 4096), have, total);
+                     (unsigned long long)(limit / 4096), report_bytes(limit).text,
+                     report_bytes(gpu->gtt_bytes).text);
         else
             snprintf(why, sizeof(why),
-                     "the integrated GPU can use %s of %s, so larger models do not fit", have,
-                     total);
+                     "the integrated GPU can use %s of %s, so larger models do not fit",
+                     report_bytes(gpu->gtt_bytes).text, report_bytes(m->host.memory_bytes).text);
         /* Three quarters, in pages; amdgpu's DKMS package brings a TTM of its own. */
         snprintf(argument, sizeof(argument), "%s.pages_limit=%llu",
                  m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)(wanted / 4096));
@@ -309,10 +308,9 @@ static void doctor_check_disk(const struct doctor_case *c)
     uint64_t bytes = 0;
     if (!c->live || fs_free_bytes(c->data_dir, &bytes) < 0 || bytes >= (uint64_t)LEAST_MIB << 20)
         return;
-    char free_text[32], why[160];
-    report_bytes_text(bytes, free_text, sizeof(free_text));
+    char why[160];
     snprintf(why, sizeof(why), "%s free where packages are stored; an engine needs %d MiB",
-             bytes ? free_text : "0 B", LEAST_MIB);
+             report_bytes(bytes).text, LEAST_MIB);
     doctor_tell(c, gfxb_code_name(GFXB_E_DISK_FULL), DOCTOR_WARN, c->data_dir, why,
                 "gfxbridge storage prune");
 }

@@ -78,19 +78,26 @@ json_t *report_json_strings(char *const *list)
     return array;
 }
 
-void report_bytes_text(uint64_t bytes, char *ret_text, size_t size)
+json_t *report_json_number(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
+struct report_size report_bytes(uint64_t bytes)
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    struct report_size size;
     size_t i = 0;
     double value = (double)bytes;
-    while (value >= 1024 && i < 4) {
+    for (; value >= 1024 && i < 4; i++)
         value /= 1024;
-        i++;
-    }
-    if (bytes == 0)
-        snprintf(ret_text, size, "unknown");
-    else
-        snprintf(ret_text, size, i ? "%.1f %s" : "%.0f %s", value, unit[i]);
+    snprintf(size.text, sizeof(size.text), i ? "%.1f %s" : "%.0f %s", value, unit[i]);
+    return size;
+}
+
+struct report_size report_known_bytes(uint64_t bytes)
+{
+    return bytes ? report_bytes(bytes) : (struct report_size){"unknown"};
 }
 
 /* ---- models ---- */
@@ -273,11 +280,6 @@ static json_t *json_hex(int value, int digits)
     return value < 0 ? json_null() : json_sprintf("%0*x", digits, (unsigned)value);
 }
 
-static json_t *json_number(int value)
-{
-    return value < 0 ? json_null() : json_integer(value);
-}
-
 static json_t *json_sources(unsigned sources)
 {
     json_t *array = json_array();
@@ -312,7 +314,7 @@ static json_t *json_gpu(const struct machine *m, const struct machine_gpu *gpu, 
         report_json_bytes(gpu->vram_bytes), "gtt_bytes", report_json_bytes(gpu->gtt_bytes),
         "render_node",
         gpu->render_minor < 0 ? json_null() : json_sprintf("/dev/dri/renderD%d", gpu->render_minor),
-        "kfd_node", json_number(gpu->kfd_node), "render_openable",
+        "kfd_node", report_json_number(gpu->kfd_node), "render_openable",
         report_json_tri(gpu->render_openable), "partitions", (int)gpu->partitions, "sources",
         json_sources(gpu->sources), "notes", notes, "kfd_openable",
         gpu->kfd_node < 0 ? json_null() : report_json_tri(m->kfd.openable));

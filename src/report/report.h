@@ -25,6 +25,7 @@ json_t *report_json_str(struct str s);
 json_t *report_json_text(const char *text);
 json_t *report_json_string(const char *text); /* the same, but "" where empty or NULL */
 json_t *report_json_bytes(uint64_t bytes);    /* null for 0 */
+json_t *report_json_number(int64_t number);   /* null below 0 */
 json_t *report_json_tri(enum tri value);
 json_t *report_json_words(struct str list);     /* blank-separated -> array */
 json_t *report_json_strings(char *const *list); /* NULL-terminated -> array */
@@ -47,8 +48,12 @@ json_t *report_json_model(const struct model *model);
 /* A row of the short list, on this disk or not. */
 json_t *report_json_known(const struct model_known *row);
 
-/* "24.0 GiB" into ret_text; "unknown" for 0. */
-void report_bytes_text(uint64_t bytes, char *ret_text, size_t size);
+/* "24.0 GiB", for people: printf("%s", report_bytes(n).text). */
+struct report_size {
+    char text[32];
+};
+struct report_size report_bytes(uint64_t bytes);
+struct report_size report_known_bytes(uint64_t bytes); /* "unknown" for 0 */
 
 /* ---- doctor: problems that were found, each with its remedy as a command to copy ---- */
 
