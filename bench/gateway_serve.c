@@ -3,7 +3,7 @@
  *
  * gateway_serve PORT SOCKET [REQUESTS_PER_ENGINE]
  */
-#include "api/serve.h"
+#include "api/api.h"
 #include "session/session_private.h"
 
 #include <stdio.h>
@@ -84,20 +84,25 @@ int main(int argc, char **argv)
 {
     static const struct session_engines engines = {fixed_open, fixed_order, fixed_traffic,
                                                    fixed_close};
-    const struct pool_config pool = {.find = fixed_find, .engines = &engines};
+    static const struct session_request request;
+    static const struct model_env models;
     const struct log log = {print_line, NULL};
     struct gfxb_error err = {0};
     if (argc < 3)
         return 2;
     engine_socket_path = argv[2];
     struct serve_config config = {
-        .port = (unsigned)strtoul(argv[1], NULL, 10),
-        .engine_requests = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,
-        .queue = 16384,
-        .runtime_dir = argc > 4 ? argv[4] : NULL,
+        .http = {.port = (unsigned)strtoul(argv[1], NULL, 10),
+                 .runtime_dir = argc > 4 ? argv[4] : NULL},
+        .pool = {.find = fixed_find,
+                 .engines = &engines,
+                 .engine_requests = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0,
+                 .queue = 16384},
+        .request = &request,
+        .models = &models,
         .log = &log,
     };
-    int result = serve_run_with(&config, &pool, &err);
+    int result = serve_run(&config, &err);
     if (result < 0)
         fprintf(stderr, "gateway_serve: %s\n", err.text);
     return result < 0;

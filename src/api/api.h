@@ -12,30 +12,21 @@
 
 #include "session/session.h"
 
+/* What is NULL or 0 has its default. */
 struct serve_config {
-    const char *host;                      /* NULL 127.0.0.1 */
-    unsigned port;                         /* 0: any free one; default SERVE_PORT */
-    const char *const *keys;               /* NULL-terminated; NULL none */
-    const char *const *allowed_hosts;      /* beyond the loopback's names; "*" any; NULL none */
-    const char *const *allowed_origins;    /* beyond local ones; "*" any; NULL none */
-    const char *const *pinned;             /* models that are loaded at the start and stay */
-    const char *default_model;             /* for requests without one; NULL: the canary */
-    int64_t keep_alive;                    /* seconds; POOL_KEEP_FOREVER; 0: SERVE_KEEP_SECONDS */
-    unsigned slots;                        /* answers at a time of one engine; 0: 4 */
-    unsigned engine_requests;              /* requests at a time that one engine gets; 0: 64 */
-    unsigned queue;                        /* requests that may wait; 0: 1024 */
-    unsigned connections;                  /* 0: as many as descriptors allow, at most 8192 */
-    unsigned max_models;                   /* loaded at a time, whatever the memory; 0: no limit */
-    size_t max_body;                       /* bytes; 0: 64 MiB */
-    unsigned drain_ms;                     /* for answers under way after SIGTERM; 0: 30 s */
+    /* Where clients come, and who may. Routes, aliases, ops, user, log and what pages may send and
+     * read are the server's own. */
+    struct http_server_config http;
+    /* The models that are loaded: 5 minutes without use, 4 slots, 64 requests at an engine and 1024
+     * in the queue, the canary for requests without a model. loop, work, log and request are the
+     * server's own; find and engines, too, but for benches and tests. */
+    struct pool_config pool;
     const struct session_request *request; /* of every session; model NULL */
     const struct model_env *models;        /* where models are; its data_dir is the request's */
-    const char *runtime_dir;               /* of the lock and the control socket */
     const struct log *log;
 };
 
-#define SERVE_PORT 13305
-enum { SERVE_KEEP_SECONDS = 300 };
+enum { SERVE_PORT = 13305 }; /* where the command line listens */
 
 /*
  * Serve until SIGTERM, SIGINT or SIGHUP (which are blocked from here on), or until somebody asks

@@ -115,9 +115,9 @@ static void number_check(const struct json_scan_member *m, struct dialect_error 
 /* ---- what the engine must not see ---- */
 
 /* A string's text between its quotes. */
-static struct str body_inner(struct str value)
+static struct str body_inner(const struct json_scan_member *m)
 {
-    return (struct str){value.p + 1, value.n - 2};
+    return (struct str){m->value.p + 1, m->value.n - 2};
 }
 
 /* Escapes are read as the engine reads them: it counts "\u0028" as a parenthesis, too. */
@@ -125,7 +125,7 @@ static void body_check_grammar(const struct json_scan_member *m, struct dialect_
 {
     unsigned depth = 0, deepest = 0;
     size_t length = 0;
-    struct str rest = body_inner(m->value);
+    struct str rest = body_inner(m);
     for (int c; (c = json_scan_char(&rest)) >= 0; length++) {
         if (c == '(')
             depth++;
@@ -169,13 +169,12 @@ static bool body_is_inline(struct str text)
 /* Images, sounds and videos must be in the request: the engine would fetch any address. */
 static void body_check_address(const struct json_scan_member *m, struct dialect_error *error)
 {
-    static const char *const holders[] = {"image_url",   "audio_url",   "video_url",
-                                          "input_audio", "input_video", "source"};
-    bool address = str_is(m->name, "image_url") || str_is(m->name, "video_url") ||
-                   str_is(m->name, "audio_url") || str_is(m->name, "file_url");
-    for (size_t i = 0; i < sizeof(holders) / sizeof(holders[0]); i++)
-        address |= str_is(m->name, "url") && str_is(m->parent, holders[i]);
-    if (address && !body_is_inline(body_inner(m->value)))
+    static const struct str addresses = STR("image_url audio_url video_url file_url");
+    static const struct str holders =
+        STR("image_url audio_url video_url input_audio input_video source");
+    bool address = str_list_has(addresses, m->name) ||
+                   (str_is(m->name, "url") && str_list_has(holders, m->parent));
+    if (address && !body_is_inline(body_inner(m)))
         dialect_fail_at(error, "messages",
                         "images and sounds must be in the request, as data: URIs; gfxbridge "
                         "fetches nothing from an address for a request");

@@ -69,7 +69,6 @@ static const struct {
     {GFXB_E_REQUEST_POISON, 422}, /* not worth asking again */
     {EMFILE, 503},
     {ENFILE, 503},
-    {ENOMEM, 503},
     {ENOSPC, 507},
     {ENOMEM, 503},
 };

@@ -25,24 +25,24 @@ static char scan_peek(const struct scan *s)
     return s->at < s->text.n ? s->text.p[s->at] : '\0';
 }
 
+/* Steps over the next byte if it is this one, which is not NUL. */
+static bool scan_accept(struct scan *s, char c)
+{
+    bool there = scan_peek(s) == c;
+    s->at += there;
+    return there;
+}
+
 static void scan_blanks(struct scan *s)
 {
-    while (s->at < s->text.n) {
-        char c = s->text.p[s->at];
-        if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
-            break;
-        s->at++;
-    }
+    while (scan_accept(s, ' ') || scan_accept(s, '\n') || scan_accept(s, '\t') ||
+           scan_accept(s, '\r'))
+        ;
 }
 
 static struct str scan_rest(const struct scan *s)
 {
-    return (struct str){s->text.p + s->at, s->text.n - s->at};
-}
-
-static struct str scan_since(const struct scan *s, size_t start)
-{
-    return (struct str){s->text.p + start, s->at - start};
+    return str_skip(s->text, s->at);
 }
 
 /* ---- strings ---- */
@@ -93,27 +93,23 @@ static int scan_string(struct scan *s, bool *ret_plain_escapes)
 {
     bool plain = false;
     s->at++;
-    while (s->at < s->text.n && s->text.p[s->at] != '"') {
+    while (!scan_accept(s, '"')) {
+        if (s->at >= s->text.n)
+            return scan_refuse(s, "a string without an end");
         unsigned char c = (unsigned char)s->text.p[s->at];
-        int code = 0;
         if (c < 0x20)
             return scan_refuse(s, "a control character in a string");
         if (c == '\\') {
-            code = scan_escape(s, &plain);
-        } else if (c < 0x80) {
-            s->at++;
-        } else {
-            size_t n = utf8_length(scan_rest(s));
-            if (n == 0)
-                return scan_refuse(s, "a byte that is not UTF-8");
-            s->at += n;
+            int code = scan_escape(s, &plain);
+            if (code < 0)
+                return code;
+            continue;
         }
-        if (code < 0)
-            return code;
+        size_t n = c < 0x80 ? 1 : utf8_length(scan_rest(s));
+        if (n == 0)
+            return scan_refuse(s, "a byte that is not UTF-8");
+        s->at += n;
     }
-    if (s->at >= s->text.n)
-        return scan_refuse(s, "a string without an end");
-    s->at++;
     *ret_plain_escapes = plain;
     return 0;
 }
@@ -131,11 +127,11 @@ int json_scan_char(struct str *rest)
         n = unit < 0 ? 2 : 6;
         c = unit >= 0 ? unit : letter ? meant[letter - letters] : rest->p[1];
     }
-    *rest = (struct str){rest->p + n, rest->n - n};
+    *rest = str_skip(*rest, n);
     return c;
 }
 
-/* ---- numbers and words ---- */
+/* ---- numbers ---- */
 
 static size_t scan_digits(struct scan *s)
 {
@@ -147,33 +143,18 @@ static size_t scan_digits(struct scan *s)
 
 static int scan_number(struct scan *s)
 {
-    if (scan_peek(s) == '-')
-        s->at++;
+    scan_accept(s, '-');
     bool zero = scan_peek(s) == '0';
     size_t digits = scan_digits(s);
-    if (digits == 0 || (zero && digits > 1))
-        return scan_refuse(s, "a broken number");
-    if (scan_peek(s) == '.') {
-        s->at++;
-        if (scan_digits(s) == 0)
-            return scan_refuse(s, "a broken number");
+    bool good = digits > 0 && (digits == 1 || !zero);
+    if (scan_accept(s, '.'))
+        good &= scan_digits(s) > 0;
+    if (scan_accept(s, 'e') || scan_accept(s, 'E')) {
+        if (!scan_accept(s, '+'))
+            scan_accept(s, '-');
+        good &= scan_digits(s) > 0;
     }
-    if (scan_peek(s) == 'e' || scan_peek(s) == 'E') {
-        s->at++;
-        if (scan_peek(s) == '+' || scan_peek(s) == '-')
-            s->at++;
-        if (scan_digits(s) == 0)
-            return scan_refuse(s, "a broken number");
-    }
-    return 0;
-}
-
-static int scan_word(struct scan *s, struct str word)
-{
-    if (!str_starts(scan_rest(s), word))
-        return scan_refuse(s, "an unknown word");
-    s->at += word.n;
-    return 0;
+    return good ? 0 : scan_refuse(s, "a broken number");
 }
 
 /* ---- objects and arrays ---- */
@@ -192,15 +173,14 @@ static int scan_member(struct scan *s, struct str parent, unsigned depth)
     if (plain_escapes)
         return scan_refuse(s, "a name written with escapes");
     scan_blanks(s);
-    if (scan_peek(s) != ':')
+    if (!scan_accept(s, ':'))
         return scan_refuse(s, "a missing colon");
-    s->at++;
     scan_blanks(s);
     start = s->at;
     code = scan_value(s, m.name, depth + 1, &m.kind);
     if (code < 0)
         return code;
-    m.value = scan_since(s, start);
+    m.value = (struct str){s->text.p + start, s->at - start};
     return s->take ? s->take(s->context, &m, s->err) : 0;
 }
 
@@ -212,28 +192,27 @@ static int scan_group(struct scan *s, struct str parent, unsigned depth, char en
         return scan_refuse(s, "too many nested levels");
     s->at++;
     scan_blanks(s);
-    if (scan_peek(s) == end) {
-        s->at++;
+    if (scan_accept(s, end))
         return 0;
-    }
-    for (;;) {
+    do {
+        scan_blanks(s);
         int code =
             end == '}' ? scan_member(s, parent, depth) : scan_value(s, parent, depth + 1, &kind);
         if (code < 0)
             return code;
         scan_blanks(s);
-        char c = scan_peek(s);
-        if (c != end && c != ',')
-            return scan_refuse(s, "a missing comma");
-        s->at++;
-        if (c == end)
-            return 0;
-        scan_blanks(s);
-    }
+    } while (scan_accept(s, ','));
+    return scan_accept(s, end) ? 0 : scan_refuse(s, "a missing comma");
 }
 
 static int scan_value(struct scan *s, struct str parent, unsigned depth, enum json_kind *ret_kind)
 {
+    static const struct {
+        struct str word;
+        enum json_kind kind;
+    } words[] = {{{"true", 4}, JSON_KIND_BOOL},
+                 {{"false", 5}, JSON_KIND_BOOL},
+                 {{"null", 4}, JSON_KIND_NULL}};
     bool ignored;
     switch (scan_peek(s)) {
     case '{':
@@ -245,19 +224,16 @@ static int scan_value(struct scan *s, struct str parent, unsigned depth, enum js
     case '"':
         *ret_kind = JSON_KIND_STRING;
         return scan_string(s, &ignored);
-    case 't':
-        *ret_kind = JSON_KIND_BOOL;
-        return scan_word(s, STR("true"));
-    case 'f':
-        *ret_kind = JSON_KIND_BOOL;
-        return scan_word(s, STR("false"));
-    case 'n':
-        *ret_kind = JSON_KIND_NULL;
-        return scan_word(s, STR("null"));
-    default:
-        *ret_kind = JSON_KIND_NUMBER;
-        return scan_number(s);
     }
+    for (size_t i = 0; i < 3; i++) {
+        *ret_kind = words[i].kind;
+        if (str_starts(scan_rest(s), words[i].word)) {
+            s->at += words[i].word.n;
+            return 0;
+        }
+    }
+    *ret_kind = JSON_KIND_NUMBER;
+    return scan_number(s);
 }
 
 int json_scan(struct str text, json_scan_take *take, void *context, struct gfxb_error *err)

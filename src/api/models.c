@@ -88,7 +88,7 @@ void dialect_models_new(const struct model_env *env, struct dialect_models *ret_
 
 struct model_env dialect_model_env(const struct http_exchange *x)
 {
-    struct model_env env = *serve_of(x)->config.models;
+    struct model_env env = serve_of(x)->models;
     env.cancel = http_cancelled(x);
     return env;
 }

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { SERVE_THREADS = 32 }; /* downloads, look-ups of names */
+enum {
+    SERVE_THREADS = 32, /* downloads, look-ups of names */
+    SERVE_KEEP_SECONDS = 300,
+};
 
 struct serve *serve_of(const struct http_exchange *x)
 {
@@ -72,75 +75,52 @@ static const struct http_alias serve_aliases[] = {
 
 /* ---- the beginning and the end ---- */
 
-static void serve_defaults(struct serve_config *c)
+static int serve_listen(struct serve *s, struct http_server_config http, struct gfxb_error *err)
 {
-    c->default_model = c->default_model ? c->default_model : "canary";
-    c->keep_alive = c->keep_alive ? c->keep_alive : SERVE_KEEP_SECONDS;
-    c->slots = c->slots ? c->slots : 4;
-    c->engine_requests = c->engine_requests ? c->engine_requests : 64;
-    c->queue = c->queue ? c->queue : 1024;
-}
-
-static int serve_listen(struct serve *s, struct gfxb_error *err)
-{
-    const struct serve_config *c = &s->config;
-    struct http_server_config http = {
-        .host = c->host,
-        .port = c->port,
-        .keys = c->keys,
-        .allowed_hosts = c->allowed_hosts,
-        .allowed_origins = c->allowed_origins,
-        .allowed_headers = SERVE_ALLOWED_HEADERS,
-        .exposed_headers = "x-gfxbridge-backend, x-gfxbridge-device",
-        .runtime_dir = c->runtime_dir,
-        .connections = c->connections,
-        .max_body = c->max_body,
-        .drain_ms = c->drain_ms,
-        .routes = serve_dialects,
-        .aliases = serve_aliases,
-        .ops = &serve_ops,
-        .user = s,
-        .log = c->log,
-    };
+    http.allowed_headers = SERVE_ALLOWED_HEADERS;
+    http.exposed_headers = "x-gfxbridge-backend, x-gfxbridge-device";
+    http.routes = serve_dialects;
+    http.aliases = serve_aliases;
+    http.ops = &serve_ops;
+    http.user = s;
+    http.log = log_ring_log(s->log);
     int result = http_server_new(&http, &s->http, err);
-    if (result == 0)
-        s->loop = http_server_loop(s->http);
-    return result;
+    if (result < 0)
+        return result;
+    s->loop = http_server_loop(s->http);
+    return work_new(s->loop, SERVE_THREADS, 1, &s->work, err);
 }
 
-static int serve_make_pool(struct serve *s, const struct pool_config *own, struct gfxb_error *err)
+static void serve_make_pool(struct serve *s, struct pool_config pool)
 {
-    const struct serve_config *c = &s->config;
-    struct pool_config pool = *own;
-    int result = work_new(s->loop, SERVE_THREADS, 1, &s->work, err);
     pool.loop = s->loop;
     pool.work = s->work;
-    pool.log = c->log;
-    pool.request = c->request;
-    pool.pinned = c->pinned;
-    pool.default_model = c->default_model;
-    pool.keep_alive = c->keep_alive;
-    pool.slots = c->slots;
-    pool.engine_requests = c->engine_requests;
-    pool.queue = c->queue;
-    pool.max_models = c->max_models;
-    if (result == 0)
-        s->pool = pool_new(&pool);
-    return result;
+    pool.log = log_ring_log(s->log);
+    pool.request = &s->request;
+    if (!pool.find) {
+        pool.find = serve_find;
+        pool.find_context = &s->models;
+    }
+    pool.default_model = pool.default_model ? pool.default_model : "canary";
+    pool.keep_alive = pool.keep_alive ? pool.keep_alive : SERVE_KEEP_SECONDS;
+    pool.slots = pool.slots ? pool.slots : 4;
+    pool.engine_requests = pool.engine_requests ? pool.engine_requests : 64;
+    pool.queue = pool.queue ? pool.queue : 1024;
+    s->pool = pool_new(&pool);
 }
 
-int serve_run_with(const struct serve_config *config, const struct pool_config *pool,
-                   struct gfxb_error *err)
+int serve_run(const struct serve_config *config, struct gfxb_error *err)
 {
     struct serve *s = xcalloc(1, sizeof(*s));
-    s->config = *config;
-    s->started_at = time(NULL);
-    serve_defaults(&s->config);
-    int result = serve_listen(s, err);
-    if (result == 0)
-        result = serve_make_pool(s, pool, err);
+    *s = (struct serve){.log = log_ring_new(config->log),
+                        .request = *config->request,
+                        .models = *config->models,
+                        .started_at = time(NULL)};
+    s->request.log = s->models.log = log_ring_log(s->log);
     s->downloads = downloads_new(s);
+    int result = serve_listen(s, config->http, err);
     if (result == 0) {
+        serve_make_pool(s, config->pool);
         pool_load_pinned(s->pool);
         http_server_run(s->http);
     }
@@ -148,22 +128,7 @@ int serve_run_with(const struct serve_config *config, const struct pool_config *
     downloads_free(s->downloads);
     work_free(s->work);
     http_server_free(s->http);
+    log_ring_free(s->log);
     free(s);
-    return result;
-}
-
-/* Everything that is logged goes to the ring, too. */
-int serve_run(const struct serve_config *config, struct gfxb_error *err)
-{
-    struct log_ring *ring = log_ring_new(config->log);
-    struct serve_config own = *config;
-    struct session_request request = *config->request;
-    struct model_env models = *config->models;
-    own.log = request.log = models.log = log_ring_log(ring);
-    own.request = &request;
-    own.models = &models;
-    const struct pool_config pool = {.find = serve_find, .find_context = &models};
-    int result = serve_run_with(&own, &pool, err);
-    log_ring_free(ring);
     return result;
 }

@@ -8,22 +8,19 @@
 #include "api/dialect.h"
 
 struct serve {
-    struct serve_config config; /* with its defaults filled in */
     struct http_server *http;
     struct loop *loop; /* the server's */
     struct work *work; /* threads for downloads and look-ups of names */
     struct pool *pool;
     struct downloads *downloads;
+    struct log_ring *log;
+    struct session_request request; /* of every session */
+    struct model_env models;        /* where models are */
     int64_t started_at;
 };
 
 /* The server that a request came to. */
 struct serve *serve_of(const struct http_exchange *x);
-
-/* serve_run with other models and engines than this computer's: for benches and tests. In pool:
- * find, find_context and engines. */
-int serve_run_with(const struct serve_config *config, const struct pool_config *pool,
-                   struct gfxb_error *err);
 
 /* pool_config.find of the server; models: a struct model_env. */
 int serve_find(void *models, const char *name, struct pool_found *ret_found,

@@ -96,14 +96,14 @@ static void settings_member(struct cli *cli, struct settings *s, const char *nam
         {.name = "allowed_hosts", .list = s->hosts},
         {.name = "allowed_origins", .list = s->origins},
         {.name = "pinned", .list = s->pinned},
-        {.name = "host", .text = &c->host},
-        {.name = "default_model", .text = &c->default_model},
-        {.name = "port", .number = &c->port, .most = 65535},
-        {.name = "slots", .number = &c->slots, .most = 256},
-        {.name = "requests_per_engine", .number = &c->engine_requests, .most = 4096},
-        {.name = "queue", .number = &c->queue, .most = 65536},
-        {.name = "connections", .number = &c->connections, .most = 65536},
-        {.name = "max_models", .number = &c->max_models, .most = 64},
+        {.name = "host", .text = &c->http.host},
+        {.name = "default_model", .text = &c->pool.default_model},
+        {.name = "port", .number = &c->http.port, .most = 65535},
+        {.name = "slots", .number = &c->pool.slots, .most = 256},
+        {.name = "requests_per_engine", .number = &c->pool.engine_requests, .most = 4096},
+        {.name = "queue", .number = &c->pool.queue, .most = 65536},
+        {.name = "connections", .number = &c->http.connections, .most = 65536},
+        {.name = "max_models", .number = &c->pool.max_models, .most = 64},
         {.name = "keep_alive"},
     };
     const size_t n_members = sizeof(members) / sizeof(members[0]);
@@ -126,7 +126,7 @@ static void settings_member(struct cli *cli, struct settings *s, const char *nam
                     members[i].most);
         *members[i].number = (unsigned)number;
     } else {
-        c->keep_alive = settings_seconds(cli, name, value);
+        c->pool.keep_alive = settings_seconds(cli, name, value);
     }
 }
 
@@ -166,18 +166,17 @@ static void settings_place(struct cli *cli, struct settings *s, const char *host
                            const char *port)
 {
     if (host)
-        s->serve.host = host;
+        s->serve.http.host = host;
     if (port)
-        s->serve.port = cli_number(cli, name, port, 0, 65535);
+        s->serve.http.port = cli_number(cli, name, port, 0, 65535);
 }
 
 static int serve_command_run(struct cli *cli, const struct cli_args *args)
 {
     struct settings s = {.serve = {.request = cli_read_request(cli, args),
                                    .models = cli_models(cli),
-                                   .runtime_dir = cli->runtime_dir,
-                                   .log = &cli->log,
-                                   .port = SERVE_PORT}};
+                                   .http = {.runtime_dir = cli->runtime_dir, .port = SERVE_PORT},
+                                   .log = &cli->log}};
     const char *keep_alive = args->value[SERVE_OPTION_KEEP_ALIVE];
     settings_file(cli, &s);
     settings_place(cli, &s, cli_setting("GFXBRIDGE_HOST"), "GFXBRIDGE_PORT",
@@ -189,11 +188,11 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args)
     settings_only(s.origins, args->value[SERVE_OPTION_ALLOW_ORIGIN]);
     settings_only(s.pinned, args->value[SERVE_OPTION_PIN]);
     if (keep_alive)
-        s.serve.keep_alive = settings_duration(cli, keep_alive);
-    s.serve.keys = s.keys;
-    s.serve.allowed_hosts = s.hosts;
-    s.serve.allowed_origins = s.origins;
-    s.serve.pinned = s.pinned;
+        s.serve.pool.keep_alive = settings_duration(cli, keep_alive);
+    s.serve.http.keys = s.keys;
+    s.serve.http.allowed_hosts = s.hosts;
+    s.serve.http.allowed_origins = s.origins;
+    s.serve.pool.pinned = s.pinned;
     cli->models.machine = cli->machine;
     cli_check(cli, serve_run(&s.serve, &cli->err));
     return CLI_DONE;

@@ -26,7 +26,7 @@ struct http_call {
     struct loop_timer timer;
     struct loop_task turn;
     struct http_endpoint *endpoint;
-    struct http_call *next, *previous; /* idle ones of the endpoint */
+    LIST_ENTRY(http_call) link; /* of the endpoint's idle ones */
     enum call_phase phase;
     struct http_call_request request;
     bool readable, writable; /* as far as is known */
@@ -47,11 +47,11 @@ struct http_call {
 struct http_endpoint {
     struct loop *loop;
     struct sockaddr_un address;
-    char *key;              /* NULL none */
-    int pid;                /* of the process that must have made the socket; 0 any */
-    struct http_call *idle; /* the latest first */
-    size_t n;               /* connections, whatever they do */
-    bool closing;           /* goes with the last of them: one may be in the middle of its turn */
+    char *key;                   /* NULL none */
+    int pid;                     /* of the process that must have made the socket; 0 any */
+    LIST_HEAD(, http_call) idle; /* the latest first */
+    size_t n;                    /* connections, whatever they do */
+    bool closing; /* goes with the last of them: one may be in the middle of its turn */
     char scratch[CALL_SCRATCH];
 };
 
@@ -101,26 +101,14 @@ static void endpoint_keep(struct http_endpoint *endpoint, struct http_call *call
 {
     call->phase = CALL_IDLE;
     call->timer.at = INT64_MAX;
-    call->previous = NULL;
-    call->next = endpoint->idle;
-    if (call->next)
-        call->next->previous = call;
-    endpoint->idle = call;
-}
-
-static void endpoint_take(struct http_endpoint *endpoint, struct http_call *call)
-{
-    *(call->previous ? &call->previous->next : &endpoint->idle) = call->next;
-    if (call->next)
-        call->next->previous = call->previous;
-    call->phase = CALL_HEAD;
+    LIST_INSERT_HEAD(&endpoint->idle, call, link);
 }
 
 static void call_free(struct http_call *call)
 {
     struct http_endpoint *endpoint = call->endpoint;
     if (call->phase == CALL_IDLE)
-        endpoint_take(endpoint, call);
+        LIST_REMOVE(call, link);
     loop_timer_clear(endpoint->loop, &call->timer);
     loop_not_later(&call->turn);
     loop_close(endpoint->loop, &call->source);
@@ -142,9 +130,8 @@ void http_endpoint_free(struct http_endpoint *endpoint)
 {
     if (!endpoint)
         return;
-    struct http_call *next;
-    for (struct http_call *call = endpoint->idle; call; call = next) {
-        next = call->next;
+    for (struct http_call *call = LIST_FIRST(&endpoint->idle), *next; call; call = next) {
+        next = LIST_NEXT(call, link);
         http_call_cancel(call);
     }
     endpoint->closing = true;
@@ -442,9 +429,10 @@ void http_call_pause(struct http_call *call, bool pause)
 struct http_call *http_call_start(struct http_endpoint *endpoint,
                                   const struct http_call_request *request)
 {
-    struct http_call *call = endpoint->idle;
+    struct http_call *call = LIST_FIRST(&endpoint->idle);
     if (call) {
-        endpoint_take(endpoint, call);
+        LIST_REMOVE(call, link);
+        call->phase = CALL_HEAD;
         call_timer(call);
     } else {
         call = xcalloc(1, sizeof(*call));

@@ -25,6 +25,15 @@ static void connection_timer(struct connection *c, int64_t ms)
     loop_timer_set(c->server->loop, &c->timer, ms);
 }
 
+/* What has no time of its own here is timed by whoever works on it. */
+static const int connection_phase_ms[] = {
+    [CONNECTION_IDLE] = CONNECTION_IDLE_MS,
+    [CONNECTION_HEAD] = CONNECTION_HEAD_MS,
+    [CONNECTION_BODY] = 0,
+    [CONNECTION_ANSWER] = 0,
+    [CONNECTION_LINGER] = CONNECTION_LINGER_MS,
+};
+
 static void connection_enter(struct connection *c, enum connection_phase phase)
 {
     if (c->phase == phase)
@@ -32,16 +41,13 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
     struct connection_list *list = phase == CONNECTION_IDLE ? &c->server->idle : &c->server->busy;
     c->phase = phase;
     if (list != c->list) {
-        server_list_remove(c);
-        server_list_add(list, c);
+        TAILQ_REMOVE(c->list, c, link);
+        TAILQ_INSERT_TAIL(list, c, link);
+        c->list = list;
     }
-    if (phase == CONNECTION_IDLE)
-        connection_timer(c, CONNECTION_IDLE_MS);
-    else if (phase == CONNECTION_HEAD)
-        connection_timer(c, CONNECTION_HEAD_MS);
-    else if (phase == CONNECTION_LINGER)
-        connection_timer(c, CONNECTION_LINGER_MS);
-    else if (phase == CONNECTION_ANSWER)
+    if (connection_phase_ms[phase])
+        connection_timer(c, connection_phase_ms[phase]);
+    else
         c->timer.at = INT64_MAX; /* cheaper than to clear it: the next phase comes soon */
 }
 
@@ -66,7 +72,8 @@ void connection_close(struct connection *c)
     if (x && x->request.path.n)
         server_count(s, x);
     exchange_leave(x);
-    server_list_remove(c);
+    TAILQ_REMOVE(c->list, c, link);
+    s->n_connections--;
     loop_timer_clear(s->loop, &c->timer);
     loop_not_later(&c->flush);
     loop_close(s->loop, &c->source);
@@ -164,23 +171,20 @@ static void connection_drop(struct connection *c, size_t n)
     connection_count(c);
 }
 
-/* A request that is refused before a handler sees it. What may still come of it is read away. */
-static void connection_refuse(struct connection *c, int status, const char *code, const char *why)
+/* A request that is refused before a handler sees it. What may still come of it is read away.
+ * Returns false. */
+static bool connection_refuse(struct connection *c, int status, const char *code, const char *why)
 {
     c->last = c->unread = true;
     buf_done(&c->in); /* others may be waiting for the memory */
     connection_count(c);
     connection_enter(c, CONNECTION_ANSWER);
     http_fail(c->exchange, status, code, NULL, "%s", why);
+    return false;
 }
 
-static void connection_refuse_key(struct connection *c)
-{
-    http_add_header(c->exchange, "WWW-Authenticate", "Bearer");
-    connection_refuse(c, 401, "invalid_api_key", "the API key is missing or wrong");
-}
-
-static void connection_preflight(struct connection *c)
+/* What a page may send. Returns false: that is all of this request. */
+static bool connection_preflight(struct connection *c)
 {
     http_add_header(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
     if (c->server->config.allowed_headers)
@@ -191,6 +195,7 @@ static void connection_preflight(struct connection *c)
         c->last = c->unread = true;
     connection_enter(c, CONNECTION_ANSWER);
     http_reply(c->exchange, 204, NULL, STR_NONE, NULL);
+    return false;
 }
 
 /* The rest of a path without its escapes. False where that is no name. */
@@ -214,58 +219,47 @@ static bool connection_decode(struct http_exchange *x, struct str raw)
            x->request.rest.p[0] != '/';
 }
 
-/* Who asks, and is there such a call? Before a byte of the body is taken. */
+/* Who asks, and is there such a call? Before a byte of the body is taken. False: it has its answer.
+ */
 static bool connection_admit(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
     const struct guard *guard = &c->server->guard;
     const struct str *known = x->head.known;
+    bool has_body = x->head.length || x->head.chunked;
     struct str rest = STR_NONE;
     unsigned methods = 0;
-    if (x->head.host_given && !guard_host_ok(guard, known[REQUEST_HOST])) {
-        connection_refuse(c, 403, "host_not_allowed",
-                          "this Host name is not one of this server's; name it with "
-                          "--allow-host if it is");
-        return false;
-    }
-    if (known[REQUEST_ORIGIN].n && !guard_origin_ok(guard, known[REQUEST_ORIGIN])) {
-        connection_refuse(c, 403, "origin_not_allowed", "Origin not allowed");
-        return false;
-    }
+    if (x->head.host_given && !guard_host_ok(guard, known[REQUEST_HOST]))
+        return connection_refuse(c, 403, "host_not_allowed",
+                                 "this Host name is not one of this server's; name it with "
+                                 "--allow-host if it is");
+    if (known[REQUEST_ORIGIN].n && !guard_origin_ok(guard, known[REQUEST_ORIGIN]))
+        return connection_refuse(c, 403, "origin_not_allowed", "Origin not allowed");
     x->route = exchange_route(&c->server->config, x->head.method, x->request.path, &rest, &methods);
-    if (x->head.method == HTTP_OPTIONS && !x->route) {
-        connection_preflight(c);
-        return false;
+    if (x->head.method == HTTP_OPTIONS && !x->route)
+        return connection_preflight(c);
+    unsigned flags = x->route ? x->route->flags : 0;
+    if (!c->control && !(flags & HTTP_NO_KEY) &&
+        !guard_key_ok(guard, known[REQUEST_AUTHORIZATION], known[REQUEST_API_KEY])) {
+        http_add_header(x, "WWW-Authenticate", "Bearer");
+        return connection_refuse(c, 401, "invalid_api_key", "the API key is missing or wrong");
     }
-    bool open = c->control || (x->route && (x->route->flags & HTTP_NO_KEY));
-    if (!open && !guard_key_ok(guard, known[REQUEST_AUTHORIZATION], known[REQUEST_API_KEY])) {
-        connection_refuse_key(c);
-        return false;
-    }
-    if (x->route && (x->route->flags & HTTP_CONTROL) && !c->control) {
+    if ((flags & HTTP_CONTROL) && !c->control) {
         x->route = NULL; /* as if it were not there */
         methods = 0;
     }
-    if (!x->route) {
-        connection_refuse(c, methods ? 405 : 404, methods ? "method_not_allowed" : "not_found",
-                          methods ? "this method is not served here" : "no such path");
-        return false;
-    }
-    if (rest.n && !connection_decode(x, rest)) {
-        connection_refuse(c, 400, "invalid_path", "this is not the name of anything");
-        return false;
-    }
-    bool has_body = x->head.length || x->head.chunked;
-    if ((has_body || x->head.method == HTTP_POST) && !(x->route->flags & HTTP_ANY_BODY) &&
-        !guard_type_is_json(known[REQUEST_TYPE])) {
-        connection_refuse(c, 415, "unsupported_media_type",
-                          "the Content-Type must be application/json");
-        return false;
-    }
-    if (x->head.length > c->server->config.max_body) {
-        connection_refuse(c, 413, "request_too_large", "the request's body is too large");
-        return false;
-    }
+    if (!x->route && methods)
+        return connection_refuse(c, 405, "method_not_allowed", "this method is not served here");
+    if (!x->route)
+        return connection_refuse(c, 404, "not_found", "no such path");
+    if (rest.n && !connection_decode(x, rest))
+        return connection_refuse(c, 400, "invalid_path", "this is not the name of anything");
+    if ((has_body || x->head.method == HTTP_POST) && !(flags & HTTP_ANY_BODY) &&
+        !guard_type_is_json(known[REQUEST_TYPE]))
+        return connection_refuse(c, 415, "unsupported_media_type",
+                                 "the Content-Type must be application/json");
+    if (x->head.length > c->server->config.max_body)
+        return connection_refuse(c, 413, "request_too_large", "the request's body is too large");
     return true;
 }
 
@@ -279,10 +273,8 @@ static bool connection_head(struct connection *c, size_t n)
     x->bytes = xstr_dup((struct str){c->in.p, n});
     connection_drop(c, n);
     int status = request_head_read((struct str){x->bytes, n}, &x->head, &why);
-    if (status < 0) {
-        connection_refuse(c, -status, "malformed_request", why);
-        return false;
-    }
+    if (status < 0)
+        return connection_refuse(c, -status, "malformed_request", why);
     x->request.method = x->head.method;
     x->request.path = x->head.path;
     x->request.query = x->head.query;
@@ -298,15 +290,14 @@ static bool connection_head(struct connection *c, size_t n)
     return true;
 }
 
-/* 1 the body is whole, 0 not yet, negative: refused. */
-static int connection_body(struct connection *c)
+/* Is the body whole? False also when it is refused. */
+static bool connection_body(struct connection *c)
 {
     const struct http_exchange *x = c->exchange;
+    uint64_t most = c->server->config.max_body;
     connection_count(c);
-    if (c->server->body_bytes > 8 * (uint64_t)c->server->config.max_body) {
-        connection_refuse(c, 503, "overloaded", "too many large requests at a time");
-        return -EBUSY;
-    }
+    if (c->server->body_bytes > 8 * most)
+        return connection_refuse(c, 503, "overloaded", "too many large requests at a time");
     if (!x->head.chunked) {
         c->body_n = (size_t)x->head.length;
         return c->in.n >= c->body_n;
@@ -314,17 +305,15 @@ static int connection_body(struct connection *c)
     size_t fresh = c->in.n - c->body_n, n, used;
     char *p = c->in.p + c->body_n;
     int result = http_chunks_take(&c->chunks, p, fresh, &n, &used);
-    if (result < 0 || c->body_n + n + c->chunks.left > c->server->config.max_body) {
-        connection_refuse(c, result < 0 ? 400 : 413,
-                          result < 0 ? "malformed_request" : "request_too_large",
-                          result < 0 ? "malformed chunked body" : "the body is too large");
-        return -EINVAL;
-    }
+    if (result < 0)
+        return connection_refuse(c, 400, "malformed_request", "malformed chunked body");
+    if (c->body_n + n + c->chunks.left > most)
+        return connection_refuse(c, 413, "request_too_large", "the body is too large");
     c->last |= c->chunks.extras; /* which readers before us may have understood differently */
     memmove(p + n, p + used, fresh - used);
     c->in.n -= used - n;
     c->body_n += n;
-    return result;
+    return result > 0;
 }
 
 static void connection_dispatch(struct connection *c)
@@ -347,9 +336,8 @@ static void connection_dispatch(struct connection *c)
 /* An empty line before a request: some clients end a body with one too many. */
 static void connection_skip_line(struct connection *c)
 {
-    if (c->looked > 1 || c->in.n < 2 || memcmp(c->in.p, "\r\n", 2) != 0)
-        return;
-    connection_drop(c, 2);
+    if (c->looked <= 1 && str_starts(buf_view(&c->in), STR("\r\n")))
+        connection_drop(c, 2);
 }
 
 /* What is in the buffer, as far as it goes. */
@@ -368,8 +356,7 @@ static void connection_parse(struct connection *c)
         if (!n || !connection_head(c, n))
             return;
     }
-    int whole = connection_body(c);
-    if (whole > 0)
+    if (connection_body(c))
         connection_dispatch(c);
 }
 
@@ -522,7 +509,9 @@ void connection_new(struct http_server *s, int fd, bool control)
     c->out = BUF_INIT(CONNECTION_OUT_MAX);
     c->writable = true;
     c->control = control;
-    server_list_add(&s->fresh, c);
+    c->list = &s->fresh;
+    TAILQ_INSERT_TAIL(c->list, c, link);
+    s->n_connections++;
     c->came_at = loop_now(s->loop);
     connection_timer(c, CONNECTION_IDLE_MS);
     connection_run(c);

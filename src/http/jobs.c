@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 struct job {
-    struct job *next, *previous;
+    LIST_ENTRY(job) link;
     struct http_exchange *x;
     bool answered; /* its thread ends soon */
     pthread_mutex_t lock;
@@ -66,9 +66,7 @@ static void job_done(void *context)
     else if (x->connection && !x->ended)
         http_end(x);
     job_answered(job);
-    *(job->previous ? &job->previous->next : &s->jobs) = job->next;
-    if (job->next)
-        job->next->previous = job->previous;
+    LIST_REMOVE(job, link);
     s->n_jobs--;
     job_free(job);
     x->job = NULL;
@@ -97,10 +95,7 @@ void job_start(struct http_exchange *x)
         http_fail(x, 503, "overloaded", NULL, "too many calls of this kind run already");
         return;
     }
-    job->next = s->jobs;
-    if (job->next)
-        job->next->previous = job;
-    s->jobs = job;
+    LIST_INSERT_HEAD(&s->jobs, job, link);
     s->n_jobs++;
     s->n_open_jobs++;
     http_set_worker(x, &job_worker_ops, job);
@@ -108,8 +103,11 @@ void job_start(struct http_exchange *x)
 
 void jobs_cancel(struct http_server *s)
 {
-    for (struct job *job = s->jobs; job; job = job->next)
+    struct job *job;
+    LIST_FOREACH(job, &s->jobs, link)
+    {
         job_tell(job, job->slow, true);
+    }
 }
 
 /* ---- on the job's thread ---- */

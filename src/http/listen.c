@@ -39,9 +39,9 @@ static void listen_pause(struct listener *l)
 /* Close a connection that nobody uses: between two requests, or silent since it came. */
 static bool listen_make_room(struct http_server *s)
 {
-    struct connection *c = s->idle.first;
-    if (!c && s->fresh.first && loop_now(s->loop) - s->fresh.first->came_at > LISTEN_SILENT_MS)
-        c = s->fresh.first;
+    struct connection *c = TAILQ_FIRST(&s->idle), *fresh = TAILQ_FIRST(&s->fresh);
+    if (!c && fresh && loop_now(s->loop) - fresh->came_at > LISTEN_SILENT_MS)
+        c = fresh;
     if (c)
         connection_close(c);
     return c != NULL;

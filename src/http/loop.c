@@ -8,7 +8,7 @@
 #include <uv.h>
 
 struct loop_call {
-    struct loop_call *next;
+    STAILQ_ENTRY(loop_call) link;
     void (*fn)(void *context);
     void *context;
 };
@@ -16,10 +16,10 @@ struct loop_call {
 struct loop {
     uv_loop_t uv;
     uv_prepare_t sleep; /* before each wait for events */
-    struct loop_task *tasks;
+    LIST_HEAD(, loop_task) tasks;
     uv_async_t wake;      /* calls are waiting */
-    pthread_mutex_t lock; /* guards calls and last_call */
-    struct loop_call *calls, **last_call;
+    pthread_mutex_t lock; /* of calls */
+    STAILQ_HEAD(loop_calls, loop_call) calls;
 };
 
 /* libuv lets go of a handle only in a later turn, so a handle is not part of its owner. */
@@ -170,30 +170,23 @@ int64_t loop_now(const struct loop *loop)
 
 void loop_later(struct loop *loop, struct loop_task *task)
 {
-    if (task->link)
-        return;
-    task->next = loop->tasks;
-    task->link = &loop->tasks;
-    if (task->next)
-        task->next->link = &task->next;
-    loop->tasks = task;
+    if (!task->queued)
+        LIST_INSERT_HEAD(&loop->tasks, task, link);
+    task->queued = true;
 }
 
 void loop_not_later(struct loop_task *task)
 {
-    if (!task->link)
-        return;
-    *task->link = task->next;
-    if (task->next)
-        task->next->link = task->link;
-    task->link = NULL;
+    if (task->queued)
+        LIST_REMOVE(task, link);
+    task->queued = false;
 }
 
 static void loop_on_sleep(uv_prepare_t *uv)
 {
     struct loop *loop = container_of(uv, struct loop, sleep);
-    while (loop->tasks) {
-        struct loop_task *task = loop->tasks;
+    struct loop_task *task;
+    while ((task = LIST_FIRST(&loop->tasks))) {
         loop_not_later(task);
         task->run(task);
     }
@@ -204,26 +197,24 @@ static void loop_on_sleep(uv_prepare_t *uv)
 static void loop_on_wake(uv_async_t *uv)
 {
     struct loop *loop = container_of(uv, struct loop, wake);
+    struct loop_calls calls = STAILQ_HEAD_INITIALIZER(calls);
+    struct loop_call *call;
     pthread_mutex_lock(&loop->lock);
-    struct loop_call *call = loop->calls;
-    loop->calls = NULL;
-    loop->last_call = &loop->calls;
+    STAILQ_CONCAT(&calls, &loop->calls);
     pthread_mutex_unlock(&loop->lock);
-    while (call) {
-        struct loop_call *next = call->next;
+    while ((call = STAILQ_FIRST(&calls))) {
+        STAILQ_REMOVE_HEAD(&calls, link);
         call->fn(call->context);
         free(call);
-        call = next;
     }
 }
 
 void loop_post(struct loop *loop, void (*fn)(void *context), void *context)
 {
     struct loop_call *call = xmalloc(sizeof(*call));
-    *call = (struct loop_call){NULL, fn, context};
+    *call = (struct loop_call){.fn = fn, .context = context};
     pthread_mutex_lock(&loop->lock);
-    *loop->last_call = call;
-    loop->last_call = &call->next;
+    STAILQ_INSERT_TAIL(&loop->calls, call, link);
     /* Within the lock: the call may be the loop's last one, and the loop gone behind it. */
     uv_async_send(&loop->wake);
     pthread_mutex_unlock(&loop->lock);
@@ -268,7 +259,7 @@ int loop_new(struct loop **ret_loop, struct gfxb_error *err)
     uv_prepare_init(&loop->uv, &loop->sleep);
     uv_prepare_start(&loop->sleep, loop_on_sleep);
     pthread_mutex_init(&loop->lock, NULL);
-    loop->last_call = &loop->calls;
+    STAILQ_INIT(&loop->calls);
     *ret_loop = loop;
     return 0;
 }
@@ -288,10 +279,10 @@ void loop_free(struct loop *loop)
     do /* a stop asked for before the loop ran makes the first run return at once */
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     while (uv_loop_close(&loop->uv) == UV_EBUSY);
-    while (loop->calls) {
-        struct loop_call *next = loop->calls->next;
-        free(loop->calls);
-        loop->calls = next;
+    struct loop_call *call;
+    while ((call = STAILQ_FIRST(&loop->calls))) {
+        STAILQ_REMOVE_HEAD(&loop->calls, link);
+        free(call);
     }
     pthread_mutex_destroy(&loop->lock);
     free(loop);

@@ -4,6 +4,8 @@
 
 #include "http/parser.h"
 
+#include <sys/queue.h>
+
 enum {
     SERVER_SCRATCH = 65536,
     SERVER_LISTENERS = 8,
@@ -16,7 +18,8 @@ struct job;
 
 /* Part of its owner; all zero but run is one that is not queued. */
 struct loop_task {
-    struct loop_task *next, **link; /* link NULL: not queued */
+    LIST_ENTRY(loop_task) link;
+    bool queued;
     void (*run)(struct loop_task *task);
 };
 
@@ -81,18 +84,15 @@ enum connection_phase {
     CONNECTION_LINGER, /* answered, and closed on our side: what still comes is read away */
 };
 
-struct connection_list {
-    struct connection *first, *last;
-    size_t n;
-};
+TAILQ_HEAD(connection_list, connection);
 
 struct connection {
     struct loop_source source;
     struct loop_timer timer;
     struct loop_task flush; /* something was put into `out` */
     struct http_server *server;
-    struct connection *next, *previous; /* in its list */
-    struct connection_list *list;
+    TAILQ_ENTRY(connection) link;
+    struct connection_list *list; /* that it is in */
     enum connection_phase phase;
     bool readable, writable; /* as far as is known */
     bool leaving;            /* the client has closed its side at least */
@@ -161,9 +161,10 @@ struct http_server {
     /* Connections: nothing was asked yet; between two requests; a request is under way. The one
      * that has been there for longest is first. */
     struct connection_list fresh, idle, busy;
-    uint64_t body_bytes; /* held of all requests */
-    struct work *work;   /* for jobs */
-    struct job *jobs;
+    size_t n_connections; /* in all of them */
+    uint64_t body_bytes;  /* held of all requests */
+    struct work *work;    /* for jobs */
+    LIST_HEAD(, job) jobs;
     size_t n_jobs, n_open_jobs; /* all of them; those that are not answered yet */
     bool draining, ending;
     struct loop_source signals;
@@ -178,8 +179,5 @@ struct http_server {
 void server_count(struct http_server *s, const struct http_exchange *x);
 /* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
 const char *server_date(struct http_server *s);
-/* Into a list, and out of the one that it is in. */
-void server_list_add(struct connection_list *list, struct connection *c);
-void server_list_remove(struct connection *c);
 
 #endif

@@ -17,33 +17,10 @@ enum {
     SERVER_OTHER_FDS = 256, /* of engines, files, threads */
 };
 
-/* ---- lists of connections ---- */
-
-void server_list_remove(struct connection *c)
-{
-    struct connection_list *list = c->list;
-    *(c->next ? &c->next->previous : &list->last) = c->previous;
-    *(c->previous ? &c->previous->next : &list->first) = c->next;
-    c->next = c->previous = NULL;
-    list->n--;
-}
-
-void server_list_add(struct connection_list *list, struct connection *c)
-{
-    c->list = list;
-    c->previous = list->last;
-    c->next = NULL;
-    *(list->last ? &list->last->next : &list->first) = c;
-    list->last = c;
-    list->n++;
-}
-
 size_t http_server_connections(const struct http_server *s)
 {
-    return s->fresh.n + s->idle.n + s->busy.n;
+    return s->n_connections;
 }
-
-/* ---- small things ---- */
 
 const char *server_date(struct http_server *s)
 {
@@ -159,8 +136,8 @@ void http_server_check_drained(struct http_server *s)
 
 static void server_close_all(struct connection_list *list)
 {
-    while (list->first)
-        connection_close(list->first);
+    while (!TAILQ_EMPTY(list))
+        connection_close(TAILQ_FIRST(list));
 }
 
 /* The answers under way had their time. */
@@ -178,9 +155,15 @@ void http_server_drain(struct http_server *s)
         loop_timer_set(s->loop, &s->drain, 0);
         return;
     }
+    const struct connection *c;
+    size_t busy = 0;
+    TAILQ_FOREACH(c, &s->busy, link)
+    {
+        busy++;
+    }
     s->draining = true;
     server_notify("STOPPING=1");
-    log_at(s->config.log, LOG_INFO, "ending: %zu answers are under way", s->busy.n);
+    log_at(s->config.log, LOG_INFO, "ending: %zu answers are under way", busy);
     listen_close(s);
     jobs_cancel(s);
     if (s->config.ops->draining)
@@ -286,6 +269,9 @@ int http_server_new(const struct http_server_config *config, struct http_server 
     struct http_server *s = xcalloc(1, sizeof(*s));
     s->config = *config;
     s->lock = s->signals.fd = -1;
+    TAILQ_INIT(&s->fresh);
+    TAILQ_INIT(&s->idle);
+    TAILQ_INIT(&s->busy);
     s->drain.due = server_drain_due;
     s->watchdog.due = server_watchdog_due;
     server_defaults(&s->config);

@@ -5,11 +5,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/queue.h>
 
 enum { WORK_STACK = 1 << 20 };
 
 struct work_item {
-    struct work_item *next;
+    STAILQ_ENTRY(work_item) link;
     void (*fn)(void *context);
     void (*done)(void *context);
     void *context;
@@ -20,7 +21,7 @@ struct work {
     unsigned most, kept;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t news;  /* an item, the end, or a thread less */
-    struct work_item *first, **last;
+    STAILQ_HEAD(, work_item) items;
     unsigned queued, threads, waiting;
     bool ending;
 };
@@ -28,18 +29,16 @@ struct work {
 /* The next item, waited for by the threads that are kept; NULL: this thread ends. With the lock. */
 static struct work_item *work_take(struct work *work)
 {
-    while (!work->first && work->threads <= work->kept && !work->ending) {
+    while (STAILQ_EMPTY(&work->items) && work->threads <= work->kept && !work->ending) {
         work->waiting++;
         pthread_cond_wait(&work->news, &work->lock);
         work->waiting--;
     }
-    struct work_item *item = work->first;
-    if (!item)
-        return NULL;
-    work->first = item->next;
-    if (!work->first)
-        work->last = &work->first;
-    work->queued--;
+    struct work_item *item = STAILQ_FIRST(&work->items);
+    if (item) {
+        STAILQ_REMOVE_HEAD(&work->items, link);
+        work->queued--;
+    }
     return item;
 }
 
@@ -86,9 +85,8 @@ int work_run(struct work *work, void (*fn)(void *context), void (*done)(void *co
         result = 0; /* its turn comes later */
     if (result == 0) {
         struct work_item *item = xmalloc(sizeof(*item));
-        *item = (struct work_item){NULL, fn, done, context};
-        *work->last = item;
-        work->last = &item->next;
+        *item = (struct work_item){.fn = fn, .done = done, .context = context};
+        STAILQ_INSERT_TAIL(&work->items, item, link);
         work->queued++;
         pthread_cond_signal(&work->news);
     }
@@ -102,7 +100,7 @@ int work_new(struct loop *loop, unsigned most, unsigned kept, struct work **ret_
     struct work *work = xcalloc(1, sizeof(*work));
     int result = 0;
     *work = (struct work){.loop = loop, .most = most, .kept = kept};
-    work->last = &work->first;
+    STAILQ_INIT(&work->items);
     pthread_mutex_init(&work->lock, NULL);
     pthread_cond_init(&work->news, NULL);
     pthread_mutex_lock(&work->lock);

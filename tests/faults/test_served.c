@@ -46,7 +46,7 @@ static int gateway_serve(const struct world *w, int backend, int fd)
     struct model_env models = {.data_dir = w->stage.data, .no_network = true};
     request.request.backend = backend;
     struct serve_config config = {
-        .request = &request, .models = &models, .runtime_dir = w->stage.run, .log = &log};
+        .http = {.runtime_dir = w->stage.run}, .request = &request, .models = &models, .log = &log};
     int result = serve_run(&config, &err);
     if (result < 0)
         dprintf(fd, "ended: %s\n", err.text);

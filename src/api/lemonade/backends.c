@@ -56,7 +56,7 @@ static void backends_install(struct http_exchange *x)
 {
     struct dialect_stream stream = {.x = x};
     const struct log log = {lemonade_step, &stream};
-    struct session_request r = *serve_of(x)->config.request;
+    struct session_request r = serve_of(x)->request;
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     char backend[32];
@@ -164,7 +164,7 @@ static const struct gfx_target *dry_run_target(const struct session_request *r, 
 
 static void backends_dry_run(struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     struct dialect_body body;
     char backend[32], arch[32];
     backends_read(x, &body, backend);

@@ -27,31 +27,30 @@ static const char *lemonade_device(const struct pool_status *m)
     return strcmp(m->backend, "rocm") == 0 || strcmp(m->backend, "vulkan") == 0 ? "gpu" : "cpu";
 }
 
+/* null for 0. */
+static json_t *lemonade_number(int64_t n)
+{
+    return n ? json_integer(n) : json_null();
+}
+
 static json_t *lemonade_loaded(const struct pool_status *m)
 {
-    json_t *options =
-        json_pack("{s:I, s:s}", "ctx_size", (json_int_t)m->context, "llamacpp_backend", m->backend);
+    bool ready = m->state == POOL_READY;
     json_t *object = json_pack(
-        "{s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b}", "model_name",
-        report_json_string(m->name), "checkpoint", report_json_string(m->name), "recipe",
-        LEMONADE_RECIPE, "recipe_options", options, "device", lemonade_device(m), "type", "llm",
-        "status", serve_model_state_name(m->state), "loaded", m->state == POOL_READY, "pinned",
-        (int)m->pinned, "last_use", (json_int_t)m->last_use, "is_busy", m->active > 0,
-        "is_streaming", m->active > 0, "backend_alive", m->state == POOL_READY, "watchdog_reset",
-        0);
-    json_object_set_new(object, "pid", m->pid ? json_integer(m->pid) : json_null());
-    json_object_set_new(object, "max_context_window",
-                        m->context ? json_integer(m->context) : json_null());
-    /* ours */
-    json_object_set_new(object, "backend", report_json_text(m->backend));
-    json_object_set_new(object, "device_name", report_json_text(m->device));
-    json_object_set_new(object, "package", report_json_text(m->package));
-    json_object_set_new(object, "waiting", json_integer(m->waiting));
-    json_object_set_new(object, "active", json_integer(m->active));
-    json_object_set_new(object, "slots", json_integer(m->slots));
-    json_object_set_new(object, "bytes", report_json_bytes(m->bytes));
-    json_object_set_new(object, "expires_at",
-                        m->expires_at ? json_integer(m->expires_at) : json_null());
+        "{s:o, s:o, s:s, s:{s:I, s:s}, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:b, s:b, s:b, s:o, s:o}",
+        "model_name", report_json_string(m->name), "checkpoint", report_json_string(m->name),
+        "recipe", LEMONADE_RECIPE, "recipe_options", "ctx_size", (json_int_t)m->context,
+        "llamacpp_backend", m->backend, "device", lemonade_device(m), "type", "llm", "status",
+        serve_model_state_name(m->state), "loaded", ready, "pinned", (int)m->pinned, "last_use",
+        (json_int_t)m->last_use, "is_busy", m->active > 0, "is_streaming", m->active > 0,
+        "backend_alive", ready, "watchdog_reset", 0, "pid", lemonade_number(m->pid),
+        "max_context_window", lemonade_number(m->context));
+    json_t *ours = json_pack(
+        "{s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:o}", "backend", report_json_text(m->backend),
+        "device_name", report_json_text(m->device), "package", report_json_text(m->package),
+        "waiting", (int)m->waiting, "active", (int)m->active, "slots", (int)m->slots, "bytes",
+        report_json_bytes(m->bytes), "expires_at", lemonade_number(m->expires_at));
+    json_object_update_new(object, ours);
     return object;
 }
 

@@ -92,7 +92,7 @@ static void models_add_known(const struct machine *machine, json_t *array)
 
 static void models_list(struct http_exchange *x)
 {
-    const struct model_env *env = serve_of(x)->config.models;
+    const struct model_env *env = &serve_of(x)->models;
     struct dialect_models models;
     json_t *array = json_array();
     char all[8];
@@ -114,7 +114,7 @@ static void models_one(struct http_exchange *x)
     struct gfxb_error err;
     if (!dialect_name_ok(rest)) {
         http_fail(x, 404, "model_not_found", "model", "no model has this name");
-    } else if (dialect_model_find(serve_of(x)->config.models, name, &m, &err) < 0) {
+    } else if (dialect_model_find(&serve_of(x)->models, name, &m, &err) < 0) {
         dialect_reply_failure(x, &err);
     } else {
         dialect_reply_json(x, 200, models_full_entry(&m));

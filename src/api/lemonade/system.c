@@ -159,7 +159,7 @@ static json_t *system_storage(const struct session_request *r)
 
 static void system_info(struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     if (session_plan(r, &session, &err) < 0) {
@@ -230,7 +230,7 @@ static void system_add_gpus(const struct session_request *r, json_t *answer)
 
 static void system_stats(struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
     struct buf CLEAN_BUF text = BUF_INIT(65536);
     uint64_t busy[2], all[2];

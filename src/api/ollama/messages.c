@@ -25,17 +25,12 @@ static const char *image_type(struct str text)
     return NULL;
 }
 
+/* text ends with a NUL. */
 static bool image_is_base64(struct str text)
 {
-    while (text.n && text.p[text.n - 1] == '=')
-        text.n--;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '+' || c == '/'))
-            return false;
-    }
-    return text.n > 0;
+    text = str_trim_end(text, '=');
+    return text.n && strspn(text.p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                    "0123456789+/") == text.n;
 }
 
 /* Returns null for a value that is not an image. */
@@ -147,13 +142,12 @@ static json_t *messages_call(const json_t *call, struct messages_open *open,
 
 static const char *messages_role(const json_t *message)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer"};
+    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer", NULL};
     struct str role = str_from(json_string_value(json_object_get(message, "role")));
-    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-        if (str_eq_nocase(role, str_from(roles[i])))
-            return roles[i];
-    }
-    return NULL;
+    const char *const *known = roles;
+    while (*known && !str_eq_nocase(role, str_from(*known)))
+        known++;
+    return *known;
 }
 
 static void messages_add_tool(json_t *theirs, const json_t *message, struct messages_open *open)

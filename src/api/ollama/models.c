@@ -72,7 +72,7 @@ static void models_tags(struct http_exchange *x)
 {
     struct dialect_models models;
     json_t *array = json_array();
-    dialect_models_new(serve_of(x)->config.models, &models);
+    dialect_models_new(&serve_of(x)->models, &models);
     for (size_t i = 0; i < models.n; i++)
         json_array_append_new(array, models_entry(&models.item[i]));
     dialect_models_done(&models);
@@ -131,7 +131,7 @@ static void models_ps(struct http_exchange *x)
     http_in_loop(x, models_list_ready, &ready);
     json_array_foreach(ready.list, i, model)
     {
-        models_add_ready(serve_of(x)->config.models, model, array);
+        models_add_ready(&serve_of(x)->models, model, array);
     }
     json_decref(ready.list);
     dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
@@ -194,7 +194,7 @@ static void models_show(struct http_exchange *x)
     bool stream;
     if (!models_read(x, name, &stream))
         return;
-    if (dialect_model_find(serve_of(x)->config.models, name, &m, &err) < 0) {
+    if (dialect_model_find(&serve_of(x)->models, name, &m, &err) < 0) {
         dialect_reply_failure(x, &err);
         return;
     }

@@ -188,8 +188,7 @@ void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *
                       struct dialect_error *error)
 {
     const char *level = json_string_value(think);
-    bool known = level && (strcmp(level, "low") == 0 || strcmp(level, "medium") == 0 ||
-                           strcmp(level, "high") == 0 || strcmp(level, "max") == 0);
+    bool known = str_list_has(STR("low medium high max"), str_from(level));
     if (!think || json_is_null(think))
         return;
     if (!json_is_boolean(think) && !known) {
@@ -207,6 +206,16 @@ void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *
 
 /* ---- keep_alive ---- */
 
+/* Digits off *text, put behind those of *number: how many. */
+static size_t keep_digits(struct str *text, double *number)
+{
+    size_t n = 0;
+    for (; n < text->n && text->p[n] >= '0' && text->p[n] <= '9'; n++)
+        *number = *number * 10.0 + (text->p[n] - '0');
+    *text = str_skip(*text, n);
+    return n;
+}
+
 /* Go's durations: numbers with units ("1h30m", "1.5h", "-1s", "500ms"). A number alone means
  * seconds. */
 static int keep_parse(struct str text, double *ret_seconds)
@@ -218,36 +227,23 @@ static int keep_parse(struct str text, double *ret_seconds)
         {{"ns", 2}, 1e-9}, {{"us", 2}, 1e-6},  {{"ms", 2}, 1e-3}, {{"s", 1}, 1.0},
         {{"m", 1}, 60.0},  {{"h", 1}, 3600.0}, {{"", 0}, 1.0},
     };
-    bool negative = text.n && text.p[0] == '-', first = true;
+    bool negative = str_strip(&text, STR("-")), first = true;
     double sum = 0.0;
-    if (text.n && (text.p[0] == '-' || text.p[0] == '+'))
-        text = (struct str){text.p + 1, text.n - 1};
-    if (text.n == 0)
-        return -EINVAL;
-    while (text.n) {
-        double number = 0.0, scale = 1.0;
-        size_t digits = 0, i = 0;
-        bool point = false;
-        for (; i < text.n && (text.p[i] == '.' || (text.p[i] >= '0' && text.p[i] <= '9')); i++) {
-            if (text.p[i] == '.' && point)
-                return -EINVAL;
-            point |= text.p[i] == '.';
-            if (text.p[i] == '.')
-                continue;
-            number = number * 10.0 + (text.p[i] - '0');
-            scale *= point ? 10.0 : 1.0;
-            digits++;
-        }
-        text = (struct str){text.p + i, text.n - i};
-        size_t u = 0;
-        while (!str_starts(text, units[u].unit))
+    if (!negative)
+        str_strip(&text, STR("+"));
+    do {
+        double number = 0.0;
+        size_t whole = keep_digits(&text, &number), part = 0, u = 0;
+        if (str_strip(&text, STR(".")))
+            part = keep_digits(&text, &number);
+        while (!str_strip(&text, units[u].unit))
             u++;
-        if (digits == 0 || (units[u].unit.n == 0 && (text.n || !first)))
+        bool alone = units[u].unit.n == 0;
+        if (whole + part == 0 || (alone && (text.n || !first)))
             return -EINVAL;
-        sum += number / scale * units[u].seconds;
+        sum += number / pow(10.0, (double)part) * units[u].seconds;
         first = false;
-        text = (struct str){text.p + units[u].unit.n, text.n - units[u].unit.n};
-    }
+    } while (text.n);
     *ret_seconds = negative ? -sum : sum;
     return 0;
 }

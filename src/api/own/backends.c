@@ -106,7 +106,7 @@ static void backend_begin(struct http_exchange *x)
 
 static struct package_env backend_env(const struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     return (struct package_env){.data_dir = r->data_dir,
                                 .tables = r->tables,
                                 .root = r->root,

@@ -1,5 +1,4 @@
 /* control.c - the control socket: what status and stop answer. */
-
 #include "api/serve.h"
 
 #include <stdio.h>
@@ -18,17 +17,15 @@ static json_t *control_counters(const struct pool_counters *c)
 static json_t *control_model(const struct pool_status *m)
 {
     json_t *model = control_counters(&m->counters);
-    json_object_set_new(model, "name", report_json_text(m->name));
-    json_object_set_new(model, "state", json_string(serve_model_state_name(m->state)));
-    json_object_set_new(model, "backend", report_json_text(m->backend));
-    json_object_set_new(model, "device", report_json_text(m->device));
-    json_object_set_new(model, "package", report_json_text(m->package));
-    json_object_set_new(model, "active", json_integer(m->active));
-    json_object_set_new(model, "waiting", json_integer(m->waiting));
-    json_object_set_new(model, "pinned", json_boolean(m->pinned));
-    json_object_set_new(model, "bytes", report_json_bytes(m->bytes));
-    json_object_set_new(model, "expires_at",
-                        m->expires_at ? json_integer(m->expires_at) : json_null());
+    json_t *expires = m->expires_at ? json_integer(m->expires_at) : json_null();
+    json_object_update_new(
+        model,
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o}", "name",
+                  report_json_text(m->name), "state", serve_model_state_name(m->state), "backend",
+                  report_json_text(m->backend), "device", report_json_text(m->device), "package",
+                  report_json_text(m->package), "active", (int)m->active, "waiting",
+                  (int)m->waiting, "pinned", (int)m->pinned, "bytes", report_json_bytes(m->bytes),
+                  "expires_at", expires));
     return model;
 }
 

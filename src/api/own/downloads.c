@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/queue.h>
 
 enum {
     DOWNLOADS_RUNNING_MAX = 8,
@@ -27,7 +28,7 @@ static const char *const download_states[] = {
 };
 
 struct download {
-    struct download *next;
+    TAILQ_ENTRY(download) link;
     struct downloads *list;
     char *id, *name;
     const char *type;
@@ -48,14 +49,15 @@ struct download {
 
 struct downloads {
     struct serve *serve;
-    struct download *first; /* the oldest first */
-    size_t running;
+    TAILQ_HEAD(, download) all; /* the oldest first */
+    size_t n, running;
 };
 
 struct downloads *downloads_new(struct serve *s)
 {
     struct downloads *list = xcalloc(1, sizeof(*list));
     list->serve = s;
+    TAILQ_INIT(&list->all);
     return list;
 }
 
@@ -72,10 +74,8 @@ static void download_free(struct download *d)
 
 static void downloads_drop(struct downloads *list, struct download *d)
 {
-    struct download **at = &list->first;
-    while (*at != d)
-        at = &(*at)->next;
-    *at = d->next;
+    TAILQ_REMOVE(&list->all, d, link);
+    list->n--;
     download_free(d);
 }
 
@@ -83,8 +83,8 @@ void downloads_free(struct downloads *list)
 {
     if (!list)
         return;
-    while (list->first)
-        downloads_drop(list, list->first);
+    while (!TAILQ_EMPTY(&list->all))
+        downloads_drop(list, TAILQ_FIRST(&list->all));
     free(list);
 }
 
@@ -103,8 +103,11 @@ static void download_stop(struct download *d, enum download_state state)
 
 void downloads_cancel(struct downloads *list)
 {
-    for (struct download *d = list->first; d; d = d->next)
+    struct download *d;
+    TAILQ_FOREACH(d, &list->all, link)
+    {
         download_stop(d, DOWNLOAD_CANCELLED);
+    }
 }
 
 /* ---- the work's side ---- */
@@ -117,7 +120,7 @@ static void download_write(void *context, enum log_level level, const char *line
         dialect_copy(d->step, sizeof(d->step), line);
         pthread_mutex_unlock(&d->lock);
     }
-    log_at(d->list->serve->config.log, level, "%s", line);
+    log_at(log_ring_log(d->list->serve->log), level, "%s", line);
 }
 
 /* struct model_env's progress. */
@@ -148,7 +151,7 @@ static void download_tell_file(void *context, const char *file, const struct fet
 
 struct session_request download_request(struct download *d)
 {
-    struct session_request r = *d->list->serve->config.request;
+    struct session_request r = d->list->serve->request;
     r.log = &d->log;
     r.cancel = &d->cancel;
     r.net.progress = download_tell_file;
@@ -183,9 +186,9 @@ static void download_done(void *context)
 
 static struct download *downloads_find(struct downloads *list, const char *id)
 {
-    struct download *d = list->first;
+    struct download *d = TAILQ_FIRST(&list->all);
     while (d && strcmp(d->id, id) != 0)
-        d = d->next;
+        d = TAILQ_NEXT(d, link);
     return d;
 }
 
@@ -193,16 +196,11 @@ static struct download *downloads_find(struct downloads *list, const char *id)
 static void downloads_tidy(struct downloads *list)
 {
     int64_t now = loop_now(list->serve->loop);
-    size_t n = 0;
-    for (struct download *d = list->first; d; d = d->next)
-        n++;
-    for (struct download *d = list->first, *next; d; d = next) {
+    for (struct download *d = TAILQ_FIRST(&list->all), *next; d; d = next) {
         bool old = d->state == DOWNLOAD_COMPLETED && now - d->ended_at > DOWNLOADS_DONE_MS;
-        next = d->next;
-        if (d->running || (!old && n <= DOWNLOADS_KEPT_MAX))
-            continue;
-        downloads_drop(list, d);
-        n--;
+        next = TAILQ_NEXT(d, link);
+        if (!d->running && (old || list->n > DOWNLOADS_KEPT_MAX))
+            downloads_drop(list, d);
     }
 }
 
@@ -211,24 +209,25 @@ static json_t *download_json(struct download *d)
     pthread_mutex_lock(&d->lock);
     const struct model_progress *p = &d->at;
     json_int_t percent = p->at.total ? (json_int_t)(p->at.bytes * 100 / p->at.total) : 0;
+    json_t *error = d->state == DOWNLOAD_ERROR ? report_json_text(d->error.text) : NULL;
     json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "id",
-        d->id, "type", d->type, "model_name", d->name, "status", download_states[d->state],
+        "{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o*, "
+        "s:O*}",
+        "id", d->id, "type", d->type, "model_name", d->name, "status", download_states[d->state],
         "running", d->running, "step", report_json_string(d->step), "file",
         report_json_string(d->file), "file_index", (json_int_t)(p->n ? p->index + 1 : 0),
         "total_files", (json_int_t)p->n, "bytes_downloaded", (json_int_t)p->at.bytes, "bytes_total",
         (json_int_t)p->at.total, "total_download_size", (json_int_t)p->total,
         "cumulative_bytes_downloaded", (json_int_t)p->bytes, "overall_bytes_downloaded",
-        (json_int_t)p->bytes, "percent", percent, "complete", d->state == DOWNLOAD_COMPLETED);
-    if (d->state == DOWNLOAD_ERROR)
-        json_object_set_new(object, "error", report_json_text(d->error.text));
-    if (d->answer)
-        json_object_set(object, "result", d->answer);
+        (json_int_t)p->bytes, "percent", percent, "complete", d->state == DOWNLOAD_COMPLETED,
+        "error", error, "result", d->answer);
     pthread_mutex_unlock(&d->lock);
     return object;
 }
 
-static struct download *download_new(struct downloads *list, const struct download_work *work)
+/* Starts a download on its thread, at the end of the list. NULL: too many run, or there is no
+ * thread. Takes the context over. */
+static struct download *downloads_start(struct downloads *list, const struct download_work *work)
 {
     struct download *d = xcalloc(1, sizeof(*d));
     *d = (struct download){.list = list,
@@ -239,66 +238,46 @@ static struct download *download_new(struct downloads *list, const struct downlo
                            .running = true,
                            .log = {download_write, d}};
     pthread_mutex_init(&d->lock, NULL);
-    return d;
-}
-
-static void downloads_append(struct downloads *list, struct download *d)
-{
-    struct download **at = &list->first;
-    while (*at)
-        at = &(*at)->next;
-    *at = d;
-}
-
-/* Starts a download on its thread. NULL: too many run, or there is no thread. Takes the context
- * over.
- */
-static struct download *downloads_start(struct downloads *list, const struct download_work *work)
-{
-    struct download *d = list->running < DOWNLOADS_RUNNING_MAX ? download_new(list, work) : NULL;
-    if (d && work_run(list->serve->work, download_work, download_done, d) == 0) {
-        downloads_append(list, d);
-        list->running++;
-        return d;
-    }
-    if (d)
+    if (list->running == DOWNLOADS_RUNNING_MAX ||
+        work_run(list->serve->work, download_work, download_done, d) < 0) {
         download_free(d);
-    else if (work->free)
-        work->free(work->context);
-    return NULL;
+        return NULL;
+    }
+    TAILQ_INSERT_TAIL(&list->all, d, link);
+    list->n++;
+    list->running++;
+    return d;
 }
 
 void downloads_begin(struct http_exchange *x, const struct download_work *work)
 {
     struct downloads *list = serve_of(x)->downloads;
-    char id[DOWNLOAD_TEXT];
-    snprintf(id, sizeof(id), "%s:%s", work->type, work->name);
+    char *CLEAN_FREE id = xasprintf("%s:%s", work->type, work->name);
     downloads_tidy(list);
     struct download *d = downloads_find(list, id);
-    if (d && d->running && work->free)
-        work->free(work->context);
-    if (d && d->running && d->cancel) {
-        http_fail(x, 409, "busy", NULL, "%s is stopping. Try again in a moment.", work->name);
-        return;
-    }
     if (d && !d->running) {
         downloads_drop(list, d);
         d = NULL;
     }
-    d = d ? d : downloads_start(list, work);
-    if (d)
-        dialect_reply_json(x, 200, download_json(d));
-    else
+    if (!d)
+        d = downloads_start(list, work);
+    else if (work->free)
+        work->free(work->context);
+    if (!d)
         http_fail(x, 503, "busy", NULL,
                   "%d downloads and tests are running. Try again when one has finished.",
                   DOWNLOADS_RUNNING_MAX);
+    else if (d->cancel)
+        http_fail(x, 409, "busy", NULL, "%s is stopping. Try again in a moment.", work->name);
+    else
+        dialect_reply_json(x, 200, download_json(d));
 }
 
 /* ---- pulls ---- */
 
 static int pull_run(struct download *d, void *context, struct gfxb_error *err)
 {
-    struct model_env env = *d->list->serve->config.models;
+    struct model_env env = d->list->serve->models;
     struct model model = {.name = NULL};
     env.log = &d->log;
     env.cancel = &d->cancel;
@@ -323,17 +302,17 @@ static void downloads_get(struct http_exchange *x)
     struct downloads *list = serve_of(x)->downloads;
     json_t *array = json_array();
     downloads_tidy(list);
-    for (struct download *d = list->first; d; d = d->next)
+    struct download *d;
+    TAILQ_FOREACH(d, &list->all, link)
+    {
         json_array_append_new(array, download_json(d));
+    }
     dialect_reply_json(x, 200, array);
 }
 
-static void downloads_remove(struct http_exchange *x, struct download *d)
+/* NULL: it is gone already. */
+static void downloads_remove(struct download *d)
 {
-    json_t *answer = json_pack("{s:s}", "status", "ok");
-    if (!d)
-        json_object_set_new(answer, "missing", json_true());
-    dialect_reply_json(x, 200, answer);
     if (d && d->running) {
         download_stop(d, DOWNLOAD_CANCELLED);
         d->removing = true;
@@ -354,7 +333,9 @@ static void downloads_control(struct http_exchange *x)
     struct download *d = downloads_find(serve_of(x)->downloads, id);
     bool pause = strcmp(action, "pause") == 0, cancel = strcmp(action, "cancel") == 0;
     if (strcmp(action, "remove") == 0) {
-        downloads_remove(x, d);
+        downloads_remove(d);
+        dialect_reply_json(
+            x, 200, json_pack("{s:s, s:o*}", "status", "ok", "missing", d ? NULL : json_true()));
     } else if (!pause && !cancel) {
         http_fail(x, 400, NULL, "action", "'action' must be pause, cancel or remove.");
     } else if (!d) {

@@ -62,12 +62,6 @@ const struct log *log_ring_log(const struct log_ring *ring)
     return &ring->log;
 }
 
-/* The ring that this log is of; NULL: none. */
-static struct log_ring *log_ring_of(const struct log *log)
-{
-    return log && log->write == log_ring_write ? log->context : NULL;
-}
-
 static const char *const log_ring_levels[] = {
     [LOG_DEBUG] = "debug",
     [LOG_INFO] = "info",
@@ -94,20 +88,15 @@ static json_t *log_ring_json(struct log_ring *ring, uint64_t after)
 
 static void log_ring_get(struct http_exchange *x)
 {
-    struct log_ring *ring = log_ring_of(serve_of(x)->config.log);
     char text[24] = "";
     uint64_t after = 0;
-    if (!ring) {
-        http_fail(x, 404, NULL, NULL, "This server has no log.");
-        return;
-    }
     if (dialect_query(http_request(x)->query, "after", text, sizeof(text)) &&
         str_to_u64(str_from(text), 10, &after) < 0) {
         http_fail(x, 400, NULL, "after",
                   "'after' must be the number of the last line that you have.");
         return;
     }
-    dialect_reply_json(x, 200, log_ring_json(ring, after));
+    dialect_reply_json(x, 200, log_ring_json(serve_of(x)->log, after));
 }
 
 const struct http_route log_routes[] = {

@@ -19,7 +19,7 @@ static void own_answer(struct http_exchange *x, json_t *value)
 /* The machine as it is now, not as it was when the server started. */
 static void own_detect(struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     struct machine *m = NULL;
     struct gfxb_error err = {.code = 0};
     if (machine_new(r->root, r->tables, &m, &err) < 0) {
@@ -41,7 +41,7 @@ static void own_with_plan(struct http_exchange *x, json_t *(*make)(const struct 
 {
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
-    if (session_plan(serve_of(x)->config.request, &session, &err) < 0)
+    if (session_plan(&serve_of(x)->request, &session, &err) < 0)
         dialect_reply_failure(x, &err);
     else
         own_answer(x, make(&session));
@@ -93,7 +93,7 @@ static void own_finding(void *context, const struct doctor_finding *f)
 
 static void own_doctor(struct http_exchange *x)
 {
-    const struct session_request *r = serve_of(x)->config.request;
+    const struct session_request *r = &serve_of(x)->request;
     struct own_doctor doctor = {.findings = json_array(), .ok = true};
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
