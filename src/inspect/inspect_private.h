@@ -72,31 +72,6 @@ bool pe_begins(const unsigned char *bytes, size_t n);
  * *ret_program: a program, not a DLL. -EBADMSG when it is not a PE file or cut off. */
 int pe_read(const struct image *image, struct extent *ret_fatbin, bool *ret_program);
 
-/* ---- ccob.c: the header and the beginning of a compressed code-object bundle ---- */
-
-#define CCOB_HEADER_MAX 32
-
-enum ccob_method { CCOB_ZLIB = 0, CCOB_ZSTD = 1 };
-
-struct ccob {
-    unsigned version; /* 1, 2, 3 */
-    enum ccob_method method;
-    size_t header;         /* bytes before the compressed data */
-    uint64_t total;        /* header and data; 0: not said (version 1) */
-    uint64_t uncompressed; /* bytes */
-};
-
-/* The header at the beginning of n bytes. -EAGAIN when there are too few, -ENOTSUP for a version or
- * method that is not known, -EBADMSG when it cannot be. */
-int ccob_read_header(const unsigned char *bytes, size_t n, struct ccob *ret_ccob);
-
-/*
- * Decompress the first `size` bytes of what is in `data` (or all there is). *ret_n: how many came
- * out. -EBADMSG for damaged data, or when the data itself states another size than the header.
- */
-int ccob_peek(const struct image *image, struct extent data, const struct ccob *ccob,
-              unsigned char *ret_bytes, size_t size, size_t *ret_n);
-
 /* ---- offload_bundle.c: code-object bundles, plain and compressed (CCOB versions 1 to 3, zlib or
  * zstd), as clang-offload-bundler writes them and as they lie one after the other in a .hip_fatbin
  * section. Only headers and entry tables are read, compressed ones decompressed up to the table's
@@ -255,19 +230,5 @@ int inspector_try(struct inspector *in, const char *path, const struct image *im
 
 /* Draw the conclusions that need all files. The inspection is handed over. */
 void inspector_finish(struct inspector *in, struct inspection *ret_inspection);
-
-/* ---- where an inspection's files come from ---- */
-
-/* Every regular file below a directory, links not followed. Sums up found.size. */
-int inspect_tree(struct inspector *in, const char *directory, struct gfxb_error *err);
-
-/*
- * Every file of an archive. What needs a look inside (ELF files: their section headers stand at the
- * end) is written to an unlinked temporary file below TMPDIR, else /var/tmp, one at a time.
- */
-int inspect_archive(struct inspector *in, int fd, struct gfxb_error *err);
-
-/* The .kpack files that a single library's references lead to, beside it on the disk. */
-int inspect_beside(struct inspector *in, const char *directory, struct gfxb_error *err);
 
 #endif

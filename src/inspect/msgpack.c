@@ -1,9 +1,9 @@
-/* msgpack.c - MessagePack, an item at a time; format bytes as in its specification, numbers
- * big-endian. */
+/* msgpack.c - MessagePack, an item at a time; formats as in its specification. */
 #include "inspect/inspect_private.h"
 
 #include <errno.h>
 
+/* Big-endian. */
 static int msgpack_number(struct msgpack *m, size_t bytes, uint64_t *ret_value)
 {
     if (m->n < bytes)
@@ -27,100 +27,49 @@ static int msgpack_bytes(struct msgpack *m, uint64_t length, struct str *ret_tex
     return 0;
 }
 
-/* A length of `bytes` bytes, then that many bytes and `extra` more, all skipped. */
-static int msgpack_sized(struct msgpack *m, size_t bytes, size_t extra, struct str *ret_text)
-{
-    uint64_t length;
-    int r = msgpack_number(m, bytes, &length);
-    return r < 0 ? r : msgpack_bytes(m, length + extra, ret_text);
-}
-
-static int msgpack_count(struct msgpack *m, size_t bytes, enum msgpack_type type,
-                         struct msgpack_item *item)
-{
-    item->type = type;
-    return msgpack_number(m, bytes, &item->value);
-}
-
-static int msgpack_text(struct msgpack *m, size_t bytes, struct msgpack_item *item)
-{
-    item->type = MSGPACK_TEXT;
-    return msgpack_sized(m, bytes, 0, &item->text);
-}
-
-static int msgpack_long_form(struct msgpack *m, unsigned format, struct msgpack_item *item)
-{
-    struct str ignored;
-    uint64_t number;
-    switch (format) {
-    case 0xc0: /* nil */
-    case 0xc2: /* false */
-    case 0xc3: /* true */
-        return 0;
-    case 0xc4: /* binary */
-    case 0xc5:
-    case 0xc6:
-        return msgpack_sized(m, (size_t)1 << (format - 0xc4), 0, &ignored);
-    case 0xc7: /* extension: length, type, data */
-    case 0xc8:
-    case 0xc9:
-        return msgpack_sized(m, (size_t)1 << (format - 0xc7), 1, &ignored);
-    case 0xca: /* float */
-    case 0xcb:
-        return msgpack_number(m, (size_t)4 << (format - 0xca), &number);
-    case 0xcc: /* unsigned */
-    case 0xcd:
-    case 0xce:
-    case 0xcf:
-        return msgpack_count(m, (size_t)1 << (format - 0xcc), MSGPACK_UINT, item);
-    case 0xd0: /* signed */
-    case 0xd1:
-    case 0xd2:
-    case 0xd3:
-        return msgpack_number(m, (size_t)1 << (format - 0xd0), &number);
-    case 0xd4: /* extension of 1, 2, 4, 8, 16 bytes: type, data */
-    case 0xd5:
-    case 0xd6:
-    case 0xd7:
-    case 0xd8:
-        return msgpack_bytes(m, 1 + ((uint64_t)1 << (format - 0xd4)), &ignored);
-    case 0xd9: /* text */
-    case 0xda:
-    case 0xdb:
-        return msgpack_text(m, (size_t)1 << (format - 0xd9), item);
-    case 0xdc:
-    case 0xdd:
-        return msgpack_count(m, (size_t)2 << (format - 0xdc), MSGPACK_ARRAY, item);
-    case 0xde:
-    case 0xdf:
-        return msgpack_count(m, (size_t)2 << (format - 0xde), MSGPACK_MAP, item);
-    default: /* 0xc1 is never used */
-        return -EBADMSG;
-    }
-}
+/* What a format byte announces. */
+static const struct msgpack_form {
+    unsigned char first, last; /* of the format bytes */
+    enum msgpack_type type;
+    unsigned char width; /* bytes of the number that follows, doubled with each format after the
+                            first; 0: the number is part of the format byte */
+    bool is_length;      /* so many bytes follow */
+    unsigned char extra; /* bytes that follow beside */
+} msgpack_forms[] = {
+    {0x00, 0x7f, MSGPACK_UINT, 0, false, 0},
+    {0x80, 0x8f, MSGPACK_MAP, 0, false, 0},
+    {0x90, 0x9f, MSGPACK_ARRAY, 0, false, 0},
+    {0xa0, 0xbf, MSGPACK_TEXT, 0, true, 0},
+    {0xc0, 0xc0, MSGPACK_OTHER, 0, false, 0}, /* nil */
+    {0xc2, 0xc3, MSGPACK_OTHER, 0, false, 0}, /* false, true */
+    {0xc4, 0xc6, MSGPACK_OTHER, 1, true, 0},  /* binary */
+    {0xc7, 0xc9, MSGPACK_OTHER, 1, true, 1},  /* an extension: length, type, data */
+    {0xca, 0xcb, MSGPACK_OTHER, 4, false, 0}, /* floating */
+    {0xcc, 0xcf, MSGPACK_UINT, 1, false, 0},
+    {0xd0, 0xd3, MSGPACK_OTHER, 1, false, 0}, /* signed */
+    {0xd4, 0xd8, MSGPACK_OTHER, 1, false, 1}, /* an extension of 1 to 16 bytes, and its type */
+    {0xd9, 0xdb, MSGPACK_TEXT, 1, true, 0},
+    {0xdc, 0xdd, MSGPACK_ARRAY, 2, false, 0},
+    {0xde, 0xdf, MSGPACK_MAP, 2, false, 0},
+    {0xe0, 0xff, MSGPACK_OTHER, 0, false, 0}, /* a small negative number */
+};
 
 int msgpack_next(struct msgpack *m, struct msgpack_item *ret_item)
 {
-    struct msgpack_item item = {.type = MSGPACK_OTHER};
     uint64_t format;
     int r = msgpack_number(m, 1, &format);
-    if (r < 0)
-        return r;
-    if (format < 0x80) {
-        item.type = MSGPACK_UINT;
-        item.value = format;
-    } else if (format < 0x90) {
-        item.type = MSGPACK_MAP;
-        item.value = format & 0xf;
-    } else if (format < 0xa0) {
-        item.type = MSGPACK_ARRAY;
-        item.value = format & 0xf;
-    } else if (format < 0xc0) {
-        item.type = MSGPACK_TEXT;
-        r = msgpack_bytes(m, format & 0x1f, &item.text);
-    } else if (format < 0xe0) {
-        r = msgpack_long_form(m, (unsigned)format, &item);
-    } /* else a small negative number */
+    const struct msgpack_form *form = NULL;
+    for (size_t i = 0; r == 0 && i < sizeof(msgpack_forms) / sizeof(msgpack_forms[0]); i++) {
+        if (format >= msgpack_forms[i].first && format <= msgpack_forms[i].last)
+            form = &msgpack_forms[i];
+    }
+    if (!form) /* 0xc1 is never used */
+        return -EBADMSG;
+    struct msgpack_item item = {.type = form->type, .value = format - form->first};
+    if (form->width)
+        r = msgpack_number(m, (size_t)form->width << item.value, &item.value);
+    if (r == 0)
+        r = msgpack_bytes(m, (form->is_length ? item.value : 0) + form->extra, &item.text);
     /* Each item that follows takes at least a byte. */
     if (r == 0 && ((item.type == MSGPACK_ARRAY && item.value > m->n) ||
                    (item.type == MSGPACK_MAP && item.value > m->n / 2)))

@@ -3,11 +3,14 @@
  *
  * Layouts (little-endian), as in LLVM's ClangOffloadBundler documentation and sources:
  * plain: "__CLANG_OFFLOAD_BUNDLE__", u64 n, n times {u64 offset, u64 size, u64 length, id};
- * compressed: see ccob.c; inside is a plain bundle.
+ * compressed: "CCOB", u16 version, u16 method, then 32-bit sizes (64-bit in version 3): of all
+ * (not in version 1), and of what is inside, a plain bundle.
  */
 #include "inspect/inspect_private.h"
 
 #include <errno.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #define BUNDLE_MAGIC       "__CLANG_OFFLOAD_BUNDLE__"
 #define BUNDLE_MAGIC_SIZE  24
@@ -43,6 +46,148 @@ struct str bundle_entry_target(struct str id)
     }
     return STR_NONE;
 }
+
+/* ---- compressed ones ---- */
+
+#define CCOB_HEADER_MAX 32
+#define CCOB_PIECE      65536
+
+enum ccob_method { CCOB_ZLIB = 0, CCOB_ZSTD = 1 };
+
+struct ccob {
+    enum ccob_method method;
+    size_t header;         /* bytes before the compressed data */
+    uint64_t total;        /* header and data; 0: not said (version 1) */
+    uint64_t uncompressed; /* bytes */
+};
+
+/* -ENOTSUP for a version or method that is not known. */
+static int ccob_read_header(const unsigned char *bytes, size_t n, struct ccob *ret_ccob)
+{
+    static const size_t header[] = {[1] = 20, [2] = 24, [3] = CCOB_HEADER_MAX};
+    if (n < 8)
+        return -EBADMSG;
+    unsigned version = image_u16(bytes + 4), method = image_u16(bytes + 6);
+    if (version < 1 || version > 3 || method > CCOB_ZSTD)
+        return -ENOTSUP;
+    struct ccob c = {.method = (enum ccob_method)method, .header = header[version]};
+    if (n < c.header)
+        return -EBADMSG;
+    if (version == 3) {
+        c.total = image_u64(bytes + 8);
+        c.uncompressed = image_u64(bytes + 16);
+    } else {
+        c.total = version == 2 ? image_u32(bytes + 8) : 0;
+        c.uncompressed = image_u32(bytes + (version == 2 ? 12 : 8));
+    }
+    if (version > 1 && c.total <= c.header)
+        return -EBADMSG;
+    *ret_ccob = c;
+    return 0;
+}
+
+/* Compressed bytes, a piece at a time. */
+struct ccob_input {
+    const struct image *image;
+    struct extent rest;
+    unsigned char piece[CCOB_PIECE];
+};
+
+static int ccob_next_piece(struct ccob_input *in, size_t *ret_n)
+{
+    size_t wanted = in->rest.size < CCOB_PIECE ? (size_t)in->rest.size : CCOB_PIECE;
+    int r = image_read(in->image, in->rest.offset, in->piece, wanted);
+    if (r < 0)
+        return r;
+    in->rest.offset += wanted;
+    in->rest.size -= wanted;
+    *ret_n = wanted;
+    return 0;
+}
+
+static int ccob_peek_zlib(struct ccob_input *in, unsigned char *ret_bytes, size_t size,
+                          size_t *ret_n)
+{
+    z_stream z = {.next_out = ret_bytes, .avail_out = (uInt)size};
+    /* 32: a zlib or a gzip header, whichever is there. */
+    if (inflateInit2(&z, 15 + 32) != Z_OK)
+        xalloc_die();
+    int r = 0;
+    int state = Z_OK;
+    while (r == 0 && z.avail_out && state == Z_OK) {
+        if (!z.avail_in) {
+            size_t n = 0;
+            r = ccob_next_piece(in, &n);
+            if (r == 0 && n == 0)
+                break;
+            z.next_in = in->piece;
+            z.avail_in = (uInt)n;
+        }
+        if (r == 0)
+            state = inflate(&z, Z_NO_FLUSH);
+    }
+    if (r == 0 && state != Z_OK && state != Z_STREAM_END)
+        r = -EBADMSG;
+    *ret_n = size - z.avail_out;
+    inflateEnd(&z);
+    return r;
+}
+
+/* Does the frame state the size that the bundle's header states, where it states one? */
+static bool ccob_frame_agrees(const struct ccob_input *in, const struct ccob *ccob)
+{
+    unsigned char head[18]; /* the longest zstd frame header */
+    size_t n;
+    uint64_t left = in->rest.size;
+    if (image_read_some(in->image, in->rest.offset, head,
+                        left < sizeof(head) ? (size_t)left : sizeof(head), &n) < 0)
+        return false;
+    unsigned long long size = ZSTD_getFrameContentSize(head, n);
+    return size == ZSTD_CONTENTSIZE_UNKNOWN || size == ccob->uncompressed;
+}
+
+static int ccob_peek_zstd(struct ccob_input *in, unsigned char *ret_bytes, size_t size,
+                          size_t *ret_n)
+{
+    ZSTD_DStream *stream = ZSTD_createDStream();
+    if (!stream)
+        xalloc_die();
+    ZSTD_inBuffer input = {in->piece, 0, 0};
+    ZSTD_outBuffer output = {ret_bytes, size, 0};
+    int r = 0;
+    size_t state = 1;
+    while (r == 0 && output.pos < size && state != 0) {
+        if (input.pos == input.size) {
+            input.pos = 0;
+            r = ccob_next_piece(in, &input.size);
+            if (r < 0 || input.size == 0)
+                break;
+        }
+        state = ZSTD_decompressStream(stream, &output, &input);
+        if (ZSTD_isError(state))
+            r = -EBADMSG;
+    }
+    *ret_n = output.pos;
+    ZSTD_freeDStream(stream);
+    return r;
+}
+
+/* Decompress the first `size` bytes of what is in `data` (or all there is). -EBADMSG for damaged
+ * data, or when the data itself states another size than the header. */
+static int ccob_peek(const struct image *image, struct extent data, const struct ccob *ccob,
+                     unsigned char *ret_bytes, size_t size, size_t *ret_n)
+{
+    struct ccob_input *CLEAN_FREE in = xmalloc(sizeof(*in));
+    in->image = image;
+    in->rest = data;
+    if (ccob->method == CCOB_ZLIB)
+        return ccob_peek_zlib(in, ret_bytes, size, ret_n);
+    if (!ccob_frame_agrees(in, ccob))
+        return -EBADMSG;
+    return ccob_peek_zstd(in, ret_bytes, size, ret_n);
+}
+
+/* ---- plain ones ---- */
 
 /* One entry at *at of the table: -EAGAIN when the n bytes end before it does. */
 static int bundle_read_entry(const unsigned char *table, size_t n, size_t *at, uint64_t limit,
@@ -136,7 +281,7 @@ static int bundle_read_compressed(const struct image *image, struct extent where
     struct ccob ccob;
     int r = ccob_read_header(head, n, &ccob);
     if (r < 0)
-        return r == -EAGAIN ? -EBADMSG : r;
+        return r;
     if (ccob.total > where.size || ccob.header > where.size)
         return -EBADMSG;
     struct extent data = {where.offset + ccob.header,
