@@ -1,8 +1,10 @@
 /* install.c - the one transaction by which a package comes into the store, whatever its source. */
 #include "package/package_private.h"
+#include "package/unpack/unpack.h"
 
 #include <errno.h>
 #include <gnu/libc-version.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #define INSTALL_TEXT_MAX (1u << 20)
@@ -178,6 +180,23 @@ int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct g
     if (r < 0 && err)
         *err = why;
     return r;
+}
+
+int install_unpack(struct install *in, int fd, const char *name, const char *below,
+                   struct gfxb_error *err)
+{
+    const struct unpack_options options = {.link_copies = true, .cancel = package_cancel(in->env)};
+    char *CLEAN_FREE dir = xfs_join(in->stage.dir, below);
+    if (mkdir(dir, 0755) < 0)
+        return fs_error(err, errno, "make the directory", dir);
+    int r = unpack_run(fd, dir, &options, err);
+    if (r < 0)
+        error_prefix(err, "%s: ", name);
+    if (r != -EBADMSG)
+        return r;
+    if (err)
+        err->code = GFXB_E_PACKAGE_UNAVAILABLE;
+    return -GFXB_E_PACKAGE_UNAVAILABLE;
 }
 
 /* ---- from a row to its source ---- */

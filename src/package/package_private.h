@@ -136,6 +136,11 @@ extern const struct package_source *const package_sources[];
  * package, which may have been there before. */
 int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct gfxb_error *err);
 
+/* Unpack an open archive into the stage's directory `below`. A damaged one is package-unavailable:
+ * the file is at fault, not the computer. */
+int install_unpack(struct install *in, int fd, const char *name, const char *below,
+                   struct gfxb_error *err);
+
 /* A row of the sources "file" and "system", whose `locate` is a path. */
 int local_install_row(const struct package_env *env, const struct gfx_package *row,
                       struct gfxb_error *err);
@@ -157,36 +162,6 @@ bool package_version_below(const char *version, const char *other);
 bool package_is_digest(struct str text);
 /* DATA is an absolute path, or -EINVAL. */
 int package_check_data_dir(const struct package_env *env, struct gfxb_error *err);
-
-/* ---- archive.c: one archive into a directory of the stage ---- */
-
-struct archive_part {
-    char *url;  /* owned */
-    char *name; /* owned; in sentences and in progress */
-    char sha256[DIGEST_HEX];
-    uint64_t size;     /* 0 unknown */
-    const char *trust; /* where its sha256 is from */
-    bool has_arrived;
-};
-
-/* Room for so many bytes of archives and what they hold. */
-uint64_t archive_need(const struct install *in, uint64_t size);
-
-/*
- * Fetch it into the cache, verify its digest, unpack it into the stage's directory `below`. What
- * cannot be right (another digest, damaged, unsafe) is not kept; what is merely incomplete, or
- * complete and not yet published, stays in the cache for the next run: archive_forget.
- */
-int archive_bring(struct install *in, struct archive_part *part, const char *below,
-                  struct gfxb_error *err);
-/* Remove it from the cache. */
-void archive_forget(const struct install *in, const struct archive_part *part);
-void archive_part_done(struct archive_part *part);
-
-/* Unpack an open archive into the stage's directory `below`. A damaged one is package-unavailable:
- * the file is at fault, not the computer. */
-int archive_unpack(struct install *in, int fd, const char *name, const char *below,
-                   struct gfxb_error *err);
 
 /* ---- contents.c: what a stage holds ---- */
 
