@@ -127,7 +127,8 @@ static int install_once(struct install *in, char ret_digest[static DIGEST_HEX],
     if (r < 0)
         return error_set(err, -r, "libcrypto offers no SHA-256 here");
     install_name(in, ret_digest);
-    return store_publish(in->env, &in->stage, &in->package, buf_view(&in->facts), err);
+    in->package.facts = xbuf_take(&in->facts);
+    return store_publish(in->env, &in->stage, &in->package, err);
 }
 
 /* What was decided and brought goes; what was asked for stays. */

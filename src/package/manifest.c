@@ -55,8 +55,7 @@ static int manifest_add_key(struct buf *text, const struct package *package,
     return 0;
 }
 
-int manifest_write(const char *dir, const struct package *package, struct str facts,
-                   struct gfxb_error *err)
+int manifest_write(const char *dir, const struct package *package, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF text = BUF_INIT(MANIFEST_MAX);
     buf_add_text(&text, MANIFEST_FIRST_LINE "\n");
@@ -67,47 +66,53 @@ int manifest_write(const char *dir, const struct package *package, struct str fa
     }
     buf_addf(&text, "bytes %" PRIu64 "\ninstalled %" PRId64 "\n", package->bytes,
              package->installed);
-    buf_add_str(&text, facts);
+    buf_add_str(&text, str_from(package->facts));
     char *CLEAN_FREE path = xfs_join(dir, MANIFEST_NAME);
     if (!buf_ok(&text))
         return error_set(err, EFBIG, "%s would be too large", path);
     return fs_write(path, text.p, text.n, 0644, err);
 }
 
-/* One "key value" line into the package. A key that comes twice keeps its first value. */
-static int manifest_take_line(struct package *package, struct str line)
+/* One "key value" line into the package, or into its facts. A key that comes twice keeps its first
+ * value. */
+static int manifest_take_line(struct package *package, struct str line, struct buf *facts)
 {
-    struct str key = STR_NONE;
-    if (!str_cut(&line, ' ', &key))
-        return 0;
+    struct str key = STR_NONE, value = line;
     uint64_t number = 0;
-    if (str_is(key, "bytes") || str_is(key, "installed")) {
-        if (str_to_u64(line, 10, &number) < 0 || number > INT64_MAX)
-            return -EBADMSG;
-        if (str_is(key, "bytes"))
-            package->bytes = number;
-        else
-            package->installed = (int64_t)number;
+    if (!str_cut(&value, ' ', &key) || !value.p)
         return 0;
-    }
     for (size_t i = 0; i < MANIFEST_KEYS; i++) {
         char **slot = manifest_slot(package, &manifest_keys[i]);
-        if (str_is(key, manifest_keys[i].key) && !*slot)
-            *slot = xstr_dup(line);
+        if (!str_is(key, manifest_keys[i].key))
+            continue;
+        if (!*slot)
+            *slot = xstr_dup(value);
+        return 0;
     }
+    bool is_bytes = str_is(key, "bytes");
+    if (!is_bytes && !str_is(key, "installed")) {
+        buf_addf(facts, "%.*s\n", STR_ARG(line));
+        return 0;
+    }
+    if (str_to_u64(value, 10, &number) < 0 || number > INT64_MAX)
+        return -EBADMSG;
+    package->bytes = is_bytes ? number : package->bytes;
+    package->installed = is_bytes ? package->installed : (int64_t)number;
     return 0;
 }
 
 static int manifest_parse(struct str text, struct package *package)
 {
+    struct buf CLEAN_BUF facts = BUF_INIT(2 * MANIFEST_MAX);
     struct str line = STR_NONE;
     if (!str_cut(&text, '\n', &line) || !str_is(line, MANIFEST_FIRST_LINE))
         return -EBADMSG;
     while (str_cut(&text, '\n', &line)) {
-        int r = manifest_take_line(package, line);
+        int r = manifest_take_line(package, line, &facts);
         if (r < 0)
             return r;
     }
+    package->facts = xbuf_take(&facts);
     for (size_t i = 0; i < MANIFEST_KEYS; i++) {
         if (manifest_keys[i].required && !*manifest_slot(package, &manifest_keys[i]))
             return -EBADMSG;
@@ -142,6 +147,7 @@ bool manifest_is_unknown(int r)
 void manifest_package_done(struct package *package)
 {
     free(package->dir);
+    free(package->facts);
     for (size_t i = 0; i < MANIFEST_KEYS; i++)
         free(*manifest_slot(package, &manifest_keys[i]));
     *package = (struct package){0};

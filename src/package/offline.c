@@ -48,7 +48,6 @@ struct offline_tree {
     struct digest *digest;
     struct archive *archive; /* where the entries go; NULL: nowhere */
     const char *prefix;      /* their names there begin with it */
-    char *block;             /* OFFLINE_BLOCK bytes */
 };
 
 static int offline_write_failed(struct archive *archive, struct gfxb_error *err)
@@ -66,73 +65,51 @@ static int offline_add_header(struct archive *archive, const char *name, mode_t 
     archive_entry_set_pathname(entry, name);
     archive_entry_set_mode(entry, mode);
     archive_entry_set_size(entry, S_ISREG(mode) ? (la_int64_t)size : 0);
-    if (target)
+    if (S_ISLNK(mode))
         archive_entry_set_symlink(entry, target);
-    int r =
-        archive_write_header(archive, entry) == ARCHIVE_OK ? 0 : offline_write_failed(archive, err);
+    int r = archive_write_header(archive, entry);
     archive_entry_free(entry);
-    return r;
+    return r == ARCHIVE_OK ? 0 : offline_write_failed(archive, err);
 }
 
-/* A file's bytes into its own digest, and into the archive. */
 static int offline_add_content(const struct offline_tree *tree, const char *path,
-                               struct digest *digest, struct gfxb_error *err)
+                               struct gfxb_error *err)
 {
+    char *CLEAN_FREE block = xmalloc(OFFLINE_BLOCK);
     int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return fs_error(err, errno, "read", path);
-    for (;;) {
-        ssize_t n = read(fd, tree->block, OFFLINE_BLOCK);
-        if (n < 0)
-            return fs_error(err, errno, "read", path);
-        if (n == 0)
-            return 0;
-        digest_add(digest, tree->block, (size_t)n);
-        if (tree->archive && archive_write_data(tree->archive, tree->block, (size_t)n) != n)
-            return offline_write_failed(tree->archive, err);
-        int r = package_check_cancel(tree->env, err);
-        if (r < 0)
-            return r;
+    ssize_t n = -1;
+    int r = 0;
+    while (r == 0 && fd >= 0 && (n = read(fd, block, OFFLINE_BLOCK)) > 0) {
+        r = archive_write_data(tree->archive, block, (size_t)n) == n
+                ? package_check_cancel(tree->env, err)
+                : offline_write_failed(tree->archive, err);
     }
-}
-
-static int offline_add_file(const struct offline_tree *tree, const char *path,
-                            char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
-{
-    struct digest *digest = NULL;
-    int r = digest_new(&digest, err);
-    if (r == 0)
-        r = offline_add_content(tree, path, digest, err);
-    if (r == 0)
-        r = digest_end(digest, ret_hex, err);
-    digest_free(digest);
-    return r;
+    return n < 0 ? fs_error(err, errno, "read", path) : r;
 }
 
 static int offline_add_entry(const struct offline_tree *tree, const FTSENT *entry, const char *path,
                              struct gfxb_error *err)
 {
     const struct stat *st = entry->fts_statp;
-    const char *kind = S_ISREG(st->st_mode) ? "file" : S_ISDIR(st->st_mode) ? "dir" : "link";
+    bool is_file = S_ISREG(st->st_mode), is_link = S_ISLNK(st->st_mode);
+    const char *kind = is_file ? "file" : is_link ? "link" : "dir";
     char text[4096] = ""; /* of a file its digest, of a link its target */
-    ssize_t n = S_ISLNK(st->st_mode) ? readlink(entry->fts_path, text, sizeof(text) - 1) : 0;
-    if (n < 0)
+    if (is_link && readlink(entry->fts_path, text, sizeof(text) - 1) < 0)
         return fs_error(err, errno, "read the link", entry->fts_path);
-    int r = 0;
-    if (tree->archive) {
+    int r = package_check_cancel(tree->env, err);
+    if (r == 0 && tree->archive) {
         char *CLEAN_FREE name = xfs_join(tree->prefix, path);
-        r = offline_add_header(tree->archive, name, st->st_mode, (uint64_t)st->st_size,
-                               S_ISLNK(st->st_mode) ? text : NULL, err);
+        r = offline_add_header(tree->archive, name, st->st_mode, (uint64_t)st->st_size, text, err);
+        if (r == 0 && is_file)
+            r = offline_add_content(tree, entry->fts_path, err);
     }
-    if (r == 0 && S_ISREG(st->st_mode))
-        r = offline_add_file(tree, entry->fts_path, text, err);
-    if (r < 0)
-        return r;
+    if (r == 0 && is_file)
+        r = digest_file(entry->fts_path, text, err);
     /* NUL ends each part, as no path or target can hold it. */
     digest_add(tree->digest, kind, strlen(kind) + 1);
     digest_add(tree->digest, path, strlen(path) + 1);
     digest_add(tree->digest, text, strlen(text) + 1);
-    return 0;
+    return r;
 }
 
 static int offline_compare(const FTSENT **one, const FTSENT **other)
@@ -173,8 +150,7 @@ static int offline_add_package(const struct package_env *env, const char *dir,
                                struct archive *archive, const char *prefix,
                                char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
 {
-    char *CLEAN_FREE block = xmalloc(OFFLINE_BLOCK);
-    struct offline_tree tree = {.env = env, .archive = archive, .prefix = prefix, .block = block};
+    struct offline_tree tree = {.env = env, .archive = archive, .prefix = prefix};
     int r = digest_new(&tree.digest, err);
     if (r == 0)
         r = offline_walk(&tree, dir, err);
@@ -372,37 +348,20 @@ static int offline_check(struct offline_install *in, struct gfxb_error *err)
     return r;
 }
 
-/* The lines of a manifest that say where a package came from, which publishing would forget. */
-static int offline_read_facts(const char *dir, struct buf *ret)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(OFFLINE_TEXT_MAX);
-    char *CLEAN_FREE path = xfs_join(dir, MANIFEST_NAME);
-    int r = fs_read(path, OFFLINE_TEXT_MAX, &text);
-    struct str rest = buf_view(&text), line;
-    while (r == 0 && str_cut(&rest, '\n', &line)) {
-        if (str_starts(line, STR("part ")) || str_starts(line, STR("origin ")))
-            buf_addf(ret, "%.*s\n", STR_ARG(line));
-    }
-    return r;
-}
-
 /* The package's directory, in the stage of all of them, is a stage of its own. */
 static int offline_publish(const struct offline_install *in, const char *digest,
                            struct gfxb_error *err)
 {
-    struct buf CLEAN_BUF facts = BUF_INIT(OFFLINE_TEXT_MAX);
     struct package package = {0};
     struct store_stage stage = {.dir = xfs_join(in->stage.dir, digest)};
     stage.lock_fd = open(stage.dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = stage.lock_fd < 0 ? -errno : manifest_read(stage.dir, &package);
-    if (r == 0)
-        r = offline_read_facts(stage.dir, &facts);
-    if (r < 0) {
+    if (r < 0)
         fs_error(err, -r, "read", stage.dir);
-    } else {
+    else
         log_at(in->env->log, LOG_INFO, "installing %s", package.id);
-        r = store_publish(in->env, &stage, &package, buf_view(&facts), err);
-    }
+    if (r == 0)
+        r = store_publish(in->env, &stage, &package, err);
     store_stage_done(&stage);
     manifest_package_done(&package);
     return r;

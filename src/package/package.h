@@ -29,9 +29,10 @@ struct package {
     char *backend_dir;  /* where its backends are; the engine's working directory */
     char *gfx;          /* measured targets, blank-separated; NULL: not inspected */
     char *blas;         /* measured BLAS kernel targets; NULL: not inspected */
-    uint64_t bytes;     /* on disk */
-    int64_t installed;  /* seconds since 1970 */
-    bool pinned;        /* `backends use` */
+    char *facts;    /* further "key value" lines for people, as where its parts came from; NULL */
+    uint64_t bytes; /* on disk */
+    int64_t installed; /* seconds since 1970 */
+    bool pinned;       /* `backends use` */
 };
 
 struct package_list {

@@ -39,10 +39,10 @@ void store_stage_done(struct store_stage *stage);
 /*
  * Make the stage the package with this digest: fill in package->bytes and ->installed, write the
  * manifest, force everything to disk, rename. When another process was first its package stays and
- * this is no error. facts: see manifest_write.
+ * this is no error.
  */
 int store_publish(const struct package_env *env, struct store_stage *stage, struct package *package,
-                  struct str facts, struct gfxb_error *err);
+                  struct gfxb_error *err);
 
 /* Take a package's directory out of the store at once, then remove it. */
 int store_discard(const struct package_env *env, const char *dir, struct gfxb_error *err);
@@ -62,16 +62,14 @@ int store_cache_open(const struct package_env *env, const char *source, char **r
 void store_sweep_cache(const struct package_env *env, const char *source);
 
 /* ---- manifest.c: package.manifest, the text file that makes a directory a package: first line
- * "gfxbridge-package 1", then one "key value" a line. Unknown keys are skipped, so that an older
+ * "gfxbridge-package 1", then one "key value" a line. Unknown keys are facts, so that an older
  * gfxbridge reads a newer one's packages ---- */
 
 #define MANIFEST_NAME "package.manifest"
 
-/* Write dir/package.manifest. facts: further "key value\n" lines for people (where the parts came
- * from); may be empty. -EINVAL when a value holds a control character or a required one is missing.
- */
-int manifest_write(const char *dir, const struct package *package, struct str facts,
-                   struct gfxb_error *err);
+/* Write dir/package.manifest. -EINVAL when a value holds a control character or a required one is
+ * missing. */
+int manifest_write(const char *dir, const struct package *package, struct gfxb_error *err);
 
 /* Read it back; ret_package is owned by the caller (manifest_package_done). dir is set from dir,
  * pinned is false. -ENOENT: no manifest; -EBADMSG: not one that this program understands. */

@@ -118,14 +118,14 @@ static int store_discard_damaged(const struct package_env *env, const char *dir,
 }
 
 int store_publish(const struct package_env *env, struct store_stage *stage, struct package *package,
-                  struct str facts, struct gfxb_error *err)
+                  struct gfxb_error *err)
 {
     char *CLEAN_FREE final = xasprintf("%s/packages/%s", env->data_dir, package->digest);
     int r = fs_tree_bytes(stage->dir, &package->bytes);
     if (r < 0)
         return fs_error(err, -r, "measure", stage->dir);
     package->installed = (int64_t)time(NULL);
-    r = manifest_write(stage->dir, package, facts, err);
+    r = manifest_write(stage->dir, package, err);
     if (r == 0)
         r = store_discard_damaged(env, final, err);
     if (r < 0)

@@ -429,12 +429,14 @@ static void manifest_round_trip(void **state)
     package.bytes = 12345678901;
     package.installed = 1795457857;
     package.gfx = (char *)(uintptr_t) "gfx1100 gfx1101";
-    assert_int_equal(manifest_write(s->dir, &package, STR("part x 1 2\nfuture key\n"), &err), 0);
+    package.facts = (char *)(uintptr_t) "part x 1 2\nfuture key\n";
+    assert_int_equal(manifest_write(s->dir, &package, &err), 0);
     assert_int_equal(manifest_read(s->dir, &back), 0);
     assert_string_equal(back.dir, s->dir);
     assert_string_equal(back.id, "the-id");
     assert_string_equal(back.version, "1:0.7 with blanks");
     assert_string_equal(back.gfx, "gfx1100 gfx1101");
+    assert_string_equal(back.facts, "part x 1 2\nfuture key\n");
     assert_null(back.loader);
     assert_null(back.blas);
     assert_true(back.bytes == 12345678901 && back.installed == 1795457857);
@@ -447,9 +449,9 @@ static void manifest_refuses_bad_values(void **state)
     struct gfxb_error err = {0};
     struct package back = {0};
     struct package package = example((char *)(uintptr_t)DIGEST_A, (char *)(uintptr_t) "two\nlines");
-    assert_int_equal(manifest_write(s->dir, &package, STR_NONE, &err), -EINVAL);
+    assert_int_equal(manifest_write(s->dir, &package, &err), -EINVAL);
     package.id = NULL;
-    assert_int_equal(manifest_write(s->dir, &package, STR_NONE, &err), -EINVAL);
+    assert_int_equal(manifest_write(s->dir, &package, &err), -EINVAL);
     assert_int_equal(manifest_read(s->dir, &back), -ENOENT);
     put(s, MANIFEST_NAME, "gfxbridge-package 2\nid x\n");
     assert_int_equal(manifest_read(s->dir, &back), -EBADMSG);
@@ -468,7 +470,7 @@ static void install_example(struct scratch *s, const char *digest, const char *i
     char *file = fs_join(stage.dir, "file");
     assert_int_equal(fs_write(file, "content", 7, 0644, &err), 0);
     free(file);
-    assert_int_equal(store_publish(&s->env, &stage, &package, STR_NONE, &err), 0);
+    assert_int_equal(store_publish(&s->env, &stage, &package, &err), 0);
     store_stage_done(&stage);
 }
 
