@@ -266,6 +266,49 @@ int fs_free_bytes(const char *path, uint64_t *ret_bytes)
     return 0;
 }
 
+const char *fs_mistaken(struct str beginning)
+{
+    static const struct {
+        struct str begins;
+        const char *what;
+    } kinds[] = {
+#define PAGE   "a web page, not the file: its address is another one, or asks for a login"
+#define ANSWER "a server's answer, not the file: read it, it says why"
+        {STR("version https://git-lfs"),
+         "a Git LFS pointer, not the file: git lfs pull fetches the file itself"},
+        {STR("# xet version"), "a Xet pointer, not the file: download the file itself"},
+        {STR("<!doctype"), PAGE},
+        {STR("<html"), PAGE},
+        {STR("<head"), PAGE},
+        {STR("<?xml"), ANSWER},
+        {STR("{\"error"), ANSWER},
+        {STR("entry not found"), ANSWER},
+        {STR("repository not found"), ANSWER},
+        {STR("invalid username or password"), ANSWER},
+        {STR("access to model"), ANSWER},
+        {STR("not found"), ANSWER},
+        {STR("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+         "empty at its beginning: a download that has not ended"},
+        {STR("PK\3\4"), "a zip archive, or a model of PyTorch"},
+        {STR("\x1f\x8b"), "a gzip archive: unpack it"},
+        {STR("\x28\xb5\x2f\xfd"), "a zstd archive: unpack it"},
+        {STR("gguf"), "a model: gfxbridge import takes it"},
+#undef PAGE
+#undef ANSWER
+    };
+    beginning = str_trim(beginning);
+    if (str_starts(beginning, STR("\xef\xbb\xbf"))) /* a byte order mark */
+        beginning = str_trim((struct str){beginning.p + 3, beginning.n - 3});
+    if (beginning.n > 9 && beginning.p[8] == '{' && beginning.p[7] == '\0')
+        return "a safetensors file: llama.cpp's convert_hf_to_gguf.py makes a GGUF file of a model";
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct str head = {beginning.p, kinds[i].begins.n};
+        if (beginning.n >= head.n && str_eq_nocase(head, kinds[i].begins))
+            return kinds[i].what;
+    }
+    return NULL;
+}
+
 /* Inodes with several links that were counted already. */
 struct fs_seen {
     ino_t *inode;

@@ -54,6 +54,10 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
 int fs_lock(const char *path, bool wait, const atomic_int *cancel, int *ret_fd,
             struct gfxb_error *err);
 
+/* What a file is that should have been a model or a package, by its first bytes (some 32 of them),
+ * and what to do: "a web page, not the file: ..."; NULL: they say nothing of the kind. */
+const char *fs_mistaken(struct str beginning);
+
 /* The last part of a path: what stands behind its last "/". */
 const char *fs_name(const char *path);
 /* What is before it, without the slash; "" for a bare name. */

@@ -83,9 +83,18 @@ static int reader_open(struct archive_reader *reader)
 static int reader_fail(struct archive_reader *reader, struct gfxb_error *err)
 {
     const char *text = archive_error_string(reader->archive);
+    char head[64];
     if (reader->file_error)
         return error_set(err, reader->file_error, "the archive cannot be read: %s",
                          error_errno_text(reader->file_error));
+    ssize_t n = pread(reader->fd, head, sizeof(head), 0);
+    const char *kind = n > 0 ? fs_mistaken((struct str){head, (size_t)n}) : NULL;
+    bool is_archive = n > 1 && (memcmp(head, "PK", 2) == 0 || memcmp(head, "\x1f\x8b", 2) == 0 ||
+                                memcmp(head, "\x28\xb5", 2) == 0);
+    if (kind && !is_archive)
+        return error_set(err, EBADMSG, "it is no archive: it is %s", kind);
+    if (text && strstr(text, "runcated"))
+        return error_set(err, EBADMSG, "the archive is incomplete: download it again (%s)", text);
     return error_set(err, EBADMSG, "the archive is damaged or of no known kind: %s",
                      text ? text : "no reason given");
 }

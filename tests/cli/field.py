@@ -453,6 +453,42 @@ def captures_keep_it():
     assert "UUID" not in text and "cryptdevice" not in text
 
 
+# ---- damaged downloads ----
+
+def downloads():
+    """A file that is something else says what it is, as a model and as a package."""
+    cases = [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "a Git LFS pointer", "git lfs pull"),
+        (b"# xet version 0\nfilesize = 5\n", "a Xet pointer", "download the file itself"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "a web page", "login"),
+        (b"\xef\xbb\xbf\r\n<HTML lang=en>", "a web page", "login"),
+        (b'{"error":"Access to model is restricted"}', "a server's answer", "why"),
+        (b"Entry not found\n", "a server's answer", "why"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "a server's answer", "why"),
+        (bytes(4096), "empty at its beginning", "not ended"),
+        (b"\x40\0\0\0\0\0\0\0{\"__metadata__\":{}}" + bytes(64), "a safetensors file", "GGUF"),
+    ]
+    for n, (content, what, then) in enumerate(cases):
+        for name in (f"{n}.gguf", f"{n}.tar.gz"):
+            path = os.path.join(TOP, name)
+            with open(path, "wb") as f:
+                f.write(content)
+            command = ("import",) if name.endswith("gguf") else ("inspect",)
+            said = call(*command, path, code=(1, 2, 3)).stderr
+            if content.strip(b"\0") or name.endswith("gguf"):  # zeros are an empty tar
+                assert what in said and then in said, (name, said)
+    path = os.path.join(TOP, "model.zip")
+    with open(path, "wb") as f:
+        f.write(b"PK\3\4" + bytes(10))
+    assert "is incomplete: download it again" in call("inspect", path, code=(1, 2, 3)).stderr
+    with open(path + ".gguf", "wb") as f:
+        f.write(b"PK\3\4" + bytes(100))
+    assert "a zip archive" in call("import", path + ".gguf", code=(1, 2, 3)).stderr
+    with open(os.path.join(TOP, "other.gguf"), "wb") as f:
+        f.write(b"not at all" * 10)
+    assert 'does not start with "GGUF"' in call("import", f.name, code=(1, 2, 3)).stderr
+
+
 try:
     tap.run([
         ("memory: of an APU, for each backend, by hand", memory_by_backend),
@@ -475,6 +511,7 @@ try:
         ("left out: the best card, in the headline", left_out),
         ("override: what ROCm does with each value", overrides),
         ("capture: what these answers need", captures_keep_it),
+        ("downloads: a file that is something else", downloads),
     ])
 finally:
     shutil.rmtree(TOP, ignore_errors=True)

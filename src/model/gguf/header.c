@@ -364,8 +364,11 @@ int gguf_header_parse(const char *what, const void *bytes, size_t n, uint64_t si
     struct gguf_header h = {.what = what, .err = err, .size = size};
     struct cursor c = {.header = &h, .bytes = bytes, .n = n};
     const unsigned char *magic = cursor_take(&c, 4, "its first bytes");
-    if (magic && memcmp(magic, "GGUF", 4) != 0)
-        REFUSE(&c, "is no GGUF file: it does not start with \"GGUF\"");
+    if (magic && memcmp(magic, "GGUF", 4) != 0) {
+        const char *kind = fs_mistaken((struct str){bytes, n < 64 ? n : 64});
+        REFUSE(&c, "is no GGUF file: it %s%s", kind ? "is " : "does not start with \"GGUF\"",
+               kind ? kind : "");
+    }
     h.version = cursor_u32(&c, "its version");
     if (h.version > 0xffff && h.version << 16 == 0)
         REFUSE(&c, "is a GGUF file for big-endian computers");
