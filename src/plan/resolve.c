@@ -6,6 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What was wrong is set right by something that no fingerprint holds: a library is installed, a
+ * group joined. So it is tried again. */
+static bool proof_is_spent(const struct plan_proof *proof)
+{
+    return !proof->passed && !proof->fresh &&
+           (proof->code == GFXB_E_LIBRARY_MISSING || proof->code == GFXB_E_KFD_PERMISSION ||
+            proof->code == GFXB_E_RENDER_PERMISSION);
+}
+
 /* Of several records of one combination what failed just now counts, else the latest day, and of
  * one day the last. */
 static const struct plan_proof *proof_find(const struct plan_request *request,
@@ -14,7 +23,8 @@ static const struct plan_proof *proof_find(const struct plan_request *request,
     const struct plan_proof *found = NULL;
     for (size_t i = 0; fingerprint && i < request->n_proofs; i++) {
         const struct plan_proof *proof = &request->proof[i];
-        if (!proof->fingerprint || strcmp(proof->fingerprint, fingerprint) != 0)
+        if (!proof->fingerprint || strcmp(proof->fingerprint, fingerprint) != 0 ||
+            proof_is_spent(proof))
             continue;
         if (proof->fresh)
             return proof;

@@ -58,16 +58,21 @@ static void check_place(const struct fault *f, const struct session *session, en
     }
 }
 
-/* The next plan knows it without trying: proven, or failed before. */
+/* The next plan knows it without trying: proven, or failed before. What a library or a permission
+ * mends is tried again. */
 static void check_memory(const struct world *w, const struct fault *f, const char *package)
 {
     struct session later;
     assert_int_equal(session_plan(&w->request, &later, NULL), 0);
     const struct plan_choice *choice = find(later.plan, package, f->backend);
+    bool again = f->code == GFXB_E_LIBRARY_MISSING || f->code == GFXB_E_KFD_PERMISSION ||
+                 f->code == GFXB_E_RENDER_PERMISSION;
     if (f->code == 0)
         assert_int_equal(choice->state, PLAN_PROVEN);
     else if (f->code == GFXB_E_MEMORY_TOO_SMALL) /* comes and goes: nothing is stored */
         assert_int_not_equal(choice->code, GFXB_E_FAILED_BEFORE);
+    else if (again && choice->code != f->code)
+        assert_int_equal(choice->state, PLAN_USABLE);
     else if (choice->code != f->code) /* one that the machine itself tells is not stored */
         assert_int_equal(choice->code, GFXB_E_FAILED_BEFORE);
     session_done(&later);
