@@ -7,20 +7,53 @@
 
 /* ---- rows ---- */
 
-int rows_next(struct table *t, struct str *before, struct table_row *ret_row,
+void rows_start(const struct rows *rows, struct table *t)
+{
+    table_init(t, rows->file, (struct str){rows->begin, (size_t)(rows->end - rows->begin)},
+               rows->columns);
+}
+
+int rows_find(const struct rows *rows, struct str name, struct table *t, struct table_row *ret_row,
               struct gfxb_error *err)
 {
-    int result = table_next(t, ret_row, err);
-    if (result <= 0)
-        return result;
-    if (ret_row->field[0].n == 0)
-        return table_error(t, ret_row, 0, err, "no name");
-    if (before->n && str_compare(*before, ret_row->field[0]) >= 0)
-        return table_error(t, ret_row, 0, err, "not behind '%.*s': rows are sorted, each once",
-                           STR_ARG(*before));
-    if (ret_row->field[ret_row->n - 1].n == 0)
-        return table_error(t, ret_row, ret_row->n - 1, err, "the row has no source");
-    *before = ret_row->field[0];
+    int result;
+    rows_start(rows, t);
+    while ((result = table_next(t, ret_row, err)) > 0) {
+        if (str_eq(ret_row->field[0], name))
+            break;
+    }
+    return result;
+}
+
+static int rows_check_one(const struct table *t, const struct table_row *row, struct str before,
+                          struct gfxb_error *err)
+{
+    if (row->field[0].n == 0)
+        return table_error(t, row, 0, err, "no name");
+    if (before.n && str_compare(before, row->field[0]) >= 0)
+        return table_error(t, row, 0, err, "not behind '%.*s': rows are sorted, each once",
+                           STR_ARG(before));
+    if (row->field[row->n - 1].n == 0)
+        return table_error(t, row, row->n - 1, err, "the row has no source");
+    return 0;
+}
+
+int rows_check(const struct rows *rows,
+               int (*check)(const struct table *t, const struct table_row *row,
+                            struct gfxb_error *err),
+               struct gfxb_error *err)
+{
+    struct table t;
+    struct table_row row;
+    struct str before = STR_NONE;
+    int result;
+    rows_start(rows, &t);
+    while ((result = table_next(&t, &row, err)) > 0) {
+        result = rows_check_one(&t, &row, before, err) ?: check(&t, &row, err);
+        if (result < 0)
+            break;
+        before = row.field[0];
+    }
     return result;
 }
 
@@ -34,6 +67,18 @@ int rows_count(const struct table *t, const struct table_row *row, unsigned colu
                            (unsigned long long)max);
     *ret = value;
     return 0;
+}
+
+int rows_task(const struct table *t, const struct table_row *row, unsigned column, struct str word,
+              enum model_task *ret, struct gfxb_error *err)
+{
+    for (int task = 0; task < MODEL_TASKS; task++) {
+        if (str_is(word, model_task_name((enum model_task)task))) {
+            *ret = (enum model_task)task;
+            return 0;
+        }
+    }
+    return table_error(t, row, column, err, "'%.*s' is no task", STR_ARG(word));
 }
 
 /* ---- models.tsv ---- */
@@ -56,6 +101,7 @@ enum {
 
 static const char *const columns[] = {"name",   "engine",  "recipe", "repository", "file", "mmproj",
                                       "labels", "licence", "bytes",  "source",     NULL};
+static const struct rows models = {"models.tsv", model_data_models, model_data_models_end, columns};
 
 /* The first label says what a model is for; the others what else it can do. */
 static int read_labels(const struct table *t, const struct table_row *row,
@@ -63,19 +109,14 @@ static int read_labels(const struct table *t, const struct table_row *row,
 {
     const struct str others = STR("tools vision reasoning coding");
     struct str rest = row->field[COLUMN_LABELS], word;
-    int task = 0;
     if (!str_word(&rest, &word))
         return table_error(t, row, COLUMN_LABELS, err, "no label");
-    while (task < MODEL_TASKS && !str_is(word, model_task_name((enum model_task)task)))
-        task++;
-    if (task == MODEL_TASKS)
-        return table_error(t, row, COLUMN_LABELS, err, "'%.*s' is no task", STR_ARG(word));
-    while (str_word(&rest, &word)) {
+    int result = rows_task(t, row, COLUMN_LABELS, word, ret_task, err);
+    while (result == 0 && str_word(&rest, &word)) {
         if (!str_list_has(others, word))
-            return table_error(t, row, COLUMN_LABELS, err, "'%.*s' is no label", STR_ARG(word));
+            result = table_error(t, row, COLUMN_LABELS, err, "'%.*s' is no label", STR_ARG(word));
     }
-    *ret_task = (enum model_task)task;
-    return 0;
+    return result;
 }
 
 static int read_row(const struct table *t, const struct table_row *row, struct model_known *ret,
@@ -95,43 +136,29 @@ static int read_row(const struct table *t, const struct table_row *row, struct m
         known.tag = known.file;
         known.file = STR_NONE;
     }
-    int result = rows_count(t, row, COLUMN_BYTES, INT64_MAX, &known.bytes, err);
-    if (result == 0)
-        result = read_labels(t, row, &known.task, err);
+    int result = rows_count(t, row, COLUMN_BYTES, INT64_MAX, &known.bytes, err)
+                     ?: read_labels(t, row, &known.task, err);
     if (result == 0)
         *ret = known;
     return result;
 }
 
-static int read_rows(struct model_known **ret_item, size_t *ret_n, struct gfxb_error *err)
+static struct model_knowns all_rows;
+
+/* As far as the rows are right: model_tables_check says what is wrong with them. */
+static void read_once(void)
 {
-    struct str bytes = {model_data_models, (size_t)(model_data_models_end - model_data_models)};
     struct model_known *item = NULL;
     size_t n = 0;
     struct table t;
     struct table_row row;
-    struct str before = STR_NONE;
-    int result;
-    table_init(&t, "models.tsv", bytes, columns);
-    while ((result = rows_next(&t, &before, &row, err)) > 0) {
+    rows_start(&models, &t);
+    while (table_next(&t, &row, NULL) > 0) {
         item = xreallocarray(item, n + 1, sizeof(*item));
-        result = read_row(&t, &row, &item[n], err);
-        if (result < 0)
+        if (read_row(&t, &row, &item[n], NULL) < 0)
             break;
         n++;
     }
-    *ret_item = item;
-    *ret_n = n;
-    return result;
-}
-
-static struct model_knowns all_rows;
-
-static void read_once(void)
-{
-    struct model_known *item;
-    size_t n;
-    (void)read_rows(&item, &n, NULL); /* model_tables_check says what is wrong with them */
     all_rows = (struct model_knowns){item, n};
 }
 
@@ -152,36 +179,28 @@ const struct model_known *model_known_find(struct str name)
     return NULL;
 }
 
-#define CHECK_FAIL(known, format, ...)                                                             \
-    error_set(err, GFXB_E_TABLE, "models.tsv: '%.*s' " format, STR_ARG((known)->name), __VA_ARGS__)
-
-static int check_one(const struct model_known *k, struct gfxb_error *err)
+static int check_row(const struct table *t, const struct table_row *row, struct gfxb_error *err)
 {
-    struct str rest = k->repository, org;
+    struct model_known known;
+    int result = read_row(t, row, &known, err);
+    if (result < 0)
+        return result;
+    struct str rest = known.repository, org;
     if (!str_cut(&rest, '/', &org) || !org.n || !rest.n || memchr(rest.p, '/', rest.n))
-        return CHECK_FAIL(k, "has no repository of the form %s", "org/repo");
-    if (!str_eq(model_known_find(k->name)->name, k->name))
-        return CHECK_FAIL(k, "is there twice, but for the %s", "case");
-    if (k->recipe.n && !recipe_exists(k->recipe))
-        return CHECK_FAIL(k, "names the recipe '%.*s', which is not in recipes.tsv",
-                          STR_ARG(k->recipe));
-    if (str_list_has(k->labels, STR("vision")) != (k->mmproj.n > 0))
-        return CHECK_FAIL(k, "has a projector and no label '%s', or the other way round", "vision");
+        return table_error(t, row, COLUMN_REPOSITORY, err, "not of the form org/repo");
+    if (!str_eq(model_known_find(known.name)->name, known.name))
+        return table_error(t, row, COLUMN_NAME, err, "this name is there twice, but for the case");
+    if (known.recipe.n && !recipe_exists(known.recipe))
+        return table_error(t, row, COLUMN_RECIPE, err, "not in recipes.tsv");
+    if (str_list_has(known.labels, STR("vision")) != (known.mmproj.n > 0))
+        return table_error(t, row, COLUMN_MMPROJ, err,
+                           "a projector without the label 'vision', or the other way round");
     return 0;
 }
 
 int model_tables_check(struct gfxb_error *err)
 {
-    struct model_known *CLEAN_FREE item = NULL;
-    size_t n = 0;
-    int result = architectures_check(err);
-    if (result == 0)
-        result = recipes_check(err);
-    if (result == 0)
-        result = read_rows(&item, &n, err);
-    for (size_t i = 0; result == 0 && i < n; i++)
-        result = check_one(&item[i], err);
-    return result;
+    return architectures_check(err) ?: recipes_check(err) ?: rows_check(&models, check_row, err);
 }
 
 /* ---- hubs.tsv ---- */
@@ -191,19 +210,15 @@ extern const char model_data_hubs[], model_data_hubs_end[];
 
 enum { HUBS_NAME, HUBS_HOST, HUBS_ENDPOINT };
 
+static const char *const hub_columns[] = {"hub", "host", "endpoint", "source", NULL};
+static const struct rows hubs = {"hubs.tsv", model_data_hubs, model_data_hubs_end, hub_columns};
+
 static struct str hubs_field(enum model_hub hub, unsigned column)
 {
-    static const char *const hub_columns[] = {"hub", "host", "endpoint", "source", NULL};
-    static const char *const names[] = {[MODEL_HUB_HF] = "hub", [MODEL_HUB_OLLAMA] = "ollama"};
-    struct str bytes = {model_data_hubs, (size_t)(model_data_hubs_end - model_data_hubs)};
-    struct table table;
+    struct table t;
     struct table_row row;
-    table_init(&table, "hubs.tsv", bytes, hub_columns);
-    while (table_next(&table, &row, NULL) == 1) {
-        if (str_is(row.field[HUBS_NAME], names[hub]))
-            return row.field[column];
-    }
-    return STR_NONE;
+    struct str name = hub == MODEL_HUB_HF ? STR("hub") : STR("ollama");
+    return rows_find(&hubs, name, &t, &row, NULL) == 1 ? row.field[column] : STR_NONE;
 }
 
 struct str model_hub_endpoint(enum model_hub hub)

@@ -75,14 +75,33 @@ int remove_record(const struct model_env *env, const char *link, uint64_t *ret_b
 
 /* ---- the embedded tables ---- */
 
-/* Sorted by their first column, each once, every row with a source (the last column): 0, 1 for the
- * next row, or -GFXB_E_TABLE. *before is the last row's name, empty at first. */
-int rows_next(struct table *t, struct str *before, struct table_row *ret_row,
+/* A table of data/: sorted by its first column, each name once, every row with a source, which is
+ * the last column. */
+struct rows {
+    const char *file;        /* "models.tsv" */
+    const char *begin, *end; /* its bytes, made by the build */
+    const char *const *columns;
+};
+
+void rows_start(const struct rows *rows, struct table *t);
+
+/* The row of this name: 1, 0 there is none, or -GFXB_E_TABLE. */
+int rows_find(const struct rows *rows, struct str name, struct table *t, struct table_row *ret_row,
               struct gfxb_error *err);
+
+/* Is every row right, by the rules of all tables and by `check`? 0 or -GFXB_E_TABLE. */
+int rows_check(const struct rows *rows,
+               int (*check)(const struct table *t, const struct table_row *row,
+                            struct gfxb_error *err),
+               struct gfxb_error *err);
 
 /* A number of at least 1, or 0 for "-". */
 int rows_count(const struct table *t, const struct table_row *row, unsigned column, uint64_t max,
                uint64_t *ret, struct gfxb_error *err);
+
+/* The task that a word of this column names. */
+int rows_task(const struct table *t, const struct table_row *row, unsigned column, struct str word,
+              enum model_task *ret, struct gfxb_error *err);
 
 bool recipe_exists(struct str name);
 int recipes_check(struct gfxb_error *err);

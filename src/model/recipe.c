@@ -17,11 +17,8 @@ enum { COLUMN_NAME, COLUMN_ENGINE, COLUMN_ARCHITECTURE, COLUMN_TASK, COLUMN_CONT
 static const char *const columns[] = {"recipe",  "engine", "architecture", "task",
                                       "context", "args",   "source",       NULL};
 
-static void table_start(struct table *t)
-{
-    struct str bytes = {model_data_recipes, (size_t)(model_data_recipes_end - model_data_recipes)};
-    table_init(t, "recipes.tsv", bytes, columns);
-}
+static const struct rows recipes = {"recipes.tsv", model_data_recipes, model_data_recipes_end,
+                                    columns};
 
 enum model_task model_gguf_task(const struct gguf *gguf)
 {
@@ -98,7 +95,7 @@ static int take_rows(struct model_launch *l, const struct gguf *gguf,
     struct table t;
     struct table_row row;
     int result;
-    table_start(&t);
+    rows_start(&recipes, &t);
     while ((result = table_next(&t, &row, err)) > 0) {
         if (row_is_for_engine(&row, known) &&
             (by_task ? row_is_for_task(&row, l->task)
@@ -114,11 +111,12 @@ static int add_projector(struct model_launch *l, const struct model_known *known
                          struct gfxb_error *err)
 {
     struct gfx_engine engine = {.name = STR_NONE};
+    if (!file)
+        return 0;
     if (!gfx_engine_find(known ? known->engine : STR_NONE, &engine) || !engine.projector_arg.n)
         return error_set(err, GFXB_E_MODEL_UNUSABLE, "a model of %.*s takes no projector",
                          STR_ARG(engine.title));
-    int result = add_arg(l, engine.projector_arg, err);
-    return result < 0 ? result : add_arg(l, str_from(file), err);
+    return add_arg(l, engine.projector_arg, err) ?: add_arg(l, str_from(file), err);
 }
 
 int model_launch_new(const struct gguf *gguf, const struct model_known *known, uint32_t context,
@@ -128,11 +126,9 @@ int model_launch_new(const struct gguf *gguf, const struct model_known *known, u
                              .context = context,
                              .args = xcalloc(ARGS_MAX + 1, sizeof(char *)),
                              .recipes = xstrdup("")};
-    int result = take_rows(&l, gguf, known, context, true, err);
-    if (result == 0)
-        result = take_rows(&l, gguf, known, context, false, err);
-    if (result == 0 && mmproj)
-        result = add_projector(&l, known, mmproj, err);
+    int result = take_rows(&l, gguf, known, context, true, err)
+                     ?: take_rows(&l, gguf, known, context, false, err)
+                     ?: add_projector(&l, known, mmproj, err);
     if (result < 0) {
         model_launch_done(&l);
         return result;
@@ -154,12 +150,7 @@ bool recipe_exists(struct str name)
 {
     struct table t;
     struct table_row row;
-    table_start(&t);
-    while (table_next(&t, &row, NULL) > 0) {
-        if (str_eq(row.field[COLUMN_NAME], name))
-            return true;
-    }
-    return false;
+    return rows_find(&recipes, name, &t, &row, NULL) == 1;
 }
 
 /* What makes an engine answer differently than gfxbridge expects belongs to no recipe. */
@@ -184,15 +175,5 @@ static int check_row(const struct table *t, const struct table_row *row, struct 
 
 int recipes_check(struct gfxb_error *err)
 {
-    struct table t;
-    struct table_row row;
-    struct str before = STR_NONE;
-    int result;
-    table_start(&t);
-    while ((result = rows_next(&t, &before, &row, err)) > 0) {
-        result = check_row(&t, &row, err);
-        if (result < 0)
-            break;
-    }
-    return result;
+    return rows_check(&recipes, check_row, err);
 }
