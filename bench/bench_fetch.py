@@ -15,6 +15,7 @@ import tempfile
 GFXBRIDGE = os.path.abspath(sys.argv[1])
 BUILD = os.environ.get("GFXB_BUILD", os.path.join(os.path.dirname(GFXBRIDGE), "..", ".."))
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
 sys.path.insert(0, os.path.join(SOURCE, "tests", "real"))
 import mirror_world as mw  # noqa: E402
 from side_by_side import run  # noqa: E402
@@ -87,7 +88,7 @@ def once(top, world, archive, times, memory):
         "the same from the disk": [tool, os.path.join(top, "local"), tables, "local", archive],
     }
     for name, argv in steps.items():
-        seconds, peak = run(argv, env=env)
+        seconds, peak, _ = run(argv, env=env)
         times.setdefault(name, []).append(seconds)
         memory[name] = max(memory.get(name, 0), peak)
 

@@ -3,7 +3,8 @@
 forced to disk), against curl to a file from the same server, in the same run, in turns.
 
 Bars: 70 % of curl's rate (aim 85 %), in under 40 MB of memory. curl leaves the disk to the kernel
-and computes no digest: curl followed by sync is shown apart.
+and computes no digest: curl followed by sync is shown apart. Beside other work the seconds of CPU say
+more than the time.
 """
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tempfile
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
 sys.path.insert(0, os.path.join(SOURCE, "tests", "real"))
 import hub_world as hw  # noqa: E402
 import mirror_world as mw  # noqa: E402
@@ -36,7 +38,7 @@ def publish(top, world):
     return digest
 
 
-def once(top, world, digest, times, memory):
+def once(top, world, digest, times, memory, cpu):
     env = {**os.environ, "HOME": top, "HF_HUB_CACHE": os.path.join(top, "hub"),
            "GFXBRIDGE_DATA_DIR": os.path.join(top, "data"), "HF_ENDPOINT": world.hub,
            "GFXBRIDGE_CA_FILE": world.ca}
@@ -53,8 +55,9 @@ def once(top, world, digest, times, memory):
                 shutil.rmtree(path) if os.path.isdir(path) else \
                     os.path.exists(path) and os.remove(path)
             os.sync()
-        seconds, peak = run(argv, env=env)
+        seconds, peak, busy = run(argv, env=env)
         times.setdefault(name, []).append(seconds)
+        cpu.setdefault(name, []).append(busy)
         memory[name] = max(memory.get(name, 0), peak)
 
 
@@ -65,18 +68,19 @@ def main():
     top = tempfile.mkdtemp(prefix="gfxbridge-bench-")
     os.chmod(top, 0o755)
     world = hw.World(os.path.join(top, "world"))
-    times, memory = {}, {}
+    times, memory, cpu = {}, {}, {}
     try:
         digest = publish(top, world)
         world.start()
         for _ in range(ROUNDS):
-            once(top, world, digest, times, memory)
+            once(top, world, digest, times, memory, cpu)
     finally:
         world.stop()
         shutil.rmtree(top, ignore_errors=True)
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, value in medians.items():
-        print(f"  {name:<20} {value:7.2f} s   {memory[name]:6.1f} MB")
+        print(f"  {name:<20} {value:7.2f} s   {memory[name]:6.1f} MB   "
+              f"{statistics.median(cpu[name]):5.2f} s of CPU")
     curl, ours = medians["curl to a file"], medians["gfxbridge pull"]
     peak = memory["gfxbridge pull"]
     print(f"  of curl's rate: {100 * curl / ours:.0f} % (bar 70 %, aim 85 %) "

@@ -33,18 +33,20 @@ def peak_mb(pid):
 
 
 def run(argv, **options):
-    """(seconds, peak memory in MB) of one process."""
+    """(seconds, peak memory in MB, seconds of CPU) of one process."""
     start = time.perf_counter()
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, **options)
-    peak = 0
-    while process.poll() is None:
+    peak, pid = 0, 0
+    while pid == 0:
         peak = max(peak, peak_mb(process.pid))
         time.sleep(0.01)
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
     spent = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(argv)} failed with {process.returncode}")
-    return spent, peak
+    return spent, peak, usage.ru_utime + usage.ru_stime
 
 
 def show(medians):
