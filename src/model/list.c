@@ -112,6 +112,12 @@ static int list_compare(const void *a, const void *b)
     return strcmp(((const struct model *)a)->name, ((const struct model *)b)->name);
 }
 
+void list_sort(struct model_list *list)
+{
+    if (list->n)
+        qsort(list->item, list->n, sizeof(*list->item), list_compare);
+}
+
 void model_list_done(struct model_list *list)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -122,105 +128,103 @@ void model_list_done(struct model_list *list)
 
 void model_list_new(const struct model_env *env, struct model_list *ret_list)
 {
-    struct caches c;
-    caches_new(env, &c);
-    struct model_list list = {c.item, 0};
-    for (size_t i = 0; i < c.n; i++) {
+    struct model_list list;
+    size_t n = 0;
+    caches_find(env, &list);
+    for (size_t i = 0; i < list.n; i++) {
         struct gfxb_error why = {0};
-        struct model item = c.item[i];
+        struct model item = list.item[i];
         if (list_fill(&item, &why) == 0) {
-            list.item[list.n++] = item;
+            list.item[n++] = item;
             continue;
         }
         log_at(env->log, LOG_DEBUG, "not listed: %s: %s", item.path, why.text);
         model_done(&item);
     }
-    if (list.n)
-        qsort(list.item, list.n, sizeof(*list.item), list_compare);
+    list.n = n;
+    list_sort(&list);
     *ret_list = list;
 }
 
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,
                    struct gfxb_error *err)
 {
-    struct caches c;
+    struct model_list list;
+    struct model *found = NULL;
     struct stat st;
-    int r = stat(path, &st) < 0 ? -errno : -ENOENT;
-    caches_new(env, &c);
+    caches_find(env, &list);
     /* By its very path first: the same file may have other names elsewhere. */
-    for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
-        if (strcmp(c.item[i].path, path) == 0)
-            r = list_take(&c.item[i], ret_model, err);
+    for (size_t i = 0; !found && i < list.n; i++)
+        found = strcmp(list.item[i].path, path) == 0 ? &list.item[i] : NULL;
+    for (size_t i = 0; !found && stat(path, &st) == 0 && i < list.n; i++) {
+        if (list.item[i].inode == st.st_ino && list.item[i].device == st.st_dev)
+            found = &list.item[i];
     }
-    for (size_t i = 0; r == -ENOENT && i < c.n; i++) {
-        if (c.item[i].inode == st.st_ino && c.item[i].device == st.st_dev)
-            r = list_take(&c.item[i], ret_model, err);
-    }
-    if (r == -ENOENT)
-        error_set(err, ENOENT, "%s is in none of the places where models are", path);
-    caches_done(&c);
+    int r = found ? list_take(found, ret_model, err)
+                  : error_set(err, ENOENT, "%s is in none of the places where models are", path);
+    model_list_done(&list);
     return r;
 }
 
 /* ---- from a user's words to one of them ---- */
 
-static struct model *find_by_name(const struct caches *c, const char *name)
+static struct model *find_by_name(const struct model_list *list, const char *name)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        if (strcmp(c->item[i].name, name) == 0)
-            return &c->item[i];
+    for (size_t i = 0; i < list->n; i++) {
+        if (strcmp(list->item[i].name, name) == 0)
+            return &list->item[i];
     }
-    for (size_t i = 0; i < c->n; i++) {
-        if (str_eq_nocase(str_from(c->item[i].name), str_from(name)))
-            return &c->item[i];
+    for (size_t i = 0; i < list->n; i++) {
+        if (str_eq_nocase(str_from(list->item[i].name), str_from(name)))
+            return &list->item[i];
     }
     return NULL;
 }
 
 /* A file of a repository; file empty: what a pull would take for the tag. */
-static struct model *find_in_repository(const struct caches *c, struct str repository,
+static struct model *find_in_repository(const struct model_list *list, struct str repository,
                                         struct str file, struct str tag)
 {
-    struct model **CLEAN_FREE item = xcalloc(c->n, sizeof(*item));
-    const char **CLEAN_FREE path = xcalloc(c->n, sizeof(*path));
+    struct model **CLEAN_FREE item = xcalloc(list->n, sizeof(*item));
+    const char **CLEAN_FREE path = xcalloc(list->n, sizeof(*path));
     size_t n = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        if (!c->item[i].repository || !c->item[i].file ||
-            !str_eq_nocase(str_from(c->item[i].repository), repository))
+    for (size_t i = 0; i < list->n; i++) {
+        struct model *at = &list->item[i];
+        if (!at->repository || !at->file || !str_eq_nocase(str_from(at->repository), repository))
             continue;
-        if (file.n && str_eq_nocase(str_from(c->item[i].file), file))
-            return &c->item[i];
-        item[n] = &c->item[i];
-        path[n++] = c->item[i].file;
+        if (file.n && str_eq_nocase(str_from(at->file), file))
+            return at;
+        item[n] = at;
+        path[n++] = at->file;
     }
     size_t picked = file.n ? n : pick_model(path, n, tag);
     return picked < n ? item[picked] : NULL;
 }
 
-static struct model *find_ollama(const struct caches *c, const struct model_name *name)
+static struct model *find_ollama(const struct model_list *list, const struct model_name *name)
 {
     struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
     bool is_short = !name->host[0] && str_starts(str_from(name->repository), STR("library/"));
     char *CLEAN_FREE text =
         is_short ? xasprintf("%s:%s", name->repository + sizeof("library/") - 1, name->tag)
                  : xasprintf("%.*s/%s:%s", STR_ARG(host), name->repository, name->tag);
-    return find_by_name(c, text);
+    return find_by_name(list, text);
 }
 
-struct model *list_match(const struct caches *c, const char *text)
+struct model *list_match(const struct model_list *list, const char *text)
 {
     struct model_name name;
-    struct model *found = find_by_name(c, text);
+    struct model *found = find_by_name(list, text);
     if (found || model_name_parse(text, &name, NULL) < 0)
         return found;
     switch (name.kind) {
     case MODEL_NAME_LISTED:
-        return find_in_repository(c, name.known->repository, name.known->file, name.known->tag);
+        return find_in_repository(list, name.known->repository, name.known->file, name.known->tag);
     case MODEL_NAME_HUB:
-        return find_in_repository(c, str_from(name.repository), str_from(name.file),
+        return find_in_repository(list, str_from(name.repository), str_from(name.file),
                                   str_from(name.tag));
     case MODEL_NAME_OLLAMA:
-        return find_ollama(c, &name);
+        return find_ollama(list, &name);
     default:
         return NULL;
     }
@@ -258,11 +262,6 @@ static int find_file(const struct model_env *env, const char *path, struct model
 
 /* ---- nothing of that name ---- */
 
-static const char *find_name_at(const void *context, size_t i)
-{
-    return ((const struct caches *)context)->item[i].name;
-}
-
 /* A bare word is most likely a misspelt name: that some registry could have it is no advice. */
 static bool find_is_bare(const struct model_name *name, const char *text)
 {
@@ -280,14 +279,17 @@ static int find_unknown(const char *text, const char *nearest, struct gfxb_error
                      near[0] ? "; to be pulled are " : "", near);
 }
 
-int list_nothing(const struct caches *c, const char *text, struct gfxb_error *err)
+int list_nothing(const struct model_list *list, const char *text, struct gfxb_error *err)
 {
     struct model_name name;
+    struct str *CLEAN_FREE names = xcalloc(list->n, sizeof(*names));
     char nearest[400];
     int r = model_name_parse(text, &name, err);
     if (r < 0)
         return r;
-    model_name_nearest(text, c->n, find_name_at, c, nearest, sizeof(nearest));
+    for (size_t i = 0; i < list->n; i++)
+        names[i] = str_from(list->item[i].name);
+    name_nearest(text, names, list->n, nearest, sizeof(nearest));
     if (find_is_bare(&name, text))
         return find_unknown(text, nearest, err);
     return error_set(err, GFXB_E_MODEL_UNKNOWN,
@@ -298,13 +300,13 @@ int list_nothing(const struct caches *c, const char *text, struct gfxb_error *er
 int model_find(const struct model_env *env, const char *name, struct model *ret_model,
                struct gfxb_error *err)
 {
-    struct caches c;
+    struct model_list list;
     struct model_name parsed;
     if (model_name_parse(name, &parsed, NULL) == 0 && parsed.kind == MODEL_NAME_FILE)
         return find_file(env, parsed.file, ret_model, err);
-    caches_new(env, &c);
-    struct model *item = list_match(&c, name);
-    int r = item ? list_take(item, ret_model, err) : list_nothing(&c, name, err);
-    caches_done(&c);
+    caches_find(env, &list);
+    struct model *item = list_match(&list, name);
+    int r = item ? list_take(item, ret_model, err) : list_nothing(&list, name, err);
+    model_list_done(&list);
     return r;
 }

@@ -92,15 +92,8 @@ struct model_name {
  */
 int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err);
 
-/*
- * The candidates nearest to a mistyped name as "a, b or c", best first, at most three, into
- * ret_text; "" when none is near. name(context, i) gives candidate i of n.
- */
-void model_name_nearest(const char *text, size_t n,
-                        const char *(*name)(const void *context, size_t i), const void *context,
-                        char *ret_text, size_t size);
-
-/* The same of the rows of data/models.tsv. */
+/* The names of data/models.tsv nearest to a mistyped one as "a, b or c", best first, at most three,
+ * into ret_text; "" when none is near. */
 void model_name_nearest_known(const char *text, char *ret_text, size_t size);
 
 /* May this be a model's name here: letters, digits and "-._:/", no "..", not a path? */

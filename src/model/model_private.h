@@ -50,14 +50,22 @@ bool pick_is_part(struct str first, struct str path, unsigned *ret_index);
 /* The projector that goes with a model: the deepest directory above it, then the nearest width. */
 size_t pick_projector(const char *const *path, size_t n, struct str model);
 
+/* ---- name.c ---- */
+
+/* As model_name_nearest_known, of these names. */
+void name_nearest(const char *text, const struct str *name, size_t n, char *ret_text, size_t size);
+
 /* ---- list.c: from files found to models ---- */
+
+/* By name. */
+void list_sort(struct model_list *list);
 
 /* The item that this name means: by its own name, by the list's, or as "org/repo" with the
  * quantisation that a pull would take. NULL: none. */
-struct model *list_match(const struct caches *c, const char *name);
+struct model *list_match(const struct model_list *list, const char *name);
 
 /* No model of that name: model-unknown, with how to get it and the nearest names. */
-int list_nothing(const struct caches *c, const char *name, struct gfxb_error *err);
+int list_nothing(const struct model_list *list, const char *name, struct gfxb_error *err);
 
 /* The model of the list whose first file has this path. */
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,

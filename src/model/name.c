@@ -1,6 +1,5 @@
 /* name.c - what a word that a user typed for a model can mean, and the names nearest to it. */
-#include "base/xalloc.h"
-#include "model/model.h"
+#include "model/model_private.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -197,21 +196,13 @@ static int parse_url(const char *text, struct model_name *name, struct gfxb_erro
     return 0;
 }
 
-static const char *known_name_at(const void *context, size_t i)
-{
-    return ((char *const *)context)[i];
-}
-
 void model_name_nearest_known(const char *text, char *ret_text, size_t size)
 {
     const struct model_knowns *list = model_knowns();
-    char **names = xcalloc(list->n, sizeof(*names));
+    struct str *CLEAN_FREE names = xcalloc(list->n, sizeof(*names));
     for (size_t i = 0; i < list->n; i++)
-        names[i] = xstr_dup(list->item[i].name);
-    model_name_nearest(text, list->n, known_name_at, names, ret_text, size);
-    for (size_t i = 0; i < list->n; i++)
-        free(names[i]);
-    free(names);
+        names[i] = list->item[i].name;
+    name_nearest(text, names, list->n, ret_text, size);
 }
 
 static int parse_words(const char *text, struct model_name *name, struct gfxb_error *err)
@@ -299,31 +290,32 @@ static unsigned rate(struct str text, struct str name)
     return begins ? least(far, 1 + (unsigned)(name.n - text.n) / 8) : far;
 }
 
-void model_name_nearest(const char *text, size_t n,
-                        const char *(*name)(const void *context, size_t i), const void *context,
-                        char *ret_text, size_t size)
+void name_nearest(const char *text, const struct str *name, size_t n, char *ret_text, size_t size)
 {
     struct str wanted = str_from(text);
     struct {
-        const char *name;
+        struct str name;
         unsigned far;
     } best[NEAREST_MAX + 1];
     size_t n_best = 0;
     unsigned limit = 2 + (unsigned)least((unsigned)wanted.n, LETTERS_MAX) / 4;
     struct buf CLEAN_BUF out = BUF_INIT(1000);
     for (size_t i = 0; i < n; i++) {
-        const char *candidate = name(context, i);
-        unsigned far = rate(wanted, str_from(candidate));
+        unsigned far = rate(wanted, name[i]);
         size_t place = n_best;
         if (far > limit)
             continue;
         for (; place > 0 && best[place - 1].far > far; place--)
             best[place] = best[place - 1];
-        best[place].name = candidate;
+        best[place].name = name[i];
         best[place].far = far;
         n_best = n_best < NEAREST_MAX ? n_best + 1 : NEAREST_MAX;
     }
     for (size_t i = 0; i < n_best; i++)
-        buf_addf(&out, "%s%s", i == 0 ? "" : i + 1 == n_best ? " or " : ", ", best[i].name);
+        buf_addf(&out, "%s%.*s",
+                 i == 0            ? ""
+                 : i + 1 == n_best ? " or "
+                                   : ", ",
+                 STR_ARG(best[i].name));
     snprintf(ret_text, size, "%s", buf_text(&out));
 }

@@ -165,33 +165,26 @@ static int remove_local(const struct model_env *env, const struct model *item, u
     return 0;
 }
 
-static int remove_read_manifest(const char *path, struct ollama_manifest *ret_manifest)
+static bool manifest_names(const char *path, const char *sha256)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
-    int r = fs_read(path, OLLAMA_MANIFEST_MAX, &text);
-    return r < 0 ? r : ollama_manifest_parse(buf_view(&text), ret_manifest, NULL);
+    struct ollama_manifest manifest;
+    bool found = false;
+    if (ollama_manifest_read(path, &manifest) < 0)
+        return true; /* it might */
+    for (size_t i = 0; i < manifest.n; i++)
+        found = found || strcmp(manifest.layer[i].sha256, sha256) == 0;
+    ollama_manifest_done(&manifest);
+    return found;
 }
 
-/* Does a manifest below this directory name the blob? An unreadable one might. */
-static bool remove_is_named(const char *dir, const char *sha256, int depth)
+/* Does another model of the store need this blob? */
+static bool remove_is_needed(const char *store, const char *sha256)
 {
-    DIR *CLEAN_DIR list = opendir(dir);
-    const char *name;
+    struct paths CLEAN_PATHS files = ollama_manifests(NULL, store);
     bool found = false;
-    while (!found && (name = fs_next(list))) {
-        struct ollama_manifest manifest;
-        char *CLEAN_FREE path = xfs_join(dir, name);
-        if (name[0] == '.')
-            continue;
-        if (depth > 0) {
-            found = remove_is_named(path, sha256, depth - 1);
-        } else if (remove_read_manifest(path, &manifest) < 0) {
-            found = true;
-        } else {
-            for (size_t i = 0; i < manifest.n; i++)
-                found = found || strcmp(manifest.layer[i].sha256, sha256) == 0;
-            ollama_manifest_done(&manifest);
-        }
+    for (size_t i = 0; !found && i < files.n; i++) {
+        char *CLEAN_FREE path = xasprintf("%s/manifests/%s", store, files.item[i]);
+        found = manifest_names(path, sha256);
     }
     return found;
 }
@@ -208,7 +201,7 @@ static int remove_ollama(const struct model_env *env, const struct model *item, 
     int r = fs_lock(lock_path, true, env->cancel, &lock, err);
     if (r < 0)
         return r;
-    r = remove_read_manifest(path, &manifest);
+    r = ollama_manifest_read(path, &manifest);
     if (r == 0 && unlink(path) < 0) {
         r = -errno;
         ollama_manifest_done(&manifest);
@@ -219,7 +212,7 @@ static int remove_ollama(const struct model_env *env, const struct model *item, 
     for (size_t i = 0; i < manifest.n; i++) {
         struct stat st;
         char *CLEAN_FREE blob = ollama_blob_path(store, manifest.layer[i].sha256);
-        if (lstat(blob, &st) == 0 && !remove_is_named(all, manifest.layer[i].sha256, 3) &&
+        if (lstat(blob, &st) == 0 && !remove_is_needed(store, manifest.layer[i].sha256) &&
             unlink(blob) == 0 && st.st_nlink == 1)
             *ret_bytes += (uint64_t)st.st_size;
     }
@@ -271,16 +264,16 @@ static size_t remove_unfinished(const struct model_env *env, const char *name, u
 int model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
                  struct gfxb_error *err)
 {
-    struct caches c;
+    struct model_list list;
     uint64_t bytes = 0;
     int r = 0;
-    caches_new(env, &c);
-    const struct model *item = list_match(&c, name);
+    caches_find(env, &list);
+    const struct model *item = list_match(&list, name);
     if (item)
         r = remove_item(env, item, &bytes, err);
     else if (remove_unfinished(env, name, &bytes) == 0)
-        r = list_nothing(&c, name, err);
-    caches_done(&c);
+        r = list_nothing(&list, name, err);
+    model_list_done(&list);
     if (r == 0 && ret_bytes)
         *ret_bytes = bytes;
     return r;

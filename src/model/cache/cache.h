@@ -12,31 +12,42 @@
 
 /* ---- every model file on this disk ---- */
 
-/* What is here, as far as names and sizes tell: headers are not read. labels are NULL; bytes are 0
- * when the header has to tell. */
-struct caches {
-    const struct model_env *env;
-    struct model *item;
-    size_t n;
-};
-
-/* Sorted by name, each name once. Places that cannot be read are a line in the log. */
-void caches_new(const struct model_env *env, struct caches *ret_caches);
-void caches_done(struct caches *c);
+/*
+ * What is here, as far as names and sizes tell: headers are not read. labels are NULL; bytes are 0
+ * when the header has to tell. Sorted by name, each name once. Places that cannot be read are a
+ * line in the log.
+ */
+void caches_find(const struct model_env *env, struct model_list *ret_list);
 
 /* ---- for the layouts ---- */
 
-/* Takes the item's texts over. */
+/* A search under way. */
+struct caches {
+    const struct model_env *env;
+    bool ours; /* in a directory of ours */
+    struct model_list list;
+};
+
+/* Add what was found under this name and path, unless it is gone or known. Takes the texts over. */
 void caches_add(struct caches *c, struct model *item);
 
-/* Call visit for every sub-directory that does not begin with a dot, sorted. */
-void caches_each_dir(struct caches *c, const char *dir,
-                     void (*visit)(struct caches *c, const char *dir, const char *name,
-                                   void *context),
-                     void *context);
+/* The models of an Ollama store. */
+void caches_scan_ollama(struct caches *c, const char *store, enum model_origin origin);
 
-/* The models of an Ollama store. An absent directory (or NULL) holds nothing. */
-void caches_scan_ollama(struct caches *c, const char *store, bool ours);
+struct paths {
+    char **item;
+    size_t n;
+};
+
+/*
+ * What lies from `first` to `last` levels below top (1: in it) and is of this type (S_IFDIR,
+ * S_IFREG), links followed: paths relative to top, sorted. Names that begin with a dot are left
+ * out. An absent directory is empty.
+ */
+struct paths paths_find(const struct log *log, const char *top, int first, int last, mode_t type);
+void paths_done(struct paths *list);
+
+#define CLEAN_PATHS __attribute__((cleanup(paths_done)))
 
 /* ---- one repository in the Hugging Face hub cache ---- */
 
@@ -123,12 +134,16 @@ struct ollama_manifest {
 
 int ollama_manifest_parse(struct str json, struct ollama_manifest *ret_manifest,
                           struct gfxb_error *err);
+/* The same of a file. */
+int ollama_manifest_read(const char *path, struct ollama_manifest *ret_manifest);
 void ollama_manifest_done(struct ollama_manifest *manifest);
 
 /* The first layer of a kind; NULL none. */
 const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *manifest,
                                                 const char *kind);
 
+/* The manifests of a store, as paths below STORE/manifests: HOST/NAMESPACE/MODEL/TAG. */
+struct paths ollama_manifests(const struct log *log, const char *store);
 /* "STORE/blobs/sha256-HEX", to be freed by the caller. */
 char *ollama_blob_path(const char *store, const char *sha256);
 

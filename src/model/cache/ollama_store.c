@@ -61,6 +61,13 @@ int ollama_manifest_parse(struct str json, struct ollama_manifest *ret_manifest,
                      "the answer is no manifest of an Ollama registry: it lists no usable layers");
 }
 
+int ollama_manifest_read(const char *path, struct ollama_manifest *ret_manifest)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
+    return fs_read(path, OLLAMA_MANIFEST_MAX, &text)
+               ?: ollama_manifest_parse(buf_view(&text), ret_manifest, NULL);
+}
+
 const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *manifest,
                                                 const char *kind)
 {
@@ -78,18 +85,20 @@ char *ollama_blob_path(const char *store, const char *sha256)
 
 /* ---- models of a store ---- */
 
-struct ollama_scan {
-    const char *store;
-    bool ours;
-    const char *host, *space, *model; /* where the walk stands; lent */
-};
-
-/* "qwen3:8b", "registry/space/model:tag": what a user of Ollama types for it. */
-static char *ollama_name(const struct ollama_scan *scan, const char *tag)
+struct paths ollama_manifests(const struct log *log, const char *store)
 {
-    if (str_is(model_hub_host(MODEL_HUB_OLLAMA), scan->host) && strcmp(scan->space, "library") == 0)
-        return xasprintf("%s:%s", scan->model, tag);
-    return xasprintf("%s/%s/%s:%s", scan->host, scan->space, scan->model, tag);
+    char *CLEAN_FREE top = xfs_join(store, "manifests");
+    return paths_find(log, top, 4, 4, S_IFREG);
+}
+
+/* What a user of Ollama types for HOST/NAMESPACE/MODEL/TAG: "qwen3:8b", "host/space/model:tag". */
+static char *ollama_name(const char *file)
+{
+    char *CLEAN_FREE library =
+        xasprintf("%.*s/library/", STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)));
+    if (str_starts(str_from(file), str_from(library)))
+        file += strlen(library);
+    return xasprintf("%.*s:%s", STR_ARG(fs_dir(file)), fs_name(file));
 }
 
 /* The blob of a layer, when all of it is there. */
@@ -102,68 +111,35 @@ static char *ollama_complete_blob(const char *store, const struct ollama_layer *
     return NULL;
 }
 
-static void ollama_add(struct caches *c, const struct ollama_scan *scan, const char *tag,
+static void ollama_add(struct caches *c, const char *store, const char *file,
                        const struct ollama_manifest *manifest)
 {
     const struct ollama_layer *model = ollama_manifest_find(manifest, "model");
     const struct ollama_layer *projector = ollama_manifest_find(manifest, "projector");
-    struct model item = {.origin = MODEL_OLLAMA, .ours = scan->ours};
-    struct stat st;
+    struct model item = {.origin = MODEL_OLLAMA};
     /* An adapter changes what its model says: without it this would be another model. */
     if (!model || ollama_manifest_find(manifest, "adapter"))
         return;
-    item.path = ollama_complete_blob(scan->store, model);
-    item.mmproj = ollama_complete_blob(scan->store, projector);
-    if (!item.path || (projector && !item.mmproj) || stat(item.path, &st) < 0) {
-        model_done(&item);
-        return;
-    }
-    item.name = ollama_name(scan, tag);
+    item.path = ollama_complete_blob(store, model);
+    item.mmproj = ollama_complete_blob(store, projector);
+    if (item.path && (!projector || item.mmproj))
+        item.name = ollama_name(file);
     item.digest = xstrdup(model->sha256);
-    item.file = xasprintf("%s/%s/%s/%s", scan->host, scan->space, scan->model, tag);
+    item.file = xstrdup(file);
     item.bytes = model->size + (projector ? projector->size : 0);
-    item.modified = (int64_t)st.st_mtim.tv_sec;
-    item.device = st.st_dev;
-    item.inode = st.st_ino;
     caches_add(c, &item);
 }
 
-static void ollama_visit_model(struct caches *c, const char *dir, const char *name, void *context)
+void caches_scan_ollama(struct caches *c, const char *store, enum model_origin origin)
 {
-    struct ollama_scan *scan = context;
-    DIR *CLEAN_DIR list = opendir(dir);
-    const char *tag;
-    scan->model = name;
-    while ((tag = fs_next(list))) {
-        struct buf CLEAN_BUF text = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
+    struct paths CLEAN_PATHS files = ollama_manifests(c->env->log, store);
+    (void)origin;
+    for (size_t i = 0; i < files.n; i++) {
         struct ollama_manifest manifest;
-        char *CLEAN_FREE path = xfs_join(dir, tag);
-        if (tag[0] == '.' || fs_read(path, OLLAMA_MANIFEST_MAX, &text) < 0 ||
-            ollama_manifest_parse(buf_view(&text), &manifest, NULL) < 0)
+        char *CLEAN_FREE path = xasprintf("%s/manifests/%s", store, files.item[i]);
+        if (ollama_manifest_read(path, &manifest) < 0)
             continue;
-        ollama_add(c, scan, tag, &manifest);
+        ollama_add(c, store, files.item[i], &manifest);
         ollama_manifest_done(&manifest);
     }
-}
-
-static void ollama_visit_space(struct caches *c, const char *dir, const char *name, void *context)
-{
-    struct ollama_scan *scan = context;
-    scan->space = name;
-    caches_each_dir(c, dir, ollama_visit_model, scan);
-}
-
-static void ollama_visit_host(struct caches *c, const char *dir, const char *name, void *context)
-{
-    struct ollama_scan *scan = context;
-    scan->host = name;
-    caches_each_dir(c, dir, ollama_visit_space, scan);
-}
-
-void caches_scan_ollama(struct caches *c, const char *store, bool ours)
-{
-    struct ollama_scan scan = {.store = store, .ours = ours};
-    char *CLEAN_FREE manifests = store ? xfs_join(store, "manifests") : NULL;
-    if (store)
-        caches_each_dir(c, manifests, ollama_visit_host, &scan);
 }

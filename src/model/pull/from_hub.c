@@ -155,14 +155,14 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
     const struct hub_file *file = pull_hub_file(p, 0);
     const struct model_env *env = p->pull.env;
     struct gfxb_error ignored = {0};
-    struct caches c;
+    struct model_list list;
     int r = -ENOENT;
     if (p->n_chosen > 1 || !file->lfs)
         return -ENOENT;
-    caches_new(env, &c);
-    for (size_t i = 0; r < 0 && i < c.n; i++) {
+    caches_find(env, &list);
+    for (size_t i = 0; r < 0 && i < list.n; i++) {
         char hex[DIGEST_HEX] = "";
-        const struct model *item = &c.item[i];
+        const struct model *item = &list.item[i];
         bool may_be =
             item->bytes == file->size &&
             (item->digest ? strcmp(item->digest, file->etag) == 0
@@ -177,7 +177,7 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
         }
         r = list_find_path(env, item->path, ret_model, &ignored);
     }
-    caches_done(&c);
+    model_list_done(&list);
     return r;
 }
 
