@@ -2,11 +2,31 @@
 #include "model/pull/pull.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
+#define HUB_ANSWER_MAX (16u << 20)
+#define HUB_PAGES_MAX  200
+#define HUB_PLAIN_MAX  (16u << 20) /* of a file outside LFS: the hub itself takes less */
+
+/* What the headers of an answer say beyond the file. */
+struct hub_said {
+    char code[64];     /* X-Error-Code */
+    char message[256]; /* X-Error-Message */
+    char etag[DIGEST_HEX + 16];
+    uint64_t size;
+    int hop;    /* redirects before the last answer */
+    char *link; /* owned */
+};
+
 struct pull_hub {
-    struct pull pull; /* first: the progress callback's context */
+    struct pull pull; /* first: the context of a request's callbacks */
     const char *repository;
+    const char *token; /* NULL none, or one that is not accepted */
+    struct hub_said said;
+    const struct hub_file *file; /* that is asked for; NULL: an answer of the API */
     struct hub_tree tree;
     struct hub_cache cache;
     const char **path; /* of tree.file, as pick.h wants them; owned */
@@ -17,11 +37,221 @@ struct pull_hub {
 
 static void pull_hub_done(struct pull_hub *p)
 {
+    free(p->said.link);
     hub_tree_done(&p->tree);
     hub_cache_done(&p->cache);
     stock_record_done(&p->record);
     free(p->path);
     free(p->chosen);
+}
+
+/* ---- asking the hub ---- */
+
+static void hub_keep(struct str value, char *ret_text, size_t size)
+{
+    size_t n = value.n < size ? value.n : size - 1;
+    for (size_t i = 0; i < n; i++)
+        ret_text[i] = value.p[i] >= ' ' && value.p[i] < 0x7f ? value.p[i] : '?';
+    ret_text[n] = '\0';
+}
+
+static void hub_on_header(void *context, int hop, long status, struct str name, struct str value)
+{
+    struct hub_said *said = &((struct pull_hub *)context)->said;
+    (void)status;
+    said->hop = hop;
+    if (str_eq_nocase(name, STR("x-error-code"))) {
+        hub_keep(value, said->code, sizeof(said->code));
+    } else if (str_eq_nocase(name, STR("x-error-message"))) {
+        hub_keep(value, said->message, sizeof(said->message));
+    } else if (str_eq_nocase(name, STR("x-linked-etag"))) {
+        hub_etag_plain(value, said->etag, sizeof(said->etag));
+    } else if (str_eq_nocase(name, STR("x-linked-size"))) {
+        if (str_to_u64(value, 10, &said->size) < 0)
+            said->size = 0;
+    } else if (str_eq_nocase(name, STR("link"))) {
+        free(said->link);
+        said->link = xstr_dup(value);
+    }
+}
+
+/* Before the first byte: is it the file that the list named? */
+static int hub_on_begin(void *context, uint64_t size, struct gfxb_error *err)
+{
+    const struct pull_hub *p = context;
+    const struct hub_file *file = p->file;
+    const struct hub_said *said = &p->said;
+    (void)size;
+    if (!file || !file->lfs)
+        return 0;
+    if (said->etag[0] && strcmp(said->etag, file->etag) != 0)
+        return error_set(err, GFXB_E_DIGEST_MISMATCH,
+                         "the hub now has another %s than its list says: pull again", file->path);
+    if (said->size && said->size != file->size)
+        return error_set(err, GFXB_E_DIGEST_MISMATCH,
+                         "the hub has %" PRIu64 " bytes of %s where its list says %" PRIu64,
+                         said->size, file->path, file->size);
+    return 0;
+}
+
+static int hub_gated(const struct pull_hub *p, struct gfxb_error *err)
+{
+    const struct model_env *env = p->pull.env;
+    const char *message = p->said.message;
+    if (strcmp(p->said.code, "GatedRepo") != 0)
+        return error_set(err, GFXB_E_MODEL_GATED, "the hub does not let this account read %s%s%s",
+                         p->repository, message[0] ? ": " : "", message);
+    return error_set(err, GFXB_E_MODEL_GATED,
+                     "%s is gated: accept its conditions at %s/%s in a browser, then %s",
+                     p->repository, env->hf_endpoint, p->repository,
+                     env->hf_token ? "pull again (HF_TOKEN must be that account's)"
+                                   : "give a token of that account in HF_TOKEN");
+}
+
+/* Why a repository or file was refused, instead of the fetch's own words. */
+static int hub_refused(const struct pull_hub *p, struct gfxb_error *err)
+{
+    const struct model_env *env = p->pull.env;
+    const struct hub_said *said = &p->said;
+    long status = p->pull.status;
+    if (status == 429)
+        return error_set(err, GFXB_E_MODEL_UNAVAILABLE,
+                         "the hub takes no more requests from here for now: wait some minutes%s",
+                         env->hf_token ? "" : ", or give a token in HF_TOKEN");
+    if (said->hop > 0 && !said->code[0])
+        return -err->code; /* the storage behind the hub: not about the repository */
+    if (strcmp(said->code, "GatedRepo") == 0 || status == 403)
+        return hub_gated(p, err);
+    if (strcmp(said->code, "EntryNotFound") == 0 || (status == 404 && p->file))
+        return error_set(err, GFXB_E_MODEL_UNKNOWN, "%s has no file %s", p->repository,
+                         p->file ? p->file->path : "of that name");
+    if (strcmp(said->code, "RevisionNotFound") == 0)
+        return error_set(err, GFXB_E_MODEL_UNKNOWN, "%s is empty: it has no branch main",
+                         p->repository);
+    if (status == 401 && env->hf_token && strcmp(said->code, "RepoNotFound") != 0)
+        return error_set(err, GFXB_E_MODEL_GATED,
+                         "the token in HF_TOKEN is not accepted%s%s: it may have expired; make a "
+                         "new one in the account's settings",
+                         said->message[0] ? ": " : "", said->message);
+    if (status == 401 || status == 404)
+        return error_set(err, GFXB_E_MODEL_UNKNOWN, "there is no repository %s at %s%s",
+                         p->repository, env->hf_endpoint,
+                         env->hf_token ? " that the account of HF_TOKEN may read"
+                                       : ", or it is private: then give a token in HF_TOKEN");
+    return -err->code;
+}
+
+static int hub_ask_once(struct pull_hub *p, struct fetch_request *request, struct buf *answer,
+                        struct gfxb_error *err)
+{
+    free(p->said.link);
+    p->said = (struct hub_said){.link = NULL};
+    request->token = p->token;
+    request->begin = hub_on_begin;
+    request->header = hub_on_header;
+    int r = pull_fetch(&p->pull, request, answer, err);
+    return r == -GFXB_E_MODEL_UNAVAILABLE ? hub_refused(p, err) : r;
+}
+
+/* With the token, and without it where it is not accepted: what is public needs none. */
+static int hub_ask(struct pull_hub *p, struct fetch_request *request, struct buf *answer,
+                   struct gfxb_error *err)
+{
+    struct gfxb_error second = {0};
+    int r = hub_ask_once(p, request, answer, err);
+    if (r == 0 || !p->token || p->pull.status != 401 || p->said.hop > 0)
+        return r;
+    p->token = NULL;
+    int again = hub_ask_once(p, request, answer, &second);
+    if (again == -GFXB_E_MODEL_GATED || again == -GFXB_E_MODEL_UNKNOWN)
+        return r; /* it was about the token */
+    if (again == 0)
+        log_at(p->pull.env->log, LOG_WARNING, "%s; asked without it", err->text);
+    else
+        *err = second;
+    return again;
+}
+
+/* An answer of the API. */
+static int hub_get(struct pull_hub *p, const char *url, struct buf *answer, struct gfxb_error *err)
+{
+    struct fetch_request request = {.url = url, .what = "the list of files"};
+    buf_clear(answer);
+    return hub_ask(p, &request, answer, err);
+}
+
+/* The GGUF files of the repository's main branch. */
+static int hub_look_up(struct pull_hub *p, struct gfxb_error *err)
+{
+    const char *base = p->pull.env->hf_endpoint;
+    struct buf CLEAN_BUF answer = BUF_INIT(HUB_ANSWER_MAX);
+    char *CLEAN_FREE url = xasprintf("%s/api/models/%s", base, p->repository);
+    int r = hub_get(p, url, &answer, err) ?: hub_info_parse(buf_view(&answer), p->tree.commit, err);
+    char *page = r < 0 ? NULL : xasprintf("%s/tree/%s?recursive=true", url, p->tree.commit);
+    for (size_t n = 0; r == 0 && page; n++) {
+        r = n < HUB_PAGES_MAX
+                ? hub_get(p, page, &answer, err) ?: hub_tree_add(&p->tree, buf_view(&answer), err)
+                : error_set(err, GFXB_E_MODEL_UNAVAILABLE, "the list of %s's files does not end",
+                            p->repository);
+        free(page);
+        page = p->said.link ? hub_next_page(str_from(p->said.link), base) : NULL;
+    }
+    free(page);
+    hub_tree_sort(&p->tree);
+    if (r == 0 && p->tree.refused)
+        log_at(p->pull.env->log, LOG_WARNING,
+               "%zu files of %s are not looked at: their names or digests are not usable",
+               p->tree.refused, p->repository);
+    return r;
+}
+
+/* ---- one file ---- */
+
+/* git's own digest of a file that it holds itself: sha1 of "blob SIZE", a NUL and the bytes. */
+static int hub_fetch_plain(struct pull_hub *p, struct fetch_request *request, const char *path,
+                           struct gfxb_error *err)
+{
+    const struct hub_file *file = p->file;
+    struct buf CLEAN_BUF bytes = BUF_INIT(HUB_PLAIN_MAX);
+    unsigned char raw[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
+    buf_addf(&bytes, "blob %" PRIu64, file->size);
+    buf_add_char(&bytes, '\0');
+    size_t head = bytes.n;
+    int r = hub_ask(p, request, &bytes, err);
+    if (r < 0)
+        return r;
+    if (EVP_Digest(bytes.p, bytes.n, raw, &n, EVP_sha1(), NULL) != 1)
+        return error_set(err, EIO, "cannot compute git's digest of %s", file->path);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(hex + 2 * (size_t)i, 3, "%02x", raw[i]);
+    if (strcmp(hex, file->etag) != 0)
+        return error_set(err, GFXB_E_DIGEST_MISMATCH,
+                         "%s is not the file that the hub lists: its git digest is %.12s... where "
+                         "%.12s... was expected; it was not used",
+                         file->path, hex, file->etag);
+    return fs_write(path, bytes.p + head, bytes.n - head, 0644, err);
+}
+
+/* Bring the file: an LFS file through PATH.incomplete, with its digest computed as it arrives. */
+static int hub_fetch_file(struct pull_hub *p, const char *path, struct gfxb_error *err)
+{
+    const struct hub_file *file = p->file;
+    struct buf CLEAN_BUF url = BUF_INIT(HUB_URL_MAX);
+    char *CLEAN_FREE part = xasprintf("%s.incomplete", path);
+    buf_addf(&url, "%s/%s/resolve/%s/", p->pull.env->hf_endpoint, p->repository, p->tree.commit);
+    hub_add_path(&url, file->path);
+    if (!buf_ok(&url))
+        return error_set(err, EINVAL, "the address of %s is too long", file->path);
+    struct fetch_request request = {
+        .url = buf_text(&url), .what = file->path, .size = file->size, .progress = pull_show};
+    if (!file->lfs)
+        return hub_fetch_plain(p, &request, path, err);
+    request.sha256 = file->etag;
+    request.path = path;
+    request.part = part;
+    return hub_ask(p, &request, NULL, err);
 }
 
 static const struct hub_file *pull_hub_file(const struct pull_hub *p, size_t i)
@@ -253,14 +483,9 @@ static int pull_hub_bring(struct pull_hub *p, size_t i, struct gfxb_error *err)
     int r = hub_cache_lock(p->pull.env, &p->cache, file->etag, &lock, err);
     if (r < 0)
         return r;
-    if (!hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file)) {
-        struct hub_wanted wanted = {.repository = p->repository,
-                                    .commit = p->tree.commit,
-                                    .file = file,
-                                    .path = blob,
-                                    .pull = &p->pull};
-        r = hub_fetch_file(p->pull.env, &wanted, err);
-    }
+    p->file = file;
+    if (!hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file))
+        r = hub_fetch_file(p, blob, err);
     if (r == 0)
         r = pull_hub_note(p, i, err);
     if (r == 0)
@@ -311,9 +536,6 @@ static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
                             struct gfxb_error *err)
 {
     const struct model_known *row = name->known;
-    int r = hub_look_up(p->pull.env, p->repository, &p->tree, err);
-    if (r < 0)
-        return r;
     p->path = xcalloc(p->tree.n, sizeof(*p->path));
     for (size_t i = 0; i < p->tree.n; i++)
         p->path[i] = p->tree.file[i].path;
@@ -325,17 +547,17 @@ static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
 int pull_hub(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err)
 {
-    struct pull_hub p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""}};
+    struct pull_hub p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""},
+                         .token = env->hf_token};
     if (!env->hub)
         return error_set(err, GFXB_E_USAGE, "there is no place for a hub cache: set HF_HUB_CACHE");
     char *CLEAN_FREE repository =
         name->known ? xstr_dup(name->known->repository) : xstrdup(name->repository);
     p.repository = repository;
-    int r = hub_cache_name(env->hub, repository, &p.cache, err);
-    if (r == 0)
-        r = pull_hub_resolve(&p, name, err);
-    if (r == 0)
-        r = pull_hub_run(&p, ret_model, err);
+    int r = hub_cache_name(env->hub, repository, &p.cache, err)
+                ?: hub_look_up(&p, err)
+                ?: pull_hub_resolve(&p, name, err)
+                ?: pull_hub_run(&p, ret_model, err);
     pull_hub_done(&p);
     return r;
 }

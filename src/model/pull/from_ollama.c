@@ -42,35 +42,30 @@ static void pull_ollama_begin(struct pull_ollama *p)
 
 /* ---- the manifest ---- */
 
-static int pull_ollama_refused(const struct pull_ollama *p, long status, struct gfxb_error *err)
+/* The fetch's own error, in the registry's sense. */
+static int pull_ollama_refused(const struct pull *p, struct gfxb_error *err)
 {
-    if (err->code != GFXB_E_PACKAGE_UNAVAILABLE)
-        return -err->code;
-    if (status == 404)
+    if (err->code == GFXB_E_MODEL_UNAVAILABLE && p->status == 404)
         return error_set(err, GFXB_E_MODEL_UNKNOWN,
                          "the Ollama registry has no model %s; for one of the Hugging Face hub say "
                          "org/name",
-                         p->pull.name);
-    if (status == 401 || status == 403)
+                         p->name);
+    if (err->code == GFXB_E_MODEL_UNAVAILABLE && (p->status == 401 || p->status == 403))
         return error_set(err, GFXB_E_MODEL_GATED,
                          "the Ollama registry gives %s only to its owner: sign in with Ollama and "
                          "pull it there, gfxbridge uses it from Ollama's store",
-                         p->pull.name);
-    err->code = GFXB_E_MODEL_UNAVAILABLE;
+                         p->name);
     return -err->code;
 }
 
 static int pull_ollama_ask(struct pull_ollama *p, struct gfxb_error *err)
 {
     static const char *const headers[] = {OLLAMA_ACCEPT, NULL};
-    struct fetch_config config = hub_fetch_config(p->pull.env);
-    struct fetch_result result = FETCH_RESULT_INIT;
     char *CLEAN_FREE url = xasprintf("%s/manifests/%s", p->base, p->name->tag);
     struct fetch_request request = {.url = url, .what = "the manifest", .headers = headers};
-    int r = fetch_get(&config, &request, &p->text, &result, err);
-    if (r < 0)
-        r = pull_ollama_refused(p, result.status, err);
-    return r < 0 ? r : ollama_manifest_parse(buf_view(&p->text), &p->manifest, err);
+    if (pull_fetch(&p->pull, &request, &p->text, err) < 0)
+        return pull_ollama_refused(&p->pull, err);
+    return ollama_manifest_parse(buf_view(&p->text), &p->manifest, err);
 }
 
 static int pull_ollama_check_kind(const struct pull_ollama *p, struct gfxb_error *err)
@@ -108,28 +103,21 @@ static bool pull_ollama_take(const struct pull_ollama *p, const struct ollama_la
 static int pull_ollama_bring(struct pull_ollama *p, const struct ollama_layer *layer,
                              struct gfxb_error *err)
 {
-    struct fetch_config config = hub_fetch_config(p->pull.env);
-    struct fetch_result result = FETCH_RESULT_INIT;
     char *CLEAN_FREE url = xasprintf("%s/blobs/sha256:%s", p->base, layer->sha256);
     char *CLEAN_FREE path = ollama_blob_path(p->store, layer->sha256);
-    int r = 0;
     p->pull.file = layer->kind[0] ? layer->kind : "layer";
     p->pull.sha256 = layer->sha256;
-    if (!hub_cache_has(path, layer->size) && !pull_ollama_take(p, layer, path)) {
-        struct fetch_request request = {.url = url,
-                                        .what = p->pull.file,
-                                        .sha256 = layer->sha256,
-                                        .size = layer->size,
-                                        .path = path,
-                                        .progress = pull_show,
-                                        .context = &p->pull};
-        r = fetch_run(&config, &request, &result, err);
-        if (r < 0)
-            r = pull_ollama_refused(p, result.status, err);
-    }
-    if (r == 0)
-        pull_show_whole(&p->pull, layer->size);
-    return r;
+    struct fetch_request request = {.url = url,
+                                    .what = p->pull.file,
+                                    .sha256 = layer->sha256,
+                                    .size = layer->size,
+                                    .path = path,
+                                    .progress = pull_show};
+    if (!hub_cache_has(path, layer->size) && !pull_ollama_take(p, layer, path) &&
+        pull_fetch(&p->pull, &request, NULL, err) < 0)
+        return pull_ollama_refused(&p->pull, err);
+    pull_show_whole(&p->pull, layer->size);
+    return 0;
 }
 
 static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
@@ -177,13 +165,10 @@ static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *e
 static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struct gfxb_error *err)
 {
     char *CLEAN_FREE blobs = NULL;
-    int r = pull_ollama_ask(p, err);
-    if (r == 0)
-        r = pull_ollama_check_kind(p, err);
-    if (r == 0)
-        r = pull_ollama_measure(p, err);
-    if (r == 0)
-        r = stock_make(p->pull.env, STOCK_OLLAMA "/blobs", &blobs, err);
+    int r = pull_ollama_ask(p, err)
+                ?: pull_ollama_check_kind(p, err)
+                ?: pull_ollama_measure(p, err)
+                ?: stock_make(p->pull.env, STOCK_OLLAMA "/blobs", &blobs, err);
     for (size_t i = 0; r == 0 && i < p->manifest.n; i++)
         r = pull_ollama_bring(p, &p->manifest.layer[i], err);
     if (r == 0)

@@ -48,28 +48,6 @@ static int pull_url_publish(const struct pull *p, const char *part, const char *
     return r;
 }
 
-static int pull_url_fetch(struct pull *p, const char *url, const char *path, struct gfxb_error *err)
-{
-    struct fetch_config config = hub_fetch_config(p->env);
-    struct fetch_result result = FETCH_RESULT_INIT;
-    struct fetch_request request = {.url = url,
-                                    .what = p->file,
-                                    .sha256 = p->sha256,
-                                    .path = path,
-                                    .progress = pull_show,
-                                    .context = p};
-    int r = fetch_run(&config, &request, &result, err);
-    if (r == -GFXB_E_PACKAGE_UNAVAILABLE) {
-        err->code = GFXB_E_MODEL_UNAVAILABLE;
-        r = -err->code;
-    }
-    if (r == 0) {
-        p->total = result.bytes;
-        pull_show_whole(p, result.bytes);
-    }
-    return r;
-}
-
 int pull_url(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err)
 {
@@ -90,11 +68,14 @@ int pull_url(const struct model_env *env, const char *text, const struct model_n
         if (r < 0)
             return r;
         char *CLEAN_FREE part = xasprintf("%s/%s.gguf", parts, name->sha256);
-        r = pull_url_fetch(&p, name->file, part, err);
-        if (r == 0)
-            r = pull_check_file(part, err);
-        if (r == 0)
-            r = pull_url_publish(&p, part, file, model, err);
+        struct fetch_request request = {.url = name->file,
+                                        .what = file,
+                                        .sha256 = name->sha256,
+                                        .path = part,
+                                        .progress = pull_show};
+        r = pull_fetch(&p, &request, NULL, err)
+                ?: pull_check_file(part, err)
+                ?: pull_url_publish(&p, part, file, model, err);
     }
     char *CLEAN_FREE path = xfs_join(dir, file);
     return r < 0 ? r : pull_finish(env, path, ret_model, err);

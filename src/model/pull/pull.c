@@ -34,6 +34,24 @@ void pull_show_whole(struct pull *p, uint64_t bytes)
     p->index++;
 }
 
+int pull_fetch(struct pull *p, struct fetch_request *request, struct buf *answer,
+               struct gfxb_error *err)
+{
+    struct fetch_config config = p->env->fetch;
+    struct fetch_result result = FETCH_RESULT_INIT;
+    config.cancel = p->env->cancel;
+    config.log = p->env->log;
+    request->context = p;
+    int r = answer ? fetch_get(&config, request, answer, &result, err)
+                   : fetch_run(&config, request, &result, err);
+    p->status = result.status;
+    if (r == -GFXB_E_PACKAGE_UNAVAILABLE) {
+        err->code = GFXB_E_MODEL_UNAVAILABLE;
+        r = -err->code;
+    }
+    return r;
+}
+
 uint64_t pull_missing(const char *path, const char *part, uint64_t size)
 {
     struct stat st;
@@ -56,11 +74,8 @@ int pull_check_room(const struct pull *p, const char *dir, uint64_t bytes, struc
 
 int pull_check_file(const char *path, struct gfxb_error *err)
 {
-    struct gguf gguf;
-    int r = gguf_read(path, &gguf, err);
-    if (r < 0)
-        return r;
-    r = gguf_require_model(&gguf, path, err);
+    struct gguf gguf = {.kind = GGUF_OTHER};
+    int r = gguf_read(path, &gguf, err) ?: gguf_require_model(&gguf, path, err);
     gguf_done(&gguf);
     return r;
 }
@@ -68,8 +83,7 @@ int pull_check_file(const char *path, struct gfxb_error *err)
 int pull_finish(const struct model_env *env, const char *path, struct model *ret_model,
                 struct gfxb_error *err)
 {
-    int r = pull_check_file(path, err);
-    return r < 0 ? r : list_find_path(env, path, ret_model, err);
+    return pull_check_file(path, err) ?: list_find_path(env, path, ret_model, err);
 }
 
 /* Without the network, what is here already is what a pull gives. */

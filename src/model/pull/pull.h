@@ -1,6 +1,4 @@
-/*
- * pull.h - bringing a model here: what the ways share, and asking the Hugging Face hub. Private to
- * model/.
+/* pull.h - bringing a model here: what the ways share, and what a hub answers. Private to model/.
  */
 #ifndef MODEL_PULL_PULL_H
 #define MODEL_PULL_PULL_H
@@ -15,7 +13,14 @@ struct pull {
     const char *sha256;     /* "" unknown */
     size_t index, n;        /* of the files */
     uint64_t before, total; /* bytes: of the files before this one, and of all */
+    long status;            /* HTTP status of the last answer; 0 none */
 };
+
+/* One request, in the caller's way to the network: an answer onto the end of a buffer, or a file
+ * (answer is NULL). Its context is the struct pull. As fetch_run, but package-unavailable is
+ * model-unavailable here. */
+int pull_fetch(struct pull *p, struct fetch_request *request, struct buf *answer,
+               struct gfxb_error *err);
 
 /* A fetch's progress handed on as the pull's; context is the struct pull. */
 void pull_show(void *context, const struct fetch_progress *progress);
@@ -43,7 +48,9 @@ int pull_ollama(const struct model_env *env, const char *text, const struct mode
 int pull_url(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err);
 
-/* ---- what the hub's API says about a repository: any bytes may come in ---- */
+/* ---- hub.c: what the hub's API says about a repository: any bytes may come in ---- */
+
+#define HUB_URL_MAX 8192
 
 /* The GGUF files of one commit, sorted by path. */
 struct hub_tree {
@@ -74,31 +81,5 @@ void hub_etag_plain(struct str value, char *ret_etag, size_t size);
 
 /* Add a repository's path to a URL, percent-encoded where it must be. */
 void hub_add_path(struct buf *url, const char *path);
-
-/* ---- asking the hub ---- */
-
-/* How every request of a pull goes: the caller's way to the network, its cancel and its log. */
-struct fetch_config hub_fetch_config(const struct model_env *env);
-
-/* The GGUF files of the repository's main branch. model-unknown, model-gated, model-unavailable,
- * offline, interrupted. */
-int hub_look_up(const struct model_env *env, const char *repository, struct hub_tree *ret_tree,
-                struct gfxb_error *err);
-
-/* What one file is fetched with. */
-struct hub_wanted {
-    const char *repository;
-    const char *commit;
-    const struct hub_file *file;
-    const char *path;  /* of the blob to be */
-    struct pull *pull; /* whose progress it is */
-};
-
-/*
- * Bring one file: an LFS file through PATH.incomplete, with its digest computed as it arrives; a
- * small one that git itself holds is checked against git's digest. The caller has its lock.
- */
-int hub_fetch_file(const struct model_env *env, const struct hub_wanted *wanted,
-                   struct gfxb_error *err);
 
 #endif
