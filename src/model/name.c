@@ -1,7 +1,6 @@
 /* name.c - what a word that a user typed for a model can mean, and the names nearest to it. */
 #include "model/model_private.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,59 +13,44 @@
     "ORG/REPO:QUANT, "                                                                             \
     "ORG/REPO/FILE.gguf, NAME:TAG of the Ollama library, a URL with #sha256=HEX, or a file"
 
+#define DIGITS  "0123456789"
+#define LOWER   "abcdefghijklmnopqrstuvwxyz"
+#define UPPER   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LETTERS LOWER UPPER DIGITS
+
+static bool is_only(struct str s, const char *alphabet)
+{
+    size_t i = 0;
+    while (i < s.n && s.p[i] && strchr(alphabet, s.p[i]))
+        i++;
+    return i == s.n;
+}
+
 /* Letters, digits and "-._"; begins with a letter or digit; no "..". */
 static bool is_word(struct str s, size_t max)
 {
-    if (s.n == 0 || s.n > max || !isalnum((unsigned char)s.p[0]))
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c > '~' || (!isalnum(c) && c != '-' && c != '.' && c != '_'))
-            return false;
-        if (c == '.' && i + 1 < s.n && s.p[i + 1] == '.')
-            return false;
-    }
-    return true;
-}
-
-/* Upper-case letters have no place in the Ollama library: such a word is a name misspelt. */
-static bool is_lower(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (isupper((unsigned char)s.p[i]))
-            return false;
-    }
-    return true;
+    return s.n > 0 && s.n <= max && is_only((struct str){s.p, 1}, LETTERS) &&
+           is_only(s, LETTERS "-._") && !str_has(s, STR(".."));
 }
 
 /* Each part of a path inside a repository is a word, the last one with ".gguf". */
 static bool is_file(struct str s)
 {
     struct str rest = s, part;
-    if (s.n > 300 || !str_ends(s, STR(".gguf")))
-        return false;
-    while (str_cut(&rest, '/', &part)) {
-        if (!is_word(part, 200))
-            return false;
-    }
-    return true;
+    bool good = s.n <= 300 && str_ends(s, STR(".gguf"));
+    while (good && str_cut(&rest, '/', &part))
+        good = is_word(part, 200);
+    return good;
 }
 
 bool model_name_is_plain(const char *text)
 {
     struct str rest = str_from(text), part;
-    if (rest.n == 0 || rest.n > 300 || strstr(text, "..") || rest.p[rest.n - 1] == '/')
-        return false;
-    for (size_t i = 0; i < rest.n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c > '~' || (!isalnum(c) && !strchr("-._:/", c)))
-            return false;
-    }
-    while (str_cut(&rest, '/', &part)) {
-        if (part.n == 0 || !isalnum((unsigned char)part.p[0]))
-            return false;
-    }
-    return true;
+    bool good = rest.n > 0 && rest.n <= 300 && is_only(rest, LETTERS "-._:/") &&
+                !strstr(text, "..") && rest.p[rest.n - 1] != '/';
+    while (good && str_cut(&rest, '/', &part))
+        good = part.n > 0 && is_only((struct str){part.p, 1}, LETTERS);
+    return good;
 }
 
 static void keep(char *ret, size_t size, struct str s)
@@ -126,7 +110,10 @@ static bool parse_ollama(struct str text, bool host, struct model_name *name)
             return false;
     }
     bool tagged = rest.n && memchr(rest.p, ':', rest.n);
-    if (!str_cut(&rest, ':', &model) || !is_word(model, WORD_MAX) || !is_lower(model))
+    if (!str_cut(&rest, ':', &model) || !is_word(model, WORD_MAX))
+        return false;
+    /* Upper-case letters have no place in the Ollama library: such a word is a name misspelt. */
+    if (!is_only(model, LOWER DIGITS "-._"))
         return false;
     if (tagged)
         tag = rest;
@@ -158,15 +145,6 @@ static bool parse_hosted(struct str text, struct model_name *name, bool *ret_hos
     return false;
 }
 
-static bool is_digest(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (!isxdigit((unsigned char)s.p[i]))
-            return false;
-    }
-    return s.n == DIGEST_HEX - 1;
-}
-
 static int parse_url(const char *text, struct model_name *name, struct gfxb_error *err)
 {
     const struct str mark = STR("#sha256=");
@@ -184,7 +162,8 @@ static int parse_url(const char *text, struct model_name *name, struct gfxb_erro
                          "'%s' is no URL that can be pulled: it has to begin with "
                          "https:// and to be shorter than %zu characters",
                          text, sizeof(name->file));
-    if (!strip(&digest, mark) || !is_digest(digest))
+    if (!strip(&digest, mark) || digest.n != DIGEST_HEX - 1 ||
+        !is_only(digest, DIGITS "abcdefABCDEF"))
         return error_set(err, EINVAL,
                          "'%s' says nothing about what has to come: add #sha256= and "
                          "the file's 64 hexadecimal digits (sha256sum FILE, or the page it is on)",

@@ -75,21 +75,25 @@ static char *stock_record_path(const struct model_env *env, const char *link)
                      one, other);
 }
 
-static int stock_parse_record(const json_t *json, struct stock_record *record)
+static int stock_parse_record(json_t *json, struct stock_record *record)
 {
-    const json_t *files = json_object_get(json, "files");
-    const char *repository = json_string_value(json_object_get(json, "repository"));
-    if (!repository)
+    const char *repository;
+    json_t *files, *file;
+    size_t i;
+    if (json_unpack(json, "{s:s, s:o}", "repository", &repository, "files", &files) < 0)
         return -EBADMSG;
     record->repository = xstrdup(repository);
-    for (size_t i = 0; i < json_array_size(files); i++) {
-        const json_t *file = json_array_get(files, i);
-        const char *link = json_string_value(json_object_get(file, "link"));
-        if (!link)
+    json_array_foreach(files, i, file)
+    {
+        const char *link;
+        json_t *blob = NULL; /* a text or null */
+        int made = 0;
+        json_int_t inode = 0;
+        if (json_unpack(file, "{s:s, s?b, s?o, s?I}", "link", &link, "made", &made, "blob", &blob,
+                        "inode", &inode) < 0)
             return -EBADMSG;
-        stock_record_add(record, link, json_is_true(json_object_get(file, "made")),
-                         json_string_value(json_object_get(file, "blob")));
-        record->file[i].inode = (ino_t)json_integer_value(json_object_get(file, "inode"));
+        stock_record_add(record, link, made, json_string_value(blob));
+        record->file[i].inode = (ino_t)inode;
     }
     return record->n ? 0 : -EBADMSG;
 }
