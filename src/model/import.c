@@ -47,28 +47,19 @@ static int import_clone(const struct pull *p, const char *from, const char *to,
     return r < 0 ? fs_error(err, -r, "copy the model to", to) : 0;
 }
 
-/* One file into the stage under its own name. */
-static int import_file(const struct pull *p, const char *from, const char *stage,
+/* One file into the stage under this name. */
+static int import_file(const struct pull *p, const char *from, const char *stage, const char *name,
                        struct gfxb_error *err)
 {
     char *CLEAN_FREE real = realpath(from, NULL);
-    char *CLEAN_FREE to = xfs_join(stage, fs_name(from));
+    char *CLEAN_FREE to = xfs_join(stage, name);
     if (!real)
         return fs_error(err, errno, "read", from);
     return link(real, to) == 0 ? 0 : import_clone(p, real, to, err);
 }
 
-/* "DIR/name-00002-of-00003.gguf" for any part of the file; the file itself when it is not split. */
-static char *import_part(const char *file, unsigned number)
-{
-    struct pick_split split;
-    if (!pick_take_apart(str_from(file), &split) || split.count == 1)
-        return xstrdup(file);
-    return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count);
-}
-
 /* All parts of a split model, which lie beside each other. */
-static int import_parts(const struct pull *p, const char *file, const char *stage,
+static int import_parts(const struct pull *p, const char *file, const char *as, const char *stage,
                         struct gfxb_error *err)
 {
     struct pick_split split;
@@ -76,8 +67,8 @@ static int import_parts(const struct pull *p, const char *file, const char *stag
     if (!pick_take_apart(str_from(file), &split))
         return error_set(err, EINVAL, "%s is no GGUF file: its name ends in .gguf", file);
     for (unsigned i = 1; r == 0 && i <= split.count; i++) {
-        char *CLEAN_FREE part = import_part(file, i);
-        r = import_file(p, part, stage, err);
+        char *CLEAN_FREE part = pick_part(file, i);
+        r = import_file(p, part, stage, as ? as : fs_name(part), err);
     }
     return r;
 }
@@ -98,24 +89,20 @@ static int import_projector(const struct pull *p, const char *mmproj, const char
         return error_set(err, GFXB_E_MODEL_UNUSABLE,
                          "%s is no projector: its header says so, or \"mmproj\" is not in its name",
                          mmproj);
-    return import_file(p, mmproj, stage, err);
+    return import_file(p, mmproj, stage, fs_name(mmproj), err);
 }
 
-static int import_stage(const struct pull *p, const char *file, const char *mmproj,
-                        const char *name, struct gfxb_error *err)
+int import_local(const struct pull *p, const struct import *what, struct gfxb_error *err)
 {
     char *CLEAN_FREE stage = NULL;
     int CLEAN_CLOSE lock = -1;
     int r = stock_stage(p->env, &stage, &lock, err);
     if (r < 0)
         return r;
-    r = import_parts(p, file, stage, err);
-    if (r == 0)
-        r = import_projector(p, mmproj, stage, err);
-    if (r == 0)
-        r = stock_write_about(stage, file, NULL, err);
-    if (r == 0)
-        r = stock_publish(p->env, stage, name, err);
+    r = import_parts(p, what->file, what->as, stage, err)
+            ?: import_projector(p, what->mmproj, stage, err)
+            ?: stock_write_about(stage, p->name, p->sha256, err)
+            ?: stock_publish(p->env, stage, what->name, err);
     if (r < 0)
         fs_remove_tree(stage);
     return r;
@@ -141,14 +128,13 @@ static int import_name(const char *file, const char *wanted, char **ret_name,
 int model_import(const struct model_env *env, const char *file, const char *mmproj,
                  const char *name, struct model *ret_model, struct gfxb_error *err)
 {
-    struct pull p = {.env = env, .name = file};
+    struct pull p = {.env = env, .name = file, .sha256 = ""};
     char *CLEAN_FREE own = NULL;
-    char *CLEAN_FREE first = import_part(file, 1); /* whichever part was named */
-    int r = import_name(file, name, &own, err);
-    if (r == 0)
-        r = pull_check_file(first, err);
-    if (r == 0)
-        r = import_stage(&p, first, mmproj, own, err);
+    char *CLEAN_FREE first = pick_part(file, 1); /* whichever part was named */
+    struct import what = {.file = first, .mmproj = mmproj};
+    int r = import_name(file, name, &own, err) ?: pull_check_file(first, err);
+    what.name = own;
+    r = r ?: import_local(&p, &what, err);
     if (r < 0)
         return r;
     char *CLEAN_FREE path =

@@ -34,6 +34,10 @@ struct pick_split {
 /* False for what does not end in ".gguf". */
 bool pick_take_apart(struct str path, struct pick_split *ret_split);
 
+/* "DIR/name-00002-of-00003.gguf" for any part of the model; the file itself when it is not split.
+ * To be freed by the caller. */
+char *pick_part(const char *path, unsigned number);
+
 /* A GGUF file that is a model by its name (no projector, matrix or drafter): not split, or its
  * first part. */
 bool pick_is_first_part(struct str path);

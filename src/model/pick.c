@@ -65,6 +65,14 @@ bool pick_take_apart(struct str path, struct pick_split *ret_split)
     return true;
 }
 
+char *pick_part(const char *path, unsigned number)
+{
+    struct pick_split split;
+    if (!pick_take_apart(str_from(path), &split) || split.count == 1)
+        return xstrdup(path);
+    return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count);
+}
+
 struct str pick_name(struct str path)
 {
     const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;

@@ -1,5 +1,6 @@
 /* gguf.c - reads the header of a file, or of all parts of a split one, and says what it is. */
 #include "model/gguf/header.h"
+#include "model/model_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,17 +131,6 @@ static int file_read(struct header_file *file, const char *path, struct gfxb_err
     return result;
 }
 
-/* path's "-00001-of-00003.gguf" with this number; NULL when it is not named like that. */
-static char *part_path(const char *path, uint32_t part, uint32_t parts)
-{
-    char *CLEAN_FREE own = xasprintf("-00001-of-%05u.gguf", parts);
-    struct str stem = str_from(path);
-    if (!str_ends(stem, str_from(own)))
-        return NULL;
-    stem.n -= strlen(own);
-    return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(stem), part + 1, parts);
-}
-
 static int add_part(struct gguf *gguf, const char *path, uint32_t part, struct gfxb_error *err)
 {
     struct header_file file = HEADER_FILE_INIT;
@@ -161,18 +151,19 @@ static int add_part(struct gguf *gguf, const char *path, uint32_t part, struct g
 
 static int add_parts(struct gguf *gguf, const char *path, struct gfxb_error *err)
 {
-    for (uint32_t part = 1; part < gguf->parts; part++) {
-        char *CLEAN_FREE name = part_path(path, part, gguf->parts);
-        if (!name)
-            return gguf_refuse(path, err,
-                               "is part 1 of %u, and is not named NAME-00001-of-%05u.gguf: the "
-                               "others cannot be found",
-                               gguf->parts, gguf->parts);
-        int result = add_part(gguf, name, part, err);
-        if (result < 0)
-            return result;
+    struct pick_split split = {.count = 0};
+    (void)pick_take_apart(str_from(path), &split);
+    if (gguf->parts > 1 && (split.index != 1 || split.count != gguf->parts))
+        return gguf_refuse(path, err,
+                           "is part 1 of %u, and is not named NAME-00001-of-%05u.gguf: the "
+                           "others cannot be found",
+                           gguf->parts, gguf->parts);
+    int result = 0;
+    for (uint32_t part = 1; result == 0 && part < gguf->parts; part++) {
+        char *CLEAN_FREE name = pick_part(path, part + 1);
+        result = add_part(gguf, name, part, err);
     }
-    return 0;
+    return result;
 }
 
 int gguf_read(const char *path, struct gguf *ret_gguf, struct gfxb_error *err)

@@ -30,7 +30,8 @@ struct pull_hub {
     struct hub_tree tree;
     struct hub_cache cache;
     const char **path; /* of tree.file, as pick.h wants them; owned */
-    size_t *chosen;    /* indices of tree.file: the model's parts in order, then the projector */
+    /* Of tree.file: the model's parts in order, then the projector. */
+    const struct hub_file **chosen;
     size_t n_chosen;
     struct stock_record record;
 };
@@ -254,11 +255,6 @@ static int hub_fetch_file(struct pull_hub *p, const char *path, struct gfxb_erro
     return hub_ask(p, &request, NULL, err);
 }
 
-static const struct hub_file *pull_hub_file(const struct pull_hub *p, size_t i)
-{
-    return &p->tree.file[p->chosen[i]];
-}
-
 /* ---- which files ---- */
 
 /* "Q4_K_M, Q8_0 and 5 more" of the quantisations that there are. */
@@ -300,26 +296,22 @@ static size_t pull_hub_index(const struct pull_hub *p, struct str path)
     return i;
 }
 
-/* All parts of the model whose first or other part is number i, in order. */
+/* All parts of the model of which path[i] is one, in order. */
 static int pull_hub_take_parts(struct pull_hub *p, size_t i, struct gfxb_error *err)
 {
     struct pick_split split;
-    unsigned index = 0;
     if (!pick_take_apart(str_from(p->path[i]), &split))
         return error_set(err, GFXB_E_MODEL_UNUSABLE, "%s is no GGUF file", p->path[i]);
     p->chosen = xcalloc(split.count + 1, sizeof(*p->chosen)); /* and a projector */
     for (unsigned number = 1; number <= split.count; number++) {
-        size_t k = 0;
-        while (
-            k < p->tree.n &&
-            !(pick_is_part(str_from(p->path[i]), str_from(p->path[k]), &index) && index == number))
-            k++;
+        char *CLEAN_FREE part = pick_part(p->path[i], number);
+        size_t k = pull_hub_index(p, str_from(part));
         if (k == p->tree.n)
             return error_set(err, GFXB_E_MODEL_UNAVAILABLE,
                              "part %u of %u of %s is missing at the hub: choose another "
                              "quantisation",
                              number, split.count, p->path[i]);
-        p->chosen[p->n_chosen++] = k;
+        p->chosen[p->n_chosen++] = &p->tree.file[k];
     }
     return 0;
 }
@@ -334,11 +326,11 @@ static int pull_hub_choose(struct pull_hub *p, struct str file, struct str tag, 
     int r = pull_hub_take_parts(p, i, err);
     if (r < 0)
         return r;
-    struct str first = str_from(pull_hub_file(p, 0)->path);
+    struct str first = str_from(p->chosen[0]->path);
     size_t projector =
         mmproj.n ? pull_hub_index(p, mmproj) : pick_projector(p->path, p->tree.n, first);
     if (projector < p->tree.n && projector != i)
-        p->chosen[p->n_chosen++] = projector;
+        p->chosen[p->n_chosen++] = &p->tree.file[projector];
     else if (mmproj.n)
         log_at(p->pull.env->log, LOG_WARNING, "%s has no projector %.*s (any more): text only",
                p->repository, STR_ARG(mmproj));
@@ -370,7 +362,7 @@ static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
             continue;
         size_t k = pick_projector(p->path, p->tree.n, file);
         uint64_t projector = k < p->tree.n ? p->tree.file[k].size : 0;
-        if (i == p->chosen[0])
+        if (&p->tree.file[i] == p->chosen[0])
             chosen = n;
         offer[n++] = (struct model_offer){p->path[i], pull_hub_bytes(p, i, projector)};
     }
@@ -382,7 +374,7 @@ static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
 /* Another program's copy of the very file, told by its digest. */
 static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_model)
 {
-    const struct hub_file *file = pull_hub_file(p, 0);
+    const struct hub_file *file = p->chosen[0];
     const struct model_env *env = p->pull.env;
     struct gfxb_error ignored = {0};
     struct model_list list;
@@ -417,7 +409,7 @@ static uint64_t pull_hub_measure(struct pull_hub *p)
     uint64_t missing = 0;
     p->pull.n = p->n_chosen;
     for (size_t i = 0; i < p->n_chosen; i++) {
-        const struct hub_file *file = pull_hub_file(p, i);
+        const struct hub_file *file = p->chosen[i];
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
         char *CLEAN_FREE part = xasprintf("%s.incomplete", blob);
         p->pull.total += file->size;
@@ -431,7 +423,7 @@ static uint64_t pull_hub_measure(struct pull_hub *p)
 /* The name of the model's first file in the cache. To be freed by the caller. */
 static char *pull_hub_first(const struct pull_hub *p)
 {
-    return hub_cache_link_path(&p->cache, p->tree.commit, pull_hub_file(p, 0)->path);
+    return hub_cache_link_path(&p->cache, p->tree.commit, p->chosen[0]->path);
 }
 
 /* Before anything is written: what will be. What an earlier run began is still ours. Is there
@@ -444,7 +436,7 @@ static bool pull_hub_plan_record(struct pull_hub *p)
     p->record.repository = xstrdup(p->repository);
     stock_load_record(p->pull.env, first, &old);
     for (size_t i = 0; i < p->n_chosen; i++) {
-        const struct hub_file *file = pull_hub_file(p, i);
+        const struct hub_file *file = p->chosen[i];
         char *CLEAN_FREE link = hub_cache_link_path(&p->cache, p->tree.commit, file->path);
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
         const struct stock_file *before = stock_record_find(&old, link);
@@ -459,47 +451,32 @@ static bool pull_hub_plan_record(struct pull_hub *p)
     return is_new;
 }
 
-/* The blob that came is told by its inode from one that somebody puts there later. */
-static int pull_hub_note(struct pull_hub *p, size_t i, struct gfxb_error *err)
-{
-    struct stock_file *file = &p->record.file[i];
-    struct stat st;
-    if (!file->blob || lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) ||
-        file->inode == st.st_ino)
-        return 0;
-    file->inode = st.st_ino;
-    return stock_save_record(p->pull.env, &p->record, err);
-}
-
 /* ---- the way ---- */
 
 static int pull_hub_bring(struct pull_hub *p, size_t i, struct gfxb_error *err)
 {
-    const struct hub_file *file = pull_hub_file(p, i);
+    const struct hub_file *file = p->chosen[i];
+    struct stock_file *record = &p->record.file[i];
     char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
     int CLEAN_CLOSE lock = -1;
+    struct stat st;
+    p->file = file;
     p->pull.file = file->path;
     p->pull.sha256 = file->lfs ? file->etag : "";
     int r = hub_cache_lock(p->pull.env, &p->cache, file->etag, &lock, err);
+    if (r == 0 && !hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file))
+        r = hub_fetch_file(p, blob, err);
     if (r < 0)
         return r;
-    p->file = file;
-    if (!hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file))
-        r = hub_fetch_file(p, blob, err);
-    if (r == 0)
-        r = pull_hub_note(p, i, err);
+    /* The blob that came is told by its inode from one that somebody puts there later. */
+    if (record->blob && lstat(blob, &st) == 0 && S_ISREG(st.st_mode) &&
+        record->inode != st.st_ino) {
+        record->inode = st.st_ino;
+        r = stock_save_record(p->pull.env, &p->record, err);
+    }
     if (r == 0)
         pull_show_whole(&p->pull, file->size);
     return r;
-}
-
-/* The model's own first part is linked last: whoever looks meanwhile sees no model yet. */
-static int pull_hub_link(const struct pull_hub *p, struct gfxb_error *err)
-{
-    int r = 0;
-    for (size_t i = p->n_chosen; r == 0 && i > 0; i--)
-        r = hub_cache_link(&p->cache, p->tree.commit, pull_hub_file(p, i - 1), err);
-    return r < 0 ? r : hub_cache_set_main(&p->cache, p->tree.commit, err);
 }
 
 static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb_error *err)
@@ -508,18 +485,18 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
     uint64_t missing = pull_hub_measure(p);
     if (missing && pull_hub_find_elsewhere(p, ret_model) == 0)
         return 0;
-    int r = missing ? pull_hub_check_fit(p, err) : 0;
-    if (r == 0)
-        r = pull_check_room(&p->pull, env->hub, missing, err);
-    bool is_new = r == 0 && pull_hub_plan_record(p);
-    if (r == 0)
-        r = hub_cache_make(&p->cache, err);
-    if (r == 0 && is_new)
-        r = stock_save_record(env, &p->record, err);
+    int r = (missing ? pull_hub_check_fit(p, err) : 0)
+                ?: pull_check_room(&p->pull, env->hub, missing, err);
+    if (r < 0)
+        return r;
+    bool is_new = pull_hub_plan_record(p);
+    r = hub_cache_make(&p->cache, err) ?: (is_new ? stock_save_record(env, &p->record, err) : 0);
     for (size_t i = 0; r == 0 && i < p->n_chosen; i++)
         r = pull_hub_bring(p, i, err);
-    if (r == 0)
-        r = pull_hub_link(p, err);
+    /* The model's own first part is linked last: whoever looks meanwhile sees no model yet. */
+    for (size_t i = p->n_chosen; r == 0 && i > 0; i--)
+        r = hub_cache_link(&p->cache, p->tree.commit, p->chosen[i - 1], err);
+    r = r ?: hub_cache_set_main(&p->cache, p->tree.commit, err);
     if (r < 0)
         return r;
     char *CLEAN_FREE first = pull_hub_first(p);

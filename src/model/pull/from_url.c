@@ -25,29 +25,6 @@ static int pull_url_name(const char *url, char **ret_file, char **ret_name, stru
     return 0;
 }
 
-static int pull_url_publish(const struct pull *p, const char *part, const char *file,
-                            const char *model, struct gfxb_error *err)
-{
-    char *CLEAN_FREE stage = NULL;
-    int CLEAN_CLOSE lock = -1;
-    int r = stock_stage(p->env, &stage, &lock, err);
-    if (r < 0)
-        return r;
-    char *CLEAN_FREE inside = xfs_join(stage, file);
-    r = stock_write_about(stage, p->name, p->sha256, err);
-    if (r == 0 && rename(part, inside) < 0)
-        r = error_set(err, errno, "cannot move %s to %s: %s", part, inside,
-                      error_errno_text(errno));
-    if (r == 0) {
-        r = stock_publish(p->env, stage, model, err);
-        if (r < 0 && rename(inside, part) < 0) /* what was fetched is not lost for a taken name */
-            log_at(p->env->log, LOG_WARNING, "cannot keep %s: %s", part, error_errno_text(errno));
-    }
-    if (r < 0)
-        fs_remove_tree(stage);
-    return r;
-}
-
 int pull_url(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err)
 {
@@ -73,9 +50,12 @@ int pull_url(const struct model_env *env, const char *text, const struct model_n
                                         .sha256 = name->sha256,
                                         .path = part,
                                         .progress = pull_show};
+        struct import what = {.file = part, .as = file, .name = model};
         r = pull_fetch(&p, &request, NULL, err)
                 ?: pull_check_file(part, err)
-                ?: pull_url_publish(&p, part, file, model, err);
+                ?: import_local(&p, &what, err);
+        if (r == 0)
+            unlink(part); /* else it is not lost for a name that is taken */
     }
     char *CLEAN_FREE path = xfs_join(dir, file);
     return r < 0 ? r : pull_finish(env, path, ret_model, err);

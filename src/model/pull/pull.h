@@ -40,6 +40,17 @@ int pull_check_file(const char *path, struct gfxb_error *err);
 int pull_finish(const struct model_env *env, const char *path, struct model *ret_model,
                 struct gfxb_error *err);
 
+/* What becomes a model of our own. */
+struct import {
+    const char *file;   /* its GGUF file; of a split model the first part, the others beside it */
+    const char *as;     /* the file's name in the model; NULL: its own */
+    const char *mmproj; /* NULL none */
+    const char *name;   /* the model's */
+};
+
+/* Link, clone or copy it into a directory of ours. -EEXIST: the name is taken. */
+int import_local(const struct pull *p, const struct import *what, struct gfxb_error *err);
+
 /* The ways. */
 int pull_hub(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err);
