@@ -78,12 +78,12 @@ int list_find_path(const struct model_env *env, const char *path, struct model *
 /* ---- remove.c ---- */
 
 /*
- * The links and blobs of the record of this first link, as far as they are still what we made and
- * nothing else needs them, and the directories that are empty then. Adds to *ret_bytes (NULL: not
- * counted) what that freed.
+ * The links and blobs of the record, as far as they are still what we made and nothing else needs
+ * them, the directories that are empty then, and the record itself. Adds to *ret_bytes what that
+ * freed.
  */
-int remove_record(const struct model_env *env, const char *link, uint64_t *ret_bytes,
-                  struct gfxb_error *err);
+int remove_record(const struct model_env *env, const struct stock_record *record,
+                  uint64_t *ret_bytes);
 
 /* ---- the embedded tables ---- */
 

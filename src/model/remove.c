@@ -61,13 +61,12 @@ static void remove_blob(const struct hub_cache *c, const struct stock_file *file
     int CLEAN_CLOSE fd = -1;
     if (fs_lock(lock, false, NULL, &fd, NULL) < 0 && access(lock, F_OK) == 0)
         return;
-    if (file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) && unlink(part) == 0 &&
-        ret_bytes)
+    if (file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) && unlink(part) == 0)
         *ret_bytes += (uint64_t)st.st_size;
     if (lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != file->inode ||
         remove_is_linked(snapshots, &st, REMOVE_DEPTH))
         return;
-    if (unlink(file->blob) == 0 && ret_bytes)
+    if (unlink(file->blob) == 0)
         *ret_bytes += (uint64_t)st.st_size;
 }
 
@@ -87,23 +86,17 @@ static void remove_repository(const struct hub_cache *c)
     }
 }
 
-int remove_record(const struct model_env *env, const char *link, uint64_t *ret_bytes,
-                  struct gfxb_error *err)
+int remove_record(const struct model_env *env, const struct stock_record *record,
+                  uint64_t *ret_bytes)
 {
-    struct stock_record record;
     struct hub_cache cache;
-    int r = stock_load_record(env, link, &record);
+    int r = hub_cache_name(env->hub, record->repository, &cache, NULL);
     if (r < 0)
-        return fs_error(err, -r, "read what was written for", link);
-    r = hub_cache_name(env->hub, record.repository, &cache, err);
-    if (r < 0) {
-        stock_record_done(&record);
         return r;
-    }
     char *CLEAN_FREE snapshots = xfs_join(cache.top, "snapshots");
     char *CLEAN_FREE blobs = xfs_join(cache.top, "blobs/");
-    for (size_t i = 0; i < record.n; i++) {
-        const struct stock_file *file = &record.file[i];
+    for (size_t i = 0; i < record->n; i++) {
+        const struct stock_file *file = &record->file[i];
         /* A record of another cache (HF_HOME has changed since) is not this one's business. */
         if (!str_starts(str_from(file->link), str_from(snapshots)))
             continue;
@@ -112,32 +105,39 @@ int remove_record(const struct model_env *env, const char *link, uint64_t *ret_b
         if (file->blob && str_starts(str_from(file->blob), str_from(blobs)))
             remove_blob(&cache, file, snapshots, ret_bytes);
     }
-    stock_forget_record(env, link);
+    stock_forget_record(env, record->file[0].link);
     remove_repository(&cache);
     hub_cache_done(&cache);
-    stock_record_done(&record);
     return 0;
 }
 
-/* What a removal of one model looks for among the records. */
-struct remove_wanted {
-    const char *repository;
-    const char *file; /* its path in a snapshot; NULL: only what was never finished */
-    uint64_t *bytes;
-    size_t n;
-};
-
-static void remove_visit(const struct model_env *env, const struct stock_record *record,
-                         void *context)
+/* Is it the record of this file of a repository? file NULL: of one that was never finished. */
+static bool remove_is_wanted(const struct stock_record *record, const char *repository,
+                             const char *file)
 {
-    struct remove_wanted *wanted = context;
-    struct str link = str_from(record->file[0].link);
-    char *CLEAN_FREE end = wanted->file ? xfs_join("", wanted->file) : NULL;
-    if (!str_eq_nocase(str_from(record->repository), str_from(wanted->repository)))
-        return;
-    if (end ? !str_ends(link, str_from(end)) : access(record->file[0].link, F_OK) == 0)
-        return;
-    wanted->n += remove_record(env, record->file[0].link, wanted->bytes, NULL) == 0;
+    const char *link = record->file[0].link;
+    char *CLEAN_FREE end = file ? xfs_join("", file) : NULL;
+    return str_eq_nocase(str_from(record->repository), str_from(repository)) &&
+           (end ? str_ends(str_from(link), str_from(end)) : access(link, F_OK) < 0);
+}
+
+/* How many records that was. */
+static size_t remove_records(const struct model_env *env, const char *repository, const char *file,
+                             uint64_t *ret_bytes)
+{
+    char *CLEAN_FREE dir = stock_path(env, STOCK_PULLED);
+    struct paths CLEAN_PATHS files = paths_find(env->log, dir, 1, 1, S_IFREG);
+    size_t n = 0;
+    for (size_t i = 0; i < files.n; i++) {
+        struct stock_record record;
+        char *CLEAN_FREE path = xfs_join(dir, files.item[i]);
+        if (stock_read_record(path, &record) < 0)
+            continue;
+        n += remove_is_wanted(&record, repository, file) &&
+             remove_record(env, &record, ret_bytes) == 0;
+        stock_record_done(&record);
+    }
+    return n;
 }
 
 /* ---- our own stores ---- */
@@ -239,26 +239,23 @@ static int remove_refuse(const struct model *item, struct gfxb_error *err)
 static int remove_item(const struct model_env *env, const struct model *item, uint64_t *ret_bytes,
                        struct gfxb_error *err)
 {
-    struct remove_wanted wanted = {item->repository, item->file, ret_bytes, 0};
     if (!item->ours)
         return remove_refuse(item, err);
     if (item->origin == MODEL_LOCAL)
         return remove_local(env, item, ret_bytes, err);
     if (item->origin == MODEL_OLLAMA)
         return remove_ollama(env, item, ret_bytes, err);
-    stock_each_record(env, remove_visit, &wanted);
+    remove_records(env, item->repository, item->file, ret_bytes);
     return 0;
 }
 
-/* What an unfinished pull of this repository left. 0: nothing was there. */
-static size_t remove_unfinished(const struct model_env *env, const char *name, uint64_t *ret_bytes)
+/* What an unfinished pull of this repository left. False: nothing was there. */
+static bool remove_unfinished(const struct model_env *env, const char *name, uint64_t *ret_bytes)
 {
     struct model_name parsed;
-    struct remove_wanted wanted = {parsed.repository, NULL, ret_bytes, 0};
-    if (model_name_parse(name, &parsed, NULL) < 0 || parsed.kind != MODEL_NAME_HUB)
-        return 0;
-    stock_each_record(env, remove_visit, &wanted);
-    return wanted.n;
+    return env->data_dir && model_name_parse(name, &parsed, NULL) == 0 &&
+           parsed.kind == MODEL_NAME_HUB &&
+           remove_records(env, parsed.repository, NULL, ret_bytes) > 0;
 }
 
 int model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
@@ -271,7 +268,7 @@ int model_remove(const struct model_env *env, const char *name, uint64_t *ret_by
     const struct model *item = list_match(&list, name);
     if (item)
         r = remove_item(env, item, &bytes, err);
-    else if (remove_unfinished(env, name, &bytes) == 0)
+    else if (!remove_unfinished(env, name, &bytes))
         r = list_nothing(&list, name, err);
     model_list_done(&list);
     if (r == 0 && ret_bytes)

@@ -192,14 +192,11 @@ const struct stock_file *stock_record_find(const struct stock_record *record, co
 
 /* Did a pull of ours make this link, as the first of a model? */
 bool stock_is_ours(const struct model_env *env, const char *link);
-/* Call visit for every record. */
-void stock_each_record(const struct model_env *env,
-                       void (*visit)(const struct model_env *env, const struct stock_record *record,
-                                     void *context),
-                       void *context);
 /* -ENOENT: nothing of ours; -EBADMSG: not readable as a record. */
 int stock_load_record(const struct model_env *env, const char *link,
                       struct stock_record *ret_record);
+/* The same of a file of the directory of records. */
+int stock_read_record(const char *path, struct stock_record *ret_record);
 int stock_save_record(const struct model_env *env, const struct stock_record *record,
                       struct gfxb_error *err);
 void stock_forget_record(const struct model_env *env, const char *link);

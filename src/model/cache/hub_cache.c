@@ -212,18 +212,9 @@ static int shared_add_user(const struct hub_cache *c, const char *store, const c
 static int shared_put_link(const struct hub_cache *c, const struct hub_file *file)
 {
     char *CLEAN_FREE target = xasprintf("../../blobs/%.2s/%s", file->xet, file->xet);
-    char *CLEAN_FREE blob = hub_cache_blob(c, file->etag);
-    char *CLEAN_FREE temporary =
-        xasprintf("%s/blobs/.%s.%d.shared", c->top, file->etag, (int)getpid());
-    unlink(temporary);
-    if (symlink(target, temporary) < 0)
-        return -errno;
-    if (rename(temporary, blob) < 0) {
-        int code = errno;
-        unlink(temporary);
-        return -code;
-    }
-    return 0;
+    char *CLEAN_FREE blobs = xfs_join(c->top, "blobs");
+    int CLEAN_CLOSE dir = open(blobs, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return dir < 0 ? -errno : hub_cache_put_link(dir, file->etag, target);
 }
 
 bool hub_cache_share(const struct hub_cache *c, const struct hub_file *file)

@@ -98,7 +98,7 @@ static int stock_parse_record(json_t *json, struct stock_record *record)
     return record->n ? 0 : -EBADMSG;
 }
 
-static int stock_read_record(const char *path, struct stock_record *ret_record)
+int stock_read_record(const char *path, struct stock_record *ret_record)
 {
     struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
     struct stock_record record = {.file = NULL};
@@ -130,24 +130,6 @@ bool stock_is_ours(const struct model_env *env, const char *link)
     bool is_ours = record.file[0].made && strcmp(record.file[0].link, link) == 0;
     stock_record_done(&record);
     return is_ours;
-}
-
-void stock_each_record(const struct model_env *env,
-                       void (*visit)(const struct model_env *env, const struct stock_record *record,
-                                     void *context),
-                       void *context)
-{
-    char *CLEAN_FREE dir = env->data_dir ? stock_path(env, STOCK_PULLED) : NULL;
-    DIR *CLEAN_DIR list = dir ? opendir(dir) : NULL;
-    const char *name;
-    while ((name = fs_next(list))) {
-        struct stock_record record;
-        char *CLEAN_FREE path = xfs_join(dir, name);
-        if (!str_ends(str_from(name), STR(".json")) || stock_read_record(path, &record) < 0)
-            continue;
-        visit(env, &record, context);
-        stock_record_done(&record);
-    }
 }
 
 static int stock_write_json(const char *path, json_t *json, struct gfxb_error *err)

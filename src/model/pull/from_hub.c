@@ -499,10 +499,11 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
     r = r ?: hub_cache_set_main(&p->cache, p->tree.commit, err);
     if (r < 0)
         return r;
+    uint64_t freed = 0;
     char *CLEAN_FREE first = pull_hub_first(p);
     r = pull_finish(env, first, ret_model, err);
     if (r == -GFXB_E_MODEL_DAMAGED || r == -GFXB_E_MODEL_UNUSABLE) {
-        remove_record(env, first, NULL, NULL); /* as the hub has it, and of no use */
+        remove_record(env, &p->record, &freed); /* as the hub has it, and of no use */
         error_prefix(err, "%s: ", p->pull.name);
     }
     return r;
