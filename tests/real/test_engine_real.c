@@ -1,17 +1,9 @@
 /*
  * test_engine_real.c - the real engine of the distribution, on the CPU and on lavapipe: it is
  * proven by every rung, answers the same bytes each time and on both, and what goes wrong has its
- * true cause. Needs apt, the archive and a lavapipe on the host. GFXB_TEST_DATA: a data directory
- * that is kept, so that a second run needs no download.
+ * true cause. Needs apt, the archive and a lavapipe on the host.
  */
-#include "engine/engine.h"
-#include "sysroot/sysroot.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "world.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,129 +11,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static struct {
-    char *data, *run, *cache;
-    bool temporary;
-    struct gfx_tables *tables;
-    struct root *root;
-    struct package_list list;
-    const struct package *cpu, *vulkan;
-} world;
-
-static char *no_words[] = {NULL};
-static char *lavapipe_env[] = {(char *)"GGML_VK_VISIBLE_DEVICES=0", NULL};
-
-static void say(void *context, enum log_level level, const char *line)
-{
-    (void)context, (void)level;
-    fprintf(stderr, "# %s\n", line);
-}
-
-static const struct log test_log = {say, NULL};
-
-static const struct package *find_backend(const char *backend)
-{
-    for (size_t i = 0; i < world.list.n; i++) {
-        if (strcmp(world.list.item[i].backend, backend) == 0 &&
-            strcmp(world.list.item[i].provider, "debian") == 0)
-            return &world.list.item[i];
-    }
-    return NULL;
-}
-
-static int install(const char *backend, struct gfxb_error *err)
-{
-    struct package_env env = {
-        .data_dir = world.data, .tables = world.tables, .root = world.root, .log = &test_log};
-    for (size_t i = 0; i < world.tables->n_packages; i++) {
-        const struct gfx_package *row = &world.tables->package[i];
-        if (row->installable && str_is(row->provider, "debian") && str_is(row->backend, backend))
-            return package_install(&env, row, err);
-    }
-    return error_set(err, GFXB_E_NO_PACKAGE, "no such row");
-}
-
-static int set_up_paths(void)
-{
-    char path[] = "/tmp/gfxbridge-real-XXXXXX";
-    const char *kept = getenv("GFXB_TEST_DATA");
-    world.temporary = !kept;
-    world.data = kept ? strdup(kept) : mkdtemp(path) ? strdup(path) : NULL;
-    world.run = world.data ? fs_join(world.data, "run") : NULL;
-    world.cache = world.data ? fs_join(world.data, "cache/driver") : NULL;
-    return world.run && world.cache ? fs_make_dirs(world.run, 0700, NULL) : -ENOMEM;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct gfxb_error err = {.text = ""};
-    int code = set_up_paths();
-    if (code == 0)
-        code = gfx_tables_new(NULL, &world.tables, &err);
-    if (code == 0)
-        code = root_new(NULL, &world.root, &err);
-    if (code == 0)
-        code = install("cpu", &err);
-    if (code == 0)
-        code = install("vulkan", &err);
-    struct package_env env = {.data_dir = world.data, .tables = world.tables, .root = world.root};
-    if (code == 0)
-        code = package_list_new(&env, &world.list, &err);
-    world.cpu = find_backend("cpu");
-    world.vulkan = find_backend("vulkan");
-    if (code < 0 || !world.cpu || !world.vulkan)
-        fprintf(stderr, "# cannot install the engine: %s\n", err.text);
-    return code < 0 || !world.cpu || !world.vulkan ? -1 : 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    int code = world.temporary ? fs_remove_tree(world.data) : 0;
-    package_list_done(&world.list);
-    root_free(world.root);
-    gfx_tables_free(world.tables);
-    free(world.data);
-    free(world.run);
-    free(world.cache);
-    return code;
-}
-
-static struct engine_spec spec_of(enum plan_backend backend)
-{
-    return (struct engine_spec){
-        .package = backend == PLAN_CPU ? world.cpu : world.vulkan,
-        .runtime_dir = world.run,
-        .cache_dir = world.cache,
-        .backend = backend,
-        .env = backend == PLAN_VULKAN_SOFTWARE ? (const char *const *)lavapipe_env : NULL,
-        .log = &test_log,
-    };
-}
-
-static void prove(enum plan_backend backend, struct engine_proof *ret_proof,
-                  struct engine **ret_engine)
-{
-    struct gfxb_error err = {.text = ""};
-    struct plan_choice choice = {
-        .backend = backend,
-        .gpu_pci = no_words,
-        .env = backend == PLAN_VULKAN_SOFTWARE ? lavapipe_env : no_words,
-        .args = no_words,
-    };
-    struct engine_trial trial = {
-        .spec = spec_of(backend), .choice = &choice, .data_dir = world.data};
-    if (engine_prove(&trial, ret_proof, ret_engine, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
 static struct engine *start_canary(enum plan_backend backend)
 {
     struct gfxb_error err = {.text = ""};
     struct engine *engine = NULL;
     char *model = NULL;
-    struct engine_spec spec = spec_of(backend);
+    struct engine_spec spec = world_spec(backend);
     assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &model, &err),
                      0);
     spec.model = model;
@@ -179,7 +54,7 @@ static void the_cpu_is_proven_by_every_rung(void **state)
     struct engine_proof proof;
     struct engine_placement placement;
     struct engine *engine = NULL;
-    prove(PLAN_CPU, &proof, &engine);
+    world_prove(PLAN_CPU, &proof, &engine);
     check_rungs(&proof);
     assert_string_equal(proof.device, "none");
     assert_string_equal(proof.shown, "CPU");
@@ -195,7 +70,7 @@ static void lavapipe_is_proven_by_every_rung_and_holds_the_weights(void **state)
     struct engine_proof proof;
     struct engine_placement placement;
     struct engine *engine = NULL;
-    prove(PLAN_VULKAN_SOFTWARE, &proof, &engine);
+    world_prove(PLAN_VULKAN_SOFTWARE, &proof, &engine);
     check_rungs(&proof);
     assert_string_equal(proof.device, "Vulkan0");
     assert_non_null(strstr(proof.shown, "llvmpipe"));
@@ -209,10 +84,12 @@ static void lavapipe_is_not_taken_for_a_gpu(void **state)
 {
     (void)state;
     struct engine_proof proof;
-    struct plan_choice choice = {
-        .backend = PLAN_VULKAN, .gpu_pci = no_words, .env = lavapipe_env, .args = no_words};
+    struct plan_choice choice = {.backend = PLAN_VULKAN,
+                                 .gpu_pci = world_no_words,
+                                 .env = world_lavapipe,
+                                 .args = world_no_words};
     struct engine_trial trial = {
-        .spec = spec_of(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
+        .spec = world_spec(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
     assert_int_equal(engine_prove(&trial, &proof, NULL, NULL), 0);
     assert_int_equal(proof.code, GFXB_E_VULKAN_SOFTWARE_ONLY);
     engine_proof_done(&proof);
@@ -224,9 +101,9 @@ static void a_missing_driver_is_named(void **state)
     static char *env[] = {(char *)"VK_DRIVER_FILES=/nonexistent.json", NULL};
     struct engine_proof proof;
     struct plan_choice choice = {
-        .backend = PLAN_VULKAN, .gpu_pci = no_words, .env = env, .args = no_words};
+        .backend = PLAN_VULKAN, .gpu_pci = world_no_words, .env = env, .args = world_no_words};
     struct engine_trial trial = {
-        .spec = spec_of(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
+        .spec = world_spec(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
     assert_int_equal(engine_prove(&trial, &proof, NULL, NULL), 0);
     fprintf(stderr, "# %s\n", proof.sentence);
     assert_int_equal(proof.code, GFXB_E_VULKAN_DRIVER_MISSING);
@@ -328,7 +205,7 @@ static void a_start_that_cannot_work_tells_the_cause(void **state)
     assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &path, NULL),
                      0);
     assert_int_equal(fs_read(path, 1u << 23, &model), 0);
-    struct engine_spec spec = spec_of(PLAN_CPU);
+    struct engine_spec spec = world_spec(PLAN_CPU);
     spec.model = broken;
     assert_int_equal(fs_write(broken, "no model", 8, 0644, NULL), 0);
     expect_start_fails(&spec, GFXB_E_ENGINE_EXIT, "not a GGUF file");
@@ -412,5 +289,5 @@ int main(void)
         cmocka_unit_test(no_engine_outlives_its_killed_parent),
         cmocka_unit_test(a_death_in_the_middle_of_an_answer_is_told),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
 }
