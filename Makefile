@@ -15,7 +15,7 @@ define compile
 	@ninja -C $(1) --quiet $(3)
 endef
 
-.PHONY: run build check check-heavy bench soak fuzz deb canary lint format clean
+.PHONY: run build check check-heavy check-emulated bench soak fuzz deb canary lint format clean
 
 run: build
 	@$(BUILD)/run/src/cli/gfxbridge run $(RUN_OPTIONS) "$(PROMPT)"
@@ -36,6 +36,12 @@ check:
 check-heavy: check
 	@tools/install-deps heavy
 	@tools/run-tests $(BUILD)/check:heavy
+
+check-emulated:
+	@tools/install-deps build check
+	@mkdir -p $(BUILD)
+	$(call compile,$(BUILD)/check,$(CHECK_SETUP))
+	@tools/run-tests $(BUILD)/check:emulated
 
 bench:
 	@tools/install-deps build check heavy
