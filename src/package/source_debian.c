@@ -11,7 +11,6 @@
 
 #define DEBIAN_OUTPUT_MAX (16u << 20)
 #define DEBIAN_KEEP_BYTES (8u << 20) /* larger parts are of no use for another package */
-#define DEBIAN_UNPACK_MS  900000     /* one .deb; the largest takes some 20 s on a slow disk */
 
 struct debian_job {
     struct debian_host host;
@@ -163,51 +162,19 @@ static int debian_decide(struct install *in, struct gfxb_error *err)
 
 /* ---- from parts to a package ---- */
 
-/* Where apt has put a part; to be freed. */
-static char *debian_part_path(const struct debian_job *job, const struct debian_part *part)
-{
-    return xasprintf("%s/archives/%s", job->apt.dir, part->file);
-}
-
-static int debian_unpack_part(const struct install *in, const struct debian_part *part,
-                              struct gfxb_error *err)
-{
-    char *CLEAN_FREE path = debian_part_path(in->job, part);
-    char sha256[DIGEST_HEX];
-    int r = digest_file(path, sha256, err);
-    if (r < 0)
-        return r;
-    /* apt has compared it when it came; since then it lay in a cache. */
-    if (strcmp(sha256, part->sha256) != 0) {
-        unlink(path);
-        return error_set(err, GFXB_E_DIGEST_MISMATCH,
-                         "%s is not what the archive signed: it was removed, try again",
-                         part->file);
-    }
-    const char *const argv[] = {"/usr/bin/dpkg-deb", "-x", path, in->stage.dir, NULL};
-    struct buf CLEAN_BUF complaints = BUF_INIT(1u << 20);
-    r = debian_run(argv, DEBIAN_UNPACK_MS, NULL, NULL, &complaints, err);
-    if (r == -EIO && str_has(buf_view(&complaints), STR("No space left on device")))
-        return fs_error(err, ENOSPC, "unpack", part->file);
-    if (r == -EIO)
-        return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "cannot unpack %s: %.*s", part->file,
-                         STR_ARG(str_trim(buf_view(&complaints))));
-    return r;
-}
-
 static int debian_unpack(const struct install *in, struct gfxb_error *err)
 {
-    const struct debian_parts *parts = &((struct debian_job *)in->job)->parts;
+    const struct debian_job *job = in->job;
+    const struct debian_parts *parts = &job->parts;
     log_at(in->env->log, LOG_INFO, "unpacking %zu parts, %.0f MB", parts->n,
            (double)parts->installed_bytes / 1e6);
-    for (size_t i = 0; i < parts->n; i++) {
-        int r = package_check_cancel(in->env, err);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < parts->n; i++) {
+        r = package_check_cancel(in->env, err);
         if (r == 0)
-            r = debian_unpack_part(in, &parts->part[i], err);
-        if (r < 0)
-            return r;
+            r = debian_apt_unpack(&job->apt, &parts->part[i], in->stage.dir, err);
     }
-    return 0;
+    return r;
 }
 
 /* The version is the first root's, which is the engine. Where every part came from is for people
@@ -263,9 +230,8 @@ static void debian_finish(struct install *in, int r)
     /* The small parts stay a day: vulkan needs nearly the same as cpu. */
     for (size_t i = 0; r == 0 && i < job->parts.n; i++) {
         const struct debian_part *part = &job->parts.part[i];
-        char *CLEAN_FREE path = debian_part_path(job, part);
         if (part->size > DEBIAN_KEEP_BYTES)
-            unlink(path);
+            debian_apt_drop(&job->apt, part);
     }
     if (r == -GFXB_E_DISK_FULL && in->cache) /* a full disk must not stay full of our cache */
         fs_remove_tree(in->cache);

@@ -73,67 +73,6 @@ struct debian_host {
 int debian_host_new(const struct root *root, struct debian_host *ret_host, struct gfxb_error *err);
 void debian_host_done(struct debian_host *host);
 
-/* ---- run.c: apt's and dpkg's programs: absolute paths, a clean environment with the caller's
- * proxies, messages in English, a deadline ---- */
-
-/* A program that brings something from the network into a directory. */
-struct debian_watch {
-    const struct package_env *env; /* its progress, cancel and log */
-    const char *what;              /* for people: what comes */
-    const char *dir;               /* where it collects */
-    uint64_t total_bytes;          /* that dir will hold; 0 not known: no progress is told */
-};
-
-/*
- * Run to the end. ret_out and ret_complaints (each may be NULL) get stdout and stderr. -EIO when
- * the program says no; -ETIMEDOUT at the deadline, which with a watch begins again whenever
- * something has come; with a watch also -GFXB_E_INTERRUPTED, within a second of *cancel.
- */
-int debian_run(const char *const *argv, int deadline_ms, const struct debian_watch *watch,
-               struct buf *ret_out, struct buf *ret_complaints, struct gfxb_error *err);
-
-/* ---- apt.c, root.c: apt with a root of our own: its own lists, archives and an empty list of
- * installed packages, but the host's proxies, credentials and keys. Needs no rights and changes
- * nothing on the system. apt verifies signatures and digests ---- */
-
-struct debian_apt {
-    const struct package_env *env; /* lent */
-    char *dir;                     /* absolute; the root */
-    char *conf;                    /* absolute; its apt.conf */
-    const char *suite;             /* lent by the distribution's row */
-    const char *origin;            /* lent; what the signed Release file must call itself */
-};
-
-/* Write the root for one suite of one archive into cache_dir/<suite>. */
-int debian_apt_open(const struct package_env *env, const char *cache_dir,
-                    const struct debian_host *host, const struct debian_archive *archive,
-                    const char *suite, struct debian_apt *ret_apt, struct gfxb_error *err);
-void debian_apt_close(struct debian_apt *apt);
-
-/* Write one file of the root. */
-int debian_apt_write(const struct debian_apt *apt, const char *name, const struct buf *text,
-                     struct gfxb_error *err);
-
-/* Fetch the package index; at most once an hour. offline, package-unavailable (no such suite, not
- * signed with a known key, another distribution's), disk-full. */
-int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err);
-
-/* The next debian_apt_update fetches again, however young the index is. */
-void debian_apt_forget(const struct debian_apt *apt);
-
-/* "apt-get install --print-uris" for these blank-separated packages: one line a package. */
-int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
-                       struct gfxb_error *err);
-
-/* "apt-cache show" for these packages: stanzas. */
-int debian_apt_show(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
-                    struct gfxb_error *err);
-
-/* Download the packages and all that they need into dir/archives, verified. total_bytes is for the
- * progress that the log gets. */
-int debian_apt_download(const struct debian_apt *apt, struct str packages, uint64_t total_bytes,
-                        struct gfxb_error *err);
-
 /* ---- parts.c: what apt says must be fetched: the parts (.deb files) of an engine package ---- */
 
 struct debian_part {
@@ -170,6 +109,51 @@ const struct debian_part *debian_parts_find(const struct debian_parts *parts, st
 /* The text whose digest is the package's: the sorted digests of its parts, and the version of the
  * recipe that makes a package of them. */
 void debian_parts_identity(const struct debian_parts *parts, unsigned recipe, struct buf *ret);
+
+/* ---- apt.c: apt with a root of our own: its own lists, archives and an empty list of
+ * installed packages, but the host's proxies, credentials and keys. Needs no rights and changes
+ * nothing on the system. apt verifies signatures and digests ---- */
+
+struct debian_apt {
+    const struct package_env *env; /* lent */
+    char *dir;                     /* absolute; the root */
+    char *conf;                    /* absolute; its apt.conf */
+    const char *suite;             /* lent by the distribution's row */
+    const char *origin;            /* lent; what the signed Release file must call itself */
+};
+
+/* Write the root for one suite of one archive into cache_dir/<suite>. */
+int debian_apt_open(const struct package_env *env, const char *cache_dir,
+                    const struct debian_host *host, const struct debian_archive *archive,
+                    const char *suite, struct debian_apt *ret_apt, struct gfxb_error *err);
+void debian_apt_close(struct debian_apt *apt);
+
+/* Fetch the package index; at most once an hour. offline, package-unavailable (no such suite, not
+ * signed with a known key, another distribution's), disk-full. */
+int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err);
+
+/* The next debian_apt_update fetches again, however young the index is. */
+void debian_apt_forget(const struct debian_apt *apt);
+
+/* "apt-get install --print-uris" for these blank-separated packages: one line a package. */
+int debian_apt_closure(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
+                       struct gfxb_error *err);
+
+/* "apt-cache show" for these packages: stanzas. */
+int debian_apt_show(const struct debian_apt *apt, struct str packages, struct buf *ret_text,
+                    struct gfxb_error *err);
+
+/* Download the packages and all that they need into dir/archives, verified. total_bytes is for the
+ * progress that the log gets. */
+int debian_apt_download(const struct debian_apt *apt, struct str packages, uint64_t total_bytes,
+                        struct gfxb_error *err);
+
+/* Compare a part that was downloaded with its digest, and unpack it below dir. digest-mismatch: it
+ * changed since, and was removed; disk-full; package-unavailable: damaged. */
+int debian_apt_unpack(const struct debian_apt *apt, const struct debian_part *part, const char *dir,
+                      struct gfxb_error *err);
+/* Remove its file. */
+void debian_apt_drop(const struct debian_apt *apt, const struct debian_part *part);
 
 /* ---- recipe.c: from unpacked .deb files to a package that starts from where it is ---- */
 
