@@ -54,23 +54,3 @@ struct blas_file blas_classify(struct str path)
     file.index = file.gfx.n && blas_is_index(name, directory.n > 0);
     return file;
 }
-
-void blas_targets_add(struct blas_targets *targets, const struct blas_file *file)
-{
-    if (!file->gfx.n)
-        return;
-    names_add_gfx(&targets->kernels, file->gfx);
-    if (file->index)
-        names_add_gfx(&targets->indexed, file->gfx);
-}
-
-void blas_targets_done(struct blas_targets *targets)
-{
-    names_done(&targets->indexed);
-    names_done(&targets->kernels);
-}
-
-const struct names *blas_targets_served(const struct blas_targets *targets)
-{
-    return targets->indexed.n ? &targets->indexed : &targets->kernels;
-}

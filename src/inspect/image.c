@@ -50,6 +50,13 @@ int image_read_some(const struct image *image, uint64_t offset, void *ret_bytes,
     return 0;
 }
 
+int image_read_head(const struct image *image, struct extent where, void *ret_bytes, size_t n,
+                    size_t *ret_n)
+{
+    size_t most = where.size < n ? (size_t)where.size : n;
+    return image_read_some(image, where.offset, ret_bytes, most, ret_n);
+}
+
 int image_read(const struct image *image, uint64_t offset, void *ret_bytes, size_t n)
 {
     if (!image_holds(image, (struct extent){offset, n}))

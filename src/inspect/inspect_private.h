@@ -34,6 +34,10 @@ int image_read(const struct image *image, uint64_t offset, void *ret_bytes, size
 int image_read_some(const struct image *image, uint64_t offset, void *ret_bytes, size_t n,
                     size_t *ret_n);
 
+/* The same from the beginning of a part, and not beyond its end. */
+int image_read_head(const struct image *image, struct extent where, void *ret_bytes, size_t n,
+                    size_t *ret_n);
+
 /* A NUL-terminated text shorter than size, with its NUL. -EBADMSG when it does not end before. */
 int image_read_text(const struct image *image, uint64_t offset, char *ret_text, size_t size);
 
@@ -77,23 +81,15 @@ int pe_read(const struct image *image, struct extent *ret_fatbin, bool *ret_prog
  * section. Only headers and entry tables are read, compressed ones decompressed up to the table's
  * end ---- */
 
-struct bundle_facts {
-    struct names gfx; /* owned */
-    unsigned plain;   /* bundles found */
-    unsigned compressed;
-};
-
-void bundle_facts_done(struct bundle_facts *facts);
-
 /* Does a bundle begin with these n bytes? */
 bool bundle_begins(const unsigned char *bytes, size_t n);
 
 /*
- * Add what is in all bundles of this part of the image to *facts. Space between bundles is passed
+ * Add what is in all bundles of this part of the image to *code. Space between bundles is passed
  * over in steps of 4096, their alignment. -EBADMSG when a bundle contradicts itself or its
  * surroundings, -ENOTSUP for a version or method that is not known.
  */
-int bundle_walk(const struct image *image, struct extent where, struct bundle_facts *facts,
+int bundle_walk(const struct image *image, struct extent where, struct inspection_code *code,
                 struct gfxb_error *err);
 
 /* The target in a bundle entry's id ("hipv4-amdgcn-amd-amdhsa--gfx90a:xnack-" gives
@@ -178,19 +174,6 @@ struct blas_file {
 /* Judge a path inside a package by its names alone. */
 struct blas_file blas_classify(struct str path);
 
-/* Targets of one library's kernel files. */
-struct blas_targets {
-    struct names indexed; /* the library can find them */
-    struct names kernels; /* there are kernels */
-};
-
-void blas_targets_add(struct blas_targets *targets, const struct blas_file *file);
-void blas_targets_done(struct blas_targets *targets);
-
-/* What counts: targets that the index names; libraries from before there was an index have none,
- * there all kernels count. Lent. */
-const struct names *blas_targets_served(const struct blas_targets *targets);
-
 /* ---- inspector.c: an inspection while it grows, a file at a time ---- */
 
 /* A library whose code was split off. */
@@ -202,11 +185,11 @@ struct inspector_ref {
 struct inspector {
     const struct gfx_tables *tables; /* lent; NULL: none */
     struct inspection found;         /* owned until inspector_finish hands it over */
-    struct names engine_gfx;         /* of the engine's own files */
-    bool engine_code;                /* such a file with GPU code was seen */
-    struct names all_gfx;            /* of all files */
     struct elf_version glibc, glibcxx;
-    struct blas_targets blas[BLAS_LIBRARIES];
+    struct {
+        struct names kernels; /* targets that there are kernels for */
+        struct names indexed; /* targets whose kernels the library can find */
+    } blas[BLAS_LIBRARIES];
     struct kpack_index kpack;
     struct inspector_ref *ref;
     size_t n_refs;

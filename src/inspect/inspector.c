@@ -7,20 +7,15 @@
 void inspector_done(struct inspector *in)
 {
     inspection_done(&in->found);
-    names_done(&in->engine_gfx);
-    names_done(&in->all_gfx);
-    for (size_t i = 0; i < BLAS_LIBRARIES; i++)
-        blas_targets_done(&in->blas[i]);
+    for (size_t i = 0; i < BLAS_LIBRARIES; i++) {
+        names_done(&in->blas[i].kernels);
+        names_done(&in->blas[i].indexed);
+    }
     kpack_index_done(&in->kpack);
     for (size_t i = 0; i < in->n_refs; i++)
         kpack_ref_done(&in->ref[i].ref);
     free(in->ref);
     *in = (struct inspector){0};
-}
-
-static struct str inspector_base_name(const char *path)
-{
-    return str_from(fs_name(path));
 }
 
 bool inspector_wants(const unsigned char *bytes, size_t n)
@@ -34,14 +29,16 @@ bool inspector_note_path(struct inspector *in, const char *path)
     struct blas_file file = blas_classify(str_from(path));
     if (file.library == BLAS_NONE)
         return false;
-    blas_targets_add(&in->blas[file.library], &file);
+    names_add_gfx(&in->blas[file.library].kernels, file.gfx);
+    if (file.index)
+        names_add_gfx(&in->blas[file.library].indexed, file.gfx);
     return true;
 }
 
 /* Files of an engine itself, as its builds name them on any system: Windows has no "lib". */
 static bool inspector_is_engine(const char *path)
 {
-    struct str name = inspector_base_name(path), word;
+    struct str name = str_from(fs_name(path)), word;
     struct gfx_engine engine;
     for (size_t i = 0; gfx_engine_at(i, &engine); i++) {
         struct str rest = engine.libraries;
@@ -71,19 +68,17 @@ static unsigned inspector_program_of(struct str name)
     return kinds;
 }
 
-/* Take over what was found in a file; *facts and *ref are emptied. ref NULL: no split-off code. */
-static void inspector_add_code(struct inspector *in, const char *path, struct bundle_facts *facts,
+/* Take over what was found in a file; *code and *ref are emptied. ref NULL: no split-off code. */
+static void inspector_add_code(struct inspector *in, const char *path, struct inspection_code *code,
                                struct kpack_ref *ref)
 {
-    if (!facts->gfx.n && !facts->plain && !facts->compressed && !ref)
+    if (!code->gfx.n && !code->plain && !code->compressed && !ref)
         return;
+    code->path = xstrdup(path);
+    code->kpack = ref ? 1 : 0;
     in->found.code = xreallocarray(in->found.code, in->found.n_code + 1, sizeof(*in->found.code));
-    in->found.code[in->found.n_code++] = (struct inspection_code){.path = xstrdup(path),
-                                                                  .gfx = facts->gfx,
-                                                                  .plain = facts->plain,
-                                                                  .compressed = facts->compressed,
-                                                                  .kpack = ref ? 1 : 0};
-    *facts = (struct bundle_facts){0};
+    in->found.code[in->found.n_code++] = *code;
+    *code = (struct inspection_code){0};
     if (!ref)
         return;
     in->ref = xreallocarray(in->ref, in->n_refs + 1, sizeof(*in->ref));
@@ -113,7 +108,7 @@ static void inspector_visit_section(void *context, const char *name, struct exte
 
 /* Bundles in the .hip_fatbin sections. Where the code was split off the section is there but zero,
  * and there is no point in walking through it. */
-static int inspector_walk_fatbins(const struct inspector_sections *s, struct bundle_facts *facts,
+static int inspector_walk_fatbins(const struct inspector_sections *s, struct inspection_code *code,
                                   struct gfxb_error *err)
 {
     int r = 0;
@@ -124,7 +119,7 @@ static int inspector_walk_fatbins(const struct inspector_sections *s, struct bun
             (image_read_some(s->image, s->fatbin[i].offset, head, sizeof(head), &n) < 0 ||
              !bundle_begins(head, n)))
             continue;
-        r = bundle_walk(s->image, s->fatbin[i], facts, err);
+        r = bundle_walk(s->image, s->fatbin[i], code, err);
     }
     return r;
 }
@@ -133,17 +128,17 @@ static int inspector_add_sections(struct inspector *in, const char *path, const 
                                   struct gfxb_error *err)
 {
     struct inspector_sections s = {.image = image};
-    struct bundle_facts facts = {0};
+    struct inspection_code code = {0};
     struct kpack_ref ref = {0};
     int r = elf_walk_sections(image, inspector_visit_section, &s, err);
     if (r == 0)
-        r = inspector_walk_fatbins(&s, &facts, err);
+        r = inspector_walk_fatbins(&s, &code, err);
     if (r == 0 && s.has_ref)
         r = kpack_ref_read(image, s.ref, &ref, err);
     if (r == 0)
-        inspector_add_code(in, path, &facts, s.has_ref ? &ref : NULL);
+        inspector_add_code(in, path, &code, s.has_ref ? &ref : NULL);
     kpack_ref_done(&ref);
-    bundle_facts_done(&facts);
+    names_done(&code.gfx);
     return r;
 }
 
@@ -153,14 +148,14 @@ static int inspector_add_code_object(struct inspector *in, const char *path,
 {
     const struct gfx_tables *tables = in->tables;
     unsigned mach = elf->flags & 0xff; /* EF_AMDGPU_MACH */
-    struct bundle_facts facts = {0};
+    struct inspection_code code = {0};
     bool named = false;
     for (size_t i = 0; tables && i < tables->n_targets && !named; i++) {
         named = tables->target[i].elf_mach == mach;
         if (named)
-            names_add_gfx(&facts.gfx, tables->target[i].gfx);
+            names_add_gfx(&code.gfx, tables->target[i].gfx);
     }
-    inspector_add_code(in, path, &facts, NULL);
+    inspector_add_code(in, path, &code, NULL);
     if (tables && !named)
         return error_set(err, ENOTSUP,
                          "this code object is for a GPU that the tables do not know (machine 0x%x)",
@@ -170,7 +165,7 @@ static int inspector_add_code_object(struct inspector *in, const char *path,
 
 static void inspector_note_program(struct inspector *in, const char *path)
 {
-    in->found.engines |= inspector_program_of(inspector_base_name(path));
+    in->found.engines |= inspector_program_of(str_from(fs_name(path)));
     names_add(&in->found.executables, str_from(path));
 }
 
@@ -209,11 +204,11 @@ static int inspector_add_elf(struct inspector *in, const char *path, const struc
 static int inspector_add_extent(struct inspector *in, const char *path, const struct image *image,
                                 struct extent where, struct gfxb_error *err)
 {
-    struct bundle_facts facts = {0};
-    int r = bundle_walk(image, where, &facts, err);
+    struct inspection_code code = {0};
+    int r = bundle_walk(image, where, &code, err);
     if (r == 0)
-        inspector_add_code(in, path, &facts, NULL);
-    bundle_facts_done(&facts);
+        inspector_add_code(in, path, &code, NULL);
+    names_done(&code.gfx);
     return r;
 }
 
@@ -265,32 +260,44 @@ int inspector_try(struct inspector *in, const char *path, const struct image *im
     return 0;
 }
 
+/* The sums over all files, now that all .kpack files are known. */
 static void inspector_sum_code(struct inspector *in)
 {
-    /* Which targets split-off code is for, now that all .kpack files are known. */
+    struct names engine = {0}, all = {0};
+    bool engine_code = false;
     for (size_t i = 0; i < in->n_refs; i++)
         kpack_index_find(&in->kpack, in->ref[i].ref.kernel_name,
                          &in->found.code[in->ref[i].code].gfx);
-    names_add_all_gfx(&in->all_gfx, &in->kpack.gfx);
+    names_add_all_gfx(&all, &in->kpack.gfx);
     for (size_t i = 0; i < in->found.n_code; i++) {
         const struct inspection_code *code = &in->found.code[i];
         in->found.bundles.plain += code->plain;
         in->found.bundles.compressed += code->compressed;
         in->found.bundles.kpack += code->kpack;
-        names_add_all_gfx(&in->all_gfx, &code->gfx);
-        if (inspector_is_engine(code->path)) {
-            in->engine_code = true;
-            names_add_all_gfx(&in->engine_gfx, &code->gfx);
-        }
+        names_add_all_gfx(&all, &code->gfx);
+        if (!inspector_is_engine(code->path))
+            continue;
+        engine_code = true;
+        names_add_all_gfx(&engine, &code->gfx);
     }
-    names_add_all_gfx(&in->found.gfx, in->engine_code ? &in->engine_gfx : &in->all_gfx);
+    in->found.gfx = engine_code ? engine : all;
+    names_done(engine_code ? &all : &engine);
+}
+
+/* What counts: targets that the index names; libraries from before there was an index have none,
+ * there all kernels count. */
+static void inspector_sum_blas(const struct inspector *in, enum blas_library library,
+                               struct names *gfx)
+{
+    const struct names *indexed = &in->blas[library].indexed;
+    names_add_all_gfx(gfx, indexed->n ? indexed : &in->blas[library].kernels);
 }
 
 void inspector_finish(struct inspector *in, struct inspection *ret_inspection)
 {
     inspector_sum_code(in);
-    names_add_all_gfx(&in->found.blas.rocblas, blas_targets_served(&in->blas[BLAS_ROCBLAS]));
-    names_add_all_gfx(&in->found.blas.hipblaslt, blas_targets_served(&in->blas[BLAS_HIPBLASLT]));
+    inspector_sum_blas(in, BLAS_ROCBLAS, &in->found.blas.rocblas);
+    inspector_sum_blas(in, BLAS_HIPBLASLT, &in->found.blas.hipblaslt);
     elf_version_text(&in->glibc, in->found.glibc, sizeof(in->found.glibc));
     elf_version_text(&in->glibcxx, in->found.glibcxx, sizeof(in->found.glibcxx));
     *ret_inspection = in->found;

@@ -25,12 +25,6 @@
 #define BUNDLE_COUNT_MAX 16384
 #define BUNDLE_STEPS_MAX (1u << 22)
 
-void bundle_facts_done(struct bundle_facts *facts)
-{
-    names_done(&facts->gfx);
-    *facts = (struct bundle_facts){0};
-}
-
 bool bundle_begins(const unsigned char *bytes, size_t n)
 {
     return (n >= BUNDLE_MAGIC_SIZE && memcmp(bytes, BUNDLE_MAGIC, BUNDLE_MAGIC_SIZE) == 0) ||
@@ -95,14 +89,11 @@ struct ccob_input {
 
 static int ccob_next_piece(struct ccob_input *in, size_t *ret_n)
 {
-    size_t wanted = in->rest.size < CCOB_PIECE ? (size_t)in->rest.size : CCOB_PIECE;
-    int r = image_read(in->image, in->rest.offset, in->piece, wanted);
-    if (r < 0)
-        return r;
-    in->rest.offset += wanted;
-    in->rest.size -= wanted;
-    *ret_n = wanted;
-    return 0;
+    *ret_n = 0;
+    int r = image_read_head(in->image, in->rest, in->piece, CCOB_PIECE, ret_n);
+    in->rest.offset += *ret_n;
+    in->rest.size -= *ret_n;
+    return r;
 }
 
 static int ccob_peek_zlib(struct ccob_input *in, unsigned char *ret_bytes, size_t size,
@@ -138,9 +129,7 @@ static bool ccob_frame_agrees(const struct ccob_input *in, const struct ccob *cc
 {
     unsigned char head[18]; /* the longest zstd frame header */
     size_t n;
-    uint64_t left = in->rest.size;
-    if (image_read_some(in->image, in->rest.offset, head,
-                        left < sizeof(head) ? (size_t)left : sizeof(head), &n) < 0)
+    if (image_read_head(in->image, in->rest, head, sizeof(head), &n) < 0)
         return false;
     unsigned long long size = ZSTD_getFrameContentSize(head, n);
     return size == ZSTD_CONTENTSIZE_UNKNOWN || size == ccob->uncompressed;
@@ -251,9 +240,7 @@ static int bundle_fetch(const struct bundle_source *source, unsigned char *bytes
 {
     if (source->ccob)
         return ccob_peek(source->image, source->where, source->ccob, bytes, size, ret_n);
-    uint64_t left = source->where.size;
-    return image_read_some(source->image, source->where.offset, bytes,
-                           left < size ? (size_t)left : size, ret_n);
+    return image_read_head(source->image, source->where, bytes, size, ret_n);
 }
 
 /* Read the table with as little as possible; most fit in the first attempt. */
@@ -275,7 +262,7 @@ static int bundle_read(const struct bundle_source *source, uint64_t limit, struc
 
 /* *ret_used 0: the bundle does not say how long it is. */
 static int bundle_read_compressed(const struct image *image, struct extent where,
-                                  const unsigned char *head, size_t n, struct bundle_facts *facts,
+                                  const unsigned char *head, size_t n, struct inspection_code *code,
                                   uint64_t *ret_used)
 {
     struct ccob ccob;
@@ -288,33 +275,32 @@ static int bundle_read_compressed(const struct image *image, struct extent where
                           (ccob.total ? ccob.total : where.size) - ccob.header};
     struct bundle_source source = {image, data, &ccob};
     uint64_t end;
-    r = bundle_read(&source, ccob.uncompressed, &facts->gfx, &end);
+    r = bundle_read(&source, ccob.uncompressed, &code->gfx, &end);
     if (r < 0)
         return r;
-    facts->compressed++;
+    code->compressed++;
     *ret_used = ccob.total;
     return 0;
 }
 
 /* The bundle at where.offset: 1 and its length, 0 when there is none. */
 static int bundle_read_one(const struct image *image, struct extent where,
-                           struct bundle_facts *facts, uint64_t *ret_used)
+                           struct inspection_code *code, uint64_t *ret_used)
 {
     unsigned char head[CCOB_HEADER_MAX];
     size_t n;
-    int r = image_read_some(image, where.offset, head,
-                            where.size < sizeof(head) ? (size_t)where.size : sizeof(head), &n);
+    int r = image_read_head(image, where, head, sizeof(head), &n);
     if (r < 0 || !bundle_begins(head, n))
         return r;
     if (memcmp(head, CCOB_MAGIC, 4) == 0) {
-        r = bundle_read_compressed(image, where, head, n, facts, ret_used);
+        r = bundle_read_compressed(image, where, head, n, code, ret_used);
         return r < 0 ? r : 1;
     }
     struct bundle_source source = {image, where, NULL};
-    r = bundle_read(&source, where.size, &facts->gfx, ret_used);
+    r = bundle_read(&source, where.size, &code->gfx, ret_used);
     if (r < 0)
         return r;
-    facts->plain++;
+    code->plain++;
     return 1;
 }
 
@@ -347,7 +333,7 @@ static uint64_t bundle_next(const struct image *image, struct extent where, uint
     return over ? next + BUNDLE_ALIGN - over : next;
 }
 
-int bundle_walk(const struct image *image, struct extent where, struct bundle_facts *facts,
+int bundle_walk(const struct image *image, struct extent where, struct inspection_code *code,
                 struct gfxb_error *err)
 {
     if (!image_holds(image, where))
@@ -358,7 +344,7 @@ int bundle_walk(const struct image *image, struct extent where, struct bundle_fa
     while (at <= where.size && where.size - at >= BUNDLE_MAGIC_SIZE) {
         uint64_t used = 0;
         struct extent rest = {where.offset + at, where.size - at};
-        int r = bundle_read_one(image, rest, facts, &used);
+        int r = bundle_read_one(image, rest, code, &used);
         /* Compressed data may look like a header by chance. */
         if (inside_data && (r == -EBADMSG || r == -ENOTSUP))
             r = 0;

@@ -93,7 +93,13 @@ static void add_compressed(struct buf *b, unsigned version, bool zstd, const str
     free(packed);
 }
 
-static int walk(const struct buf *b, struct bundle_facts *facts, struct gfxb_error *err)
+static void facts_done(struct inspection_code *facts)
+{
+    names_done(&facts->gfx);
+    *facts = (struct inspection_code){0};
+}
+
+static int walk(const struct buf *b, struct inspection_code *facts, struct gfxb_error *err)
 {
     struct image image = as_image(b);
     return bundle_walk(&image, (struct extent){0, b->n}, facts, err);
@@ -101,24 +107,24 @@ static int walk(const struct buf *b, struct bundle_facts *facts, struct gfxb_err
 
 static void assert_walk(const struct buf *b, unsigned plain, unsigned compressed, const char *gfx)
 {
-    struct bundle_facts facts = {0};
+    struct inspection_code facts = {0};
     struct gfxb_error err = {0};
     if (walk(b, &facts, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(facts.plain, plain);
     assert_int_equal(facts.compressed, compressed);
     assert_names(&facts.gfx, gfx);
-    bundle_facts_done(&facts);
+    facts_done(&facts);
 }
 
 static void assert_walk_fails(const struct buf *b, int code)
 {
-    struct bundle_facts facts = {0};
+    struct inspection_code facts = {0};
     struct gfxb_error err = {0};
     assert_int_equal(walk(b, &facts, &err), -code);
     assert_int_equal(err.code, code);
     assert_non_null(strstr(err.text, "bundle at byte"));
-    bundle_facts_done(&facts);
+    facts_done(&facts);
 }
 
 /* Every spelling of a target that the compilers of this field have used. */
@@ -201,14 +207,14 @@ static void test_long_table(void **state)
     struct buf plain = bytes_new();
     struct buf packed = bytes_new();
     add_bundle(&plain, buf_text(&ids));
-    struct bundle_facts facts = {0};
+    struct inspection_code facts = {0};
     assert_int_equal(walk(&plain, &facts, NULL), 0);
     assert_int_equal(facts.gfx.n, 300);
-    bundle_facts_done(&facts);
+    facts_done(&facts);
     add_compressed(&packed, 3, true, &plain);
     assert_int_equal(walk(&packed, &facts, NULL), 0);
     assert_int_equal(facts.gfx.n, 300);
-    bundle_facts_done(&facts);
+    facts_done(&facts);
     buf_done(&ids);
     buf_done(&plain);
     buf_done(&packed);
