@@ -133,56 +133,44 @@ static int elf_string(const struct elf_view *view, uint64_t index, char *ret_tex
     return image_read_text(view->image, offset + index, ret_text, size);
 }
 
-static bool elf_version_parse(struct str text, struct elf_version *ret_version)
+/* 0: it is none. */
+static uint64_t elf_version_parse(struct str text)
 {
-    struct elf_version v = {{0}};
+    uint64_t version = 0, value;
     struct str piece;
     unsigned n = 0;
-    while (str_cut(&text, '.', &piece)) {
-        uint64_t value;
+    for (; str_cut(&text, '.', &piece); n++) {
         if (n == 3 || str_to_u64(piece, 10, &value) < 0 || value > 9999)
-            return false;
-        v.part[n++] = (unsigned)value;
+            return 0;
+        version = version * 10000 + value;
     }
-    if (n < 2)
-        return false;
-    *ret_version = v;
-    return true;
+    return n < 2 ? 0 : n == 2 ? version * 10000 : version;
 }
 
-void elf_version_raise(struct elf_version *version, const struct elf_version *other)
+void elf_version_text(uint64_t version, char *ret_text, size_t size)
 {
-    for (size_t i = 0; i < 3; i++) {
-        if (version->part[i] != other->part[i]) {
-            if (version->part[i] < other->part[i])
-                *version = *other;
-            return;
-        }
-    }
-}
-
-void elf_version_text(const struct elf_version *version, char *ret_text, size_t size)
-{
-    const unsigned *p = version->part;
-    if (!p[0])
-        snprintf(ret_text, size, "%s", "");
-    else if (!p[2])
-        snprintf(ret_text, size, "%u.%u", p[0], p[1]);
+    unsigned major = (unsigned)(version / ELF_VERSION(1, 0, 0));
+    unsigned minor = (unsigned)(version / ELF_VERSION(0, 1, 0) % 10000);
+    unsigned patch = (unsigned)(version % 10000);
+    if (patch)
+        snprintf(ret_text, size, "%u.%u.%u", major, minor, patch);
     else
-        snprintf(ret_text, size, "%u.%u.%u", p[0], p[1], p[2]);
+        snprintf(ret_text, size, version ? "%u.%u" : "", major, minor);
 }
 
 static void elf_note_version(struct elf_facts *facts, struct str name)
 {
-    struct elf_version v;
-    if (str_is(name, "GLIBC_ABI_DT_RELR")) /* packed relocations: the loader of glibc 2.36 */
-        elf_version_raise(&facts->glibc, &(struct elf_version){{2, 36, 0}});
-    else if (str_starts(name, STR("GLIBC_")) &&
-             elf_version_parse((struct str){name.p + 6, name.n - 6}, &v))
-        elf_version_raise(&facts->glibc, &v);
-    else if (str_starts(name, STR("GLIBCXX_")) &&
-             elf_version_parse((struct str){name.p + 8, name.n - 8}, &v))
-        elf_version_raise(&facts->glibcxx, &v);
+    uint64_t *highest = NULL, version = 0;
+    if (str_strip(&name, STR("GLIBC_")))
+        highest = &facts->glibc;
+    else if (str_strip(&name, STR("GLIBCXX_")))
+        highest = &facts->glibcxx;
+    else
+        return;
+    /* Packed relocations: the loader of glibc 2.36. */
+    version = str_is(name, "ABI_DT_RELR") ? ELF_VERSION(2, 36, 0) : elf_version_parse(name);
+    if (version > *highest)
+        *highest = version;
 }
 
 /* The versions needed of one library: a chain of `count` entries at offset. */

@@ -106,22 +106,20 @@ const char *inspect_kind_name(enum inspect_kind kind);
 #define ELF_MACHINE_AARCH64 183
 #define ELF_MACHINE_AMDGPU  224
 
-/* A symbol version such as GLIBC_2.34 or GLIBCXX_3.4.30; all zero: none. */
-struct elf_version {
-    unsigned part[3];
-};
+/* A symbol version such as GLIBC_2.34 or GLIBCXX_3.4.30 as one number. 0 is none. */
+#define ELF_VERSION(major, minor, patch) ((major)*100000000ull + (minor)*10000ull + (patch))
 
 struct elf_facts {
     unsigned type; /* 2 executable, 3 shared object or position-independent executable */
     unsigned machine;
-    unsigned flags;           /* of an AMDGPU code object: its target and features */
-    bool interpreted;         /* names a dynamic loader */
-    bool pie;                 /* marked as a position-independent executable */
-    char *soname;             /* owned; NULL none */
-    char *run_path;           /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
-    struct names needed;      /* owned */
-    struct elf_version glibc; /* the highest that it cannot do without */
-    struct elf_version glibcxx;
+    unsigned flags;      /* of an AMDGPU code object: its target and features */
+    bool interpreted;    /* names a dynamic loader */
+    bool pie;            /* marked as a position-independent executable */
+    char *soname;        /* owned; NULL none */
+    char *run_path;      /* owned: DT_RUNPATH, else DT_RPATH; NULL none */
+    struct names needed; /* owned */
+    uint64_t glibc;      /* ELF_VERSION: the highest that it cannot do without */
+    uint64_t glibcxx;
 };
 
 /* Of the 64-bit little-endian kind that computers and GPUs of this field use, from its headers and

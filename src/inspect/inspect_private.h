@@ -64,9 +64,7 @@ int elf_walk_sections(const struct image *image,
                       void *context, struct gfxb_error *err);
 
 /* "2.34", "3.4.30"; "" for none. */
-void elf_version_text(const struct elf_version *version, char *ret_text, size_t size);
-/* Keep the higher one. */
-void elf_version_raise(struct elf_version *version, const struct elf_version *other);
+void elf_version_text(uint64_t version, char *ret_text, size_t size);
 
 /* ---- pe.c: Windows programs and libraries: only where their device code is ---- */
 
@@ -185,7 +183,7 @@ struct inspector_ref {
 struct inspector {
     const struct gfx_tables *tables; /* lent; NULL: none */
     struct inspection found;         /* owned until inspector_finish hands it over */
-    struct elf_version glibc, glibcxx;
+    uint64_t glibc, glibcxx;         /* ELF_VERSION */
     struct {
         struct names kernels; /* targets that there are kernels for */
         struct names indexed; /* targets whose kernels the library can find */

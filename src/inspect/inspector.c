@@ -173,8 +173,8 @@ static void inspector_note_program(struct inspector *in, const char *path)
 static void inspector_add_host_code(struct inspector *in, const char *path,
                                     const struct elf_facts *facts)
 {
-    elf_version_raise(&in->glibc, &facts->glibc);
-    elf_version_raise(&in->glibcxx, &facts->glibcxx);
+    in->glibc = facts->glibc > in->glibc ? facts->glibc : in->glibc;
+    in->glibcxx = facts->glibcxx > in->glibcxx ? facts->glibcxx : in->glibcxx;
     if (facts->soname && strcmp(facts->soname, "libc.so.6") == 0)
         in->found.own_libc = true;
     if (elf_is_program(facts))
@@ -298,8 +298,8 @@ void inspector_finish(struct inspector *in, struct inspection *ret_inspection)
     inspector_sum_code(in);
     inspector_sum_blas(in, BLAS_ROCBLAS, &in->found.blas.rocblas);
     inspector_sum_blas(in, BLAS_HIPBLASLT, &in->found.blas.hipblaslt);
-    elf_version_text(&in->glibc, in->found.glibc, sizeof(in->found.glibc));
-    elf_version_text(&in->glibcxx, in->found.glibcxx, sizeof(in->found.glibcxx));
+    elf_version_text(in->glibc, in->found.glibc, sizeof(in->found.glibc));
+    elf_version_text(in->glibcxx, in->found.glibcxx, sizeof(in->found.glibcxx));
     *ret_inspection = in->found;
     in->found = (struct inspection){0};
 }
