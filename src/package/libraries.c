@@ -22,35 +22,32 @@
     ":bin:lib:lib64:lib/llvm/lib:usr/lib:usr/lib64:lib/x86_64-linux-gnu:lib/aarch64-linux-gnu:"    \
     "usr/lib/x86_64-linux-gnu:usr/lib/aarch64-linux-gnu"
 
-/* The loader's own directories, on any distribution. */
-#define LIBRARIES_X86_64_DIRS "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:" LIBRARIES_HOST_DIRS
-#define LIBRARIES_AARCH64_DIRS                                                                     \
-    "/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:" LIBRARIES_HOST_DIRS
-#define LIBRARIES_HOST_DIRS "/lib64:/usr/lib64:/lib:/usr/lib"
+/* The loader's own directories, on any distribution: libraries in them are looked at before they
+ * count, as one of another machine does not. */
+#define LIBRARIES_HOST_DIRS                                                                        \
+    "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib/aarch64-linux-gnu:"                      \
+    "/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib"
 
 enum library_answer { LIBRARY_NO, LIBRARY_YES, LIBRARY_UNKNOWN };
 
 struct libraries {
     const struct root *host;
-    const char *dir;    /* of the package; paths are relative to it */
-    bool follow;        /* look at the libraries that are found in the package, too */
-    struct names dirs;  /* where its engine looks: below dir ("" is dir itself), or absolute */
-    struct buf cache;   /* ld.so.cache */
-    bool cache_unknown; /* a capture that does not hold it */
-    struct names seen;  /* "device inode" of the files that were looked at */
-    char **waiting;     /* a stack of files to look at; owned */
-    size_t n_waiting;
+    const char *dir;      /* of the package; paths are relative to it */
+    bool follow;          /* look at the libraries that are found in the package, too */
+    struct names dirs;    /* where its engine looks: below dir ("" is dir itself), or absolute */
+    struct buf cache;     /* ld.so.cache */
+    bool cache_unknown;   /* a capture that does not hold it */
+    struct names seen;    /* "device inode" of the files that were looked at */
+    struct names waiting; /* files to look at */
     struct names missing; /* sonames */
     bool unknown;         /* something could not be looked up */
 };
 
 static void libraries_done(struct libraries *l)
 {
-    while (l->n_waiting)
-        free(l->waiting[--l->n_waiting]);
-    free(l->waiting);
     names_done(&l->dirs);
     names_done(&l->seen);
+    names_done(&l->waiting);
     names_done(&l->missing);
     buf_done(&l->cache);
 }
@@ -67,13 +64,6 @@ static void libraries_add_dirs(struct libraries *l, struct str list)
     struct str dir;
     while (str_cut(&list, ':', &dir))
         names_add(&l->dirs, dir);
-}
-
-/* Takes the path over. */
-static void libraries_push(struct libraries *l, char *path)
-{
-    l->waiting = xreallocarray(l->waiting, l->n_waiting + 1, sizeof(*l->waiting));
-    l->waiting[l->n_waiting++] = path;
 }
 
 /* ---- on the computer ---- */
@@ -108,7 +98,7 @@ struct str ldcache_find(struct str cache, unsigned machine, struct str soname)
         cache.n ? memmem(cache.p, cache.n, LDCACHE_MAGIC.p, LDCACHE_MAGIC.n) : NULL;
     if (!header)
         return STR_NONE;
-    cache = (struct str){header, cache.n - (size_t)(header - cache.p)};
+    cache = str_skip(cache, (size_t)(header - cache.p));
     if (cache.n < LDCACHE_HEADER)
         return STR_NONE;
     size_t entries = ldcache_u32(cache, LDCACHE_MAGIC.n);
@@ -146,19 +136,16 @@ static enum library_answer libraries_in_host_dir(const struct libraries *l, unsi
 static enum library_answer libraries_by_host(const struct libraries *l, unsigned machine,
                                              struct str soname)
 {
-    struct str dir, dirs = machine == ELF_MACHINE_AARCH64 ? STR(LIBRARIES_AARCH64_DIRS)
-                                                          : STR(LIBRARIES_X86_64_DIRS);
+    struct str dir, dirs = STR(LIBRARIES_HOST_DIRS);
     struct str cached = ldcache_find(buf_view(&l->cache), machine, soname);
+    enum library_answer found = l->cache_unknown ? LIBRARY_UNKNOWN : LIBRARY_NO;
     if (cached.n && libraries_on_host(l, machine, cached.p) != LIBRARY_NO)
         return LIBRARY_YES;
-    bool unknown = l->cache_unknown;
-    while (str_cut(&dirs, ':', &dir)) {
+    while (found != LIBRARY_YES && str_cut(&dirs, ':', &dir)) {
         enum library_answer answer = libraries_in_host_dir(l, machine, dir, soname);
-        if (answer == LIBRARY_YES)
-            return answer;
-        unknown = unknown || answer == LIBRARY_UNKNOWN;
+        found = answer == LIBRARY_NO ? found : answer;
     }
-    return unknown ? LIBRARY_UNKNOWN : LIBRARY_NO;
+    return found;
 }
 
 bool package_lacks_library(const struct root *root, const char *soname)
@@ -176,26 +163,25 @@ bool package_lacks_library(const struct root *root, const char *soname)
 static bool libraries_in_package(struct libraries *l, struct str below, struct str soname)
 {
     struct stat st;
-    char *path = xasprintf("%.*s%s%.*s", STR_ARG(below), below.n ? "/" : "", STR_ARG(soname));
+    char *CLEAN_FREE path =
+        xasprintf("%.*s%s%.*s", STR_ARG(below), below.n ? "/" : "", STR_ARG(soname));
     char *CLEAN_FREE full = xfs_join(l->dir, path);
     bool found = stat(full, &st) == 0 && S_ISREG(st.st_mode);
     if (found && l->follow)
-        libraries_push(l, path);
-    else
-        free(path);
+        names_add(&l->waiting, str_from(path));
     return found;
 }
 
 static bool libraries_in_dirs(struct libraries *l, unsigned machine, struct str soname)
 {
-    for (size_t i = 0; i < l->dirs.n; i++) {
+    bool found = false;
+    for (size_t i = 0; i < l->dirs.n && !found; i++) {
         struct str dir = str_from(l->dirs.name[i]);
-        if (str_starts(dir, STR("/"))
-                ? libraries_in_host_dir(l, machine, dir, soname) == LIBRARY_YES
-                : libraries_in_package(l, dir, soname))
-            return true;
+        found = str_starts(dir, STR("/"))
+                    ? libraries_in_host_dir(l, machine, dir, soname) == LIBRARY_YES
+                    : libraries_in_package(l, dir, soname);
     }
-    return false;
+    return found;
 }
 
 /* In one of the directories of a run path? $ORIGIN is the file's directory. An absolute one is
@@ -204,21 +190,18 @@ static bool libraries_in_run_path(struct libraries *l, const struct elf_facts *f
                                   struct str origin, struct str soname)
 {
     struct str rest = str_from(facts->run_path), dir;
-    while (str_cut(&rest, ':', &dir)) {
-        struct str token = str_starts(dir, STR("${ORIGIN}")) ? STR("${ORIGIN}") : STR("$ORIGIN");
-        struct str tail = {dir.p + token.n, dir.n - token.n};
+    bool found = false;
+    while (!found && str_cut(&rest, ':', &dir)) {
         char *CLEAN_FREE own = NULL;
-        if (str_starts(dir, token)) {
-            own = xasprintf("%.*s%.*s", STR_ARG(origin), STR_ARG(tail));
-            if (libraries_in_package(l, str_from(own), soname))
-                return true;
-        } else if (str_starts(dir, STR("/")) &&
-                   (libraries_in_package(l, dir, soname) ||
-                    libraries_in_host_dir(l, facts->machine, dir, soname) == LIBRARY_YES)) {
-            return true;
+        if (str_strip(&dir, STR("${ORIGIN}")) || str_strip(&dir, STR("$ORIGIN"))) {
+            own = xasprintf("%.*s%.*s", STR_ARG(origin), STR_ARG(dir));
+            found = libraries_in_package(l, str_from(own), soname);
+        } else if (str_starts(dir, STR("/"))) {
+            found = libraries_in_package(l, dir, soname) ||
+                    libraries_in_host_dir(l, facts->machine, dir, soname) == LIBRARY_YES;
         }
     }
-    return false;
+    return found;
 }
 
 static enum library_answer libraries_find(struct libraries *l, const char *path,
@@ -266,9 +249,9 @@ static int libraries_look_at_all(struct libraries *l, const struct names *roots,
 {
     int r = 0;
     for (size_t i = 0; i < roots->n; i++)
-        libraries_push(l, xstrdup(roots->name[i]));
-    while (r == 0 && l->n_waiting) {
-        char *CLEAN_FREE path = l->waiting[--l->n_waiting];
+        names_add(&l->waiting, str_from(roots->name[i]));
+    while (r == 0 && l->waiting.n) {
+        char *CLEAN_FREE path = l->waiting.name[--l->waiting.n];
         r = libraries_look_at(l, path, err);
     }
     return r;

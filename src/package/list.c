@@ -1,7 +1,6 @@
 /* list.c - what is installed: the store's directory, read every time. */
 #include "package/package_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #define LIST_PINS_MAX (1u << 20)
@@ -35,20 +34,16 @@ static int list_take(const struct package_env *env, struct package_list *list, c
 static int list_read_dir(const struct package_env *env, struct package_list *list)
 {
     char *CLEAN_FREE packages = xfs_join(env->data_dir, "packages");
-    DIR *dir = opendir(packages);
-    if (!dir)
-        return errno == ENOENT ? 0 : -errno;
-    int r = 0;
-    const struct dirent *entry;
-    while (r == 0 && (entry = readdir(dir))) {
-        struct str name = str_from(entry->d_name);
-        char *CLEAN_FREE path = xfs_join(packages, entry->d_name);
-        if (str_starts(name, STR(STORE_STAGE_PREFIX)))
+    DIR *CLEAN_DIR dir = opendir(packages);
+    const char *name;
+    int r = dir || errno == ENOENT ? 0 : -errno;
+    while (r == 0 && (name = fs_next(dir))) {
+        char *CLEAN_FREE path = xfs_join(packages, name);
+        if (str_starts(str_from(name), STR(STORE_STAGE_PREFIX)))
             store_sweep_stage(path);
-        else if (package_is_digest(name))
-            r = list_take(env, list, path, entry->d_name);
+        else if (package_is_digest(str_from(name)))
+            r = list_take(env, list, path, name);
     }
-    closedir(dir);
     return r;
 }
 
@@ -120,15 +115,6 @@ void package_list_done(struct package_list *list)
     *list = (struct package_list){NULL, 0};
 }
 
-static const struct package *list_find_digest(const struct package_list *list, const char *digest)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (strcmp(list->item[i].digest, digest) == 0)
-            return &list->item[i];
-    }
-    return NULL;
-}
-
 /* The pins without those of this backend, and with one line more when digest is given. */
 static int list_write_pin(const struct package_env *env, const struct package_list *list,
                           struct package_backend backend, const char *digest,
@@ -146,21 +132,25 @@ static int list_write_pin(const struct package_env *env, const struct package_li
     return fs_write(path, buf_text(&text), text.n, 0644, err);
 }
 
+/* Out of the store, and its pin. */
+static int list_remove(const struct package_env *env, const struct package_list *list,
+                       const struct package *package, struct gfxb_error *err)
+{
+    struct package_backend backend = {str_from(package->engine), package->backend};
+    int r = store_discard(env, package->dir, err);
+    return r == 0 && package->pinned ? list_write_pin(env, list, backend, NULL, err) : r;
+}
+
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err)
 {
     struct package_list list = {NULL, 0};
     int r = package_list_new(env, &list, err);
-    if (r < 0)
-        return r;
-    const struct package *package = list_find_digest(&list, digest);
-    if (!package)
-        r = error_set(err, ENOENT, "no installed package has the digest %s", digest);
-    else
-        r = store_discard(env, package->dir, err);
-    if (r == 0 && package->pinned)
-        r = list_write_pin(env, &list,
-                           (struct package_backend){str_from(package->engine), package->backend},
-                           NULL, err);
+    size_t i = 0;
+    while (i < list.n && strcmp(list.item[i].digest, digest) != 0)
+        i++;
+    if (r == 0)
+        r = i < list.n ? list_remove(env, &list, &list.item[i], err)
+                       : error_set(err, ENOENT, "no installed package has the digest %s", digest);
     package_list_done(&list);
     return r;
 }
@@ -217,7 +207,7 @@ int package_remove_backend(const struct package_env *env, struct package_backend
     for (size_t i = 0; i < list.n && r == 0; i++) {
         if (!package_is_of(&list.item[i], backend))
             continue;
-        r = package_remove(env, list.item[i].digest, err);
+        r = list_remove(env, &list, &list.item[i], err);
         n++;
     }
     package_list_done(&list);
