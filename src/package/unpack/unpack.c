@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -172,6 +174,96 @@ static int unpack_one(struct unpack *u, const struct archive_item *item, struct 
         break; /* it was made */
     }
     return 0;
+}
+
+/* ---- shared libraries that an archive without links stored once for each of their names ---- */
+
+/* 1 the same content, 0 not, or -errno. */
+static int links_same_content(int dir, const char *a, const char *b)
+{
+    int CLEAN_CLOSE fd_a = openat(dir, a, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int CLEAN_CLOSE fd_b = openat(dir, b, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    char hex_a[DIGEST_HEX], hex_b[DIGEST_HEX];
+    if (fd_a < 0 || fd_b < 0)
+        return -errno;
+    int r = digest_fd(fd_a, hex_a, NULL);
+    if (r == 0)
+        r = digest_fd(fd_b, hex_b, NULL);
+    return r < 0 ? r : strcmp(hex_a, hex_b) == 0;
+}
+
+/* Replace `copy`, where there is one, by a link to `real` when they are two files with the same
+ * content. */
+static int links_replace(int dir, const char *copy, const char *real)
+{
+    struct stat c, f;
+    if (fstatat(dir, copy, &c, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (fstatat(dir, real, &f, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (!S_ISREG(c.st_mode) || !S_ISREG(f.st_mode) || c.st_size != f.st_size ||
+        c.st_ino == f.st_ino || c.st_size == 0)
+        return 0;
+    int r = links_same_content(dir, copy, real);
+    if (r <= 0)
+        return r;
+    char temporary[NAME_MAX + 1];
+    snprintf(temporary, sizeof(temporary), ".link-%ld", (long)getpid());
+    if (symlinkat(real, dir, temporary) < 0)
+        return -errno;
+    if (renameat(dir, temporary, dir, copy) < 0) {
+        r = -errno;
+        unlinkat(dir, temporary, 0);
+        return r;
+    }
+    return 0;
+}
+
+/* In one directory: what is stored as libx.so.1 and libx.so beside this libx.so.1.2. */
+static int links_replace_all(int dir, const char *real)
+{
+    char shorter[NAME_MAX + 1];
+    const char *so = strstr(real, ".so.");
+    int r = 0;
+    if (!so || !str_starts(str_from(real), STR("lib")))
+        return 0;
+    snprintf(shorter, sizeof(shorter), "%s", real);
+    for (char *dot; r == 0 && (dot = strrchr(shorter, '.')) > shorter + (so - real);) {
+        *dot = '\0';
+        r = links_replace(dir, shorter, real);
+    }
+    return r;
+}
+
+/* Longer names first: what is linked to one of them is a link already when its own turn comes. */
+static int links_compare(const FTSENT **one, const FTSENT **other)
+{
+    return strcmp((*other)->fts_name, (*one)->fts_name);
+}
+
+/*
+ * In every directory below: where a shared library is stored more than once under its names
+ * (libx.so, libx.so.1, libx.so.1.2), keep the longest name and make the others links to it.
+ */
+static int unpack_link_copies(const char *directory, struct gfxb_error *err)
+{
+    char *CLEAN_FREE top = xstrdup(directory);
+    char *const tops[] = {top, NULL};
+    FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_NOCHDIR, links_compare);
+    const FTSENT *entry;
+    int r = walk ? 0 : -errno;
+    while (r == 0 && (entry = fts_read(walk))) {
+        if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
+            r = -entry->fts_errno;
+        if (entry->fts_info != FTS_F)
+            continue;
+        char *CLEAN_FREE above = xstr_dup(fs_dir(entry->fts_path));
+        int CLEAN_CLOSE dir = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = dir < 0 ? -errno : links_replace_all(dir, entry->fts_name);
+    }
+    if (walk)
+        fts_close(walk);
+    return r < 0 ? fs_error(err, -r, "turn copies of libraries into links in", directory) : 0;
 }
 
 int unpack_run(int fd, const char *directory, const struct unpack_options *options,

@@ -36,12 +36,6 @@ int unpack_run(int fd, const char *directory, const struct unpack_options *optio
 int unpack_file(const char *archive, const char *directory, const struct unpack_options *options,
                 struct gfxb_error *err);
 
-/*
- * In every directory below: where a shared library is stored more than once under its names
- * (libx.so, libx.so.1, libx.so.1.2), keep the longest name and make the others links to it.
- */
-int unpack_link_copies(const char *directory, struct gfxb_error *err);
-
 /* ---- entry_set.c: the paths that an archive has brought so far, to refuse what would overwrite
  * ---- */
 
