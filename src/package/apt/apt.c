@@ -164,52 +164,8 @@ static int run_program(const char *const *argv, int deadline_ms, struct run_watc
 
 /* ---- the root ---- */
 
-/*
- * Read after the host's own configuration, so that what is not named here (proxies, credentials, CA
- * files, timeouts of transports) stays the host's. Its hooks would run as us: cleared. %1$s is our
- * root. The sandbox user _apt could not read a private data directory; as an ordinary user apt does
- * not change users anyway.
- */
-static const char apt_conf[] = "#clear APT::Update::Pre-Invoke;\n"
-                               "#clear APT::Update::Post-Invoke;\n"
-                               "#clear APT::Update::Post-Invoke-Success;\n"
-                               "#clear DPkg::Pre-Invoke;\n"
-                               "#clear DPkg::Post-Invoke;\n"
-                               "#clear DPkg::Pre-Install-Pkgs;\n"
-                               "#clear APT::Default-Release;\n"
-                               "#clear APT::Architectures;\n"
-                               "#clear Acquire::IndexTargets::deb-src;\n"
-                               "#clear Acquire::Languages;\n"
-                               "APT::Architectures { \"%2$s\"; };\n"
-                               "APT::Sandbox::User \"root\";\n"
-                               "APT::Install-Recommends \"false\";\n"
-                               "APT::Install-Suggests \"false\";\n"
-                               "APT::Get::AllowUnauthenticated \"false\";\n"
-                               "APT::Keep-Downloaded-Packages \"true\";\n"
-                               "APT::Update::Error-Mode \"any\";\n"
-                               "Dir::State \"%1$s\";\n"
-                               "Dir::State::lists \"%1$s/lists/\";\n"
-                               "Dir::State::status \"%1$s/status\";\n"
-                               "Dir::State::extended_states \"%1$s/extended_states\";\n"
-                               "Dir::Cache \"%1$s\";\n"
-                               "Dir::Cache::archives \"%1$s/archives/\";\n"
-                               "Dir::Cache::pkgcache \"%1$s/" APT_PKGCACHE "\";\n"
-                               "Dir::Cache::srcpkgcache \"\";\n"
-                               "Dir::Log \"%1$s\";\n"
-                               "Dir::Etc::sourcelist \"/dev/null\";\n"
-                               "Dir::Etc::sourceparts \"%1$s/sources/\";\n"
-                               "Dir::Etc::preferences \"/dev/null\";\n"
-                               "Dir::Etc::preferencesparts \"/dev/null\";\n"
-                               "Acquire::Languages { \"none\"; };\n"
-                               "Acquire::PDiffs \"false\";\n"
-                               "Acquire::ForceHash \"SHA256\";\n"
-                               "Acquire::Retries \"2\";\n"
-                               "Acquire::http::Timeout \"20\";\n"
-                               "Acquire::https::Timeout \"20\";\n"
-                               "Acquire::AllowInsecureRepositories \"false\";\n"
-                               "Acquire::AllowWeakRepositories \"false\";\n"
-                               "Acquire::AllowDowngradeToInsecureRepositories \"false\";\n"
-                               "quiet \"2\";\n";
+/* Made by the build from apt.conf (tools/embed.py). */
+extern const char package_data_apt_conf[];
 
 /* dpkg's name of this computer's architecture: "amd64". */
 static int apt_read_arch(char *ret_arch, size_t size, struct gfxb_error *err)
@@ -293,7 +249,13 @@ static void apt_add_sources(struct buf *text, const struct debian_apt *apt,
 static void apt_add_conf(struct buf *text, const struct debian_apt *apt, const char *arch)
 {
     const char *ca_file = apt->env->net ? apt->env->net->fetch.ca_file : NULL;
-    buf_addf(text, apt_conf, apt->dir, arch);
+    struct str rest = str_from(package_data_apt_conf), piece;
+    for (bool is_name = false; str_cut(&rest, '@', &piece); is_name = !is_name) {
+        if (is_name)
+            buf_add_text(text, str_is(piece, "ROOT") ? apt->dir : arch);
+        else
+            buf_add_str(text, piece);
+    }
     if (ca_file)
         buf_addf(text, "Acquire::https::CaInfo \"%s\";\n", ca_file);
 }
