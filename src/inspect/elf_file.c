@@ -330,13 +330,13 @@ static int elf_count_sections(const struct image *image, const Elf64_Ehdr *heade
     return 0;
 }
 
-int elf_walk_sections(const struct image *image,
-                      void (*visit)(void *context, const char *name, struct extent where),
-                      void *context, struct gfxb_error *err)
+int elf_find_sections(const struct image *image, const char *name, struct extent *ret_where,
+                      size_t max, size_t *ret_n, struct gfxb_error *err)
 {
     Elf64_Ehdr header;
     Elf64_Shdr names, section;
-    size_t count, index;
+    size_t count, index, n;
+    *ret_n = 0;
     int r = elf_read_header(image, &header, err);
     if (r < 0 || header.e_shoff == 0)
         return r;
@@ -344,17 +344,17 @@ int elf_walk_sections(const struct image *image,
         elf_read_section(image, &header, index, &names) < 0)
         return elf_fail(err, EBADMSG, "section headers lie outside of the file");
     for (size_t i = 1; i < count; i++) {
-        char name[32] = "";
-        size_t n;
+        char own[32] = "";
         if (elf_read_section(image, &header, i, &section) < 0)
             return elf_fail(err, EBADMSG, "section headers lie outside of the file");
         if (section.sh_type == SHT_NOBITS || section.sh_type == SHT_NULL ||
             section.sh_name >= names.sh_size || names.sh_offset > image->size)
             continue;
-        r = image_read_some(image, names.sh_offset + section.sh_name, name, sizeof(name) - 1, &n);
+        r = image_read_some(image, names.sh_offset + section.sh_name, own, sizeof(own) - 1, &n);
         if (r < 0)
             return elf_fail(err, -r, "section names cannot be read");
-        visit(context, name, (struct extent){section.sh_offset, section.sh_size});
+        if (strcmp(own, name) == 0 && *ret_n < max)
+            ret_where[(*ret_n)++] = (struct extent){section.sh_offset, section.sh_size};
     }
     return 0;
 }

@@ -57,11 +57,10 @@ bool elf_is_known(const unsigned char *bytes, size_t n);
 /* As elf_read_file. */
 int elf_read(const struct image *image, struct elf_facts *ret_facts, struct gfxb_error *err);
 
-/* Call visit for every section that has bytes in the file; names are cut to 31 characters. A file
- * without section headers has none. */
-int elf_walk_sections(const struct image *image,
-                      void (*visit)(void *context, const char *name, struct extent where),
-                      void *context, struct gfxb_error *err);
+/* The sections of this name that have bytes in the file, the first `max` of them. A file without
+ * section headers has none. */
+int elf_find_sections(const struct image *image, const char *name, struct extent *ret_where,
+                      size_t max, size_t *ret_n, struct gfxb_error *err);
 
 /* "2.34", "3.4.30"; "" for none. */
 void elf_version_text(uint64_t version, char *ret_text, size_t size);

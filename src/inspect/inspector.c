@@ -86,57 +86,28 @@ static void inspector_add_code(struct inspector *in, const char *path, struct in
     *ref = (struct kpack_ref){0};
 }
 
-/* What the section walk of an ELF file collects. */
-struct inspector_sections {
-    const struct image *image;
-    struct extent fatbin[8]; /* a linked file has one */
-    size_t n_fatbin;
-    struct extent ref;
-    bool has_ref;
-};
-
-static void inspector_visit_section(void *context, const char *name, struct extent where)
-{
-    struct inspector_sections *s = context;
-    if (strcmp(name, ".hip_fatbin") == 0 && s->n_fatbin < 8)
-        s->fatbin[s->n_fatbin++] = where;
-    if (strcmp(name, ".rocm_kpack_ref") == 0) {
-        s->ref = where;
-        s->has_ref = true;
-    }
-}
-
-/* Bundles in the .hip_fatbin sections. Where the code was split off the section is there but zero,
- * and there is no point in walking through it. */
-static int inspector_walk_fatbins(const struct inspector_sections *s, struct inspection_code *code,
-                                  struct gfxb_error *err)
-{
-    int r = 0;
-    for (size_t i = 0; i < s->n_fatbin && r == 0; i++) {
-        unsigned char head[24];
-        size_t n = 0;
-        if (s->has_ref &&
-            (image_read_some(s->image, s->fatbin[i].offset, head, sizeof(head), &n) < 0 ||
-             !bundle_begins(head, n)))
-            continue;
-        r = bundle_walk(s->image, s->fatbin[i], code, err);
-    }
-    return r;
-}
-
+/* Bundles in the .hip_fatbin sections (a linked file has one), and where the code went that was
+ * split off: then the section is there but zero, and there is no point in walking through it. */
 static int inspector_add_sections(struct inspector *in, const char *path, const struct image *image,
                                   struct gfxb_error *err)
 {
-    struct inspector_sections s = {.image = image};
+    struct extent fatbin[8], ref_at;
+    size_t n_fatbin = 0, n_ref = 0, n;
     struct inspection_code code = {0};
     struct kpack_ref ref = {0};
-    int r = elf_walk_sections(image, inspector_visit_section, &s, err);
+    int r = elf_find_sections(image, ".hip_fatbin", fatbin, 8, &n_fatbin, err);
     if (r == 0)
-        r = inspector_walk_fatbins(&s, &code, err);
-    if (r == 0 && s.has_ref)
-        r = kpack_ref_read(image, s.ref, &ref, err);
+        r = elf_find_sections(image, ".rocm_kpack_ref", &ref_at, 1, &n_ref, err);
+    for (size_t i = 0; r == 0 && i < n_fatbin; i++) {
+        unsigned char head[24];
+        bool is_empty = n_ref && (image_read_head(image, fatbin[i], head, sizeof(head), &n) < 0 ||
+                                  !bundle_begins(head, n));
+        r = is_empty ? 0 : bundle_walk(image, fatbin[i], &code, err);
+    }
+    if (r == 0 && n_ref)
+        r = kpack_ref_read(image, ref_at, &ref, err);
     if (r == 0)
-        inspector_add_code(in, path, &code, s.has_ref ? &ref : NULL);
+        inspector_add_code(in, path, &code, n_ref ? &ref : NULL);
     kpack_ref_done(&ref);
     names_done(&code.gfx);
     return r;
