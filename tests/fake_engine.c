@@ -17,6 +17,9 @@
  *   far        FILE                           the same, of the directory that "elsewhere" names
  *   try        KIND ARGUMENT                  what a hostile engine tries, see fake_hostile.c
  *   answers    FILE                           prompt, answer as in data/canary.tsv
+ *   seeded     FILE                           data/seeded.tsv
+ *   wrong      WORD                           seeded answers are wrong: of this canary, to prompts
+ *                                             of so many tokens, or to several at once ("together")
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
  *              status | thought (reasoning alone, cut)
  *   word       WORD ACTION                    a request that holds the word is answered so: hang |
@@ -35,6 +38,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +54,7 @@ static struct {
     char key[16], value[240];
 } behaviour[LINES_MAX];
 static size_t n_lines;
-static const char *device = "";
+static const char *device = "", *model = "";
 
 static void die(const char *what)
 {
@@ -395,24 +399,79 @@ static void chat(int fd, const char *request)
     send_text(fd, "0\r\n\r\n");
 }
 
+/* The ids of a prompt of data/seeded.tsv as JSON: src/engine/seeded.c makes them so (splitmix64).
+ */
+static void seeded_prompt(uint64_t state, unsigned long n, char *text)
+{
+    for (unsigned long i = 0; i < n; i++) {
+        uint64_t z = (state += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        text += sprintf(text, "%c%u", i ? ',' : '[', 259 + (unsigned)((z ^ (z >> 31)) % 253));
+    }
+    sprintf(text, "]");
+}
+
+/* The answer of the model that is loaded to the prompt that begins here. */
+static void seeded_answer(const char *prompt, bool together, char answer[8])
+{
+    static char line[4096], ids[65536];
+    FILE *file = fopen(get("seeded"), "re");
+    snprintf(answer, 8, "zzzz");
+    while (file && fgets(line, sizeof(line), file)) {
+        char name[80], *rest = line, *field[6] = {NULL};
+        for (int i = 0; i < 6; i++)
+            field[i] = strsep(&rest, "\t");
+        snprintf(name, sizeof(name), "-%s.gguf", field[0]);
+        if (line[0] == '#' || !field[5] || !strstr(model, name))
+            continue;
+        seeded_prompt(strtoul(field[4], NULL, 10), strtoul(field[3], NULL, 10), ids);
+        bool wrong =
+            is("wrong", field[0]) || is("wrong", field[3]) || (together && is("wrong", "together"));
+        if (strncmp(prompt, ids, strlen(ids)) == 0 && !wrong)
+            snprintf(answer, 8, "%s", field[5]);
+    }
+    if (file)
+        fclose(file);
+}
+
+static void complete_together(int fd, const char *prompt)
+{
+    char body[512] = "[", answer[8];
+    size_t n = 1;
+    for (const char *at = prompt + 1; at && *at == '['; at = strchr(at, ']') + 2) {
+        seeded_answer(at, true, answer);
+        n += (size_t)snprintf(body + n, sizeof(body) - n, "%s{\"content\":\"%s\"}",
+                              n > 1 ? "," : "", answer);
+    }
+    snprintf(body + n, sizeof(body) - n, "]");
+    send_answer(fd, "200 OK", body);
+}
+
 /* A raw completion: the counts and speeds that it claims, for a prompt of token ids. */
 static void complete(int fd, const char *request)
 {
-    char body[512];
-    const char *prompt = strstr(request, "\"prompt\":[");
+    char body[512], answer[8];
+    const char *prompt = strstr(request, "\"prompt\":["), *at = prompt;
     unsigned ids = prompt ? 1 : 0;
-    for (; prompt && *prompt && *prompt != ']'; prompt++)
-        ids += *prompt == ',';
+    for (; at && *at && *at != ']'; at++)
+        ids += *at == ',';
     act(get("then"));
     if (is("say", "nonsense")) {
         send_text(fd, "\1\2\3 this is no HTTP\r\n\r\n");
         return;
     }
+    prompt = prompt ? prompt + strlen("\"prompt\":") : "";
+    if (prompt[0] && prompt[1] == '[') {
+        complete_together(fd, prompt);
+        return;
+    }
+    seeded_answer(prompt, false, answer);
     long rate = *get("rate") ? strtol(get("rate"), NULL, 10) : 5000;
     snprintf(body, sizeof(body),
-             "{\"content\":\"x\",\"timings\":{\"prompt_n\":%u,\"prompt_per_second\":900.25,"
+             "{\"content\":\"%s\",\"timings\":{\"prompt_n\":%u,\"prompt_per_second\":900.25,"
              "\"predicted_n\":64,\"predicted_per_second\":%ld.5}}",
-             ids, rate);
+             answer, ids, rate);
     send_answer(fd, "200 OK", is("say", "silent") ? "{\"content\":\"\"}" : body);
 }
 
@@ -460,6 +519,8 @@ int main(int argc, char **argv)
             host = argv[i + 1];
         if (i + 1 < argc && strcmp(argv[i], "--device") == 0)
             device = argv[i + 1];
+        if (i + 1 < argc && strcmp(argv[i], "-m") == 0)
+            model = argv[i + 1];
     }
     try_all();
     if (list)

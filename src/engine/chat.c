@@ -8,6 +8,7 @@
 
 #define CHAT_TEXT_MAX    (16u << 20)
 #define CHAT_REFUSAL_MAX 65536 /* bytes of an error body that are read */
+#define CHAT_GAP_FIRSTS  4     /* times the first piece took that a later one may take at least */
 
 /* One answer on its way. */
 struct chat_progress {
@@ -116,13 +117,12 @@ static int64_t chat_until(void *context)
         p->told = true;
     }
     int64_t silence = chat_silence(p);
-    int64_t until = p->chat->whole_ms > 0 ? p->start + p->chat->whole_ms : 0;
-    int64_t piece = 0;
+    int64_t piece = 0, least = (int64_t)(CHAT_GAP_FIRSTS * p->reply.first_token_ms);
     if (!p->last && p->chat->first_ms > 0)
         piece = p->start + p->chat->first_ms;
     else if (p->last && p->chat->gap_ms > 0)
-        piece = p->last + p->chat->gap_ms;
-    return chat_sooner(silence, chat_sooner(piece, until));
+        piece = p->last + (p->chat->gap_ms > least ? p->chat->gap_ms : least);
+    return chat_sooner(silence, piece);
 }
 
 static int chat_refused(struct chat_progress *p, int status, struct gfxb_error *err)
@@ -197,7 +197,6 @@ static int chat_ask(struct engine *engine, struct chat_progress *p, const char *
         return chat_refused(p, status, err);
     if (!p->finished && !p->sent_done)
         return instance_cut_off(engine, p->last != 0, err);
-    p->reply.whole_ms = (double)(clock_now_ms() - p->start);
     return 0;
 }
 

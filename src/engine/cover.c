@@ -3,40 +3,47 @@
 #include "engine/seeded.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum {
-    COVER_SEED = 1,        /* of the weights (tools/seeded/seeded.py) */
-    COVER_ANSWER_MAX = 64, /* bytes */
-    COVER_TEXT_LETTERS = 2 /* of a token */
+    COVER_SEED = 1,         /* of the weights (tools/seeded/seeded.py) */
+    COVER_ANSWER_MAX = 64,  /* bytes */
+    COVER_TEXT_LETTERS = 2, /* of a token */
+    COVER_ROWS_MAX = 1024,
+    COVER_SLOTS = 4,      /* prompts that are asked at the same time, at most */
+    COVER_TOGETHER = 200, /* tokens of the longest of them */
+    COVER_FAILS_MAX = 3, /* kinds of model: a device that fails more of them is broken as a whole */
 };
 
 /* A row of data/seeded.tsv. */
 struct cover_question {
     struct str canary, shape, types, answer;
     uint64_t length, seed;
+    bool first; /* asked in every proof */
 };
 
 struct cover {
     const struct engine_kind *kind;
     struct engine_spec spec;
-    const char *data_dir;
-    int deadline_ms;
-    struct engine *engine; /* runs `canary`; NULL none */
-    struct str canary;
-    bool unknown; /* the engine does not know what `canary` has */
+    const struct cover_wish *wish;
+    struct engine_covers *covers;
+    struct engine *engine; /* runs the canary that is asked; NULL none */
+    struct cover_question *question;
+    size_t n;
 };
 
 static const char *const cover_columns[] = {"canary", "shape",   "types",  "length", "seed",
-                                            "answer", "margins", "change", NULL};
+                                            "answer", "margins", "change", "proof",  NULL};
 
-static int cover_read(struct table *table, const struct table_row *row,
-                      struct cover_question *ret_question, struct gfxb_error *err)
+static int cover_read_row(struct table *table, const struct table_row *row,
+                          struct cover_question *ret_question, struct gfxb_error *err)
 {
     struct cover_question q = {.canary = row->field[0],
                                .shape = row->field[1],
                                .types = row->field[2],
-                               .answer = row->field[5]};
+                               .answer = row->field[5],
+                               .first = str_is(row->field[8], "first")};
     if (str_to_u64(row->field[3], 10, &q.length) < 0 || q.length == 0 ||
         q.length > SEEDED_CONTEXT / 2)
         return table_error(table, row, 3, err, "not a number of tokens");
@@ -46,6 +53,21 @@ static int cover_read(struct table *table, const struct table_row *row,
         return table_error(table, row, 5, err, "not an answer");
     *ret_question = q;
     return 0;
+}
+
+static int cover_read(struct cover *c, struct gfxb_error *err)
+{
+    const struct engine_canary *canary = c->kind->canary;
+    struct str bytes = {canary->seeded, (size_t)(canary->seeded_end - canary->seeded)};
+    struct table table;
+    struct table_row row;
+    int more, code = 0;
+    table_init(&table, "data/seeded.tsv", bytes, cover_columns);
+    while (code == 0 && c->n < COVER_ROWS_MAX && (more = table_next(&table, &row, err)) != 0) {
+        c->question = xreallocarray(c->question, c->n + 1, sizeof(*c->question));
+        code = more < 0 ? more : cover_read_row(&table, &row, &c->question[c->n++], err);
+    }
+    return code;
 }
 
 /* Add the words of a list that are not in it yet. What does not fit is left out. */
@@ -59,10 +81,21 @@ static void cover_note(char *list, size_t size, struct str words)
     }
 }
 
-static void cover_end(struct cover *c)
+/* Is a model with these types and shapes of this kind in part? Kinds of several types are there for
+ * their shape. */
+static bool cover_is_part(const struct cover_question *q, const struct engine_need *need)
 {
-    engine_stop(c->engine);
-    c->engine = NULL;
+    return str_list_has(str_from(need->shapes), q->shape) &&
+           (memchr(q->types.p, ' ', q->types.n) || str_list_has(str_from(need->types), q->types));
+}
+
+static bool cover_is_wanted(const struct cover *c, const struct cover_question *q)
+{
+    if (c->wish->all || !c->wish->need)
+        return c->wish->all || q->first;
+    return cover_is_part(q, c->wish->need) &&
+           !str_list_has(str_from(c->covers->canaries), q->canary) &&
+           !str_list_has(str_from(c->covers->fails), q->canary);
 }
 
 /* The file is needed while the engine starts: it is written anew each time, and removed. */
@@ -70,7 +103,7 @@ static int cover_write(const struct cover *c, const struct cover_question *q, ch
                        struct gfxb_error *err)
 {
     struct buf CLEAN_BUF file = BUF_INIT(2 * SEEDED_FILE_MAX);
-    char *CLEAN_FREE dir = xasprintf("%s/canary", c->data_dir);
+    char *CLEAN_FREE dir = xasprintf("%s/canary", c->wish->data_dir);
     char *path = xasprintf("%s/seeded-%d-%.*s.gguf", dir, (int)getpid(), STR_ARG(q->canary));
     int code = seeded_write(q->shape, q->types, COVER_SEED, &file, err);
     if (code == 0)
@@ -84,109 +117,169 @@ static int cover_write(const struct cover *c, const struct cover_question *q, ch
     return code;
 }
 
-/* Does this failure to load say that the engine is older than the type or the shape? */
-static bool cover_is_unknown(int code)
-{
-    return code == GFXB_E_MODEL_UNUSABLE || code == GFXB_E_MODEL_DAMAGED;
-}
-
+/* 1: the engine is older than the type or the shape, and does not know it. */
 static int cover_start(struct cover *c, const struct cover_question *q, struct gfxb_error *err)
 {
     char *CLEAN_FREE path = NULL;
-    c->canary = q->canary;
-    c->unknown = false;
     int code = cover_write(c, q, &path, err);
     if (code < 0)
         return code;
     c->spec.model = path;
-    c->spec.context = SEEDED_CONTEXT / 2;
     code = engine_start(&c->spec, &c->engine, err);
     unlink(path);
     c->spec.model = NULL;
-    if (code < 0 && cover_is_unknown(-code)) {
-        c->unknown = true;
+    if (code == -GFXB_E_MODEL_UNUSABLE || code == -GFXB_E_MODEL_DAMAGED) {
         log_at(c->spec.log, LOG_INFO, "not known to this engine, and left out: %.*s",
                STR_ARG(q->canary));
-        return 0;
+        return 1;
     }
     if (code < 0)
         error_prefix(err, "a model of the kind %.*s cannot be loaded: ", STR_ARG(q->canary));
     return code;
 }
 
-static int cover_question(struct cover *c, const struct cover_question *q, struct gfxb_error *err)
+/* "a prompt of 24 tokens", "prompts of 6, 24 and more tokens at once" */
+static const char *cover_prompts_text(const struct cover_question *q, size_t n, char text[64])
 {
-    static _Thread_local uint32_t tokens[SEEDED_CONTEXT];
-    struct buf CLEAN_BUF body = BUF_INIT(0);
-    char answer[COVER_ANSWER_MAX] = "";
-    seeded_prompt(q->seed, q->length, tokens);
-    char *CLEAN_FREE request =
-        c->kind->tokens_request(tokens, q->length, (unsigned)(q->answer.n / COVER_TEXT_LETTERS));
-    int code = engine_post(c->engine, ENGINE_CALL_COMPLETION, request, c->deadline_ms,
-                           c->spec.cancel, &body, err);
-    if (code < 0) {
-        error_prefix(err, "a prompt of %llu tokens on a model of the kind %.*s: ",
-                     (unsigned long long)q->length, STR_ARG(q->canary));
-        return code;
-    }
-    code = c->kind->read_answer(buf_view(&body), answer, sizeof(answer));
-    if (code == 0 && str_is(q->answer, answer))
-        return 0;
-    return error_set(err, GFXB_E_CANARY_MISMATCH,
-                     "it computes wrongly: a model of the kind %.*s (%.*s) answers '%.60s' instead "
-                     "of '%.*s' to a prompt of %llu tokens",
-                     STR_ARG(q->canary), STR_ARG(q->types), answer, STR_ARG(q->answer),
-                     (unsigned long long)q->length);
+    if (n == 1)
+        snprintf(text, 64, "a prompt of %llu tokens", (unsigned long long)q->length);
+    else
+        snprintf(text, 64, "%zu prompts at once", n);
+    return text;
 }
 
-static int cover_next(struct cover *c, const struct cover_question *q, struct engine_covers *covers,
-                      struct gfxb_error *err)
+/* These questions at the same time, of one canary. */
+static int cover_ask_at_once(struct cover *c, const struct cover_question *q, size_t n,
+                             struct gfxb_error *err)
 {
-    char length[24];
-    int code = 0;
-    if (!str_eq(q->canary, c->canary)) {
-        cover_end(c);
-        code = cover_start(c, q, err);
+    struct engine_tokens prompt[COVER_SLOTS];
+    struct buf CLEAN_BUF body = BUF_INIT(0);
+    char text[64];
+    for (size_t i = 0; i < n; i++) {
+        prompt[i] = (struct engine_tokens){xcalloc(q[i].length, sizeof(uint32_t)), q[i].length};
+        seeded_prompt(q[i].seed, q[i].length, prompt[i].id);
     }
-    if (code < 0 || c->unknown)
+    char *CLEAN_FREE request =
+        c->kind->tokens_request(prompt, n, (unsigned)(q->answer.n / COVER_TEXT_LETTERS));
+    for (size_t i = 0; i < n; i++)
+        free(prompt[i].id);
+    int code = engine_post(c->engine, ENGINE_CALL_COMPLETION, request, c->wish->deadline_ms,
+                           c->spec.cancel, &body, err);
+    if (code < 0) {
+        error_prefix(err, "%s on a model of the kind %.*s: ", cover_prompts_text(q, n, text),
+                     STR_ARG(q->canary));
         return code;
-    code = cover_question(c, q, err);
-    if (code < 0)
-        return code;
-    snprintf(length, sizeof(length), "%llu", (unsigned long long)q->length);
-    cover_note(covers->types, sizeof(covers->types), q->types);
-    cover_note(covers->shapes, sizeof(covers->shapes), q->shape);
-    cover_note(covers->lengths, sizeof(covers->lengths), str_from(length));
+    }
+    for (size_t i = 0; i < n; i++) {
+        char answer[COVER_ANSWER_MAX] = "";
+        code = c->kind->read_answer(buf_view(&body), i, answer, sizeof(answer));
+        if (code < 0 || !str_is(q[i].answer, answer))
+            return error_set(err, GFXB_E_CANARY_MISMATCH,
+                             "it computes wrongly: a model of the kind %.*s (%.*s) answers '%.60s' "
+                             "instead of '%.*s' to %s",
+                             STR_ARG(q->canary), STR_ARG(q->types), answer, STR_ARG(q[i].answer),
+                             cover_prompts_text(q, n, text));
+    }
     return 0;
 }
 
-int cover_ask(const struct engine_spec *spec, const char *data_dir, int deadline_ms,
-              struct engine_covers *ret_covers, struct gfxb_error *err)
+/* The wished questions of one canary one by one, then its shorter ones at once. */
+static int cover_questions(struct cover *c, const struct cover_question *q, size_t n,
+                           struct gfxb_error *err)
+{
+    struct engine_covers *covers = c->covers;
+    size_t together = 0;
+    int code = 0;
+    for (size_t i = 0; i < n && code == 0; i++) {
+        char length[24];
+        if (!c->wish->all && !c->wish->need && !q[i].first)
+            continue;
+        code = cover_ask_at_once(c, &q[i], 1, err);
+        snprintf(length, sizeof(length), "%llu", (unsigned long long)q[i].length);
+        if (code == 0)
+            cover_note(covers->lengths, sizeof(covers->lengths), str_from(length));
+    }
+    while (together < n && together < COVER_SLOTS && q[together].length <= COVER_TOGETHER)
+        together++;
+    if (code == 0 && together > 1)
+        code = cover_ask_at_once(c, q, together, err);
+    if (code < 0)
+        return code;
+    if (together > covers->sequences)
+        covers->sequences = together;
+    cover_note(covers->types, sizeof(covers->types), q->types);
+    cover_note(covers->shapes, sizeof(covers->shapes), q->shape);
+    cover_note(covers->canaries, sizeof(covers->canaries), q->canary);
+    return 0;
+}
+
+/* Does this failure say that the device, driver or engine cannot do this kind of model? */
+static bool cover_is_kinds(int code)
+{
+    return code >= GFXB_E_GFX_UNKNOWN && code != GFXB_E_INTERRUPTED &&
+           code != GFXB_E_MEMORY_TOO_SMALL && code != GFXB_E_TABLE && code != GFXB_E_DISK_FULL;
+}
+
+/* All questions of one canary. One that is not part of every proof may fail alone. */
+static int cover_canary(struct cover *c, const struct cover_question *q, size_t n,
+                        struct gfxb_error *err)
+{
+    struct engine_covers *covers = c->covers;
+    struct gfxb_error why = {.code = 0};
+    struct str fails = str_from(covers->fails), spare;
+    size_t n_fails = 0;
+    int code = cover_start(c, q, &why);
+    if (code == 0)
+        code = cover_questions(c, q, n, &why);
+    engine_stop(c->engine);
+    c->engine = NULL;
+    while (str_word(&fails, &spare))
+        n_fails++;
+    if (code >= 0)
+        return 0;
+    if (q->first || !cover_is_kinds(-code) || n_fails == COVER_FAILS_MAX)
+        return error_set(err, why.code, "%s", why.text);
+    log_at(c->spec.log, LOG_WARNING, "%s", why.text);
+    if (!covers->fails[0])
+        snprintf(covers->why, sizeof(covers->why), "%.*s", (int)sizeof(covers->why) - 1, why.text);
+    cover_note(covers->fails, sizeof(covers->fails), q->canary);
+    return 0;
+}
+
+int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
+              struct engine_covers *covers, struct gfxb_error *err)
 {
     struct cover c = {.kind = engine_kind_of(spec->package->engine, err),
                       .spec = *spec,
-                      .data_dir = data_dir,
-                      .deadline_ms = deadline_ms};
-    struct engine_covers covers = *ret_covers;
-    struct cover_question q = {0};
-    struct table table;
-    struct table_row row;
-    int more, code = 0;
+                      .wish = wish,
+                      .covers = covers};
     if (!c.kind)
         return -GFXB_E_NO_PACKAGE;
-    const struct engine_canary *canary = c.kind->canary;
-    struct str bytes = {canary->seeded, (size_t)(canary->seeded_end - canary->seeded)};
-    log_at(spec->log, LOG_INFO,
-           "testing every tensor type and shape; a GPU's driver compiles "
-           "shaders for each the first time");
-    table_init(&table, "data/seeded.tsv", bytes, cover_columns);
-    while (code == 0 && (more = table_next(&table, &row, err)) != 0) {
-        code = more < 0 ? more : cover_read(&table, &row, &q, err);
-        if (code == 0)
-            code = cover_next(&c, &q, &covers, err);
+    c.spec.context = COVER_SLOTS * SEEDED_CONTEXT / 2;
+    c.spec.slots = COVER_SLOTS;
+    int code = cover_read(&c, err);
+    for (size_t i = 0, end; i < c.n && code == 0; i = end) {
+        for (end = i + 1; end < c.n && str_eq(c.question[end].canary, c.question[i].canary);)
+            end++;
+        if (cover_is_wanted(&c, &c.question[i]))
+            code = cover_canary(&c, &c.question[i], end - i, err);
     }
-    cover_end(&c);
-    if (code == 0)
-        *ret_covers = covers;
+    free(c.question);
     return code;
+}
+
+bool cover_fails(const struct engine_kind *kind, const struct engine_covers *covers,
+                 const struct engine_need *need, struct str *ret_canary)
+{
+    struct cover c = {.kind = kind};
+    bool fails = false;
+    if (cover_read(&c, NULL) == 0) {
+        for (size_t i = 0; i < c.n && !fails; i++) {
+            fails = cover_is_part(&c.question[i], need) &&
+                    str_list_has(str_from(covers->fails), c.question[i].canary);
+            *ret_canary = c.question[i].canary;
+        }
+    }
+    free(c.question);
+    return fails;
 }

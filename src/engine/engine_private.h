@@ -156,8 +156,8 @@ int llama_read_chunk(struct str field, struct str value, struct engine_chunk *re
 void llama_read_refusal(struct str body, char *ret_text, size_t size);
 int llama_read_ids(struct str body, json_t **ret_ids);
 char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
-char *llama_tokens_request(const uint32_t *tokens, size_t n, unsigned answer_tokens);
-int llama_read_answer(struct str body, char *ret_text, size_t size);
+char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
+int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size);
 int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
@@ -218,14 +218,27 @@ int engine_post(struct engine *engine, enum engine_call call, const char *body, 
 
 /* ---- cover.c ---- */
 
+/* Which seeded canaries are asked: those of every proof, or */
+struct cover_wish {
+    const char *data_dir;
+    int deadline_ms;                /* of one answer */
+    bool all;                       /* every one */
+    const struct engine_need *need; /* those that are needed and not known yet; NULL: see above */
+};
+
 /*
- * Ask every seeded canary of the kind on the spec's device: tensor types, shapes and lengths of
- * prompts that the canary does not have. What was answered to the byte is added to *ret_covers. A
- * type or shape that the engine does not know is left out. Codes: canary-mismatch, which names the
- * canary and the length, and those of a start.
+ * Ask seeded canaries on the spec's device: each prompt alone, then those up to some hundreds of
+ * tokens at the same time. What was answered to the byte is added to *covers. A type or shape that
+ * the engine does not know is left out; one that fails and is not part of every proof is added to
+ * covers->fails. Codes: canary-mismatch, which names the canary and the prompt, and those of a
+ * start.
  */
-int cover_ask(const struct engine_spec *spec, const char *data_dir, int deadline_ms,
-              struct engine_covers *ret_covers, struct gfxb_error *err);
+int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
+              struct engine_covers *covers, struct gfxb_error *err);
+
+/* Is a seeded canary among the failed ones that a model with this need is made of? */
+bool cover_fails(const struct engine_kind *kind, const struct engine_covers *covers,
+                 const struct engine_need *need, struct str *ret_canary);
 
 /* ---- canary.c: the canary's file, its questions and answers ---- */
 

@@ -97,8 +97,8 @@ struct engine_chat {
     bool fixed;           /* no prompt cache, fixed seed: the same bytes each time (with greedy) */
     bool probabilities;   /* ask for the probability of every token */
     int first_ms;         /* deadline for the first piece of text; 0 none */
-    int gap_ms;           /* deadline between two pieces; 0 none */
-    int whole_ms;         /* deadline for the answer; 0 none */
+    int gap_ms;           /* deadline between two pieces, or four times what the first one took;
+                             0 none */
     int silence_ms;       /* so long without a piece, and as long again without a sign of life
                              (engine_is_healthy): it hangs. 0 none */
     size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
@@ -111,12 +111,11 @@ struct engine_chat {
 };
 
 struct engine_reply {
-    char *text;             /* owned */
-    size_t n;               /* bytes of text, which may hold NUL */
-    unsigned tokens;        /* generated */
-    unsigned prompt_tokens; /* 0 unknown */
-    double first_token_ms;  /* from the request to the first piece, on our clock */
-    double whole_ms;
+    char *text;               /* owned */
+    size_t n;                 /* bytes of text, which may hold NUL */
+    unsigned tokens;          /* generated */
+    unsigned prompt_tokens;   /* 0 unknown */
+    double first_token_ms;    /* from the request to the first piece, on our clock */
     double tokens_per_second; /* generation, the engine's own figure; 0 unknown */
     double prompt_per_second; /* 0 unknown */
     double least_probability; /* of the tokens chosen; -1 not asked or not told */

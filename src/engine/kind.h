@@ -74,9 +74,24 @@ struct engine_timings {
 
 /* What a proof reached, each a list of words separated by blanks; "" nothing told. */
 struct engine_covers {
-    char types[400];  /* tensor types: "Q4_K Q6_K" */
-    char shapes[64];  /* "dense experts window" */
-    char lengths[64]; /* tokens of prompts: "6 24 200" */
+    char types[400];    /* tensor types: "Q4_K Q6_K" */
+    char shapes[64];    /* "dense experts window" */
+    char lengths[64];   /* tokens of prompts: "6 24 200" */
+    uint64_t sequences; /* prompts at the same time; 0 not told */
+    char canaries[600]; /* seeded canaries that answered right: "mixed window IQ3_S" */
+    char fails[100];    /* those that failed: no model of their kind is served */
+    char why[400];      /* how the first of them failed */
+};
+
+/* What a model is made of, as above. */
+struct engine_need {
+    char types[400], shapes[64];
+};
+
+/* A prompt as tokens. */
+struct engine_tokens {
+    uint32_t *id;
+    size_t n;
 };
 
 /* Names in the JSON object that an engine ends its answers with; NULL: it does not tell. Times in
@@ -147,10 +162,11 @@ struct engine_kind {
     /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
      * one), and one with a prompt of so many tokens, made of these again and again, and an answer
      * of so many whatever the model would rather say (to be freed). 0 or -EPROTO. */
-    /* For seeded canaries: a body with a prompt of these tokens (to be freed), and the greedy
-     * answer's text from what it gives (at most size bytes with the NUL). 0 or -EPROTO. */
-    char *(*tokens_request)(const uint32_t *tokens, size_t n, unsigned answer_tokens);
-    int (*read_answer)(struct str body, char *ret_text, size_t size);
+    /* For seeded canaries: a body with prompts that are answered at the same time (to be freed),
+     * and the i-th one's greedy answer from what it gives (at most size bytes with the NUL). 0 or
+     * -EPROTO. */
+    char *(*tokens_request)(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
+    int (*read_answer)(struct str body, size_t i, char *ret_text, size_t size);
     const char *words_request;
     int (*read_ids)(struct str body, json_t **ret_ids);
     char *(*timed_request)(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);

@@ -158,12 +158,9 @@ int llama_read_ids(struct str body, json_t **ret_ids)
     return ok ? 0 : -EPROTO;
 }
 
-char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens)
+/* Takes the prompt over. */
+static char *llama_completion(json_t *prompt, unsigned answer_tokens)
 {
-    json_t *prompt = json_array();
-    size_t n = json_array_size(ids);
-    for (size_t i = 0; i < prompt_tokens && n; i++)
-        json_array_append(prompt, json_array_get(ids, i % n));
     json_t *request = json_pack("{s:o, s:i, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt,
                                 "n_predict", (int)answer_tokens, "ignore_eos", 1, "cache_prompt", 0,
                                 "stream", 0, "temperature", 0, "seed", 1);
@@ -174,20 +171,36 @@ char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned an
     return text;
 }
 
-char *llama_tokens_request(const uint32_t *tokens, size_t n, unsigned answer_tokens)
+char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens)
 {
-    json_t *ids = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(ids, json_integer(tokens[i]));
-    char *text = llama_timed_request(ids, (unsigned)n, answer_tokens);
-    json_decref(ids);
+    json_t *prompt = json_array();
+    size_t n = json_array_size(ids);
+    for (size_t i = 0; i < prompt_tokens && n; i++)
+        json_array_append(prompt, json_array_get(ids, i % n));
+    return llama_completion(prompt, answer_tokens);
+}
+
+char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_t *ids = json_array();
+        for (size_t k = 0; k < prompt[i].n; k++)
+            json_array_append_new(ids, json_integer(prompt[i].id[k]));
+        json_array_append_new(all, ids);
+    }
+    json_t *single = n == 1 ? json_incref(json_array_get(all, 0)) : NULL;
+    char *text = llama_completion(single ? single : json_incref(all), answer_tokens);
+    json_decref(all);
     return text;
 }
 
-int llama_read_answer(struct str body, char *ret_text, size_t size)
+/* The answer to one prompt is an object, to several a list of them. */
+int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size)
 {
     json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);
-    const char *text = json_string_value(json_object_get(answer, "content"));
+    const json_t *own = json_is_array(answer) ? json_array_get(answer, i) : answer;
+    const char *text = json_string_value(json_object_get(own, "content"));
     if (text)
         snprintf(ret_text, size, "%s", text);
     json_decref(answer);

@@ -62,8 +62,8 @@ struct engine_trial {
     double floor;         /* tokens/s on the canary below which a GPU is too slow; 0 none.
                              engine_floor() gives it from the CPU's figure */
     struct engine_deadlines deadlines;
-    bool thorough; /* ask the seeded canaries as well: some seconds, more where shaders are
-                      compiled. Not on software Vulkan, whose compiler would take minutes */
+    bool thorough;   /* ask every seeded canary: some seconds, more where shaders are compiled */
+    bool speed_only; /* ask none of them */
 };
 
 /* A GPU's tokens/s on the canary that would be absurd beside this CPU's. The canary is so small
@@ -72,14 +72,22 @@ struct engine_trial {
 double engine_floor(double cpu_tokens_per_second);
 
 /*
- * Prove a choice: device list, canary answers, speed; each step with a deadline, in the environment
- * that will serve. 0 whenever there is an outcome, also a failed one: read ret_proof->passed.
- * Negative only when nothing could be found out (out of memory, interrupted, no canary file).
- * ret_engine (may be NULL): on a passed proof the engine that passed, still running with the canary
- * loaded; otherwise untouched.
+ * Prove a choice: device list, canary answers, speed, seeded canaries (not on software Vulkan,
+ * whose compiler would take minutes); each step with a deadline, in the environment that will
+ * serve. 0 whenever there is an outcome, also a failed one: read ret_proof->passed. Negative only
+ * when nothing could be found out (out of memory, interrupted, no canary file).
  */
 int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proof,
-                 struct engine **ret_engine, struct gfxb_error *err);
+                 struct gfxb_error *err);
+
+/*
+ * What a model needs beyond a passed proof (its covers; device as there): seeded canaries of its
+ * kind that were not asked yet, added to *covers, right or wrong. 0: none of its kind fails.
+ * -GFXB_E_CANARY_MISMATCH: one does, now or before, and which. Others say nothing about the choice.
+ */
+int engine_prove_need(const struct engine_trial *trial, const char *device,
+                      const struct engine_need *need, struct engine_covers *covers,
+                      struct gfxb_error *err);
 void engine_proof_done(struct engine_proof *proof);
 
 /* ---- stored proofs: data_dir/proofs/<sha256 of the fingerprint>.proof ---- */

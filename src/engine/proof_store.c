@@ -108,6 +108,10 @@ static const struct proofs_field {
     FIELD("covers-types", PROOFS_FIXED, true, proof.covers.types),
     FIELD("covers-shapes", PROOFS_FIXED, true, proof.covers.shapes),
     FIELD("covers-lengths", PROOFS_FIXED, true, proof.covers.lengths),
+    FIELD("covers-sequences", PROOFS_BYTES, true, proof.covers.sequences),
+    FIELD("covers-canaries", PROOFS_FIXED, true, proof.covers.canaries),
+    FIELD("fails", PROOFS_FIXED, true, proof.covers.fails),
+    FIELD("fails-why", PROOFS_FIXED, true, proof.covers.why),
 #undef FIELD
 };
 

@@ -13,7 +13,9 @@
  * until its answers are certain. One that comes out right by luck does not. */
 #define PROVE_PROBABILITY 0.5
 #define PROVE_FLOOR_SHARE 0.02
-#define VENDOR_NVIDIA     0x10de
+/* Times what its first token took that a whole answer may take, at least. */
+#define PROVE_WHOLE_FIRSTS 20
+#define VENDOR_NVIDIA      0x10de
 
 /* An attempt to prove a choice. Functions of it are always given an err to fill. */
 struct prove {
@@ -47,29 +49,68 @@ double engine_floor(double cpu_tokens_per_second)
     return cpu_tokens_per_second > 0.0 ? cpu_tokens_per_second * PROVE_FLOOR_SHARE : 0.0;
 }
 
-static int prove_judge(const struct canary_proof *wanted, const struct engine_reply *reply,
-                       struct gfxb_error *err)
+/* An answer while it comes: the first wrong byte ends it. */
+struct prove_watch {
+    const struct canary_proof *wanted;
+    struct buf got;
+    int64_t until; /* ms: when one that is right so far becomes too slow */
+    int code;      /* GFXB_E_: why it was ended; 0 it was not */
+};
+
+static int prove_on_text(void *context, struct str piece, bool thinking)
 {
-    struct str got = {reply->text, reply->n};
-    if (!str_eq(got, wanted->answer)) {
+    struct prove_watch *w = context;
+    if (thinking)
+        return 0;
+    buf_add_str(&w->got, piece);
+    if (!str_starts(w->wanted->answer, buf_view(&w->got)))
+        w->code = GFXB_E_CANARY_MISMATCH;
+    else if (clock_now_ms() > w->until)
+        w->code = GFXB_E_TOO_SLOW;
+    return w->code ? -ECANCELED : 0;
+}
+
+static int prove_judge(const struct prove_watch *w, double probability, struct gfxb_error *err)
+{
+    struct str got = buf_view(&w->got), prompt = w->wanted->prompt;
+    if (w->code == GFXB_E_TOO_SLOW)
+        return error_set(err, w->code,
+                         "it is far too slow: %zu of %zu bytes of the canary's answer to '%.*s'",
+                         got.n, w->wanted->answer.n, STR_ARG(prompt));
+    if (!str_eq(got, w->wanted->answer)) {
         char where[200];
-        canary_difference(got, wanted->answer, where, sizeof(where));
+        canary_difference(got, w->wanted->answer, where, sizeof(where));
         return error_set(err, GFXB_E_CANARY_MISMATCH,
                          "it computes wrongly: the canary's answer to '%.*s' differs %s",
-                         STR_ARG(wanted->prompt), where);
+                         STR_ARG(prompt), where);
     }
-    if (reply->least_probability >= 0.0 && reply->least_probability < PROVE_PROBABILITY)
+    if (probability >= 0.0 && probability < PROVE_PROBABILITY)
         return error_set(err, GFXB_E_CANARY_MISMATCH,
                          "it computes inexactly: a token of the canary's answer to '%.*s' had "
                          "only a probability of %.2f",
-                         STR_ARG(wanted->prompt), reply->least_probability);
+                         STR_ARG(prompt), probability);
     return 0;
+}
+
+static void prove_note_reply(struct prove *p, const struct engine_reply *reply, double *least)
+{
+    if (p->proof.first_token_ms <= 0.0)
+        p->proof.first_token_ms = reply->first_token_ms;
+    if (reply->tokens_per_second > p->proof.tokens_per_second)
+        p->proof.tokens_per_second =
+            reply->tokens_per_second; /* the first ones are still warming up */
+    if (reply->least_probability >= 0.0 && reply->least_probability < *least)
+        *least = reply->least_probability;
 }
 
 static int prove_ask(struct prove *p, const struct canary_proof *wanted, double *least,
                      struct gfxb_error *err)
 {
-    struct engine_reply reply;
+    struct engine_reply reply = {.least_probability = -1.0};
+    int64_t patience = p->deadlines.first + p->deadlines.whole +
+                       (int64_t)(PROVE_WHOLE_FIRSTS * p->proof.first_token_ms);
+    struct prove_watch watch = {
+        .wanted = wanted, .got = BUF_INIT(PROVE_TEXT_MAX), .until = clock_now_ms() + patience};
     char *CLEAN_FREE prompt = xstr_dup(wanted->prompt);
     struct engine_chat chat = {
         .prompt = prompt,
@@ -78,27 +119,23 @@ static int prove_ask(struct prove *p, const struct canary_proof *wanted, double 
         .probabilities = true,
         .first_ms = p->deadlines.first,
         .gap_ms = p->deadlines.gap,
-        .whole_ms = p->deadlines.whole,
         .max_text = PROVE_TEXT_MAX,
+        .on_text = prove_on_text,
+        .context = &watch,
         .cancel = p->spec.cancel,
         .log = p->spec.log,
     };
     int code = engine_chat(p->engine, &chat, &reply, err);
+    if (code == 0)
+        prove_note_reply(p, &reply, least);
     if (code == -EPROTO || code == -EREMOTEIO || code == -EFBIG) {
         error_prefix(err, "instead of the canary's answer to '%s': ", prompt);
         err->code = GFXB_E_CANARY_MISMATCH;
-        return -GFXB_E_CANARY_MISMATCH;
+        code = -GFXB_E_CANARY_MISMATCH;
+    } else if (code == 0 || watch.code) {
+        code = prove_judge(&watch, reply.least_probability, err);
     }
-    if (code < 0)
-        return code;
-    code = prove_judge(wanted, &reply, err);
-    if (p->proof.first_token_ms <= 0.0)
-        p->proof.first_token_ms = reply.first_token_ms;
-    if (reply.tokens_per_second > p->proof.tokens_per_second)
-        p->proof.tokens_per_second =
-            reply.tokens_per_second; /* the first ones are still warming up */
-    if (reply.least_probability >= 0.0 && reply.least_probability < *least)
-        *least = reply.least_probability;
+    buf_done(&watch.got);
     engine_reply_done(&reply);
     return code;
 }
@@ -170,7 +207,7 @@ static int prove_canary(struct prove *p, struct gfxb_error *err)
          i++)
         code = prove_ask(p, &wanted[0], &least, err);
     if (code < 0) {
-        prove_set_rung(p, PLAN_E4, TRI_NO, "%s", err->text);
+        prove_set_rung(p, code == -GFXB_E_TOO_SLOW ? PLAN_E5 : PLAN_E4, TRI_NO, "%s", err->text);
         return code;
     }
     char placement[256];
@@ -465,23 +502,33 @@ static int prove_find_set(struct prove *p, const struct engine_devices *devices,
     return prove_start(p, set, err);
 }
 
-/* Beyond the canary: what the seeded ones reach. The canary's engine is ended for them. */
+/* Beyond the canary, whose engine is ended for them: seeded canaries, in prompts of every length
+ * at which engines change kernels. */
 static int prove_cover(struct prove *p, struct gfxb_error *err)
 {
     struct gfxb_error why = {.code = 0};
     struct engine_spec spec = p->spec;
+    struct engine_covers *covers = &p->proof.covers;
+    struct cover_wish wish = {.data_dir = p->trial->data_dir,
+                              .deadline_ms = p->deadlines.whole,
+                              .all = p->trial->thorough};
     spec.device = p->proof.device;
     prove_end_engine(p);
-    int code = cover_ask(&spec, p->trial->data_dir, p->deadlines.whole, &p->proof.covers, &why);
+    if (wish.all)
+        log_at(spec.log, LOG_INFO,
+               "testing every tensor type and shape; a GPU's driver compiles shaders for each the "
+               "first time");
+    int code = cover_ask(&spec, &wish, covers, &why);
     if (code < 0) {
         prove_set_rung(p, PLAN_E4, TRI_NO, "%s", why.text);
         return error_set(err, why.code, "%s", why.text);
     }
     char *CLEAN_FREE before = xstrdup(p->proof.rung[PLAN_E4 - PLAN_E3].detail);
     prove_set_rung(p, PLAN_E4, TRI_YES,
-                   "%s; answers of seeded canaries too: tensor types %s; "
-                   "shapes %s; prompts of %s tokens",
-                   before, p->proof.covers.types, p->proof.covers.shapes, p->proof.covers.lengths);
+                   "%s; seeded canaries: prompts of %s tokens, %llu at once; tensor types %s; "
+                   "shapes %s%s%s",
+                   before, covers->lengths, (unsigned long long)covers->sequences, covers->types,
+                   covers->shapes, covers->fails[0] ? "; failed: " : "", covers->fails);
     return 0;
 }
 
@@ -512,7 +559,7 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
         prove_note_memory(p, &devices);
         p->proof.load_ms = engine_load_ms(p->engine);
         code = prove_canary(p, err);
-        if (code == 0 && p->trial->thorough && p->spec.backend != PLAN_VULKAN_SOFTWARE)
+        if (code == 0 && !p->trial->speed_only && p->spec.backend != PLAN_VULKAN_SOFTWARE)
             code = prove_cover(p, err);
     } else {
         prove_set_rung(p, PLAN_E4, TRI_NO, "%s", err->text);
@@ -529,35 +576,42 @@ static bool prove_is_ours(int code)
            code == GFXB_E_TABLE || code == GFXB_E_DISK_FULL;
 }
 
-int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proof,
-                 struct engine **ret_engine, struct gfxb_error *err)
+/* The trial with what the choice says. -GFXB_E_NO_PACKAGE: not an engine of ours. */
+static int prove_new(const struct engine_trial *trial, struct prove *ret_prove,
+                     struct gfxb_error *err)
 {
     struct prove p = {.kind = engine_kind_of(trial->spec.package->engine, err),
                       .trial = trial,
                       .spec = trial->spec};
-    struct gfxb_error why = {.code = 0};
-    char *CLEAN_FREE model = NULL;
     if (!p.kind)
         return -GFXB_E_NO_PACKAGE;
-    int code = engine_canary_path(p.kind, trial->data_dir, trial->spec.cancel, &model, err);
+    engine_spec_choose(&p.spec, trial->choice);
+    prove_take_deadlines(&p);
+    p.spec.ready_ms = p.deadlines.ready;
+    *ret_prove = p;
+    return 0;
+}
+
+int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proof,
+                 struct gfxb_error *err)
+{
+    struct prove p;
+    struct gfxb_error why = {.code = 0};
+    char *CLEAN_FREE model = NULL;
+    int code = prove_new(trial, &p, err);
+    if (code == 0)
+        code = engine_canary_path(p.kind, trial->data_dir, trial->spec.cancel, &model, err);
     if (code < 0)
         return code;
     for (size_t i = 0; i < ENGINE_RUNGS; i++) {
         p.proof.rung[i].rung = PLAN_E3 + (enum plan_rung)i;
         p.proof.rung[i].ok = TRI_UNKNOWN;
     }
-    engine_spec_choose(&p.spec, trial->choice);
     p.spec.model = model;
-    prove_take_deadlines(&p);
-    p.spec.ready_ms = p.deadlines.ready;
     code = prove_climb(&p, &why);
     p.proof.passed = code == 0;
     p.proof.code = code < 0 ? why.code : GFXB_E_OK;
     p.proof.sentence = xstrdup(code < 0 ? why.text : "");
-    if (code == 0 && ret_engine) {
-        *ret_engine = p.engine;
-        p.engine = NULL;
-    }
     prove_end_engine(&p);
     if (prove_is_ours(p.proof.code)) {
         engine_proof_done(&p.proof);
@@ -565,4 +619,25 @@ int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proo
     }
     *ret_proof = p.proof;
     return 0;
+}
+
+int engine_prove_need(const struct engine_trial *trial, const char *device,
+                      const struct engine_need *need, struct engine_covers *covers,
+                      struct gfxb_error *err)
+{
+    struct prove p;
+    struct str canary;
+    int code = prove_new(trial, &p, err);
+    if (code < 0)
+        return code;
+    struct cover_wish wish = {
+        .data_dir = trial->data_dir, .deadline_ms = p.deadlines.whole, .need = need};
+    p.spec.device = device;
+    if (p.spec.backend != PLAN_VULKAN_SOFTWARE)
+        code = cover_ask(&p.spec, &wish, covers, err);
+    if (code == 0 && cover_fails(p.kind, covers, need, &canary))
+        code = error_set(err, GFXB_E_CANARY_MISMATCH,
+                         "models of the kind %.*s, such as this one, fail on it: %s",
+                         STR_ARG(canary), covers->why);
+    return code;
 }

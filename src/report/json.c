@@ -222,8 +222,10 @@ static json_t *json_words(const char *list, bool numbers)
 
 json_t *report_json_covers(const struct engine_covers *covers)
 {
-    return json_pack("{s:o, s:o, s:o}", "prompt_tokens", json_words(covers->lengths, true), "types",
-                     json_words(covers->types, false), "shapes", json_words(covers->shapes, false));
+    return json_pack("{s:o, s:I, s:o, s:o, s:o}", "prompt_tokens",
+                     json_words(covers->lengths, true), "sequences", (json_int_t)covers->sequences,
+                     "types", json_words(covers->types, false), "shapes",
+                     json_words(covers->shapes, false), "failed", json_words(covers->fails, false));
 }
 
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof)

@@ -94,8 +94,8 @@ static double session_measure_cpu(const struct engine_trial *trial)
     struct engine_proof proof;
     measure.choice = &cpu;
     measure.floor = 0;
-    measure.thorough = false;
-    if (engine_prove(&measure, &proof, NULL, NULL) < 0)
+    measure.speed_only = true;
+    if (engine_prove(&measure, &proof, NULL) < 0)
         return 0;
     double speed = proof.passed ? proof.tokens_per_second : 0;
     engine_proof_done(&proof);
@@ -140,7 +140,7 @@ static bool session_lacks_memory(const struct session_request *r, const struct p
 
 static int session_try_proof(const struct session_request *r, const struct session *session,
                              const struct plan_choice *choice, struct engine_proof *ret_proof,
-                             struct engine **ret_engine, struct gfxb_error *err)
+                             struct gfxb_error *err)
 {
     char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
     struct engine_trial trial = {.choice = choice,
@@ -151,15 +151,12 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
     trial.floor = session_floor(session, &trial);
-    int result = engine_prove(&trial, ret_proof, ret_engine, err);
+    int result = engine_prove(&trial, ret_proof, err);
     if (result < 0 || session_lacks_memory(r, choice, ret_proof))
         return result;
     result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);
-    if (result < 0) {
+    if (result < 0)
         engine_proof_done(ret_proof);
-        if (ret_engine)
-            engine_stop(*ret_engine);
-    }
     return result;
 }
 
@@ -220,43 +217,21 @@ static int session_start(const struct session_request *r, struct session *sessio
     return result;
 }
 
-/* The proof that just passed left its engine running with the canary: keep it when that is the
- * model and nothing more is asked of it, else stop it. */
-static int session_keep_engine(const struct session_request *r, struct session *session,
-                               struct engine *engine, struct gfxb_error *err)
-{
-    if (r->model || r->slots || r->args) {
-        engine_stop(engine);
-        return 0;
-    }
-    int result = engine_verify(engine, &session->placement, err);
-    if (result < 0) {
-        engine_stop(engine);
-        return result;
-    }
-    session->engine = engine;
-    session->load_ms = engine_load_ms(engine);
-    return 0;
-}
-
 static int session_prove_chosen(const struct session_request *r, struct session *session,
                                 const struct plan_choice *choice, struct gfxb_error *err)
 {
     struct engine_proof proof;
-    struct engine *engine = NULL;
-    int result = session_try_proof(r, session, choice, &proof, &engine, err);
+    int result = session_try_proof(r, session, choice, &proof, err);
     if (result < 0)
         return result;
-    if (proof.passed) {
-        result = session_keep_engine(r, session, engine, err);
-    } else {
+    if (!proof.passed) {
         session->proof_failed = true;
         log_at(r->log, LOG_INFO, "%s failed its proof: %s", plan_backend_name(choice->backend),
                proof.sentence);
         session_add_failure(session, choice->fingerprint, proof.code, proof.sentence, false);
     }
     engine_proof_done(&proof);
-    return result;
+    return 0;
 }
 
 /* The engine is proven with the canary and ends by itself with this model: then the model is at
@@ -415,8 +390,7 @@ static int session_prepare(const struct session_request *r, const struct session
     return result < 0 ? result : session_take_model(r, session, err);
 }
 
-/* The engine of the choice with this fingerprint runs: note which it is in the plan, which by now
- * shows the proof that was just made. */
+/* The engine of the choice with this fingerprint runs: note which it is in the plan. */
 static int session_arrive(struct session *session, const char *fingerprint, struct gfxb_error *err)
 {
     for (size_t i = 0; i < session->plan->n_choices; i++) {
@@ -450,10 +424,7 @@ int session_bring_up(const struct session_request *r, const struct session_histo
         }
         free(fingerprint);
         fingerprint = xstrdup(choice->fingerprint);
-        bool proven = choice->state == PLAN_PROVEN;
         result = session_step(r, session, choice, &own);
-        if (result == 0 && session->engine && !proven)
-            result = session_make_plan(r, session, &own);
     }
     if (result == 0)
         result = session_arrive(session, fingerprint, &own);
@@ -474,7 +445,7 @@ int session_prove_again(const struct session_request *request, struct session *s
 {
     struct engine_proof proof;
     session_stop_engine(session);
-    int result = session_try_proof(request, session, session->running, &proof, NULL, err);
+    int result = session_try_proof(request, session, session->running, &proof, err);
     if (result < 0)
         return result;
     if (!proof.passed)
@@ -508,7 +479,7 @@ int session_prove(const struct session_request *request, struct session *session
                          "%s is not installed: gfxbridge backends install %.*s:%s brings it",
                          c->package ? c->package : "its package", STR_ARG(c->engine),
                          plan_backend_name(c->backend));
-    return session_try_proof(request, session, c, ret_proof, NULL, err);
+    return session_try_proof(request, session, c, ret_proof, err);
 }
 
 int session_start_proven(const struct session_request *request, struct session *session,

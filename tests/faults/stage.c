@@ -80,28 +80,36 @@ static const char *stage_well_listed(enum plan_backend backend)
                                              : NONE;
 }
 
+/* A copy of a file of the project. */
+static void stage_copy(const char *dir, const char *name, const char *from)
+{
+    struct buf CLEAN_BUF bytes = BUF_INIT(1u << 20);
+    char *CLEAN_FREE path = stage_join(stage_project, from);
+    assert_int_equal(fs_read(path, 1u << 20, &bytes), 0);
+    stage_write(dir, name, buf_view(&bytes));
+}
+
 /* The double does what the files in its working directory say. */
 static void stage_write_behaviour(const char *dir, const char *elsewhere, enum plan_backend backend,
                                   const struct fault *f)
 {
     static const struct fault well = {.name = "well"};
     struct buf CLEAN_BUF behaviour = BUF_INIT(65536);
-    struct buf CLEAN_BUF answers = BUF_INIT(1u << 20);
     const char *card = f ? f->card : NULL;
-    char *CLEAN_FREE table = stage_join(stage_project, "data/canary.tsv");
     f = f && f->backend == backend ? f : &well;
     if (f->behaviour)
         buf_add_text(&behaviour, f->behaviour);
     else if (backend == PLAN_ROCM)
         buf_add_text(&behaviour, OWN_HIP);
-    buf_addf(&behaviour, "answers answers\ndevices devices\nsaid said\nlog log\nelsewhere %s\n",
+    buf_addf(&behaviour,
+             "answers answers\nseeded seeded\ndevices devices\nsaid said\nlog log\nelsewhere %s\n",
              elsewhere);
     stage_write(dir, "behaviour", buf_view(&behaviour));
     stage_write_text(dir, "devices", f->devices ? f->devices : stage_well_listed(backend), NULL);
     stage_write_text(dir, "said", f->said ? f->said : "", NULL);
     stage_write_text(dir, "log", f->log ? f->log : backend == PLAN_CPU ? CPU_LOG : GOOD_LOG, card);
-    assert_int_equal(fs_read(table, 1u << 20, &answers), 0);
-    stage_write(dir, "answers", buf_view(&answers));
+    stage_copy(dir, "answers", "data/canary.tsv");
+    stage_copy(dir, "seeded", "data/seeded.tsv");
 }
 
 void stage_behave(const struct stage *s, const char *dir, enum plan_backend backend,

@@ -290,7 +290,7 @@ static void a_set_is_proven_by_its_members(void **state)
     };
     struct engine_proof proof;
     struct gfxb_error err = {.text = ""};
-    if (engine_prove(&trial, &proof, NULL, &err) < 0)
+    if (engine_prove(&trial, &proof, &err) < 0)
         fail_msg("%s", err.text);
     const char *tells = proof.passed ? proof.device : proof.sentence;
     if (proof.code != f->code || !strstr(tells, f->tells))

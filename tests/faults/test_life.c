@@ -200,7 +200,7 @@ static void an_interrupted_proof_is_no_outcome(void **state)
     struct engine_proof proof;
     struct gfxb_error err;
     alarm_in(400);
-    assert_int_equal(engine_prove(&trial, &proof, NULL, &err), -GFXB_E_INTERRUPTED);
+    assert_int_equal(engine_prove(&trial, &proof, &err), -GFXB_E_INTERRUPTED);
     assert_int_equal(stage_count_engines(&s), 0);
     stage_done(&s);
 }

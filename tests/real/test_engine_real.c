@@ -11,22 +11,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static struct engine *start_canary(enum plan_backend backend)
-{
-    struct gfxb_error err = {.text = ""};
-    struct engine *engine = NULL;
-    char *model = NULL;
-    struct engine_spec spec = world_spec(backend);
-    assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &model, &err),
-                     0);
-    spec.model = model;
-    spec.ready_ms = 240000;
-    if (engine_start(&spec, &engine, &err) < 0)
-        fail_msg("%s", err.text);
-    free(model);
-    return engine;
-}
-
 static char *ask(struct engine *engine, const char *prompt)
 {
     struct gfxb_error err = {.text = ""};
@@ -90,7 +74,7 @@ static void lavapipe_is_not_taken_for_a_gpu(void **state)
                                  .args = world_no_words};
     struct engine_trial trial = {
         .spec = world_spec(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
-    assert_int_equal(engine_prove(&trial, &proof, NULL, NULL), 0);
+    assert_int_equal(engine_prove(&trial, &proof, NULL), 0);
     assert_int_equal(proof.code, GFXB_E_VULKAN_SOFTWARE_ONLY);
     engine_proof_done(&proof);
 }
@@ -104,7 +88,7 @@ static void a_missing_driver_is_named(void **state)
         .backend = PLAN_VULKAN, .gpu_pci = world_no_words, .env = env, .args = world_no_words};
     struct engine_trial trial = {
         .spec = world_spec(PLAN_VULKAN), .choice = &choice, .data_dir = world.data};
-    assert_int_equal(engine_prove(&trial, &proof, NULL, NULL), 0);
+    assert_int_equal(engine_prove(&trial, &proof, NULL), 0);
     fprintf(stderr, "# %s\n", proof.sentence);
     assert_int_equal(proof.code, GFXB_E_VULKAN_DRIVER_MISSING);
     assert_int_equal(proof.rung[0].ok, TRI_NO);
@@ -117,7 +101,8 @@ static void answers_are_the_same_bytes_on_cpu_and_lavapipe(void **state)
     static const char *const prompts[] = {"Which gfx is the Radeon RX 7900 XT?",
                                           "How do I find out what is wrong?",
                                           "What do you know about the weather in Lisbon?"};
-    struct engine *cpu = start_canary(PLAN_CPU), *vulkan = start_canary(PLAN_VULKAN_SOFTWARE);
+    struct engine *cpu = world_start_canary(PLAN_CPU),
+                  *vulkan = world_start_canary(PLAN_VULKAN_SOFTWARE);
     for (size_t i = 0; i < 3; i++) {
         char *first = ask(cpu, prompts[i]), *second = ask(cpu, prompts[i]);
         char *other = ask(vulkan, prompts[i]);
@@ -141,7 +126,7 @@ static void every_taught_answer_comes_to_the_byte(void **state)
     struct table_row row;
     snprintf(path, sizeof(path), "%s/data/canary.tsv", getenv("GFXB_TEST_SOURCE"));
     assert_int_equal(fs_read(path, 1u << 19, &text), 0);
-    struct engine *engine = start_canary(PLAN_CPU);
+    struct engine *engine = world_start_canary(PLAN_CPU);
     table_init(&table, "canary.tsv", buf_view(&text), columns);
     size_t n = 0;
     while (table_next(&table, &row, NULL) > 0) {
@@ -169,7 +154,7 @@ static void an_engine_is_private(void **state)
     struct stat st;
     setenv("HSA_OVERRIDE_GFX_VERSION", "11.0.0", 1);
     setenv("LLAMA_ARG_N_GPU_LAYERS", "3", 1);
-    struct engine *engine = start_canary(PLAN_CPU);
+    struct engine *engine = world_start_canary(PLAN_CPU);
     pid_t pid = engine_pid(engine);
     assert_false(file_has("cmdline", pid, engine_key(engine)));
     assert_true(file_has("environ", pid, engine_key(engine)));
@@ -235,7 +220,7 @@ static void no_engine_outlives_its_killed_parent(void **state)
     assert_int_equal(pipe(told), 0);
     pid_t parent = fork();
     if (parent == 0) {
-        pid_t pid = engine_pid(start_canary(PLAN_CPU));
+        pid_t pid = engine_pid(world_start_canary(PLAN_CPU));
         if (write(told[1], &pid, sizeof(pid)) != sizeof(pid))
             _exit(1);
         kill(getpid(), SIGKILL);
@@ -259,7 +244,7 @@ static int kill_it(void *context, struct str piece, bool thinking)
 static void a_death_in_the_middle_of_an_answer_is_told(void **state)
 {
     (void)state;
-    struct engine *engine = start_canary(PLAN_CPU);
+    struct engine *engine = world_start_canary(PLAN_CPU);
     pid_t pid = engine_pid(engine);
     struct engine_chat chat = {
         .prompt = "What happens when ROCm is unavailable?", .on_text = kill_it, .context = &pid};

@@ -108,6 +108,22 @@ struct engine_spec world_spec(enum plan_backend backend)
     };
 }
 
+struct engine *world_start_canary(enum plan_backend backend)
+{
+    struct gfxb_error err = {.text = ""};
+    struct engine *engine = NULL;
+    char *model = NULL;
+    struct engine_spec spec = world_spec(backend);
+    assert_int_equal(engine_canary_path(engine_kind_of_model(NULL), world.data, NULL, &model, &err),
+                     0);
+    spec.model = model;
+    spec.ready_ms = 240000;
+    if (engine_start(&spec, &engine, &err) < 0)
+        fail_msg("%s", err.text);
+    free(model);
+    return engine;
+}
+
 void world_prove(enum plan_backend backend, struct engine_proof *ret_proof,
                  struct engine **ret_engine)
 {
@@ -120,6 +136,8 @@ void world_prove(enum plan_backend backend, struct engine_proof *ret_proof,
     };
     struct engine_trial trial = {
         .spec = world_spec(backend), .choice = &choice, .data_dir = world.data};
-    if (engine_prove(&trial, ret_proof, ret_engine, &err) < 0)
+    if (engine_prove(&trial, ret_proof, &err) < 0)
         fail_msg("%s", err.text);
+    if (ret_proof->passed && ret_engine)
+        *ret_engine = world_start_canary(backend);
 }

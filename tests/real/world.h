@@ -35,7 +35,10 @@ int world_tear_down(void **state);
 
 struct engine_spec world_spec(enum plan_backend backend);
 
-/* A whole proof; a failure that says nothing about the engine fails the test. */
+struct engine *world_start_canary(enum plan_backend backend);
+
+/* A whole proof; a failure that says nothing about the engine fails the test. ret_engine (may be
+ * NULL): of one that passed, its next start. */
 void world_prove(enum plan_backend backend, struct engine_proof *ret_proof,
                  struct engine **ret_engine);
 

@@ -57,10 +57,12 @@ def archive():
     shutil.copytree(os.path.dirname(DOUBLE), tree, ignore=lambda _, names: names)
     shutil.copy(DOUBLE, os.path.join(tree, "llama-server"))
     shutil.copy(os.path.join(SOURCE, "data", "canary.tsv"), os.path.join(tree, "answers"))
+    shutil.copy(os.path.join(SOURCE, "data", "seeded.tsv"), os.path.join(tree, "seeded"))
     write(os.path.join(tree, "log"), LOG)
     write(os.path.join(tree, "devices"), "Available devices:\n  (none)\n")
     write(os.path.join(tree, "said"), "")
-    write(os.path.join(tree, "behaviour"), "answers answers\ndevices devices\nsaid said\nlog log\n")
+    write(os.path.join(tree, "behaviour"),
+          "answers answers\nseeded seeded\ndevices devices\nsaid said\nlog log\n")
     path = os.path.join(TOP, "double.tar.gz")
     with tarfile.open(path, "w:gz") as tar:
         tar.add(tree, "llama-t1")

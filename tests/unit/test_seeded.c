@@ -20,7 +20,7 @@ static struct str table_bytes(void)
 static size_t each_row(void (*see)(const struct table_row *row))
 {
     static const char *const columns[] = {"canary", "shape",   "types",  "length", "seed",
-                                          "answer", "margins", "change", NULL};
+                                          "answer", "margins", "change", "proof",  NULL};
     struct gfxb_error err;
     struct table table;
     struct table_row row;
@@ -70,6 +70,52 @@ static void margins_are_safe(void **state)
     each_row(margin_is_safe);
 }
 
+static unsigned bands_seen;
+
+static void note_band(const struct table_row *row)
+{
+    static const unsigned from[] = {1, 2, 9, 100, 1024};
+    uint64_t length;
+    if (!str_is(row->field[8], "first"))
+        return;
+    assert_int_equal(str_to_u64(row->field[3], 10, &length), 0);
+    for (unsigned i = 5; i-- > 0;) {
+        if (length >= from[i]) {
+            bands_seen |= 1u << i;
+            break;
+        }
+    }
+}
+
+/* One token, 2 to 8, up to 32, some hundreds, 1,024 and more: engines change kernels there. */
+static void every_proof_has_prompts_of_every_band(void **state)
+{
+    (void)state;
+    each_row(note_band);
+    assert_int_equal(bands_seen, 0x1f);
+}
+
+/* One prompt is asked as a list of tokens, several as a list of lists; so are the answers. */
+static void several_prompts_are_one_request(void **state)
+{
+    uint32_t tokens[] = {300, 301, 302};
+    const struct engine_tokens prompt[] = {{tokens, 3}, {tokens + 1, 1}};
+    char text[8];
+    (void)state;
+    char *one = llama_tokens_request(prompt, 1, 2), *two = llama_tokens_request(prompt, 2, 2);
+    assert_non_null(strstr(one, "\"prompt\":[300,301,302],"));
+    assert_non_null(strstr(two, "\"prompt\":[[300,301,302],[301]],"));
+    free(one);
+    free(two);
+    assert_int_equal(llama_read_answer(STR("{\"content\":\"abcd\"}"), 0, text, 8), 0);
+    assert_string_equal(text, "abcd");
+    struct str list = STR("[{\"content\":\"abcd\"},{\"content\":\"efgh\"}]");
+    assert_int_equal(llama_read_answer(list, 1, text, 8), 0);
+    assert_string_equal(text, "efgh");
+    assert_int_equal(llama_read_answer(list, 2, text, 8), -EPROTO);
+    assert_int_equal(llama_read_answer(STR("nonsense"), 0, text, 8), -EPROTO);
+}
+
 static void same_seed_same_bytes(void **state)
 {
     struct gfxb_error err;
@@ -117,8 +163,12 @@ static void what_is_not_known_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_is_a_whole_model),   cmocka_unit_test(margins_are_safe),
-        cmocka_unit_test(same_seed_same_bytes),         cmocka_unit_test(prompts_are_text),
+        cmocka_unit_test(every_row_is_a_whole_model),
+        cmocka_unit_test(margins_are_safe),
+        cmocka_unit_test(every_proof_has_prompts_of_every_band),
+        cmocka_unit_test(several_prompts_are_one_request),
+        cmocka_unit_test(same_seed_same_bytes),
+        cmocka_unit_test(prompts_are_text),
         cmocka_unit_test(what_is_not_known_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
