@@ -128,37 +128,24 @@ static int kpack_parse_contents(struct msgpack *m, struct kpack_index *index)
     return r;
 }
 
-/* The code itself must be inside the file: a cut-off file that kept its table is not believed. */
-struct kpack_area {
-    uint64_t offset;
-    uint64_t size;
-};
-
-static int kpack_parse_number(struct msgpack *m, uint64_t *ret_value)
+/* *area: where the code is. */
+static int kpack_parse_table(struct msgpack *m, struct kpack_index *index, struct extent *area)
 {
-    struct msgpack_item item;
-    int r = msgpack_expect(m, MSGPACK_UINT, &item);
-    if (r == 0)
-        *ret_value = item.value;
-    return r;
-}
-
-static int kpack_parse_table(struct msgpack *m, struct kpack_index *index, struct kpack_area *area)
-{
-    struct msgpack_item map, key;
+    struct msgpack_item map, key, number = {0};
     int r = msgpack_expect(m, MSGPACK_MAP, &map);
     for (uint64_t i = 0; r == 0 && i < map.value; i++) {
         r = msgpack_expect(m, MSGPACK_TEXT, &key);
         if (r < 0)
             break;
+        bool is_offset = str_is(key.text, "zstd_offset"), is_size = str_is(key.text, "zstd_size");
         if (str_is(key.text, "toc"))
             r = kpack_parse_contents(m, index);
-        else if (str_is(key.text, "zstd_offset"))
-            r = kpack_parse_number(m, &area->offset);
-        else if (str_is(key.text, "zstd_size"))
-            r = kpack_parse_number(m, &area->size);
+        else if (is_offset || is_size)
+            r = msgpack_expect(m, MSGPACK_UINT, &number);
         else
             r = msgpack_skip(m);
+        area->offset = is_offset ? number.value : area->offset;
+        area->size = is_size ? number.value : area->size;
     }
     return r;
 }
@@ -173,10 +160,11 @@ int kpack_index_add(struct kpack_index *index, const struct image *image, struct
         return kpack_fail(err, "this .kpack file's table of contents is not inside the file");
     size_t n = (size_t)(image->size - at);
     unsigned char *CLEAN_FREE bytes = xmalloc(n);
-    struct kpack_area area = {0};
+    struct extent area = {0, 0};
     int r = image_read(image, at, bytes, n);
     if (r == 0)
         r = kpack_parse_table(&(struct msgpack){bytes, n}, index, &area);
+    /* The code must be inside the file: a cut-off one that kept its table is not believed. */
     if (r == 0 && (area.offset > at || area.size > at - area.offset))
         r = -EBADMSG;
     return r < 0 ? kpack_fail(err, "this .kpack file's table of contents is damaged") : 0;

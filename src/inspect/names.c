@@ -74,24 +74,19 @@ static size_t names_run(struct str s, const char *allowed)
     return n;
 }
 
-static struct str names_rest(struct str s, size_t from)
-{
-    return (struct str){s.p + from, s.n - from};
-}
-
 struct str names_gfx_prefix(struct str text)
 {
     if (!str_starts(text, STR("gfx")))
         return STR_NONE;
-    size_t n = 3 + names_run(names_rest(text, 3), "0123456789abcdef");
+    size_t n = 3 + names_run(str_skip(text, 3), "0123456789abcdef");
     if (n == 3)
         return STR_NONE;
     /* Generic targets: gfx11-generic, gfx9-4-generic, gfx12-5-generic. */
-    struct str rest = names_rest(text, n);
+    struct str rest = str_skip(text, n);
     size_t middle = 0;
     if (rest.n > 2 && rest.p[0] == '-' && rest.p[1] >= '0' && rest.p[1] <= '9')
-        middle = 1 + names_run(names_rest(rest, 1), "0123456789");
-    if (str_starts(names_rest(rest, middle), STR("-generic")))
+        middle = 1 + names_run(str_skip(rest, 1), "0123456789");
+    if (str_starts(str_skip(rest, middle), STR("-generic")))
         n += middle + strlen("-generic");
     else if (n < 6)
         return STR_NONE;                       /* "gfx9", "gfx11" alone are no targets */
