@@ -2,8 +2,6 @@
  */
 #include "package/package_private.h"
 
-#include <sys/stat.h>
-
 /* Below the runtime: where its libraries are. */
 static const char *const runtime_library_dirs[] = {"lib", "lib/llvm/lib", "lib/rocm_sysdeps/lib"};
 
@@ -42,32 +40,21 @@ char *runtime_url(const struct package_env *env, const struct gfx_package *row)
                      (int)(row->locate.n - (size_t)(slash - row->locate.p)), slash);
 }
 
-static bool runtime_is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static void runtime_leave_out(const char *dir)
-{
-    for (size_t i = 0; i < RUNTIME_COUNT(runtime_left_out); i++) {
-        char *CLEAN_FREE path = xasprintf("%s/" RUNTIME_DIR "/%s", dir, runtime_left_out[i]);
-        fs_remove_tree(path);
-    }
-}
-
 int runtime_settle(const char *dir, char **ret_library_path, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF list = BUF_INIT(4096);
     for (size_t i = 0; i < RUNTIME_COUNT(runtime_library_dirs); i++) {
         char *CLEAN_FREE path = xasprintf("%s/" RUNTIME_DIR "/%s", dir, runtime_library_dirs[i]);
-        if (runtime_is_dir(path))
+        if (access(path, X_OK) == 0)
             buf_addf(&list, "%s" RUNTIME_DIR "/%s", list.n ? ":" : "", runtime_library_dirs[i]);
     }
     if (!list.n)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
                          "the archive of the ROCm runtime has no directory lib");
-    runtime_leave_out(dir);
+    for (size_t i = 0; i < RUNTIME_COUNT(runtime_left_out); i++) {
+        char *CLEAN_FREE path = xasprintf("%s/" RUNTIME_DIR "/%s", dir, runtime_left_out[i]);
+        fs_remove_tree(path);
+    }
     *ret_library_path = xbuf_take(&list);
     return 0;
 }

@@ -402,7 +402,7 @@ static void recipe_says_what_is_missing(void **state)
     free(path);
     assert_int_equal(debian_recipe_apply(s->dir, &package, &err), -GFXB_E_PACKAGE_UNAVAILABLE);
     assert_non_null(strstr(err.text, "a CPU backend"));
-    assert_null(package.loader);
+    manifest_package_done(&package);
 }
 
 /* ---- manifest ---- */

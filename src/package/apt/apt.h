@@ -169,7 +169,7 @@ void debian_apt_drop(const struct debian_apt *apt, const struct debian_part *par
  * Removes documents and translations but no licences, and changes one thing: the backend directory
  * that is compiled into the engine is made a path that cannot exist, or a host that has the
  * distribution's own backends would have them loaded into this engine, whatever their version.
- * package-unavailable: something is missing.
+ * package-unavailable: something is missing; *package then has what was found.
  */
 int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_error *err);
 

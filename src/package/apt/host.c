@@ -109,13 +109,8 @@ static bool debian_line_options(struct str *line, struct str *ret_options)
     *ret_options = STR_NONE;
     if (!line->n || line->p[0] != '[')
         return true;
-    const char *end = memchr(line->p, ']', line->n);
-    if (!end)
-        return false;
-    *ret_options = (struct str){line->p + 1, (size_t)(end - line->p) - 1};
-    line->n -= (size_t)(end + 1 - line->p);
-    line->p = end + 1;
-    return true;
+    *line = str_skip(*line, 1);
+    return memchr(line->p, ']', line->n) && str_cut(line, ']', ret_options);
 }
 
 static struct str debian_line_signed_by(struct str options)
@@ -128,16 +123,11 @@ static struct str debian_line_signed_by(struct str options)
     return STR_NONE;
 }
 
-static struct str debian_cut_comment(struct str line)
+static bool debian_line_entry(struct str rest, struct debian_entry *ret_entry)
 {
-    const char *hash = line.n ? memchr(line.p, '#', line.n) : NULL;
-    return hash ? (struct str){line.p, (size_t)(hash - line.p)} : line;
-}
-
-static bool debian_line_entry(struct str line, struct debian_entry *ret_entry)
-{
-    struct str type, options;
-    line = debian_cut_comment(line);
+    struct str line, type, options;
+    if (!str_cut(&rest, '#', &line)) /* behind it is a comment */
+        return false;
     if (!str_word(&line, &type) || !str_is(type, "deb") || !debian_line_options(&line, &options))
         return false;
     struct debian_entry entry = {.signed_by = debian_line_signed_by(options)};
@@ -207,13 +197,6 @@ static int debian_read_file(const struct root *root, const char *path, struct de
     return 0;
 }
 
-/* Names that apt reads: *.list and *.sources. */
-static bool debian_is_sources_name(const char *name)
-{
-    struct str s = str_from(name);
-    return str_ends(s, STR(".list")) || str_ends(s, STR(".sources"));
-}
-
 static int debian_read_sources(const struct root *root, struct debian_host *host)
 {
     static const char parts[] = "/etc/apt/sources.list.d";
@@ -225,7 +208,7 @@ static int debian_read_sources(const struct root *root, struct debian_host *host
         return 0;
     for (size_t i = 0; r == 0 && i < names.n; i++) {
         char *CLEAN_FREE path = xfs_join(parts, names.name[i]);
-        if (debian_is_sources_name(path))
+        if (str_ends(str_from(path), STR(".list")) || str_ends(str_from(path), STR(".sources")))
             r = debian_read_file(root, path, host);
     }
     root_names_done(&names);

@@ -9,22 +9,17 @@
 /* "libc6_2.43-7_amd64.deb", a colon in the version written as %3a. */
 static int parts_split_name(struct debian_part *part, struct str file)
 {
-    struct str name, version;
+    struct str name, version, piece;
     struct buf CLEAN_BUF plain = BUF_INIT(512);
     part->file = xstr_dup(file);
     if (!str_cut(&file, '_', &name) || !str_cut(&file, '_', &version) || !file.n)
         return -EBADMSG;
-    struct str piece;
-    bool first = true;
-    while (str_cut(&version, '%', &piece)) {
-        if (!first && !str_starts(piece, STR("3a")))
+    for (bool first = true; str_cut(&version, '%', &piece); first = false) {
+        if (!first && !str_strip(&piece, STR("3a")))
             return -EBADMSG;
-        if (!first) {
+        if (!first)
             buf_add_char(&plain, ':');
-            piece = (struct str){piece.p + 2, piece.n - 2};
-        }
         buf_add_str(&plain, piece);
-        first = false;
     }
     if (!buf_ok(&plain))
         return -EBADMSG;

@@ -10,25 +10,14 @@
 #define RECIPE_PATH_MAX    16384
 #define RECIPE_LIBRARY_MAX (64u << 20)
 
-/* Found while walking usr/lib; all paths relative to the package, owned. */
+/* Found while walking usr/lib. */
 struct recipe {
     const char *root;
     struct gfx_engine engine;
-    char *executable;
-    char *libc_dir; /* usr/lib/<multiarch>: where libc.so.6 is */
-    char *loader;
-    char *backend_dir;         /* where its CPU backends are */
+    struct package *package;   /* gets the executable, the loader, the directory of backends */
+    char *libc_dir;            /* owned: usr/lib/<multiarch>: where libc.so.6 is */
     struct names library_dirs; /* every directory that holds shared libraries */
 };
-
-static void recipe_done(struct recipe *recipe)
-{
-    free(recipe->executable);
-    free(recipe->libc_dir);
-    free(recipe->loader);
-    free(recipe->backend_dir);
-    names_done(&recipe->library_dirs);
-}
 
 static void recipe_keep(char **slot, char *found)
 {
@@ -42,10 +31,10 @@ static void recipe_take_file(struct recipe *recipe, const char *path)
     struct str dir = fs_dir(path), name = str_from(fs_name(path));
     if (str_is(name, "libc.so.6"))
         recipe_keep(&recipe->libc_dir, xstr_dup(dir));
-    else if (str_starts(name, STR("ld-linux")) && !recipe->loader)
-        recipe_keep(&recipe->loader, xstrdup(path));
+    else if (str_starts(name, STR("ld-linux")) && !recipe->package->loader)
+        recipe->package->loader = xstrdup(path);
     else if (str_starts(name, recipe->engine.cpu))
-        recipe_keep(&recipe->backend_dir, xstr_dup(dir));
+        recipe_keep(&recipe->package->backend_dir, xstr_dup(dir));
     else if (str_starts(name, STR("lib")) && str_has(name, STR(".so")))
         names_add(&recipe->library_dirs, dir);
 }
@@ -81,7 +70,7 @@ static char *recipe_library_path(const struct recipe *recipe)
     buf_add_text(&path, recipe->libc_dir);
     for (size_t i = 0; i < recipe->library_dirs.n; i++) {
         const char *dir = recipe->library_dirs.name[i];
-        if (strcmp(dir, recipe->libc_dir) != 0 && strcmp(dir, recipe->backend_dir) != 0)
+        if (strcmp(dir, recipe->libc_dir) != 0 && strcmp(dir, recipe->package->backend_dir) != 0)
             buf_addf(&path, ":%s", dir);
     }
     return xbuf_take(&path);
@@ -159,11 +148,12 @@ static int recipe_relocate(const struct recipe *recipe, struct gfxb_error *err)
 
 static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 {
-    char *CLEAN_FREE executable = xfs_join(recipe->root, recipe->executable);
-    const char *missing = access(executable, X_OK) < 0 ? recipe->executable
+    const struct package *package = recipe->package;
+    char *CLEAN_FREE executable = xfs_join(recipe->root, package->executable);
+    const char *missing = access(executable, X_OK) < 0 ? package->executable
                           : !recipe->libc_dir          ? "libc.so.6"
-                          : !recipe->loader            ? "the loader ld-linux"
-                          : !recipe->backend_dir       ? "a CPU backend"
+                          : !package->loader           ? "the loader ld-linux"
+                          : !package->backend_dir      ? "a CPU backend"
                                                        : NULL;
     if (missing)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
@@ -175,10 +165,10 @@ static int recipe_check(const struct recipe *recipe, struct gfxb_error *err)
 
 int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_error *err)
 {
-    struct recipe recipe = {.root = dir};
+    struct recipe recipe = {.root = dir, .package = package};
     if (!gfx_engine_find(str_from(package->engine), &recipe.engine))
         return error_set(err, GFXB_E_NO_PACKAGE, "%s: an unknown engine", package->engine);
-    recipe.executable = xasprintf("usr/bin/%.*s", STR_ARG(recipe.engine.program));
+    package->executable = xasprintf("usr/bin/%.*s", STR_ARG(recipe.engine.program));
     int r = recipe_walk(&recipe, err);
     if (r == 0)
         r = recipe_check(&recipe, err);
@@ -186,13 +176,9 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
         r = recipe_relocate(&recipe, err);
     if (r == 0)
         r = recipe_prune(&recipe, err);
-    if (r == 0) {
+    if (r == 0)
         package->library_path = recipe_library_path(&recipe);
-        package->executable = recipe.executable;
-        package->loader = recipe.loader;
-        package->backend_dir = recipe.backend_dir;
-        recipe.executable = recipe.loader = recipe.backend_dir = NULL;
-    }
-    recipe_done(&recipe);
+    free(recipe.libc_dir);
+    names_done(&recipe.library_dirs);
     return r;
 }
