@@ -189,7 +189,7 @@ static void body_add(struct dialect_body *body, const struct json_scan_member *m
     if (body->n == DIALECT_MEMBERS_MAX)
         dialect_fail(&body->error, 400, "more than %d members", DIALECT_MEMBERS_MAX);
     else
-        body->member[body->n++] = (struct dialect_member){m->name, m->value, m->kind};
+        body->member[body->n++] = *m;
 }
 
 static int body_take(void *context, const struct json_scan_member *m, struct gfxb_error *err)
@@ -221,7 +221,7 @@ void dialect_body_read(struct str text, struct dialect_body *ret_body)
 
 /* ---- members ---- */
 
-const struct dialect_member *dialect_body_find(const struct dialect_body *body, const char *name)
+const struct json_scan_member *dialect_body_find(const struct dialect_body *body, const char *name)
 {
     for (size_t i = 0; i < body->n; i++) {
         if (str_is(body->member[i].name, name))
@@ -232,7 +232,7 @@ const struct dialect_member *dialect_body_find(const struct dialect_body *body, 
 
 bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback)
 {
-    const struct dialect_member *m = dialect_body_find(body, name);
+    const struct json_scan_member *m = dialect_body_find(body, name);
     if (m && m->kind != JSON_KIND_BOOL && m->kind != JSON_KIND_NULL)
         dialect_fail_at(&body->error, name, "'%s' must be true or false", name);
     return m && m->kind == JSON_KIND_BOOL ? str_is(m->value, "true") : fallback;
@@ -240,7 +240,7 @@ bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallbac
 
 void dialect_body_text(struct dialect_body *body, const char *name, char *ret, size_t size)
 {
-    const struct dialect_member *m = dialect_body_find(body, name);
+    const struct json_scan_member *m = dialect_body_find(body, name);
     ret[0] = '\0';
     if (!m || m->kind == JSON_KIND_NULL)
         return;
@@ -278,21 +278,4 @@ void dialect_body_model(struct dialect_body *body, bool also_name, char ret_name
     if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
         dialect_fail_at(&body->error, member,
                         "not a model's name: a name has only letters, digits and -_.:/@+");
-}
-
-/* ---- a body of ours ---- */
-
-void dialect_json_text(struct str text, struct buf *ret)
-{
-    buf_add_char(ret, '"');
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (c == '"' || c == '\\')
-            buf_add_char(ret, '\\');
-        if (c < 0x20)
-            buf_addf(ret, "\\u%04x", c);
-        else
-            buf_add_char(ret, (char)c);
-    }
-    buf_add_char(ret, '"');
 }

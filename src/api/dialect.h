@@ -141,14 +141,9 @@ enum {
     DIALECT_NAME_SIZE = DIALECT_NAME_MAX + 1,
 };
 
-struct dialect_member {
-    struct str name, value; /* as in struct json_scan_member */
-    enum json_kind kind;
-};
-
 struct dialect_body {
     struct str text; /* lent by the caller */
-    struct dialect_member member[DIALECT_MEMBERS_MAX];
+    struct json_scan_member member[DIALECT_MEMBERS_MAX];
     size_t n;
     struct dialect_error error; /* the first fault that the functions below found */
 };
@@ -156,7 +151,7 @@ struct dialect_body {
 void dialect_body_read(struct str text, struct dialect_body *ret_body);
 
 /* The outermost member of this name, null included; NULL when there is none. */
-const struct dialect_member *dialect_body_find(const struct dialect_body *body, const char *name);
+const struct json_scan_member *dialect_body_find(const struct dialect_body *body, const char *name);
 
 /* A boolean member; fallback when it is absent or null. */
 bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback);
@@ -174,9 +169,6 @@ void dialect_body_model(struct dialect_body *body, bool also_name,
 
 /* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". */
 bool dialect_name_ok(struct str name);
-
-/* "text" as JSON, quotes included. */
-void dialect_json_text(struct str text, struct buf *ret);
 
 /* Refuses a bad value for a number of this name. The engine takes a number that does not fit for
  * another one (4294967296 tokens are 0). */

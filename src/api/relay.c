@@ -285,9 +285,23 @@ static const struct http_call_ops relay_call_ops = {
 
 /* ---- the pool's and the client's news ---- */
 
+/* It was only to be loaded; why not, else NULL. */
+static void relay_loaded(struct relay *r, const struct gfxb_error *why)
+{
+    struct http_exchange *x = r->x;
+    void (*loaded)(struct http_exchange *, const struct gfxb_error *) = r->ask.loaded;
+    http_set_worker(x, NULL, NULL);
+    relay_free(r);
+    loaded(x, why);
+}
+
 static void relay_ready(struct pool_waiter *waiter)
 {
     struct relay *r = container_of(waiter, struct relay, waiter);
+    if (waiter->load_only) {
+        relay_loaded(r, NULL);
+        return;
+    }
     r->engine = waiter->endpoint->kind;
     struct http_call_request request = {
         .path = r->engine->path[r->ask.call],
@@ -310,6 +324,10 @@ static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *wh
 {
     struct relay *r = container_of(waiter, struct relay, waiter);
     struct dialect_error error;
+    if (waiter->load_only) {
+        relay_loaded(r, why);
+        return;
+    }
     dialect_error_from(why, &error);
     relay_fail(r, error.status, why);
 }
@@ -331,21 +349,21 @@ static void relay_writable(void *worker)
 
 static const struct http_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
 
-void serve_relay(struct http_exchange *x, struct serve_relay *relay)
+void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
 {
     struct relay *r = xcalloc(1, sizeof(*r));
-    r->x = x;
-    r->ask = *relay;
-    r->held = BUF_INIT(RELAY_WHOLE_MAX + 1);
-    r->waiter = (struct pool_waiter){.ready = relay_ready, .failed = relay_failed};
+    *r = (struct relay){.x = x,
+                        .ask = *relay,
+                        .held = BUF_INIT(RELAY_WHOLE_MAX + 1),
+                        .waiter = {.load_only = relay->loaded != NULL,
+                                   .ready = relay_ready,
+                                   .failed = relay_failed}};
     http_set_worker(x, &relay_worker_ops, r);
-    struct pool_options options = {
-        .context = relay->context, .keep_alive = relay->keep_alive, .pin = -1, .backend = -1};
     if (r->ask.body.failed) {
         struct gfxb_error err;
         error_set(&err, ENOMEM, "the request does not fit into memory");
         relay_fail(r, 413, &err);
         return;
     }
-    pool_wait(serve_of(x)->pool, relay->model, &options, &r->waiter);
+    pool_wait(serve_of(x)->pool, relay->model, &relay->options, &r->waiter);
 }

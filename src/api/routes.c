@@ -141,32 +141,12 @@ bool dialect_stream_is_due(struct dialect_stream *stream, const struct model_pro
     return true;
 }
 
-/* %XX and + of a query's value. */
-static bool query_decode(struct str text, char *ret, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.n && n + 1 < size; i++) {
-        uint64_t byte = (unsigned char)text.p[i];
-        if (text.p[i] == '+')
-            byte = ' ';
-        if (text.p[i] == '%') {
-            if (i + 2 >= text.n || str_to_u64((struct str){text.p + i + 1, 2}, 16, &byte) < 0 ||
-                byte < 0x20)
-                return false;
-            i += 2;
-        }
-        ret[n++] = (char)byte;
-    }
-    ret[n] = '\0';
-    return n + 1 < size;
-}
-
 bool dialect_query(struct str query, const char *name, char *ret, size_t size)
 {
     struct str pair, key;
     while (str_cut(&query, '&', &pair)) {
         if (str_cut(&pair, '=', &key) && str_is(key, name))
-            return query_decode(pair, ret, size);
+            return http_decode(pair, ' ', ret, size);
     }
     return false;
 }

@@ -51,8 +51,8 @@ extern const struct http_route page_routes[];
  * ---- answers ----
  *
  * A handler looks at the request and does exactly one of these before it returns: it answers
- * (http_reply, http_fail, the functions below), passes the request on to an engine (serve_relay),
- * or loads a model (serve_load). One that blocks (HTTP_BLOCKS) answers, as a whole or as a stream.
+ * (http_reply, http_fail, the functions below), or passes the request on to an engine or loads a
+ * model (serve_relay). One that blocks (HTTP_BLOCKS) answers, as a whole or as a stream.
  */
 
 /* Answers with the error. */
@@ -87,34 +87,26 @@ void dialect_pass(struct http_exchange *x);
  * not fit. */
 bool dialect_query(struct str query, const char *name, char *ret, size_t size);
 
+/* Of a client without wishes. */
+#define SERVE_OPTIONS                                                                              \
+    ((struct pool_options){.keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1})
+
 struct serve_relay {
-    struct str model;      /* as the client named it, lent until serve_relay returns; empty: the
-                              one that was used last, else the default one */
-    unsigned context;      /* tokens that the client wants at least; 0 no request */
-    int64_t keep_alive;    /* seconds that the model stays after its last use, POOL_KEEP_ */
-    enum engine_call call; /* what its engine is asked */
-    struct buf body;       /* for the engine; taken over */
-    bool stream;           /* the client asked for a stream */
+    struct str model; /* as the client named it, lent until serve_relay returns; empty: the one that
+                         was used last, else the default one */
+    struct pool_options options;
+    /* Not NULL: the model is only loaded. Called in the loop once it is ready (why NULL) or cannot
+     * be; answers x. A client that leaves meanwhile is not told to it. */
+    void (*loaded)(struct http_exchange *x, const struct gfxb_error *why);
+    enum engine_call call;              /* what its engine is asked */
+    struct buf body;                    /* for the engine; taken over */
+    bool stream;                        /* the client asked for a stream */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
     struct serve_filter *filter;        /* of these; taken over */
 };
 
 /* Ask an engine that runs the model (loaded when need be) and pass its answer on. */
-void serve_relay(struct http_exchange *x, struct serve_relay *relay);
-
-struct serve_load {
-    struct str model;
-    unsigned context;
-    int64_t keep_alive;
-    int pin;     /* 1 pin, 0 unpin, -1 leave as it is */
-    int backend; /* enum plan_backend, or -1: as planned */
-    /* Called in the loop once it is ready (why NULL) or cannot be; answers x. A client that leaves
-     * meanwhile is not told to it. */
-    void (*done)(struct http_exchange *x, const struct gfxb_error *why);
-};
-
-/* Load a model, then answer. */
-void serve_load(struct http_exchange *x, const struct serve_load *load);
+void serve_relay(struct http_exchange *x, const struct serve_relay *relay);
 
 /* ---- models ---- */
 

@@ -201,22 +201,11 @@ static bool connection_preflight(struct connection *c)
 /* The rest of a path without its escapes. False where that is no name. */
 static bool connection_decode(struct http_exchange *x, struct str raw)
 {
-    char *out = x->rest = xmalloc(raw.n + 1);
-    for (size_t i = 0; i < raw.n; i++) {
-        char c = raw.p[i];
-        uint64_t code;
-        if (c == '%' && str_to_u64((struct str){raw.p + i + 1, 2}, 16, &code) == 0) {
-            c = (char)code;
-            i += 2;
-        }
-        if ((unsigned char)c < 0x20 || c == 0x7f)
-            return false;
-        *out++ = c;
-    }
-    *out = '\0';
-    x->request.rest = (struct str){x->rest, (size_t)(out - x->rest)};
-    return x->request.rest.n > 0 && !str_has(x->request.rest, STR("..")) &&
-           x->request.rest.p[0] != '/';
+    x->rest = xmalloc(raw.n + 1);
+    if (!http_decode(raw, '+', x->rest, raw.n + 1))
+        return false;
+    x->request.rest = str_from(x->rest);
+    return !str_has(x->request.rest, STR("..")) && x->rest[0] != '/';
 }
 
 /* Who asks, and is there such a call? Before a byte of the body is taken. False: it has its answer.

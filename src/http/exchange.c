@@ -38,15 +38,12 @@ struct str http_header(const struct http_exchange *x, const char *name)
 static bool exchange_fits(const char *row, struct str begin, struct str path, struct str *ret_rest)
 {
     struct str tail = str_from(row);
-    *ret_rest = STR_NONE;
-    if (!str_starts(tail, begin))
+    bool any = str_ends(tail, STR("*"));
+    tail.n -= any;
+    if (!str_strip(&tail, begin) || !str_strip(&path, tail) || any != (path.n > 0))
         return false;
-    tail = (struct str){tail.p + begin.n, tail.n - begin.n};
-    if (!str_ends(tail, STR("*")))
-        return str_eq(path, tail);
-    tail.n--;
-    *ret_rest = (struct str){path.p + tail.n, path.n - tail.n};
-    return path.n > tail.n && str_starts(path, tail);
+    *ret_rest = path;
+    return true;
 }
 
 static const struct http_route *exchange_find(const struct http_server_config *config,
@@ -63,7 +60,6 @@ static const struct http_route *exchange_find(const struct http_server_config *c
                 return r;
         }
     }
-    *ret_rest = STR_NONE;
     return NULL;
 }
 
@@ -75,12 +71,28 @@ const struct http_route *exchange_route(const struct http_server_config *config,
     const struct http_route *route =
         exchange_find(config, method, STR_NONE, path, ret_rest, ret_methods);
     for (const struct http_alias *a = config->aliases; !route && a && a->prefix; a++) {
-        size_t n = strlen(a->prefix);
-        if (str_starts(path, str_from(a->prefix)))
-            route = exchange_find(config, method, str_from(a->means),
-                                  (struct str){path.p + n, path.n - n}, ret_rest, ret_methods);
+        struct str rest = path;
+        if (str_strip(&rest, str_from(a->prefix)))
+            route = exchange_find(config, method, str_from(a->means), rest, ret_rest, ret_methods);
     }
     return route;
+}
+
+bool http_decode(struct str text, char plus, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (; text.n && n + 1 < size; n++) {
+        uint64_t byte = (unsigned char)(text.p[0] == '+' ? plus : text.p[0]);
+        size_t used = text.p[0] == '%' ? 3 : 1;
+        if (used > text.n ||
+            (used == 3 && str_to_u64((struct str){text.p + 1, 2}, 16, &byte) < 0) || byte < 0x20 ||
+            byte == 0x7f)
+            return false;
+        ret[n] = (char)byte;
+        text = str_skip(text, used);
+    }
+    ret[n] = '\0';
+    return text.n == 0;
 }
 
 /* ---- the answer ---- */

@@ -27,21 +27,20 @@ static bool guard_in_list(const char *const *list, struct str value)
 /* "name:port", "[::1]:port" -> the name, without brackets. False when it is neither. */
 static bool guard_split(struct str host, struct str *ret_name, bool *ret_v6)
 {
-    struct str port = STR_NONE;
-    *ret_v6 = host.n && host.p[0] == '[';
-    const char *end = *ret_v6 ? memchr(host.p, ']', host.n) : memchr(host.p, ':', host.n);
+    uint64_t port;
+    *ret_v6 = str_strip(&host, STR("["));
+    const char *end = host.n ? memchr(host.p, *ret_v6 ? ']' : ':', host.n) : NULL;
     if (*ret_v6 && !end)
         return false;
-    size_t n = end ? (size_t)(end - host.p) : host.n;
-    *ret_name = *ret_v6 ? (struct str){host.p + 1, n - 1} : (struct str){host.p, n};
-    size_t behind = n + (*ret_v6 ? 1 : 0);
-    if (behind < host.n) {
-        port = (struct str){host.p + behind + 1, host.n - behind - 1};
-        uint64_t number;
-        if (host.p[behind] != ':' || str_to_u64(port, 10, &number) < 0 || number > 65535)
-            return false;
-    }
-    return ret_name->n > 0;
+    *ret_name = (struct str){host.p, end ? (size_t)(end - host.p) : host.n};
+    host = str_skip(host, ret_name->n + *ret_v6);
+    return ret_name->n > 0 && (!host.n || (str_strip(&host, STR(":")) &&
+                                           str_to_u64(host, 10, &port) == 0 && port <= 65535));
+}
+
+static bool guard_ends(struct str s, struct str suffix)
+{
+    return s.n >= suffix.n && str_eq_nocase(str_skip(s, s.n - suffix.n), suffix);
 }
 
 static bool guard_is_address(struct str name, bool v6)
@@ -57,20 +56,15 @@ static bool guard_is_address(struct str name, bool v6)
 
 static bool guard_is_localhost(struct str name)
 {
-    struct str tail = {name.p, name.n};
-    if (tail.n > 10) {
-        tail.p += tail.n - 10;
-        tail.n = 10;
-        return str_eq_nocase(tail, STR(".localhost"));
-    }
-    return str_eq_nocase(name, STR("localhost"));
+    return str_eq_nocase(name, STR("localhost")) ||
+           (name.p[0] != '.' && guard_ends(name, STR(".localhost")));
 }
 
 bool guard_host_ok(const struct guard *guard, struct str host)
 {
     struct str name;
     bool v6;
-    if (!host.n || !guard_split(host, &name, &v6))
+    if (!guard_split(host, &name, &v6))
         return false;
     return guard_is_address(name, v6) ||
            (!v6 && (guard_is_localhost(name) || guard_in_list(guard->hosts, name) ||
@@ -87,10 +81,7 @@ static bool guard_is_loopback(struct str name, bool v6)
  * "null" of a page that was opened from a file). An extension of a browser is no such program. */
 static bool guard_is_program(struct str scheme)
 {
-    struct str end = {scheme.p, scheme.n};
-    if (end.n > 9)
-        end = (struct str){end.p + end.n - 9, 9};
-    return http_is_token(scheme) && !str_eq_nocase(end, STR("extension"));
+    return http_is_token(scheme) && !guard_ends(scheme, STR("extension"));
 }
 
 bool guard_origin_ok(const struct guard *guard, struct str origin)
@@ -101,12 +92,12 @@ bool guard_origin_ok(const struct guard *guard, struct str origin)
     if (!mark || mark == origin.p)
         return false; /* "null" too: a sandboxed page, or a file's */
     struct str scheme = {origin.p, (size_t)(mark - origin.p)};
-    struct str host = {mark + 3, origin.n - scheme.n - 3}, name;
+    struct str host = str_skip(origin, scheme.n + 3), name;
     bool v6;
     if (!str_eq_nocase(scheme, STR("http")) && !str_eq_nocase(scheme, STR("https")) &&
         !str_eq_nocase(scheme, STR("ws")) && !str_eq_nocase(scheme, STR("wss")))
         return guard_is_program(scheme);
-    return host.n && guard_split(host, &name, &v6) &&
+    return guard_split(host, &name, &v6) &&
            (guard_is_loopback(name, v6) || (!v6 && guard_is_localhost(name)));
 }
 
@@ -130,17 +121,14 @@ static bool guard_is_key(const struct guard *guard, struct str given)
 
 bool guard_key_ok(const struct guard *guard, struct str authorization, struct str api_key)
 {
-    struct str scheme = {authorization.p, 7};
     struct str bearer = STR_NONE;
-    if (authorization.n > 7 && str_eq_nocase(scheme, STR("Bearer ")))
-        bearer = str_trim((struct str){authorization.p + 7, authorization.n - 7});
+    if (authorization.n > 7 && str_eq_nocase((struct str){authorization.p, 7}, STR("Bearer ")))
+        bearer = str_trim(str_skip(authorization, 7));
     return !guard_has_keys(guard) || guard_is_key(guard, bearer) || guard_is_key(guard, api_key);
 }
 
 bool guard_type_is_json(struct str type)
 {
     struct str kind;
-    if (!str_cut(&type, ';', &kind))
-        return false;
-    return str_eq_nocase(str_trim(kind), STR("application/json"));
+    return str_cut(&type, ';', &kind) && str_eq_nocase(str_trim(kind), STR("application/json"));
 }

@@ -240,6 +240,9 @@ void *http_user(const struct http_exchange *x);
 const struct http_route *http_route(const struct http_exchange *x);
 /* A header's value, by its lower-case name; the empty view when absent. */
 struct str http_header(const struct http_exchange *x, const char *name);
+/* A piece of a path or a query without its %XX, and with `plus` for each "+". False: it does not
+ * fit, or it is broken or holds control characters. */
+bool http_decode(struct str text, char plus, char *ret, size_t size);
 
 /*
  * ---- answers ----

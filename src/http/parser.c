@@ -14,7 +14,13 @@ size_t http_head_end(struct str bytes, size_t *from)
     return end ? (size_t)(end - bytes.p) + 4 : 0;
 }
 
-bool http_line(struct str *rest, struct str *ret_line)
+struct head_field {
+    struct str name;  /* as sent */
+    struct str value; /* without blanks at its ends */
+};
+
+/* The next line without its CRLF off *rest, which ends with CRLF. False: a bare CR or LF. */
+static bool head_line(struct str *rest, struct str *ret_line)
 {
     const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
     if (!end || end == rest->p || end[-1] != '\r')
@@ -28,60 +34,54 @@ bool http_line(struct str *rest, struct str *ret_line)
     return true;
 }
 
-static bool http_is_token_char(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 bool http_is_token(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (!http_is_token_char((unsigned char)s.p[i]))
+        char c = s.p[i], low = str_lower(c);
+        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') &&
+            (!c || !strchr("!#$%&'*+-.^_`|~", c)))
             return false;
     }
     return s.n > 0;
 }
 
-static bool http_is_value(struct str s)
+/* Anything but control characters. */
+static bool head_is_text(char c)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
+    return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
 }
 
-bool http_field(struct str line, struct http_field *ret_field)
+static bool head_is_value(struct str s)
+{
+    size_t i = 0;
+    while (i < s.n && head_is_text(s.p[i]))
+        i++;
+    return i == s.n;
+}
+
+/* A line as name and value; false when it is not exactly that. */
+static bool head_field(struct str line, struct head_field *ret_field)
 {
     const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
     if (!colon)
         return false;
     size_t n = (size_t)(colon - line.p);
-    struct http_field field = {{line.p, n}, {colon + 1, line.n - n - 1}};
-    if (!http_is_token(field.name) || !http_is_value(field.value))
+    struct head_field field = {{line.p, n}, {colon + 1, line.n - n - 1}};
+    if (!http_is_token(field.name) || !head_is_value(field.value))
         return false;
     field.value = str_trim(field.value);
     *ret_field = field;
     return true;
 }
 
-int http_length(struct str value, uint64_t *ret_length)
+/* 0 and the number, or -EINVAL: at most 18 digits. */
+static int head_length(struct str value, uint64_t *ret_length)
 {
-    uint64_t length = 0;
-    if (value.n == 0 || value.n > 18)
-        return -EINVAL;
-    for (size_t i = 0; i < value.n; i++) {
-        if (value.p[i] < '0' || value.p[i] > '9')
-            return -EINVAL;
-        length = length * 10 + (uint64_t)(value.p[i] - '0');
-    }
-    *ret_length = length;
-    return 0;
+    return value.n <= 18 && str_to_u64(value, 10, ret_length) == 0 ? 0 : -EINVAL;
 }
 
-bool http_list_has(struct str list, const char *word)
+/* Does a comma-separated list hold this word (ASCII case ignored)? */
+static bool head_list_has(struct str list, const char *word)
 {
     struct str piece;
     while (str_cut(&list, ',', &piece)) {
@@ -100,10 +100,10 @@ struct framing {
 
 /* 0, also for a field that says nothing of it; -EINVAL: a malformed length, or two; -EEXIST: two
  * codings; -ENOTSUP: a coding that is not known here. */
-static int framing_field(const struct http_field *f, struct framing *framing)
+static int framing_field(const struct head_field *f, struct framing *framing)
 {
     if (str_eq_nocase(f->name, STR("content-length"))) {
-        if (framing->length_given || http_length(f->value, &framing->length) < 0)
+        if (framing->length_given || head_length(f->value, &framing->length) < 0)
             return -EINVAL;
         framing->length_given = true;
     } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
@@ -113,7 +113,7 @@ static int framing_field(const struct http_field *f, struct framing *framing)
             return -ENOTSUP;
         framing->chunked = true;
     } else if (str_eq_nocase(f->name, STR("connection"))) {
-        framing->close |= http_list_has(f->value, "close");
+        framing->close |= head_list_has(f->value, "close");
     }
     return 0;
 }
@@ -214,7 +214,7 @@ static int request_first_line(struct request_reading *r, struct str line)
     return request_target(r, target);
 }
 
-static int request_body_field(struct request_reading *r, const struct http_field *f)
+static int request_body_field(struct request_reading *r, const struct head_field *f)
 {
     switch (framing_field(f, &r->framing)) {
     case -EINVAL:
@@ -242,10 +242,10 @@ static int request_field(struct request_reading *r, struct str line)
         [REQUEST_TYPE] = "content-type", [REQUEST_AUTHORIZATION] = "authorization",
         [REQUEST_API_KEY] = "x-api-key",
     };
-    struct http_field f;
+    struct head_field f;
     if (++r->n_fields > PARSER_FIELDS_MAX)
         return request_refuse(r, 431, "the request has too many header fields");
-    if (!http_field(line, &f))
+    if (!head_field(line, &f))
         return request_refuse(r, 400, "malformed header field");
     for (size_t i = 0; i < REQUEST_KNOWN; i++) {
         if (!str_eq_nocase(f.name, str_from(known[i])))
@@ -282,12 +282,12 @@ static int request_read(struct request_reading *r, struct str rest)
     struct str line;
     if (rest.n > PARSER_HEAD_MAX)
         return request_refuse(r, 431, "the request's head is too large");
-    if (!http_line(&rest, &line))
+    if (!head_line(&rest, &line))
         return request_refuse(r, 400, "malformed request line");
     int result = request_first_line(r, line);
     r->head.fields = rest;
     while (result == 0) {
-        if (!http_line(&rest, &line))
+        if (!head_line(&rest, &line))
             return request_refuse(r, 400, "malformed header field");
         if (!line.n)
             return rest.n ? request_refuse(r, 400, "malformed head") : request_whole(r);
@@ -309,9 +309,9 @@ int request_head_read(struct str bytes, struct request_head *ret_head, const cha
 struct str request_head_field(const struct request_head *head, const char *name)
 {
     struct str rest = head->fields, line;
-    struct http_field f;
-    while (http_line(&rest, &line) && line.n) {
-        if (http_field(line, &f) && str_eq_nocase(f.name, str_from(name)))
+    struct head_field f;
+    while (head_line(&rest, &line) && line.n) {
+        if (head_field(line, &f) && str_eq_nocase(f.name, str_from(name)))
             return f.value;
     }
     return STR_NONE;
@@ -323,7 +323,7 @@ static int answer_status(struct str line, struct http_answer *head)
 {
     uint64_t status;
     if (line.n < 12 || !str_starts(line, STR("HTTP/1.")) || line.p[8] != ' ' ||
-        http_length((struct str){line.p + 9, 3}, &status) < 0 || status < 100 || status > 599 ||
+        head_length((struct str){line.p + 9, 3}, &status) < 0 || status < 100 || status > 599 ||
         (line.n > 12 && line.p[12] != ' '))
         return -EPROTO;
     head->status = (int)status;
@@ -336,15 +336,15 @@ int http_answer_read(struct str bytes, struct http_answer *ret_head)
     struct http_answer head = {.framing = HTTP_CLOSE};
     struct framing framing = {.length = 0};
     struct str rest = bytes, line;
-    struct http_field f;
-    if (!http_line(&rest, &line) || answer_status(line, &head) < 0)
+    struct head_field f;
+    if (!head_line(&rest, &line) || answer_status(line, &head) < 0)
         return -EPROTO;
     for (;;) {
-        if (!http_line(&rest, &line))
+        if (!head_line(&rest, &line))
             return -EPROTO;
         if (!line.n)
             break;
-        if (!http_field(line, &f) || framing_field(&f, &framing) < 0)
+        if (!head_field(line, &f) || framing_field(&f, &framing) < 0)
             return -EPROTO;
         if (str_eq_nocase(f.name, STR("content-type")))
             head.type = f.value;
@@ -384,11 +384,6 @@ static bool chunks_is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static bool chunks_is_text(char c)
-{
-    return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
-}
-
 static int chunks_size(struct http_chunks *chunks, char c)
 {
     int digit = str_hex_digit(c);
@@ -415,7 +410,7 @@ static int chunks_extension(struct http_chunks *chunks, char c)
         chunks->state = CHUNKS_EXTENSION;
     else if (c == '\r')
         chunks->state = CHUNKS_SIZE_LF;
-    return c == '\r' || chunks_is_text(c) ? 0 : -EINVAL;
+    return c == '\r' || head_is_text(c) ? 0 : -EINVAL;
 }
 
 static int chunks_trailer(struct http_chunks *chunks, char c)
@@ -424,7 +419,7 @@ static int chunks_trailer(struct http_chunks *chunks, char c)
         chunks->state = CHUNKS_TRAILER_LF;
         return chunks->empty || chunks->colon ? 0 : -EINVAL;
     }
-    if (!chunks_is_text(c) || (chunks->empty && (chunks_is_blank(c) || c == ':')))
+    if (!head_is_text(c) || (chunks->empty && (chunks_is_blank(c) || c == ':')))
         return -EINVAL;
     chunks->extras = true;
     chunks->empty = false;

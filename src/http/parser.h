@@ -14,25 +14,10 @@ enum {
     PARSER_CHUNK_LINE_MAX = 4096, /* bytes of a chunk's size with its extensions; of all trailers */
 };
 
-/* ---- lines and fields ---- */
-
-struct http_field {
-    struct str name;  /* as sent */
-    struct str value; /* without blanks at its ends */
-};
-
 /* Bytes up to and with the empty line that ends a head, 0 when it is not there yet. from: where to
  * go on looking, kept by the caller between calls. */
 size_t http_head_end(struct str bytes, size_t *from);
-/* The next line without its CRLF off *rest, which ends with CRLF. False: a bare CR or LF. */
-bool http_line(struct str *rest, struct str *ret_line);
-/* A line as name and value; false when it is not exactly that. */
-bool http_field(struct str line, struct http_field *ret_field);
 bool http_is_token(struct str s);
-/* 0 and the number, or -EINVAL: digits only, at most 18. */
-int http_length(struct str value, uint64_t *ret_length);
-/* Does a comma-separated list hold this word (ASCII case ignored)? */
-bool http_list_has(struct str list, const char *word);
 
 /* ---- a request's head ---- */
 

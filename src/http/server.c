@@ -209,12 +209,10 @@ static int server_catch_signals(struct http_server *s, struct gfxb_error *err)
 static unsigned server_connections(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return SERVER_OTHER_FDS;
+    getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return SERVER_OTHER_FDS;
+    getrlimit(RLIMIT_NOFILE, &limit); /* what was granted */
     rlim_t most = limit.rlim_cur;
     most -= most / 2 < SERVER_OTHER_FDS ? most / 2 : SERVER_OTHER_FDS;
     most /= 2;
@@ -235,15 +233,12 @@ static void server_defaults(struct http_server_config *c)
 static int server_set_up(struct http_server *s, struct gfxb_error *err)
 {
     int result = loop_new(&s->loop, err);
-    if (result == 0)
-        result = work_new(s->loop, HTTP_JOBS_MAX, 0, &s->work, err);
-    if (result == 0)
-        result = server_catch_signals(s, err);
-    if (result == 0 && s->config.runtime_dir)
-        result = listen_control(s, err);
-    if (result == 0)
-        result = listen_open(s, err);
-    return result;
+    if (result < 0 || (result = work_new(s->loop, HTTP_JOBS_MAX, 0, &s->work, err)) < 0 ||
+        (result = server_catch_signals(s, err)) < 0)
+        return result;
+    if (s->config.runtime_dir && (result = listen_control(s, err)) < 0)
+        return result;
+    return listen_open(s, err);
 }
 
 void http_server_free(struct http_server *s)

@@ -156,6 +156,9 @@ struct machine_load {
 void machine_gpu_load(const struct root *root, const struct machine_gpu *gpu,
                       struct machine_load *ret_load);
 
+/* This computer's MemTotal and MemAvailable as they are now; untouched where unknown. */
+void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_free);
+
 const char *machine_kind_name(enum gfx_kind kind); /* "discrete" ...; NULL for unknown */
 
 /* The rows of data/boot.tsv and data/virtual.tsv, for the remedies made of them. */

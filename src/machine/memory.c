@@ -7,7 +7,7 @@
 
 #define CGROUP_DEPTH_MAX 32
 
-static void memory_read_total(const struct root *root, struct machine *m)
+void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_free)
 {
     struct buf CLEAN_BUF text = BUF_INIT(8 << 10);
     if (root_read(root, "/proc/meminfo", 8 << 10, &text) < 0)
@@ -20,9 +20,9 @@ static void memory_read_total(const struct root *root, struct machine *m)
             str_to_u64(number, 10, &kib) < 0 || kib > (uint64_t)1 << 40)
             continue;
         if (str_is(name, "MemTotal"))
-            m->host.memory_bytes = kib * 1024;
+            *ret_total = kib * 1024;
         else if (str_is(name, "MemAvailable"))
-            m->host.memory_free_bytes = kib * 1024;
+            *ret_free = kib * 1024;
     }
 }
 
@@ -105,7 +105,7 @@ static void memory_read_ttm(const struct root *root, struct machine *m)
 
 void machine_read_memory(const struct root *root, struct machine *m)
 {
-    memory_read_total(root, m);
+    machine_memory(root, &m->host.memory_bytes, &m->host.memory_free_bytes);
     memory_read_cgroup(root, m);
     memory_read_ttm(root, m);
 }

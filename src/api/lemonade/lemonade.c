@@ -147,7 +147,7 @@ static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error 
 /* "ctx_size": a number of tokens; -1: automatic. */
 static unsigned lemonade_context(struct dialect_body *body)
 {
-    const struct dialect_member *m = dialect_body_find(body, "ctx_size");
+    const struct json_scan_member *m = dialect_body_find(body, "ctx_size");
     json_t *value = m ? json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL) : NULL;
     json_int_t n = json_integer_value(value);
     bool good =
@@ -158,36 +158,35 @@ static unsigned lemonade_context(struct dialect_body *body)
     return good && n > 0 ? (unsigned)n : 0;
 }
 
-static void lemonade_read_load(struct dialect_body *body, struct serve_load *load)
+static void lemonade_read_load(struct dialect_body *body, struct pool_options *ret)
 {
     char text[64];
-    load->context = lemonade_context(body);
+    ret->context = lemonade_context(body);
     dialect_body_text(body, "llamacpp_args", text, sizeof(text));
     if (text[0])
         dialect_fail_at(&body->error, "llamacpp_args",
                         "'llamacpp_args' is not supported: gfxbridge starts models only as they "
                         "were tested on this computer");
     dialect_body_text(body, "llamacpp_backend", text, sizeof(text));
-    if (text[0] && strcmp(text, "auto") != 0 && (load->backend = plan_backend_from_name(text)) < 0)
+    if (text[0] && strcmp(text, "auto") != 0 && (ret->backend = plan_backend_from_name(text)) < 0)
         dialect_fail_at(&body->error, "llamacpp_backend",
                         "no such backend: '%s'; the backends are rocm, vulkan and cpu", text);
     bool pinned = dialect_body_flag(body, "pinned", false);
-    load->pin = dialect_body_find(body, "pinned") ? (int)pinned : -1;
+    ret->pin = dialect_body_find(body, "pinned") ? (int)pinned : -1;
 }
 
 static void lemonade_load(struct http_exchange *x)
 {
     struct dialect_body body;
     char name[DIALECT_NAME_SIZE];
-    struct serve_load load = {
-        .keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1, .done = lemonade_load_done};
+    struct serve_relay load = {.options = SERVE_OPTIONS, .loaded = lemonade_load_done};
     lemonade_read(x, &body, name);
     lemonade_need_name(&body, name);
-    lemonade_read_load(&body, &load);
+    lemonade_read_load(&body, &load.options);
     if (dialect_refuse(x, &body.error))
         return;
     load.model = str_from(name);
-    serve_load(x, &load);
+    serve_relay(x, &load);
 }
 
 static void lemonade_unload(struct http_exchange *x)

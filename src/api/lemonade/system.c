@@ -21,14 +21,12 @@ static json_t *system_gib(uint64_t bytes)
 
 static json_t *system_gpu(const struct machine *m, const struct machine_gpu *gpu)
 {
-    struct str name = gfx_card_name(gpu->card);
     struct str family = gpu->target ? gpu->target->gfx : STR_NONE;
-    json_t *object = json_pack("{s:o, s:o, s:b, s:o}", "name", report_json_str(name), "vram_gb",
-                               system_gib(gpu->vram_bytes), "available",
-                               gpu->render_openable == TRI_YES, "family", report_json_str(family));
-    json_object_set_new(object, "pci", report_json_text(gpu->pci));
-    json_object_set_new(object, "usable_gb", system_gib(machine_gpu_memory(m, gpu)));
-    return object;
+    return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o}", "name",
+                     report_json_str(gfx_card_name(gpu->card)), "vram_gb",
+                     system_gib(gpu->vram_bytes), "available", gpu->render_openable == TRI_YES,
+                     "family", report_json_str(family), "pci", report_json_text(gpu->pci),
+                     "usable_gb", system_gib(machine_gpu_memory(m, gpu)));
 }
 
 static json_t *system_devices(const struct machine *m)
@@ -50,16 +48,6 @@ static json_t *system_devices(const struct machine *m)
 
 /* ---- recipes ---- */
 
-/* The best choice of a backend: plans are in that order. */
-static const struct plan_choice *system_choice(const struct plan *plan, enum plan_backend backend)
-{
-    for (size_t i = 0; i < plan->n_choices; i++) {
-        if (plan->choice[i].backend == backend)
-            return &plan->choice[i];
-    }
-    return NULL;
-}
-
 static const struct package *system_package(const struct session *session,
                                             const struct plan_choice *c)
 {
@@ -74,24 +62,17 @@ static json_t *system_backend(const struct session *session, const struct plan_c
 {
     const struct package *p = system_package(session, c);
     bool usable = c->state != PLAN_REJECTED;
-    json_t *devices = json_array();
-    if (c->gpu)
-        json_array_append_new(devices, json_string("amd_gpu"));
-    else if (c->backend == PLAN_CPU)
-        json_array_append_new(devices, json_string("cpu"));
+    const char *device = c->gpu ? "amd_gpu" : c->backend == PLAN_CPU ? "cpu" : NULL;
     json_t *action = usable && !p ? json_sprintf("gfxbridge backends install %.*s:%s",
                                                  STR_ARG(c->engine), plan_backend_name(c->backend))
                                   : json_string("");
-    json_t *object = json_pack("{s:s, s:o, s:o, s:o, s:b}", "state",
-                               p        ? "installed"
-                               : usable ? "installable"
-                                        : "unsupported",
-                               "message", report_json_text(c->reason), "action", action, "devices",
-                               devices, "can_uninstall", p != NULL);
-    if (p)
-        json_object_set_new(object, "version", report_json_text(p->version));
-    json_object_set_new(object, "gfxbridge", report_json_choice(c)); /* proof, code, evidence */
-    return object;
+    return json_pack("{s:s, s:o, s:o, s:[s*], s:b, s:o*, s:o}", "state",
+                     p        ? "installed"
+                     : usable ? "installable"
+                              : "unsupported",
+                     "message", report_json_text(c->reason), "action", action, "devices", device,
+                     "can_uninstall", p != NULL, "version", p ? report_json_text(p->version) : NULL,
+                     "gfxbridge", report_json_choice(c)); /* proof, code, evidence */
 }
 
 static json_t *system_support(const char *backend, const char *device, json_t *families)
@@ -102,28 +83,25 @@ static json_t *system_support(const char *backend, const char *device, json_t *f
 
 static json_t *system_recipe(const struct session *session)
 {
-    json_t *backends = json_object(), *support = json_array(), *families = json_array();
+    json_t *backends = json_object(), *families = json_array();
     const struct plan *plan = session->plan;
-    for (int b = 0; b < PLAN_BACKENDS; b++) {
-        const struct plan_choice *c = system_choice(plan, (enum plan_backend)b);
-        if (c)
-            json_object_set_new(backends, plan_backend_name(c->backend),
-                                system_backend(session, c));
-    }
     const struct plan_choice *chosen = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
-    for (size_t i = 0; i < plan->n_choices; i++) {
-        if (plan->choice[i].backend == PLAN_ROCM && plan->choice[i].gfx)
-            json_array_append_new(families, json_string(plan->choice[i].gfx));
+    for (size_t i = 0; i < plan->n_choices; i++) { /* the best one of a backend comes first */
+        const struct plan_choice *c = &plan->choice[i];
+        const char *name = plan_backend_name(c->backend);
+        if (!json_object_get(backends, name))
+            json_object_set_new(backends, name, system_backend(session, c));
+        if (c->backend == PLAN_ROCM && c->gfx)
+            json_array_append_new(families, json_string(c->gfx));
     }
-    json_array_append_new(support, system_support("rocm", "amd_gpu", families));
-    json_array_append_new(support, system_support("vulkan", "amd_gpu", json_array()));
-    json_array_append_new(support, system_support("cpu", "cpu", json_array()));
-    return json_pack("{s:s?, s:s, s:b, s:s, s:i, s:b, s:s, s:b, s:s, s:[], s:o, s:o}",
+    return json_pack("{s:s?, s:s, s:b, s:s, s:i, s:b, s:s, s:b, s:s, s:[], s:[o, o, o], s:o}",
                      "default_backend", chosen ? plan_backend_name(chosen->backend) : NULL,
                      "display_name", "llama.cpp", "experimental", 0, "modality", "llm", "order", 0,
                      "selectable_backend", 1, "slot_policy", "memory", "uses_ctx_size", 1,
-                     "web_display_name", "llama.cpp", "options", "support", support, "backends",
-                     backends);
+                     "web_display_name", "llama.cpp", "options", "support",
+                     system_support("rocm", "amd_gpu", families),
+                     system_support("vulkan", "amd_gpu", json_array()),
+                     system_support("cpu", "cpu", json_array()), "backends", backends);
 }
 
 /* ---- the answer ---- */
@@ -195,57 +173,40 @@ static bool system_cpu(const struct root *root, uint64_t *ret_busy, uint64_t *re
     return true;
 }
 
-/* A number of kB behind a name in /proc/meminfo, in bytes; 0 unknown. */
-static uint64_t system_memory(struct str text, struct str name)
+/* Part of each processor's time that was busy during a short sample. */
+static json_t *system_cpu_percent(const struct root *root)
 {
-    struct str line, word;
-    uint64_t kb = 0;
-    while (str_cut(&text, '\n', &line)) {
-        if (!str_word(&line, &word) || !str_eq(word, name) || !str_word(&line, &word))
-            continue;
-        return str_to_u64(word, 10, &kb) == 0 ? kb * 1024 : 0;
-    }
-    return 0;
-}
-
-static void system_add_gpus(const struct session_request *r, json_t *answer)
-{
-    uint64_t used = 0, total = 0;
-    int busy = -1;
-    bool used_known = false;
-    for (size_t i = 0; i < r->machine->n_gpus; i++) {
-        struct machine_load load;
-        machine_gpu_load(r->root, &r->machine->gpu[i], &load);
-        busy = load.busy_percent > busy ? load.busy_percent : busy;
-        used += load.vram_used_bytes;
-        used_known |= load.vram_known;
-        total += r->machine->gpu[i].vram_bytes;
-    }
-    json_object_set_new(answer, "gpu_percent", busy >= 0 ? json_integer(busy) : json_null());
-    json_object_set_new(answer, "vram_gb",
-                        used_known ? json_real((double)used / SYSTEM_GIB) : json_null());
-    json_object_set_new(answer, "vram_total_gb", system_gib(total));
-    json_object_set_new(answer, "npu_percent", json_null());
+    const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
+    uint64_t busy[2], all[2];
+    if (!system_cpu(root, &busy[0], &all[0]) || nanosleep(&gap, NULL) < 0 ||
+        !system_cpu(root, &busy[1], &all[1]) || all[1] <= all[0])
+        return json_null();
+    return json_real(100.0 * (double)(busy[1] - busy[0]) / (double)(all[1] - all[0]));
 }
 
 static void system_stats(struct http_exchange *x)
 {
     const struct session_request *r = &serve_of(x)->request;
-    const struct timespec gap = {.tv_nsec = SYSTEM_SAMPLE_MS * 1000000L};
-    struct buf CLEAN_BUF text = BUF_INIT(65536);
-    uint64_t busy[2], all[2];
-    json_t *answer = json_object(), *cpu = json_null();
-    if (system_cpu(r->root, &busy[0], &all[0]) && nanosleep(&gap, NULL) == 0 &&
-        system_cpu(r->root, &busy[1], &all[1]) && all[1] > all[0])
-        cpu = json_real(100.0 * (double)(busy[1] - busy[0]) / (double)(all[1] - all[0]));
-    root_read(r->root, "/proc/meminfo", text.max, &text);
-    uint64_t total = system_memory(buf_view(&text), STR("MemTotal:"));
-    uint64_t available = system_memory(buf_view(&text), STR("MemAvailable:"));
-    json_object_set_new(answer, "cpu_percent", cpu);
-    json_object_set_new(answer, "memory_gb", system_gib(total > available ? total - available : 0));
-    json_object_set_new(answer, "memory_total_gb", system_gib(total));
-    system_add_gpus(r, answer);
-    dialect_reply_json(x, 200, answer);
+    uint64_t memory = 0, available = 0, vram = 0, vram_total = 0;
+    bool vram_known = false;
+    int busy = -1;
+    machine_memory(r->root, &memory, &available);
+    for (size_t i = 0; i < r->machine->n_gpus; i++) {
+        struct machine_load load;
+        machine_gpu_load(r->root, &r->machine->gpu[i], &load);
+        busy = load.busy_percent > busy ? load.busy_percent : busy;
+        vram += load.vram_used_bytes;
+        vram_known |= load.vram_known;
+        vram_total += r->machine->gpu[i].vram_bytes;
+    }
+    dialect_reply_json(x, 200,
+                       json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:n}", "cpu_percent",
+                                 system_cpu_percent(r->root), "memory_gb",
+                                 system_gib(memory > available ? memory - available : 0),
+                                 "memory_total_gb", system_gib(memory), "gpu_percent",
+                                 busy >= 0 ? json_integer(busy) : json_null(), "vram_gb",
+                                 vram_known ? json_real((double)vram / SYSTEM_GIB) : json_null(),
+                                 "vram_total_gb", system_gib(vram_total), "npu_percent"));
 }
 
 const struct http_route lemonade_system_routes[] = {

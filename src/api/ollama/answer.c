@@ -401,9 +401,8 @@ struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_cl
     return f;
 }
 
-void ollama_empty_answer(const struct ollama_call *call, const char *reason, ollama_clock *clock,
-                         struct buf *ret)
+void ollama_empty_answer(const struct ollama_call *call, const char *reason, struct buf *ret)
 {
-    struct serve_filter f = {.about = *call, .now = clock ? clock : ollama_clock_now, .out = ret};
+    struct serve_filter f = {.about = *call, .now = ollama_clock_now, .out = ret};
     answer_send(&f, answer_line(&f, reason, STR_NONE, STR_NONE, NULL, NULL));
 }

@@ -36,13 +36,10 @@ static void embed_begin(struct serve_filter *f, struct buf *out)
     if (f->begun)
         return;
     f->begun = true;
-    if (one) {
+    if (one) /* a model's name needs no escapes */
         buf_add_text(out, "{\"embedding\":");
-        return;
-    }
-    buf_add_text(out, "{\"model\":");
-    dialect_json_text(str_from(f->about.model), out);
-    buf_add_text(out, ",\"embeddings\":[");
+    else
+        buf_addf(out, "{\"model\":\"%s\",\"embeddings\":[", f->about.model);
 }
 
 /* Cuts a vector to its first numbers and scales it to length 1 again. */

@@ -27,17 +27,14 @@ static void ollama_reply_empty(struct http_exchange *x, const struct ollama_call
 {
     struct buf CLEAN_BUF out = BUF_INIT(4096);
     if (call->kind == OLLAMA_EMBED) {
-        buf_add_text(&out, "{\"model\":");
-        dialect_json_text(str_from(call->model), &out);
-        buf_add_text(&out, ",\"embeddings\":[]}");
+        dialect_reply_json(x, 200, json_pack("{s:s, s:[]}", "model", call->model, "embeddings"));
     } else if (call->kind == OLLAMA_EMBEDDINGS) {
-        buf_add_text(&out, "{\"embedding\":[]}");
+        dialect_reply_json(x, 200, json_pack("{s:[]}", "embedding"));
     } else {
-        ollama_empty_answer(call, reason, NULL, &out);
+        ollama_empty_answer(call, reason, &out);
+        http_reply(x, 200, call->stream ? "application/x-ndjson" : DIALECT_JSON_TYPE,
+                   buf_view(&out), NULL);
     }
-    bool lines = call->stream && (call->kind == OLLAMA_CHAT || call->kind == OLLAMA_GENERATE);
-    http_reply(x, 200, lines ? "application/x-ndjson" : "application/json; charset=utf-8",
-               buf_view(&out), NULL);
 }
 
 static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
@@ -51,6 +48,14 @@ static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
         ollama_reply_empty(x, &call, "load");
 }
 
+static struct pool_options ollama_options(const struct ollama_call *call)
+{
+    struct pool_options options = SERVE_OPTIONS;
+    options.context = call->context;
+    options.keep_alive = call->keep_alive;
+    return options;
+}
+
 static void ollama_empty(struct http_exchange *x, const struct ollama_call *call)
 {
     if (call->keep_alive == 0) {
@@ -61,15 +66,9 @@ static void ollama_empty(struct http_exchange *x, const struct ollama_call *call
         ollama_reply_empty(x, call, "unload");
         return;
     }
-    const struct serve_load load = {
-        .model = str_from(call->model),
-        .context = call->context,
-        .keep_alive = call->keep_alive,
-        .pin = -1,
-        .backend = -1,
-        .done = ollama_loaded,
-    };
-    serve_load(x, &load);
+    serve_relay(x, &(struct serve_relay){.model = str_from(call->model),
+                                         .options = ollama_options(call),
+                                         .loaded = ollama_loaded});
 }
 
 /* ---- a call with one ---- */
@@ -87,8 +86,7 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
     }
     struct serve_relay relay = {
         .model = str_from(call->model),
-        .context = call->context,
-        .keep_alive = call->keep_alive,
+        .options = ollama_options(call),
         .call = call->call,
         .body = BUF_INIT(SIZE_MAX / 2),
         .stream = call->stream && !embed,

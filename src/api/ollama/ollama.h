@@ -75,7 +75,6 @@ enum { OLLAMA_TIME_SIZE = 48 };
 void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE]);
 
 /* The answer of an empty call: {"model", "created_at", "done":true, "done_reason"}. */
-void ollama_empty_answer(const struct ollama_call *call, const char *reason, ollama_clock *clock,
-                         struct buf *ret);
+void ollama_empty_answer(const struct ollama_call *call, const char *reason, struct buf *ret);
 
 #endif

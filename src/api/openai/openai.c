@@ -16,7 +16,7 @@ void dialect_pass(struct http_exchange *x)
         return;
     struct serve_relay relay = {
         .model = str_from(model),
-        .keep_alive = POOL_KEEP_DEFAULT,
+        .options = SERVE_OPTIONS,
         .call = (enum engine_call)http_route(x)->about,
         .body = BUF_INIT(body.text.n + 1),
         .stream = stream,
