@@ -5,7 +5,7 @@
 #include <time.h>
 
 enum {
-    SERVE_THREADS = 32, /* downloads, look-ups of names */
+    SERVE_THREADS = 8, /* look-ups of names */
     SERVE_KEEP_SECONDS = 300,
 };
 
@@ -41,12 +41,6 @@ static void serve_draining(void *user)
     pool_drain(s->pool);
 }
 
-static bool serve_busy(void *user)
-{
-    struct serve *s = user;
-    return downloads_count(s->downloads) > 0;
-}
-
 static void serve_ended(void *context)
 {
     struct serve *s = context;
@@ -60,7 +54,7 @@ static void serve_end(void *user)
 }
 
 static const struct http_server_ops serve_ops = {serve_failure, serve_over, serve_draining,
-                                                 serve_busy, serve_end};
+                                                 serve_end};
 
 /* Clients of other servers know these prefixes. */
 static const struct http_alias serve_aliases[] = {
@@ -117,10 +111,10 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
                         .models = *config->models,
                         .started_at = time(NULL)};
     s->request.log = s->models.log = log_ring_log(s->log);
-    s->downloads = downloads_new(s);
     int result = serve_listen(s, config->http, err);
     if (result == 0) {
         serve_make_pool(s, config->pool);
+        s->downloads = downloads_new(s->loop);
         pool_load_pinned(s->pool);
         http_server_run(s->http);
     }

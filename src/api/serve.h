@@ -10,7 +10,7 @@
 struct serve {
     struct http_server *http;
     struct loop *loop; /* the server's */
-    struct work *work; /* threads for downloads and look-ups of names */
+    struct work *work; /* threads for look-ups of names */
     struct pool *pool;
     struct downloads *downloads;
     struct log_ring *log;
@@ -166,42 +166,30 @@ bool dialect_model_has(const struct dialect_model *m, const char *label);
 /*
  * ---- downloads: pulls, installs and proofs, which go on when their client has left ----
  *
- * A page that is reloaded, or another program, finds them here. For the loop's thread only, except
- * where it says otherwise.
+ * A page that is reloaded, or another program, finds them here. Each is the work of a handler that
+ * blocks, which answers first and works then.
  */
 
 struct downloads;
 struct download;
 
-struct downloads *downloads_new(struct serve *s);
-/* Tells all running ones to stop. The downloaded parts stay for the next time. */
+struct downloads *downloads_new(struct loop *loop);
+/* In the loop: tells all to stop. The downloaded parts stay for the next time. */
 void downloads_cancel(struct downloads *list);
-/* How many are running: the loop must live until there are none. */
-size_t downloads_count(const struct downloads *list);
-/* Only when downloads_count is 0. */
-void downloads_free(struct downloads *list);
+void downloads_free(struct downloads *list); /* once none is running */
 
-struct download_work {
-    const char *type, *name; /* copied; together they are the id, "model:NAME" */
-    /* On a thread of its own. 0, or negative with *err filled. */
-    int (*run)(struct download *d, void *context, struct gfxb_error *err);
-    void *context;               /* taken over, whatever becomes of it */
-    void (*free)(void *context); /* on any thread; NULL none */
-};
-
-/* Begins a download, or joins the running one of the same id. Answers with its entry of GET
- * /v1/downloads. */
-void downloads_begin(struct http_exchange *x, const struct download_work *work);
-
-/* Begin to pull a model, whose name dialect_name_ok takes. */
-void downloads_start_pull(struct http_exchange *x, const char *name);
-
-/* ---- for the work itself, from its own thread ---- */
-
-/* The result, as the command line would print it; taken over. */
-void download_set_result(struct download *d, json_t *result);
+/* In a handler that blocks: answers with the download's entry of GET /v1/downloads, and begins it.
+ * NULL: one of this type and name is running already, or too many are: the handler is done. type: a
+ * literal. */
+struct download *download_begin(struct http_exchange *x, const char *type, const char *name);
 /* The server's request for a session, with this download's log, progress and cancel. */
 struct session_request download_request(struct download *d);
+/* The work has ended: code 0, or negative with *err. result: as the command line prints it, taken
+ * over; NULL none. */
+void download_end(struct download *d, int code, const struct gfxb_error *err, json_t *result);
+
+/* All of it for the pull of a model, whose name dialect_name_ok takes. */
+void download_pull(struct http_exchange *x, const char *name);
 
 /* ---- the last lines of the log, for those who look at it over HTTP ---- */
 

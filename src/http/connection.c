@@ -82,7 +82,7 @@ void connection_close(struct connection *c)
     buf_done(&c->out);
     free(c);
     if (s->draining)
-        http_server_check_drained(s);
+        server_check_drained(s);
 }
 
 /* ---- writing ---- */

@@ -207,7 +207,9 @@ enum http_route_flags {
     HTTP_NO_KEY = 1,   /* answered without a key (liveness, the web page's files) */
     HTTP_ANY_BODY = 2, /* the body need not be JSON, and may be absent */
     HTTP_CONTROL = 4,  /* only there over the control socket of this user */
-    HTTP_BLOCKS = 8, /* the handler runs on a thread, at most HTTP_JOBS_MAX at a time (more: 503) */
+    /* The handler runs on a thread, at most HTTP_JOBS_MAX at a time that have not answered yet
+     * (more: 503). */
+    HTTP_BLOCKS = 8,
 };
 
 enum { HTTP_JOBS_MAX = 16 };
@@ -256,7 +258,7 @@ bool http_decode(struct str text, char plus, char *ret, size_t size);
  * A handler that blocks (HTTP_BLOCKS) answers in the same words, from its thread: http_reply,
  * http_fail, http_begin and http_send, which do nothing once the client has left. It names no
  * worker. Its return ends a stream; without an answer it is an error 500. The exchange stays until
- * it returns.
+ * it returns, which may be long after its answer.
  */
 
 enum { HTTP_HIGH_WATER = 65536 }; /* bytes for one slow reader before its source has to wait */
@@ -324,9 +326,6 @@ struct http_server_ops {
     void (*over)(void *user, int status);
     /* The server begins to end: what answers nobody has to stop soon. */
     void (*draining)(void *user);
-    /* Is something under way that the end waits for? Whoever ends it calls
-     * http_server_check_drained. */
-    bool (*busy)(void *user);
     /* The last answer is out. End everything, then call http_server_stop. NULL: at once. */
     void (*end)(void *user);
 };
@@ -373,8 +372,6 @@ void http_server_run(struct http_server *server);
 /* No more clients; end when the last answer is out. Twice: at once. */
 void http_server_drain(struct http_server *server);
 bool http_server_is_draining(const struct http_server *server);
-/* Something that ops->busy told of has ended. */
-void http_server_check_drained(struct http_server *server);
 void http_server_stop(struct http_server *server);
 
 size_t http_server_connections(const struct http_server *server);

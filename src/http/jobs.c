@@ -72,7 +72,7 @@ static void job_done(void *context)
     x->job = NULL;
     if (!x->connection)
         exchange_free(x);
-    http_server_check_drained(s);
+    server_check_drained(s);
 }
 
 static void job_thread(void *context)

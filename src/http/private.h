@@ -179,5 +179,7 @@ struct http_server {
 void server_count(struct http_server *s, const struct http_exchange *x);
 /* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
 const char *server_date(struct http_server *s);
+/* Ends a server that drains, once no connection and no job is left. */
+void server_check_drained(struct http_server *s);
 
 #endif

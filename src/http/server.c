@@ -15,6 +15,7 @@
 enum {
     SERVER_CONNECTIONS = 8192,
     SERVER_OTHER_FDS = 256, /* of engines, files, threads */
+    SERVER_THREADS = 2 * HTTP_JOBS_MAX,
 };
 
 size_t http_server_connections(const struct http_server *s)
@@ -120,11 +121,10 @@ void http_server_stop(struct http_server *s)
     loop_stop(s->loop);
 }
 
-void http_server_check_drained(struct http_server *s)
+void server_check_drained(struct http_server *s)
 {
     const struct http_server_ops *ops = s->config.ops;
-    if (!s->draining || s->ending || http_server_connections(s) || s->n_jobs ||
-        (ops->busy && ops->busy(s->config.user)))
+    if (!s->draining || s->ending || s->n_connections || s->n_jobs)
         return;
     s->ending = true;
     loop_timer_clear(s->loop, &s->drain);
@@ -171,7 +171,7 @@ void http_server_drain(struct http_server *s)
     loop_timer_set(s->loop, &s->drain, s->config.drain_ms);
     server_close_all(&s->fresh);
     server_close_all(&s->idle);
-    http_server_check_drained(s);
+    server_check_drained(s);
 }
 
 static void server_on_signal(struct loop_source *source, unsigned events)
@@ -233,7 +233,7 @@ static void server_defaults(struct http_server_config *c)
 static int server_set_up(struct http_server *s, struct gfxb_error *err)
 {
     int result = loop_new(&s->loop, err);
-    if (result < 0 || (result = work_new(s->loop, HTTP_JOBS_MAX, 0, &s->work, err)) < 0 ||
+    if (result < 0 || (result = work_new(s->loop, SERVER_THREADS, 0, &s->work, err)) < 0 ||
         (result = server_catch_signals(s, err)) < 0)
         return result;
     if (s->config.runtime_dir && (result = listen_control(s, err)) < 0)

@@ -36,7 +36,7 @@ struct world {
     struct work *work;
     /* Counted by the calls: */
     atomic_int cancelled, over[6], draining, pending_most, jobs, job_cancels, held, connections;
-    atomic_bool busy, release;
+    atomic_bool release;
 };
 
 static void reply_hello(struct http_exchange *x)
@@ -290,13 +290,7 @@ static void on_draining(void *user)
     w->draining++;
 }
 
-static bool is_busy(void *user)
-{
-    struct world *w = user;
-    return w->busy;
-}
-
-static const struct http_server_ops ops = {on_failure, on_over, on_draining, is_busy, NULL};
+static const struct http_server_ops ops = {on_failure, on_over, on_draining, NULL};
 
 static void *world_run(void *context)
 {
@@ -1144,20 +1138,17 @@ static void test_signals_drain(void **state)
     }
 }
 
-static void end_busy(void *context)
-{
-    struct world *w = context;
-    w->busy = false;
-    http_server_check_drained(w->server);
-}
+#define GO_ON                                                                                      \
+    "POST /job/goes-on HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"          \
+    "Content-Length: 5\r\n\r\n\"abc\""
 
-/* The end waits for what the server's user has under way. */
-static void test_the_end_waits_for_the_user(void **state)
+/* The end waits for a handler that goes on after its answer. */
+static void test_the_end_waits_for_jobs(void **state)
 {
     struct world *w = world_new(NULL);
     struct timespec soon;
     (void)state;
-    w->busy = true;
+    assert_int_equal(ask(w->port, GO_ON), 200);
     loop_post(http_server_loop(w->server), drain, w->server);
     wait_until(&w->draining, 1);
     clock_gettime(CLOCK_REALTIME, &soon);
@@ -1165,7 +1156,7 @@ static void test_the_end_waits_for_the_user(void **state)
     soon.tv_sec += soon.tv_nsec / 1000000000;
     soon.tv_nsec %= 1000000000;
     assert_int_equal(pthread_timedjoin_np(w->thread, NULL, &soon), ETIMEDOUT);
-    loop_post(http_server_loop(w->server), end_busy, w);
+    w->release = true;
     world_join(w);
     world_free(w);
 }
@@ -1248,16 +1239,14 @@ static void test_jobs(void **state)
  * and what else it says reaches nobody. */
 static void test_jobs_that_go_on(void **state)
 {
-    static const char request[] = "POST /job/goes-on HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
-                                  "application/json\r\nContent-Length: 5\r\n\r\n\"abc\"";
     struct world *w = world_new(NULL);
     int stays = client_new(w->port), leaves = client_new(w->port);
     (void)state;
-    client_send(stays, request);
+    client_send(stays, GO_ON);
     client_send(stays, GET("/hello"));
     expect_answer(stays, 200, "first");
     expect_answer(stays, 200, "hello");
-    client_send(leaves, request);
+    client_send(leaves, GO_ON);
     wait_until(&w->jobs, 2);
     close(leaves);
     assert_int_equal(ask(w->port, GET("/hello")), 200);
@@ -1293,7 +1282,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_control_socket),
         cmocka_unit_test(test_addresses_that_cannot_be),
         cmocka_unit_test(test_signals_drain),
-        cmocka_unit_test(test_the_end_waits_for_the_user),
+        cmocka_unit_test(test_the_end_waits_for_jobs),
         cmocka_unit_test(test_the_end_has_a_deadline),
         cmocka_unit_test(test_notify_and_long_watchdog),
         cmocka_unit_test(test_jobs),

@@ -124,17 +124,6 @@ static void models_one(struct http_exchange *x)
 
 /* ---- pull, delete ---- */
 
-struct models_background {
-    struct http_exchange *x;
-    const char *name;
-};
-
-static void models_pull_in_background(void *context)
-{
-    const struct models_background *pull = context;
-    downloads_start_pull(pull->x, pull->name);
-}
-
 static void models_pull_here(struct dialect_stream *stream, const char *name)
 {
     struct model_env env = dialect_model_env(stream->x);
@@ -172,7 +161,7 @@ static void models_pull(struct http_exchange *x)
     if (stays)
         models_pull_here(&stream, name);
     else
-        http_in_loop(x, models_pull_in_background, &(struct models_background){x, name});
+        download_pull(x, name);
 }
 
 static void models_delete(struct http_exchange *x)

@@ -1,4 +1,4 @@
-/* backends.c - backends over HTTP: install and verify are downloads, use and remove block. */
+/* backends.c - backends over HTTP: install and verify go on as downloads, use and remove do not. */
 #include "api/serve.h"
 
 #include <errno.h>
@@ -30,17 +30,13 @@ static bool backend_read(struct http_exchange *x, struct backend_request *ret)
 
 /* ---- install and verify ---- */
 
-static int backend_install(struct download *d, void *context, struct gfxb_error *err)
+static int backend_install(const struct session_request *r, json_t **ret_result,
+                           struct gfxb_error *err)
 {
-    const struct backend_request *request = context;
-    struct session_request r = download_request(d);
     struct session session = {0};
-    r.request.engine = request->engine;
-    r.request.backend = (int)request->backend;
-    r.model = NULL;
-    int result = session_bring_up(&r, NULL, &session, err);
+    int result = session_bring_up(r, NULL, &session, err);
     if (result == 0)
-        download_set_result(d, report_json_choice(session.running));
+        *ret_result = report_json_choice(session.running);
     session_done(&session);
     return result;
 }
@@ -60,46 +56,48 @@ static int backend_prove(const struct session_request *r, struct session *sessio
     return 0;
 }
 
-static int backend_verify(struct download *d, void *context, struct gfxb_error *err)
+static int backend_verify(const struct session_request *r, json_t **ret_result,
+                          struct gfxb_error *err)
 {
-    const struct backend_request *request = context;
-    struct session_request r = download_request(d);
     struct session session = {0};
-    r.request.engine = request->engine;
-    r.request.backend = (int)request->backend;
-    r.model = NULL;
-    int result = session_plan(&r, &session, err), failed = 0;
+    int result = session_plan(r, &session, err), failed = 0;
     if (result < 0)
         return result;
     json_t *results = json_array();
     for (size_t i = 0; i < session.plan->n_choices && result == 0; i++) {
         if (session_can_prove(&session.plan->choice[i]))
-            result = backend_prove(&r, &session, i, results, &failed, err);
+            result = backend_prove(r, &session, i, results, &failed, err);
     }
     if (result == 0 && json_array_size(results) == 0)
         result =
             error_set(err, GFXB_E_NO_PACKAGE, "no package for %s is installed: install it first",
-                      plan_backend_name(request->backend));
-    download_set_result(d, json_pack("{s:o}", "results", results));
+                      plan_backend_name((enum plan_backend)r->request.backend));
+    *ret_result = json_pack("{s:o}", "results", results);
     session_done(&session);
     return result < 0 ? result : failed;
 }
 
 /* Install and verify: about says which. */
-static void backend_begin(struct http_exchange *x)
+static void backend_work(struct http_exchange *x)
 {
-    bool install = http_route(x)->about == BACKEND_INSTALL;
-    struct backend_request *request = xcalloc(1, sizeof(*request));
+    struct backend_request request;
+    struct gfxb_error err = {.code = 0};
+    json_t *result = NULL;
     char name[64];
-    if (!backend_read(x, request)) {
-        free(request);
+    if (!backend_read(x, &request))
         return;
-    }
-    snprintf(name, sizeof(name), "%.*s:%s", STR_ARG(request->engine),
-             plan_backend_name(request->backend));
-    downloads_begin(x, &(struct download_work){"backend", name,
-                                               install ? backend_install : backend_verify, request,
-                                               free});
+    snprintf(name, sizeof(name), "%.*s:%s", STR_ARG(request.engine),
+             plan_backend_name(request.backend));
+    struct download *d = download_begin(x, "backend", name);
+    if (!d)
+        return;
+    struct session_request r = download_request(d);
+    r.request.engine = request.engine;
+    r.request.backend = (int)request.backend;
+    r.model = NULL;
+    int code = http_route(x)->about == BACKEND_INSTALL ? backend_install(&r, &result, &err)
+                                                       : backend_verify(&r, &result, &err);
+    download_end(d, code, &err, result);
 }
 
 /* ---- use and remove ---- */
@@ -161,8 +159,8 @@ static void backend_change(struct http_exchange *x)
 }
 
 const struct http_route backend_routes[] = {
-    {HTTP_POST, "/gfxbridge/backends/install", backend_begin, 0, BACKEND_INSTALL},
-    {HTTP_POST, "/gfxbridge/backends/verify", backend_begin, 0, BACKEND_VERIFY},
+    {HTTP_POST, "/gfxbridge/backends/install", backend_work, HTTP_BLOCKS, BACKEND_INSTALL},
+    {HTTP_POST, "/gfxbridge/backends/verify", backend_work, HTTP_BLOCKS, BACKEND_VERIFY},
     {HTTP_POST, "/gfxbridge/backends/use", backend_change, HTTP_BLOCKS, BACKEND_USE},
     {HTTP_POST, "/gfxbridge/backends/remove", backend_change, HTTP_BLOCKS, BACKEND_REMOVE},
     {0},

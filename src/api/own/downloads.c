@@ -29,54 +29,46 @@ static const char *const download_states[] = {
 
 struct download {
     TAILQ_ENTRY(download) link;
-    struct downloads *list;
+    struct http_exchange *x; /* whose handler does the work */
     char *id, *name;
     const char *type;
-    struct download_work work;
-    struct log log;
-    atomic_int cancel;         /* set in the loop, read by the work */
     enum download_state state; /* as the user wants it, or as it ended */
-    bool running;              /* its thread has not ended */
+    bool running;              /* the work has not ended */
     bool removing;             /* remove it from the list once it has ended */
     int64_t ended_at;
-    int result; /* written by the work until it has ended */
-    struct gfxb_error error;
+    char *error;       /* why it failed; NULL it has not */
+    json_t *result;    /* NULL none */
+    atomic_int cancel; /* set in the loop, read by the work */
+    struct log log;
     pthread_mutex_t lock; /* of what follows */
     char step[DOWNLOAD_TEXT], file[DOWNLOAD_TEXT];
     struct model_progress at; /* its texts are not valid */
-    json_t *answer;
 };
 
 struct downloads {
-    struct serve *serve;
+    struct loop *loop;
     TAILQ_HEAD(, download) all; /* the oldest first */
     size_t n, running;
 };
 
-struct downloads *downloads_new(struct serve *s)
+struct downloads *downloads_new(struct loop *loop)
 {
     struct downloads *list = xcalloc(1, sizeof(*list));
-    list->serve = s;
+    list->loop = loop;
     TAILQ_INIT(&list->all);
     return list;
-}
-
-static void download_free(struct download *d)
-{
-    if (d->work.free)
-        d->work.free(d->work.context);
-    json_decref(d->answer);
-    pthread_mutex_destroy(&d->lock);
-    free(d->id);
-    free(d->name);
-    free(d);
 }
 
 static void downloads_drop(struct downloads *list, struct download *d)
 {
     TAILQ_REMOVE(&list->all, d, link);
     list->n--;
-    download_free(d);
+    json_decref(d->result);
+    pthread_mutex_destroy(&d->lock);
+    free(d->error);
+    free(d->id);
+    free(d->name);
+    free(d);
 }
 
 void downloads_free(struct downloads *list)
@@ -86,11 +78,6 @@ void downloads_free(struct downloads *list)
     while (!TAILQ_EMPTY(&list->all))
         downloads_drop(list, TAILQ_FIRST(&list->all));
     free(list);
-}
-
-size_t downloads_count(const struct downloads *list)
-{
-    return list->running;
 }
 
 static void download_stop(struct download *d, enum download_state state)
@@ -110,7 +97,7 @@ void downloads_cancel(struct downloads *list)
     }
 }
 
-/* ---- the work's side ---- */
+/* ---- what the work tells, on its thread ---- */
 
 static void download_write(void *context, enum log_level level, const char *line)
 {
@@ -120,7 +107,7 @@ static void download_write(void *context, enum log_level level, const char *line
         dialect_copy(d->step, sizeof(d->step), line);
         pthread_mutex_unlock(&d->lock);
     }
-    log_at(log_ring_log(d->list->serve->log), level, "%s", line);
+    log_at(log_ring_log(serve_of(d->x)->log), level, "%s", line);
 }
 
 /* struct model_env's progress. */
@@ -130,14 +117,6 @@ static void download_tell(void *context, const struct model_progress *progress)
     pthread_mutex_lock(&d->lock);
     d->at = *progress;
     dialect_copy(d->file, sizeof(d->file), progress->file ? progress->file : "");
-    pthread_mutex_unlock(&d->lock);
-}
-
-void download_set_result(struct download *d, json_t *result)
-{
-    pthread_mutex_lock(&d->lock);
-    json_decref(d->answer);
-    d->answer = result;
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -151,35 +130,12 @@ static void download_tell_file(void *context, const char *file, const struct fet
 
 struct session_request download_request(struct download *d)
 {
-    struct session_request r = d->list->serve->request;
+    struct session_request r = serve_of(d->x)->request;
     r.log = &d->log;
     r.cancel = &d->cancel;
     r.net.progress = download_tell_file;
     r.net.context = d;
     return r;
-}
-
-static void download_work(void *context)
-{
-    struct download *d = context;
-    d->result = d->work.run(d, d->work.context, &d->error);
-}
-
-/* Runs in the loop. Work that succeeded despite a stop is completed. */
-static void download_done(void *context)
-{
-    struct download *d = context;
-    struct downloads *list = d->list;
-    d->running = false;
-    d->ended_at = loop_now(list->serve->loop);
-    list->running--;
-    if (d->result == 0)
-        d->state = DOWNLOAD_COMPLETED;
-    else if (d->state == DOWNLOAD_RUNNING)
-        d->state = DOWNLOAD_ERROR;
-    if (d->removing)
-        downloads_drop(list, d);
-    http_server_check_drained(list->serve->http);
 }
 
 /* ---- the list ---- */
@@ -195,7 +151,7 @@ static struct download *downloads_find(struct downloads *list, const char *id)
 /* Removes completed downloads after a while, and the oldest ended ones when there are too many. */
 static void downloads_tidy(struct downloads *list)
 {
-    int64_t now = loop_now(list->serve->loop);
+    int64_t now = loop_now(list->loop);
     for (struct download *d = TAILQ_FIRST(&list->all), *next; d; d = next) {
         bool old = d->state == DOWNLOAD_COMPLETED && now - d->ended_at > DOWNLOADS_DONE_MS;
         next = TAILQ_NEXT(d, link);
@@ -209,7 +165,7 @@ static json_t *download_json(struct download *d)
     pthread_mutex_lock(&d->lock);
     const struct model_progress *p = &d->at;
     json_int_t percent = p->at.total ? (json_int_t)(p->at.bytes * 100 / p->at.total) : 0;
-    json_t *error = d->state == DOWNLOAD_ERROR ? report_json_text(d->error.text) : NULL;
+    json_t *error = d->state == DOWNLOAD_ERROR ? report_json_text(d->error) : NULL;
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o*, "
         "s:O*}",
@@ -220,79 +176,114 @@ static json_t *download_json(struct download *d)
         (json_int_t)p->at.total, "total_download_size", (json_int_t)p->total,
         "cumulative_bytes_downloaded", (json_int_t)p->bytes, "overall_bytes_downloaded",
         (json_int_t)p->bytes, "percent", percent, "complete", d->state == DOWNLOAD_COMPLETED,
-        "error", error, "result", d->answer);
+        "error", error, "result", d->result);
     pthread_mutex_unlock(&d->lock);
     return object;
 }
 
-/* Starts a download on its thread, at the end of the list. NULL: too many run, or there is no
- * thread. Takes the context over. */
-static struct download *downloads_start(struct downloads *list, const struct download_work *work)
+/* ---- the beginning and the end, in the loop ---- */
+
+struct download_news {
+    struct http_exchange *x;
+    const char *type, *name;
+    struct download *d;
+    int code;
+    const struct gfxb_error *err;
+    json_t *result;
+};
+
+static struct download *download_new(struct downloads *list, const struct download_news *news)
 {
     struct download *d = xcalloc(1, sizeof(*d));
-    *d = (struct download){.list = list,
-                           .id = xasprintf("%s:%s", work->type, work->name),
-                           .name = xstrdup(work->name),
-                           .type = work->type,
-                           .work = *work,
+    *d = (struct download){.x = news->x,
+                           .id = xasprintf("%s:%s", news->type, news->name),
+                           .name = xstrdup(news->name),
+                           .type = news->type,
                            .running = true,
                            .log = {download_write, d}};
     pthread_mutex_init(&d->lock, NULL);
-    if (list->running == DOWNLOADS_RUNNING_MAX ||
-        work_run(list->serve->work, download_work, download_done, d) < 0) {
-        download_free(d);
-        return NULL;
-    }
     TAILQ_INSERT_TAIL(&list->all, d, link);
     list->n++;
     list->running++;
     return d;
 }
 
-void downloads_begin(struct http_exchange *x, const struct download_work *work)
+static void download_on_begin(void *context)
 {
-    struct downloads *list = serve_of(x)->downloads;
-    char *CLEAN_FREE id = xasprintf("%s:%s", work->type, work->name);
+    struct download_news *news = context;
+    struct downloads *list = serve_of(news->x)->downloads;
+    char *CLEAN_FREE id = xasprintf("%s:%s", news->type, news->name);
     downloads_tidy(list);
     struct download *d = downloads_find(list, id);
-    if (d && !d->running) {
-        downloads_drop(list, d);
-        d = NULL;
+    if (d && d->running && d->cancel) {
+        http_fail(news->x, 409, "busy", NULL, "%s is stopping. Try again in a moment.", news->name);
+        return;
     }
-    if (!d)
-        d = downloads_start(list, work);
-    else if (work->free)
-        work->free(work->context);
-    if (!d)
-        http_fail(x, 503, "busy", NULL,
+    if (d && d->running) {
+        dialect_reply_json(news->x, 200, download_json(d));
+        return;
+    }
+    if (list->running == DOWNLOADS_RUNNING_MAX) {
+        http_fail(news->x, 503, "busy", NULL,
                   "%d downloads and tests are running. Try again when one has finished.",
                   DOWNLOADS_RUNNING_MAX);
-    else if (d->cancel)
-        http_fail(x, 409, "busy", NULL, "%s is stopping. Try again in a moment.", work->name);
-    else
-        dialect_reply_json(x, 200, download_json(d));
+        return;
+    }
+    if (d)
+        downloads_drop(list, d);
+    news->d = download_new(list, news);
+    dialect_reply_json(news->x, 200, download_json(news->d));
 }
 
-/* ---- pulls ---- */
-
-static int pull_run(struct download *d, void *context, struct gfxb_error *err)
+struct download *download_begin(struct http_exchange *x, const char *type, const char *name)
 {
-    struct model_env env = d->list->serve->models;
+    struct download_news news = {.x = x, .type = type, .name = name};
+    http_in_loop(x, download_on_begin, &news);
+    return news.d;
+}
+
+/* Work that succeeded despite a stop is completed. */
+static void download_on_end(void *context)
+{
+    const struct download_news *news = context;
+    struct download *d = news->d;
+    struct downloads *list = serve_of(d->x)->downloads;
+    d->running = false;
+    d->ended_at = loop_now(list->loop);
+    d->result = news->result;
+    list->running--;
+    if (news->code == 0)
+        d->state = DOWNLOAD_COMPLETED;
+    else
+        d->error = xstrdup(news->err->text);
+    if (news->code && d->state == DOWNLOAD_RUNNING)
+        d->state = DOWNLOAD_ERROR;
+    if (d->removing)
+        downloads_drop(list, d);
+}
+
+void download_end(struct download *d, int code, const struct gfxb_error *err, json_t *result)
+{
+    struct download_news news = {.d = d, .code = code, .err = err, .result = result};
+    http_in_loop(d->x, download_on_end, &news);
+}
+
+void download_pull(struct http_exchange *x, const char *name)
+{
+    struct model_env env = serve_of(x)->models;
     struct model model = {.name = NULL};
+    struct gfxb_error err = {.code = 0};
+    struct download *d = download_begin(x, "model", name);
+    if (!d)
+        return;
     env.log = &d->log;
     env.cancel = &d->cancel;
     env.progress = download_tell;
     env.context = d;
-    int result = engine_model_pull(&env, context, &model, err);
-    if (result == 0)
-        download_set_result(d, json_pack("{s:o}", "model_name", report_json_text(model.name)));
+    int code = engine_model_pull(&env, name, &model, &err);
+    download_end(d, code, &err,
+                 code ? NULL : json_pack("{s:o}", "model_name", report_json_text(model.name)));
     model_done(&model);
-    return result;
-}
-
-void downloads_start_pull(struct http_exchange *x, const char *name)
-{
-    downloads_begin(x, &(struct download_work){"model", name, pull_run, xstrdup(name), free});
 }
 
 /* ---- routes ---- */
@@ -311,13 +302,13 @@ static void downloads_get(struct http_exchange *x)
 }
 
 /* NULL: it is gone already. */
-static void downloads_remove(struct download *d)
+static void downloads_remove(struct downloads *list, struct download *d)
 {
     if (d && d->running) {
         download_stop(d, DOWNLOAD_CANCELLED);
         d->removing = true;
     } else if (d) {
-        downloads_drop(d->list, d);
+        downloads_drop(list, d);
     }
 }
 
@@ -330,10 +321,11 @@ static void downloads_control(struct http_exchange *x)
     dialect_body_text(&body, "action", action, sizeof(action));
     if (dialect_refuse(x, &body.error))
         return;
-    struct download *d = downloads_find(serve_of(x)->downloads, id);
+    struct downloads *list = serve_of(x)->downloads;
+    struct download *d = downloads_find(list, id);
     bool pause = strcmp(action, "pause") == 0, cancel = strcmp(action, "cancel") == 0;
     if (strcmp(action, "remove") == 0) {
-        downloads_remove(d);
+        downloads_remove(list, d);
         dialect_reply_json(
             x, 200, json_pack("{s:s, s:o*}", "status", "ok", "missing", d ? NULL : json_true()));
     } else if (!pause && !cancel) {
