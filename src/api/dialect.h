@@ -37,13 +37,11 @@ struct dialect_error {
     char message[800];
 };
 
-/* Fill *error (code and param NULL), unless it is filled already. */
-void dialect_fail(struct dialect_error *error, int status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* The same about one member of the request, with status 400. param must be a constant. */
-void dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Fill *error, unless it is filled already. param: a constant; NULL none. */
+void dialect_fail_about(struct dialect_error *error, int status, const char *param,
+                        const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define dialect_fail(error, status, ...)   dialect_fail_about(error, status, NULL, __VA_ARGS__)
+#define dialect_fail_at(error, param, ...) dialect_fail_about(error, 400, param, __VA_ARGS__)
 
 /* The same where there is no memory for a large request, or a part of it: 503. */
 void dialect_fail_memory(struct dialect_error *error);

@@ -10,30 +10,17 @@ void dialect_copy(char *ret, size_t size, const char *text)
     ret[utf8_whole(str_from(ret)).n] = '\0';
 }
 
-static void error_write(struct dialect_error *error, int status, const char *param,
-                        const char *format, va_list args)
+void dialect_fail_about(struct dialect_error *error, int status, const char *param,
+                        const char *format, ...)
 {
+    va_list args;
     if (error->status)
         return;
     *error = (struct dialect_error){.status = status, .param = param};
+    va_start(args, format);
     vsnprintf(error->message, sizeof(error->message), format, args);
+    va_end(args);
     error->message[utf8_whole(str_from(error->message)).n] = '\0';
-}
-
-void dialect_fail(struct dialect_error *error, int status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    error_write(error, status, NULL, format, args);
-    va_end(args);
-}
-
-void dialect_fail_at(struct dialect_error *error, const char *param, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    error_write(error, 400, param, format, args);
-    va_end(args);
 }
 
 void dialect_fail_memory(struct dialect_error *error)

@@ -172,48 +172,32 @@ json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
 
 /* ---- which file the name of one means to the pool ---- */
 
-/* Beside its recipe's, which the session adds: one engine answers all calls that its model can. */
-static char **found_args(const struct dialect_model *m, const struct model_known *known,
-                         char *const *recipe)
-{
-    struct engine_words args = {.n = 0};
-    engine_kind_of_model(known)->add_serving(m->model.name, m->model.task, recipe, &args);
-    return args.word;
-}
-
-/* The model and its projector. */
-static uint64_t found_bytes(const struct dialect_model *m)
-{
-    struct stat st;
-    bool known = m->model.mmproj && stat(m->model.mmproj, &st) == 0 && st.st_size > 0;
-    return m->model.bytes + (known ? (uint64_t)st.st_size : 0);
-}
-
-static int found_take(const struct dialect_model *m, const struct model_known *known,
-                      struct pool_found *ret_found, struct gfxb_error *err)
-{
-    struct model_launch launch;
-    bool builtin = m->model.origin == MODEL_BUILTIN;
-    int result = model_launch_new(&m->gguf, known, 0, m->model.mmproj, &launch, err);
-    if (result < 0)
-        return result;
-    *ret_found = (struct pool_found){.name = xstrdup(m->model.name),
-                                     .path = builtin ? NULL : xstrdup(m->model.path),
-                                     .mmproj = xstrdup_or_null(m->model.mmproj),
-                                     .args = found_args(m, known, launch.args),
-                                     .known = known,
-                                     .bytes = found_bytes(m)};
-    model_launch_done(&launch);
-    return 0;
-}
-
+/* The arguments stand beside the recipe's, which the session adds: one engine answers all calls
+ * that its model can. The bytes are the model's and its projector's. */
 int serve_find(void *models, const char *name, struct pool_found *ret_found, struct gfxb_error *err)
 {
     struct dialect_model m;
+    struct model_launch launch;
+    struct engine_words args = {.n = 0};
+    struct stat projector = {.st_size = 0};
     int result = dialect_model_find(models, name, &m, err);
     if (result < 0)
         return result;
-    result = found_take(&m, model_known_find(str_from(m.model.name)), ret_found, err);
+    const struct model_known *known = model_known_find(str_from(m.model.name));
+    result = model_launch_new(&m.gguf, known, 0, m.model.mmproj, &launch, err);
+    if (result == 0) {
+        engine_kind_of_model(known)->add_serving(m.model.name, m.model.task, launch.args, &args);
+        if (m.model.mmproj && stat(m.model.mmproj, &projector) < 0)
+            projector.st_size = 0;
+        *ret_found = (struct pool_found){
+            .name = xstrdup(m.model.name),
+            .path = m.model.origin == MODEL_BUILTIN ? NULL : xstrdup(m.model.path),
+            .mmproj = xstrdup_or_null(m.model.mmproj),
+            .args = args.word,
+            .known = known,
+            .bytes = m.model.bytes + (uint64_t)projector.st_size};
+        model_launch_done(&launch);
+    }
     dialect_model_done(&m);
     return result;
 }

@@ -207,7 +207,7 @@ static void relay_stream(struct relay *r, struct str bytes)
     if (result == 0 && !r->began && bytes.n) {
         r->began = true;
         r->first_seconds = relay_seconds(r);
-        http_begin(r->x, 200, r->shown_type, -1);
+        http_begin(r->x, r->shown_type);
     }
     if (r->began)
         http_send(r->x, bytes);

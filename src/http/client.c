@@ -29,10 +29,8 @@ struct http_call {
     LIST_ENTRY(http_call) link; /* of the endpoint's idle ones */
     enum call_phase phase;
     struct http_call_request request;
-    bool readable, writable; /* as far as is known */
-    bool closed;             /* by the peer; what it has sent before may still be there */
-    bool reused;             /* the connection was kept from a call before */
-    bool heard;              /* something of the answer has come, or was waited for too long */
+    bool reused; /* the connection was kept from a call before */
+    bool heard;  /* something of the answer has come, or was waited for too long */
     bool paused, running, dead;
     unsigned tries;
     struct buf ask;  /* our head */
@@ -176,7 +174,7 @@ static int call_connect(struct http_call *call)
         return -EPERM;
     }
     call->source.fd = fd;
-    call->writable = true;
+    call->source.known = LOOP_WRITE;
     call->phase = CALL_HEAD;
     call_timer(call);
     return 0;
@@ -188,7 +186,7 @@ static void call_break(struct http_call *call, int code)
 {
     if (call->reused && call->phase == CALL_HEAD && !call->heard) {
         loop_close(call->endpoint->loop, &call->source);
-        call->reused = call->readable = call->writable = call->closed = false;
+        call->reused = false;
         call->sent = 0;
         call->phase = CALL_CONNECTING;
         int again = call_connect(call);
@@ -224,7 +222,7 @@ static size_t call_to_send(const struct http_call *call)
 static void call_send(struct http_call *call)
 {
     const struct str body = call->request.body;
-    while (call->writable && call_to_send(call)) {
+    while ((call->source.known & LOOP_WRITE) && call_to_send(call)) {
         size_t of_head = call->sent < call->ask.n ? call->sent : call->ask.n,
                of_body = call->sent - of_head;
         struct iovec part[2] = {
@@ -236,10 +234,10 @@ static void call_send(struct http_call *call)
         if (n >= 0) {
             call->sent += (size_t)n;
         } else if (errno == EAGAIN) {
-            call->writable = false;
+            call->source.known &= ~(unsigned)LOOP_WRITE;
         } else if (errno != EINTR) {
             call->sent = call->ask.n + body.n; /* it may have answered before it closed */
-            call->readable = true;
+            call->source.known |= LOOP_READ;
         }
     }
 }
@@ -250,8 +248,8 @@ static void call_finish(struct http_call *call, bool clean)
 {
     void (*end)(void *) = call->request.ops->end;
     void *owner = call->request.owner;
-    if (clean && call->answer.keep && !call->closed && call->answer.framing == HTTP_LENGTH &&
-        !call_to_send(call))
+    if (clean && call->answer.keep && !(call->source.known & LOOP_LEAVE) &&
+        call->answer.framing == HTTP_LENGTH && !call_to_send(call))
         endpoint_keep(call->endpoint, call);
     else
         call->dead = true;
@@ -324,21 +322,13 @@ static void call_take_head(struct http_call *call, char *bytes, size_t n)
 static void call_take(struct http_call *call)
 {
     char *scratch = call->endpoint->scratch;
-    ssize_t n = recv(call->source.fd, scratch, CALL_SCRATCH, 0);
-    if (n < 0 && errno == EINTR)
-        return;
-    if (!call->closed || (n < 0 && errno == EAGAIN))
-        call->readable = false; /* as far as is known; others have their turn before it is asked */
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n == 0 && call->phase == CALL_BODY && call->answer.framing == HTTP_CLOSE) {
+    ssize_t n = loop_read(&call->source, scratch, CALL_SCRATCH);
+    if (n == -ENODATA && call->phase == CALL_BODY && call->answer.framing == HTTP_CLOSE)
         call_finish(call, false);
+    else if (n < 0)
+        call_break(call, n == -ENODATA ? -ECONNRESET : (int)n);
+    if (n <= 0)
         return;
-    }
-    if (n <= 0) {
-        call_break(call, n < 0 ? -errno : -ECONNRESET);
-        return;
-    }
     call_timer(call);
     if (call->phase == CALL_HEAD)
         call_take_head(call, scratch, (size_t)n);
@@ -347,14 +337,6 @@ static void call_take(struct http_call *call)
 }
 
 /* ---- turns ---- */
-
-/* What is not known yet is watched for; what is known and not used now would be told for ever. */
-static int call_watch(struct http_call *call)
-{
-    unsigned wanted = (call->readable ? 0 : LOOP_READ) | (call->closed ? 0 : LOOP_LEAVE) |
-                      (call->writable ? 0 : LOOP_WRITE);
-    return call->source.fd < 0 ? 0 : loop_watch(call->endpoint->loop, &call->source, wanted);
-}
 
 /* Do what can be done now. The call may be gone afterwards. */
 static void call_run(struct http_call *call)
@@ -371,11 +353,12 @@ static void call_run(struct http_call *call)
         if (call->phase == CALL_HEAD && !call->dead)
             call_send(call);
         if (call->dead || call->phase == CALL_CONNECTING || call->phase == CALL_IDLE ||
-            call->paused || !call->readable)
+            call->paused || !(call->source.known & LOOP_READ))
             break;
         call_take(call);
     } while (true);
-    if (!call->dead && (result = call_watch(call)) < 0)
+    if (!call->dead && call->source.fd >= 0 &&
+        (result = loop_watch_unknown(call->endpoint->loop, &call->source)) < 0)
         call_break(call, result);
     call->running = false;
     if (call->dead)
@@ -390,13 +373,10 @@ static void call_turn(struct loop_task *task)
 static void call_ready(struct loop_source *source, unsigned events)
 {
     struct http_call *call = container_of(source, struct http_call, source);
-    if (events & (LOOP_READ | LOOP_LEAVE | LOOP_BROKEN))
-        call->readable = true;
-    if (events & (LOOP_WRITE | LOOP_BROKEN))
-        call->writable = true;
-    if (events & (LOOP_LEAVE | LOOP_BROKEN))
-        call->closed = true;
-    if (call->phase == CALL_IDLE && call->readable)
+    if (events & LOOP_BROKEN)
+        events = LOOP_READ | LOOP_WRITE | LOOP_LEAVE;
+    source->known |= events | (events & LOOP_LEAVE ? LOOP_READ : 0);
+    if (call->phase == CALL_IDLE && (source->known & LOOP_READ))
         call_free(call); /* closed by the peer, or not clean after all */
     else
         call_run(call);

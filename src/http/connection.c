@@ -90,14 +90,14 @@ void connection_close(struct connection *c)
 /* Bytes out until the socket takes no more. False when the client is gone. */
 static bool connection_flush(struct connection *c)
 {
-    while (c->writable && c->sent < c->out.n) {
+    while ((c->source.known & LOOP_WRITE) && c->sent < c->out.n) {
         ssize_t n = send(c->source.fd, c->out.p + c->sent, c->out.n - c->sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
             return false;
         if (n < 0) {
-            c->writable = false;
+            c->source.known &= ~(unsigned)LOOP_WRITE;
             c->blocked = true;
             break;
         }
@@ -137,26 +137,6 @@ static void connection_probe(struct connection *c)
 }
 
 /* ---- reading ---- */
-
-/* What there is; false when the client is gone. */
-static bool connection_read(struct connection *c, size_t *ret_n)
-{
-    ssize_t n;
-    *ret_n = 0;
-    do
-        n = recv(c->source.fd, c->server->scratch, SERVER_SCRATCH, 0);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN) {
-        c->readable = false;
-        return true;
-    }
-    if (n <= 0)
-        return false;
-    if (!c->leaving)
-        c->readable = false; /* as far as is known; others have their turn before it is asked */
-    *ret_n = (size_t)n;
-    return true;
-}
 
 /* The first n bytes of `in` are done with. */
 static void connection_drop(struct connection *c, size_t n)
@@ -361,7 +341,7 @@ static void connection_next(struct connection *c)
     exchange_leave(x);
     connection_count(c);
     c->last |= c->server->draining;
-    if (c->last && (c->leaving || !c->unread)) {
+    if (c->last && ((c->source.known & LOOP_LEAVE) || !c->unread)) {
         c->dead = true;
         return;
     }
@@ -375,26 +355,17 @@ static void connection_next(struct connection *c)
     connection_parse(c);
 }
 
-static void connection_linger(struct connection *c)
-{
-    size_t n = 0;
-    if (!connection_read(c, &n) || (c->lingered += n) > CONNECTION_LINGER_MAX)
-        c->dead = true;
-}
-
+/* Bytes of a request; or of what nobody looks at any more. */
 static void connection_take(struct connection *c)
 {
-    size_t n;
-    if (!connection_read(c, &n)) {
+    ssize_t n = loop_read(&c->source, c->server->scratch, SERVER_SCRATCH);
+    if (n > 0 && c->phase == CONNECTION_LINGER)
+        c->lingered += (size_t)n;
+    else if (n > 0)
+        buf_add(&c->in, c->server->scratch, (size_t)n);
+    if (n < 0 || c->in.failed || c->lingered > CONNECTION_LINGER_MAX)
         c->dead = true;
-        return;
-    }
-    if (!n)
-        return;
-    buf_add(&c->in, c->server->scratch, n);
-    if (c->in.failed)
-        c->dead = true;
-    else
+    else if (n > 0 && c->phase != CONNECTION_LINGER)
         connection_parse(c);
 }
 
@@ -403,7 +374,7 @@ static bool connection_step(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
     bool answering = c->phase == CONNECTION_ANSWER && x;
-    if (answering && c->leaving && !c->probed)
+    if (answering && (c->source.known & LOOP_LEAVE) && !c->probed)
         connection_probe(c);
     if (c->dead || c->out.failed || !connection_flush(c)) {
         c->dead = true;
@@ -423,30 +394,17 @@ static bool connection_step(struct connection *c)
             x->ops->writable(x->worker);
         return was;
     }
-    if (!c->readable)
+    if (!(c->source.known & LOOP_READ))
         return false;
-    if (c->phase == CONNECTION_LINGER)
-        connection_linger(c);
-    else
-        connection_take(c);
+    connection_take(c);
     return true;
-}
-
-/* What is not known yet is watched for; what is known and not used now would be told for ever. */
-static void connection_watch(struct connection *c)
-{
-    unsigned wanted = (c->readable ? 0 : LOOP_READ) | (c->leaving ? 0 : LOOP_LEAVE) |
-                      (c->writable ? 0 : LOOP_WRITE);
-    c->dead |= loop_watch(c->server->loop, &c->source, wanted) < 0;
 }
 
 static void connection_run(struct connection *c)
 {
     while (!c->dead && connection_step(c))
         ;
-    if (!c->dead)
-        connection_watch(c);
-    if (c->dead)
+    if (c->dead || loop_watch_unknown(c->server->loop, &c->source) < 0)
         connection_close(c);
 }
 
@@ -467,12 +425,7 @@ static void connection_ready(struct loop_source *source, unsigned events)
         connection_close(c);
         return;
     }
-    if (events & (LOOP_READ | LOOP_LEAVE))
-        c->readable = true;
-    if (events & LOOP_LEAVE)
-        c->leaving = true;
-    if (events & LOOP_WRITE)
-        c->writable = true;
+    source->known |= events | (events & LOOP_LEAVE ? LOOP_READ : 0);
     connection_run(c);
 }
 
@@ -491,12 +444,11 @@ void connection_new(struct http_server *s, int fd, bool control)
 {
     struct connection *c = xcalloc(1, sizeof(*c));
     c->server = s;
-    c->source = (struct loop_source){.fd = fd, .ready = connection_ready};
+    c->source = (struct loop_source){.fd = fd, .ready = connection_ready, .known = LOOP_WRITE};
     c->timer.due = connection_due;
     c->flush.run = connection_flush_due;
     c->in = BUF_INIT(s->config.max_body + PARSER_HEAD_MAX + SERVER_SCRATCH);
     c->out = BUF_INIT(CONNECTION_OUT_MAX);
-    c->writable = true;
     c->control = control;
     c->list = &s->fresh;
     TAILQ_INSERT_TAIL(c->list, c, link);

@@ -182,10 +182,10 @@ static void exchange_begin(struct http_exchange *x, const struct exchange_piece 
     connection_run_later(c);
 }
 
-void http_begin(struct http_exchange *x, int status, const char *type, int64_t length)
+void http_begin(struct http_exchange *x, const char *type)
 {
     exchange_give((struct exchange_piece){
-        .x = x, .put = exchange_begin, .status = status, .type = type, .length = length});
+        .x = x, .put = exchange_begin, .status = 200, .type = type, .length = -1});
 }
 
 static void exchange_send(struct http_exchange *x, const struct exchange_piece *p)

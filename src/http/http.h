@@ -32,6 +32,7 @@ struct loop_source {
     /* events: LOOP_ bits. Level-triggered: told in each turn until it is dealt with, or no longer
      * asked for. */
     void (*ready)(struct loop_source *source, unsigned events);
+    unsigned known; /* the owner's: what it was told and has not used up, as far as it knows */
     struct loop_handle *handle; /* NULL: not watched yet */
 };
 
@@ -286,8 +287,8 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
 /* Forget what http_add_header added: another attempt follows. */
 void http_drop_headers(struct http_exchange *x);
 
-/* Begin the answer. length: of the body; negative: a stream. */
-void http_begin(struct http_exchange *x, int status, const char *type, int64_t length);
+/* Begin a stream, with status 200. */
+void http_begin(struct http_exchange *x, const char *type);
 /* On a handler's own thread: waits for a slow reader; -ECANCELED as http_cancelled. Else 0. */
 int http_send(struct http_exchange *x, struct str bytes);
 void http_end(struct http_exchange *x);

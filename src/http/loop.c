@@ -3,8 +3,10 @@
 
 #include "base/xalloc.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 struct loop_call {
@@ -99,6 +101,23 @@ int loop_watch(struct loop *loop, struct loop_source *source, unsigned events)
     h->wanted = events;
     /* Errors are told only of what is watched at all: for urgent data, which nobody sends. */
     return uv_poll_start(&h->uv.poll, wanted ? wanted : UV_PRIORITIZED, loop_on_poll);
+}
+
+int loop_watch_unknown(struct loop *loop, struct loop_source *source)
+{
+    return loop_watch(loop, source, (LOOP_READ | LOOP_WRITE | LOOP_LEAVE) & ~source->known);
+}
+
+ssize_t loop_read(struct loop_source *source, char *bytes, size_t n)
+{
+    ssize_t got;
+    do
+        got = recv(source->fd, bytes, n, 0);
+    while (got < 0 && errno == EINTR);
+    bool none = got < 0 && errno == EAGAIN;
+    if (none || !(source->known & LOOP_LEAVE))
+        source->known &= ~(unsigned)LOOP_READ; /* others have their turn before it is asked again */
+    return got > 0 ? got : none ? 0 : got < 0 ? -errno : -ENODATA;
 }
 
 void loop_close(struct loop *loop, struct loop_source *source)

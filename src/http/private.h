@@ -26,6 +26,11 @@ struct loop_task {
 void loop_later(struct loop *loop, struct loop_task *task);
 void loop_not_later(struct loop_task *task);
 
+/* Watch for what is not in source->known. What is known and not used now would be told for ever. */
+int loop_watch_unknown(struct loop *loop, struct loop_source *source);
+/* Read from a socket: how many bytes, 0 for none now, -ENODATA at their end, or -errno. */
+ssize_t loop_read(struct loop_source *source, char *bytes, size_t n);
+
 /* ---- guard: the names that the server answers to, the pages that may use it, and keys ---- */
 
 struct guard {
@@ -94,11 +99,9 @@ struct connection {
     TAILQ_ENTRY(connection) link;
     struct connection_list *list; /* that it is in */
     enum connection_phase phase;
-    bool readable, writable; /* as far as is known */
-    bool leaving;            /* the client has closed its side at least */
-    bool probed;             /* and was sent something to tell which it is */
-    bool last;               /* close once the answer is out */
-    bool unread;             /* answered before the request was read to its end */
+    bool probed; /* and was sent something to tell which it is */
+    bool last;   /* close once the answer is out */
+    bool unread; /* answered before the request was read to its end */
     bool control;
     bool dead;
     bool blocked;   /* so much waits for the client that the worker may wait too */

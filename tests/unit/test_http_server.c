@@ -114,7 +114,7 @@ static void reply_stream(struct http_exchange *x)
     struct stream *s = calloc(1, sizeof(*s));
     *s = (struct stream){.x = x, .w = http_user(x), .left = STREAM_PIECES};
     http_set_worker(x, &stream_ops, s);
-    http_begin(x, 200, "application/octet-stream", -1);
+    http_begin(x, "application/octet-stream");
     stream_run(s);
 }
 
@@ -153,7 +153,7 @@ static void reply_events(struct http_exchange *x)
     struct events *e = calloc(1, sizeof(*e));
     *e = (struct events){.timer = {.due = events_due}, .x = x, .w = http_user(x)};
     http_set_worker(x, &events_ops, e);
-    http_begin(x, 200, "text/event-stream", -1);
+    http_begin(x, "text/event-stream");
     http_send(x, STR("data: first\n\n"));
     e->w->held++;
     loop_timer_set(http_server_loop(e->w->server), &e->timer, 5);
@@ -180,7 +180,7 @@ static void job_pieces(struct http_exchange *x)
     w->jobs++;
     http_in_loop(x, job_in_loop, &look);
     assert_true(look.seen > 0);
-    http_begin(x, 200, "application/octet-stream", -1);
+    http_begin(x, "application/octet-stream");
     for (int i = 0; i < STREAM_PIECES; i++) {
         if (http_send(x, (struct str){piece, sizeof(piece)}) < 0) {
             w->job_cancels++;

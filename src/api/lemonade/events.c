@@ -6,7 +6,7 @@ enum { EVENTS_GAP_MS = 200 };
 void lemonade_begin(const struct dialect_stream *stream)
 {
     if (stream->on)
-        http_begin(stream->x, 200, "text/event-stream", -1);
+        http_begin(stream->x, "text/event-stream");
 }
 
 void lemonade_progress(void *context, const struct model_progress *p)

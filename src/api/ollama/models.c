@@ -253,7 +253,7 @@ static void models_pull(struct http_exchange *x)
     env.progress = models_progress;
     env.context = &stream;
     if (stream.on) {
-        http_begin(x, 200, "application/x-ndjson", -1);
+        http_begin(x, "application/x-ndjson");
         models_status(&stream, "pulling manifest");
     }
     int code = engine_model_pull(&env, name, &model, &err);

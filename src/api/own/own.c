@@ -10,9 +10,7 @@
 static void own_answer(struct http_exchange *x, json_t *value)
 {
     json_t *whole = value ? json_pack("{s:i}", "schema", 1) : NULL;
-    if (whole)
-        json_object_update(whole, value);
-    json_decref(value);
+    json_object_update_new(whole, value);
     dialect_reply_json(x, 200, whole);
 }
 
@@ -30,36 +28,15 @@ static void own_detect(struct http_exchange *x)
     machine_free(m);
 }
 
-static json_t *own_plan_json(const struct session *session)
+static json_t *own_plan(const struct session *session)
 {
     json_t *answer = report_json_plan(session->plan);
     json_object_set_new(answer, "model", json_null());
     return answer;
 }
 
-static void own_with_plan(struct http_exchange *x, json_t *(*make)(const struct session *session))
-{
-    struct session session = {.plan = NULL};
-    struct gfxb_error err = {.code = 0};
-    if (session_plan(&serve_of(x)->request, &session, &err) < 0)
-        dialect_reply_failure(x, &err);
-    else
-        own_answer(x, make(&session));
-    session_done(&session);
-}
-
-static void own_plan(struct http_exchange *x)
-{
-    own_with_plan(x, own_plan_json);
-}
-
-static void own_backends(struct http_exchange *x)
-{
-    own_with_plan(x, report_json_backends);
-}
-
 /* Every choice of the plan that has a stored proof, passed or failed. */
-static json_t *own_proofs_json(const struct session *session)
+static json_t *own_proofs(const struct session *session)
 {
     json_t *proofs = json_array();
     for (size_t i = 0; i < session->plan->n_choices; i++) {
@@ -72,12 +49,21 @@ static json_t *own_proofs_json(const struct session *session)
     return json_pack("{s:o}", "proofs", proofs);
 }
 
-static void own_proofs(struct http_exchange *x)
-{
-    own_with_plan(x, own_proofs_json);
-}
+enum { OWN_PLAN, OWN_BACKENDS, OWN_PROOFS };
 
-/* ---- doctor ---- */
+/* What about says of the plan as it is now. */
+static void own_planned(struct http_exchange *x)
+{
+    static json_t *(*const made[])(const struct session *session) = {
+        [OWN_PLAN] = own_plan, [OWN_BACKENDS] = report_json_backends, [OWN_PROOFS] = own_proofs};
+    struct session session = {.plan = NULL};
+    struct gfxb_error err = {.code = 0};
+    if (session_plan(&serve_of(x)->request, &session, &err) < 0)
+        dialect_reply_failure(x, &err);
+    else
+        own_answer(x, made[http_route(x)->about](&session));
+    session_done(&session);
+}
 
 struct own_doctor {
     json_t *findings;
@@ -117,13 +103,11 @@ static void own_doctor(struct http_exchange *x)
     session_done(&session);
 }
 
-/* ---- routes ---- */
-
 const struct http_route gfxbridge_routes[] = {
     {HTTP_GET, "/gfxbridge/detect", own_detect, HTTP_BLOCKS, 0},
-    {HTTP_GET, "/gfxbridge/plan", own_plan, HTTP_BLOCKS, 0},
-    {HTTP_GET, "/gfxbridge/backends", own_backends, HTTP_BLOCKS, 0},
-    {HTTP_GET, "/gfxbridge/proofs", own_proofs, HTTP_BLOCKS, 0},
+    {HTTP_GET, "/gfxbridge/plan", own_planned, HTTP_BLOCKS, OWN_PLAN},
+    {HTTP_GET, "/gfxbridge/backends", own_planned, HTTP_BLOCKS, OWN_BACKENDS},
+    {HTTP_GET, "/gfxbridge/proofs", own_planned, HTTP_BLOCKS, OWN_PROOFS},
     {HTTP_GET, "/gfxbridge/doctor", own_doctor, HTTP_BLOCKS, 0},
     {0},
 };
