@@ -1,7 +1,6 @@
 /* models.c - the models of this disk with their headers, for the lists of all dialects. */
 #include "api/serve.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -85,46 +84,11 @@ void dialect_models_new(const struct model_env *env, struct dialect_models *ret_
     *ret_models = models;
 }
 
-/* ---- words ---- */
-
 struct model_env dialect_model_env(const struct http_exchange *x)
 {
     struct model_env env = serve_of(x)->models;
     env.cancel = http_cancelled(x);
     return env;
-}
-
-void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX])
-{
-    struct buf CLEAN_BUF text = BUF_INIT(8192);
-    if (m->model.digest && strlen(m->model.digest) == DIGEST_HEX - 1) {
-        memcpy(ret_hex, m->model.digest, DIGEST_HEX);
-        return;
-    }
-    buf_addf(&text, "%s %llu %lld", m->model.path, (unsigned long long)m->model.bytes,
-             (long long)m->model.modified);
-    digest_bytes(buf_text(&text), text.n, ret_hex);
-}
-
-const char *dialect_model_quantisation(const struct dialect_model *m)
-{
-    return m->gguf.quantisation[0] ? m->gguf.quantisation : "unknown";
-}
-
-void dialect_model_size_text(const struct dialect_model *m, char ret_text[24])
-{
-    double n = (double)m->gguf.parameters;
-    if (n <= 0.0)
-        ret_text[0] = '\0';
-    else if (n >= 1e9)
-        snprintf(ret_text, 24, "%.1fB", n / 1e9);
-    else
-        snprintf(ret_text, 24, "%.2fM", n / 1e6);
-}
-
-bool dialect_model_has(const struct dialect_model *m, const char *label)
-{
-    return str_list_has(str_from(m->model.labels), str_from(label));
 }
 
 /* ---- delete ---- */
@@ -153,21 +117,6 @@ int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_
     code = engine_model_remove(&env, m.model.name, NULL, err);
     dialect_model_done(&m);
     return code;
-}
-
-/* ---- does it fit? ---- */
-
-json_t *dialect_fit_json(const struct machine *m, uint64_t bytes)
-{
-    uint64_t all = m ? plan_memory_most(m) : 0;
-    if (!all || !bytes)
-        return json_null();
-    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(bytes);
-    bool fits = need <= all, on_gpu = fits && gpu;
-    const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
-    return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",
-                     report_json_text(fits ? where : NULL), "need_bytes", report_json_bytes(need),
-                     "have_bytes", report_json_bytes(on_gpu ? gpu : all));
 }
 
 /* ---- which file the name of one means to the pool ---- */

@@ -1,7 +1,6 @@
 /* serve.c - the server: HTTP in front, models and downloads behind. */
 #include "api/serve.h"
 
-#include <stdio.h>
 #include <time.h>
 
 enum {

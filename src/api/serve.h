@@ -148,21 +148,6 @@ struct model_env dialect_model_env(const struct http_exchange *x);
 int dialect_remove_backend(struct http_exchange *x, struct package_backend backend,
                            struct gfxb_error *err);
 
-/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of this size run
- * here? An estimate before the download. null: unknown. */
-json_t *dialect_fit_json(const struct machine *m, uint64_t bytes);
-
-/* A model's digest as hex; of the built-in one and of split ones a stand-in that changes with the
- * file. */
-void dialect_model_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX]);
-
-/* "Q4_K_M" or "unknown"; "8.0B" by the number of parameters; "" unknown. */
-const char *dialect_model_quantisation(const struct dialect_model *m);
-void dialect_model_size_text(const struct dialect_model *m, char ret_text[24]);
-
-/* Does the blank-separated list of labels hold this word? */
-bool dialect_model_has(const struct dialect_model *m, const char *label);
-
 /*
  * ---- downloads: pulls, installs and proofs, which go on when their client has left ----
  *

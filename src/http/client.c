@@ -4,7 +4,6 @@
 #include "base/xalloc.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -187,6 +186,7 @@ static void call_break(struct http_call *call, int code)
     if (call->reused && call->phase == CALL_HEAD && !call->heard) {
         loop_close(call->endpoint->loop, &call->source);
         call->reused = false;
+        call->source.known = 0;
         call->sent = 0;
         call->phase = CALL_CONNECTING;
         int again = call_connect(call);

@@ -67,11 +67,8 @@ void connection_close(struct connection *c)
     c->exchange = NULL;
     if (x && x->ops)
         x->ops->cancel(x->worker);
-    if (x && !x->ended)
-        x->status = 0;
-    if (x && x->request.path.n)
-        server_count(s, x);
-    exchange_leave(x);
+    if (x)
+        exchange_leave(x);
     TAILQ_REMOVE(c->list, c, link);
     s->n_connections--;
     loop_timer_clear(s->loop, &c->timer);
@@ -335,8 +332,6 @@ static void connection_parse(struct connection *c)
 static void connection_next(struct connection *c)
 {
     struct http_exchange *x = c->exchange;
-    if (x->request.path.n)
-        server_count(c->server, x);
     c->exchange = NULL;
     exchange_leave(x);
     connection_count(c);

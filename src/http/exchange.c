@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 /* ---- the request ---- */
 
@@ -117,6 +118,20 @@ static void exchange_status_line(int status, char *ret, size_t size)
     }
 }
 
+/* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
+static const char *exchange_date(struct http_server *s)
+{
+    int64_t now = loop_now(s->loop);
+    struct tm tm;
+    if (s->date[0] && now - s->date_at < 1000)
+        return s->date;
+    time_t seconds = time(NULL);
+    gmtime_r(&seconds, &tm);
+    s->date_at = now;
+    strftime(s->date, sizeof(s->date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+    return s->date;
+}
+
 static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
 {
     struct str origin = x->head.known[REQUEST_ORIGIN];
@@ -164,7 +179,7 @@ static void exchange_begin(struct http_exchange *x, const struct exchange_piece 
         c->last = true;
     exchange_status_line(p->status, line, sizeof(line));
     buf_addf(out, "HTTP/1.1 %s\r\n", line);
-    buf_add_text(out, server_date(x->server));
+    buf_add_text(out, exchange_date(x->server));
     if (p->type)
         buf_addf(out, "Content-Type: %s\r\n", p->type);
     if (x->chunked)
@@ -298,9 +313,11 @@ void http_fail(struct http_exchange *x, int status, const char *code, const char
 
 void exchange_leave(struct http_exchange *x)
 {
-    if (x)
-        x->connection = NULL;
-    if (x && !x->job)
+    const struct http_server_config *config = &x->server->config;
+    if (config->ops->over && x->request.path.n)
+        config->ops->over(config->user, x->ended ? x->status : 0);
+    x->connection = NULL;
+    if (!x->job)
         exchange_free(x);
 }
 

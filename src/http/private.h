@@ -76,7 +76,7 @@ const struct http_route *exchange_route(const struct http_server_config *config,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods);
 void exchange_free(struct http_exchange *x); /* without telling a worker */
-/* Its connection lets go of it: frees it, unless its handler still runs. */
+/* Its connection lets go of it: it is counted, and freed unless its handler still runs. */
 void exchange_leave(struct http_exchange *x);
 
 /* ---- connection ---- */
@@ -178,10 +178,6 @@ struct http_server {
     char scratch[SERVER_SCRATCH]; /* for one read at a time */
 };
 
-/* Count a request that is over, and one that its client has left (status 0). */
-void server_count(struct http_server *s, const struct http_exchange *x);
-/* "Date: Tue, 24 Nov 2026 23:00:00 GMT\r\n" */
-const char *server_date(struct http_server *s);
 /* Ends a server that drains, once no connection and no job is left. */
 void server_check_drained(struct http_server *s);
 

@@ -23,25 +23,6 @@ size_t http_server_connections(const struct http_server *s)
     return s->n_connections;
 }
 
-const char *server_date(struct http_server *s)
-{
-    int64_t now = loop_now(s->loop);
-    struct tm tm;
-    if (s->date[0] && now - s->date_at < 1000)
-        return s->date;
-    time_t seconds = time(NULL);
-    gmtime_r(&seconds, &tm);
-    s->date_at = now;
-    strftime(s->date, sizeof(s->date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
-    return s->date;
-}
-
-void server_count(struct http_server *s, const struct http_exchange *x)
-{
-    if (s->config.ops->over)
-        s->config.ops->over(s->config.user, x->status);
-}
-
 struct loop *http_server_loop(const struct http_server *s)
 {
     return s->loop;

@@ -1,8 +1,6 @@
 /* backends.c - install, uninstall and dry-run: one recipe, llamacpp, and its backends. */
 #include "api/lemonade/lemonade.h"
-#include "session/session.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 /* "recipe" and "backend" of a request. */

@@ -4,8 +4,6 @@
  */
 #include "api/lemonade/lemonade.h"
 
-#include <errno.h>
-
 json_t *lemonade_error(const struct dialect_error *error)
 {
     if (!error->path.n)

@@ -1,10 +1,8 @@
 /* models.c - models (OpenAI's list with Lemonade's fields), pull and delete. */
 #include "api/lemonade/lemonade.h"
-#include "api/serve.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 
 /* ---- models ---- */
 
@@ -62,6 +60,21 @@ static json_t *models_full_entry(const struct dialect_model *m)
     return entry;
 }
 
+/* {ok, where: "gpu"|"part"|"cpu"|null, need_bytes, have_bytes}: would a model of this size run
+ * here? An estimate before the download. null: unknown. */
+static json_t *models_fit(const struct machine *m, uint64_t bytes)
+{
+    uint64_t all = m ? plan_memory_most(m) : 0;
+    if (!all || !bytes)
+        return json_null();
+    uint64_t gpu = plan_memory_gpu(m), need = model_offer_need(bytes);
+    bool fits = need <= all, on_gpu = fits && gpu;
+    const char *where = on_gpu ? need <= gpu ? "gpu" : "part" : "cpu";
+    return json_pack("{s:b, s:o, s:o, s:o}", "ok", (int)fits, "where",
+                     report_json_text(fits ? where : NULL), "need_bytes", report_json_bytes(need),
+                     "have_bytes", report_json_bytes(on_gpu ? gpu : all));
+}
+
 static json_t *models_known_entry(const struct machine *machine, const struct model_known *k)
 {
     json_t *entry = models_entry(report_json_str(k->name), report_json_str(k->repository),
@@ -69,7 +82,7 @@ static json_t *models_known_entry(const struct machine *machine, const struct mo
     /* ours */
     json_object_set_new(entry, "task", json_string(model_task_name(k->task)));
     json_object_set_new(entry, "licence", report_json_str(k->licence));
-    json_object_set_new(entry, "fit", dialect_fit_json(machine, k->bytes));
+    json_object_set_new(entry, "fit", models_fit(machine, k->bytes));
     return entry;
 }
 

@@ -1,11 +1,9 @@
 /* system.c - system-info and system-stats: the machine and the plan as Lemonade's clients
  * read them, with our reasons beside. */
 #include "api/lemonade/lemonade.h"
-#include "session/session.h"
 #include "sysroot/sysroot.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <sys/statvfs.h>
 #include <time.h>
 

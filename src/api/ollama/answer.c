@@ -84,14 +84,14 @@ int64_t ollama_clock_now(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE])
+json_t *ollama_time(int64_t nanoseconds)
 {
     time_t seconds = (time_t)(nanoseconds / 1000000000);
     struct tm tm = {.tm_year = 70};
     char day[32];
     gmtime_r(&seconds, &tm);
     strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text, OLLAMA_TIME_SIZE, "%s.%09uZ", day, (unsigned)(nanoseconds % 1000000000));
+    return json_sprintf("%s.%09uZ", day, (unsigned)(nanoseconds % 1000000000));
 }
 
 /* ---- lines ---- */
@@ -103,13 +103,11 @@ static json_t *answer_line(const struct serve_filter *f, const char *reason, str
                            struct str thinking, json_t *calls, json_t *logprobs)
 {
     bool chat = f->about.kind == OLLAMA_CHAT;
-    char when[OLLAMA_TIME_SIZE];
-    ollama_time_text(f->now(), when);
     json_t *words = json_stringn(text.p ? text.p : "", text.n);
     json_t *thoughts = thinking.n ? json_stringn(thinking.p, thinking.n) : NULL;
     bool whole = words && (thoughts || !thinking.n);
-    json_t *line = json_pack("{s:s, s:s, s:b, s:s*}", "model", f->about.model, "created_at", when,
-                             "done", reason != NULL, "done_reason", reason);
+    json_t *line = json_pack("{s:s, s:o, s:b, s:s*}", "model", f->about.model, "created_at",
+                             ollama_time(f->now()), "done", reason != NULL, "done_reason", reason);
     json_t *said =
         json_pack("{s:s*, s:o*, s:o*, s:o*}", "role", chat ? "assistant" : NULL,
                   chat ? "content" : "response", words, "thinking", thoughts, "tool_calls", calls);

@@ -60,16 +60,14 @@ static json_t *image_part(const json_t *image, struct dialect_error *error)
     return json_pack("{s:s, s:{s:o}}", "type", "image_url", "image_url", "url", url);
 }
 
-json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *error)
+json_t *ollama_content(json_t *text, const json_t *message, struct dialect_error *error)
 {
     size_t i;
-    json_t *image;
-    if (images && !json_is_null(images) && !json_is_array(images))
-        dialect_fail_at(error, "images", "'images' must be an array");
+    json_t *images = ollama_member(message, "images", JSON_ARRAY, error), *image;
     if (json_array_size(images) == 0)
         return json_incref(text);
     json_t *parts = json_pack("[{s:s, s:O}]", "type", "text", "text", text);
-    json_array_foreach((json_t *)images, i, image)
+    json_array_foreach(images, i, image)
     {
         json_array_append_new(parts, image_part(image, error));
     }
@@ -183,17 +181,15 @@ static json_t *messages_one(const json_t *message, struct messages_open *open,
                             struct dialect_error *error)
 {
     const char *role = messages_role(message);
-    json_t *content = json_object_get(message, "content");
+    json_t *content = ollama_member(message, "content", JSON_STRING, error);
     if (!role)
         dialect_fail_at(error, "messages",
                         "the role of a message must be system, user, assistant or tool");
-    if (content && !json_is_string(content) && !json_is_null(content))
-        dialect_fail_at(error, "messages", "the content of a message must be a string");
     if (error->status)
         return json_null();
-    json_t *text = json_is_string(content) ? json_incref(content) : json_string("");
-    json_t *theirs = json_pack("{s:s, s:o}", "role", role, "content",
-                               ollama_content(text, json_object_get(message, "images"), error));
+    json_t *text = content ? json_incref(content) : json_string("");
+    json_t *theirs =
+        json_pack("{s:s, s:o}", "role", role, "content", ollama_content(text, message, error));
     json_decref(text);
     if (strcmp(role, "tool") == 0)
         messages_add_tool(theirs, message, open);
@@ -202,14 +198,13 @@ static json_t *messages_one(const json_t *message, struct messages_open *open,
     return theirs;
 }
 
-json_t *ollama_messages(const json_t *messages, struct dialect_error *error)
+json_t *ollama_messages(const json_t *root, struct dialect_error *error)
 {
     struct messages_open open = {.n = 0};
-    size_t i;
+    json_t *messages = ollama_member(root, "messages", JSON_ARRAY, error);
     json_t *message, *array = json_array();
-    if (messages && !json_is_array(messages))
-        dialect_fail_at(error, "messages", "'messages' must be an array");
-    json_array_foreach((json_t *)messages, i, message)
+    size_t i;
+    json_array_foreach(messages, i, message)
     {
         json_array_append_new(array, messages_one(message, &open, error));
     }

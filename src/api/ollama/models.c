@@ -17,14 +17,22 @@ static json_t *models_name(const char *name)
     return report_json_string(tagged);
 }
 
+/* "8.0B" by the number of parameters; "" unknown. */
+static json_t *models_size(const struct gguf *gguf)
+{
+    double n = (double)gguf->parameters;
+    return n <= 0.0   ? json_string("")
+           : n >= 1e9 ? json_sprintf("%.1fB", n / 1e9)
+                      : json_sprintf("%.2fM", n / 1e6);
+}
+
 static json_t *models_details(const struct dialect_model *m)
 {
-    char size[24];
+    const char *quantisation = m->gguf.quantisation[0] ? m->gguf.quantisation : "unknown";
     json_t *family = report_json_string(m->gguf.architecture);
-    dialect_model_size_text(m, size);
-    json_t *details = json_pack("{s:s, s:s, s:O, s:[o], s:s, s:s}", "parent_model", "", "format",
+    json_t *details = json_pack("{s:s, s:s, s:O, s:[o], s:o, s:s}", "parent_model", "", "format",
                                 "gguf", "family", family, "families", family, "parameter_size",
-                                size, "quantization_level", dialect_model_quantisation(m));
+                                models_size(&m->gguf), "quantization_level", quantisation);
     if (m->gguf.context)
         json_object_set_new(details, "context_length", json_integer(m->gguf.context));
     if (m->gguf.embedding)
@@ -36,15 +44,16 @@ static json_t *models_details(const struct dialect_model *m)
 static json_t *models_capabilities(const struct dialect_model *m)
 {
     const char *template = m->gguf.template ? m->gguf.template : "";
+    struct str labels = str_from(m->model.labels);
     json_t *words = json_array();
     if (m->model.task == MODEL_EMBEDDING) {
         json_array_append_new(words, json_string("embedding"));
         return words;
     }
     json_array_append_new(words, json_string("completion"));
-    if (dialect_model_has(m, "tools") || strstr(template, "tool"))
+    if (str_list_has(labels, STR("tools")) || strstr(template, "tool"))
         json_array_append_new(words, json_string("tools"));
-    if (dialect_model_has(m, "reasoning") || strstr(template, "<think>"))
+    if (str_list_has(labels, STR("reasoning")) || strstr(template, "<think>"))
         json_array_append_new(words, json_string("thinking"));
     if (m->model.mmproj)
         json_array_append_new(words, json_string("vision"));
@@ -53,15 +62,26 @@ static json_t *models_capabilities(const struct dialect_model *m)
 
 static json_t *models_time(int64_t seconds)
 {
-    char text[OLLAMA_TIME_SIZE];
-    ollama_time_text(seconds * 1000000000, text);
-    return json_string(text);
+    return ollama_time(seconds * 1000000000);
+}
+
+/* As hex; of the built-in model and of split ones a stand-in that changes with the file. */
+static void models_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX])
+{
+    struct buf CLEAN_BUF text = BUF_INIT(8192);
+    if (m->model.digest && strlen(m->model.digest) == DIGEST_HEX - 1) {
+        memcpy(ret_hex, m->model.digest, DIGEST_HEX);
+        return;
+    }
+    buf_addf(&text, "%s %llu %lld", m->model.path, (unsigned long long)m->model.bytes,
+             (long long)m->model.modified);
+    digest_bytes(buf_text(&text), text.n, ret_hex);
 }
 
 static json_t *models_entry(const struct dialect_model *m)
 {
     char digest[DIGEST_HEX];
-    dialect_model_digest(m, digest);
+    models_digest(m, digest);
     return json_pack("{s:o, s:o, s:o, s:I, s:s, s:o, s:o}", "name", models_name(m->model.name),
                      "model", models_name(m->model.name), "modified_at",
                      models_time(m->model.modified), "size", (json_int_t)m->model.bytes, "digest",

@@ -5,8 +5,6 @@
 #include "api/ollama/ollama.h"
 #include "api/serve.h"
 
-#include <errno.h>
-
 json_t *ollama_error(const struct dialect_error *error)
 {
     return json_pack("{s:o}", "error", report_json_string(error->message));

@@ -40,12 +40,16 @@ struct ollama_call {
  */
 json_t *ollama_request(const char *path, struct dialect_body *body, struct ollama_call *ret_call);
 
+/* A member of this type, lent; NULL: absent or null, or of another type, which is an error. */
+json_t *ollama_member(const json_t *object, const char *name, json_type type,
+                      struct dialect_error *error);
+
 /* "5m", "1h30m", "300", 300, -1 -> seconds, POOL_KEEP_FOREVER for negative ones and
  * POOL_KEEP_DEFAULT for NULL and null. */
 int64_t ollama_keep_alive(const json_t *value, struct dialect_error *error);
 
-/* "options" into the engine's request. Returns num_ctx, 0 when it is not given. */
-unsigned ollama_add_options(json_t *request, const json_t *options, struct dialect_error *error);
+/* "options" of root into the engine's request. Returns num_ctx, 0 when it is not given. */
+unsigned ollama_add_options(json_t *request, const json_t *root, struct dialect_error *error);
 
 /* "format" and "think" into the engine's request; raw: one without a template. */
 void ollama_add_format(json_t *request, const json_t *format, bool raw,
@@ -53,9 +57,9 @@ void ollama_add_format(json_t *request, const json_t *format, bool raw,
 void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
                       struct dialect_error *error);
 
-/* Ollama's messages as OpenAI's, and a text with its images; new references. */
-json_t *ollama_messages(const json_t *messages, struct dialect_error *error);
-json_t *ollama_content(json_t *text, const json_t *images, struct dialect_error *error);
+/* "messages" of root as OpenAI's, and a text with the "images" of a message; new references. */
+json_t *ollama_messages(const json_t *root, struct dialect_error *error);
+json_t *ollama_content(json_t *text, const json_t *message, struct dialect_error *error);
 
 /* ---- answers ---- */
 
@@ -70,9 +74,7 @@ struct serve_filter *ollama_answer_new(const struct ollama_call *call, ollama_cl
 struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clock *clock);
 
 int64_t ollama_clock_now(void);
-/* "2026-11-24T23:00:00.123456789Z" */
-enum { OLLAMA_TIME_SIZE = 48 };
-void ollama_time_text(int64_t nanoseconds, char ret_text[OLLAMA_TIME_SIZE]);
+json_t *ollama_time(int64_t nanoseconds); /* "2026-11-24T23:00:00.123456789Z" */
 
 /* The answer of an empty call: {"model", "created_at", "done":true, "done_reason"}. */
 void ollama_empty_answer(const struct ollama_call *call, const char *reason, struct buf *ret);

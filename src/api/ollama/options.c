@@ -146,14 +146,12 @@ static void option_add(json_t *request, const struct option_rule *rule, json_t *
         json_object_set_new(request, rule->engine, theirs);
 }
 
-unsigned ollama_add_options(json_t *request, const json_t *options, struct dialect_error *error)
+unsigned ollama_add_options(json_t *request, const json_t *root, struct dialect_error *error)
 {
+    json_t *options = ollama_member(root, "options", JSON_OBJECT, error), *value;
     const char *name;
-    json_t *value;
-    if (options && !json_is_null(options) && !json_is_object(options))
-        dialect_fail_at(error, "options", "'options' must be an object");
     unsigned context = option_context(options, error);
-    json_object_foreach((json_t *)options, name, value)
+    json_object_foreach(options, name, value)
     {
         const struct option_rule *rule = option_find(name);
         if (rule && !json_is_null(value))

@@ -1,6 +1,20 @@
 /* request.c - Ollama's chat, generate and embed requests become requests for the engine. */
 #include "api/ollama/ollama.h"
 
+json_t *ollama_member(const json_t *object, const char *name, json_type type,
+                      struct dialect_error *error)
+{
+    static const char *const kinds[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string"};
+    json_t *value = json_object_get(object, name);
+    if (!value || json_is_null(value))
+        return NULL;
+    if (json_typeof(value) == type)
+        return value;
+    dialect_fail_at(error, name, "'%s' must be %s", name, kinds[type]);
+    return NULL;
+}
+
 /* Model, stream, logprobs and keep_alive of any call. */
 static void request_read(struct dialect_body *body, const json_t *root, struct ollama_call *call)
 {
@@ -18,7 +32,7 @@ static void request_common(json_t *request, const json_t *root, struct ollama_ca
                            struct dialect_error *error)
 {
     bool raw = call->kind == OLLAMA_RAW || call->kind == OLLAMA_INFILL;
-    call->context = ollama_add_options(request, json_object_get(root, "options"), error);
+    call->context = ollama_add_options(request, root, error);
     ollama_add_format(request, json_object_get(root, "format"), raw, error);
     if (!raw)
         ollama_add_think(request, json_object_get(root, "think"), call, error);
@@ -33,12 +47,10 @@ static void request_common(json_t *request, const json_t *root, struct ollama_ca
 
 static json_t *request_chat(struct dialect_body *body, const json_t *root, struct ollama_call *call)
 {
-    json_t *tools = json_object_get(root, "tools");
-    json_t *messages = ollama_messages(json_object_get(root, "messages"), &body->error);
+    json_t *tools = ollama_member(root, "tools", JSON_ARRAY, &body->error);
+    json_t *messages = ollama_messages(root, &body->error);
     json_t *request = json_pack("{s:o}", "messages", messages);
     call->empty = json_array_size(messages) == 0;
-    if (tools && !json_is_array(tools) && !json_is_null(tools))
-        dialect_fail_at(&body->error, "tools", "'tools' must be an array");
     if (json_array_size(tools) > 0)
         json_object_set(request, "tools", tools);
     request_common(request, root, call, &body->error);
@@ -50,9 +62,7 @@ static json_t *request_chat(struct dialect_body *body, const json_t *root, struc
 /* A member of /api/generate that is a text, lent; NULL when it is absent, null or empty. */
 static json_t *request_text(const json_t *root, const char *name, struct dialect_error *error)
 {
-    json_t *value = json_object_get(root, name);
-    if (value && !json_is_null(value) && !json_is_string(value))
-        dialect_fail_at(error, name, "'%s' must be a string", name);
+    json_t *value = ollama_member(root, name, JSON_STRING, error);
     return json_string_length(value) > 0 ? value : NULL;
 }
 
@@ -64,7 +74,7 @@ static json_t *request_templated(const json_t *root, json_t *prompt, json_t *sys
     if (system)
         json_array_append_new(messages,
                               json_pack("{s:s, s:O}", "role", "system", "content", system));
-    json_t *content = ollama_content(prompt, json_object_get(root, "images"), error);
+    json_t *content = ollama_content(prompt, root, error);
     json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", content));
     return json_pack("{s:o}", "messages", messages);
 }
@@ -120,7 +130,7 @@ static json_t *request_embed(struct dialect_body *body, const json_t *root,
     if (input && !json_is_null(input) && !request_is_texts(input))
         dialect_fail_at(&body->error, member, "'%s' must be a string or an array of strings",
                         member);
-    call->context = ollama_add_options(ignored, json_object_get(root, "options"), &body->error);
+    call->context = ollama_add_options(ignored, root, &body->error);
     json_decref(ignored);
     /* dialect_body_read has seen that it is a whole number, at least 1. */
     call->dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions"));

@@ -1,7 +1,6 @@
 /* control.c - the control socket: what status and stop answer. */
 #include "api/serve.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static json_t *control_counters(const struct pool_counters *c)

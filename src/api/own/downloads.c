@@ -1,9 +1,7 @@
 /* downloads.c - pulls, installs and proofs that go on without their client, and their routes. */
 #include "api/serve.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <sys/queue.h>
 
 enum {

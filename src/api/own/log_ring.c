@@ -1,7 +1,6 @@
 /* log_ring.c - the last lines of the log, and the route that shows them. */
 #include "api/serve.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
