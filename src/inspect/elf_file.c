@@ -51,14 +51,23 @@ struct elf_view {
     const struct image *image;
     Elf64_Phdr *segment; /* owned */
     size_t n_segments;
-    Elf64_Dyn *dynamic; /* owned; NULL none */
-    size_t n_dynamic;
+    Elf64_Dyn *dynamic; /* owned; ends with a DT_NULL; NULL none */
 };
 
 static void elf_view_done(struct elf_view *view)
 {
     free(view->segment);
     free(view->dynamic);
+}
+
+/* n entries at this offset, and a zero one behind them; NULL: they lie outside of the file. */
+static void *elf_read_table(const struct image *image, uint64_t offset, size_t n, size_t size)
+{
+    void *table = xcalloc(n + 1, size);
+    if (image_read(image, offset, table, n * size) == 0)
+        return table;
+    free(table);
+    return NULL;
 }
 
 static int elf_view_segments(struct elf_view *view, const Elf64_Ehdr *header,
@@ -68,12 +77,10 @@ static int elf_view_segments(struct elf_view *view, const Elf64_Ehdr *header,
         return 0;
     if (header->e_phnum > ELF_SEGMENTS_MAX || header->e_phentsize != sizeof(Elf64_Phdr))
         return elf_fail(err, EBADMSG, "program headers are not of a known form");
-    view->segment = xcalloc(header->e_phnum, sizeof(*view->segment));
-    view->n_segments = header->e_phnum;
-    if (image_read(view->image, header->e_phoff, view->segment,
-                   view->n_segments * sizeof(*view->segment)) < 0)
-        return elf_fail(err, EBADMSG, "program headers lie outside of the file");
-    return 0;
+    view->segment =
+        elf_read_table(view->image, header->e_phoff, header->e_phnum, sizeof(*view->segment));
+    view->n_segments = view->segment ? header->e_phnum : 0;
+    return view->segment ? 0 : elf_fail(err, EBADMSG, "program headers lie outside of the file");
 }
 
 static int elf_view_dynamic(struct elf_view *view, struct gfxb_error *err)
@@ -86,26 +93,23 @@ static int elf_view_dynamic(struct elf_view *view, struct gfxb_error *err)
     /* Separate debug files keep the header of a dynamic section without its bytes. */
     if (!found || found->p_filesz == 0)
         return 0;
-    view->n_dynamic = found->p_filesz / sizeof(Elf64_Dyn);
-    if (view->n_dynamic > ELF_DYNAMIC_MAX)
+    size_t n = found->p_filesz / sizeof(Elf64_Dyn);
+    if (n > ELF_DYNAMIC_MAX)
         return elf_fail(err, EBADMSG, "dynamic section is too large");
-    view->dynamic = xcalloc(view->n_dynamic + 1, sizeof(*view->dynamic));
-    if (image_read(view->image, found->p_offset, view->dynamic,
-                   view->n_dynamic * sizeof(*view->dynamic)) < 0)
-        return elf_fail(err, EBADMSG, "dynamic section lies outside of the file");
-    return 0;
+    view->dynamic = elf_read_table(view->image, found->p_offset, n, sizeof(*view->dynamic));
+    return view->dynamic ? 0 : elf_fail(err, EBADMSG, "dynamic section lies outside of the file");
 }
 
 /* The value of the first entry with this tag. */
 static bool elf_dynamic_value(const struct elf_view *view, Elf64_Sxword tag, uint64_t *ret_value)
 {
-    for (size_t i = 0; i < view->n_dynamic && view->dynamic[i].d_tag != DT_NULL; i++) {
-        if (view->dynamic[i].d_tag == tag) {
-            *ret_value = view->dynamic[i].d_un.d_val;
-            return true;
-        }
-    }
-    return false;
+    const Elf64_Dyn *entry = view->dynamic;
+    while (entry->d_tag != DT_NULL && entry->d_tag != tag)
+        entry++;
+    if (entry->d_tag == DT_NULL)
+        return false;
+    *ret_value = entry->d_un.d_val;
+    return true;
 }
 
 /* Where an address is in the file. */
@@ -228,11 +232,11 @@ static int elf_copy_string(const struct elf_view *view, uint64_t index, char **r
 static int elf_read_needed(const struct elf_view *view, struct elf_facts *facts)
 {
     int r = 0;
-    for (size_t i = 0; i < view->n_dynamic && view->dynamic[i].d_tag != DT_NULL && r == 0; i++) {
+    for (const Elf64_Dyn *d = view->dynamic; d->d_tag != DT_NULL && r == 0; d++) {
         char name[ELF_TEXT_MAX];
-        if (view->dynamic[i].d_tag != DT_NEEDED)
+        if (d->d_tag != DT_NEEDED)
             continue;
-        r = elf_string(view, view->dynamic[i].d_un.d_val, name, sizeof(name));
+        r = elf_string(view, d->d_un.d_val, name, sizeof(name));
         if (r == 0)
             names_add(&facts->needed, str_from(name));
     }

@@ -54,14 +54,6 @@ const char *entry_path_clean(struct str name, struct buf *ret)
     return NULL;
 }
 
-static unsigned entry_depth(struct str path)
-{
-    unsigned depth = 0;
-    for (size_t i = 0; i < path.n; i++)
-        depth += path.p[i] == '/';
-    return depth;
-}
-
 const char *entry_link_problem(struct str path, struct str target)
 {
     const char *problem = entry_text_problem(target);
@@ -71,7 +63,9 @@ const char *entry_link_problem(struct str path, struct str target)
         return target.n ? "is too long" : "is empty";
     if (target.p[0] == '/')
         return "is absolute";
-    unsigned up = 0, depth = entry_depth(path);
+    unsigned up = 0, depth = 0;
+    for (size_t i = 0; i < path.n; i++)
+        depth += path.p[i] == '/';
     bool went_down = false;
     struct str part;
     while (str_cut(&target, '/', &part)) {

@@ -115,10 +115,8 @@ struct msgpack_item {
     struct str text; /* a view into the bytes */
 };
 
-/* The next item; of an array or map only its beginning. -EBADMSG at the end of the bytes. */
-int msgpack_next(struct msgpack *m, struct msgpack_item *ret_item);
-
-/* The next item; -EBADMSG when it is of another type. */
+/* The next item; of an array or map only its beginning. -EBADMSG when it is of another type, and at
+ * the end of the bytes. */
 int msgpack_expect(struct msgpack *m, enum msgpack_type type, struct msgpack_item *ret_item);
 
 /* Pass over one whole item with all that is in it. */

@@ -54,7 +54,7 @@ static const struct msgpack_form {
     {0xe0, 0xff, MSGPACK_OTHER, 0, false, 0}, /* a small negative number */
 };
 
-int msgpack_next(struct msgpack *m, struct msgpack_item *ret_item)
+static int msgpack_next(struct msgpack *m, struct msgpack_item *ret_item)
 {
     uint64_t format;
     int r = msgpack_number(m, 1, &format);
