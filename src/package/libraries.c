@@ -294,16 +294,14 @@ bool package_find_missing(const struct root *root, const char *path, const struc
 /* ---- what to do about a missing one ---- */
 
 /* Made by the build from data/libraries.tsv (tools/embed.py). */
-extern const char package_data_libraries[], package_data_libraries_end[];
+extern const char package_data_libraries[];
 
 static struct str libraries_debian_package(struct str soname)
 {
     static const char *const columns[] = {"soname", "debian", "source", NULL};
     struct table table;
     struct table_row row;
-    struct str bytes = {package_data_libraries,
-                        (size_t)(package_data_libraries_end - package_data_libraries)};
-    table_init(&table, "libraries.tsv", bytes, columns);
+    table_init(&table, "libraries.tsv", str_from(package_data_libraries), columns);
     while (table_next(&table, &row, NULL) == 1) {
         if (str_eq(row.field[0], soname))
             return row.field[1];

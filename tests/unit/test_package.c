@@ -405,6 +405,27 @@ static void recipe_says_what_is_missing(void **state)
     manifest_package_done(&package);
 }
 
+/* ---- apt's complaints ---- */
+
+extern const char package_data_complaints[];
+
+/* A row that cannot be read would hide those behind it. */
+static void complaints_are_whole(void **state)
+{
+    (void)state;
+    static const char *const columns[] = {"phrase", "code", "sentence", NULL};
+    struct gfxb_error err = {0};
+    struct table table;
+    struct table_row row;
+    size_t n = 0;
+    int r;
+    table_init(&table, "complaints.tsv", str_from(package_data_complaints), columns);
+    for (; (r = table_next(&table, &row, &err)) == 1; n++)
+        assert_true(row.field[0].n && error_code_number(row.field[1]) > 0 && row.field[2].n);
+    assert_int_equal(r, 0);
+    assert_true(n >= 15);
+}
+
 /* ---- manifest ---- */
 
 static struct package example(char *digest, char *id)
@@ -677,6 +698,7 @@ int main(void)
         cmocka_unit_test(packages_for_another_gpu_are_refused),
         SCRATCH_TEST(recipe_finds_its_way),
         SCRATCH_TEST(recipe_says_what_is_missing),
+        cmocka_unit_test(complaints_are_whole),
         SCRATCH_TEST(manifest_round_trip),
         SCRATCH_TEST(manifest_refuses_bad_values),
         SCRATCH_TEST(store_publishes_whole_packages),

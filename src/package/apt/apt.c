@@ -331,38 +331,8 @@ void debian_apt_close(struct debian_apt *apt)
 }
 /* ---- complaints ---- */
 
-/* What apt's complaints mean, by their first known phrase. The texts are those of LC_ALL=C. */
-static const struct apt_phrase {
-    const char *phrase;
-    int code;
-    const char *sentence;
-} apt_phrases[] = {
-    {"No space left on device", GFXB_E_DISK_FULL, "the disk is full: free some space"},
-    {"NO_PUBKEY", GFXB_E_PACKAGE_UNAVAILABLE,
-     "it is signed with a key that this computer does not have: update the distribution's keyring "
-     "package"},
-    {"is not signed", GFXB_E_PACKAGE_UNAVAILABLE,
-     "it is not signed with a key that is trusted here"},
-    {"does not have a Release file", GFXB_E_PACKAGE_UNAVAILABLE, "the archive has no such suite"},
-    {"is not valid yet", GFXB_E_PACKAGE_UNAVAILABLE, "its date lies ahead: is the clock right?"},
-    {"is expired", GFXB_E_PACKAGE_UNAVAILABLE, "its index has expired: is the clock right?"},
-    {"Hash Sum mismatch", GFXB_E_DIGEST_MISMATCH,
-     "what came is not what the archive signed: a proxy or mirror is broken or being updated; try "
-     "again later"},
-    {"unexpected size", GFXB_E_DIGEST_MISMATCH,
-     "what came is not what the archive signed: a mirror is being updated; try again later"},
-    {"Unable to locate package", GFXB_E_PACKAGE_UNAVAILABLE, "it has no such package"},
-    {"has no installation candidate", GFXB_E_PACKAGE_UNAVAILABLE, "it has no such package"},
-    {"unmet dependencies", GFXB_E_PACKAGE_UNAVAILABLE,
-     "the package cannot be installed from it at the moment"},
-    {"Unable to satisfy dependencies", GFXB_E_PACKAGE_UNAVAILABLE,
-     "the package cannot be installed from it at the moment"},
-    {"404  Not Found", GFXB_E_PACKAGE_UNAVAILABLE,
-     "a package in the index is gone, the mirror is being updated: try again later"},
-    {"401  Unauthorized", GFXB_E_OFFLINE, "the mirror wants a password that this user cannot read"},
-    {"Failed to fetch", GFXB_E_OFFLINE,
-     "the archive cannot be reached: check the network, and the proxy in apt's configuration"},
-};
+/* Made by the build from complaints.tsv (tools/embed.py). */
+extern const char package_data_complaints[];
 
 /* apt's first line that is an error, for people. */
 static struct str apt_error_line(struct str text)
@@ -377,11 +347,15 @@ static struct str apt_error_line(struct str text)
 
 static int apt_failure(const struct debian_apt *apt, struct str text, struct gfxb_error *err)
 {
+    static const char *const columns[] = {"phrase", "code", "sentence", NULL};
     struct str line = apt_error_line(text);
-    for (size_t i = 0; i < sizeof(apt_phrases) / sizeof(apt_phrases[0]); i++) {
-        if (str_has(text, str_from(apt_phrases[i].phrase)))
-            return error_set(err, apt_phrases[i].code, "%s %s: %s (apt: %.*s)", apt->origin,
-                             apt->suite, apt_phrases[i].sentence, STR_ARG(line));
+    struct table table;
+    struct table_row row;
+    table_init(&table, "complaints.tsv", str_from(package_data_complaints), columns);
+    while (table_next(&table, &row, NULL) == 1) {
+        if (str_has(text, row.field[0]))
+            return error_set(err, error_code_number(row.field[1]), "%s %s: %.*s (apt: %.*s)",
+                             apt->origin, apt->suite, STR_ARG(row.field[2]), STR_ARG(line));
     }
     return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE, "%s %s: apt failed: %.*s", apt->origin,
                      apt->suite, STR_ARG(line));
