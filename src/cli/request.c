@@ -259,9 +259,11 @@ void cli_tell_choice(const struct session *session)
     char device[256];
     engine_placement_text(&session->placement, device, sizeof(device));
     text_print(stderr,
-               TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer",
+               TEXT_GOOD "path:" TEXT_END " %s on %s, package %s %s, proven on this computer%s%s",
                plan_backend_name(session->running->backend), device, session->package->id,
-               session->package->version ? session->package->version : "");
+               session->package->version ? session->package->version : "",
+               session->tested ? "; tested now for this model: " : "",
+               session->tested ? session->tested : "");
     cli_why_not(session->plan, session->running);
     for (char *const *w = session->running->warning; *w; w++)
         text_print(stderr, "note: %s", *w);

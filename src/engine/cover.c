@@ -89,13 +89,25 @@ static bool cover_is_part(const struct cover_question *q, const struct engine_ne
            (memchr(q->types.p, ' ', q->types.n) || str_list_has(str_from(need->types), q->types));
 }
 
+/* Has one that is asked in every proof the shape and the type? */
+static bool cover_is_in_first(const struct cover *c, const struct cover_question *q)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct cover_question *other = &c->question[i];
+        if (other->first && str_eq(other->shape, q->shape) && str_list_has(other->types, q->types))
+            return true;
+    }
+    return false;
+}
+
 static bool cover_is_wanted(const struct cover *c, const struct cover_question *q)
 {
     if (c->wish->all || !c->wish->need)
         return c->wish->all || q->first;
-    return cover_is_part(q, c->wish->need) &&
-           !str_list_has(str_from(c->covers->canaries), q->canary) &&
-           !str_list_has(str_from(c->covers->fails), q->canary);
+    /* Another dense canary may have had the same types. */
+    bool known = str_list_has(str_from(c->covers->canaries), q->canary) ||
+                 str_list_has(str_from(c->covers->fails), q->canary) || cover_is_in_first(c, q);
+    return !known && cover_is_part(q, c->wish->need);
 }
 
 /* The file is needed while the engine starts: it is written anew each time, and removed. */
@@ -228,6 +240,8 @@ static int cover_canary(struct cover *c, const struct cover_question *q, size_t 
     struct gfxb_error why = {.code = 0};
     struct str fails = str_from(covers->fails), spare;
     size_t n_fails = 0;
+    if (c->wish->need)
+        log_at(c->spec.log, LOG_INFO, "testing models of the kind %.*s", STR_ARG(q->canary));
     int code = cover_start(c, q, &why);
     if (code == 0)
         code = cover_questions(c, q, n, &why);

@@ -122,6 +122,7 @@ struct engine_kind {
     const char *key_variable;          /* gives it the key that it must be asked with */
     const char *list_argument;         /* makes it list its devices and end */
     const char *device_argument;       /* before the device */
+    const char *layers_argument;       /* before the number of layers on the GPU */
     const char *no_device;             /* the device that keeps it on the CPU */
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
     const char *const *own_variables;  /* beginnings of names, likewise */

@@ -10,6 +10,7 @@
 #define LLAMA_CACHE_RAM   "256" /* MiB for prompts of idle slots; the engine's own is 8192 */
 #define LLAMA_PING        "1"   /* s: with a stream open SIGTERM is obeyed only at a ping */
 #define LLAMA_VERBOSITY   "4"   /* the first level that shows devices and buffers */
+#define LLAMA_LAYERS      "-ngl"
 #define LLAMA_ALL_LAYERS  "999" /* more than any model has: builds before "all" take it too */
 #define LLAMA_DEVICES_MAX 64
 
@@ -56,8 +57,8 @@ static void llama_add_arguments(const struct engine_spec *spec,
         engine_words_add(argv, "1");
     }
     /* All layers, unless the choice says how many. */
-    if (spec->backend != PLAN_CPU && !llama_has(spec->args, "-ngl")) {
-        engine_words_add(argv, "-ngl");
+    if (spec->backend != PLAN_CPU && !llama_has(spec->args, LLAMA_LAYERS)) {
+        engine_words_add(argv, LLAMA_LAYERS);
         engine_words_add(argv, LLAMA_ALL_LAYERS);
     }
     if (device && !llama_has(spec->args, "--device")) { /* the plan's choice may name it itself */
@@ -392,6 +393,7 @@ const struct engine_kind engine_kind_llama = {
     .key_variable = "LLAMA_API_KEY",
     .list_argument = "--list-devices",
     .device_argument = "--device",
+    .layers_argument = LLAMA_LAYERS,
     .no_device = "none",
     .own_arguments = llama_own_arguments,
     .own_variables = llama_own_variables,

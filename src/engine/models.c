@@ -2,6 +2,7 @@
 #include "engine/engine_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 /* path: its file, taken over. */
@@ -111,6 +112,19 @@ void model_use_done(struct model_use *use)
     gguf_done(&use->gguf);
     model_shape_done(&use->shape);
     model_launch_done(&use->launch);
+}
+
+void model_use_need(const struct model_use *use, struct engine_need *ret_need)
+{
+    struct buf CLEAN_BUF types = BUF_INIT(sizeof(ret_need->types));
+    for (uint32_t i = 0; i < 64; i++) {
+        const char *name = use->gguf.types >> i & 1 ? gguf_type_name(i) : NULL;
+        if (name)
+            buf_addf(&types, "%s%s", types.n ? " " : "", name);
+    }
+    snprintf(ret_need->types, sizeof(ret_need->types), "%s", buf_text(&types));
+    snprintf(ret_need->shapes, sizeof(ret_need->shapes), "dense%s%s",
+             use->gguf.sliding_window ? " window" : "", use->gguf.experts ? " experts" : "");
 }
 
 const char **model_use_args(const struct model_use *use, const struct plan_choice *choice)

@@ -6,8 +6,7 @@
 #ifndef ENGINE_MODELS_H
 #define ENGINE_MODELS_H
 
-#include "model/model.h"
-#include "plan/plan.h"
+#include "engine/kind.h"
 
 /* ---- by name; as model_find and its like in model/model.h but for the canary, whose file is made
  * by its first use ---- */
@@ -50,6 +49,9 @@ struct model_use {
 int model_use_new(const struct model_request *request, struct model_use *ret_use,
                   struct gfxb_error *err);
 void model_use_done(struct model_use *use);
+
+/* What its engine must compute: the types of its matrices, and its shapes. */
+void model_use_need(const struct model_use *use, struct engine_need *ret_need);
 
 /* A choice's arguments and the model's behind them, NULL-terminated; the array is to be freed, its
  * words are lent by both. use NULL: the choice's alone. */

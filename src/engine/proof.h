@@ -116,6 +116,10 @@ struct engine_proofs_speed {
 };
 int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_speed *speed, size_t n,
                             const char *with, const atomic_int *cancel, struct gfxb_error *err);
+/* What the passed proof of this fingerprint covers by now, here and on disk. */
+int engine_proofs_set_covers(struct engine_proofs *proofs, const char *data_dir,
+                             const char *fingerprint, const struct engine_covers *covers,
+                             const atomic_int *cancel, struct gfxb_error *err);
 /* fingerprint NULL: all of them. 0 also when there was none. */
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err);
 

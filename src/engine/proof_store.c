@@ -367,6 +367,18 @@ static char *proofs_name(const char *fingerprint)
     return xasprintf("%s" PROOFS_SUFFIX, hex);
 }
 
+static int proofs_write(const char *data_dir, const struct proofs_item *item,
+                        const atomic_int *cancel, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
+    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE name = proofs_name(item->fingerprint);
+    proofs_print(item, &text);
+    if (!buf_ok(&text))
+        return error_set(err, E2BIG, "a proof is longer than %u bytes", PROOFS_TEXT_MAX);
+    return proof_store_write(dir, name, text.p, text.n, cancel, err);
+}
+
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, const atomic_int *cancel,
                        struct gfxb_error *err)
@@ -374,17 +386,24 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
     struct proofs_item item = {.fingerprint = (char *)(uintptr_t)fingerprint, .proof = *proof};
     struct tm parts;
     time_t now = time(NULL);
-    struct buf CLEAN_BUF text = BUF_INIT(PROOFS_TEXT_MAX);
-    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
-    char *CLEAN_FREE name = proofs_name(fingerprint);
     if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
         return error_set(err, EINVAL, "a fingerprint is one line of text");
     if (localtime_r(&now, &parts))
         strftime(item.day, sizeof(item.day), "%Y-%m-%d", &parts);
-    proofs_print(&item, &text);
-    if (!buf_ok(&text))
-        return error_set(err, E2BIG, "a proof is longer than %u bytes", PROOFS_TEXT_MAX);
-    return proof_store_write(dir, name, text.p, text.n, cancel, err);
+    return proofs_write(data_dir, &item, cancel, err);
+}
+
+int engine_proofs_set_covers(struct engine_proofs *proofs, const char *data_dir,
+                             const char *fingerprint, const struct engine_covers *covers,
+                             const atomic_int *cancel, struct gfxb_error *err)
+{
+    for (size_t i = 0; i < proofs->n; i++) {
+        if (strcmp(proofs->item[i].fingerprint, fingerprint) != 0)
+            continue;
+        proofs->item[i].proof.covers = *covers;
+        return proofs_write(data_dir, &proofs->item[i], cancel, err);
+    }
+    return 0;
 }
 
 /* The text of the stored proof with this figure in it. */

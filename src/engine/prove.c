@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define PROVE_CANDIDATES_MAX 8
+#define PROVE_ARGS_MAX       64
 #define PROVE_SHARE          0.5 /* of the canary's weights: all its layers are on the GPU */
 #define PROVE_SPEED_TRIES    3
 #define PROVE_TOKENS_MAX     256
@@ -22,6 +23,7 @@ struct prove {
     const struct engine_kind *kind;
     const struct engine_trial *trial;
     struct engine_spec spec;           /* the trial's, with what the choice adds */
+    const char *args[PROVE_ARGS_MAX];  /* the choice's, but for the number of a model's layers */
     struct engine_deadlines deadlines; /* complete */
     struct engine_proof proof;         /* being filled in */
     struct engine *engine;             /* running; NULL none */
@@ -576,19 +578,26 @@ static bool prove_is_ours(int code)
            code == GFXB_E_TABLE || code == GFXB_E_DISK_FULL;
 }
 
-/* The trial with what the choice says. -GFXB_E_NO_PACKAGE: not an engine of ours. */
-static int prove_new(const struct engine_trial *trial, struct prove *ret_prove,
-                     struct gfxb_error *err)
+/* The trial with what the choice says, but for how many layers of the user's model are on the GPU:
+ * all of a canary are. -GFXB_E_NO_PACKAGE: not an engine of ours. */
+static int prove_init(struct prove *p, const struct engine_trial *trial, struct gfxb_error *err)
 {
-    struct prove p = {.kind = engine_kind_of(trial->spec.package->engine, err),
-                      .trial = trial,
-                      .spec = trial->spec};
-    if (!p.kind)
+    size_t n = 0;
+    *p = (struct prove){.kind = engine_kind_of(trial->spec.package->engine, err),
+                        .trial = trial,
+                        .spec = trial->spec};
+    if (!p->kind)
         return -GFXB_E_NO_PACKAGE;
-    engine_spec_choose(&p.spec, trial->choice);
-    prove_take_deadlines(&p);
-    p.spec.ready_ms = p.deadlines.ready;
-    *ret_prove = p;
+    engine_spec_choose(&p->spec, trial->choice);
+    for (const char *const *arg = p->spec.args; *arg && n + 1 < PROVE_ARGS_MAX; arg++) {
+        if (strcmp(*arg, p->kind->layers_argument) == 0 && arg[1])
+            arg++;
+        else
+            p->args[n++] = *arg;
+    }
+    p->spec.args = p->args;
+    prove_take_deadlines(p);
+    p->spec.ready_ms = p->deadlines.ready;
     return 0;
 }
 
@@ -598,7 +607,7 @@ int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proo
     struct prove p;
     struct gfxb_error why = {.code = 0};
     char *CLEAN_FREE model = NULL;
-    int code = prove_new(trial, &p, err);
+    int code = prove_init(&p, trial, err);
     if (code == 0)
         code = engine_canary_path(p.kind, trial->data_dir, trial->spec.cancel, &model, err);
     if (code < 0)
@@ -627,7 +636,7 @@ int engine_prove_need(const struct engine_trial *trial, const char *device,
 {
     struct prove p;
     struct str canary;
-    int code = prove_new(trial, &p, err);
+    int code = prove_init(&p, trial, err);
     if (code < 0)
         return code;
     struct cover_wish wish = {

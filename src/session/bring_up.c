@@ -160,6 +160,35 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     return result;
 }
 
+/* What the model needs beyond the choice's proof is tested before the first start and stored with
+ * it. */
+static int session_prove_need(const struct session_request *r, struct session *session,
+                              const struct plan_choice *choice, struct gfxb_error *err)
+{
+    const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
+    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    struct engine_trial trial = {
+        .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
+    struct engine_need need;
+    if (!session->use || !proof)
+        return 0;
+    session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
+    model_use_need(session->use, &need);
+    struct engine_covers covers = proof->covers;
+    int result = engine_prove_need(&trial, proof->device, &need, &covers, err);
+    size_t before = strlen(proof->covers.canaries);
+    if (strlen(covers.canaries) > before) {
+        free(session->tested);
+        session->tested = xstrdup(covers.canaries + before + (before > 0));
+    }
+    if (memcmp(&covers, &proof->covers, sizeof(covers)) != 0 &&
+        engine_proofs_set_covers(session->stored, r->data_dir, choice->fingerprint, &covers,
+                                 r->cancel, result < 0 ? NULL : err) < 0 &&
+        result == 0)
+        return -err->code;
+    return result;
+}
+
 /* The arguments of the model on this choice, then the request's. list is as large as it says. */
 static int session_add_args(const struct session_request *r, const char *const *own,
                             const char *list[SESSION_ARGS_MAX], struct gfxb_error *err)
@@ -198,6 +227,8 @@ static int session_start(const struct session_request *r, struct session *sessio
     if (proof && proof->device[0])
         spec.device = proof->device;
     int result = session_add_args(r, own, args, err);
+    if (result == 0)
+        result = session_prove_need(r, session, choice, err);
     if (result == 0 && r->on_load)
         r->on_load(r->load_context);
     if (result == 0)

@@ -209,5 +209,6 @@ void session_done(struct session *session)
         model_use_done(session->use);
     free(session->use);
     free(session->model);
+    free(session->tested);
     *session = (struct session){0};
 }

@@ -92,6 +92,7 @@ struct session {
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
     struct model_use *use;             /* what the model's file says; NULL: the canary */
+    char *tested;                      /* kinds of model that were tested for it now; NULL none */
     bool proof_failed;                 /* a proof was tried and failed on the way */
     struct blame *blame;               /* of session_ask; NULL: no engine was lost yet */
 };

@@ -3,6 +3,7 @@
  * ends in bounded time on the best choice that works, with the right code, one sentence that says
  * why, evidence, nothing left behind; and work that the CPU does is never called a GPU's.
  */
+#include "engine/seeded.h"
 #include "faults.h"
 #include "session/session.h"
 
@@ -301,6 +302,77 @@ static void a_set_is_proven_by_its_members(void **state)
     stage_done(&s);
 }
 
+/* ---- what a model needs beyond the first proof ---- */
+
+/* A model of this kind in the world's directory, to be freed. */
+static char *write_model(const struct world *w, const char *shape, const char *types)
+{
+    struct buf CLEAN_BUF file = BUF_INIT(2 * SEEDED_FILE_MAX);
+    char *path = stage_join(w->stage.data, "model.gguf");
+    assert_int_equal(seeded_write(str_from(shape), str_from(types), 9, &file, NULL), 0);
+    assert_int_equal(fs_write(path, file.p, file.n, 0644, NULL), 0);
+    return path;
+}
+
+static struct world world_of_a_card(const struct fault *f)
+{
+    struct world w = world_new(NULL, -1, 0);
+    world_install(&w, "debian-vulkan", PLAN_VULKAN, f);
+    world_install(&w, "debian-cpu", PLAN_CPU, NULL);
+    world_prove(&w, PLAN_CPU);
+    world_prove(&w, PLAN_VULKAN);
+    return w;
+}
+
+/* Tested before its first answer and told; the second start knows it. A model of types that every
+ * proof has is not tested again. */
+static void what_a_model_needs_is_proven_before_it_is_served(void **state)
+{
+    static const struct {
+        const char *shape, *types, *tested;
+    } cases[] = {{"dense", "Q4_K Q6_K", NULL},
+                 {"dense", "IQ3_S", "IQ3_S"},
+                 {"experts", "MXFP4 Q4_K", "experts experts-MXFP4 F32 MXFP4"}};
+    struct world w = world_of_a_card(NULL);
+    struct session session = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *CLEAN_FREE model = write_model(&w, cases[i].shape, cases[i].types);
+        w.request.model = model;
+        for (int again = 0; again < 2; again++) {
+            bring_up(&w, &session);
+            assert_int_equal(session.running->backend, PLAN_VULKAN);
+            const char *wanted = again ? NULL : cases[i].tested;
+            assert_string_equal(session.tested ? session.tested : "", wanted ? wanted : "");
+            session_done(&session);
+        }
+    }
+    world_done(&w);
+}
+
+/* The type is named, now and later; the proof stands for other models. */
+static void a_type_that_fails_leads_to_the_next_choice(void **state)
+{
+    static const struct fault wrong = {
+        .name = "IQ3_S", .backend = PLAN_VULKAN, .behaviour = "wrong IQ3_S\n"};
+    struct world w = world_of_a_card(&wrong);
+    struct session session = {0};
+    char *CLEAN_FREE model = write_model(&w, "dense", "IQ3_S");
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        w.request.model = model;
+        bring_up(&w, &session);
+        assert_int_equal(session.running->backend, PLAN_CPU);
+        const struct plan_choice *choice = find(session.plan, "debian-vulkan", PLAN_VULKAN);
+        assert_int_equal(choice->code, GFXB_E_CANARY_MISMATCH);
+        assert_non_null(strstr(choice->reason, "models of the kind IQ3_S"));
+        session_done(&session);
+        w.request.model = NULL;
+        assert_int_equal(world_state(&w, PLAN_VULKAN), PLAN_PROVEN);
+    }
+    world_done(&w);
+}
+
 /* Two cards of 48 GB, and a model that only both together hold. */
 #define PAIR_LOG  LOAD USING("%D", "0000:%N3:00.0") WEIGHTS("%D", "0.75") OFFLOADED LOADED
 #define PAIR_NEED (UINT64_C(70) << 30)
@@ -371,6 +443,8 @@ int main(void)
         cmocka_unit_test(every_gpu_path_fails_and_the_cpu_answers),
         cmocka_unit_test(nothing_works_and_one_sentence_says_so),
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
+        cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
+        cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
         cmocka_unit_test(a_model_for_two_cards_runs_on_both),
         cmocka_unit_test(a_card_that_fails_alone_is_in_no_set),
     };

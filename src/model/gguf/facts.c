@@ -316,6 +316,8 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf)
         const struct gguf_tensor *t = &header->tensor[i];
         uint64_t layer;
         struct str part;
+        if (t->dims[1] > 1 && t->type < 64)
+            gguf->types |= UINT64_C(1) << t->type;
         if (layer_of(t->name, &layer, &part)) {
             if (layer >= gguf->layers)
                 return gguf_damaged(header, "'%.*s' is of a layer that it does not have",

@@ -41,6 +41,7 @@ struct gguf {
     char quantisation[24]; /* "Q4_K_M"; "" unknown */
     uint64_t bytes;        /* of all files */
     uint64_t parameters, tensors;
+    uint64_t types;         /* a bit for each type (gguf_type_name) that matrices have */
     uint32_t part, parts;   /* this file's place among them from 0; 0 of 1 when it is not split */
     uint32_t parts_tensors; /* that all parts should have together; 0 not said */
     /* Sizes of the model; 0 not said. */
@@ -66,6 +67,9 @@ struct gguf {
 };
 
 #define GGUF_POOLING_NOT_SAID UINT32_MAX
+
+/* "Q4_K" of a tensor's type; NULL: no such type. */
+const char *gguf_type_name(uint32_t type);
 
 /*
  * Read a file's header, and of a split model those of all parts beside it. Every length is bounded

@@ -1,5 +1,6 @@
 /* header.c - the layout of a GGUF header, read strictly: never behind what is there. */
 #include "model/gguf/header.h"
+#include "model/gguf/gguf.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -34,6 +35,12 @@ static const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
     if (type >= sizeof(types) / sizeof(types[0]) || !types[type].name)
         return NULL;
     return &types[type];
+}
+
+const char *gguf_type_name(uint32_t type)
+{
+    const struct gguf_tensor_type *known = gguf_tensor_type(type);
+    return known ? known->name : NULL;
 }
 
 const char *gguf_file_type_name(int64_t file_type)
