@@ -3,8 +3,13 @@
 
 enum { DEVICE, REVISION, NAME, ASIC, GFX, GENERATION, KIND, CONFIDENCE, SOURCE };
 
-static const char *const card_columns[] = {
-    "device", "revision", "name", "asic", "gfx", "generation", "kind", "confidence", "source", NULL,
+/* A run asks for a few rows of thousands, so the fields stay in the text. */
+static const struct gfx_column card_columns[] = {
+    {.title = "device"}, {.title = "revision"},
+    {.title = "name"},   {.title = "asic"},
+    {.title = "gfx"},    {.title = "generation"},
+    {.title = "kind"},   {.title = "confidence"},
+    {.title = "source"}, {0},
 };
 
 static const char *const confidence_words[] = {"verified", "single",     "inferred",
@@ -18,8 +23,7 @@ static int card_read_hex(const struct gfx_cursor *at, unsigned column, size_t di
     uint64_t value;
     if (text.n != digits || text.p[1] == 'x' || text.p[1] == 'X' ||
         str_to_u64(text, 16, &value) < 0)
-        return table_error(at->table, at->row, column, err, "'%.*s' is not %zu hexadecimal digits",
-                           STR_ARG(text), digits);
+        return GFX_BAD(at, column, "'%.*s' is not %zu hexadecimal digits", STR_ARG(text), digits);
     *ret_value = (unsigned)value;
     return 0;
 }
@@ -38,40 +42,31 @@ static int card_read_key(const struct gfx_cursor *at, struct gfx_card *card, str
     const struct gfx_card *before = gfx_rows_previous(at->rows);
     bool same = before && before->device == card->device;
     if (!any && !same)
-        return table_error(at->table, at->row, REVISION, err,
-                           "the first row of a device must be the one for any revision: *");
+        return GFX_BAD(at, REVISION,
+                       "the first row of a device must be the one for any revision: *");
     if (same && before->revision == card->revision)
-        return table_error(at->table, at->row, REVISION, err,
-                           "this device and revision are listed twice");
+        return GFX_BAD(at, REVISION, "this device and revision are listed twice");
     if (before && (before->device > card->device || (same && before->revision > card->revision)))
-        return table_error(at->table, at->row, DEVICE, err,
-                           "rows must be sorted by device, then revision");
+        return GFX_BAD(at, DEVICE, "rows must be sorted by device, then revision");
     return 0;
 }
 
 /* The fields that most rows share with the row before: checked only when they differ from it. */
-static int card_check_words(const struct gfx_cursor *at, const struct gfx_card *before,
-                            struct gfx_card *card, struct gfxb_error *err)
+static int card_check_words(const struct gfx_cursor *at, struct gfx_card *card,
+                            struct gfxb_error *err)
 {
-    const struct str *field = at->row->field;
-    unsigned kind, confidence;
-    if (!before || !str_eq(at->before->field[GFX], field[GFX])) {
-        int result = gfx_field_targets(at, GFX, err);
-        if (result < 0)
-            return result;
-    }
-    if (!before || !str_eq(at->before->field[CONFIDENCE], field[CONFIDENCE])) {
-        int result = gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err);
-        if (result < 0)
-            return result;
-    }
-    if (before && str_is(field[KIND], gfx_kind_words[before->kind])) {
-        card->kind = before->kind;
-        return 0;
-    }
-    int result = gfx_field_word(at, KIND, gfx_kind_words, &kind, err);
-    if (result == 0)
-        card->kind = (enum gfx_kind)kind;
+    const struct str *field = at->row->field, *before = at->before ? at->before->field : NULL;
+    const struct gfx_card *last = gfx_rows_previous(at->rows);
+    unsigned kind = last ? last->kind : 0, confidence;
+    bool same_gfx = before && str_eq(before[GFX], field[GFX]);
+    bool same_confidence = before && str_eq(before[CONFIDENCE], field[CONFIDENCE]);
+    bool same_kind = last && str_is(field[KIND], gfx_kind_words[kind]);
+    int result =
+        (same_gfx ? 0 : gfx_field_targets(at, GFX, err))
+            ?: (same_confidence ? 0
+                                : gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err))
+            ?: (same_kind ? 0 : gfx_field_word(at, KIND, gfx_kind_words, &kind, err));
+    card->kind = (enum gfx_kind)kind;
     return result;
 }
 
@@ -79,17 +74,11 @@ static int card_read(const struct gfx_cursor *at, void *item, struct gfxb_error 
 {
     struct gfx_card *card = item;
     const struct str *field = at->row->field;
-    int result = card_read_key(at, card, err);
-    if (result == 0)
-        result = card_check_words(at, gfx_rows_previous(at->rows), card, err);
-    if (result == 0)
-        result = gfx_field_required(at, SOURCE, err);
-    if (result < 0)
-        return result;
     card->text = field[NAME].p;
     card->text_bytes = (uint32_t)(field[SOURCE].p + field[SOURCE].n - card->text);
     card->line = at->row->line;
-    return 0;
+    return card_read_key(at, card, err) ?: card_check_words(at, card, err)
+               ?: gfx_field_required(at, SOURCE, err);
 }
 
 static struct str card_field(const struct gfx_card *card, unsigned column)

@@ -4,24 +4,7 @@
 /* Made by the build from data/engines.tsv. */
 extern const char gfx_data_engines[], gfx_data_engines_end[];
 
-enum {
-    NAME,
-    TITLE,
-    PROGRAM,
-    PROGRAMS,
-    LIBRARIES,
-    LOADED,
-    PLUGINS,
-    ROCM,
-    VULKAN,
-    CPU,
-    CPU_ARGS,
-    LAYERS_ARG,
-    PROJECTOR_ARG,
-    SOFTWARE_ENV,
-    OWN_ARGS,
-    SOURCE
-};
+enum { NAME, TITLE, PROGRAM, PROGRAMS, LIBRARIES, CPU = 9, SOURCE = 15 };
 
 static const char *const engine_columns[] = {
     "engine",        "title",        "program",  "programs", "libraries", "loaded",
@@ -35,38 +18,18 @@ static void engine_open(struct table *table)
     table_init(table, "engines.tsv", bytes, engine_columns);
 }
 
-static struct gfx_engine engine_of(const struct table_row *row)
-{
-    const struct str *field = row->field;
-    return (struct gfx_engine){
-        .name = field[NAME],
-        .title = field[TITLE],
-        .program = field[PROGRAM],
-        .programs = field[PROGRAMS],
-        .libraries = field[LIBRARIES],
-        .loaded = field[LOADED],
-        .plugins = field[PLUGINS],
-        .rocm = field[ROCM],
-        .vulkan = field[VULKAN],
-        .cpu = field[CPU],
-        .cpu_args = field[CPU_ARGS],
-        .layers_arg = field[LAYERS_ARG],
-        .projector_arg = field[PROJECTOR_ARG],
-        .software_env = field[SOFTWARE_ENV],
-        .own_args = field[OWN_ARGS],
-    };
-}
-
 bool gfx_engine_at(size_t index, struct gfx_engine *ret_engine)
 {
     struct table table;
     struct table_row row;
     engine_open(&table);
     for (size_t i = 0; table_next(&table, &row, NULL) > 0; i++) {
-        if (i == index) {
-            *ret_engine = engine_of(&row);
-            return true;
-        }
+        if (i != index)
+            continue;
+        /* Its members are the columns, in their order. */
+        _Static_assert(sizeof(*ret_engine) == SOURCE * sizeof(row.field[0]), "a column each");
+        memcpy(ret_engine, row.field, sizeof(*ret_engine));
+        return true;
     }
     return false;
 }

@@ -1,66 +1,56 @@
 /* package.c - data/packages.tsv: engine packages and ROCm runtimes. */
 #include "gfx/rows.h"
 
-enum {
-    ID,
-    PROVIDER,
-    ENGINE,
-    BACKEND,
-    OS,
-    ARCH,
-    GFX,
-    UNCONFIRMED,
-    RUNTIME,
-    GLIBC,
-    LOCATE,
-    TAG,
-    SHA256,
-    SIZE,
-    INSTALLABLE,
-    NOTES,
-    SOURCE
-};
-
-static const char *const package_columns[] = {
-    "id",     "provider",    "engine",      "backend", "os",     "arch",
-    "gfx",    "unconfirmed", "runtime",     "glibc",   "locate", "tag",
-    "sha256", "size",        "installable", "notes",   "source", NULL,
-};
+enum { ID, GFX = 6, UNCONFIRMED, RUNTIME, SHA256 = 12 }; /* columns with rules of their own */
 
 static const char *const backend_words[] = {"rocm", "vulkan", "cpu", "runtime", NULL};
 static const char *const arch_words[] = {"x86_64", "aarch64", NULL};
 static const char *const runtime_words[] = {"", "bundled", "therock", "system", "none", NULL};
 static const char *const yes_words[] = {"no", "yes", NULL};
 
+#define COLUMN(title, field, member) GFX_COLUMN(title, field, struct gfx_package, member)
+
+static const struct gfx_column package_columns[] = {
+    {COLUMN("id", REQUIRED, id)},
+    {COLUMN("provider", REQUIRED, provider)},
+    {COLUMN("engine", TEXT, engine)},
+    {COLUMN("backend", ONE_OF, backend), .words = backend_words},
+    {COLUMN("os", WORD, os), .words = gfx_os_words},
+    {COLUMN("arch", ONE_OF, arch), .words = arch_words},
+    {COLUMN("gfx", TARGETS, gfx)},
+    {COLUMN("unconfirmed", TARGETS, unconfirmed)},
+    {COLUMN("runtime", OTHER, runtime)},
+    {COLUMN("glibc", TEXT, glibc)},
+    {COLUMN("locate", REQUIRED, locate)},
+    {COLUMN("tag", TEXT, tag)},
+    {COLUMN("sha256", TEXT, sha256)},
+    {COLUMN("size", NUMBER, size), .max = UINT64_MAX},
+    {COLUMN("installable", WORD, installable), .words = yes_words},
+    {COLUMN("notes", TEXT, notes)},
+    {COLUMN("source", REQUIRED, source)},
+    {.title = NULL},
+};
+
 static int package_check_id(const struct gfx_cursor *at, struct gfxb_error *err)
 {
     struct str id = at->row->field[ID];
-    int result = gfx_field_required(at, ID, err);
-    if (result < 0)
-        return result;
     const struct gfx_package *package = (const void *)at->rows->p;
     for (size_t i = 0; i + 1 < at->rows->n; i++) {
         if (str_eq(package[i].id, id))
-            return table_error(at->table, at->row, ID, err,
-                               "'%.*s' is listed twice, first in line %u", STR_ARG(id),
-                               package[i].line);
+            return GFX_BAD(at, ID, "'%.*s' is listed twice, first in line %u", STR_ARG(id),
+                           package[i].line);
     }
     return 0;
 }
 
-static int package_check_gfx(const struct gfx_cursor *at, bool needs_gfx, struct gfxb_error *err)
+/* What runs on ROCm holds code for gfx targets, and nothing else does. */
+static int package_check_gfx(const struct gfx_cursor *at, const struct gfx_package *package,
+                             struct gfxb_error *err)
 {
-    int result = gfx_field_targets(at, GFX, err);
-    if (result == 0)
-        result = gfx_field_targets(at, UNCONFIRMED, err);
-    if (result < 0)
-        return result;
-    const struct str *field = at->row->field;
-    if (needs_gfx)
+    if (str_is(package->backend, "rocm") || str_is(package->backend, "runtime"))
         return gfx_field_required(at, GFX, err);
-    if (field[GFX].n || field[UNCONFIRMED].n)
-        return table_error(at->table, at->row, GFX, err,
-                           "a package of this backend holds no code for gfx targets");
+    if (package->gfx.n || package->unconfirmed.n)
+        return GFX_BAD(at, GFX, "a package of this backend holds no code for gfx targets");
     return 0;
 }
 
@@ -75,8 +65,7 @@ static int package_check_digest(const struct gfx_cursor *at, struct gfxb_error *
     }
     if (good)
         return 0;
-    return table_error(at->table, at->row, SHA256, err,
-                       "'%.*s' is not 64 lower-case hexadecimal digits", STR_ARG(digest));
+    return GFX_BAD(at, SHA256, "'%.*s' is not 64 lower-case hexadecimal digits", STR_ARG(digest));
 }
 
 /* "therock", or "therock 10.0 7.14" with the releases that the package runs on, best first. */
@@ -92,83 +81,20 @@ static int package_read_runtime(const struct gfx_cursor *at, struct gfx_package 
     package->releases = str_trim(rest);
     if (runtime_words[i] && (!package->releases.n || str_is(word, "therock")))
         return 0;
-    return table_error(at->table, at->row, RUNTIME, err,
-                       "'%.*s' is none of: bundled, therock (with releases), system, none",
-                       STR_ARG(at->row->field[RUNTIME]));
+    return GFX_BAD(at, RUNTIME, "'%.*s' is none of: bundled, therock (with releases), system, none",
+                   STR_ARG(at->row->field[RUNTIME]));
 }
 
-static int package_read_words(const struct gfx_cursor *at, struct gfx_package *package,
-                              unsigned *ret_backend, struct gfxb_error *err)
-{
-    unsigned os, arch, installable;
-    int result = gfx_field_word(at, BACKEND, backend_words, ret_backend, err);
-    if (result == 0)
-        result = gfx_field_word(at, OS, gfx_os_words, &os, err);
-    if (result == 0)
-        result = gfx_field_word(at, ARCH, arch_words, &arch, err);
-    if (result == 0)
-        result = package_read_runtime(at, package, err);
-    if (result == 0)
-        result = gfx_field_word(at, INSTALLABLE, yes_words, &installable, err);
-    if (result < 0)
-        return result;
-    package->os = (enum gfx_os)os;
-    package->installable = installable != 0;
-    return 0;
-}
-
-static int package_check_rest(const struct gfx_cursor *at, unsigned backend, uint64_t *ret_size,
-                              struct gfxb_error *err)
-{
-    bool needs_gfx = strcmp(backend_words[backend], "rocm") == 0 ||
-                     strcmp(backend_words[backend], "runtime") == 0;
-    int result = package_check_gfx(at, needs_gfx, err);
-    if (result == 0)
-        result = gfx_field_required(at, PROVIDER, err);
-    if (result == 0)
-        result = gfx_field_required(at, LOCATE, err);
-    if (result == 0)
-        result = package_check_digest(at, err);
-    if (result == 0 && at->row->field[SIZE].n)
-        result = gfx_field_number(at, SIZE, 10, UINT64_MAX, ret_size, err);
-    if (result == 0)
-        result = gfx_field_required(at, SOURCE, err);
-    return result;
-}
-
-static int package_read(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
+static int package_check(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
 {
     struct gfx_package *package = item;
-    const struct str *field = at->row->field;
-    unsigned backend;
-    uint64_t size = 0;
-    int result = package_check_id(at, err);
-    if (result == 0)
-        result = package_read_words(at, package, &backend, err);
-    if (result == 0)
-        result = package_check_rest(at, backend, &size, err);
-    if (result < 0)
-        return result;
-    package->id = field[ID];
-    package->provider = field[PROVIDER];
-    package->engine = field[ENGINE];
-    package->backend = field[BACKEND];
-    package->arch = field[ARCH];
-    package->gfx = field[GFX];
-    package->unconfirmed = field[UNCONFIRMED];
-    package->glibc = field[GLIBC];
-    package->locate = field[LOCATE];
-    package->tag = field[TAG];
-    package->sha256 = field[SHA256];
-    package->size = size;
-    package->notes = field[NOTES];
-    package->source = field[SOURCE];
     package->line = at->row->line;
-    return 0;
+    return package_check_id(at, err) ?: package_read_runtime(at, package, err)
+               ?: package_check_gfx(at, package, err) ?: package_check_digest(at, err);
 }
 
 const struct gfx_reader gfx_package_reader = {package_columns, sizeof(struct gfx_package), 4096,
-                                              package_read};
+                                              package_check};
 
 const struct gfx_package *gfx_package_find(const struct gfx_tables *t, const char *id)
 {

@@ -1,16 +1,27 @@
 /* quirk.c - data/quirks.tsv: workarounds, hazards, minimums. */
 #include "gfx/rows.h"
 
-enum { ID, GFX, CONDITION, EFFECT, CODE, VALUE, TEXT, REMEDY, CONFIDENCE, SOURCE };
-
-static const char *const quirk_columns[] = {
-    "id",   "gfx",    "condition",  "effect", "code", "value",
-    "text", "remedy", "confidence", "source", NULL,
-};
+enum { ID, GFX, CODE = 4, VALUE }; /* columns with rules of their own */
 
 static const char *const effect_words[] = {"block",    "warn", "env",    "arg",
                                            "override", "note", "memory", NULL};
 static const char *const confidence_words[] = {"high", "medium", "low", "disputed", NULL};
+
+#define COLUMN(title, field, member) GFX_COLUMN(title, field, struct gfx_quirk, member)
+
+static const struct gfx_column quirk_columns[] = {
+    {COLUMN("id", REQUIRED, id)},
+    {COLUMN("gfx", TARGETS, gfx)},
+    {COLUMN("condition", TEXT, condition)},
+    {COLUMN("effect", WORD, effect), .words = effect_words},
+    {COLUMN("code", OTHER, code)},
+    {COLUMN("value", TEXT, value)},
+    {COLUMN("text", REQUIRED, text)},
+    {COLUMN("remedy", TEXT, remedy)},
+    {COLUMN("confidence", ONE_OF, confidence), .words = confidence_words},
+    {COLUMN("source", REQUIRED, source)},
+    {.title = NULL},
+};
 
 static int quirk_read_code(const struct gfx_cursor *at, enum gfx_effect effect, int *ret_code,
                            struct gfxb_error *err)
@@ -19,14 +30,14 @@ static int quirk_read_code(const struct gfx_cursor *at, enum gfx_effect effect, 
     if (effect != GFX_BLOCK) {
         if (name.n == 0)
             return 0;
-        return table_error(at->table, at->row, CODE, err, "only a block has a reason code");
+        return GFX_BAD(at, CODE, "only a block has a reason code");
     }
     int code = error_code_number(name);
     if (code > 0) {
         *ret_code = code;
         return 0;
     }
-    return table_error(at->table, at->row, CODE, err, "'%.*s' is not a reason code", STR_ARG(name));
+    return GFX_BAD(at, CODE, "'%.*s' is not a reason code", STR_ARG(name));
 }
 
 /* NAME=text, where NAME is one that a shell would take. */
@@ -47,16 +58,12 @@ static int quirk_check_value(const struct gfx_cursor *at, enum gfx_effect effect
     case GFX_ENV:
         if (value_is_assignment(value))
             return 0;
-        return table_error(at->table, at->row, VALUE, err, "'%.*s' is not NAME=text",
-                           STR_ARG(value));
+        return GFX_BAD(at, VALUE, "'%.*s' is not NAME=text", STR_ARG(value));
     case GFX_ARG:
         return gfx_field_required(at, VALUE, err);
-    case GFX_OVERRIDE: {
-        int result = gfx_field_targets(at, VALUE, err);
-        if (result == 0)
-            result = gfx_field_required(at, VALUE, err);
-        return result == 0 ? gfx_field_required(at, GFX, err) : result;
-    }
+    case GFX_OVERRIDE:
+        return gfx_field_targets(at, VALUE, err) ?: gfx_field_required(at, VALUE, err)
+                   ?: gfx_field_required(at, GFX, err);
     case GFX_MEMORY: {
         static const char *const words[] = {"vram", "pool", "heaps", "two-thirds", "host", NULL};
         unsigned word;
@@ -65,63 +72,32 @@ static int quirk_check_value(const struct gfx_cursor *at, enum gfx_effect effect
     default:
         if (value.n == 0)
             return 0;
-        return table_error(at->table, at->row, VALUE, err, "this effect takes no value");
+        return GFX_BAD(at, VALUE, "this effect takes no value");
     }
 }
 
 static int quirk_check_key(const struct gfx_cursor *at, struct gfxb_error *err)
 {
     struct str id = at->row->field[ID];
-    int result = gfx_field_required(at, ID, err);
-    if (result < 0)
-        return result;
     const struct gfx_quirk *before = gfx_rows_previous(at->rows);
     int order = before ? str_compare(before->id, id) : -1;
     if (order == 0)
-        return table_error(at->table, at->row, ID, err, "'%.*s' is listed twice", STR_ARG(id));
+        return GFX_BAD(at, ID, "'%.*s' is listed twice", STR_ARG(id));
     if (order > 0)
-        return table_error(at->table, at->row, ID, err, "'%.*s' must stand before '%.*s'",
-                           STR_ARG(id), STR_ARG(before->id));
+        return GFX_BAD(at, ID, "'%.*s' must stand before '%.*s'", STR_ARG(id), STR_ARG(before->id));
     return 0;
 }
 
-static int quirk_read(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
+static int quirk_check(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
 {
     struct gfx_quirk *quirk = item;
-    const struct str *field = at->row->field;
-    unsigned effect, confidence;
-    int result = quirk_check_key(at, err);
-    if (result == 0)
-        result = gfx_field_targets(at, GFX, err);
-    if (result == 0)
-        result = gfx_field_word(at, EFFECT, effect_words, &effect, err);
-    if (result == 0)
-        result = quirk_read_code(at, (enum gfx_effect)effect, &quirk->code, err);
-    if (result == 0)
-        result = quirk_check_value(at, (enum gfx_effect)effect, err);
-    if (result == 0)
-        result = gfx_field_required(at, TEXT, err);
-    if (result == 0)
-        result = gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err);
-    if (result == 0)
-        result = gfx_field_required(at, SOURCE, err);
-    if (result < 0)
-        return result;
-    quirk->id = field[ID];
-    quirk->gfx = field[GFX];
-    quirk->condition = field[CONDITION];
-    quirk->effect = (enum gfx_effect)effect;
-    quirk->value = field[VALUE];
-    quirk->text = field[TEXT];
-    quirk->remedy = field[REMEDY];
-    quirk->confidence = field[CONFIDENCE];
-    quirk->source = field[SOURCE];
     quirk->line = at->row->line;
-    return 0;
+    return quirk_check_key(at, err) ?: quirk_read_code(at, quirk->effect, &quirk->code, err)
+               ?: quirk_check_value(at, quirk->effect, err);
 }
 
 const struct gfx_reader gfx_quirk_reader = {quirk_columns, sizeof(struct gfx_quirk), 4096,
-                                            quirk_read};
+                                            quirk_check};
 
 bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target)
 {

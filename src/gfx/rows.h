@@ -24,16 +24,49 @@ struct gfx_cursor {
     const struct gfx_rows *rows;    /* with the row that is being read as the last */
 };
 
-/* How one table is read. read fills item, which is zeroed. */
+/* What a field of a column holds, and how it is kept in the row's struct. */
+enum gfx_field {
+    GFX_FIELD_OTHER,    /* the table's own check reads it */
+    GFX_FIELD_TEXT,     /* struct str */
+    GFX_FIELD_REQUIRED, /* struct str, not empty */
+    GFX_FIELD_TARGETS,  /* struct str: at most GFX_LIST_MAX gfx names, none twice */
+    GFX_FIELD_VERSION,  /* struct str: "6.12", or nothing */
+    GFX_FIELD_ONE_OF,   /* struct str: one of words */
+    GFX_FIELD_WORD,     /* bool or unsigned: the index among words */
+    GFX_FIELD_NUMBER,   /* an unsigned type: decimal, at most max; empty is 0 */
+    GFX_FIELD_HEX,      /* the same in hexadecimal digits, never empty */
+};
+
+struct gfx_column {
+    const char *title;
+    enum gfx_field field;
+    size_t offset, size; /* of the member */
+    const char *const *words;
+    uint64_t max;
+};
+
+/* {GFX_COLUMN("size", NUMBER, struct gfx_package, size), .max = 9} */
+#define GFX_COLUMN(name, kind, type, member)                                                       \
+    .title = name, .field = GFX_FIELD_##kind, .offset = offsetof(type, member),                    \
+    .size = sizeof(((type *)0)->member)
+
+/* How one table is read: its columns (the last has no title), then the rules of its own. */
 struct gfx_reader {
-    const char *const *columns;
+    const struct gfx_column *columns;
     size_t item;
     size_t max; /* rows; bounds what is compared with each other */
-    int (*read)(const struct gfx_cursor *at, void *item, struct gfxb_error *err);
+    int (*check)(const struct gfx_cursor *at, void *item, struct gfxb_error *err);
 };
 
 extern const struct gfx_reader gfx_target_reader, gfx_card_reader, gfx_package_reader,
     gfx_quirk_reader;
+
+/* The titles, for table_init. */
+void gfx_titles(const struct gfx_column *columns,
+                const char *ret_titles[static TABLE_COLUMNS_MAX + 1]);
+/* Check a row's fields and put them into item, which is zeroed. */
+int gfx_row_read(const struct gfx_cursor *at, const struct gfx_column *columns, void *item,
+                 struct gfxb_error *err);
 
 /* Words that a field may hold, in the order of an enum; NULL at the end. */
 extern const char *const gfx_kind_words[];
@@ -48,6 +81,8 @@ int gfx_field_word(const struct gfx_cursor *at, unsigned column, const char *con
 /* A blank-separated list of at most GFX_LIST_MAX gfx names (features allowed), none twice. */
 #define GFX_LIST_MAX 64
 int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_error *err);
+/* An error at a column of the row that is being read. */
+#define GFX_BAD(at, column, ...) table_error((at)->table, (at)->row, column, err, __VA_ARGS__)
 
 /* The rows of engines.tsv are whole and different? */
 int gfx_engines_check(struct gfxb_error *err);

@@ -105,7 +105,9 @@ static int rows_read(struct gfx_rows *rows, const struct gfx_reader *reader, con
 {
     struct table table;
     struct table_row two[2]; /* the row and the one before it */
-    table_init(&table, file, bytes, reader->columns);
+    const char *titles[TABLE_COLUMNS_MAX + 1];
+    gfx_titles(reader->columns, titles);
+    table_init(&table, file, bytes, titles);
     bool text = bytes_are_text(bytes);
     rows->item = reader->item;
     int result;
@@ -120,8 +122,7 @@ static int rows_read(struct gfx_rows *rows, const struct gfx_reader *reader, con
         if (!item)
             return error_set(err, ENOMEM, "%s: out of memory", file);
         result = text ? 0 : row_check_text(&table, at.row, err);
-        if (result == 0)
-            result = reader->read(&at, item, err);
+        result = result ?: gfx_row_read(&at, reader->columns, item, err) ?: reader->check(&at, item, err);
         if (result < 0)
             return result;
     }

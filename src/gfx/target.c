@@ -4,31 +4,31 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum {
-    GFX,
-    FAMILY,
-    GENERATION,
-    ASICS,
-    KIND,
-    GC,
-    KFD,
-    GENERIC,
-    COVERS,
-    ELF_MACH,
-    VGPR,
-    VULKAN,
-    LINUX,
-    MESA,
-    ATOMICS,
-    SOURCE
-};
-
-static const char *const target_columns[] = {
-    "gfx",      "family",   "generation", "asics", "kind", "gc",      "kfd",    "generic", "covers",
-    "elf_mach", "vgpr_kib", "vulkan",     "linux", "mesa", "atomics", "source", NULL,
-};
+enum { GFX, ATOMICS = 14 }; /* columns that are looked at beside the others */
 
 static const char *const vulkan_words[] = {"", "yes", "kernel", "no", NULL};
+
+#define COLUMN(title, field, member) GFX_COLUMN(title, field, struct gfx_target, member)
+
+static const struct gfx_column target_columns[] = {
+    {COLUMN("gfx", TARGETS, gfx)},
+    {COLUMN("family", TEXT, family)},
+    {COLUMN("generation", TEXT, generation)},
+    {COLUMN("asics", TEXT, asics)},
+    {COLUMN("kind", WORD, kind), .words = gfx_kind_words},
+    {COLUMN("gc", TEXT, gc)},
+    {COLUMN("kfd", NUMBER, kfd), .max = 999999},
+    {COLUMN("generic", TARGETS, generic)},
+    {COLUMN("covers", TARGETS, covers)},
+    {COLUMN("elf_mach", HEX, elf_mach), .max = 0xff},
+    {COLUMN("vgpr_kib", NUMBER, vgpr_kib), .max = 65536},
+    {COLUMN("vulkan", ONE_OF, vulkan), .words = vulkan_words},
+    {COLUMN("linux", VERSION, linux_first)},
+    {COLUMN("mesa", VERSION, mesa_first)},
+    {COLUMN("atomics", TEXT, atomics)},
+    {COLUMN("source", REQUIRED, source)},
+    {.title = NULL},
+};
 
 /* The order of the table: gfx90a before gfx1010. */
 static int target_compare(struct str a, struct str b)
@@ -43,103 +43,27 @@ static int target_check_key(const struct gfx_cursor *at, struct gfxb_error *err)
     struct str gfx = at->row->field[GFX];
     struct str rest = gfx, word;
     if (!str_word(&rest, &word) || !str_eq(word, gfx) || str_has(gfx, STR(":")))
-        return table_error(at->table, at->row, GFX, err, "'%.*s' is not one gfx target",
-                           STR_ARG(gfx));
+        return GFX_BAD(at, GFX, "'%.*s' is not one gfx target", STR_ARG(gfx));
     const struct gfx_target *before = gfx_rows_previous(at->rows);
     if (!before || target_compare(before->gfx, gfx) < 0)
         return 0;
     if (str_eq(before->gfx, gfx))
-        return table_error(at->table, at->row, GFX, err, "'%.*s' is listed twice", STR_ARG(gfx));
-    return table_error(at->table, at->row, GFX, err, "'%.*s' must stand before '%.*s'",
-                       STR_ARG(gfx), STR_ARG(before->gfx));
+        return GFX_BAD(at, GFX, "'%.*s' is listed twice", STR_ARG(gfx));
+    return GFX_BAD(at, GFX, "'%.*s' must stand before '%.*s'", STR_ARG(gfx), STR_ARG(before->gfx));
 }
 
-static int target_read_numbers(const struct gfx_cursor *at, struct gfx_target *target,
-                               struct gfxb_error *err)
-{
-    uint64_t kfd = 0, mach, vgpr = 0;
-    int result = gfx_field_number(at, ELF_MACH, 16, 0xff, &mach, err);
-    if (result == 0 && at->row->field[KFD].n)
-        result = gfx_field_number(at, KFD, 10, 999999, &kfd, err);
-    if (result == 0 && at->row->field[VGPR].n)
-        result = gfx_field_number(at, VGPR, 10, 65536, &vgpr, err);
-    if (result < 0)
-        return result;
-    target->kfd = (uint32_t)kfd;
-    target->elf_mach = (unsigned)mach;
-    target->vgpr_kib = (unsigned)vgpr;
-    return 0;
-}
-
-/* "6.12", "24.1.4", or nothing. */
-static int target_check_version(const struct gfx_cursor *at, unsigned column,
-                                struct gfxb_error *err)
-{
-    struct str rest = at->row->field[column], part;
-    uint64_t number;
-    while (rest.n && str_cut(&rest, '.', &part)) {
-        if (str_to_u64(part, 10, &number) < 0)
-            return table_error(at->table, at->row, column, err, "'%.*s' is not a version",
-                               STR_ARG(at->row->field[column]));
-    }
-    return 0;
-}
-
-static int target_check_atomics(const struct gfx_cursor *at, struct gfxb_error *err)
-{
-    uint64_t number;
-    if (at->row->field[ATOMICS].n == 0 || str_is(at->row->field[ATOMICS], "always"))
-        return 0;
-    return gfx_field_number(at, ATOMICS, 10, UINT32_MAX, &number, err);
-}
-
-static int target_read(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
+static int target_check(const struct gfx_cursor *at, void *item, struct gfxb_error *err)
 {
     struct gfx_target *target = item;
-    const struct str *field = at->row->field;
-    unsigned kind, vulkan;
-    int result = gfx_field_targets(at, GFX, err);
-    if (result == 0)
-        result = target_check_key(at, err);
-    if (result == 0)
-        result = gfx_field_word(at, KIND, gfx_kind_words, &kind, err);
-    if (result == 0)
-        result = target_read_numbers(at, target, err);
-    if (result == 0)
-        result = gfx_field_targets(at, GENERIC, err);
-    if (result == 0)
-        result = gfx_field_targets(at, COVERS, err);
-    if (result == 0)
-        result = gfx_field_word(at, VULKAN, vulkan_words, &vulkan, err);
-    if (result == 0)
-        result = target_check_version(at, LINUX, err);
-    if (result == 0)
-        result = target_check_version(at, MESA, err);
-    if (result == 0)
-        result = target_check_atomics(at, err);
-    if (result == 0)
-        result = gfx_field_required(at, SOURCE, err);
-    if (result < 0)
-        return result;
-    target->gfx = field[GFX];
-    target->family = field[FAMILY];
-    target->generation = field[GENERATION];
-    target->asics = field[ASICS];
-    target->kind = (enum gfx_kind)kind;
-    target->gc = field[GC];
-    target->generic = field[GENERIC];
-    target->covers = field[COVERS];
-    target->vulkan = field[VULKAN];
-    target->linux_first = field[LINUX];
-    target->mesa_first = field[MESA];
-    target->atomics = field[ATOMICS];
-    target->source = field[SOURCE];
+    uint64_t number;
+    bool firmware = target->atomics.n && !str_is(target->atomics, "always");
     target->line = at->row->line;
-    return 0;
+    return target_check_key(at, err)
+               ?: (firmware ? gfx_field_number(at, ATOMICS, 10, UINT32_MAX, &number, err) : 0);
 }
 
 const struct gfx_reader gfx_target_reader = {target_columns, sizeof(struct gfx_target), 1024,
-                                             target_read};
+                                             target_check};
 
 const struct gfx_target *gfx_target_find(const struct gfx_tables *t, struct str name)
 {
