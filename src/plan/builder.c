@@ -69,16 +69,17 @@ void plan_builder_done(struct builder *d)
     *d = (struct builder){0};
 }
 
-/* A formatted copy, cut at a stated length; NULL when out of memory. */
-static char *builder_text(struct builder *d, const char *format, va_list args)
+char *plan_text(struct builder *d, const char *format, ...)
 {
     char text[DRAFT_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
     int n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     if (n >= (int)sizeof(text))
         text[utf8_whole(str_from(text)).n] = '\0';
     char *copy = n < 0 ? NULL : strdup(text);
-    if (!copy)
-        d->failed = true;
+    d->failed = d->failed || !copy;
     return copy;
 }
 
@@ -87,13 +88,11 @@ static char *builder_copy(struct builder *d, struct str s)
     if (s.n == 0)
         return NULL;
     char *copy = str_dup(s);
-    if (!copy)
-        d->failed = true;
+    d->failed = d->failed || !copy;
     return copy;
 }
 
-/* Add an owned text (NULL after a failure) to a NULL-terminated list. */
-static void list_add(struct builder *d, char ***list, char *text)
+void plan_list_add(struct builder *d, char ***list, char *text)
 {
     size_t n = 0;
     if (!text)
@@ -117,21 +116,6 @@ static size_t builder_gpu_place(const struct builder *d, const struct machine_gp
     while (i < d->n_gpus && d->gpu[i] != gpu)
         i++;
     return i;
-}
-
-/* "" where it is unknown. */
-static char *builder_address(struct builder *d, const struct machine_gpu *gpu)
-{
-    char *copy = strdup(gpu->pci);
-    d->failed = d->failed || !copy;
-    return copy;
-}
-
-static void builder_fill_set(struct builder *d, struct plan_choice *choice,
-                             const struct plan_gpu_set *set)
-{
-    for (size_t i = 0; i < set->n; i++)
-        list_add(d, &choice->gpu_pci, builder_address(d, set->gpu[i]));
 }
 
 static void builder_fill(struct builder *d, struct builder_choice *dc, const struct candidate *c)
@@ -162,10 +146,9 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     choice->warning = calloc(1, sizeof(char *));
     if (!choice->gpu_pci || !choice->env || !choice->args || !choice->warning)
         d->failed = true;
-    else if (c->set)
-        builder_fill_set(d, choice, c->set);
-    else if (c->gpu)
-        list_add(d, &choice->gpu_pci, builder_address(d, c->gpu));
+    for (size_t i = 0; !d->failed && c->gpu && i < (c->set ? c->set->n : 1); i++)
+        plan_list_add(d, &choice->gpu_pci,
+                      plan_text(d, "%s", c->set ? c->set->gpu[i]->pci : c->gpu->pci));
 }
 
 struct builder_choice *plan_builder_add(struct builder *d, const struct candidate *c)
@@ -191,8 +174,8 @@ struct builder_choice *plan_builder_add(struct builder *d, const struct candidat
     return dc;
 }
 
-static void evidence_add(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
-                         enum tri ok, char *detail)
+void plan_evidence_add(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
+                       enum tri ok, char *detail)
 {
     struct plan_choice *choice = &dc->choice;
     struct plan_evidence *grown = NULL;
@@ -207,104 +190,47 @@ static void evidence_add(struct builder *d, struct builder_choice *dc, enum plan
     grown[choice->n_evidence++] = (struct plan_evidence){rung, ok, detail};
 }
 
-void plan_builder_tell(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
-                       enum tri ok, const char *format, ...)
+void plan_text_set(char **text, char *to)
 {
-    va_list args;
-    va_start(args, format);
-    evidence_add(d, dc, rung, ok, builder_text(d, format, args));
-    va_end(args);
+    free(*text);
+    *text = to;
 }
 
-static void reason_set(struct builder_choice *dc, char *text)
+static void choice_reject(struct builder_choice *dc, int code, char *reason)
 {
-    free(dc->choice.reason);
-    dc->choice.reason = text;
-}
-
-bool plan_builder_reject(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
-                         int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    char *text = builder_text(d, format, args);
-    va_end(args);
     dc->choice.state = PLAN_REJECTED;
     dc->choice.code = code;
+    plan_text_set(&dc->choice.reason, reason);
+}
+
+bool plan_reject(struct builder *d, struct builder_choice *dc, enum plan_rung rung, int code,
+                 char *reason)
+{
     dc->reached = (int)rung;
-    reason_set(dc, text);
-    evidence_add(d, dc, rung, TRI_NO, text ? strdup(text) : NULL);
+    choice_reject(dc, code, reason);
+    plan_evidence_add(d, dc, rung, TRI_NO, reason ? strdup(reason) : NULL);
     return false;
 }
 
-void plan_builder_refuse(struct builder *d, const struct candidate *c, int code, const char *format,
-                         ...)
+void plan_refuse(struct builder *d, const struct candidate *c, int code, char *reason)
 {
     struct builder_choice *dc = plan_builder_add(d, c);
-    if (!dc)
-        return;
-    va_list args;
-    va_start(args, format);
-    reason_set(dc, builder_text(d, format, args));
-    va_end(args);
-    dc->choice.state = PLAN_REJECTED;
-    dc->choice.code = code;
-}
-
-void plan_builder_reason(struct builder *d, struct builder_choice *dc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    reason_set(dc, builder_text(d, format, args));
-    va_end(args);
-}
-
-void plan_builder_remedy(struct builder *d, struct builder_choice *dc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    free(dc->choice.remedy);
-    dc->choice.remedy = builder_text(d, format, args);
-    va_end(args);
-}
-
-static bool env_has(char *const *list, const char *entry)
-{
-    const char *end = strchr(entry, '=');
-    size_t n = end ? (size_t)(end - entry) + 1 : strlen(entry);
-    for (size_t i = 0; list && list[i]; i++) {
-        if (strncmp(list[i], entry, n) == 0)
-            return true;
-    }
-    return false;
-}
-
-void plan_builder_env(struct builder *d, struct builder_choice *dc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    char *text = builder_text(d, format, args);
-    va_end(args);
-    if (text && env_has(dc->choice.env, text))
-        free(text);
+    if (dc)
+        choice_reject(dc, code, reason);
     else
-        list_add(d, &dc->choice.env, text);
+        free(reason);
 }
 
-void plan_builder_arg(struct builder *d, struct builder_choice *dc, const char *format, ...)
+void plan_env_add(struct builder *d, struct builder_choice *dc, char *variable)
 {
-    va_list args;
-    va_start(args, format);
-    list_add(d, &dc->choice.args, builder_text(d, format, args));
-    va_end(args);
-}
-
-void plan_builder_warn(struct builder *d, struct builder_choice *dc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    list_add(d, &dc->choice.warning, builder_text(d, format, args));
-    va_end(args);
+    const char *end = variable ? strchrnul(variable, '=') : NULL;
+    for (char **entry = dc->choice.env; end && entry && *entry; entry++) {
+        if (strncmp(*entry, variable, (size_t)(end + 1 - variable)) == 0) {
+            free(variable);
+            return;
+        }
+    }
+    plan_list_add(d, &dc->choice.env, variable);
 }
 
 struct plan_choice *plan_builder_take(struct builder *d, size_t *ret_n)

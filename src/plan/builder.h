@@ -63,33 +63,42 @@ void plan_builder_done(struct builder *d);
 /* A new usable choice at the end; NULL when out of memory. */
 struct builder_choice *plan_builder_add(struct builder *d, const struct candidate *c);
 
-void plan_builder_tell(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
-                       enum tri ok, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* A formatted copy, cut where it becomes too long to read; NULL when out of memory. What follows
+ * takes one over. */
+char *plan_text(struct builder *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void plan_evidence_add(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
+                       enum tri ok, char *detail);
+#define plan_builder_tell(d, dc, rung, ok, ...)                                                    \
+    plan_evidence_add(d, dc, rung, ok, plan_text(d, __VA_ARGS__))
 
 /* The choice fails at this rung: evidence, code and reason. Always false, so that a check can end
  * with it. */
-bool plan_builder_reject(struct builder *d, struct builder_choice *dc, enum plan_rung rung,
-                         int code, const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-/* What would help against it: a command, with words behind #, or words. Before the rejection. */
-void plan_builder_remedy(struct builder *d, struct builder_choice *dc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+bool plan_reject(struct builder *d, struct builder_choice *dc, enum plan_rung rung, int code,
+                 char *reason);
+#define plan_builder_reject(d, dc, rung, code, ...)                                                \
+    plan_reject(d, dc, rung, code, plan_text(d, __VA_ARGS__))
 
 /* A rejected choice that was not looked at: no evidence. */
-void plan_builder_refuse(struct builder *d, const struct candidate *c, int code, const char *format,
-                         ...) __attribute__((format(printf, 4, 5)));
+void plan_refuse(struct builder *d, const struct candidate *c, int code, char *reason);
+#define plan_builder_refuse(d, c, code, ...) plan_refuse(d, c, code, plan_text(d, __VA_ARGS__))
 
-void plan_builder_reason(struct builder *d, struct builder_choice *dc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* The reason of a choice; what would help against its rejection: a command, with words behind #, or
+ * words. Before the rejection. */
+void plan_text_set(char **text, char *to);
+#define plan_builder_reason(d, dc, ...)                                                            \
+    plan_text_set(&(dc)->choice.reason, plan_text(d, __VA_ARGS__))
+#define plan_builder_remedy(d, dc, ...)                                                            \
+    plan_text_set(&(dc)->choice.remedy, plan_text(d, __VA_ARGS__))
 
 /* Add to the environment ("NAME=text"), the arguments or the warnings. A NAME that is there already
  * keeps its first value. */
-void plan_builder_env(struct builder *d, struct builder_choice *dc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void plan_builder_arg(struct builder *d, struct builder_choice *dc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void plan_builder_warn(struct builder *d, struct builder_choice *dc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void plan_list_add(struct builder *d, char ***list, char *text);
+void plan_env_add(struct builder *d, struct builder_choice *dc, char *variable);
+#define plan_builder_env(d, dc, ...) plan_env_add(d, dc, plan_text(d, __VA_ARGS__))
+#define plan_builder_arg(d, dc, ...) plan_list_add(d, &(dc)->choice.args, plan_text(d, __VA_ARGS__))
+#define plan_builder_warn(d, dc, ...)                                                              \
+    plan_list_add(d, &(dc)->choice.warning, plan_text(d, __VA_ARGS__))
 
 /* Memory that a GPU must have to hold the whole model; 0 unknown. */
 uint64_t plan_memory_need(const struct plan_request *request);

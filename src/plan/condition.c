@@ -1,9 +1,20 @@
 /* condition.c - the terms of quirk conditions: a table of evaluators. */
 #include "plan/condition.h"
 
+#include "plan/access.h"
+#include "plan/device.h"
+
+/* What a value may be, beside words. */
+#define ANY     ""
+#define NUMBER  "#"
+#define VERSION "."
+#define TARGET  "gfx"
+
+/* A term holds when its text is the value, or as its function says. */
 struct term {
-    const char *head;                /* "backend=": a value follows; "wsl": the whole word */
-    bool (*valid)(struct str value); /* NULL: takes no value */
+    const char *head;   /* "backend=": a value follows; "wsl": the whole word */
+    const char *values; /* blank-separated, or one of the above; NULL: takes no value */
+    struct str (*text)(const struct condition_facts *f); /* p NULL: not known */
     enum tri (*holds)(const struct condition_facts *f, struct str value);
 };
 
@@ -12,139 +23,88 @@ static enum tri tri_of(bool yes)
     return yes ? TRI_YES : TRI_NO;
 }
 
-static bool value_is_one_of(struct str value, const char *words)
+static bool value_read(struct str value, uint64_t *ret_number)
 {
-    return str_list_has(str_from(words), value);
-}
-
-static bool value_is_any(struct str value)
-{
-    return value.n > 0;
-}
-
-static bool value_is_number(struct str value)
-{
-    uint64_t number;
-    if (str_starts(value, STR("0x")))
-        return str_to_u64(value, 16, &number) == 0 && number <= UINT32_MAX;
-    return str_to_u64(value, 10, &number) == 0 && number <= UINT32_MAX;
+    return str_to_u64(value, str_starts(value, STR("0x")) ? 16 : 10, ret_number) == 0 &&
+           *ret_number <= UINT32_MAX;
 }
 
 static uint64_t value_number(struct str value)
 {
     uint64_t number = 0;
-    (void)str_to_u64(value, str_starts(value, STR("0x")) ? 16 : 10, &number);
+    (void)value_read(value, &number);
     return number;
 }
 
-static bool value_is_backend(struct str value)
+/* "6.12...": two numbers at least. */
+static bool is_release(struct str text)
 {
-    return value_is_one_of(value, "rocm vulkan cpu");
+    struct str first;
+    uint64_t number;
+    return str_cut(&text, '.', &first) && str_to_u64(first, 10, &number) == 0 && text.n &&
+           text.p[0] >= '0' && text.p[0] <= '9';
 }
 
-static bool value_is_os(struct str value)
+static bool value_is_valid(const char *values, struct str value)
 {
-    return value_is_one_of(value, "linux windows");
-}
-
-static bool value_is_kind(struct str value)
-{
-    return value_is_one_of(value, "discrete integrated accelerator");
-}
-
-static bool value_is_runtime(struct str value)
-{
-    return value_is_one_of(value, "bundled therock system");
-}
-
-static bool value_is_gfx(struct str value)
-{
-    return str_starts(value, STR("gfx")) && value.n > 3;
-}
-
-static bool value_is_kfd_feature(struct str value)
-{
-    return str_is(value, "cwsr");
-}
-
-/* The first three numbers of a kernel release: "6.12.107+deb13-amd64", "7.2". */
-static bool kernel_parse(struct str text, unsigned ret_part[static 3])
-{
-    unsigned n = 0, part[3] = {0, 0, 0};
-    size_t i = 0;
-    while (n < 3 && i < text.n && text.p[i] >= '0' && text.p[i] <= '9') {
-        for (; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++) {
-            if (part[n] > 100000)
-                return false;
-            part[n] = part[n] * 10 + (unsigned)(text.p[i] - '0');
-        }
-        n++;
-        if (i == text.n || text.p[i] != '.')
-            break;
-        i++;
+    uint64_t number;
+    size_t n = 0;
+    if (strcmp(values, ANY) == 0)
+        return value.n > 0;
+    if (strcmp(values, NUMBER) == 0)
+        return value_read(value, &number);
+    if (strcmp(values, TARGET) == 0)
+        return str_starts(value, STR(TARGET)) && value.n > 3;
+    if (strcmp(values, VERSION) == 0) {
+        while (n < value.n && value.p[n] && strchr(".0123456789", value.p[n]))
+            n++;
+        return n == value.n && is_release(value);
     }
-    memcpy(ret_part, part, sizeof(part));
-    return n >= 2;
+    return str_list_has(str_from(values), value);
 }
 
-static bool value_is_kernel(struct str value)
+static struct str backend_text(const struct condition_facts *f)
 {
-    unsigned part[3];
-    for (size_t i = 0; i < value.n; i++) {
-        if (value.p[i] != '.' && (value.p[i] < '0' || value.p[i] > '9'))
-            return false;
-    }
-    return kernel_parse(value, part);
+    return str_from(plan_backend_name(f->backend));
 }
 
-static enum tri backend_is(const struct condition_facts *f, struct str value)
+static struct str os_text(const struct condition_facts *f)
 {
-    return tri_of(str_is(value, plan_backend_name(f->backend)));
+    return f->os == GFX_WINDOWS ? STR("windows") : STR("linux");
 }
 
-static enum tri os_is(const struct condition_facts *f, struct str value)
+static struct str kind_text(const struct condition_facts *f)
 {
-    return tri_of(str_is(value, f->os == GFX_WINDOWS ? "windows" : "linux"));
+    return str_from(f->gpu ? machine_kind_name(f->gpu->kind) : NULL);
 }
 
-static enum tri kind_is(const struct condition_facts *f, struct str value)
+static struct str driver_text(const struct condition_facts *f)
 {
-    static const char *const names[] = {
-        [GFX_DISCRETE] = "discrete",
-        [GFX_INTEGRATED] = "integrated",
-        [GFX_ACCELERATOR] = "accelerator",
-    };
-    if (!f->gpu || f->gpu->kind == GFX_KIND_UNKNOWN)
-        return TRI_UNKNOWN;
-    return tri_of(str_is(value, names[f->gpu->kind]));
+    return str_from(f->gpu && strcmp(f->gpu->driver, "?") != 0 ? f->gpu->driver : NULL);
 }
 
-static enum tri driver_is(const struct condition_facts *f, struct str value)
+static struct str runtime_text(const struct condition_facts *f)
 {
-    if (!f->gpu || strcmp(f->gpu->driver, "?") == 0)
-        return TRI_UNKNOWN;
-    return tri_of(str_is(value, f->gpu->driver));
+    return f->runtime.n ? f->runtime : STR_NONE;
+}
+
+static struct str icd_text(const struct condition_facts *f)
+{
+    return str_from(f->icd);
 }
 
 static enum tri kernel_is_older(const struct condition_facts *f, struct str value)
 {
-    unsigned here[3], wanted[3];
-    if (str_has(str_from(f->m->host.kernel), STR(".el"))) /* newer drivers than their number */
+    struct str here = str_from(f->m->host.kernel);
+    if (f->os != GFX_LINUX || !is_release(here) ||
+        str_has(here, STR(".el"))) /* newer drivers than their number */
         return TRI_UNKNOWN;
-    if (f->os != GFX_LINUX || !kernel_parse(str_from(f->m->host.kernel), here) ||
-        !kernel_parse(value, wanted))
-        return TRI_UNKNOWN;
-    for (unsigned i = 0; i < 3; i++) {
-        if (here[i] != wanted[i])
-            return tri_of(here[i] < wanted[i]);
-    }
-    return TRI_NO;
+    return tri_of(plan_version_compare(here, value) < 0);
 }
 
 static enum tri kfd_lacks(const struct condition_facts *f, struct str value)
 {
-    (void)value; /* cwsr is the only one */
-    if (!f->gpu || f->gpu->kfd_cwsr == TRI_UNKNOWN)
+    if (!f->gpu || f->gpu->kfd_cwsr == TRI_UNKNOWN) /* cwsr is the only one */
         return TRI_UNKNOWN;
     return tri_of(f->gpu->kfd_cwsr == TRI_NO);
 }
@@ -165,7 +125,6 @@ static enum tri mes_firmware_is(const struct condition_facts *f, struct str valu
 
 static enum tri is_dkms(const struct condition_facts *f, struct str value)
 {
-    (void)value;
     if (f->m->host.amdgpu_version[0])
         return TRI_YES;
     /* The in-tree driver has no version: that says something only where a module was seen. */
@@ -174,58 +133,38 @@ static enum tri is_dkms(const struct condition_facts *f, struct str value)
 
 static enum tri is_wsl(const struct condition_facts *f, struct str value)
 {
-    (void)value;
     return tri_of(f->m->host.wsl);
 }
 
 static enum tri is_container(const struct condition_facts *f, struct str value)
 {
-    (void)value;
     return tri_of(f->m->host.container[0] != '\0');
-}
-
-static bool gpu_is_amd(const struct machine_gpu *gpu)
-{
-    return gpu->vendor == 0x1002 || gpu->target;
 }
 
 static enum tri has_more_gpus(const struct condition_facts *f, struct str value)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < f->m->n_gpus; i++)
-        n += gpu_is_amd(&f->m->gpu[i]);
+        n += plan_device_is_amd(&f->m->gpu[i]);
     return tri_of(n > value_number(value));
 }
 
 static enum tri is_beside_discrete(const struct condition_facts *f, struct str value)
 {
-    (void)value;
     if (!f->gpu || f->gpu->kind == GFX_KIND_UNKNOWN)
         return TRI_UNKNOWN;
-    if (f->gpu->kind != GFX_INTEGRATED)
-        return TRI_NO;
-    for (size_t i = 0; i < f->m->n_gpus; i++) {
+    bool found = false;
+    for (size_t i = 0; f->gpu->kind == GFX_INTEGRATED && i < f->m->n_gpus; i++) {
         const struct machine_gpu *other = &f->m->gpu[i];
-        if (other != f->gpu && gpu_is_amd(other) &&
-            (other->kind == GFX_DISCRETE || other->kind == GFX_ACCELERATOR))
-            return TRI_YES;
+        found = found || (other != f->gpu && plan_device_is_amd(other) &&
+                          (other->kind == GFX_DISCRETE || other->kind == GFX_ACCELERATOR));
     }
-    return TRI_NO;
+    return tri_of(found);
 }
 
 static enum tri package_starts(const struct condition_facts *f, struct str value)
 {
     return f->package.n == 0 ? TRI_UNKNOWN : tri_of(str_starts(f->package, value));
-}
-
-static enum tri runtime_is(const struct condition_facts *f, struct str value)
-{
-    return f->runtime.n == 0 ? TRI_UNKNOWN : tri_of(str_eq(f->runtime, value));
-}
-
-static bool override_is_set(const struct machine *m)
-{
-    return m->host.override_set || m->host.override_gfx[0];
 }
 
 /* As libhsakmt reads it: sscanf "%u.%u.%u%c" finds three numbers and nothing behind them, of at
@@ -293,7 +232,7 @@ static const struct override_kind *override_of(const struct machine *m,
     const char *text = m->host.override_gfx;
     uint32_t version = override_version(text);
     const struct gfx_target *as = gfx_target_by_kfd(tables, version);
-    if (!override_is_set(m))
+    if (!m->host.override_set && !text[0])
         return NULL;
     if (!version)
         return override_kind(text[0] ? "malformed" : "empty");
@@ -322,40 +261,23 @@ bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables
     return true;
 }
 
-static bool value_is_override(struct str value)
-{
-    for (size_t i = 0; i < sizeof(override_kinds) / sizeof(override_kinds[0]); i++) {
-        if (str_is(value, override_kinds[i].word))
-            return true;
-    }
-    return false;
-}
-
-static enum tri override_is(const struct condition_facts *f, struct str value)
+/* A capture holds no environment. */
+static struct str override_text(const struct condition_facts *f)
 {
     const struct override_kind *kind = override_of(f->m, f->tables, f->target);
-    if (!kind)
-        return f->m->live ? TRI_NO : TRI_UNKNOWN;
-    return tri_of(str_is(value, kind->word));
-}
-
-static enum tri vulkan_driver_is(const struct condition_facts *f, struct str value)
-{
-    return f->icd ? tri_of(str_is(value, f->icd)) : TRI_UNKNOWN;
-}
-
-static enum tri is_memory_short(const struct condition_facts *f, struct str value)
-{
-    (void)value;
-    return tri_of(f->memory_short);
+    return kind ? str_from(kind->word) : f->m->live ? STR("") : STR_NONE;
 }
 
 static enum tri is_override_set(const struct condition_facts *f, struct str value)
 {
-    (void)value;
-    if (override_is_set(f->m))
+    if (f->m->host.override_set || f->m->host.override_gfx[0])
         return TRI_YES;
-    return f->m->live ? TRI_NO : TRI_UNKNOWN; /* a capture holds no environment */
+    return f->m->live ? TRI_NO : TRI_UNKNOWN;
+}
+
+static enum tri is_memory_short(const struct condition_facts *f, struct str value)
+{
+    return tri_of(f->memory_short);
 }
 
 bool plan_list_has_gfx(struct str list, struct str gfx)
@@ -375,7 +297,6 @@ static enum tri package_holds(const struct condition_facts *f, struct str value)
 
 static enum tri package_lacks_own(const struct condition_facts *f, struct str value)
 {
-    (void)value;
     if (!f->gfx_known || !f->target)
         return TRI_UNKNOWN;
     return tri_of(!plan_list_has_gfx(f->gfx, f->target->gfx));
@@ -383,34 +304,33 @@ static enum tri package_lacks_own(const struct condition_facts *f, struct str va
 
 static enum tri is_never(const struct condition_facts *f, struct str value)
 {
-    (void)f;
-    (void)value;
     return TRI_NO;
 }
 
 static const struct term terms[] = {
-    {"backend=", value_is_backend, backend_is},
-    {"os=", value_is_os, os_is},
-    {"kind=", value_is_kind, kind_is},
-    {"driver=", value_is_any, driver_is},
-    {"kernel<", value_is_kernel, kernel_is_older},
-    {"kfd-lacks=", value_is_kfd_feature, kfd_lacks},
-    {"mec-firmware<", value_is_number, mec_firmware_is_older},
-    {"mes-firmware=", value_is_number, mes_firmware_is},
-    {"dkms", NULL, is_dkms},
-    {"wsl", NULL, is_wsl},
-    {"container", NULL, is_container},
-    {"gpus>", value_is_number, has_more_gpus},
-    {"beside-discrete", NULL, is_beside_discrete},
-    {"package=", value_is_any, package_starts},
-    {"runtime=", value_is_runtime, runtime_is},
-    {"override-set", NULL, is_override_set},
-    {"override=", value_is_override, override_is},
-    {"vulkan-driver=", value_is_any, vulkan_driver_is},
-    {"memory-short", NULL, is_memory_short},
-    {"holds=", value_is_gfx, package_holds},
-    {"lacks-own", NULL, package_lacks_own},
-    {"never", NULL, is_never},
+    {"backend=", "rocm vulkan cpu", backend_text, NULL},
+    {"os=", "linux windows", os_text, NULL},
+    {"kind=", "discrete integrated accelerator", kind_text, NULL},
+    {"driver=", ANY, driver_text, NULL},
+    {"kernel<", VERSION, NULL, kernel_is_older},
+    {"kfd-lacks=", "cwsr", NULL, kfd_lacks},
+    {"mec-firmware<", NUMBER, NULL, mec_firmware_is_older},
+    {"mes-firmware=", NUMBER, NULL, mes_firmware_is},
+    {"dkms", NULL, NULL, is_dkms},
+    {"wsl", NULL, NULL, is_wsl},
+    {"container", NULL, NULL, is_container},
+    {"gpus>", NUMBER, NULL, has_more_gpus},
+    {"beside-discrete", NULL, NULL, is_beside_discrete},
+    {"package=", ANY, NULL, package_starts},
+    {"runtime=", "bundled therock system", runtime_text, NULL},
+    {"override-set", NULL, NULL, is_override_set},
+    {"override=", "empty malformed unknown same marked other registers unmarked", override_text,
+     NULL},
+    {"vulkan-driver=", ANY, icd_text, NULL},
+    {"memory-short", NULL, NULL, is_memory_short},
+    {"holds=", TARGET, NULL, package_holds},
+    {"lacks-own", NULL, NULL, package_lacks_own},
+    {"never", NULL, NULL, is_never},
 };
 
 /* The table row of a word without its '!', and the word's value. NULL: no such term. */
@@ -418,20 +338,24 @@ static const struct term *term_find(struct str word, struct str *ret_value)
 {
     for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
         struct str head = str_from(terms[i].head);
-        if (!terms[i].valid) {
-            if (str_eq(word, head))
-                return &terms[i];
-            continue;
-        }
         if (!str_starts(word, head))
             continue;
         struct str value = {word.p + head.n, word.n - head.n};
-        if (!terms[i].valid(value))
-            return NULL;
+        if (terms[i].values ? !value_is_valid(terms[i].values, value) : value.n > 0)
+            continue;
         *ret_value = value;
         return &terms[i];
     }
     return NULL;
+}
+
+static enum tri term_holds(const struct term *term, const struct condition_facts *facts,
+                           struct str value)
+{
+    if (term->holds)
+        return term->holds(facts, value);
+    struct str text = term->text(facts);
+    return text.p ? tri_of(str_eq(text, value)) : TRI_UNKNOWN;
 }
 
 /* Cut a leading '!' off. */
@@ -453,7 +377,7 @@ bool plan_condition_holds(struct str condition, const struct condition_facts *fa
         const struct term *term = term_find(word, &value);
         if (!term)
             return false;
-        if (term->holds(facts, value) != (negated ? TRI_NO : TRI_YES))
+        if (term_holds(term, facts, value) != (negated ? TRI_NO : TRI_YES))
             return false;
     }
     return true;
