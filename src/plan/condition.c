@@ -41,8 +41,8 @@ static bool is_release(struct str text)
 {
     struct str first;
     uint64_t number;
-    return str_cut(&text, '.', &first) && str_to_u64(first, 10, &number) == 0 && text.n &&
-           text.p[0] >= '0' && text.p[0] <= '9';
+    return str_cut(&text, '.', &first) && str_to_u64(first, 10, &number) == 0 && number < 100000 &&
+           text.n && text.p[0] >= '0' && text.p[0] <= '9';
 }
 
 static bool value_is_valid(const char *values, struct str value)
