@@ -123,3 +123,18 @@ char *buf_take(struct buf *b)
     buf_done(b);
     return text;
 }
+
+bool array_grow(void *array, size_t n, size_t *capacity, size_t item)
+{
+    void *p;
+    size_t more = *capacity ? *capacity * 2 : 16;
+    if (n < *capacity)
+        return true;
+    memcpy(&p, array, sizeof(p));
+    p = reallocarray(p, more, item);
+    if (!p)
+        return false;
+    memcpy(array, &p, sizeof(p));
+    *capacity = more;
+    return true;
+}

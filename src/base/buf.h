@@ -42,4 +42,8 @@ const char *buf_text(const struct buf *b);
 /* Hand the content over (to be freed by the caller); NULL when the buffer had failed. */
 char *buf_take(struct buf *b);
 
+/* Room for one more item behind the n of an array (array: where its pointer is) that holds
+ * *capacity of them and grows by doubling. False when out of memory. */
+bool array_grow(void *array, size_t n, size_t *capacity, size_t item);
+
 #endif

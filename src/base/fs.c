@@ -323,14 +323,8 @@ static int fs_seen_add(struct fs_seen *seen, ino_t inode, bool *ret_new)
             return 0;
         }
     }
-    if (seen->n == seen->capacity) {
-        size_t capacity = seen->capacity ? 2 * seen->capacity : 64;
-        ino_t *grown = reallocarray(seen->inode, capacity, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        seen->inode = grown;
-        seen->capacity = capacity;
-    }
+    if (!array_grow(&seen->inode, seen->n, &seen->capacity, sizeof(*seen->inode)))
+        return -ENOMEM;
     seen->inode[seen->n++] = inode;
     *ret_new = true;
     return 0;

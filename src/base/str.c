@@ -135,6 +135,20 @@ bool str_word(struct str *rest, struct str *ret_word)
     return true;
 }
 
+bool str_pair(struct str *rest, char separator, struct str *ret_name, struct str *ret_value)
+{
+    struct str line, name;
+    while (str_cut(rest, '\n', &line)) {
+        line = str_trim(line);
+        if (!str_cut(&line, separator, &name) || !line.p)
+            continue;
+        *ret_name = str_trim(name);
+        *ret_value = str_trim(line);
+        return true;
+    }
+    return false;
+}
+
 bool str_list_has(struct str list, struct str word)
 {
     struct str item;

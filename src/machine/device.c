@@ -92,12 +92,8 @@ static bool device_read_uevent(const struct root *root, const char *dir, struct 
     snprintf(path, sizeof(path), "%s/uevent", dir);
     if (root_read(root, path, 4096, &text) < 0)
         return false;
-    struct str rest = buf_view(&text), line;
-    while (str_cut(&rest, '\n', &line)) {
-        struct str name;
-        struct str value = str_trim(line);
-        if (!str_cut(&value, '=', &name) || !value.p)
-            continue;
+    struct str rest = buf_view(&text), name, value;
+    while (str_pair(&rest, '=', &name, &value)) {
         if (str_is(name, "DRIVER"))
             device_set_driver(d, value);
         else if (str_is(name, "PCI_SLOT_NAME") && machine_place_parse(value, &d->slot) < 0)

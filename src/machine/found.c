@@ -18,16 +18,8 @@ struct machine_found *machine_found_at(struct machine_scan *s, uint64_t place)
 
 struct machine_found *machine_found_add(struct machine_scan *s, uint64_t place)
 {
-    if (s->n == MACHINE_GPUS_MAX)
+    if (s->n == MACHINE_GPUS_MAX || !array_grow(&s->found, s->n, &s->capacity, sizeof(*s->found)))
         return NULL;
-    if (s->n == s->capacity) {
-        size_t more = s->capacity ? s->capacity * 2 : 8;
-        struct machine_found *grown = reallocarray(s->found, more, sizeof(*grown));
-        if (!grown)
-            return NULL;
-        s->found = grown;
-        s->capacity = more;
-    }
     struct machine_found *f = &s->found[s->n++];
     *f = (struct machine_found){
         .gpu =

@@ -10,11 +10,7 @@
 
 static void host_copy(char *ret, size_t size, struct str s)
 {
-    if (s.n >= size)
-        s.n = size - 1;
-    if (s.n)
-        memcpy(ret, s.p, s.n);
-    ret[s.n] = '\0';
+    snprintf(ret, size, "%.*s", STR_ARG(s));
 }
 
 /* NAME=value, 'value' or "value" of os-release(5); escapes are left as they are. */
@@ -24,24 +20,27 @@ static void host_read_distribution(const struct root *root, struct machine *m)
     if (root_read(root, "/etc/os-release", 16 << 10, &text) < 0 &&
         root_read(root, "/usr/lib/os-release", 16 << 10, &text) < 0)
         return;
-    struct str rest = buf_view(&text), line;
-    while (str_cut(&rest, '\n', &line)) {
-        struct str name, value = str_trim(line);
-        if (!str_cut(&value, '=', &name) || value.n == 0)
-            continue;
-        char quote = value.p[0];
-        if (value.n >= 2 && (quote == '"' || quote == '\'') && value.p[value.n - 1] == quote)
+    const struct {
+        const char *name;
+        char *to;
+        size_t size;
+    } wanted[] = {
+#define WANTED(name, member) {name, m->host.member, sizeof(m->host.member)}
+        WANTED("PRETTY_NAME", distribution),
+        WANTED("ID", distro_id),
+        WANTED("ID_LIKE", distro_like),
+        WANTED("VERSION_ID", distro_version),
+        WANTED("VERSION_CODENAME", distro_codename),
+#undef WANTED
+    };
+    struct str rest = buf_view(&text), name, value;
+    while (str_pair(&rest, '=', &name, &value)) {
+        if (value.n >= 2 && strchr("\"'", value.p[0]) && value.p[value.n - 1] == value.p[0])
             value = (struct str){value.p + 1, value.n - 2};
-        if (str_is(name, "PRETTY_NAME"))
-            host_copy(m->host.distribution, sizeof(m->host.distribution), value);
-        else if (str_is(name, "ID"))
-            host_copy(m->host.distro_id, sizeof(m->host.distro_id), value);
-        else if (str_is(name, "ID_LIKE"))
-            host_copy(m->host.distro_like, sizeof(m->host.distro_like), value);
-        else if (str_is(name, "VERSION_ID"))
-            host_copy(m->host.distro_version, sizeof(m->host.distro_version), value);
-        else if (str_is(name, "VERSION_CODENAME"))
-            host_copy(m->host.distro_codename, sizeof(m->host.distro_codename), value);
+        for (size_t i = 0; value.n && i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+            if (str_is(name, wanted[i].name))
+                host_copy(wanted[i].to, wanted[i].size, value);
+        }
     }
 }
 
@@ -123,14 +122,10 @@ static void host_read_cpu(const struct root *root, struct machine *m)
     struct buf CLEAN_BUF text = BUF_INIT(4096);
     if (root_read(root, "/proc/cpuinfo", 4096, &text) < 0)
         return;
-    struct str rest = buf_view(&text), line;
-    while (str_cut(&rest, '\n', &line)) {
-        struct str name;
-        if (!str_cut(&line, ':', &name) || !line.p)
-            continue;
-        name = str_trim(name);
+    struct str rest = buf_view(&text), name, value;
+    while (str_pair(&rest, ':', &name, &value)) {
         if (str_is(name, "model name") || str_is(name, "Model") || str_is(name, "cpu")) {
-            host_copy(m->host.cpu, sizeof(m->host.cpu), str_trim(line));
+            host_copy(m->host.cpu, sizeof(m->host.cpu), value);
             return;
         }
     }

@@ -168,14 +168,12 @@ static uint64_t kfd_read_memory(const struct root *root, const struct kfd_node *
         if (root_read(root, path, 4096, &text) < 0)
             break;
         uint64_t heap = 0, size = 0;
-        struct str rest = buf_view(&text), line, name;
-        while (str_cut(&rest, '\n', &line)) {
-            if (!str_cut(&line, ' ', &name))
-                continue;
+        struct str rest = buf_view(&text), name, value;
+        while (str_pair(&rest, ' ', &name, &value)) {
             if (str_is(name, "heap_type"))
-                (void)str_to_u64(str_trim(line), 10, &heap);
+                (void)str_to_u64(value, 10, &heap);
             else if (str_is(name, "size_in_bytes"))
-                (void)str_to_u64(str_trim(line), 10, &size);
+                (void)str_to_u64(value, 10, &size);
         }
         /* Heap types 1 and 2 are the frame buffer, CPU-visible and not. */
         if ((heap == 1 || heap == 2) && size < (uint64_t)1 << 50)

@@ -12,12 +12,11 @@ void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_
     struct buf CLEAN_BUF text = BUF_INIT(8 << 10);
     if (root_read(root, "/proc/meminfo", 8 << 10, &text) < 0)
         return;
-    struct str rest = buf_view(&text), line;
-    while (str_cut(&rest, '\n', &line)) {
-        struct str name, number;
+    struct str rest = buf_view(&text), name, value, number;
+    while (str_pair(&rest, ':', &name, &value)) {
         uint64_t kib;
-        if (!str_cut(&line, ':', &name) || !str_word(&line, &number) ||
-            str_to_u64(number, 10, &kib) < 0 || kib > (uint64_t)1 << 40)
+        if (!str_word(&value, &number) || str_to_u64(number, 10, &kib) < 0 ||
+            kib > (uint64_t)1 << 40)
             continue;
         if (str_is(name, "MemTotal"))
             *ret_total = kib * 1024;

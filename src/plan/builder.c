@@ -153,18 +153,9 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
 
 struct builder_choice *plan_builder_add(struct builder *d, const struct candidate *c)
 {
-    if (d->n == d->capacity) {
-        size_t capacity = d->capacity ? d->capacity * 2 : 32;
-        struct builder_choice **grown =
-            realloc(d->item, capacity * sizeof(struct builder_choice *));
-        if (!grown) {
-            d->failed = true;
-            return NULL;
-        }
-        d->item = grown;
-        d->capacity = capacity;
-    }
-    struct builder_choice *dc = calloc(1, sizeof(*dc));
+    struct builder_choice *dc = NULL;
+    if (array_grow(&d->item, d->n, &d->capacity, sizeof(struct builder_choice *)))
+        dc = calloc(1, sizeof(*dc));
     if (!dc) {
         d->failed = true;
         return NULL;

@@ -50,15 +50,9 @@ struct candidates {
 static void candidates_add(struct candidates *list, const struct gfx_package *row,
                            const struct plan_installed *installed)
 {
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 16;
-        struct candidate *grown = realloc(list->item, capacity * sizeof(*grown));
-        if (!grown) {
-            list->d->failed = true;
-            return;
-        }
-        list->item = grown;
-        list->capacity = capacity;
+    if (!array_grow(&list->item, list->n, &list->capacity, sizeof(*list->item))) {
+        list->d->failed = true;
+        return;
     }
     list->item[list->n++] =
         (struct candidate){.backend = list->backend, .row = row, .installed = installed};

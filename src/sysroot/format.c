@@ -293,14 +293,8 @@ static int format_entry(struct format_reader *r, struct str line)
     if (e < 0)
         return e;
     struct root_capture *c = r->capture;
-    if (c->n == c->capacity) {
-        size_t more = c->capacity ? c->capacity * 2 : 256;
-        struct root_entry *grown = reallocarray(c->entry, more, sizeof(*grown));
-        if (!grown)
-            return error_set(r->err, ENOMEM, "out of memory");
-        c->entry = grown;
-        c->capacity = more;
-    }
+    if (!array_grow(&c->entry, c->n, &c->capacity, sizeof(*c->entry)))
+        return error_set(r->err, ENOMEM, "out of memory");
     c->entry[c->n++] = entry;
     return 0;
 }

@@ -276,15 +276,8 @@ int root_names_add(struct root_names *names, size_t *capacity, struct str name)
 {
     if (names->n >= ROOT_NAMES_MAX)
         return -E2BIG;
-    if (names->n == *capacity) {
-        size_t more = *capacity ? *capacity * 2 : 16;
-        char **grown = reallocarray(names->name, more, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        names->name = grown;
-        *capacity = more;
-    }
-    char *copy = str_dup(name);
+    char *copy =
+        array_grow(&names->name, names->n, capacity, sizeof(*names->name)) ? str_dup(name) : NULL;
     if (!copy)
         return -ENOMEM;
     names->name[names->n++] = copy;
