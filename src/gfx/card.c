@@ -58,14 +58,13 @@ static int card_check_words(const struct gfx_cursor *at, struct gfx_card *card,
     const struct str *field = at->row->field, *before = at->before ? at->before->field : NULL;
     const struct gfx_card *last = gfx_rows_previous(at->rows);
     unsigned kind = last ? last->kind : 0, confidence;
-    bool same_gfx = before && str_eq(before[GFX], field[GFX]);
-    bool same_confidence = before && str_eq(before[CONFIDENCE], field[CONFIDENCE]);
-    bool same_kind = last && str_is(field[KIND], gfx_kind_words[kind]);
-    int result =
-        (same_gfx ? 0 : gfx_field_targets(at, GFX, err))
-            ?: (same_confidence ? 0
-                                : gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err))
-            ?: (same_kind ? 0 : gfx_field_word(at, KIND, gfx_kind_words, &kind, err));
+    int result = 0;
+    if (!before || !str_eq(before[GFX], field[GFX]))
+        result = gfx_field_targets(at, GFX, err);
+    if (result == 0 && (!before || !str_eq(before[CONFIDENCE], field[CONFIDENCE])))
+        result = gfx_field_word(at, CONFIDENCE, confidence_words, &confidence, err);
+    if (result == 0 && (!last || !str_is(field[KIND], gfx_kind_words[kind])))
+        result = gfx_field_word(at, KIND, gfx_kind_words, &kind, err);
     card->kind = (enum gfx_kind)kind;
     return result;
 }

@@ -122,7 +122,8 @@ static int rows_read(struct gfx_rows *rows, const struct gfx_reader *reader, con
         if (!item)
             return error_set(err, ENOMEM, "%s: out of memory", file);
         result = text ? 0 : row_check_text(&table, at.row, err);
-        result = result ?: gfx_row_read(&at, reader->columns, item, err) ?: reader->check(&at, item, err);
+        result = result ?: gfx_row_read(&at, reader->columns, item, err);
+        result = result ?: reader->check(&at, item, err);
         if (result < 0)
             return result;
     }
