@@ -6,6 +6,8 @@
 #include "sysroot/sysroot.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -17,7 +19,8 @@ static void doctor_tell(const struct doctor_case *c, const char *code,
     c->sink(c->context, &finding);
 }
 
-bool doctor_has_gpu(const struct machine *m)
+/* Is there a GPU that an engine could use? */
+static bool doctor_has_gpu(const struct machine *m)
 {
     for (size_t i = 0; i < m->n_gpus; i++) {
         if (m->gpu[i].target)
@@ -25,6 +28,89 @@ bool doctor_has_gpu(const struct machine *m)
     }
     return false;
 }
+
+/* ---- reason code -> what helps on this computer ---- */
+
+/* Is this user in the group by the system's files, so that only the login is older than that? */
+static bool remedy_is_member(const char *group)
+{
+    const struct passwd *user = getpwuid(getuid());
+    const struct group *entry = group[0] ? getgrnam(group) : NULL;
+    for (char **member = entry ? entry->gr_mem : NULL; user && member && *member; member++) {
+        if (strcmp(*member, user->pw_name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A member of the group whose login is older than that has only to log in again. */
+static void remedy_permission(const struct doctor_case *c, const struct plan_choice *choice,
+                              struct buf *out)
+{
+    const struct machine_gpu *gpu = choice->gpu;
+    const char *group = choice->code == GFXB_E_KFD_PERMISSION ? c->machine->kfd.group
+                        : gpu                                 ? gpu->render_group
+                                                              : "";
+    if (c->machine->live && !c->machine->host.container[0] && remedy_is_member(group))
+        buf_addf(out, "log out and in again: you are in the group %s, but this login is older",
+                 group);
+    else if (choice->remedy)
+        buf_add_text(out, choice->remedy);
+}
+
+static void remedy_driver_not_amdgpu(const struct doctor_case *c, const struct plan_choice *choice,
+                                     struct buf *out)
+{
+    const struct machine_gpu *gpu = choice->gpu;
+    if (gpu && strcmp(gpu->driver, "vfio-pci") == 0)
+        buf_addf(out, "give it back from the virtual machine: sudo driverctl unset-override %s",
+                 gpu->pci);
+    else
+        plan_way_to_boot(c->machine,
+                         "amdgpu.si_support=1 radeon.si_support=0 amdgpu.cik_support=1 "
+                         "radeon.cik_support=0",
+                         false, out);
+}
+
+/* What is written, and where the text ends with a blank the choice's KIND:BACKEND behind it. */
+static const struct remedy_row {
+    int code;
+    const char *text;
+    void (*write)(const struct doctor_case *c, const struct plan_choice *choice, struct buf *out);
+} remedy_rows[] = {
+    {GFXB_E_KFD_PERMISSION, NULL, remedy_permission},
+    {GFXB_E_RENDER_PERMISSION, NULL, remedy_permission},
+    {GFXB_E_DRIVER_NOT_AMDGPU, NULL, remedy_driver_not_amdgpu},
+    {GFXB_E_FAILED_BEFORE, "gfxbridge backends verify ", NULL},
+    {GFXB_E_OFFLINE, "gfxbridge backends install ", NULL},
+    {GFXB_E_GFX_UNKNOWN, "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md",
+     NULL},
+    {GFXB_E_KERNEL_QUIRK, "gfxbridge run --backend vulkan  # until the kernel is newer", NULL},
+    {GFXB_E_FIRMWARE_QUIRK, "gfxbridge run --backend vulkan  # until linux-firmware is another one",
+     NULL},
+};
+
+/* The remedy for a rejected choice, as a command where one helps; nothing when none does. The
+ * plan's own comes first, but for rights, where a new login may be enough. */
+static void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice,
+                          struct buf *out)
+{
+    const struct remedy_row *row = NULL;
+    for (size_t i = 0; i < sizeof(remedy_rows) / sizeof(remedy_rows[0]); i++) {
+        if (remedy_rows[i].code == choice->code)
+            row = &remedy_rows[i];
+    }
+    if (row && row->write && (!choice->remedy || row->write == remedy_permission))
+        row->write(c, choice, out);
+    else if (choice->remedy)
+        buf_add_text(out, choice->remedy);
+    else if (row)
+        buf_add_text(out, row->text);
+    if (row && row->text && !choice->remedy && str_ends(str_from(row->text), STR(" ")))
+        buf_addf(out, "%.*s:%s", STR_ARG(choice->engine), plan_backend_name(choice->backend));
+}
+
+/* ---- the plan ---- */
 
 /* Is this reason a fact, which nothing on this computer can change, and not a problem? */
 static bool doctor_is_fact(const struct plan_choice *choice)
@@ -78,12 +164,11 @@ static void doctor_check_gpus(const struct doctor_case *c,
     for (size_t i = 0; i < c->machine->n_gpus; i++) {
         const struct machine_gpu *gpu = &c->machine->gpu[i];
         const struct plan_choice *why = doctor_find_rejected(c->plan, gpu);
-        char what[64];
         if (!why || gpu->vendor != 0x1002 ||
             (told[why->backend] && strcmp(told[why->backend]->reason, why->reason) == 0))
             continue;
-        snprintf(what, sizeof(what), "the GPU at %s cannot be used",
-                 gpu->pci[0] ? gpu->pci : "an unknown address");
+        char *CLEAN_FREE what = xasprintf("the GPU at %s cannot be used",
+                                          gpu->pci[0] ? gpu->pci : "an unknown address");
         doctor_tell_choice(c, why, DOCTOR_WARN, what);
     }
 }
@@ -101,8 +186,7 @@ static void doctor_check_backends(const struct doctor_case *c)
         seen[choice->backend] = true;
         if (choice->state != PLAN_REJECTED || choice->code == GFXB_E_POLICY)
             continue;
-        char what[64];
-        snprintf(what, sizeof(what), "%s cannot be used", plan_backend_name(choice->backend));
+        char *CLEAN_FREE what = xasprintf("%s cannot be used", plan_backend_name(choice->backend));
         enum doctor_severity severity = choice->backend == PLAN_CPU      ? DOCTOR_BLOCK
                                         : !doctor_has_gpu(c->machine)    ? DOCTOR_INFO
                                         : choice->backend == PLAN_VULKAN ? DOCTOR_WARN
@@ -164,21 +248,19 @@ static void doctor_check_ttm(const struct doctor_case *c)
         if (!gpu->target || gpu->kind != GFX_INTEGRATED || !gpu->gtt_bytes ||
             wanted <= gpu->vram_bytes || (!below && !little))
             continue;
-        char why[300], argument[64];
         struct buf CLEAN_BUF remedy = BUF_INIT(600);
-        if (below)
-            snprintf(why, sizeof(why),
-                     "ttm.pages_limit is %llu, which is %s: the integrated GPU gets no more, "
-                     "although its size (GTT) is set to %s",
-                     (unsigned long long)(limit / 4096), report_bytes(limit).text,
-                     report_bytes(gpu->gtt_bytes).text);
-        else
-            snprintf(why, sizeof(why),
-                     "the integrated GPU can use %s of %s, so larger models do not fit",
-                     report_bytes(gpu->gtt_bytes).text, report_bytes(m->host.memory_bytes).text);
+        char *CLEAN_FREE why =
+            below ? xasprintf("ttm.pages_limit is %llu, which is %s: the integrated GPU gets no "
+                              "more, although its size (GTT) is set to %s",
+                              (unsigned long long)(limit / 4096), report_bytes(limit).text,
+                              report_bytes(gpu->gtt_bytes).text)
+                  : xasprintf("the integrated GPU can use %s of %s, so larger models do not fit",
+                              report_bytes(gpu->gtt_bytes).text,
+                              report_bytes(m->host.memory_bytes).text);
         /* Three quarters, in pages; amdgpu's DKMS package brings a TTM of its own. */
-        snprintf(argument, sizeof(argument), "%s.pages_limit=%llu",
-                 m->host.amdgpu_version[0] ? "amdttm" : "ttm", (unsigned long long)(wanted / 4096));
+        char *CLEAN_FREE argument =
+            xasprintf("%s.pages_limit=%llu", m->host.amdgpu_version[0] ? "amdttm" : "ttm",
+                      (unsigned long long)(wanted / 4096));
         plan_way_to_boot(m, argument, false, &remedy);
         doctor_tell(c, "ttm-limit", below ? DOCTOR_WARN : DOCTOR_INFO,
                     below ? "the kernel's limit is below the GPU's share of memory"
@@ -223,9 +305,8 @@ static void doctor_check_data_dir(const struct doctor_case *c)
     int code = doctor_try_write(dir);
     char *CLEAN_FREE at = doctor_nearest(dir);
     struct statvfs vfs;
-    char why[160];
-    snprintf(why, sizeof(why), "packages and proofs cannot be written there: %s",
-             error_errno_text(code));
+    char *CLEAN_FREE why =
+        xasprintf("packages and proofs cannot be written there: %s", error_errno_text(code));
     if (code)
         doctor_tell(c, "data-dir-unwritable", DOCTOR_BLOCK, dir, why, DOCTOR_OTHER_DIR);
     if (statvfs(at, &vfs) == 0 && (vfs.f_flag & ST_NOEXEC))
@@ -242,9 +323,8 @@ static void doctor_check_runtime_dir(const struct doctor_case *c)
     if (code == 0 ||
         (data && str_starts(str_from(dir), str_from(data)) && doctor_try_write(data) == code))
         return;
-    char why[160];
-    snprintf(why, sizeof(why), "engines cannot create their sockets there: %s",
-             error_errno_text(code));
+    char *CLEAN_FREE why =
+        xasprintf("engines cannot create their sockets there: %s", error_errno_text(code));
     doctor_tell(c, "runtime-dir-unwritable", DOCTOR_BLOCK, dir, why,
                 "set XDG_RUNTIME_DIR to a directory that you can write to");
 }
@@ -260,35 +340,33 @@ void doctor_tell_no_plan(const struct doctor_case *c, const char *why)
     doctor_tell(c, "no-plan", DOCTOR_BLOCK, "the backends could not be checked", why, "");
 }
 
-static bool doctor_is_table(const char *file)
+/* Is the file a table, by its name? ret_names: those that are. */
+static bool doctor_is_table(const char *file, struct buf *ret_names)
 {
-    struct str name = str_from(file);
-    name.n -= STR(".tsv").n;
-    for (unsigned i = 0; i < GFX_TABLES; i++) {
-        if (str_is(name, gfx_table_name((enum gfx_table)i)))
-            return true;
+    bool found = false;
+    for (int i = 0; i < GFX_TABLES; i++) {
+        char *CLEAN_FREE name = xasprintf("%s.tsv", gfx_table_name((enum gfx_table)i));
+        found |= strcmp(file, name) == 0;
+        buf_addf(ret_names, " %s", name);
     }
-    return false;
+    return found;
 }
 
 static void doctor_check_table(const struct doctor_case *c, const char *dir, const char *file)
 {
     char *CLEAN_FREE path = xfs_join(dir, file);
+    struct buf CLEAN_BUF remedy = BUF_INIT(1000);
     struct stat st;
     if (!str_ends(str_from(file), STR(".tsv")))
         return;
-    if (!doctor_is_table(file)) {
-        struct buf CLEAN_BUF remedy = BUF_INIT(1000);
-        buf_add_text(&remedy, "rename or remove it; the tables are");
-        for (int i = 0; i < GFX_TABLES; i++)
-            buf_addf(&remedy, " %s.tsv", gfx_table_name((enum gfx_table)i));
+    buf_add_text(&remedy, "rename or remove it; the tables are");
+    if (!doctor_is_table(file, &remedy))
         doctor_tell(c, "table-unknown", DOCTOR_WARN, path,
                     "no table has this name, so the file is ignored", buf_text(&remedy));
-    } else if (stat(path, &st) < 0 && errno == ENOENT) {
+    else if (stat(path, &st) < 0 && errno == ENOENT)
         doctor_tell(c, "table-dangling", DOCTOR_WARN, path,
                     "this link points to a missing file, so the built-in table is used",
                     "repair or remove the link");
-    }
 }
 
 void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken)
@@ -308,9 +386,8 @@ static void doctor_check_disk(const struct doctor_case *c)
     uint64_t bytes = 0;
     if (!c->live || fs_free_bytes(c->data_dir, &bytes) < 0 || bytes >= (uint64_t)LEAST_MIB << 20)
         return;
-    char why[160];
-    snprintf(why, sizeof(why), "%s free where packages are stored; an engine needs %d MiB",
-             report_bytes(bytes).text, LEAST_MIB);
+    char *CLEAN_FREE why = xasprintf("%s free where packages are stored; an engine needs %d MiB",
+                                     report_bytes(bytes).text, LEAST_MIB);
     doctor_tell(c, gfxb_code_name(GFXB_E_DISK_FULL), DOCTOR_WARN, c->data_dir, why,
                 "gfxbridge storage prune");
 }
@@ -375,23 +452,20 @@ static void host_check_command_line(const struct doctor_case *c)
                                         "modprobe.blacklist=amdgpu", "module_blacklist=amdgpu"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         struct buf CLEAN_BUF remedy = BUF_INIT(400);
-        char what[96];
         if (!host_has_word(c, "/proc/cmdline", words[i]))
             continue;
-        snprintf(what, sizeof(what), "the kernel was started with %s", words[i]);
+        char *CLEAN_FREE what = xasprintf("the kernel was started with %s", words[i]);
         plan_way_to_boot(c->machine, words[i], true, &remedy);
         doctor_tell(c, "driver-disabled", DOCTOR_BLOCK, what,
                     "this keeps the amdgpu driver off the card", buf_text(&remedy));
     }
 }
 
-/* 1 on, 0 off, -1 unknown. */
-static int host_secure_boot(const struct doctor_case *c)
+static bool host_has_secure_boot(const struct doctor_case *c)
 {
     struct buf CLEAN_BUF value = BUF_INIT(64);
-    if (!c->root || root_read(c->root, HOST_SECURE_BOOT, 16, &value) < 0 || value.n != 5)
-        return -1;
-    return value.p[4] == 1;
+    return c->root && root_read(c->root, HOST_SECURE_BOOT, 16, &value) == 0 && value.n == 5 &&
+           value.p[4] == 1;
 }
 
 /* Secure Boot, or a lockdown without it, refuses modules that no enrolled key has signed: a driver
@@ -401,7 +475,7 @@ static void doctor_check_driver(const struct doctor_case *c)
     if (!host_lacks_driver(c->machine) || c->machine->host.container[0])
         return;
     host_check_command_line(c);
-    bool secure = host_secure_boot(c) == 1;
+    bool secure = host_has_secure_boot(c);
     bool locked = host_has_word(c, "/sys/kernel/security/lockdown", "[integrity]") ||
                   host_has_word(c, "/sys/kernel/security/lockdown", "[confidentiality]");
     if (secure || locked)
@@ -417,23 +491,22 @@ static void doctor_check_driver(const struct doctor_case *c)
 static void doctor_check_port(const struct doctor_case *c)
 {
     struct http_holder holder;
-    char who[96], what[160], remedy[160];
     if (!c->live || !c->port || !http_find_holder(c->port, &holder))
         return;
     const char *name = fs_name(holder.program);
     if (str_starts(str_from(name), STR("gfxbridge")))
         return; /* our own server: as it should be */
-    if (holder.pid)
-        snprintf(who, sizeof(who), "%.40s (process %d)", name, holder.pid);
-    else
-        snprintf(who, sizeof(who), "a process of user %u", holder.uid);
-    snprintf(what, sizeof(what), "port %u is used by %s", c->port, who);
-    int n = snprintf(remedy, sizeof(remedy), "gfxbridge serve --port %u", c->port + 1);
-    if (holder.pid)
-        snprintf(remedy + n, sizeof(remedy) - (size_t)n, "  # or stop the other program: kill %d",
-                 holder.pid);
-    doctor_tell(c, "port-in-use", DOCTOR_WARN, what, "gfxbridge serve uses this port by default",
-                remedy);
+    struct buf CLEAN_BUF what = BUF_INIT(160), remedy = BUF_INIT(160);
+    buf_addf(&what, "port %u is used by ", c->port);
+    buf_addf(&remedy, "gfxbridge serve --port %u", c->port + 1);
+    if (holder.pid) {
+        buf_addf(&what, "%.40s (process %d)", name, holder.pid);
+        buf_addf(&remedy, "  # or stop the other program: kill %d", holder.pid);
+    } else {
+        buf_addf(&what, "a process of user %u", holder.uid);
+    }
+    doctor_tell(c, "port-in-use", DOCTOR_WARN, buf_text(&what),
+                "gfxbridge serve uses this port by default", buf_text(&remedy));
 }
 
 /* ---- the checks ---- */
@@ -454,21 +527,13 @@ void doctor_examine(const struct doctor_case *c)
 
 const char *doctor_severity_name(enum doctor_severity severity)
 {
-    static const char *const names[] = {
-        [DOCTOR_BLOCK] = "block",
-        [DOCTOR_WARN] = "warn",
-        [DOCTOR_INFO] = "info",
-    };
+    static const char *const names[] = {"block", "warn", "info"};
     return names[severity];
 }
 
 json_t *report_json_finding(const struct doctor_finding *f)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "code", report_json_text(f->code));
-    json_object_set_new(object, "severity", json_string(doctor_severity_name(f->severity)));
-    json_object_set_new(object, "what", report_json_text(f->what));
-    json_object_set_new(object, "why", report_json_text(f->why));
-    json_object_set_new(object, "remedy", report_json_text(f->remedy));
-    return object;
+    return json_pack("{s:o, s:s, s:o, s:o, s:o}", "code", report_json_text(f->code), "severity",
+                     doctor_severity_name(f->severity), "what", report_json_text(f->what), "why",
+                     report_json_text(f->why), "remedy", report_json_text(f->remedy));
 }

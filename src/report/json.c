@@ -182,8 +182,8 @@ json_t *report_json_plan(const struct plan *plan)
     for (size_t i = 0; i < plan->n_choices; i++)
         json_array_append_new(choices, report_json_choice(&plan->choice[i]));
     return json_pack("{s:s, s:o, s:o, s:o}", "policy", plan_policy_name(plan->policy), "choices",
-                     choices, "chosen", plan->chosen < 0 ? json_null() : json_integer(plan->chosen),
-                     "left_out", plan->left_out < 0 ? json_null() : json_integer(plan->left_out));
+                     choices, "chosen", report_json_number(plan->chosen), "left_out",
+                     report_json_number(plan->left_out));
 }
 
 json_t *report_json_package(const struct package *p)
@@ -206,15 +206,13 @@ json_t *report_json_backends(const struct session *session)
     return answer;
 }
 
-static json_t *json_words(const char *list, bool numbers)
+static json_t *json_numbers(struct str list)
 {
     json_t *array = json_array();
-    struct str rest = str_from(list), word;
-    while (str_word(&rest, &word)) {
-        uint64_t number = 0;
-        if (!numbers)
-            json_array_append_new(array, json_stringn(word.p, word.n));
-        else if (str_to_u64(word, 10, &number) == 0)
+    struct str word;
+    uint64_t number;
+    while (str_word(&list, &word)) {
+        if (str_to_u64(word, 10, &number) == 0)
             json_array_append_new(array, json_integer((json_int_t)number));
     }
     return array;
@@ -223,9 +221,11 @@ static json_t *json_words(const char *list, bool numbers)
 json_t *report_json_covers(const struct engine_covers *covers)
 {
     return json_pack("{s:o, s:I, s:o, s:o, s:o}", "prompt_tokens",
-                     json_words(covers->lengths, true), "sequences", (json_int_t)covers->sequences,
-                     "types", json_words(covers->types, false), "shapes",
-                     json_words(covers->shapes, false), "failed", json_words(covers->fails, false));
+                     json_numbers(str_from(covers->lengths)), "sequences",
+                     (json_int_t)covers->sequences, "types",
+                     report_json_words(str_from(covers->types)), "shapes",
+                     report_json_words(str_from(covers->shapes)), "failed",
+                     report_json_words(str_from(covers->fails)));
 }
 
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof)
@@ -284,13 +284,15 @@ static json_t *json_hex(int value, int digits)
 
 static json_t *json_sources(unsigned sources)
 {
+    static const struct {
+        unsigned source;
+        const char *name;
+    } rows[] = {{MACHINE_KFD, "kfd"}, {MACHINE_DRM, "drm"}, {MACHINE_PCI, "pci"}};
     json_t *array = json_array();
-    if (sources & MACHINE_KFD)
-        json_array_append_new(array, json_string("kfd"));
-    if (sources & MACHINE_DRM)
-        json_array_append_new(array, json_string("drm"));
-    if (sources & MACHINE_PCI)
-        json_array_append_new(array, json_string("pci"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (sources & rows[i].source)
+            json_array_append_new(array, json_string(rows[i].name));
+    }
     return array;
 }
 
@@ -302,16 +304,15 @@ static json_t *json_gpu(const struct machine *m, const struct machine_gpu *gpu, 
     json_t *notes = json_array();
     for (unsigned i = 0; i < gpu->n_notes; i++)
         json_array_append_new(notes, report_json_text(gpu->note[i]));
-    json_t *object = json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "index", (json_int_t)index, "pci",
-        report_json_text(gpu->pci), "vendor_id", json_hex(gpu->vendor ? gpu->vendor : -1, 4),
-        "device_id", json_hex(gpu->device, 4), "revision", json_hex(gpu->revision, 2), "name",
-        report_json_str(gfx_card_name(gpu->card)), "asic",
-        report_json_str(gfx_card_asic(gpu->card)), "gfx",
+    return json_pack(
+        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, "
+        "s:o, s:o, s:o}",
+        "index", (json_int_t)index, "pci", report_json_text(gpu->pci), "vendor_id",
+        json_hex(gpu->vendor ? gpu->vendor : -1, 4), "device_id", json_hex(gpu->device, 4),
+        "revision", json_hex(gpu->revision, 2), "name", report_json_str(gfx_card_name(gpu->card)),
+        "asic", report_json_str(gfx_card_asic(gpu->card)), "gfx",
         report_json_str(target ? target->gfx : STR_NONE), "generation", report_json_str(generation),
-        "kind", report_json_text(machine_kind_name(gpu->kind)));
-    json_t *rest = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "driver",
+        "kind", report_json_text(machine_kind_name(gpu->kind)), "driver",
         report_json_text(strcmp(gpu->driver, "?") == 0 ? NULL : gpu->driver), "vram_bytes",
         report_json_bytes(gpu->vram_bytes), "gtt_bytes", report_json_bytes(gpu->gtt_bytes),
         "render_node",
@@ -320,9 +321,6 @@ static json_t *json_gpu(const struct machine *m, const struct machine_gpu *gpu, 
         report_json_tri(gpu->render_openable), "partitions", (int)gpu->partitions, "sources",
         json_sources(gpu->sources), "notes", notes, "kfd_openable",
         gpu->kfd_node < 0 ? json_null() : report_json_tri(m->kfd.openable));
-    json_object_update(object, rest);
-    json_decref(rest);
-    return object;
 }
 
 json_t *report_json_machine(const struct machine *m)

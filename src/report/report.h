@@ -84,9 +84,6 @@ struct doctor_case {
     void *context;
 };
 
-/* Is there a GPU that an engine could use? */
-bool doctor_has_gpu(const struct machine *m);
-
 /* Tables of this user that are ignored or broken: one finding each. broken is the error of the one
  * that stopped the reading; NULL none. */
 void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
@@ -99,8 +96,5 @@ void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
 
 /* Runs every check, in the order of the table. */
 void doctor_examine(const struct doctor_case *c);
-
-/* The remedy for a rejected choice, as a command where one helps; "" when nothing does. */
-void doctor_remedy(const struct doctor_case *c, const struct plan_choice *choice, struct buf *ret);
 
 #endif
