@@ -2,37 +2,43 @@
  * and options that also make --help. */
 #include "cli/cli.h"
 
-/* Text as roff: a leading dot or quote would be a request, a backslash an escape, '-' a hyphen. */
-static void manual_text(const char *text)
+#include <stdarg.h>
+
+#define MANUAL_BOLD   TEXT_STRONG
+#define MANUAL_ITALIC TEXT_FAINT
+#define MANUAL_ROMAN  TEXT_END
+
+/* A line of text as roff, where a leading dot or quote would be a request, a backslash an escape
+ * and '-' a hyphen. The marks above change the face. */
+static void manual_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void manual_line(const char *format, ...)
 {
-    bool line_start = true;
-    for (; *text; text++) {
-        if (line_start && (*text == '.' || *text == '\''))
-            fputs("\\&", stdout);
-        if (*text == '\\')
-            fputs("\\e", stdout);
-        else if (*text == '-')
-            fputs("\\-", stdout);
-        else
-            putchar(*text);
-        line_start = *text == '\n';
+    static const char special[] = "\\-" MANUAL_BOLD MANUAL_ITALIC MANUAL_ROMAN;
+    static const char *const escapes[] = {"\\e", "\\-", "\\fB", "\\fI", "\\fR"};
+    char *CLEAN_FREE text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        xalloc_die();
+    va_end(arguments);
+    if (*text == '.' || *text == '\'')
+        fputs("\\&", stdout);
+    for (const char *c = text; *c; c++) {
+        const char *found = strchr(special, *c);
+        fputs(found ? escapes[found - special] : (char[]){*c, '\0'}, stdout);
     }
+    putchar('\n');
 }
 
 static void manual_options(const struct cli_option *options)
 {
     for (; options && options->name; options++) {
-        fputs(".TP\n\\fB\\-\\-", stdout);
-        manual_text(options->name);
-        fputs("\\fR", stdout);
-        if (options->value) {
-            fputs(" \\fI", stdout);
-            manual_text(options->value);
-            fputs("\\fR", stdout);
-        }
-        putchar('\n');
-        manual_text(options->help);
-        putchar('\n');
+        puts(".TP");
+        manual_line(MANUAL_BOLD "--%s" MANUAL_ROMAN "%s%s%s", options->name,
+                    options->value ? " " MANUAL_ITALIC : "", options->value ? options->value : "",
+                    options->value ? MANUAL_ROMAN : "");
+        manual_line("%s", options->help);
     }
 }
 
@@ -41,31 +47,21 @@ static void manual_about(const char *about)
 {
     struct str rest = str_from(about), line;
     while (str_cut(&rest, '\n', &line)) {
-        const char *mark = line.n ? memchr(line.p, TEXT_HANG[0], line.n) : NULL;
-        char *CLEAN_FREE label =
-            mark ? xstr_dup(str_trim((struct str){line.p, (size_t)(mark - line.p)})) : NULL;
-        if (label) {
-            line.n -= (size_t)(mark + 1 - line.p);
-            line.p = mark + 1;
-            fputs(".TP\n\\fB", stdout);
-            manual_text(label);
-            fputs("\\fR\n", stdout);
-        } else {
-            fputs(".PP\n", stdout);
-        }
-        char *CLEAN_FREE text = xstr_dup(line);
-        manual_text(text ? text : "");
-        putchar('\n');
+        struct str text = line, label;
+        str_cut(&text, TEXT_HANG[0], &label);
+        bool entry = label.n < line.n;
+        puts(entry ? ".TP" : ".PP");
+        if (entry)
+            manual_line(MANUAL_BOLD "%.*s" MANUAL_ROMAN, STR_ARG(str_trim(label)));
+        manual_line("%.*s", STR_ARG(entry ? text : line));
     }
 }
 
 static void manual_synopsis(const struct cli_command *command)
 {
-    fputs("\\fBgfxbridge ", stdout);
-    manual_text(command->name);
-    fputs("\\fR [\\fIOPTION\\fR...] ", stdout);
-    manual_text(command->words);
-    putchar('\n');
+    manual_line(MANUAL_BOLD "gfxbridge %s" MANUAL_ROMAN " [" MANUAL_ITALIC "OPTION" MANUAL_ROMAN
+                            "...] %s",
+                command->name, command->words);
 }
 
 static void manual_head(const char *name, const char *summary)
@@ -74,10 +70,8 @@ static void manual_head(const char *name, const char *summary)
     for (const char *c = name; *c; c++)
         putchar(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
     printf(" 1 \"\" \"gfxbridge %s\" \"User Commands\"\n.SH NAME\n", GFXB_VERSION);
-    manual_text(name);
-    fputs(" \\- ", stdout);
-    manual_text(summary);
-    fputs("\n.SH SYNOPSIS\n", stdout);
+    manual_line("%s - %s", name, summary);
+    puts(".SH SYNOPSIS");
 }
 
 static const struct manual_variable {
@@ -114,21 +108,19 @@ static const struct manual_variable {
 
 static void manual_environment(void)
 {
-    fputs(".SH ENVIRONMENT\n", stdout);
+    puts(".SH ENVIRONMENT");
     for (size_t i = 0; i < sizeof(manual_variables) / sizeof(manual_variables[0]); i++) {
-        fputs(".TP\n\\fB", stdout);
-        manual_text(manual_variables[i].name);
-        fputs("\\fR\n", stdout);
-        manual_text(manual_variables[i].meaning);
-        putchar('\n');
+        puts(".TP");
+        manual_line(MANUAL_BOLD "%s" MANUAL_ROMAN, manual_variables[i].name);
+        manual_line("%s", manual_variables[i].meaning);
     }
 }
 
 static void manual_exit_status(void)
 {
-    fputs(".SH \"EXIT STATUS\"\n0 done; 1 failed, with one sentence on standard error; 2 usage; 3 "
-          "nothing usable found; 4 a proof failed and no fall\\-back was left; 130 interrupted.\n",
-          stdout);
+    puts(".SH \"EXIT STATUS\"");
+    manual_line("0 done; 1 failed, with one sentence on standard error; 2 usage; 3 nothing usable "
+                "found; 4 a proof failed and no fall-back was left; 130 interrupted.");
 }
 
 /* gfxbridge-COMMAND(1) */
@@ -136,14 +128,14 @@ static void manual_of_command(const char *page, const struct cli_command *comman
 {
     manual_head(page, command->summary);
     manual_synopsis(command);
-    fputs(".SH DESCRIPTION\n", stdout);
+    puts(".SH DESCRIPTION");
     manual_about(command->about);
-    if (command->options && command->options->name)
-        fputs(".SH OPTIONS\n", stdout);
+    if (command->options)
+        puts(".SH OPTIONS");
     manual_options(command->options);
-    fputs(".PP\nThe options of every command are in gfxbridge(1).\n", stdout);
+    puts(".PP\nThe options of every command are in gfxbridge(1).");
     manual_exit_status();
-    fputs(".SH \"SEE ALSO\"\ngfxbridge(1)\n", stdout);
+    puts(".SH \"SEE ALSO\"\ngfxbridge(1)");
 }
 
 /* gfxbridge(1) */
@@ -151,25 +143,27 @@ static void manual_of_program(const char *page)
 {
     manual_head(page, "from a Radeon to an answered prompt, on the path that this computer really "
                       "supports");
-    fputs("\\fBgfxbridge\\fR [\\fIOPTION\\fR...] \\fICOMMAND\\fR [\\fIWORD\\fR...]\n"
-          ".SH DESCRIPTION\ngfxbridge finds the graphics cards of this computer and their gfx "
-          "targets, picks an engine package that holds code for them, proves on this computer "
-          "that it computes correctly there, and answers prompts with it: ROCm where it is truly "
-          "supported, then Vulkan, the CPU last. Every path that was not taken has a reason.\n"
-          ".SH OPTIONS\n",
-          stdout);
+    manual_line(MANUAL_BOLD "gfxbridge" MANUAL_ROMAN " [" MANUAL_ITALIC "OPTION" MANUAL_ROMAN
+                            "...] " MANUAL_ITALIC "COMMAND" MANUAL_ROMAN " [" MANUAL_ITALIC
+                            "WORD" MANUAL_ROMAN "...]");
+    puts(".SH DESCRIPTION");
+    manual_line("gfxbridge finds the graphics cards of this computer and their gfx targets, picks "
+                "an engine package that holds code for them, proves on this computer that it "
+                "computes correctly there, and answers prompts with it: ROCm where it is truly "
+                "supported, then Vulkan, the CPU last. Every path that was not taken has a "
+                "reason.");
+    puts(".SH OPTIONS");
     manual_options(cli_globals);
-    fputs(".SH COMMANDS\nEach has a page of its own, gfxbridge\\-COMMAND(1).\n", stdout);
+    puts(".SH COMMANDS");
+    manual_line("Each has a page of its own, gfxbridge-COMMAND(1).");
     for (const struct cli_command *const *c = cli_commands; *c; c++) {
-        fputs(".TP\n", stdout);
+        puts(".TP");
         manual_synopsis(*c);
-        manual_text((*c)->summary);
-        putchar('\n');
+        manual_line("%s", (*c)->summary);
     }
     manual_exit_status();
     manual_environment();
-    fputs(".SH FILES\n.TP\n\\fI~/.local/share/gfxbridge\\fR\npackages, proofs, the canary model\n",
-          stdout);
+    puts(".SH FILES\n.TP\n\\fI~/.local/share/gfxbridge\\fR\npackages, proofs, the canary model");
 }
 
 int main(int argc, char **argv)
