@@ -2,40 +2,43 @@
 #include "cli/cli.h"
 
 /* What lies directly below the data directory. prune takes caches alone, which are made again when
- * they are needed. */
+ * they are needed. A kind of NULL has a list of its own. */
 static const struct storage_place {
-    const char *name;
-    const char *kind;
+    const char *name, *kind;
 } storage_places[] = {
-    {"bin", "wrapper"},          {"cache", "caches"},  {"canary", "canary"},
-    {"chat-history", "history"}, {"models", "models"}, {"packages", "packages"},
-    {"proofs", "proofs"},        {"run", "run"},       {"tables", "tables"},
+    {"bin", "wrapper"},          {"cache", "caches"}, {"canary", "canary"},
+    {"chat-history", "history"}, {"models", NULL},    {"packages", NULL},
+    {"proofs", "proofs"},        {"run", "run"},      {"tables", "tables"},
 };
 
 #define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */
 #define STORAGE_LOCK         ".lock"
 
-struct storage_item {
-    const char *kind;
-    const char *name;
-    uint64_t bytes;
-    bool in_use; /* prune leaves it */
-    const char *remark;
+enum storage_owner { STORAGE_OURS, STORAGE_UNUSED, STORAGE_FOREIGN };
+
+struct storage {
+    const struct gfx_tables *tables;
+    json_t *items;  /* NULL: print */
+    uint64_t total; /* bytes of what is ours */
 };
 
-static void storage_print(const struct storage_item *item, json_t *items)
+/* Of ours only what is unused is removed by prune. */
+static void storage_add(struct storage *s, const char *kind, const char *name, uint64_t bytes,
+                        enum storage_owner owner)
 {
-    if (items)
-        json_array_append_new(items, json_pack("{s:s, s:o, s:I, s:b}", "kind", item->kind, "name",
-                                               report_json_text(item->name), "bytes",
-                                               (json_int_t)item->bytes, "in_use", item->in_use));
+    static const char *const remarks[] = {"", " (prune removes it)", " (not made by gfxbridge)"};
+    s->total += owner == STORAGE_FOREIGN ? 0 : bytes;
+    if (s->items)
+        json_array_append_new(s->items,
+                              json_pack("{s:s, s:o, s:I, s:b}", "kind", kind, "name",
+                                        report_json_text(name), "bytes", (json_int_t)bytes,
+                                        "in_use", owner != STORAGE_UNUSED));
     else
-        text_print(stdout, "%10s  %-9s " TEXT_HANG "%s%s", report_bytes(item->bytes).text,
-                   item->kind, item->name,
-                   item->remark   ? item->remark
-                   : item->in_use ? ""
-                                  : " (prune removes it)");
+        text_print(stdout, "%10s  %-9s " TEXT_HANG "%s%s", report_bytes(bytes).text, kind, name,
+                   remarks[owner]);
 }
+
+/* ---- what is whose ---- */
 
 /* With the same code and kernels inside? An engine is here once for each runtime that the cards of
  * this computer need, under one id. */
@@ -58,9 +61,26 @@ static bool storage_is_used(const struct package_list *list, size_t i)
     return true;
 }
 
-/* The name of a cache: of the engines' drivers, or of a provider that the tables name. */
+static bool storage_is_place(const struct gfx_tables *tables, struct str name)
+{
+    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
+        if (str_is(name, storage_places[i].name))
+            return true;
+    }
+    return false;
+}
+
+/* Without ".lock", where it ends so. */
+static struct str storage_cache_name(struct str name)
+{
+    return str_ends(name, STR(STORAGE_LOCK)) ? (struct str){name.p, name.n - STR(STORAGE_LOCK).n}
+                                             : name;
+}
+
+/* A cache of the engines' drivers, or of a provider that the tables name; or the lock of one. */
 static bool storage_is_cache(const struct gfx_tables *tables, struct str name)
 {
+    name = storage_cache_name(name);
     if (str_is(name, STORAGE_DRIVER_CACHE))
         return true;
     for (size_t i = 0; i < tables->n_packages; i++) {
@@ -70,108 +90,75 @@ static bool storage_is_cache(const struct gfx_tables *tables, struct str name)
     return false;
 }
 
-static bool storage_knows_top(const struct gfx_tables *tables, struct str name)
+/* ---- list ---- */
+
+static void storage_list_packages(struct storage *s, const struct package_list *list)
 {
-    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
-        if (str_is(name, storage_places[i].name))
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i < list->n; i++)
+        storage_add(s, "package", list->item[i].id, list->item[i].bytes,
+                    storage_is_used(list, i) ? STORAGE_OURS : STORAGE_UNUSED);
 }
 
-static bool storage_knows_cache(const struct gfx_tables *tables, struct str name)
+static void storage_list_models(struct storage *s, const struct model_env *env)
 {
-    if (str_ends(name, STR(STORAGE_LOCK)))
-        name.n -= sizeof(STORAGE_LOCK) - 1;
-    return storage_is_cache(tables, name);
+    struct model_list list;
+    model_list_new(env, &list);
+    for (size_t i = 0; i < list.n; i++)
+        storage_add(s, "model", list.item[i].name, list.item[i].bytes,
+                    list.item[i].ours ? STORAGE_OURS : STORAGE_FOREIGN);
+    model_list_done(&list);
+}
+
+static void storage_list_places(struct storage *s, const char *data_dir)
+{
+    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
+        const struct storage_place *place = &storage_places[i];
+        char *CLEAN_FREE dir = xfs_join(data_dir, place->name);
+        uint64_t bytes = 0;
+        if (place->kind && fs_tree_bytes(dir, &bytes) == 0)
+            storage_add(s, place->kind, dir, bytes,
+                        strcmp(place->name, "cache") == 0 ? STORAGE_UNUSED : STORAGE_OURS);
+    }
 }
 
 /* What somebody else put into one of our directories: named, never removed, not counted. */
-static void storage_list_foreign(const struct gfx_tables *tables, const char *dir,
-                                 bool (*knows)(const struct gfx_tables *tables, struct str name),
-                                 json_t *items)
+static void storage_list_foreign(struct storage *s, const char *dir,
+                                 bool (*knows)(const struct gfx_tables *tables, struct str name))
 {
     DIR *CLEAN_DIR list = opendir(dir);
     const char *name;
     while ((name = fs_next(list))) {
-        if (knows(tables, str_from(name)))
-            continue;
         char *CLEAN_FREE path = xfs_join(dir, name);
         uint64_t bytes = 0;
-        if (fs_tree_bytes(path, &bytes) == 0)
-            storage_print(
-                &(struct storage_item){"foreign", path, bytes, true, " (not made by gfxbridge)"},
-                items);
+        if (!knows(s->tables, str_from(name)) && fs_tree_bytes(path, &bytes) == 0)
+            storage_add(s, "foreign", path, bytes, STORAGE_FOREIGN);
     }
 }
 
-/* Every model on this computer; what other programs put there is not counted as ours. */
-static uint64_t storage_list_models(struct cli *cli, json_t *items)
+static void storage_list(struct cli *cli, const struct package_list *packages)
 {
-    uint64_t ours = 0;
-    struct model_list list;
-    model_list_new(cli_models(cli), &list);
-    for (size_t i = 0; i < list.n; i++) {
-        const struct model *m = &list.item[i];
-        storage_print(&(struct storage_item){"model", m->name, m->bytes, true,
-                                             m->ours ? NULL : " (not made by gfxbridge)"},
-                      items);
-        ours += m->ours ? m->bytes : 0;
-    }
-    model_list_done(&list);
-    return ours;
-}
-
-static uint64_t storage_list_places(const struct cli *cli, json_t *items)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < sizeof(storage_places) / sizeof(storage_places[0]); i++) {
-        const struct storage_place *place = &storage_places[i];
-        char *CLEAN_FREE dir = xfs_join(cli->data_dir, place->name);
-        uint64_t bytes = 0;
-        if (strcmp(place->kind, "packages") == 0 || strcmp(place->kind, "models") == 0 ||
-            fs_tree_bytes(dir, &bytes) < 0)
-            continue;
-        storage_print(&(struct storage_item){place->kind, dir, bytes,
-                                             strcmp(place->name, "cache") != 0, NULL},
-                      items);
-        total += bytes;
-    }
-    return total;
-}
-
-static void storage_list(struct cli *cli, const struct package_list *list)
-{
-    json_t *items = cli->json ? json_array() : NULL;
+    struct storage s = {.tables = cli->tables, .items = cli->json ? json_array() : NULL};
     char *CLEAN_FREE cache = xfs_join(cli->data_dir, "cache");
-    uint64_t total = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct package *p = &list->item[i];
-        storage_print(
-            &(struct storage_item){"package", p->id, p->bytes, storage_is_used(list, i), NULL},
-            items);
-        total += p->bytes;
-    }
-    total += storage_list_models(cli, items);
-    total += storage_list_places(cli, items);
-    storage_list_foreign(cli->tables, cli->data_dir, storage_knows_top, items);
-    storage_list_foreign(cli->tables, cache, storage_knows_cache, items);
-    if (items)
-        cli_print_json(cli, json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items", items,
-                                      "total_bytes", (json_int_t)total));
+    storage_list_packages(&s, packages);
+    storage_list_models(&s, cli_models(cli));
+    storage_list_places(&s, cli->data_dir);
+    storage_list_foreign(&s, cli->data_dir, storage_is_place);
+    storage_list_foreign(&s, cache, storage_is_cache);
+    if (s.items)
+        cli_print_json(cli, json_pack("{s:s, s:o, s:I}", "data_dir", cli->data_dir, "items",
+                                      s.items, "total_bytes", (json_int_t)s.total));
     else
         text_print(stdout, "%10s  " TEXT_HANG "in gfxbridge's places below %s",
-                   report_bytes(total).text, cli->data_dir);
+                   report_bytes(s.total).text, cli->data_dir);
 }
 
+/* ---- prune ---- */
+
 /* One cache and its lock, unless an installation holds the lock: then it is in use. */
-static void storage_prune_cache(struct cli *cli, struct str name)
+static void storage_prune_cache(struct cli *cli, const char *dir)
 {
-    char *CLEAN_FREE dir = xasprintf("%s/cache/%.*s", cli->data_dir, STR_ARG(name));
     char *CLEAN_FREE lock = xasprintf("%s" STORAGE_LOCK, dir);
     int CLEAN_CLOSE fd = -1;
-    if (access(dir, F_OK) < 0 && access(lock, F_OK) < 0)
-        return;
     int result = fs_lock(lock, false, NULL, &fd, &cli->err);
     if (result == -EWOULDBLOCK) {
         log_at(&cli->log, LOG_WARNING, "%s stays: another gfxbridge is installing", dir);
@@ -184,41 +171,26 @@ static void storage_prune_cache(struct cli *cli, struct str name)
         cli_check(cli, fs_error(&cli->err, -result, "remove", dir));
 }
 
-/* Tables may be a person's own: no name in them leads out of the cache's directory. */
-static bool storage_is_name(struct str name)
-{
-    return name.n && name.p[0] != '.' && !memchr(name.p, '/', name.n);
-}
-
-static bool storage_is_repeated(const struct gfx_tables *t, size_t row)
-{
-    for (size_t i = 0; i < row; i++) {
-        if (str_eq(t->package[i].provider, t->package[row].provider))
-            return true;
-    }
-    return false;
-}
-
-static void storage_prune_caches(struct cli *cli)
-{
-    const struct gfx_tables *t = cli->tables;
-    storage_prune_cache(cli, STR(STORAGE_DRIVER_CACHE));
-    for (size_t i = 0; i < t->n_packages; i++) {
-        if (storage_is_name(t->package[i].provider) && !storage_is_repeated(t, i))
-            storage_prune_cache(cli, t->package[i].provider);
-    }
-}
-
 static void storage_prune(struct cli *cli, const struct package_env *env,
-                          const struct package_list *list)
+                          const struct package_list *packages)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        if (storage_is_used(list, i))
+    char *CLEAN_FREE top = xfs_join(cli->data_dir, "cache");
+    for (size_t i = 0; i < packages->n; i++) {
+        const struct package *p = &packages->item[i];
+        if (storage_is_used(packages, i))
             continue;
-        log_at(&cli->log, LOG_INFO, "removing %s %.12s", list->item[i].id, list->item[i].digest);
-        cli_check(cli, package_remove(env, list->item[i].digest, &cli->err));
+        log_at(&cli->log, LOG_INFO, "removing %s %.12s", p->id, p->digest);
+        cli_check(cli, package_remove(env, p->digest, &cli->err));
     }
-    storage_prune_caches(cli);
+    DIR *CLEAN_DIR list = opendir(top);
+    const char *entry;
+    while ((entry = fs_next(list))) {
+        struct str name = storage_cache_name(str_from(entry));
+        char *CLEAN_FREE dir = xasprintf("%s/%.*s", top, STR_ARG(name));
+        bool has_own_entry = name.n < strlen(entry) && access(dir, F_OK) == 0;
+        if (storage_is_cache(cli->tables, name) && !has_own_entry)
+            storage_prune_cache(cli, dir);
+    }
 }
 
 static int storage_run(struct cli *cli, const struct cli_args *args)
@@ -231,20 +203,19 @@ static int storage_run(struct cli *cli, const struct cli_args *args)
                               .tables = cli_tables(cli),
                               .data_dir = cli_need_data_dir(cli),
                               .log = &cli->log};
-    struct package_list list;
-    cli_check(cli, package_list_new(&env, &list, &cli->err));
+    struct package_list packages;
+    cli_check(cli, package_list_new(&env, &packages, &cli->err));
     if (prune)
-        storage_prune(cli, &env, &list);
+        storage_prune(cli, &env, &packages);
     else
-        storage_list(cli, &list);
-    package_list_done(&list);
+        storage_list(cli, &packages);
+    package_list_done(&packages);
     return CLI_DONE;
 }
 
 const struct cli_command cli_command_storage = {
     .name = "storage",
     .words = "[prune]",
-    .max_words = 1,
     .summary = "what packages, models and proofs take on disk",
     .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes "
              "caches and packages that a newer one of the same kind replaced; nothing that is in "
