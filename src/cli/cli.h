@@ -77,8 +77,7 @@ struct cli_args {
 
 struct cli_command {
     const char *name;
-    const char *words; /* "[QUERY]"; "" none */
-    size_t min_words, max_words;
+    const char *words;                /* "MODEL [PROMPT...]"; NULL none */
     const char *summary;              /* one line */
     const char *about;                /* for --help and the manual page: a line is a paragraph, with
                                          TEXT_HANG one of a list */
@@ -138,8 +137,9 @@ const char *cli_home(void);
 void cli_find_dirs(struct cli *cli);
 /* The directory for data, which must be there. */
 const char *cli_need_data_dir(struct cli *cli);
-/* A file into *ret, as far as it has room; "-": what comes on stdin, until it ends. what: of what
- * is read, for the sentence of an error. */
+/* A whole file into *ret. False: there is none, which optional allows. */
+bool cli_read_file(struct cli *cli, const char *path, bool optional, struct buf *ret);
+/* Stdin until its end; what: the name of what is read, for the sentence of an error. */
 void cli_read_stdin(struct cli *cli, const char *what, struct buf *ret);
 /* The words from this one on, with blanks between them. */
 void cli_join_words(const struct cli_args *args, size_t first, struct buf *ret);

@@ -449,7 +449,6 @@ static int backends_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_backends = {
     .name = "backends",
     .words = "[list|install|verify|remove|use|bundle] [KIND:BACKEND|FILE] [FILE|DIR|DIGEST]",
-    .max_words = 3,
     .summary = "engine packages: install, prove again, remove, pin",
     .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
              "install    " TEXT_HANG

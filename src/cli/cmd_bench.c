@@ -281,7 +281,6 @@ static int bench_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_bench = {
     .name = "bench",
-    .words = "",
     .summary = "tokens/s of every proven backend",
     .about = "Proves what is installed and not yet proven, without the network, then measures "
              "reading and answering on every proven backend: after a warm-up the median of up to "

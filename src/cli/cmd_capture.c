@@ -44,7 +44,6 @@ static int capture_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_capture = {
     .name = "capture",
     .words = "[FILE]",
-    .max_words = 1,
     .summary = "this computer as one text file",
     .about = "Writes what detection reads of this computer as one .machine text: for a bug report, "
              "or as the test of a new card (docs/adding-a-card.md). Only an allow-list of paths is "

@@ -192,8 +192,7 @@ static int complete_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_complete = {
     .name = "complete",
-    .words = "-- WORD...",
-    .max_words = SIZE_MAX,
+    .words = "[WORD...]",
     .summary = "candidates for the shells' completion",
     .about = "Prints what may stand for the last WORD: for the completion of bash, zsh and fish.",
     .run = complete_run,

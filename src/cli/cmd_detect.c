@@ -80,7 +80,6 @@ static int detect_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_detect = {
     .name = "detect",
-    .words = "",
     .summary = "what is in this computer",
     .about = "Shows every GPU with its PCI address, gfx target, memory, driver and access rights, "
              "the host and its Vulkan drivers. Reads files only: no driver is loaded, no process "

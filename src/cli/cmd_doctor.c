@@ -143,7 +143,6 @@ static int doctor_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_doctor = {
     .name = "doctor",
     .words = "[TEXT...]",
-    .max_words = SIZE_MAX,
     .summary = "every problem found, each with its remedy",
     .about = "Examines this computer (or --sysroot) and tells what stands in the way of each "
              "backend, with the remedy as a command to copy. With TEXT, an error message pasted "

@@ -104,7 +104,6 @@ static int env_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_env = {
     .name = "env",
-    .words = "",
     .summary = "what makes another program use the proven engine",
     .about = "Prints a line for the shell, eval \"$(gfxbridge env --for llama.cpp)\", and says in "
              "one sentence what it does. For lemonade and llama.cpp the proven engine becomes a "

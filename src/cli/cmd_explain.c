@@ -352,7 +352,6 @@ static int explain_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_explain = {
     .name = "explain",
     .words = "[QUERY]",
-    .max_words = 1,
     .summary = "the five questions for a card, a gfx target or this computer",
     .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan "
              "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an "

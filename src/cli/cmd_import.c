@@ -26,8 +26,6 @@ static int import_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_import = {
     .name = "import",
     .words = "FILE",
-    .min_words = 1,
-    .max_words = 1,
     .summary = "take a GGUF file in under a name",
     .about =
         "Checks the header, then links the file (with all parts of a split model) into "

@@ -144,8 +144,6 @@ static int inspect_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_inspect = {
     .name = "inspect",
     .words = "PATH",
-    .min_words = 1,
-    .max_words = 1,
     .summary = "what is really inside a package",
     .about = "Reads an archive (tar.gz, tar.zst, tar.xz, zip), a package directory or an ELF file "
              "and says which gfx targets it holds code for, which C library and other libraries it "

@@ -80,7 +80,6 @@ static int list_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_list = {
     .name = "list",
-    .words = "",
     .summary = "the models on this computer, and whose they are",
     .about = "Looks into the Hugging Face cache, Ollama's store, the folders of LM Studio, "
              "llama.cpp and Lemonade, and at what was imported or pulled. Everything is used where "

@@ -41,8 +41,6 @@ static int load_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_load = {
     .name = "load",
     .words = "MODEL",
-    .min_words = 1,
-    .max_words = 1,
     .summary = "load a model into the running server",
     .about = "Waits until it is ready to answer. Models load by themselves on first use; this is "
              "for the first answer to come at once.",
@@ -60,7 +58,6 @@ static int unload_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_unload = {
     .name = "unload",
     .words = "[MODEL]",
-    .max_words = 1,
     .summary = "unload a model of the running server, or all",
     .about = "Answers under way are finished first.",
     .run = unload_run,
@@ -74,7 +71,6 @@ static int stop_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_stop = {
     .name = "stop",
-    .words = "",
     .summary = "end the running server",
     .about = "Answers under way are finished first, for at most 30 seconds.",
     .run = stop_run,

@@ -192,7 +192,6 @@ static int plan_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_plan = {
     .name = "plan",
-    .words = "",
     .summary = "ranked choices for this computer, with reasons",
     .about = "Ranks every way to run a model here: backend, GPU and engine package, best first. "
              "Rejected ones stay in the list with a reason code and one sentence. Changes nothing "

@@ -139,8 +139,6 @@ static int pull_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_pull = {
     .name = "pull",
     .words = "MODEL...",
-    .min_words = 1,
-    .max_words = SIZE_MAX,
     .summary = "bring models here, or find that they are here",
     .about = "MODEL is a name of `list --available`, org/repo[:QUANT] or org/repo/file.gguf of the "
              "Hugging Face hub (hf.co/... too), a name[:tag] of the Ollama library, or a URL with "

@@ -17,8 +17,6 @@ static int rm_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_rm = {
     .name = "rm",
     .words = "MODEL...",
-    .min_words = 1,
-    .max_words = SIZE_MAX,
     .summary = "delete models that gfxbridge pulled or imported",
     .about = "Deletes what pull or import wrote of a model, also of one that was never finished, "
              "and nothing that another model here needs too. What other programs put there stays: "

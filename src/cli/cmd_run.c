@@ -157,7 +157,6 @@ static int run_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_run = {
     .name = "run",
     .words = "[MODEL] [PROMPT...]",
-    .max_words = SIZE_MAX,
     .summary = "answer one prompt on the best proven path",
     .about = "Plans, installs an engine package when none is there, proves it on this computer, "
              "and answers. MODEL is a name of `list`, or a GGUF file; without it the built-in "

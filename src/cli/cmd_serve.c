@@ -137,11 +137,8 @@ static void settings_file(struct cli *cli, struct settings *s)
     json_error_t problem;
     const char *name;
     json_t *value;
-    int result = path ? fs_read(path, SETTINGS_FILE_MAX, &text) : -ENOENT;
-    if (result == -ENOENT)
+    if (!cli_read_file(cli, path, true, &text))
         return;
-    if (result < 0)
-        cli_check(cli, fs_error(&cli->err, -result, "read", path));
     json_t *file = json_loadb(buf_text(&text), text.n, JSON_REJECT_DUPLICATES, &problem);
     if (!json_is_object(file))
         cli_die(cli, EINVAL, "%s, line %d: %s", path, file ? 1 : problem.line,
@@ -200,7 +197,6 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_serve = {
     .name = "serve",
-    .words = "",
     .summary = "one local address for every program that speaks to a model",
     .about = "Listens on 127.0.0.1:13305 and speaks the interfaces of OpenAI, Anthropic, Ollama "
              "and Lemonade. A model is loaded on first use, on the best path that is proven on "

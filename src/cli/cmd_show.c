@@ -154,8 +154,6 @@ static int show_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_show = {
     .name = "show",
     .words = "MODEL",
-    .min_words = 1,
-    .max_words = 1,
     .summary = "what a model is, whose it is, and how it is run here",
     .about = "From the file's own header: architecture, size, context, layers, quantisation, "
              "template; and the engine's arguments on the path that would be taken. MODEL is a "

@@ -109,7 +109,6 @@ static const struct cli_option status_options[] = {
 
 const struct cli_command cli_command_status = {
     .name = "status",
-    .words = "",
     .summary = "what the running server does",
     .about = "Which models are loaded, on which backend and device, what they are doing.",
     .options = status_options,

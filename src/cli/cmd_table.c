@@ -128,9 +128,7 @@ static enum gfx_table table_recognise(struct cli *cli, struct str bytes, const c
 static void table_check_file(struct cli *cli, const char *path)
 {
     struct buf CLEAN_BUF bytes = BUF_INIT(64 << 20);
-    int result = fs_read(path, bytes.max, &bytes);
-    if (result < 0)
-        cli_check(cli, fs_error(&cli->err, -result, "read", path));
+    cli_read_file(cli, path, false, &bytes);
     struct gfx_table_source source = {table_recognise(cli, buf_view(&bytes), path), path,
                                       buf_view(&bytes)};
     struct gfx_tables *t = NULL;
@@ -153,7 +151,6 @@ static int table_run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_table = {
     .name = "table",
     .words = "[check|FILE]",
-    .max_words = 1,
     .summary = "the compatibility tables; prove them",
     .about = "Without a word: one line a gfx target, with the number of its device ids, whether a "
              "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "

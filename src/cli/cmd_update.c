@@ -185,22 +185,11 @@ static const struct cli_option update_options[] = {
 
 extern const char cli_data_update_key[], cli_data_update_key_end[];
 
-/* A file that is small enough for *ret; false: there is none. */
-static bool update_read(struct cli *cli, const char *path, struct buf *ret)
-{
-    int result = fs_read(path, ret->max, ret);
-    if (result < 0)
-        fs_error(&cli->err, -result, "read", path);
-    return result == 0;
-}
-
 /* The key that sets must be signed with: this person's own, else the one that was built in. */
 static void update_key(struct cli *cli, struct buf *ret)
 {
     char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "update.pem") : NULL;
-    if (path && !update_read(cli, path, ret) && cli->err.code != ENOENT)
-        cli_fail(cli);
-    if (!ret->p)
+    if (!cli_read_file(cli, path, true, ret))
         buf_add(ret, cli_data_update_key, (size_t)(cli_data_update_key_end - cli_data_update_key));
     if (!ret->n)
         cli_die(cli, ENOKEY,
@@ -248,10 +237,10 @@ static int update_run(struct cli *cli, const struct cli_args *args)
     cli_catch_signals();
     cli_need_data_dir(cli);
     update_key(cli, &key);
-    if (!from)
+    if (from)
+        cli_read_file(cli, from, false, &bytes);
+    else
         update_fetch(cli, &bytes);
-    else if (!update_read(cli, from, &bytes))
-        cli_fail(cli);
     set_read(cli, buf_view(&bytes), buf_view(&key), &set);
     cli_newest_tables(cli, &have);
     if (set.version < have)
@@ -277,7 +266,6 @@ static int update_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_update = {
     .name = "update",
-    .words = "",
     .summary = "newer compatibility tables, signed",
     .about = "Fetches a newer set of tables (cards, targets, packages, quirks), checks its "
              "signature and every rule of table check, and takes it as a whole. --from FILE takes "

@@ -61,7 +61,7 @@ static void manual_synopsis(const struct cli_command *command)
 {
     manual_line(MANUAL_BOLD "gfxbridge %s" MANUAL_ROMAN " [" MANUAL_ITALIC "OPTION" MANUAL_ROMAN
                             "...] %s",
-                command->name, command->words);
+                command->name, command->words ? command->words : "");
 }
 
 static void manual_head(const char *name, const char *summary)

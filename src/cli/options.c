@@ -91,10 +91,23 @@ static void cli_read_options(struct cli *cli, int argc, char **argv, const char 
     }
 }
 
+/* How many words "MODEL [PROMPT...]" stands for. */
+static void cli_count_words(struct str words, size_t *ret_least, size_t *ret_most)
+{
+    struct str word;
+    *ret_least = *ret_most = 0;
+    while (str_word(&words, &word)) {
+        *ret_least += word.p[0] != '[';
+        *ret_most = str_has(word, STR("...")) ? SIZE_MAX : *ret_most + 1;
+    }
+}
+
 /* Does the command take these options and so many words? */
 static void cli_check_words(struct cli *cli, const struct cli_command *command,
                             const struct cli_args *args)
 {
+    size_t least, most;
+    cli_count_words(str_from(command->words), &least, &most);
     if (cli->sysroot && command->live)
         cli_die(cli, GFXB_E_USAGE,
                 "%s works on this computer only: a captured machine runs nothing", command->name);
@@ -102,12 +115,12 @@ static void cli_check_words(struct cli *cli, const struct cli_command *command,
         cli_die(cli, GFXB_E_USAGE,
                 "%s is about this computer: --os windows is for explain, plan and table",
                 command->name);
-    if (args->n_words < command->min_words)
+    if (args->n_words < least)
         cli_die(cli, GFXB_E_USAGE, "%s needs %s; see gfxbridge %s --help", command->name,
                 command->words, command->name);
-    if (args->n_words > command->max_words)
+    if (args->n_words > most)
         cli_die(cli, GFXB_E_USAGE, "%s does not take '%s'; see gfxbridge %s --help", command->name,
-                args->word[command->max_words], command->name);
+                args->word[most], command->name);
 }
 
 unsigned cli_number(struct cli *cli, const char *option, const char *value, unsigned least,
@@ -121,49 +134,46 @@ unsigned cli_number(struct cli *cli, const char *option, const char *value, unsi
 }
 
 /* Help is wrapped also where it goes to a pager. */
-static size_t cli_help_width(FILE *out)
+#define HELP(...) text_wrap(stdout, help_width(), __VA_ARGS__)
+
+static size_t help_width(void)
 {
-    enum { HELP_PIPED = 80 };
-    size_t width = text_width(out);
-    return width ? width : HELP_PIPED;
+    size_t width = text_width(stdout);
+    return width ? width : 80;
 }
 
-static void cli_option_help(const struct cli_option *options, FILE *out)
+static void cli_option_help(const struct cli_option *options)
 {
     for (; options && options->name; options++) {
         char left[64];
         snprintf(left, sizeof(left), "--%s%s%s", options->name, options->value ? " " : "",
                  options->value ? options->value : "");
-        text_wrap(out, cli_help_width(out), "  %-28s " TEXT_HANG "%s", left, options->help);
+        HELP("  %-28s " TEXT_HANG "%s", left, options->help);
     }
 }
 
-static void cli_help(FILE *out)
+static void cli_help(void)
 {
-    size_t width = cli_help_width(out);
-    text_wrap(out, width,
-              "gfxbridge: from a Radeon to an answered prompt, on the path that this computer "
-              "really supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\nCommands:");
+    HELP("gfxbridge: from a Radeon to an answered prompt, on the path that this computer really "
+         "supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\nCommands:");
     for (const struct cli_command *const *c = cli_commands; *c; c++)
-        text_wrap(out, width, "  %-10s " TEXT_HANG "%s", (*c)->name, (*c)->summary);
-    text_wrap(out, width, "\nOptions of every command:");
-    cli_option_help(cli_globals, out);
-    text_wrap(out, width,
-              "\ngfxbridge COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 "
-              "nothing usable found, 4 a proof failed and no fall-back was left, 130 interrupted.");
+        HELP("  %-10s " TEXT_HANG "%s", (*c)->name, (*c)->summary);
+    HELP("\nOptions of every command:");
+    cli_option_help(cli_globals);
+    HELP("\ngfxbridge COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 nothing "
+         "usable found, 4 a proof failed and no fall-back was left, 130 interrupted.");
 }
 
-static void cli_command_help(const struct cli_command *command, FILE *out)
+static void cli_command_help(const struct cli_command *command)
 {
-    size_t width = cli_help_width(out);
-    text_wrap(out, width, "Usage: gfxbridge %s%s%s [OPTION...]\n\n%s", command->name,
-              command->words[0] ? " " : "", command->words, command->about);
-    if (command->options && command->options->name) {
-        text_wrap(out, width, "\nOptions:");
-        cli_option_help(command->options, out);
+    HELP("Usage: gfxbridge %s%s%s [OPTION...]\n\n%s", command->name, command->words ? " " : "",
+         command->words ? command->words : "", command->about);
+    if (command->options) {
+        HELP("\nOptions:");
+        cli_option_help(command->options);
     }
-    text_wrap(out, width, "\nOptions of every command:");
-    cli_option_help(cli_globals, out);
+    HELP("\nOptions of every command:");
+    cli_option_help(cli_globals);
 }
 
 const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
@@ -176,7 +186,7 @@ const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
         cli_exit(cli, CLI_DONE);
     }
     if (cli->help) {
-        cli_help(stdout);
+        cli_help();
         cli_exit(cli, CLI_DONE);
     }
     argc -= optind;
@@ -188,7 +198,7 @@ const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
         cli_die(cli, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);
     cli_read_options(cli, argc, argv, ":h", command->options, ret_args->value);
     if (cli->help) {
-        cli_command_help(command, stdout);
+        cli_command_help(command);
         cli_exit(cli, CLI_DONE);
     }
     ret_args->word = (const char *const *)(argv + optind);

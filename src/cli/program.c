@@ -158,6 +158,14 @@ const char *cli_need_data_dir(struct cli *cli)
     return cli->data_dir;
 }
 
+bool cli_read_file(struct cli *cli, const char *path, bool optional, struct buf *ret)
+{
+    int result = path ? fs_read(path, ret->max, ret) : -ENOENT;
+    if (result < 0 && !(optional && result == -ENOENT))
+        cli_check(cli, fs_error(&cli->err, -result, "read", path));
+    return result == 0;
+}
+
 void cli_read_stdin(struct cli *cli, const char *what, struct buf *ret)
 {
     ssize_t n;
