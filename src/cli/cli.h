@@ -26,7 +26,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum cli_exit {
+enum cli_code {
     CLI_DONE = 0,
     CLI_FAILED = 1,
     CLI_USAGE = 2,
@@ -52,7 +52,8 @@ struct cli {
     struct gfx_tables *tables;
     struct machine *machine;
     struct model_env models;
-    json_t *answer; /* of control_ask */
+    const char *socket; /* of control_ask */
+    json_t *answer;     /* of the server, or what the command builds */
     /* For the command. All zero at its start. */
     struct session_request request;
     struct session session;
@@ -114,7 +115,9 @@ unsigned cli_number(struct cli *cli, const char *option, const char *value, unsi
 
 /* Frees all that cli owns and ends the program; a stdout that cannot be written is an error. */
 void cli_exit(struct cli *cli, int code) __attribute__((noreturn));
-/* Ends it with the sentence of cli->err and the exit code that its code has. */
+/* Ends it with the sentence of cli->err and the exit code that its code has. Free before what is
+ * neither in cli nor in a variable whose address another function has: the leak checker finds it.
+ */
 void cli_fail(struct cli *cli) __attribute__((noreturn));
 /* The same with a sentence of the command's own. code: positive, errno or GFXB_E_. */
 void cli_die(struct cli *cli, int code, const char *format, ...)
@@ -155,6 +158,8 @@ int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err);
  * built-in ones; NULL none. ret_version: its version, or theirs. */
 const char *cli_newest_tables(struct cli *cli, uint64_t *ret_version);
 
+/* A text of a JSON object, lent; "" where there is none of this name. */
+const char *cli_json_text(const json_t *object, const char *name);
 /* Print one JSON object with "schema": 1 first, and take over the reference. */
 void cli_print_json(struct cli *cli, json_t *object);
 

@@ -2,27 +2,6 @@
 #include "api/api.h"
 #include "cli/cli.h"
 
-/* Where findings go: a JSON array, or lines. */
-struct doctor_report {
-    json_t *findings; /* NULL: print */
-    bool ok;          /* no finding blocks or warns */
-};
-
-static void doctor_report_finding(void *context, const struct doctor_finding *f)
-{
-    static const char *const styles[] = {TEXT_BAD, TEXT_WARN, ""};
-    struct doctor_report *report = context;
-    report->ok &= f->severity == DOCTOR_INFO;
-    if (report->findings) {
-        json_array_append_new(report->findings, report_json_finding(f));
-        return;
-    }
-    text_print(stdout, "%s%-5s" TEXT_END " " TEXT_HANG "%s [%s]\n      %s", styles[f->severity],
-               doctor_severity_name(f->severity), f->what, f->code, f->why);
-    if (f->remedy[0])
-        text_print(stdout, "      remedy: " TEXT_HANG TEXT_STRONG "%s" TEXT_END, f->remedy);
-}
-
 /* What keeps engines in their place, for scripts: {"landlock", "files", "network" ...}. */
 static json_t *doctor_sandbox(void)
 {
@@ -36,16 +15,36 @@ static json_t *doctor_sandbox(void)
                      "alone", s.alone, "notes", notes);
 }
 
-/* With one more member, unless value is NULL. */
-static int doctor_finish(struct cli *cli, const struct doctor_report *report, const char *name,
-                         json_t *value)
+static void doctor_print(const json_t *finding)
 {
-    if (report->findings)
-        cli_print_json(cli, json_pack("{s:b, s:o, s:o*}", "ok", (int)report->ok, "findings",
-                                      report->findings, name, value));
+    const char *severity = cli_json_text(finding, "severity");
+    const char *remedy = cli_json_text(finding, "remedy");
+    text_print(stdout, "%s%-5s" TEXT_END " " TEXT_HANG "%s [%s]\n      %s",
+               strcmp(severity, "block") == 0  ? TEXT_BAD
+               : strcmp(severity, "warn") == 0 ? TEXT_WARN
+                                               : "",
+               severity, cli_json_text(finding, "what"), cli_json_text(finding, "code"),
+               cli_json_text(finding, "why"));
+    if (remedy[0])
+        text_print(stdout, "      remedy: " TEXT_HANG TEXT_STRONG "%s" TEXT_END, remedy);
+}
+
+/* Tells the findings; where there are none that matter, people are told this sentence. name and
+ * value: one more member of the JSON; value NULL: none. */
+static int doctor_finish(struct cli *cli, const struct doctor_case *c, const char *fine,
+                         const char *name, json_t *value)
+{
+    json_t *answer =
+        json_pack("{s:b, s:o, s:o*}", "ok", !c->problem, "findings", c->findings, name, value);
+    for (size_t i = 0; !cli->json && i < json_array_size(c->findings); i++)
+        doctor_print(json_array_get(c->findings, i));
+    if (!cli->json && !c->problem && fine)
+        text_print(stdout, "%s", fine);
+    if (cli->json)
+        cli_print_json(cli, answer);
     else
-        json_decref(value);
-    return report->ok ? CLI_DONE : CLI_FAILED;
+        json_decref(answer);
+    return c->problem ? CLI_FAILED : CLI_DONE;
 }
 
 /* doctor TEXT: the causes that a pasted message is known for. */
@@ -53,7 +52,6 @@ static int doctor_text(struct cli *cli, const struct cli_args *args)
 {
     enum { CAUSES_MAX = 8, TEXT_MIB = 1 };
     struct buf CLEAN_BUF text = BUF_INIT(TEXT_MIB << 20);
-    struct doctor_report report = {cli->json ? json_array() : NULL, true};
     struct engine_cause cause[CAUSES_MAX];
     if (args->n_words == 1 && strcmp(args->word[0], "-") == 0)
         cli_read_stdin(cli, "text", &text);
@@ -61,29 +59,24 @@ static int doctor_text(struct cli *cli, const struct cli_args *args)
         cli_join_words(args, 0, &text);
     if (!buf_ok(&text))
         cli_die(cli, GFXB_E_USAGE, "the text is larger than %d MiB", TEXT_MIB);
+    struct doctor_case c = {.findings = json_array()};
     size_t n = engine_cause_find(buf_view(&text), cause, CAUSES_MAX);
-    for (size_t i = 0; i < n; i++) {
-        char *CLEAN_FREE what = xstr_dup(cause[i].program);
-        char *CLEAN_FREE why = xstr_dup(cause[i].text);
-        char *CLEAN_FREE remedy = xstr_dup(cause[i].remedy);
-        struct doctor_finding f = {
-            gfxb_code_name(cause[i].code),
-            cause[i].code == GFXB_E_OK ? DOCTOR_INFO : DOCTOR_WARN,
-            what,
-            why,
-            remedy,
-        };
-        doctor_report_finding(&report, &f);
-    }
-    if (n == 0 && !report.findings)
-        text_print(stdout, "No known cause fits this message. gfxbridge doctor without a text "
-                           "examines this computer.");
-    return doctor_finish(cli, &report, "recognised", json_boolean(n > 0));
+    for (size_t i = 0; i < n; i++)
+        doctor_tell(&c, gfxb_code_name(cause[i].code),
+                    cause[i].code == GFXB_E_OK ? DOCTOR_INFO : DOCTOR_WARN,
+                    cli_keep(cli, xstr_dup(cause[i].program)),
+                    cli_keep(cli, xstr_dup(cause[i].text)),
+                    cli_keep(cli, xstr_dup(cause[i].remedy)));
+    return doctor_finish(cli, &c,
+                         n ? NULL
+                           : "No known cause fits this message. gfxbridge doctor without a text "
+                             "examines this computer.",
+                         "recognised", json_boolean(n > 0));
 }
 
 /* Falls back to the built-in tables when this person's own cannot be read: doctor says so instead
  * of ending there like every other command. */
-static void doctor_check_own_tables(struct cli *cli, const struct doctor_case *c)
+static void doctor_check_own_tables(struct cli *cli, struct doctor_case *c)
 {
     uint64_t version;
     const char *const dirs[] = {cli->config_dir, cli_newest_tables(cli, &version)};
@@ -118,26 +111,20 @@ static unsigned doctor_port(void)
                : SERVE_PORT;
 }
 
-static int doctor_computer(struct cli *cli)
+static int doctor_run(struct cli *cli, const struct cli_args *args)
 {
-    struct doctor_report report = {cli->json ? json_array() : NULL, true};
+    if (args->n_words)
+        return doctor_text(cli, args);
     struct doctor_case c = {.live = !cli->sysroot,
                             .data_dir = cli->data_dir,
                             .runtime_dir = cli->runtime_dir,
                             .unconfined = cli_is_unconfined(),
                             .port = doctor_port(),
-                            .sink = doctor_report_finding,
-                            .context = &report};
+                            .findings = json_array()};
     doctor_check_own_tables(cli, &c);
     doctor_examine_plan(cli, &c);
-    if (!report.findings && report.ok)
-        text_print(stdout, TEXT_GOOD "Nothing stands in the way." TEXT_END);
-    return doctor_finish(cli, &report, "sandbox", c.live ? doctor_sandbox() : NULL);
-}
-
-static int doctor_run(struct cli *cli, const struct cli_args *args)
-{
-    return args->n_words ? doctor_text(cli, args) : doctor_computer(cli);
+    return doctor_finish(cli, &c, TEXT_GOOD "Nothing stands in the way." TEXT_END, "sandbox",
+                         c.live ? doctor_sandbox() : NULL);
 }
 
 const struct cli_command cli_command_doctor = {

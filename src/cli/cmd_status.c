@@ -4,12 +4,6 @@
 
 enum { STATUS_WATCH };
 
-static const char *status_text(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "";
-}
-
 static long long status_number(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
@@ -17,11 +11,11 @@ static long long status_number(const json_t *object, const char *name)
 
 static void status_model(const json_t *m)
 {
-    const char *state = status_text(m, "state"), *backend = status_text(m, "backend");
+    const char *state = cli_json_text(m, "state"), *backend = cli_json_text(m, "backend");
     double speed = json_number_value(json_object_get(m, "tokens_per_second"));
-    text_print(stdout, "%s  " TEXT_HANG "%s%s on %s" TEXT_END " %s, %s", status_text(m, "name"),
+    text_print(stdout, "%s  " TEXT_HANG "%s%s on %s" TEXT_END " %s, %s", cli_json_text(m, "name"),
                strcmp(state, "ready") == 0 ? TEXT_GOOD : TEXT_WARN, state,
-               backend[0] ? backend : "nothing yet", status_text(m, "device"),
+               backend[0] ? backend : "nothing yet", cli_json_text(m, "device"),
                report_known_bytes((uint64_t)status_number(m, "bytes")).text);
     text_print(stdout,
                "    " TEXT_HANG "%lld active, %lld waiting, %lld answered, %lld fail-overs%s",
@@ -61,7 +55,7 @@ static void status_show(const json_t *status)
 {
     const json_t *models = json_object_get(status, "models");
     text_print(stdout, "gfxbridge %s, process %lld, on http://%s for %lld s, %lld connections",
-               status_text(status, "version"), status_number(status, "pid"),
+               cli_json_text(status, "version"), status_number(status, "pid"),
                json_string_value(json_array_get(json_object_get(status, "addresses"), 0)),
                status_number(status, "uptime_seconds"), status_number(status, "connections"));
     for (size_t i = 0; i < json_array_size(models); i++)

@@ -73,14 +73,16 @@ json_t *control_ask(struct cli *cli, const char *path, json_t *body)
     if (!cli->runtime_dir)
         cli_die(cli, GFXB_E_USAGE,
                 "no place for a socket: this user has no home directory; give --data-dir DIR");
-    char *CLEAN_FREE socket = http_control_path(cli->runtime_dir);
-    if (!socket)
+    if (!cli->socket)
+        cli->socket = cli_keep(cli, http_control_path(cli->runtime_dir));
+    if (!cli->socket)
         cli_die(cli, ENAMETOOLONG, "the path of the runtime directory is too long: %s",
                 cli->runtime_dir);
-    char *CLEAN_FREE text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    json_decref(body);
-    struct control control = {.socket = socket, .path = path};
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct control control = {.socket = cli->socket, .path = path};
     int result = control_call(&control, text);
+    json_decref(body);
+    free(text);
     if (result == -ECONNREFUSED)
         cli_die(cli, ENOENT, "no server of this user runs: gfxbridge serve starts one");
     if (result == -ETIMEDOUT)
@@ -89,7 +91,8 @@ json_t *control_ask(struct cli *cli, const char *path, json_t *body)
                 "computer is too busy",
                 CONTROL_DEADLINE_MS / 1000);
     if (result < 0)
-        cli_die(cli, -result, "cannot ask the server at %s: %s", socket, error_errno_text(-result));
+        cli_die(cli, -result, "cannot ask the server at %s: %s", cli->socket,
+                error_errno_text(-result));
     json_decref(cli->answer);
     cli->answer = json_loadb(buf_text(&control.answer), control.answer.n, JSON_DECODE_ANY, NULL);
     buf_done(&control.answer);

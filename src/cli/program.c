@@ -215,13 +215,21 @@ const struct machine *cli_machine(struct cli *cli)
     return cli->machine;
 }
 
+const char *cli_json_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
 void cli_print_json(struct cli *cli, json_t *object)
 {
     json_t *whole = json_pack("{s:i}", "schema", 1);
-    if (!object || json_object_update(whole, object) < 0)
-        cli_die(cli, EINVAL, "cannot build the JSON answer: a text in it is no UTF-8");
-    if (json_dumpf(whole, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
-        cli_die(cli, EIO, "cannot write the JSON answer to stdout");
+    bool is_whole = object && json_object_update(whole, object) == 0;
+    bool written = is_whole && json_dumpf(whole, stdout, JSON_INDENT(2)) == 0 && putchar('\n') > 0;
     json_decref(whole);
     json_decref(object);
+    if (!is_whole)
+        cli_die(cli, EINVAL, "cannot build the JSON answer: a text in it is no UTF-8");
+    if (!written)
+        cli_die(cli, EIO, "cannot write the JSON answer to stdout");
 }

@@ -11,12 +11,15 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-static void doctor_tell(const struct doctor_case *c, const char *code,
-                        enum doctor_severity severity, const char *what, const char *why,
-                        const char *remedy)
+void doctor_tell(struct doctor_case *c, const char *code, enum doctor_severity severity,
+                 const char *what, const char *why, const char *remedy)
 {
-    struct doctor_finding finding = {code, severity, what, why, remedy};
-    c->sink(c->context, &finding);
+    static const char *const names[] = {"block", "warn", "info"};
+    json_array_append_new(
+        c->findings, json_pack("{s:o, s:s, s:o, s:o, s:o}", "code", report_json_text(code),
+                               "severity", names[severity], "what", report_json_text(what), "why",
+                               report_json_text(why), "remedy", report_json_text(remedy)));
+    c->problem |= severity != DOCTOR_INFO;
 }
 
 /* Is there a GPU that an engine could use? */
@@ -128,7 +131,7 @@ static bool doctor_is_fact(const struct plan_choice *choice)
     }
 }
 
-static void doctor_tell_choice(const struct doctor_case *c, const struct plan_choice *choice,
+static void doctor_tell_choice(struct doctor_case *c, const struct plan_choice *choice,
                                enum doctor_severity severity, const char *what)
 {
     struct buf CLEAN_BUF remedy = BUF_INIT(1000);
@@ -158,7 +161,7 @@ static const struct plan_choice *doctor_find_rejected(const struct plan *plan,
 }
 
 /* GPUs of AMD that cannot be used, though the backends can use another one. */
-static void doctor_check_gpus(const struct doctor_case *c,
+static void doctor_check_gpus(struct doctor_case *c,
                               const struct plan_choice *const told[static PLAN_BACKENDS])
 {
     for (size_t i = 0; i < c->machine->n_gpus; i++) {
@@ -175,7 +178,7 @@ static void doctor_check_gpus(const struct doctor_case *c,
 
 /* Backends whose best choice is rejected: why, and what would change that. Without an AMD GPU a
  * backend that needs one is a fact, not a problem. */
-static void doctor_check_backends(const struct doctor_case *c)
+static void doctor_check_backends(struct doctor_case *c)
 {
     bool seen[PLAN_BACKENDS] = {false};
     const struct plan_choice *told[PLAN_BACKENDS] = {NULL};
@@ -197,7 +200,7 @@ static void doctor_check_backends(const struct doctor_case *c)
     doctor_check_gpus(c, told);
 }
 
-static void doctor_check_warnings(const struct doctor_case *c)
+static void doctor_check_warnings(struct doctor_case *c)
 {
     if (c->plan->chosen < 0)
         return;
@@ -207,7 +210,7 @@ static void doctor_check_warnings(const struct doctor_case *c)
             doctor_tell(c, "quirk", DOCTOR_WARN, "the chosen backend has a known problem", *w, "");
 }
 
-static void doctor_check_override(const struct doctor_case *c)
+static void doctor_check_override(struct doctor_case *c)
 {
     const struct machine *m = c->machine;
     const struct gfx_target *target = NULL;
@@ -224,7 +227,7 @@ static void doctor_check_override(const struct doctor_case *c)
                 "unset HSA_OVERRIDE_GFX_VERSION  # and take it out of the compose or unit file");
 }
 
-static void doctor_check_notes(const struct doctor_case *c)
+static void doctor_check_notes(struct doctor_case *c)
 {
     for (size_t i = 0; i < c->machine->n_gpus; i++) {
         const struct machine_gpu *gpu = &c->machine->gpu[i];
@@ -236,7 +239,7 @@ static void doctor_check_notes(const struct doctor_case *c)
 
 /* An APU whose GPU may use less than it could of a large memory, or less than the size that was set
  * for it. What is lent counts only where the carve-out is smaller. */
-static void doctor_check_ttm(const struct doctor_case *c)
+static void doctor_check_ttm(struct doctor_case *c)
 {
     const struct machine *m = c->machine;
     const uint64_t wanted = m->host.memory_bytes / 4 * 3, limit = m->host.ttm_limit_bytes;
@@ -297,7 +300,7 @@ static int doctor_try_write(const char *path)
 
 #define DOCTOR_OTHER_DIR "use another directory: --data-dir DIR or GFXBRIDGE_DATA_DIR=DIR"
 
-static void doctor_check_data_dir(const struct doctor_case *c)
+static void doctor_check_data_dir(struct doctor_case *c)
 {
     const char *dir = c->data_dir;
     if (!c->live || !dir)
@@ -316,7 +319,7 @@ static void doctor_check_data_dir(const struct doctor_case *c)
 }
 
 /* The directory of the engines' sockets. Below the data directory the same finding is enough. */
-static void doctor_check_runtime_dir(const struct doctor_case *c)
+static void doctor_check_runtime_dir(struct doctor_case *c)
 {
     const char *dir = c->runtime_dir, *data = c->data_dir;
     int code = !c->live || !dir ? 0 : doctor_try_write(dir);
@@ -329,13 +332,13 @@ static void doctor_check_runtime_dir(const struct doctor_case *c)
                 "set XDG_RUNTIME_DIR to a directory that you can write to");
 }
 
-void doctor_check_places(const struct doctor_case *c)
+void doctor_check_places(struct doctor_case *c)
 {
     doctor_check_data_dir(c);
     doctor_check_runtime_dir(c);
 }
 
-void doctor_tell_no_plan(const struct doctor_case *c, const char *why)
+void doctor_tell_no_plan(struct doctor_case *c, const char *why)
 {
     doctor_tell(c, "no-plan", DOCTOR_BLOCK, "the backends could not be checked", why, "");
 }
@@ -352,7 +355,7 @@ static bool doctor_is_table(const char *file, struct buf *ret_names)
     return found;
 }
 
-static void doctor_check_table(const struct doctor_case *c, const char *dir, const char *file)
+static void doctor_check_table(struct doctor_case *c, const char *dir, const char *file)
 {
     char *CLEAN_FREE path = xfs_join(dir, file);
     struct buf CLEAN_BUF remedy = BUF_INIT(1000);
@@ -369,7 +372,7 @@ static void doctor_check_table(const struct doctor_case *c, const char *dir, con
                     "repair or remove the link");
 }
 
-void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken)
+void doctor_check_tables(struct doctor_case *c, const char *config_dir, const char *broken)
 {
     if (broken)
         doctor_tell(c, "table-broken", DOCTOR_BLOCK, config_dir ? config_dir : "the tables", broken,
@@ -380,7 +383,7 @@ void doctor_check_tables(const struct doctor_case *c, const char *config_dir, co
         doctor_check_table(c, config_dir, entry);
 }
 
-static void doctor_check_disk(const struct doctor_case *c)
+static void doctor_check_disk(struct doctor_case *c)
 {
     enum { LEAST_MIB = 512 };
     uint64_t bytes = 0;
@@ -397,7 +400,7 @@ static void doctor_check_disk(const struct doctor_case *c)
 /* EFI variables are attributes (4 bytes), then the value. */
 #define HOST_SECURE_BOOT "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-static void doctor_check_sandbox(const struct doctor_case *c)
+static void doctor_check_sandbox(struct doctor_case *c)
 {
     struct engine_sandbox s;
     struct buf CLEAN_BUF what = BUF_INIT(400);
@@ -446,7 +449,7 @@ static bool host_has_word(const struct doctor_case *c, const char *path, const c
 }
 
 /* Words of the kernel command line that keep amdgpu from the card. */
-static void host_check_command_line(const struct doctor_case *c)
+static void host_check_command_line(struct doctor_case *c)
 {
     static const char *const words[] = {"nomodeset", "amdgpu.modeset=0",
                                         "modprobe.blacklist=amdgpu", "module_blacklist=amdgpu"};
@@ -470,7 +473,7 @@ static bool host_has_secure_boot(const struct doctor_case *c)
 
 /* Secure Boot, or a lockdown without it, refuses modules that no enrolled key has signed: a driver
  * that DKMS built, mostly. */
-static void doctor_check_driver(const struct doctor_case *c)
+static void doctor_check_driver(struct doctor_case *c)
 {
     if (!host_lacks_driver(c->machine) || c->machine->host.container[0])
         return;
@@ -488,7 +491,7 @@ static void doctor_check_driver(const struct doctor_case *c)
                     "/var/lib/shim-signed/mok/MOK.der  # then restart and enrol it");
 }
 
-static void doctor_check_port(const struct doctor_case *c)
+static void doctor_check_port(struct doctor_case *c)
 {
     struct http_holder holder;
     if (!c->live || !c->port || !http_find_holder(c->port, &holder))
@@ -511,29 +514,14 @@ static void doctor_check_port(const struct doctor_case *c)
 
 /* ---- the checks ---- */
 
-static void (*const doctor_checks[])(const struct doctor_case *c) = {
+static void (*const doctor_checks[])(struct doctor_case *c) = {
     doctor_check_backends, doctor_check_warnings, doctor_check_override,
     doctor_check_driver,   doctor_check_ttm,      doctor_check_disk,
     doctor_check_port,     doctor_check_notes,    doctor_check_sandbox,
 };
 
-void doctor_examine(const struct doctor_case *c)
+void doctor_examine(struct doctor_case *c)
 {
     for (size_t i = 0; i < sizeof(doctor_checks) / sizeof(doctor_checks[0]); i++)
         doctor_checks[i](c);
-}
-
-/* ---- findings ---- */
-
-const char *doctor_severity_name(enum doctor_severity severity)
-{
-    static const char *const names[] = {"block", "warn", "info"};
-    return names[severity];
-}
-
-json_t *report_json_finding(const struct doctor_finding *f)
-{
-    return json_pack("{s:o, s:s, s:o, s:o, s:o}", "code", report_json_text(f->code), "severity",
-                     doctor_severity_name(f->severity), "what", report_json_text(f->what), "why",
-                     report_json_text(f->why), "remedy", report_json_text(f->remedy));
 }

@@ -59,17 +59,7 @@ struct report_size report_known_bytes(uint64_t bytes); /* "unknown" for 0 */
 
 enum doctor_severity { DOCTOR_BLOCK, DOCTOR_WARN, DOCTOR_INFO };
 
-/* One finding; the texts are lent until the sink returns. remedy may be "". */
-struct doctor_finding {
-    const char *code; /* a reason code, or a name of the check's own */
-    enum doctor_severity severity;
-    const char *what, *why, *remedy;
-};
-
-const char *doctor_severity_name(enum doctor_severity severity); /* "block" */
-json_t *report_json_finding(const struct doctor_finding *finding);
-
-/* Everything that the checks read. */
+/* Everything that the checks read, and what they found. */
 struct doctor_case {
     bool live;            /* this computer, not a described one: directories can be checked */
     const char *data_dir; /* NULL none */
@@ -80,21 +70,27 @@ struct doctor_case {
     const struct machine *machine;
     const struct plan *plan;
     const struct gfx_tables *tables;
-    void (*sink)(void *context, const struct doctor_finding *finding);
-    void *context;
+    /* The caller's array, to which findings are added: {code, severity: "block", "warn" or "info",
+     * what, why, remedy: null where nothing helps}. */
+    json_t *findings;
+    bool problem; /* one of them blocks or warns */
 };
+
+/* Adds a finding. code: a reason code, or a name of the check's own; remedy may be "". */
+void doctor_tell(struct doctor_case *c, const char *code, enum doctor_severity severity,
+                 const char *what, const char *why, const char *remedy);
 
 /* Tables of this user that are ignored or broken: one finding each. broken is the error of the one
  * that stopped the reading; NULL none. */
-void doctor_check_tables(const struct doctor_case *c, const char *config_dir, const char *broken);
+void doctor_check_tables(struct doctor_case *c, const char *config_dir, const char *broken);
 
 /* The data directory and the runtime directory of the live computer. */
-void doctor_check_places(const struct doctor_case *c);
+void doctor_check_places(struct doctor_case *c);
 
 /* Adds a finding that says why there is no plan. */
-void doctor_tell_no_plan(const struct doctor_case *c, const char *why);
+void doctor_tell_no_plan(struct doctor_case *c, const char *why);
 
 /* Runs every check, in the order of the table. */
-void doctor_examine(const struct doctor_case *c);
+void doctor_examine(struct doctor_case *c);
 
 #endif

@@ -65,22 +65,9 @@ static void own_planned(struct http_exchange *x)
     session_done(&session);
 }
 
-struct own_doctor {
-    json_t *findings;
-    bool ok;
-};
-
-static void own_finding(void *context, const struct doctor_finding *f)
-{
-    struct own_doctor *doctor = context;
-    doctor->ok &= f->severity == DOCTOR_INFO;
-    json_array_append_new(doctor->findings, report_json_finding(f));
-}
-
 static void own_doctor(struct http_exchange *x)
 {
     const struct session_request *r = &serve_of(x)->request;
-    struct own_doctor doctor = {.findings = json_array(), .ok = true};
     struct session session = {.plan = NULL};
     struct gfxb_error err = {.code = 0};
     struct doctor_case c = {
@@ -89,8 +76,7 @@ static void own_doctor(struct http_exchange *x)
         .runtime_dir = r->runtime_dir,
         .machine = r->machine,
         .tables = r->tables,
-        .sink = own_finding,
-        .context = &doctor,
+        .findings = json_array(),
     };
     doctor_check_places(&c);
     if (session_plan(r, &session, &err) < 0) {
@@ -99,7 +85,7 @@ static void own_doctor(struct http_exchange *x)
         c.plan = session.plan;
         doctor_examine(&c);
     }
-    own_answer(x, json_pack("{s:b, s:o}", "ok", (int)doctor.ok, "findings", doctor.findings));
+    own_answer(x, json_pack("{s:b, s:o}", "ok", !c.problem, "findings", c.findings));
     session_done(&session);
 }
 
