@@ -14,46 +14,40 @@ enum { IMAGE_MAX = 20 << 20 };
 /* By the first bytes, as the engine's own decoder does; NULL: no picture that it reads. */
 static const char *image_type(struct str bytes)
 {
-    static const struct {
-        struct str magic;
-        size_t at;
-        const char *type;
-    } types[] = {
-        {{"\x89PNG\r\n\x1a\n", 8}, 0, "image/png"},
-        {{"\xff\xd8\xff", 3}, 0, "image/jpeg"},
-        {{"WEBP", 4}, 8, "image/webp"},
-        {{"GIF8", 4}, 0, "image/gif"},
-    };
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        struct str magic = types[i].magic;
-        if (bytes.n >= types[i].at + magic.n &&
-            memcmp(bytes.p + types[i].at, magic.p, magic.n) == 0)
-            return types[i].type;
-    }
-    return NULL;
+    struct str form = bytes.n >= 12 ? (struct str){bytes.p + 8, 4} : STR_NONE; /* of a RIFF file */
+    return str_starts(bytes, STR("\x89PNG\r\n\x1a\n")) ? "image/png"
+           : str_starts(bytes, STR("\xff\xd8\xff"))    ? "image/jpeg"
+           : str_starts(bytes, STR("GIF8"))            ? "image/gif"
+           : str_is(form, "WEBP")                      ? "image/webp"
+                                                       : NULL;
 }
 
-/* A PNG, JPEG, WebP or GIF file of at most 20 MiB as an OpenAI content part with a data: URL.
- * ret_part: a new reference. */
-static int chat_image_read(const char *file, json_t **ret_part, struct gfxb_error *err)
+/* A PNG, JPEG, WebP or GIF file of at most 20 MiB as an OpenAI content part with a data: URL; NULL:
+ * people were told why not. */
+static json_t *image_read(const char *file)
 {
     struct buf CLEAN_BUF bytes = BUF_INIT(IMAGE_MAX), url = BUF_INIT(2 * IMAGE_MAX);
     int result = fs_read(file, IMAGE_MAX, &bytes);
+    const char *type = result < 0 ? NULL : image_type(buf_view(&bytes));
     if (result < 0)
-        return error_set(err, -result, "cannot read the picture %s: %s", file,
-                         result == -EFBIG ? "it is larger than 20 MiB" : error_errno_text(-result));
-    const char *type = image_type(buf_view(&bytes));
+        text_print(stderr, "cannot read the picture %s: %s", file,
+                   result == -EFBIG ? "it is larger than 20 MiB" : error_errno_text(-result));
+    else if (!type)
+        text_print(stderr, "%s is no PNG, JPEG, WebP or GIF picture", file);
     if (!type)
-        return error_set(err, EINVAL, "%s is no PNG, JPEG, WebP or GIF picture", file);
+        return NULL;
     buf_addf(&url, "data:%s;base64,", type);
     size_t n = (bytes.n + 2) / 3 * 4;
     char *room = buf_room(&url, n + 1); /* EVP_EncodeBlock ends it with a NUL */
-    if (!room)
-        return error_set(err, ENOMEM, "out of memory");
-    EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)bytes.p, (int)bytes.n);
-    buf_grew(&url, n);
-    *ret_part = json_pack("{s:s, s:{s:s%}}", "type", "image_url", "image_url", "url", url.p, url.n);
-    return *ret_part ? 0 : error_set(err, ENOMEM, "out of memory");
+    json_t *part = NULL;
+    if (room) {
+        EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)bytes.p, (int)bytes.n);
+        buf_grew(&url, n);
+        part = json_pack("{s:s, s:{s:s%}}", "type", "image_url", "image_url", "url", url.p, url.n);
+    }
+    if (!part)
+        text_print(stderr, "out of memory");
+    return part;
 }
 
 enum { CHAT_HISTORY = 1000, CHAT_MESSAGE_MAX = 4 << 20 };
@@ -102,14 +96,9 @@ static void chat_system(struct chat *chat, struct str rest)
 static void chat_image(struct chat *chat, struct str rest)
 {
     char *CLEAN_FREE file = xstr_dup(rest);
-    struct gfxb_error err = {0};
-    json_t *part = NULL;
-    if (chat_image_read(file, &part, &err) < 0) {
-        text_print(stderr, "%s", err.text);
-        return;
-    }
-    json_array_append_new(chat->images, part);
-    text_print(stdout, "%s goes with your next message.", file);
+    json_t *part = image_read(file);
+    if (part && json_array_append_new(chat->images, part) == 0)
+        text_print(stdout, "%s goes with your next message.", file);
 }
 
 static void chat_path(struct chat *chat, struct str rest)
@@ -207,7 +196,7 @@ static void chat_ask(struct chat *chat, struct str text)
         text_print(stderr, "This is no UTF-8 text.");
         return;
     }
-    char *CLEAN_FREE messages = json_dumps(chat->messages, JSON_COMPACT);
+    char *messages = json_dumps(chat->messages, JSON_COMPACT);
     if (!messages)
         cli_die(cli, ENOMEM, "out of memory");
     struct chat_answer answer = {.text = BUF_INIT(CHAT_MESSAGE_MAX)};
@@ -222,6 +211,7 @@ static void chat_ask(struct chat *chat, struct str text)
     struct engine_reply reply;
     int result =
         session_ask(&cli->request, &cli->session, &request, chat_begin_again, &reply, &cli->err);
+    free(messages);
     putchar('\n');
     if (result == -EREMOTEIO) /* the engine refuses this message: the next one goes without it */
         json_array_remove(chat->messages, json_array_size(chat->messages) - 1);

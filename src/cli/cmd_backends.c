@@ -121,7 +121,7 @@ static void backends_unusable(struct cli *cli, const char *digest)
 static int backends_prove_all(struct cli *cli, const struct package_digests *only)
 {
     const struct plan *plan = cli_plan(cli);
-    json_t *results = cli->json ? json_array() : NULL;
+    json_t *results = cli->answer = cli->json ? json_array() : NULL;
     bool passed = true, any = false;
     for (size_t i = 0; i < plan->n_choices; i++) {
         const struct plan_choice *c = &plan->choice[i];
@@ -153,7 +153,7 @@ static int backends_prove_all(struct cli *cli, const struct package_digests *onl
                 "brings the first",
                 STR_ARG(gfx_engine_default()));
     if (results)
-        cli_print_json(cli, json_pack("{s:o}", "results", results));
+        cli_print_json(cli, json_pack("{s:O}", "results", results));
     return passed ? CLI_DONE : CLI_PROOF_FAILED;
 }
 

@@ -18,25 +18,20 @@ static void detect_gpu_state(const struct machine *m, const struct machine_gpu *
 
 static void detect_gpu_text(const struct machine *m, const struct machine_gpu *gpu)
 {
-    struct buf CLEAN_BUF line = BUF_INIT(4000);
-    struct str name = gfx_card_name(gpu->card);
-    struct str gfx = gpu->target ? gpu->target->gfx : STR("-");
-    buf_addf(&line, "%-12s " TEXT_STRONG "%-8.*s" TEXT_END " " TEXT_HANG,
-             gpu->pci[0] ? gpu->pci : "(no address)", STR_ARG(gfx));
-    if (name.n)
-        buf_add_str(&line, name);
-    else
-        buf_addf(&line, "%04x:%04x", gpu->vendor, gpu->device < 0 ? 0 : (unsigned)gpu->device);
-    text_print(stdout, "%s", buf_text(&line));
-    buf_clear(&line);
+    struct buf CLEAN_BUF name = BUF_INIT(400), state = BUF_INIT(4000);
     const char *kind = machine_kind_name(gpu->kind);
-    buf_add_text(&line, kind ? kind : "kind unknown");
+    buf_add_str(&name, gfx_card_name(gpu->card));
+    if (!name.n)
+        buf_addf(&name, "%04x:%04x", gpu->vendor, gpu->device < 0 ? 0 : (unsigned)gpu->device);
     if (gpu->vram_bytes)
-        buf_addf(&line, ", VRAM %s", report_bytes(gpu->vram_bytes).text);
+        buf_addf(&state, ", VRAM %s", report_bytes(gpu->vram_bytes).text);
     if (gpu->gtt_bytes)
-        buf_addf(&line, ", GTT %s", report_bytes(gpu->gtt_bytes).text);
-    detect_gpu_state(m, gpu, &line);
-    text_print(stdout, "             %s", buf_text(&line));
+        buf_addf(&state, ", GTT %s", report_bytes(gpu->gtt_bytes).text);
+    detect_gpu_state(m, gpu, &state);
+    text_print(stdout, "%-12s " TEXT_STRONG "%-8.*s" TEXT_END " " TEXT_HANG "%s\n             %s%s",
+               gpu->pci[0] ? gpu->pci : "(no address)",
+               STR_ARG(gpu->target ? gpu->target->gfx : STR("-")), buf_text(&name),
+               kind ? kind : "kind unknown", buf_text(&state));
     for (unsigned i = 0; i < gpu->n_notes; i++)
         text_print(stdout, "             " TEXT_FAINT "note: %s" TEXT_END, gpu->note[i]);
 }

@@ -24,7 +24,7 @@ static const struct cli_option serve_options[] = {
 
 enum { SETTINGS_LIST_MAX = 32, SETTINGS_FILE_MAX = 1 << 20 };
 
-/* What a struct serve_config lends from; the lists end with a NULL. */
+/* What a struct serve_config lends from, beside config.json; the lists end with a NULL. */
 struct settings {
     const char *keys[SETTINGS_LIST_MAX + 1], *hosts[SETTINGS_LIST_MAX + 1];
     const char *origins[SETTINGS_LIST_MAX + 1], *pinned[SETTINGS_LIST_MAX + 1];
@@ -68,7 +68,7 @@ static const char *settings_text(struct cli *cli, const char *name, const json_t
 {
     if (!json_is_string(value) || !json_string_length(value))
         settings_bad(cli, name, "a text");
-    return cli_keep(cli, xstrdup(json_string_value(value)));
+    return json_string_value(value);
 }
 
 static int64_t settings_seconds(struct cli *cli, const char *name, const json_t *value)
@@ -140,11 +140,12 @@ static void settings_file(struct cli *cli, struct settings *s)
     if (!cli_read_file(cli, path, true, &text))
         return;
     json_t *file = json_loadb(buf_text(&text), text.n, JSON_REJECT_DUPLICATES, &problem);
+    if (!file)
+        cli_die(cli, EINVAL, "%s, line %d: %s", path, problem.line, problem.text);
+    cli->answer = file; /* which lends its texts until the end */
     if (!json_is_object(file))
-        cli_die(cli, EINVAL, "%s, line %d: %s", path, file ? 1 : problem.line,
-                file ? "this is no JSON object" : problem.text);
+        cli_die(cli, EINVAL, "%s, line 1: this is no JSON object", path);
     json_object_foreach(file, name, value) settings_member(cli, s, name, value);
-    json_decref(file);
 }
 
 /* ---- environment and flags ---- */

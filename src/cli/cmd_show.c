@@ -6,54 +6,52 @@ static const struct cli_option show_options[] = {
     {NULL, NULL, NULL},
 };
 
-/* What a file's header says: its name in JSON and, where it has one, for people. */
-static json_t *show_header_json(const struct gguf *g)
-{
-    const struct {
-        const char *name, *text;
-    } texts[] = {
-        {"architecture", g->architecture}, {"name", g->name},
-        {"quantisation", g->quantisation}, {"tokenizer", g->tokenizer},
-        {"template", g->template},         {"licence", g->licence},
-    };
-    const struct {
-        const char *name;
-        uint64_t number;
-    } numbers[] = {
-        {"parameters", g->parameters},
-        {"bytes", g->bytes},
-        {"tensors", g->tensors},
-        {"context", g->context},
-        {"layers", g->layers},
-        {"embedding", g->embedding},
-        {"feed_forward", g->feed_forward},
-        {"heads", g->heads},
-        {"heads_kv", g->heads_kv},
-        {"key_length", g->key_length},
-        {"value_length", g->value_length},
-        {"sliding_window", g->sliding_window},
-        {"experts", g->experts},
-        {"experts_used", g->experts_used},
-        {"vocabulary", g->vocabulary},
-    };
-    json_t *object = json_pack("{s:i}", "parts", (int)g->parts);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        json_object_set_new(object, texts[i].name, report_json_text(texts[i].text));
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        json_object_set_new(object, numbers[i].name, report_json_bytes(numbers[i].number));
-    return object;
-}
-
-static void show_number(const char *what, uint64_t number)
-{
-    if (number)
-        printf("%-14s %llu\n", what, (unsigned long long)number);
-}
-
 static void show_text(const char *what, const char *text)
 {
     if (text && *text)
         printf("%-14s %s\n", what, text);
+}
+
+/* What a file's header says, into *json; NULL: for people, as far as it has a label. */
+static void show_header(const struct gguf *g, json_t *json)
+{
+    const struct {
+        const char *name, *label, *text;
+        uint64_t number; /* where text is NULL; 0 unknown */
+    } rows[] = {
+        {"architecture", "architecture", g->architecture, 0},
+        {"name", NULL, g->name, 0},
+        {"quantisation", "quantisation", g->quantisation, 0},
+        {"parameters", NULL, NULL, g->parameters},
+        {"bytes", NULL, NULL, g->bytes},
+        {"tensors", NULL, NULL, g->tensors},
+        {"parts", NULL, NULL, g->parts},
+        {"context", "context", NULL, g->context},
+        {"layers", "layers", NULL, g->layers},
+        {"embedding", NULL, NULL, g->embedding},
+        {"feed_forward", NULL, NULL, g->feed_forward},
+        {"heads", "heads", NULL, g->heads},
+        {"heads_kv", "KV heads", NULL, g->heads_kv},
+        {"key_length", NULL, NULL, g->key_length},
+        {"value_length", NULL, NULL, g->value_length},
+        {"sliding_window", "window", NULL, g->sliding_window},
+        {"experts", "experts", NULL, g->experts},
+        {"experts_used", NULL, NULL, g->experts_used},
+        {"vocabulary", "vocabulary", NULL, g->vocabulary},
+        {"tokenizer", NULL, g->tokenizer, 0},
+        {"template", NULL, g->template, 0},
+        {"licence", NULL, g->licence, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (json)
+            json_object_set_new(json, rows[i].name,
+                                rows[i].text ? report_json_text(rows[i].text)
+                                             : report_json_bytes(rows[i].number));
+        else if (rows[i].label && rows[i].text)
+            show_text(rows[i].label, rows[i].text);
+        else if (rows[i].label && rows[i].number)
+            printf("%-14s %llu\n", rows[i].label, (unsigned long long)rows[i].number);
+    }
 }
 
 static void show_model_text(const struct model *m, const struct gguf *g)
@@ -69,17 +67,9 @@ static void show_model_text(const struct model *m, const struct gguf *g)
     show_text("task", model_task_name(m->task));
     show_text("labels", m->labels);
     show_text("licence", m->licence);
-    show_text("architecture", g->architecture);
-    show_text("quantisation", g->quantisation);
+    show_header(g, NULL);
     if (g->parameters)
         printf("%-14s %.2f billion\n", "parameters", (double)g->parameters / 1e9);
-    show_number("context", g->context);
-    show_number("layers", g->layers);
-    show_number("heads", g->heads);
-    show_number("KV heads", g->heads_kv);
-    show_number("window", g->sliding_window);
-    show_number("experts", g->experts);
-    show_number("vocabulary", g->vocabulary);
     show_text("template", g->template ? "in the file" : "none in the file");
 }
 
@@ -141,9 +131,10 @@ static int show_run(struct cli *cli, const struct cli_args *args)
     request->request.need_bytes = model->bytes;
     cli_plan(cli);
     if (cli->json) {
+        json_t *header = json_object();
+        show_header(&cli->session.use->gguf, header);
         cli_print_json(cli, json_pack("{s:o, s:o, s:o}", "model", report_json_model(model),
-                                      "header", show_header_json(&cli->session.use->gguf), "launch",
-                                      show_launch_json(&cli->session)));
+                                      "header", header, "launch", show_launch_json(&cli->session)));
     } else {
         show_model_text(model, &cli->session.use->gguf);
         show_launch_text(&cli->session);

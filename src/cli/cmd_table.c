@@ -66,22 +66,16 @@ static void table_show(struct cli *cli)
 
 /* ---- table check, table FILE ---- */
 
-static int table_check_conditions(const struct gfx_tables *t, struct gfxb_error *err)
-{
-    for (size_t i = 0; i < t->n_quirks; i++) {
-        struct str bad;
-        if (!plan_condition_known(t->quirk[i].condition, &bad))
-            return error_set(err, GFXB_E_TABLE, "%s:%u: the condition term '%.*s' is not known",
-                             t->file[GFX_QUIRKS], t->quirk[i].line, STR_ARG(bad));
-    }
-    return 0;
-}
-
 int cli_table_check(const struct gfx_tables *tables, struct gfxb_error *err)
 {
     int result = gfx_tables_check(tables, err);
-    if (result == 0)
-        result = table_check_conditions(tables, err);
+    for (size_t i = 0; result == 0 && i < tables->n_quirks; i++) {
+        const struct gfx_quirk *q = &tables->quirk[i];
+        struct str bad;
+        if (!plan_condition_known(q->condition, &bad))
+            result = error_set(err, GFXB_E_TABLE, "%s:%u: the condition term '%.*s' is not known",
+                               tables->file[GFX_QUIRKS], q->line, STR_ARG(bad));
+    }
     return result;
 }
 

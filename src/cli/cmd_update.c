@@ -18,7 +18,11 @@ struct table_set {
 
 #define TABLE_SET_DIR "tables" /* below the data directory */
 
-enum { TABLE_SET_MAX = 64 << 20 };
+enum {
+    TABLE_SET_MAX = 64 << 20,
+    ED25519_BYTES = 64,
+    ED25519_BASE64 = 88, /* of which the last two are padding */
+};
 
 const char *cli_newest_tables(struct cli *cli, uint64_t *ret_version)
 {
@@ -36,29 +40,17 @@ const char *cli_newest_tables(struct cli *cli, uint64_t *ret_version)
                : cli_keep(cli, xasprintf("%s/%llu", dir, (unsigned long long)newest));
 }
 
-/* ---- Ed25519 signatures ---- */
-
-enum { SIGNATURE_BYTES = 64, SIGNATURE_TEXT = 88 /* base64, the last two of them padding */ };
-
-/* base64 text to a signature; false when it is none. */
-static bool signature_from_text(struct str base64, unsigned char ret[static SIGNATURE_BYTES + 2])
-{
-    return base64.n == SIGNATURE_TEXT && str_ends(base64, STR("==")) &&
-           EVP_DecodeBlock(ret, (const unsigned char *)base64.p, SIGNATURE_TEXT) ==
-               SIGNATURE_BYTES + 2;
-}
-
-/* Was this made over these bytes with the private half of the public key (PEM)? */
-static void signature_check(struct cli *cli, struct str public_key, struct str bytes,
-                            const unsigned char *signature)
+/* Was this signature made over these bytes with the private half of the public key (PEM)? */
+static void set_check_signature(struct cli *cli, struct str public_key, struct str bytes,
+                                const unsigned char *signature)
 {
     BIO *memory = BIO_new_mem_buf(public_key.p, (int)public_key.n);
     EVP_PKEY *key = memory ? PEM_read_bio_PUBKEY(memory, NULL, NULL, NULL) : NULL;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool usable = key && EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519;
     bool good = usable && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
-                EVP_DigestVerify(context, signature, SIGNATURE_BYTES,
-                                 (const unsigned char *)bytes.p, bytes.n) == 1;
+                EVP_DigestVerify(context, signature, ED25519_BYTES, (const unsigned char *)bytes.p,
+                                 bytes.n) == 1;
     EVP_MD_CTX_free(context);
     EVP_PKEY_free(key);
     BIO_free(memory);
@@ -68,8 +60,6 @@ static void signature_check(struct cli *cli, struct str public_key, struct str b
         cli_die(cli, GFXB_E_DIGEST_MISMATCH,
                 "the signature is not by the key that is trusted here");
 }
-
-/* ---- a set ---- */
 
 static void set_malformed(struct cli *cli, const char *what) __attribute__((noreturn));
 
@@ -114,14 +104,17 @@ static void set_read(struct cli *cli, struct str bytes, struct str key, struct t
 {
     struct table_set set = {0};
     struct str rest;
-    unsigned char signature[SIGNATURE_BYTES + 2];
+    unsigned char signature[ED25519_BYTES + 2];
     if (!set_line(&bytes, STR("gfxbridge-tables "), &rest))
         set_malformed(cli, "it does not begin with gfxbridge-tables");
     if (!str_is(rest, "1"))
         set_malformed(cli, "it has a newer form: get a newer gfxbridge");
-    if (!set_line(&bytes, STR("signature "), &rest) || !signature_from_text(rest, signature))
+    if (!set_line(&bytes, STR("signature "), &rest) || rest.n != ED25519_BASE64 ||
+        !str_ends(rest, STR("==")) ||
+        EVP_DecodeBlock(signature, (const unsigned char *)rest.p, ED25519_BASE64) !=
+            sizeof(signature))
         set_malformed(cli, "it is not signed");
-    signature_check(cli, key, bytes, signature);
+    set_check_signature(cli, key, bytes, signature);
     if (!set_line(&bytes, STR("version "), &rest) || str_to_u64(rest, 10, &set.version) < 0)
         set_malformed(cli, "it has no version");
     while (set_line(&bytes, STR("table "), &rest))

@@ -56,19 +56,12 @@ static const char *models_below(struct cli *cli, const char *dir, const char *na
     return dir ? cli_keep(cli, xfs_join(dir, name)) : NULL;
 }
 
-/* $name, else HOME/fallback. */
-static const char *models_dir(struct cli *cli, const char *name, const char *fallback)
+/* $name, else BASE/fallback. */
+static const char *models_dir(struct cli *cli, const char *name, const char *base,
+                              const char *fallback)
 {
     const char *value = cli_setting(name);
-    return value ? value : models_below(cli, cli_home(), fallback);
-}
-
-static const char *models_hub(struct cli *cli, const char *hf_home)
-{
-    const char *hub = cli_setting("HF_HUB_CACHE");
-    if (!hub)
-        hub = cli_setting("HUGGINGFACE_HUB_CACHE");
-    return hub ? hub : models_below(cli, hf_home, "hub");
+    return value ? value : models_below(cli, base, fallback);
 }
 
 /* A token is one word; anything else in the file is none. */
@@ -76,14 +69,11 @@ static const char *models_token(struct cli *cli, const char *hf_home)
 {
     enum { TOKEN_MAX = 4096 };
     struct buf CLEAN_BUF text = BUF_INIT(2 * TOKEN_MAX);
-    const char *token = cli_setting("HF_TOKEN"), *path = cli_setting("HF_TOKEN_PATH");
+    const char *token = cli_setting("HF_TOKEN");
+    const char *path = models_dir(cli, "HF_TOKEN_PATH", hf_home, "token");
     struct str word;
-    if (token)
+    if (token || !path || fs_read(path, TOKEN_MAX, &text) < 0)
         return token;
-    if (!path)
-        path = models_below(cli, hf_home, "token");
-    if (!path || fs_read(path, TOKEN_MAX, &text) < 0)
-        return NULL;
     struct str rest = buf_view(&text);
     return str_word(&rest, &word) ? cli_keep(cli, xstr_dup(word)) : NULL;
 }
@@ -97,10 +87,11 @@ static const char *models_endpoint(struct cli *cli, const char *name, enum model
 }
 
 /* Lemonade's two folders, as its own settings say. */
-static void models_lemonade(struct cli *cli, const char *config_home)
+static void models_lemonade(struct cli *cli)
 {
     enum { CONFIG_MAX = 1 << 20 };
     struct buf CLEAN_BUF text = BUF_INIT(4 * CONFIG_MAX);
+    const char *config_home = models_dir(cli, "XDG_CONFIG_HOME", cli_home(), ".config");
     const char *file = models_below(cli, config_home, "lemonade/config.json");
     if (!file || fs_read(file, CONFIG_MAX, &text) < 0)
         return;
@@ -110,18 +101,11 @@ static void models_lemonade(struct cli *cli, const char *config_home)
                 {"extra_models_dir", &cli->models.lemonade}};
     json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-        const char *dir = json_string_value(json_object_get(json, dirs[i].name));
-        if (dir && dir[0] == '/')
+        const char *dir = cli_json_text(json, dirs[i].name);
+        if (dir[0] == '/')
             *dirs[i].dir = cli_keep(cli, xstrdup(dir));
     }
     json_decref(json);
-}
-
-static const char *models_lmstudio(struct cli *cli)
-{
-    const char *now = models_below(cli, cli_home(), ".lmstudio/models");
-    return now && access(now, F_OK) == 0 ? now
-                                         : models_below(cli, cli_home(), ".cache/lm-studio/models");
 }
 
 static bool models_is_true(const char *name)
@@ -139,18 +123,20 @@ struct model_env *cli_models(struct cli *cli)
     struct model_env *env = &cli->models;
     if (env->log)
         return env; /* filled already */
-    const char *cache_home = models_dir(cli, "XDG_CACHE_HOME", ".cache");
-    const char *hf_home = cli_setting("HF_HOME"), *llama_cache = cli_setting("LLAMA_CACHE");
-    if (!hf_home)
-        hf_home = models_below(cli, cache_home, "huggingface");
+    const char *home = cli_home(), *hub = cli_setting("HF_HUB_CACHE");
+    const char *cache_home = models_dir(cli, "XDG_CACHE_HOME", home, ".cache");
+    const char *hf_home = models_dir(cli, "HF_HOME", cache_home, "huggingface");
+    const char *lmstudio = models_below(cli, home, ".lmstudio/models");
+    if (!lmstudio || access(lmstudio, F_OK) < 0) /* where an older one keeps them */
+        lmstudio = models_below(cli, home, ".cache/lm-studio/models");
     *env = (struct model_env){
         .data_dir = cli->data_dir,
-        .hub = models_hub(cli, hf_home),
-        .ollama = models_dir(cli, "OLLAMA_MODELS", ".ollama/models"),
+        .hub = hub ? hub : models_dir(cli, "HUGGINGFACE_HUB_CACHE", hf_home, "hub"),
+        .ollama = models_dir(cli, "OLLAMA_MODELS", home, ".ollama/models"),
         .ollama_system = "/usr/share/ollama/.ollama/models",
-        .lmstudio = models_lmstudio(cli),
-        .llamacpp_hub = llama_cache, /* it may hold either of llama.cpp's layouts */
-        .llamacpp = llama_cache ? llama_cache : models_below(cli, cache_home, "llama.cpp"),
+        .lmstudio = lmstudio,
+        .llamacpp_hub = cli_setting("LLAMA_CACHE"), /* it may hold either of llama.cpp's layouts */
+        .llamacpp = models_dir(cli, "LLAMA_CACHE", cache_home, "llama.cpp"),
         .hf_endpoint = models_endpoint(cli, "HF_ENDPOINT", MODEL_HUB_HF),
         .hf_token = models_token(cli, hf_home),
         .ollama_registry = models_endpoint(cli, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA),
@@ -159,7 +145,7 @@ struct model_env *cli_models(struct cli *cli)
         .log = &cli->log,
         .cancel = &cli_cancelled,
     };
-    models_lemonade(cli, models_dir(cli, "XDG_CONFIG_HOME", ".config"));
+    models_lemonade(cli);
     return env;
 }
 
@@ -185,14 +171,13 @@ static struct plan_request request_read(struct cli *cli, const struct cli_args *
                                  .allow_override = args->value[CLI_REQUEST_OVERRIDE] != NULL};
 }
 
-static void request_check_gpu(struct cli *cli, const char *pci)
+static bool request_has_gpu(const struct machine *m, const char *pci)
 {
-    const struct machine *m = cli_machine(cli);
     for (size_t i = 0; i < m->n_gpus; i++) {
         if (strcmp(m->gpu[i].pci, pci) == 0)
-            return;
+            return true;
     }
-    cli_die(cli, GFXB_E_USAGE, "no GPU has the PCI address '%s'; gfxbridge detect lists them", pci);
+    return false;
 }
 
 bool cli_is_unconfined(void)
@@ -215,8 +200,10 @@ struct session_request *cli_read_request(struct cli *cli, const struct cli_args 
         .cancel = &cli_cancelled,
         .unconfined = cli_is_unconfined(),
     };
-    if (cli->request.request.gpu)
-        request_check_gpu(cli, cli->request.request.gpu);
+    const char *gpu = cli->request.request.gpu;
+    if (gpu && !request_has_gpu(cli->machine, gpu))
+        cli_die(cli, GFXB_E_USAGE, "no GPU has the PCI address '%s'; gfxbridge detect lists them",
+                gpu);
     if (!cli->sysroot)
         cli_need_data_dir(cli);
     return &cli->request;
