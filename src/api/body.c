@@ -81,20 +81,16 @@ static const struct number_rule *number_find(struct str name)
     return NULL;
 }
 
-static void number_judge(const struct number_rule *rule, double x, struct dialect_error *error)
+void dialect_number_check(struct str name, double x, struct dialect_error *error)
 {
+    const struct number_rule *rule = number_find(name);
+    if (!rule)
+        return;
     if (!(x >= rule->least && x <= rule->most))
         dialect_fail_at(error, rule->name, "'%s' must be between %.10g and %.10g", rule->name,
                         rule->least, rule->most);
     else if (rule->whole && x != (double)(int64_t)x)
         dialect_fail_at(error, rule->name, "'%s' must be a whole number", rule->name);
-}
-
-void dialect_number_check(const char *name, double value, struct dialect_error *error)
-{
-    const struct number_rule *rule = number_find(str_from(name));
-    if (rule)
-        number_judge(rule, value, error);
 }
 
 static void number_check(const struct json_scan_member *m, struct dialect_error *error)
@@ -108,7 +104,7 @@ static void number_check(const struct json_scan_member *m, struct dialect_error 
     }
     /* jansson, because it reads numbers the same in every locale; it refuses what overflows. */
     json_t *number = json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL);
-    number_judge(rule, number ? json_number_value(number) : (double)INFINITY, error);
+    dialect_number_check(m->name, number ? json_number_value(number) : (double)INFINITY, error);
     json_decref(number);
 }
 
@@ -230,24 +226,29 @@ const struct json_scan_member *dialect_body_find(const struct dialect_body *body
     return NULL;
 }
 
-bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback)
+/* A member of this kind; NULL: absent or null, or of another kind, which is an error. */
+static const struct json_scan_member *body_member(struct dialect_body *body, const char *name,
+                                                  enum json_kind kind, const char *what)
 {
     const struct json_scan_member *m = dialect_body_find(body, name);
-    if (m && m->kind != JSON_KIND_BOOL && m->kind != JSON_KIND_NULL)
-        dialect_fail_at(&body->error, name, "'%s' must be true or false", name);
-    return m && m->kind == JSON_KIND_BOOL ? str_is(m->value, "true") : fallback;
+    if (!m || m->kind == kind || m->kind == JSON_KIND_NULL)
+        return m && m->kind == kind ? m : NULL;
+    dialect_fail_at(&body->error, name, "'%s' must be %s", name, what);
+    return NULL;
+}
+
+bool dialect_body_flag(struct dialect_body *body, const char *name, bool fallback)
+{
+    const struct json_scan_member *m = body_member(body, name, JSON_KIND_BOOL, "true or false");
+    return m ? str_is(m->value, "true") : fallback;
 }
 
 void dialect_body_text(struct dialect_body *body, const char *name, char *ret, size_t size)
 {
-    const struct json_scan_member *m = dialect_body_find(body, name);
+    const struct json_scan_member *m = body_member(body, name, JSON_KIND_STRING, "a string");
     ret[0] = '\0';
-    if (!m || m->kind == JSON_KIND_NULL)
+    if (!m)
         return;
-    if (m->kind != JSON_KIND_STRING) {
-        dialect_fail_at(&body->error, name, "'%s' must be a string", name);
-        return;
-    }
     json_t *value = json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL);
     size_t n = json_string_length(value);
     if (value && n < size)

@@ -170,7 +170,7 @@ bool dialect_name_ok(struct str name);
 
 /* Refuses a bad value for a number of this name. The engine takes a number that does not fit for
  * another one (4294967296 tokens are 0). */
-void dialect_number_check(const char *name, double value, struct dialect_error *error);
+void dialect_number_check(struct str name, double x, struct dialect_error *error);
 
 /* ---- the engine's own figures of an answer, read in passing ---- */
 

@@ -75,8 +75,6 @@ void dialect_error_from(const struct gfxb_error *err, struct dialect_error *ret_
         ret_error->code = gfxb_code_name(err->code);
 }
 
-/* ---- the engine's ---- */
-
 static int error_engine_status(const struct engine_kind *engine, long status, struct str message)
 {
     for (const char *const *fault = engine->request_faults; status == 500 && *fault; fault++) {

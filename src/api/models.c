@@ -59,29 +59,22 @@ int dialect_model_find(const struct model_env *env, const char *name,
 
 /* ---- all ---- */
 
-void dialect_models_done(struct dialect_models *models)
-{
-    for (size_t i = 0; i < models->n; i++)
-        dialect_model_done(&models->item[i]);
-    free(models->item);
-    *models = (struct dialect_models){NULL, 0};
-}
-
-void dialect_models_new(const struct model_env *env, struct dialect_models *ret_models)
+json_t *dialect_models_json(const struct model_env *env,
+                            json_t *(*entry)(const struct dialect_model *m))
 {
     struct model_list list;
+    json_t *array = json_array();
     engine_model_list_new(env, &list);
-    struct dialect_models models = {.item = xcalloc(list.n, sizeof(*models.item))};
     for (size_t i = 0; i < list.n; i++) {
-        struct dialect_model *m = &models.item[models.n++];
-        m->model = list.item[i]; /* taken over */
-        list.item[i] = (struct model){.name = NULL};
-        if (m->model.origin == MODEL_BUILTIN)
+        struct dialect_model m = {.model = list.item[i]};
+        if (m.model.origin == MODEL_BUILTIN)
             models_write_canary(env);
-        models_read_header(m);
+        models_read_header(&m);
+        json_array_append_new(array, entry(&m));
+        gguf_done(&m.gguf);
     }
     model_list_done(&list);
-    *ret_models = models;
+    return array;
 }
 
 struct model_env dialect_model_env(const struct http_exchange *x)
@@ -119,8 +112,6 @@ int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_
     return code;
 }
 
-/* ---- which file the name of one means to the pool ---- */
-
 /* The arguments stand beside the recipe's, which the session adds: one engine answers all calls
  * that its model can. The bytes are the model's and its projector's. */
 int serve_find(void *models, const char *name, struct pool_found *ret_found, struct gfxb_error *err)
@@ -150,8 +141,6 @@ int serve_find(void *models, const char *name, struct pool_found *ret_found, str
     dialect_model_done(&m);
     return result;
 }
-
-/* ---- loaded ones ---- */
 
 const char *serve_model_state_name(enum pool_state state)
 {

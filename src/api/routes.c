@@ -35,14 +35,6 @@ static const struct routes_errors {
 
 /* ---- whose path is it? ---- */
 
-static bool routes_below(struct str path, struct str *rest, struct str prefix)
-{
-    if (!str_starts(path, prefix))
-        return false;
-    *rest = (struct str){path.p + prefix.n, path.n - prefix.n};
-    return true;
-}
-
 enum dialect dialect_of_path(struct str path)
 {
     static const char *const models[] = {
@@ -50,12 +42,11 @@ enum dialect dialect_of_path(struct str path)
         "responses", "rerank",         "reranking",   "tokenize",   "detokenize",
         "infill",    "apply-template", "completion",
     };
-    struct str rest;
-    if (routes_below(path, &rest, STR("/gfxbridge/")))
+    struct str rest = path;
+    if (str_starts(path, STR("/gfxbridge/")))
         return DIALECT_OWN;
-    if (!routes_below(path, &rest, STR("/api/v1/")) &&
-        !routes_below(path, &rest, STR("/api/v0/")) && !routes_below(path, &rest, STR("/v1/")) &&
-        !routes_below(path, &rest, STR("/v0/")))
+    if (!str_strip(&rest, STR("/api/v1/")) && !str_strip(&rest, STR("/api/v0/")) &&
+        !str_strip(&rest, STR("/v1/")) && !str_strip(&rest, STR("/v0/")))
         return str_starts(path, STR("/api/")) ? DIALECT_OLLAMA : DIALECT_OPENAI;
     if (str_starts(rest, STR("messages")))
         return DIALECT_ANTHROPIC;

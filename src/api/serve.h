@@ -121,14 +121,9 @@ struct dialect_model {
     struct gguf gguf; /* all zero when the header cannot be read */
 };
 
-struct dialect_models {
-    struct dialect_model *item;
-    size_t n;
-};
-
-/* All of them, the built-in one first. */
-void dialect_models_new(const struct model_env *env, struct dialect_models *ret_models);
-void dialect_models_done(struct dialect_models *models);
+/* An entry of each of them, the built-in one first. */
+json_t *dialect_models_json(const struct model_env *env,
+                            json_t *(*entry)(const struct dialect_model *m));
 
 /*
  * One by its name, also as clients write it: with Ollama's ":latest" though it has no tag, without

@@ -234,9 +234,10 @@ static bool connection_head(struct connection *c, size_t n)
 {
     struct http_exchange *x = c->exchange = xcalloc(1, sizeof(*x));
     const char *why;
-    x->server = c->server;
-    x->connection = c;
-    x->bytes = xstr_dup((struct str){c->in.p, n});
+    *x = (struct http_exchange){.server = c->server,
+                                .connection = c,
+                                .bytes = xstr_dup((struct str){c->in.p, n}),
+                                .fields = BUF_INIT(PARSER_HEAD_MAX)};
     connection_drop(c, n);
     int status = request_head_read((struct str){x->bytes, n}, &x->head, &why);
     if (status < 0)

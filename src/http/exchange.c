@@ -189,7 +189,7 @@ static void exchange_begin(struct http_exchange *x, const struct exchange_piece 
     if (p->length < 0)
         buf_add_text(out, "Cache-Control: no-cache\r\n");
     exchange_add_origin(x, out);
-    buf_add_text(out, x->fields ? x->fields : "");
+    buf_add_str(out, buf_view(&x->fields));
     buf_add_text(out, p->headers ? p->headers : "");
     if (c->last)
         buf_add_text(out, "Connection: close\r\n");
@@ -259,20 +259,15 @@ void http_set_worker(struct http_exchange *x, const struct http_worker_ops *ops,
 
 void http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
-    const char *before = x->fields ? x->fields : "";
-    char *longer = xasprintf("%s%s: %s\r\n", before, name, value);
-    for (char *p = longer + strlen(before) + strlen(name) + 2; p[0] && p[2]; p++) {
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
-            *p = '?';
-    }
-    free(x->fields);
-    x->fields = longer;
+    buf_addf(&x->fields, "%s: ", name);
+    for (; *value; value++)
+        buf_add_char(&x->fields, *value >= 0x20 && *value < 0x7f ? *value : '?');
+    buf_add_text(&x->fields, "\r\n");
 }
 
 void http_drop_headers(struct http_exchange *x)
 {
-    free(x->fields);
-    x->fields = NULL;
+    buf_clear(&x->fields);
 }
 
 static void exchange_reply(struct http_exchange *x, const struct exchange_piece *p)
@@ -326,6 +321,6 @@ void exchange_free(struct http_exchange *x)
     free(x->bytes);
     free(x->rest);
     buf_done(&x->body);
-    free(x->fields);
+    buf_done(&x->fields);
     free(x);
 }

@@ -29,13 +29,6 @@ static void listen_again(struct loop_timer *timer)
     loop_watch(l->server->loop, &l->source, LOOP_READ);
 }
 
-/* The client whose turn it is stays in the queue; nobody looks there in each turn meanwhile. */
-static void listen_pause(struct listener *l)
-{
-    loop_watch(l->server->loop, &l->source, 0);
-    loop_timer_set(l->server->loop, &l->again, LISTEN_AGAIN_MS);
-}
-
 /* Close a connection that nobody uses: between two requests, or silent since it came. */
 static bool listen_make_room(struct http_server *s)
 {
@@ -47,18 +40,14 @@ static bool listen_make_room(struct http_server *s)
     return c != NULL;
 }
 
-static bool listen_is_full(const struct listener *l)
-{
-    return !l->control && http_server_connections(l->server) >= l->server->config.connections;
-}
-
 static void listen_ready(struct loop_source *source, unsigned events)
 {
     struct listener *l = container_of(source, struct listener, source);
     struct http_server *s = l->server;
     (void)events;
     for (;;) {
-        if (listen_is_full(l) && !listen_make_room(s))
+        bool full = !l->control && s->n_connections >= s->config.connections;
+        if (full && !listen_make_room(s))
             break;
         int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
@@ -68,7 +57,9 @@ static void listen_ready(struct loop_source *source, unsigned events)
         else if (errno != EINTR && errno != ECONNABORTED && !listen_make_room(s))
             break;
     }
-    listen_pause(l);
+    /* The client whose turn it is stays in the queue; nobody looks there in each turn meanwhile. */
+    loop_watch(s->loop, source, 0);
+    loop_timer_set(s->loop, &l->again, LISTEN_AGAIN_MS);
 }
 
 static int listen_add(struct http_server *s, int fd, bool control, struct gfxb_error *err)
@@ -222,16 +213,6 @@ bool http_find_holder(unsigned port, struct http_holder *ret)
     return true;
 }
 
-/* "process 123 (/usr/sbin/nginx)", or "another user's process" where /proc does not show it. */
-static void listen_holder(unsigned port, char *ret_text, size_t size)
-{
-    struct http_holder holder;
-    if (http_find_holder(port, &holder) && holder.pid)
-        snprintf(ret_text, size, "process %d (%s)", holder.pid, holder.program);
-    else
-        snprintf(ret_text, size, "another user's process");
-}
-
 /* ---- our own ---- */
 
 static int listen_bind(struct http_server *s, const struct addrinfo *a, struct gfxb_error *err)
@@ -250,15 +231,17 @@ static int listen_bind(struct http_server *s, const struct addrinfo *a, struct g
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
         return listen_add(s, fd, false, err);
     int code = errno;
-    char holder[320];
+    struct http_holder holder;
+    char who[320] = "another user's process";
     close(fd);
     if (code != EADDRINUSE)
         return error_set(err, code, "cannot listen on %s port %u: %s", config->host, config->port,
                          error_errno_text(code));
-    listen_holder(config->port, holder, sizeof(holder));
+    if (http_find_holder(config->port, &holder) && holder.pid)
+        snprintf(who, sizeof(who), "process %d (%s)", holder.pid, holder.program);
     return error_set(err, code,
                      "port %u of %s is held by %s: end it, or take another port with --port",
-                     config->port, config->host, holder);
+                     config->port, config->host, who);
 }
 
 int listen_open(struct http_server *s, struct gfxb_error *err)

@@ -65,7 +65,7 @@ struct http_exchange {
     struct buf body;                   /* request.body and what came behind */
     const struct http_worker_ops *ops; /* NULL: nobody works on it */
     void *worker;
-    char *fields;         /* owned: more header lines for the answer, each with CRLF; NULL none */
+    struct buf fields;    /* more header lines for the answer, each with CRLF */
     bool began, ended;    /* the answer's head is in the buffer; its end is */
     bool chunked, events; /* how the answer goes: chunked; as server-sent events */
     int status;

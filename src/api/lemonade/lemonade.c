@@ -80,8 +80,6 @@ static void lemonade_health(struct http_exchange *x)
                   "pinned_helper_models", "telemetry", "enabled", 0, "update_check_done", 1));
 }
 
-/* ---- stats ---- */
-
 static void lemonade_stats(struct http_exchange *x)
 {
     const struct pool_counters *t = pool_totals(serve_of(x)->pool);
@@ -104,21 +102,17 @@ static void lemonade_stats(struct http_exchange *x)
 
 /* ---- load, unload ---- */
 
-void lemonade_read(struct http_exchange *x, struct dialect_body *ret_body,
+void lemonade_read(struct http_exchange *x, bool needed, struct dialect_body *ret_body,
                    char ret_name[DIALECT_NAME_SIZE])
 {
     dialect_body_read(http_request(x)->body, ret_body);
     dialect_body_text(ret_body, "model_name", ret_name, DIALECT_NAME_SIZE);
     if (!ret_name[0])
         dialect_body_text(ret_body, "model", ret_name, DIALECT_NAME_SIZE);
+    if (!ret_name[0] && needed)
+        dialect_fail_at(&ret_body->error, "model_name", "'model_name' is required");
     if (ret_name[0] && !dialect_name_ok(str_from(ret_name)))
         dialect_fail_at(&ret_body->error, "model_name", "not a model's name");
-}
-
-void lemonade_need_name(struct dialect_body *body, const char *name)
-{
-    if (!name[0])
-        dialect_fail_at(&body->error, "model_name", "'model_name' is required");
 }
 
 static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error *why)
@@ -126,7 +120,7 @@ static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error 
     struct dialect_body body;
     struct dialect_error error;
     char name[DIALECT_NAME_SIZE];
-    lemonade_read(x, &body, name);
+    lemonade_read(x, false, &body, name);
     if (!why) {
         dialect_reply_json(x, 200,
                            json_pack("{s:s, s:s, s:s, s:s, s:s+}", "status", "success",
@@ -146,14 +140,11 @@ static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error 
 static unsigned lemonade_context(struct dialect_body *body)
 {
     const struct json_scan_member *m = dialect_body_find(body, "ctx_size");
-    json_t *value = m ? json_loadb(m->value.p, m->value.n, JSON_DECODE_ANY, NULL) : NULL;
-    json_int_t n = json_integer_value(value);
-    bool good =
-        !m || m->kind == JSON_KIND_NULL || (json_is_integer(value) && n >= -1 && n <= (16 << 20));
-    json_decref(value);
-    if (!good)
+    uint64_t n = 0;
+    if (m && m->kind != JSON_KIND_NULL && !str_is(m->value, "-1") &&
+        (str_to_u64(m->value, 10, &n) < 0 || n > 16 << 20))
         dialect_fail_at(&body->error, "ctx_size", "'ctx_size' must be -1 or a number of tokens");
-    return good && n > 0 ? (unsigned)n : 0;
+    return (unsigned)n;
 }
 
 static void lemonade_read_load(struct dialect_body *body, struct pool_options *ret)
@@ -178,8 +169,7 @@ static void lemonade_load(struct http_exchange *x)
     struct dialect_body body;
     char name[DIALECT_NAME_SIZE];
     struct serve_relay load = {.options = SERVE_OPTIONS, .loaded = lemonade_load_done};
-    lemonade_read(x, &body, name);
-    lemonade_need_name(&body, name);
+    lemonade_read(x, true, &body, name);
     lemonade_read_load(&body, &load.options);
     if (dialect_refuse(x, &body.error))
         return;
@@ -193,7 +183,7 @@ static void lemonade_unload(struct http_exchange *x)
     struct gfxb_error why;
     char name[DIALECT_NAME_SIZE] = "";
     if (str_trim(http_request(x)->body).n)
-        lemonade_read(x, &body, name);
+        lemonade_read(x, false, &body, name);
     if (dialect_refuse(x, &body.error))
         return;
     if (pool_unload(serve_of(x)->pool, str_from(name), &why) < 0) {

@@ -22,10 +22,9 @@ void lemonade_end(const struct dialect_stream *stream, int status, json_t *answe
 
 /* ---- bodies ---- */
 
-/* The body, and its "model_name" or "model": "" when neither is there. */
-void lemonade_read(struct http_exchange *x, struct dialect_body *ret_body,
+/* The body, and its "model_name" or "model": "" when neither is there, which is an error if it is
+ * needed. */
+void lemonade_read(struct http_exchange *x, bool needed, struct dialect_body *ret_body,
                    char ret_name[DIALECT_NAME_SIZE]);
-/* Refuses an empty name. */
-void lemonade_need_name(struct dialect_body *body, const char *name);
 
 #endif

@@ -106,13 +106,8 @@ static void models_add_known(const struct machine *machine, json_t *array)
 static void models_list(struct http_exchange *x)
 {
     const struct model_env *env = &serve_of(x)->models;
-    struct dialect_models models;
-    json_t *array = json_array();
+    json_t *array = dialect_models_json(env, models_full_entry);
     char all[8];
-    dialect_models_new(env, &models);
-    for (size_t i = 0; i < models.n; i++)
-        json_array_append_new(array, models_full_entry(&models.item[i]));
-    dialect_models_done(&models);
     if (dialect_query(http_request(x)->query, "show_all", all, sizeof(all)) &&
         strcmp(all, "true") == 0)
         models_add_known(env->machine, array);
@@ -165,8 +160,7 @@ static void models_pull(struct http_exchange *x)
     struct dialect_stream stream = {.x = x};
     struct dialect_body body;
     char name[DIALECT_NAME_SIZE];
-    lemonade_read(x, &body, name);
-    lemonade_need_name(&body, name);
+    lemonade_read(x, true, &body, name);
     stream.on = dialect_body_flag(&body, "stream", false);
     bool stays = dialect_body_flag(&body, "subscribe", true);
     if (dialect_refuse(x, &body.error))
@@ -182,8 +176,7 @@ static void models_delete(struct http_exchange *x)
     struct dialect_body body;
     struct gfxb_error err = {.code = 0};
     char name[DIALECT_NAME_SIZE];
-    lemonade_read(x, &body, name);
-    lemonade_need_name(&body, name);
+    lemonade_read(x, true, &body, name);
     if (dialect_refuse(x, &body.error))
         return;
     int code = dialect_model_delete(x, name, &err);

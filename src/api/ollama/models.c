@@ -90,12 +90,7 @@ static json_t *models_entry(const struct dialect_model *m)
 
 static void models_tags(struct http_exchange *x)
 {
-    struct dialect_models models;
-    json_t *array = json_array();
-    dialect_models_new(&serve_of(x)->models, &models);
-    for (size_t i = 0; i < models.n; i++)
-        json_array_append_new(array, models_entry(&models.item[i]));
-    dialect_models_done(&models);
+    json_t *array = dialect_models_json(&serve_of(x)->models, models_entry);
     dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
 }
 
@@ -156,8 +151,6 @@ static void models_ps(struct http_exchange *x)
     json_decref(ready.list);
     dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
 }
-
-/* ---- requests about one model, named in the body ---- */
 
 /* False: it is refused. */
 static bool models_read(struct http_exchange *x, char name[DIALECT_NAME_SIZE], bool *stream)
@@ -290,8 +283,6 @@ static void models_pull(struct http_exchange *x)
         dialect_reply_json(x, 200, json_pack("{s:s}", "status", "success"));
     }
 }
-
-/* ---- delete ---- */
 
 static void models_delete(struct http_exchange *x)
 {

@@ -22,9 +22,8 @@ struct ollama_call {
     enum ollama_kind kind;
     char model[DIALECT_NAME_SIZE]; /* as the client wrote it: replies repeat it */
     bool stream;
-    bool empty;          /* no prompt: the model is only to be loaded, or unloaded */
-    bool hide_thinking;  /* the client wants no thoughts */
-    bool wants_thinking; /* it asks for some */
+    bool empty;         /* no prompt: the model is only to be loaded, or unloaded */
+    bool hide_thinking; /* the client wants no thoughts */
     bool logprobs;
     int64_t keep_alive; /* seconds, SERVE_KEEP_... */
     unsigned context;   /* tokens; 0 no request */
@@ -43,6 +42,8 @@ json_t *ollama_request(const char *path, struct dialect_body *body, struct ollam
 /* A member of this type, lent; NULL: absent or null, or of another type, which is an error. */
 json_t *ollama_member(const json_t *object, const char *name, json_type type,
                       struct dialect_error *error);
+
+bool ollama_is_texts(const json_t *value); /* a string, or an array of them */
 
 /* "5m", "1h30m", "300", 300, -1 -> seconds, POOL_KEEP_FOREVER for negative ones and
  * POOL_KEEP_DEFAULT for NULL and null. */

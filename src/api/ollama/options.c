@@ -59,20 +59,6 @@ static const struct option_rule *option_find(const char *name)
     return NULL;
 }
 
-static bool option_is_stop(const json_t *value)
-{
-    size_t i;
-    json_t *item;
-    if (json_is_string(value))
-        return true;
-    json_array_foreach((json_t *)value, i, item)
-    {
-        if (!json_is_string(item))
-            return false;
-    }
-    return json_is_array(value);
-}
-
 /* Numbers of whole value pass as integers, as many clients send "4.0" for 4. */
 static bool option_is_kind(const json_t *value, enum option_kind kind)
 {
@@ -85,22 +71,9 @@ static bool option_is_kind(const json_t *value, enum option_kind kind)
     case OPTION_BOOL:
         return json_is_boolean(value);
     case OPTION_STOP:
-        return option_is_stop(value);
+        return ollama_is_texts(value);
     }
     return false;
-}
-
-/* In Ollama's words, which some clients show. */
-static void option_refuse(const struct option_rule *rule, struct dialect_error *error)
-{
-    static const char *const kind[] = {
-        [OPTION_INT] = "integer",
-        [OPTION_FLOAT] = "float32",
-        [OPTION_BOOL] = "boolean",
-        [OPTION_STOP] = "array of strings",
-    };
-    dialect_fail_at(error, "options", "option \"%s\" must be of type %s", rule->name,
-                    kind[rule->kind]);
 }
 
 /* The engine's value for an option where the two differ. NULL: leave it out. */
@@ -118,30 +91,34 @@ static json_t *option_value(const struct option_rule *rule, json_t *value, unsig
     return rule->kind == OPTION_INT ? json_integer((json_int_t)x) : json_incref(value);
 }
 
+/* 0: as it is. Whether it is a whole number is looked at with the others. */
 static unsigned option_context(const json_t *options, struct dialect_error *error)
 {
-    const json_t *value = json_object_get(options, "num_ctx");
-    double x = json_number_value(value);
-    if (!value || json_is_null(value))
-        return 0;
-    if (!option_is_kind(value, OPTION_INT))
-        option_refuse(option_find("num_ctx"), error);
-    else if (x > OPTIONS_CONTEXT_MAX)
+    double x = json_number_value(json_object_get(options, "num_ctx"));
+    if (x > OPTIONS_CONTEXT_MAX)
         dialect_fail_at(error, "options", "option \"num_ctx\" must be at most %d",
                         OPTIONS_CONTEXT_MAX);
     return x > 0.0 && x <= OPTIONS_CONTEXT_MAX ? (unsigned)x : 0;
 }
 
+/* Errors are in Ollama's words, which some clients show. */
 static void option_add(json_t *request, const struct option_rule *rule, json_t *value,
                        unsigned context, struct dialect_error *error)
 {
+    static const char *const kind[] = {
+        [OPTION_INT] = "integer",
+        [OPTION_FLOAT] = "float32",
+        [OPTION_BOOL] = "boolean",
+        [OPTION_STOP] = "array of strings",
+    };
     if (!option_is_kind(value, rule->kind)) {
-        option_refuse(rule, error);
+        dialect_fail_at(error, "options", "option \"%s\" must be of type %s", rule->name,
+                        kind[rule->kind]);
         return;
     }
     json_t *theirs = rule->engine ? option_value(rule, value, context) : NULL;
     if (json_is_number(theirs))
-        dialect_number_check(rule->engine, json_number_value(theirs), error);
+        dialect_number_check(str_from(rule->engine), json_number_value(theirs), error);
     if (theirs)
         json_object_set_new(request, rule->engine, theirs);
 }
@@ -195,10 +172,9 @@ void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *
                         "\"high\" or \"max\"");
         return;
     }
-    call->wants_thinking = known || json_is_true(think);
-    call->hide_thinking = !call->wants_thinking;
+    call->hide_thinking = json_is_false(think);
     json_object_set_new(request, "chat_template_kwargs",
-                        json_pack("{s:b, s:s*}", "enable_thinking", call->wants_thinking,
+                        json_pack("{s:b, s:s*}", "enable_thinking", !call->hide_thinking,
                                   "reasoning_effort", level));
 }
 

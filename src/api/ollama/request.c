@@ -110,16 +110,16 @@ static json_t *request_generate(struct dialect_body *body, const json_t *root,
 
 /* ---- embed ---- */
 
-static bool request_is_texts(const json_t *input)
+bool ollama_is_texts(const json_t *value)
 {
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)input, i, item)
+    json_array_foreach((json_t *)value, i, item)
     {
         if (!json_is_string(item))
             return false;
     }
-    return json_is_array(input) || json_is_string(input);
+    return json_is_array(value) || json_is_string(value);
 }
 
 static json_t *request_embed(struct dialect_body *body, const json_t *root,
@@ -127,7 +127,7 @@ static json_t *request_embed(struct dialect_body *body, const json_t *root,
 {
     const char *member = call->kind == OLLAMA_EMBEDDINGS ? "prompt" : "input";
     json_t *input = json_object_get(root, member), *ignored = json_object();
-    if (input && !json_is_null(input) && !request_is_texts(input))
+    if (input && !json_is_null(input) && !ollama_is_texts(input))
         dialect_fail_at(&body->error, member, "'%s' must be a string or an array of strings",
                         member);
     call->context = ollama_add_options(ignored, root, &body->error);
