@@ -12,8 +12,9 @@
 
 struct archive_reader {
     struct archive *archive;
-    int fd;      /* lent */
-    char *block; /* of it */
+    int fd;                   /* lent */
+    const atomic_int *cancel; /* lent; NULL none */
+    char *block;              /* of it */
     struct archive_limits limits;
     struct archive_entry *entry; /* the current one; lent by archive */
     struct buf path, target;
@@ -109,11 +110,12 @@ static struct archive_limits reader_limits(const struct archive_limits *limits)
     return l;
 }
 
-int archive_reader_new(int fd, const struct archive_limits *limits,
+int archive_reader_new(int fd, const struct archive_limits *limits, const atomic_int *cancel,
                        struct archive_reader **ret_reader, struct gfxb_error *err)
 {
     struct archive_reader *reader = xcalloc(1, sizeof(*reader));
     reader->fd = fd;
+    reader->cancel = cancel;
     reader->block = xmalloc(READER_BLOCK);
     reader->limits = reader_limits(limits);
     reader->path = BUF_INIT(ENTRY_PATH_MAX + 1);
@@ -243,10 +245,16 @@ static int reader_take_entry(struct archive_reader *reader, struct archive_item 
     return 1;
 }
 
+static int reader_check_cancel(const struct archive_reader *reader, struct gfxb_error *err)
+{
+    bool is_cancelled = reader->cancel && *reader->cancel;
+    return is_cancelled ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
+}
+
 int archive_reader_next(struct archive_reader *reader, struct archive_item *ret_item,
                         struct gfxb_error *err)
 {
-    int r = 0;
+    int r = reader_check_cancel(reader, err);
     locale_t before = reader_enter(reader);
     while (r == 0) {
         r = archive_read_next_header(reader->archive, &reader->entry);
@@ -290,21 +298,21 @@ static int reader_count(struct archive_reader *reader, uint64_t end, struct gfxb
 }
 
 int archive_reader_block(struct archive_reader *reader, struct archive_block *ret_block,
-                         uint64_t *ret_size, struct gfxb_error *err)
+                         struct gfxb_error *err)
 {
     struct archive_block block;
     la_int64_t offset = 0;
+    int r = reader_check_cancel(reader, err);
+    if (r < 0)
+        return r;
     locale_t before = reader_enter(reader);
-    int r = archive_read_data_block(reader->archive, &block.bytes, &block.n, &offset);
+    r = archive_read_data_block(reader->archive, &block.bytes, &block.n, &offset);
     reader_leave(before);
     if (r == ARCHIVE_EOF) {
         /* A sparse file may end with a hole. */
         int64_t size =
             archive_entry_size_is_set(reader->entry) ? archive_entry_size(reader->entry) : 0;
-        r = reader_count(reader, size > 0 ? (uint64_t)size : 0, err);
-        if (r == 0)
-            *ret_size = reader->entry_end;
-        return r;
+        return reader_count(reader, size > 0 ? (uint64_t)size : 0, err);
     }
     if (r != ARCHIVE_OK || offset < 0)
         return reader_fail(reader, err);
@@ -316,7 +324,8 @@ int archive_reader_block(struct archive_reader *reader, struct archive_block *re
     return 1;
 }
 
-int archive_block_write(int fd, const struct archive_block *block)
+/* Write the block where it belongs. 0 or -errno. */
+static int reader_write(int fd, const struct archive_block *block)
 {
     const char *p = block->bytes;
     for (size_t done = 0; done < block->n;) {
@@ -326,4 +335,19 @@ int archive_block_write(int fd, const struct archive_block *block)
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+int archive_reader_save(struct archive_reader *reader, const struct archive_block *first, int fd,
+                        const char *name, struct gfxb_error *err)
+{
+    struct archive_block block = first ? *first : (struct archive_block){0};
+    int r, written;
+    do {
+        written = reader_write(fd, &block);
+        r = written == 0 ? archive_reader_block(reader, &block, err) : 0;
+    } while (r == 1);
+    /* A hole at the end is part of the content, and no block. */
+    if (r == 0 && written == 0 && ftruncate(fd, (off_t)reader->entry_end) < 0)
+        written = -errno;
+    return written < 0 ? fs_error(err, -written, "write", name) : r;
 }

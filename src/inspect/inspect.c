@@ -106,6 +106,8 @@ static int inspect_tree(struct inspector *in, const char *directory, struct gfxb
 
 /* ---- an archive ---- */
 
+#define SPOOL_NAME "a temporary file (TMPDIR says in which directory)"
+
 static int spool_open(int *ret_fd, struct gfxb_error *err)
 {
     const char *directory = getenv("TMPDIR");
@@ -123,45 +125,23 @@ static int spool_open(int *ret_fd, struct gfxb_error *err)
     return 0;
 }
 
-static int spool_fail(int code, struct gfxb_error *err)
-{
-    return fs_error(err, code, "write", "a temporary file (TMPDIR says in which directory)");
-}
-
-/* The rest of an entry whose first block was read. */
-static int archive_spool(struct archive_reader *reader, const struct archive_block *first, int fd,
-                         struct gfxb_error *err)
-{
-    struct archive_block block = *first;
-    uint64_t size = 0;
-    int r;
-    if (ftruncate(fd, 0) < 0)
-        return spool_fail(errno, err);
-    do {
-        r = archive_block_write(fd, &block);
-        r = r < 0 ? spool_fail(-r, err) : archive_reader_block(reader, &block, &size, err);
-    } while (r == 1);
-    if (r == 0 && ftruncate(fd, (off_t)size) < 0)
-        r = spool_fail(errno, err);
-    return r;
-}
-
 static int archive_add_file(struct inspector *in, struct archive_reader *reader, const char *path,
                             int *spool, struct gfxb_error *err)
 {
     struct archive_block block;
     struct image image;
-    uint64_t size;
     if (inspector_note_path(in, path))
         return 0;
-    int r = archive_reader_block(reader, &block, &size, err);
+    int r = archive_reader_block(reader, &block, err);
     if (r <= 0 || block.offset != 0 || !inspector_wants(block.bytes, block.n))
         return r < 0 ? r : 0;
     r = *spool < 0 ? spool_open(spool, err) : 0;
+    if (r == 0 && ftruncate(*spool, 0) < 0)
+        return fs_error(err, errno, "write", SPOOL_NAME);
     if (r == 0)
-        r = archive_spool(reader, &block, *spool, err);
+        r = archive_reader_save(reader, &block, *spool, SPOOL_NAME, err);
     if (r == 0 && image_from_fd(*spool, &image) < 0)
-        r = spool_fail(EIO, err);
+        return fs_error(err, EIO, "read", SPOOL_NAME);
     return r < 0 ? r : inspector_try(in, path, &image, err);
 }
 
@@ -172,7 +152,7 @@ static int inspect_archive(struct inspector *in, int fd, struct gfxb_error *err)
     struct archive_reader *reader = NULL;
     struct archive_item item;
     int CLEAN_CLOSE spool = -1;
-    int r = archive_reader_new(fd, NULL, &reader, err);
+    int r = archive_reader_new(fd, NULL, NULL, &reader, err);
     while (r == 0 && (r = archive_reader_next(reader, &item, err)) == 1)
         r = item.type == ARCHIVE_FILE ? archive_add_file(in, reader, item.path, &spool, err) : 0;
     archive_reader_free(reader);

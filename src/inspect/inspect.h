@@ -10,6 +10,8 @@
 #include "base/digest.h"
 #include "gfx/gfx.h"
 
+#include <stdatomic.h>
+
 /* ---- names: a sorted set. No name is in it twice ---- */
 
 /* More names than any package has; what a hostile file makes us keep stays bounded. */
@@ -182,8 +184,9 @@ struct archive_block {
 
 struct archive_reader;
 
-/* fd: an open file, read from its beginning; lent. limits NULL: all defaults. */
-int archive_reader_new(int fd, const struct archive_limits *limits,
+/* fd: an open file, read from its beginning; lent. limits NULL: all defaults. cancel: not 0:
+ * reading ends with "interrupted"; NULL never. */
+int archive_reader_new(int fd, const struct archive_limits *limits, const atomic_int *cancel,
                        struct archive_reader **ret_reader, struct gfxb_error *err);
 void archive_reader_free(struct archive_reader *reader);
 
@@ -195,12 +198,13 @@ void archive_reader_free(struct archive_reader *reader);
 int archive_reader_next(struct archive_reader *reader, struct archive_item *ret_item,
                         struct gfxb_error *err);
 
-/* 1 and the next block of the entry's content, 0 at its end. *ret_size then is the content's size
- * with a hole at its end. Errors as above. */
+/* 1 and the next block of the entry's content, 0 at its end. Errors as above. */
 int archive_reader_block(struct archive_reader *reader, struct archive_block *ret_block,
-                         uint64_t *ret_size, struct gfxb_error *err);
+                         struct gfxb_error *err);
 
-/* Write the block where it belongs. 0 or -errno. */
-int archive_block_write(int fd, const struct archive_block *block);
+/* The rest of the entry's content into an empty file, holes included. first: a block that was read
+ * before; NULL none. name: of the file, for the sentence when it cannot be written. */
+int archive_reader_save(struct archive_reader *reader, const struct archive_block *first, int fd,
+                        const char *name, struct gfxb_error *err);
 
 #endif

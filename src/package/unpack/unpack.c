@@ -17,7 +17,6 @@ struct unpack {
     struct archive_reader *reader;
     int root; /* the directory */
     struct entry_set seen;
-    const atomic_int *cancel;
 };
 
 static int unpack_refuse(const char *path, const char *why, struct gfxb_error *err)
@@ -37,11 +36,6 @@ static int unpack_fail(const char *path, int r, struct gfxb_error *err)
     default:
         return fs_error(err, -r, "unpack", path);
     }
-}
-
-static int unpack_check_cancel(const struct unpack *u, struct gfxb_error *err)
-{
-    return u->cancel && *u->cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
 }
 
 /* ---- directories ---- */
@@ -85,26 +79,6 @@ static int unpack_open_parent(const struct unpack *u, const char *path, const ch
 
 /* ---- entries ---- */
 
-static int unpack_content(struct unpack *u, const char *path, int fd, struct gfxb_error *err)
-{
-    struct archive_block block;
-    uint64_t size = 0, end = 0;
-    int r;
-    while ((r = archive_reader_block(u->reader, &block, &size, err)) == 1) {
-        r = archive_block_write(fd, &block);
-        if (r < 0)
-            return unpack_fail(path, r, err);
-        r = unpack_check_cancel(u, err);
-        if (r < 0)
-            return r;
-        if (block.n)
-            end = block.offset + block.n;
-    }
-    if (r == 0 && size > end && ftruncate(fd, (off_t)size) < 0)
-        return unpack_fail(path, -errno, err);
-    return r;
-}
-
 /* zip archives made from build artifacts have lost their modes. */
 static bool unpack_is_program(const char *name, int fd)
 {
@@ -128,7 +102,7 @@ static int unpack_file_entry(struct unpack *u, const struct archive_item *item, 
         openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return unpack_fail(item->path, -errno, err);
-    int r = unpack_content(u, item->path, fd, err);
+    int r = archive_reader_save(u->reader, NULL, fd, item->path, err);
     if (r < 0)
         return r;
     bool program = (item->mode & 0111) || unpack_is_program(name, fd);
@@ -269,18 +243,15 @@ static int unpack_link_copies(const char *directory, struct gfxb_error *err)
 int unpack_run(int fd, const char *directory, const struct unpack_options *options,
                struct gfxb_error *err)
 {
-    struct unpack u = {.cancel = options->cancel};
+    struct unpack u = {0};
     struct archive_item item;
     int CLEAN_CLOSE root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return fs_error(err, errno, "write into", directory);
     u.root = root;
-    int r = archive_reader_new(fd, options->limits, &u.reader, err);
-    while (r == 0 && (r = archive_reader_next(u.reader, &item, err)) == 1) {
-        r = unpack_check_cancel(&u, err);
-        if (r == 0)
-            r = unpack_one(&u, &item, err);
-    }
+    int r = archive_reader_new(fd, options->limits, options->cancel, &u.reader, err);
+    while (r == 0 && (r = archive_reader_next(u.reader, &item, err)) == 1)
+        r = unpack_one(&u, &item, err);
     archive_reader_free(u.reader);
     entry_set_done(&u.seen);
     return r == 0 && options->link_copies ? unpack_link_copies(directory, err) : r;
