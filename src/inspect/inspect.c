@@ -52,11 +52,8 @@ static int tree_compare(const FTSENT **one, const FTSENT **other)
 static bool tree_is_met(struct inspector *in, struct names *linked, const struct stat *st)
 {
     char *CLEAN_FREE id = xasprintf("%ju %ju", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
-    bool met = st->st_nlink > 1 && names_has(linked, str_from(id));
-    if (st->st_nlink > 1)
-        names_add(linked, str_from(id));
-    if (!met)
-        in->found.size += (uint64_t)st->st_size;
+    bool met = st->st_nlink > 1 && !names_add(linked, str_from(id));
+    in->found.size += met ? 0 : (uint64_t)st->st_size;
     return met;
 }
 

@@ -25,9 +25,9 @@ struct names {
 
 void names_done(struct names *set); /* frees; the set is empty and usable again */
 
-/* Add a name, in the order of its bytes. Once there are NAMES_MAX, others are left out. */
-void names_add(struct names *set, struct str name);
-bool names_has(const struct names *set, struct str name); /* a set made with names_add */
+/* Add a name, in the order of its bytes. False: it is there already. Once there are NAMES_MAX,
+ * others are left out, and that is false too. */
+bool names_add(struct names *set, struct str name);
 
 /*
  * Add a gfx target to a set that is kept in the order of data/targets.tsv: length, then bytes.

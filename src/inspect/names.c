@@ -10,40 +10,29 @@ static int names_compare_gfx(struct str a, struct str b)
     return str_compare(a, b);
 }
 
-/* Where name is or belongs; *ret_found tells which. */
-static size_t names_place(const struct names *set, struct str name,
-                          int (*compare)(struct str, struct str), bool *ret_found)
+static bool names_insert(struct names *set, struct str name, int (*compare)(struct str, struct str))
 {
     size_t low = 0, high = set->n;
-    *ret_found = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = compare(str_from(set->name[middle]), name);
-        if (order == 0) {
-            *ret_found = true;
-            return middle;
-        }
+        if (order == 0)
+            return false;
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
-}
-
-static void names_insert(struct names *set, struct str name, int (*compare)(struct str, struct str))
-{
-    bool found;
-    size_t at = names_place(set, name, compare, &found);
-    if (found || set->n == NAMES_MAX)
-        return;
+    if (set->n == NAMES_MAX)
+        return false;
     if (set->n == set->capacity) {
         set->capacity = set->capacity ? set->capacity * 2 : 16;
         set->name = xreallocarray(set->name, set->capacity, sizeof(*set->name));
     }
-    memmove(set->name + at + 1, set->name + at, (set->n - at) * sizeof(*set->name));
-    set->name[at] = xstr_dup(name);
+    memmove(set->name + low + 1, set->name + low, (set->n - low) * sizeof(*set->name));
+    set->name[low] = xstr_dup(name);
     set->n++;
+    return true;
 }
 
 void names_done(struct names *set)
@@ -54,16 +43,9 @@ void names_done(struct names *set)
     *set = (struct names){0};
 }
 
-void names_add(struct names *set, struct str name)
+bool names_add(struct names *set, struct str name)
 {
-    names_insert(set, name, str_compare);
-}
-
-bool names_has(const struct names *set, struct str name)
-{
-    bool found;
-    names_place(set, name, str_compare, &found);
-    return found;
+    return names_insert(set, name, str_compare);
 }
 
 static size_t names_run(struct str s, const char *allowed)

@@ -225,9 +225,8 @@ static int libraries_look_at(struct libraries *l, const char *path, struct gfxb_
     if (fd < 0 || fstat(fd, &st) < 0)
         return fs_error(err, errno, "read", full);
     char *CLEAN_FREE id = xasprintf("%ju %ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-    if (names_has(&l->seen, str_from(id)))
+    if (!names_add(&l->seen, str_from(id)))
         return 0;
-    names_add(&l->seen, str_from(id));
     int r = elf_read_file(fd, &facts, err);
     if (r < 0) {
         error_prefix(err, "%s: ", path);
