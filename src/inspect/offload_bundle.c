@@ -228,30 +228,17 @@ static int bundle_read_table(const unsigned char *table, size_t n, uint64_t limi
     return r;
 }
 
-/* Where the first n bytes of a plain bundle come from: the file, or a compressed bundle. */
-struct bundle_source {
-    const struct image *image;
-    struct extent where;     /* the bundle, or the compressed data */
-    const struct ccob *ccob; /* NULL: plain */
-};
-
-static int bundle_fetch(const struct bundle_source *source, unsigned char *bytes, size_t size,
-                        size_t *ret_n)
-{
-    if (source->ccob)
-        return ccob_peek(source->image, source->where, source->ccob, bytes, size, ret_n);
-    return image_read_head(source->image, source->where, bytes, size, ret_n);
-}
-
-/* Read the table with as little as possible; most fit in the first attempt. */
-static int bundle_read(const struct bundle_source *source, uint64_t limit, struct names *gfx,
-                       uint64_t *ret_end)
+/* Read the table with as little as possible; most fit in the first attempt. where: the bundle, or
+ * the compressed data of one with this header (NULL: plain). */
+static int bundle_read(const struct image *image, struct extent where, const struct ccob *ccob,
+                       uint64_t limit, struct names *gfx, uint64_t *ret_end)
 {
     int r = -EAGAIN;
     for (size_t size = BUNDLE_TABLE_FIRST; size <= BUNDLE_TABLE_MAX && r == -EAGAIN; size *= 16) {
         unsigned char *CLEAN_FREE bytes = xmalloc(size);
         size_t n = 0;
-        r = bundle_fetch(source, bytes, size, &n);
+        r = ccob ? ccob_peek(image, where, ccob, bytes, size, &n)
+                 : image_read_head(image, where, bytes, size, &n);
         if (r == 0)
             r = bundle_read_table(bytes, n, limit, gfx, ret_end);
         if (r == -EAGAIN && n < size)
@@ -260,48 +247,36 @@ static int bundle_read(const struct bundle_source *source, uint64_t limit, struc
     return r == -EAGAIN ? -EBADMSG : r;
 }
 
-/* *ret_used 0: the bundle does not say how long it is. */
-static int bundle_read_compressed(const struct image *image, struct extent where,
-                                  const unsigned char *head, size_t n, struct inspection_code *code,
-                                  uint64_t *ret_used)
-{
-    struct ccob ccob;
-    int r = ccob_read_header(head, n, &ccob);
-    if (r < 0)
-        return r;
-    if (ccob.total > where.size || ccob.header > where.size)
-        return -EBADMSG;
-    struct extent data = {where.offset + ccob.header,
-                          (ccob.total ? ccob.total : where.size) - ccob.header};
-    struct bundle_source source = {image, data, &ccob};
-    uint64_t end;
-    r = bundle_read(&source, ccob.uncompressed, &code->gfx, &end);
-    if (r < 0)
-        return r;
-    code->compressed++;
-    *ret_used = ccob.total;
-    return 0;
-}
-
-/* The bundle at where.offset: 1 and its length, 0 when there is none. */
+/* The bundle at where.offset: 1 and its length (0: it does not say how long it is), 0 when there is
+ * none. */
 static int bundle_read_one(const struct image *image, struct extent where,
                            struct inspection_code *code, uint64_t *ret_used)
 {
     unsigned char head[CCOB_HEADER_MAX];
+    struct ccob ccob;
+    struct extent data = where;
+    uint64_t end;
     size_t n;
     int r = image_read_head(image, where, head, sizeof(head), &n);
     if (r < 0 || !bundle_begins(head, n))
         return r;
-    if (memcmp(head, CCOB_MAGIC, 4) == 0) {
-        r = bundle_read_compressed(image, where, head, n, code, ret_used);
-        return r < 0 ? r : 1;
+    bool is_plain = memcmp(head, CCOB_MAGIC, 4) != 0;
+    if (is_plain) {
+        r = bundle_read(image, where, NULL, where.size, &code->gfx, ret_used);
+    } else {
+        r = ccob_read_header(head, n, &ccob);
+        if (r == 0 && (ccob.total > where.size || ccob.header > where.size))
+            r = -EBADMSG;
+        if (r < 0)
+            return r;
+        data.offset += ccob.header;
+        data.size = (ccob.total ? ccob.total : where.size) - ccob.header;
+        r = bundle_read(image, data, &ccob, ccob.uncompressed, &code->gfx, &end);
+        *ret_used = r == 0 ? ccob.total : 0;
     }
-    struct bundle_source source = {image, where, NULL};
-    r = bundle_read(&source, where.size, &code->gfx, ret_used);
-    if (r < 0)
-        return r;
-    code->plain++;
-    return 1;
+    code->plain += r == 0 && is_plain;
+    code->compressed += r == 0 && !is_plain;
+    return r < 0 ? r : 1;
 }
 
 static int bundle_fail(int r, uint64_t offset, struct gfxb_error *err)
