@@ -255,8 +255,7 @@ static int elf_read_dynamic(const struct elf_view *view, struct elf_facts *facts
     if (r == 0 &&
         (elf_dynamic_value(view, DT_RUNPATH, &index) || elf_dynamic_value(view, DT_RPATH, &index)))
         r = elf_copy_string(view, index, &facts->run_path);
-    if (r == 0)
-        r = elf_read_versions(view, facts);
+    r = r ?: elf_read_versions(view, facts);
     if (r == -EBADMSG)
         return elf_fail(err, EBADMSG, "dynamic section contradicts itself or is cut off");
     return r < 0 ? error_set(err, -r, "%s", error_errno_text(-r)) : 0;
@@ -276,8 +275,7 @@ int elf_read(const struct image *image, struct elf_facts *ret_facts, struct gfxb
         if (view.segment[i].p_type == PT_INTERP)
             facts.interpreted = true;
     }
-    if (r == 0)
-        r = elf_view_dynamic(&view, err);
+    r = r ?: elf_view_dynamic(&view, err);
     if (r == 0 && view.dynamic)
         r = elf_read_dynamic(&view, &facts, err);
     elf_view_done(&view);

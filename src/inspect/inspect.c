@@ -135,8 +135,7 @@ static int archive_add_file(struct inspector *in, struct archive_reader *reader,
     r = *spool < 0 ? spool_open(spool, err) : 0;
     if (r == 0 && ftruncate(*spool, 0) < 0)
         return fs_error(err, errno, "write", SPOOL_NAME);
-    if (r == 0)
-        r = archive_reader_save(reader, &block, *spool, SPOOL_NAME, err);
+    r = r ?: archive_reader_save(reader, &block, *spool, SPOOL_NAME, err);
     if (r == 0 && image_from_fd(*spool, &image) < 0)
         return fs_error(err, EIO, "read", SPOOL_NAME);
     return r < 0 ? r : inspector_try(in, path, &image, err);

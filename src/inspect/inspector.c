@@ -96,8 +96,7 @@ static int inspector_add_sections(struct inspector *in, const char *path, const 
     struct inspection_code code = {0};
     struct kpack_ref ref = {0};
     int r = elf_find_sections(image, ".hip_fatbin", fatbin, 8, &n_fatbin, err);
-    if (r == 0)
-        r = elf_find_sections(image, ".rocm_kpack_ref", &ref_at, 1, &n_ref, err);
+    r = r ?: elf_find_sections(image, ".rocm_kpack_ref", &ref_at, 1, &n_ref, err);
     for (size_t i = 0; r == 0 && i < n_fatbin; i++) {
         unsigned char head[24];
         bool is_empty = n_ref && (image_read_head(image, fatbin[i], head, sizeof(head), &n) < 0 ||

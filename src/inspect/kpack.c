@@ -63,8 +63,7 @@ int kpack_ref_read(const struct image *image, struct extent section, struct kpac
     unsigned char *CLEAN_FREE bytes = xmalloc(n);
     int r = image_read(image, section.offset, bytes, n);
     struct kpack_ref ref = {0};
-    if (r == 0)
-        r = kpack_parse_ref(&(struct msgpack){bytes, n}, &ref);
+    r = r ?: kpack_parse_ref(&(struct msgpack){bytes, n}, &ref);
     if (r < 0) {
         kpack_ref_done(&ref);
         return kpack_fail(err, "the section .rocm_kpack_ref cannot be read");
@@ -114,15 +113,10 @@ static int kpack_parse_contents(struct msgpack *m, struct kpack_index *index)
     struct msgpack_item map, key, targets, target;
     int r = msgpack_expect(m, MSGPACK_MAP, &map);
     for (uint64_t i = 0; r == 0 && i < map.value; i++) {
-        r = msgpack_expect(m, MSGPACK_TEXT, &key);
-        if (r == 0)
-            r = msgpack_expect(m, MSGPACK_MAP, &targets);
+        r = msgpack_expect(m, MSGPACK_TEXT, &key) ?: msgpack_expect(m, MSGPACK_MAP, &targets);
         for (uint64_t j = 0; r == 0 && j < targets.value; j++) {
             r = msgpack_expect(m, MSGPACK_TEXT, &target);
-            if (r == 0)
-                r = kpack_add_code(index, key.text, target.text);
-            if (r == 0)
-                r = msgpack_skip(m);
+            r = r ?: kpack_add_code(index, key.text, target.text) ?: msgpack_skip(m);
         }
     }
     return r;
@@ -162,8 +156,7 @@ int kpack_index_add(struct kpack_index *index, const struct image *image, struct
     unsigned char *CLEAN_FREE bytes = xmalloc(n);
     struct extent area = {0, 0};
     int r = image_read(image, at, bytes, n);
-    if (r == 0)
-        r = kpack_parse_table(&(struct msgpack){bytes, n}, index, &area);
+    r = r ?: kpack_parse_table(&(struct msgpack){bytes, n}, index, &area);
     /* The code must be inside the file: a cut-off one that kept its table is not believed. */
     if (r == 0 && (area.offset > at || area.size > at - area.offset))
         r = -EBADMSG;

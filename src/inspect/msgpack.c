@@ -68,8 +68,7 @@ static int msgpack_next(struct msgpack *m, struct msgpack_item *ret_item)
     struct msgpack_item item = {.type = form->type, .value = format - form->first};
     if (form->width)
         r = msgpack_number(m, (size_t)form->width << item.value, &item.value);
-    if (r == 0)
-        r = msgpack_bytes(m, (form->is_length ? item.value : 0) + form->extra, &item.text);
+    r = r ?: msgpack_bytes(m, (form->is_length ? item.value : 0) + form->extra, &item.text);
     /* Each item that follows takes at least a byte. */
     if (r == 0 && ((item.type == MSGPACK_ARRAY && item.value > m->n) ||
                    (item.type == MSGPACK_MAP && item.value > m->n / 2)))

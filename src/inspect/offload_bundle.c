@@ -239,8 +239,7 @@ static int bundle_read(const struct image *image, struct extent where, const str
         size_t n = 0;
         r = ccob ? ccob_peek(image, where, ccob, bytes, size, &n)
                  : image_read_head(image, where, bytes, size, &n);
-        if (r == 0)
-            r = bundle_read_table(bytes, n, limit, gfx, ret_end);
+        r = r ?: bundle_read_table(bytes, n, limit, gfx, ret_end);
         if (r == -EAGAIN && n < size)
             r = -EBADMSG; /* there is no more */
     }

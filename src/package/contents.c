@@ -132,9 +132,7 @@ static void contents_find_loader(struct install *in)
 int contents_find(struct install *in, struct gfxb_error *err)
 {
     struct gfx_engine engine;
-    int r = contents_find_engine(in, &engine, err);
-    if (r == 0)
-        r = contents_find_backend(in, &engine, err);
+    int r = contents_find_engine(in, &engine, err) ?: contents_find_backend(in, &engine, err);
     if (r < 0)
         return r;
     contents_find_loader(in);

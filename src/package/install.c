@@ -107,18 +107,14 @@ static void install_name(struct install *in, const char *digest)
 static int install_once(struct install *in, char ret_digest[static DIGEST_HEX],
                         struct gfxb_error *err)
 {
-    int r = in->source->decide(in, err);
-    if (r == 0)
-        r = store_stage_new(in->env, in->need, &in->stage, err);
-    if (r == 0)
-        r = in->source->bring(in, err);
+    int r = in->source->decide(in, err) ?: store_stage_new(in->env, in->need, &in->stage, err);
+    r = r ?: in->source->bring(in, err);
     if (r < 0)
         return r;
     in->was_brought = true;
     if (!in->package.executable)
         r = contents_find(in, err);
-    if (r == 0)
-        r = contents_check(in, err);
+    r = r ?: contents_check(in, err);
     if (r < 0)
         return r;
     if (!buf_ok(&in->identity) || !buf_ok(&in->facts))
@@ -237,10 +233,7 @@ int package_install(const struct package_env *env, const struct gfx_package *row
                       "%.*s is not installed and the network may not be used: install it once "
                       "without --no-network",
                       STR_ARG(row->id));
-    if (r == 0)
-        r = package_provider_usable(env, row->provider, err);
-    if (r == 0)
-        r = store_check_place(env, 0, err);
+    r = r ?: package_provider_usable(env, row->provider, err) ?: store_check_place(env, 0, err);
     if (r < 0)
         return r;
     if (in.source == &source_file || in.source == &source_system)

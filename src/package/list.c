@@ -88,9 +88,7 @@ int package_list_new(const struct package_env *env, struct package_list *ret_lis
 {
     struct package_list list = {NULL, 0};
     struct buf CLEAN_BUF pins = BUF_INIT(LIST_PINS_MAX);
-    int r = list_read_dir(env, &list);
-    if (r == 0)
-        r = list_read_pins(env, &pins);
+    int r = list_read_dir(env, &list) ?: list_read_pins(env, &pins);
     if (r < 0) {
         package_list_done(&list);
         return error_set(err, -r, "cannot read the packages in %s: %s", env->data_dir,

@@ -128,9 +128,7 @@ int manifest_read(const char *dir, struct package *ret_package)
     struct package package = {0};
     char *CLEAN_FREE path = xfs_join(dir, MANIFEST_NAME);
     package.dir = xstrdup(dir);
-    int r = fs_read(path, MANIFEST_MAX, &text);
-    if (r == 0)
-        r = manifest_parse(buf_view(&text), &package);
+    int r = fs_read(path, MANIFEST_MAX, &text) ?: manifest_parse(buf_view(&text), &package);
     if (r < 0) {
         manifest_package_done(&package);
         return r;

@@ -151,11 +151,8 @@ static int offline_add_package(const struct package_env *env, const char *dir,
                                char ret_hex[static DIGEST_HEX], struct gfxb_error *err)
 {
     struct offline_tree tree = {.env = env, .archive = archive, .prefix = prefix};
-    int r = digest_new(&tree.digest, err);
-    if (r == 0)
-        r = offline_walk(&tree, dir, err);
-    if (r == 0)
-        r = digest_end(tree.digest, ret_hex, err);
+    int r = digest_new(&tree.digest, err) ?: offline_walk(&tree, dir, err);
+    r = r ?: digest_end(tree.digest, ret_hex, err);
     digest_free(tree.digest);
     return r;
 }
@@ -178,8 +175,7 @@ static int offline_write_packages(struct archive *archive, const struct package_
         r = offline_add_package(env, packages[i]->dir, archive, packages[i]->digest, tree, err);
         buf_addf(&text, "package %s %s\n", packages[i]->digest, tree);
     }
-    if (r == 0)
-        r = offline_add_header(archive, OFFLINE_NAME, S_IFREG | 0644, text.n, NULL, err);
+    r = r ?: offline_add_header(archive, OFFLINE_NAME, S_IFREG | 0644, text.n, NULL, err);
     if (r == 0 && (archive_write_data(archive, text.p, text.n) != (la_ssize_t)text.n ||
                    archive_write_close(archive) != ARCHIVE_OK))
         r = offline_write_failed(archive, err);
@@ -360,8 +356,7 @@ static int offline_publish(const struct offline_install *in, const char *digest,
         fs_error(err, -r, "read", stage.dir);
     else
         log_at(in->env->log, LOG_INFO, "installing %s", package.id);
-    if (r == 0)
-        r = store_publish(in->env, &stage, &package, err);
+    r = r ?: store_publish(in->env, &stage, &package, err);
     store_stage_done(&stage);
     manifest_package_done(&package);
     return r;
@@ -372,15 +367,11 @@ int package_install_offline(const struct package_env *env, const char *file,
 {
     const struct unpack_options options = {.cancel = package_cancel(env)};
     struct offline_install in = {.env = env, .file = file, .stage = STORE_STAGE_NONE};
-    int r = package_check_data_dir(env, err);
-    if (r == 0)
-        r = store_stage_new(env, 0, &in.stage, err);
-    if (r == 0)
-        r = unpack_file(file, in.stage.dir, &options, err);
+    int r = package_check_data_dir(env, err) ?: store_stage_new(env, 0, &in.stage, err);
+    r = r ?: unpack_file(file, in.stage.dir, &options, err);
     if (r == -EBADMSG)
         error_prefix(err, "%s cannot be read: ", file);
-    if (r == 0)
-        r = offline_check(&in, err);
+    r = r ?: offline_check(&in, err);
     for (size_t i = 0; r == 0 && i < in.found.n; i++)
         r = offline_publish(&in, in.found.digest[i], err);
     store_stage_done(&in.stage);

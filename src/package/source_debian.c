@@ -62,8 +62,7 @@ static int debian_read_parts(struct install *in, struct gfxb_error *err)
     struct buf CLEAN_BUF names = BUF_INIT(DEBIAN_OUTPUT_MAX);
     struct buf CLEAN_BUF stanzas = BUF_INIT(DEBIAN_OUTPUT_MAX);
     int r = debian_apt_closure(&job->apt, in->row->locate, &uris, err);
-    if (r == 0)
-        r = debian_parts_parse(buf_view(&uris), &job->parts, err);
+    r = r ?: debian_parts_parse(buf_view(&uris), &job->parts, err);
     if (r < 0)
         return r;
     debian_parts_names(&job->parts, &names);
@@ -92,10 +91,7 @@ static int debian_try_suite(struct install *in, const struct debian_archive *arc
 {
     struct debian_job *job = in->job;
     int r = debian_apt_open(in->env, in->cache, &job->host, archive, suite, &job->apt, err);
-    if (r == 0)
-        r = debian_apt_update(&job->apt, err);
-    if (r == 0)
-        r = debian_read_parts(in, err);
+    r = r ?: debian_apt_update(&job->apt, err) ?: debian_read_parts(in, err);
     if (r == 0 && job->parts.gfx) /* said before half a gigabyte is fetched; measured afterwards */
         r = contents_check_gfx(in->env, STR("the distribution's package"), str_from(job->parts.gfx),
                                err);
@@ -154,8 +150,7 @@ static int debian_decide(struct install *in, struct gfxb_error *err)
 {
     struct debian_job *job = in->job;
     int r = job->host.distribution ? 0 : debian_host_new(in->env->root, &job->host, err);
-    if (r == 0)
-        r = debian_choose(in, false, err);
+    r = r ?: debian_choose(in, false, err);
     in->need = job->parts.download_bytes + job->parts.installed_bytes;
     return r;
 }
@@ -171,8 +166,7 @@ static int debian_unpack(const struct install *in, struct gfxb_error *err)
     int r = 0;
     for (size_t i = 0; r == 0 && i < parts->n; i++) {
         r = package_check_cancel(in->env, err);
-        if (r == 0)
-            r = debian_apt_unpack(&job->apt, &parts->part[i], in->stage.dir, err);
+        r = r ?: debian_apt_unpack(&job->apt, &parts->part[i], in->stage.dir, err);
     }
     return r;
 }
@@ -202,9 +196,7 @@ static int debian_bring(struct install *in, struct gfxb_error *err)
     uint64_t bytes = job->parts.download_bytes;
     log_at(in->env->log, LOG_INFO, "fetching %zu parts, %.1f MB, from %s %s", job->parts.n,
            (double)bytes / 1e6, job->apt.origin, job->apt.suite);
-    int r = debian_apt_download(&job->apt, in->row->locate, bytes, err);
-    if (r == 0)
-        r = debian_unpack(in, err);
+    int r = debian_apt_download(&job->apt, in->row->locate, bytes, err) ?: debian_unpack(in, err);
     if (r < 0)
         return r;
     debian_describe(in);

@@ -119,10 +119,8 @@ static int github_decide(struct install *in, struct gfxb_error *err)
                             err);
     if (r == 0 && str_is(in->row->runtime, "therock")) {
         r = runtime_choose(in->env, in->row, &runtime, err);
-        if (r == 0)
-            r = github_set_part(in, runtime, runtime_url(in->env, runtime), &job->runtime, err);
-        if (r == 0)
-            r = github_ask_for_runtime(in, &job->runtime, err);
+        r = r ?: github_set_part(in, runtime, runtime_url(in->env, runtime), &job->runtime, err);
+        r = r ?: github_ask_for_runtime(in, &job->runtime, err);
     }
     if (r < 0)
         return r;
@@ -211,8 +209,7 @@ static int github_bring_part(struct install *in, struct github_part *part, const
     int r = github_fetch(part, path, err);
     if (r == 0 && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
         return fs_error(err, errno, "read", path);
-    if (r == 0)
-        r = install_unpack(in, fd, part->name, below, err);
+    r = r ?: install_unpack(in, fd, part->name, below, err);
     if (r == -GFXB_E_DIGEST_MISMATCH || r == -GFXB_E_ARCHIVE_UNSAFE ||
         (fd >= 0 && r == -GFXB_E_PACKAGE_UNAVAILABLE) || r == -GFXB_E_DISK_FULL)
         github_forget(part);
@@ -247,9 +244,7 @@ static void github_add_fact(struct install *in, const char *name, const struct g
 static int github_bring(struct install *in, struct gfxb_error *err)
 {
     struct github_job *job = in->job;
-    int r = github_bring_part(in, &job->engine, "engine", err);
-    if (r == 0)
-        r = github_bring_runtime(in, err);
+    int r = github_bring_part(in, &job->engine, "engine", err) ?: github_bring_runtime(in, err);
     if (r < 0)
         return r;
     buf_addf(&in->identity, GITHUB_RECIPE "\nengine %s\n", job->engine.sha256);

@@ -82,9 +82,7 @@ static int file_bring(struct install *in, struct gfxb_error *err)
     const struct file_job *job = in->job;
     char *CLEAN_FREE engine = xfs_join(in->stage.dir, "engine");
     char *CLEAN_FREE name = xstr_dup(in->what);
-    int r = install_unpack(in, job->fd, name, "engine", err);
-    if (r == 0)
-        r = file_check_unchanged(in, err);
+    int r = install_unpack(in, job->fd, name, "engine", err) ?: file_check_unchanged(in, err);
     if (r < 0)
         return r;
     /* An engine without a ROCm runtime of its own runs with the computer's. */

@@ -125,9 +125,7 @@ int store_publish(const struct package_env *env, struct store_stage *stage, stru
     if (r < 0)
         return fs_error(err, -r, "measure", stage->dir);
     package->installed = (int64_t)time(NULL);
-    r = manifest_write(stage->dir, package, err);
-    if (r == 0)
-        r = store_discard_damaged(env, final, err);
+    r = manifest_write(stage->dir, package, err) ?: store_discard_damaged(env, final, err);
     if (r < 0)
         return r;
     if (fchmod(stage->lock_fd, 0755) < 0)
@@ -156,15 +154,12 @@ int store_cache_open(const struct package_env *env, const char *source, char **r
     char *CLEAN_FREE dir = xfs_join(cache, source);
     char *CLEAN_FREE lock = xasprintf("%s.lock", dir);
     int CLEAN_CLOSE fd = -1;
-    int r = fs_make_dirs(cache, 0755, err);
-    if (r == 0)
-        r = fs_lock(lock, false, NULL, &fd, err);
+    int r = fs_make_dirs(cache, 0755, err) ?: fs_lock(lock, false, NULL, &fd, err);
     if (r == -EWOULDBLOCK) {
         log_at(env->log, LOG_INFO, "another gfxbridge is installing; waiting until it is done");
         r = fs_lock(lock, true, package_cancel(env), &fd, err);
     }
-    if (r == 0)
-        r = fs_make_dirs(dir, 0700, err);
+    r = r ?: fs_make_dirs(dir, 0700, err);
     if (r < 0)
         return r;
     utimensat(AT_FDCWD, dir, NULL, 0); /* in use now: see store_sweep_cache */

@@ -87,8 +87,7 @@ static int run_attend(struct child *child, int deadline_ms, struct run_watch *wa
         r = child_wait(child, APT_WATCH_MS, ret_status);
         now = clock_now_ms();
         int looked = r >= 0 && watch ? run_look(watch, now) : 0;
-        if (r == 0)
-            r = looked;
+        r = r ?: looked;
         if (r == 0 && now - (watch ? watch->grown_at : began) >= deadline_ms)
             r = -ETIMEDOUT;
     }
@@ -277,11 +276,8 @@ static int apt_write_all(const struct debian_apt *apt, const struct debian_host 
     struct buf CLEAN_BUF sources = BUF_INIT(APT_TEXT_MAX);
     apt_add_conf(&conf, apt, arch);
     apt_add_sources(&sources, apt, host, archive, arch);
-    int r = apt_write(apt, "status", &none, err);
-    if (r == 0)
-        r = apt_write_sources(apt, &sources, err);
-    if (r == 0)
-        r = apt_write(apt, "apt.conf", &conf, err);
+    int r = apt_write(apt, "status", &none, err) ?: apt_write_sources(apt, &sources, err);
+    r = r ?: apt_write(apt, "apt.conf", &conf, err);
     return r;
 }
 
@@ -467,9 +463,7 @@ int debian_apt_update(const struct debian_apt *apt, struct gfxb_error *err)
     const char *const fixed[] = {APT_GET, "-c", apt->conf, "update", NULL};
     struct buf CLEAN_BUF none = BUF_INIT(1);
     log_at(apt->env->log, LOG_INFO, "reading the package index of %s %s", apt->origin, apt->suite);
-    int r = apt_run(apt, fixed, STR_NONE, "lists", 0, NULL, err);
-    if (r == 0)
-        r = apt_check_origin(apt, err);
+    int r = apt_run(apt, fixed, STR_NONE, "lists", 0, NULL, err) ?: apt_check_origin(apt, err);
     return r == 0 ? apt_write(apt, APT_STAMP, &none, err) : r;
 }
 

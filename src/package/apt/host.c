@@ -202,8 +202,7 @@ static int debian_read_sources(const struct root *root, struct debian_host *host
     static const char parts[] = "/etc/apt/sources.list.d";
     int r = debian_read_file(root, "/etc/apt/sources.list", host);
     struct root_names names = {NULL, 0};
-    if (r == 0)
-        r = root_list(root, parts, &names);
+    r = r ?: root_list(root, parts, &names);
     if (r == -ENOENT)
         return 0;
     for (size_t i = 0; r == 0 && i < names.n; i++) {

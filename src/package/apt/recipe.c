@@ -114,8 +114,7 @@ static int recipe_prune(const struct recipe *recipe, struct gfxb_error *err)
         r = fs_remove_tree(path);
     }
     char *CLEAN_FREE gconv = xasprintf("%s/%s/gconv", recipe->root, recipe->libc_dir);
-    if (r == 0)
-        r = fs_remove_tree(gconv);
+    r = r ?: fs_remove_tree(gconv);
     return r < 0 ? error_set(err, -r, "cannot tidy %s: %s", recipe->root, error_errno_text(-r)) : 0;
 }
 
@@ -169,13 +168,8 @@ int debian_recipe_apply(const char *dir, struct package *package, struct gfxb_er
     if (!gfx_engine_find(str_from(package->engine), &recipe.engine))
         return error_set(err, GFXB_E_NO_PACKAGE, "%s: an unknown engine", package->engine);
     package->executable = xasprintf("usr/bin/%.*s", STR_ARG(recipe.engine.program));
-    int r = recipe_walk(&recipe, err);
-    if (r == 0)
-        r = recipe_check(&recipe, err);
-    if (r == 0)
-        r = recipe_relocate(&recipe, err);
-    if (r == 0)
-        r = recipe_prune(&recipe, err);
+    int r = recipe_walk(&recipe, err) ?: recipe_check(&recipe, err);
+    r = r ?: recipe_relocate(&recipe, err) ?: recipe_prune(&recipe, err);
     if (r == 0)
         package->library_path = recipe_library_path(&recipe);
     free(recipe.libc_dir);

@@ -160,9 +160,7 @@ static int links_same_content(int dir, const char *a, const char *b)
     char hex_a[DIGEST_HEX], hex_b[DIGEST_HEX];
     if (fd_a < 0 || fd_b < 0)
         return -errno;
-    int r = digest_fd(fd_a, hex_a, NULL);
-    if (r == 0)
-        r = digest_fd(fd_b, hex_b, NULL);
+    int r = digest_fd(fd_a, hex_a, NULL) ?: digest_fd(fd_b, hex_b, NULL);
     return r < 0 ? r : strcmp(hex_a, hex_b) == 0;
 }
 
