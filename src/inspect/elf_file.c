@@ -130,11 +130,13 @@ static bool elf_address_offset(const struct elf_view *view, uint64_t address, ui
 static int elf_string(const struct elf_view *view, uint64_t index, char *ret_text, size_t size)
 {
     uint64_t address, offset, length;
+    size_t n;
     if (!elf_dynamic_value(view, DT_STRTAB, &address) ||
         !elf_dynamic_value(view, DT_STRSZ, &length) || index >= length ||
         !elf_address_offset(view, address, &offset) || offset + index < offset)
         return -EBADMSG;
-    return image_read_text(view->image, offset + index, ret_text, size);
+    int r = image_read_some(view->image, offset + index, ret_text, size, &n);
+    return r < 0 || memchr(ret_text, '\0', n) ? r : -EBADMSG; /* it does not end */
 }
 
 /* 0: it is none. */

@@ -68,15 +68,6 @@ int image_read(const struct image *image, uint64_t offset, void *ret_bytes, size
     return got == n ? 0 : -ENODATA;
 }
 
-int image_read_text(const struct image *image, uint64_t offset, char *ret_text, size_t size)
-{
-    size_t got;
-    int r = image_read_some(image, offset, ret_text, size, &got);
-    if (r < 0)
-        return r;
-    return memchr(ret_text, '\0', got) ? 0 : -EBADMSG;
-}
-
 uint16_t image_u16(const unsigned char *p)
 {
     return (uint16_t)(p[0] | p[1] << 8);

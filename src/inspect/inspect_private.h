@@ -38,9 +38,6 @@ int image_read_some(const struct image *image, uint64_t offset, void *ret_bytes,
 int image_read_head(const struct image *image, struct extent where, void *ret_bytes, size_t n,
                     size_t *ret_n);
 
-/* A NUL-terminated text shorter than size, with its NUL. -EBADMSG when it does not end before. */
-int image_read_text(const struct image *image, uint64_t offset, char *ret_text, size_t size);
-
 bool image_holds(const struct image *image, struct extent where);
 
 /* Little-endian numbers. */

@@ -84,6 +84,8 @@ def words_in_either_order():
         said = call("--data-dir", ONE, "backends", "bundle", *words, code=2).stderr
         assert "name of a file" in said or "no such backend" in said, said
     assert not [n for n in os.listdir(TOP) if n.startswith("ordered") or ":" in n]
+    said = call("--data-dir", ONE, "backends", "list", "--for", machine("no-gpu-vm"), code=2).stderr
+    assert "--for is an option of backends bundle" in said, said
 
 
 def for_another_computer():
