@@ -81,7 +81,7 @@ static int inspect_tree(struct inspector *in, const char *directory, struct gfxb
     char *CLEAN_FREE top = xstrdup(directory);
     char *const tops[] = {top, NULL};
     FTS *walk = fts_open(tops, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, tree_compare);
-    struct names linked = {0};
+    struct names CLEAN_NAMES linked = {0};
     const FTSENT *entry;
     int r = walk ? 0 : error_set(err, errno, "%s", error_errno_text(errno));
     while (r == 0 && (entry = fts_read(walk))) {
@@ -97,7 +97,6 @@ static int inspect_tree(struct inspector *in, const char *directory, struct gfxb
     }
     if (walk)
         fts_close(walk);
-    names_done(&linked);
     return r;
 }
 

@@ -24,6 +24,7 @@ struct names {
 };
 
 void names_done(struct names *set); /* frees; the set is empty and usable again */
+#define CLEAN_NAMES __attribute__((cleanup(names_done)))
 
 /* Add a name, in the order of its bytes. False: it is there already. Once there are NAMES_MAX,
  * others are left out, and that is false too. */

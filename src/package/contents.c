@@ -283,7 +283,7 @@ int contents_check(struct install *in, struct gfxb_error *err)
     const struct package *package = &in->package;
     const char *dir = in->is_in_place ? "" : in->stage.dir;
     struct gfx_engine engine;
-    struct names roots = {0};
+    struct names CLEAN_NAMES roots = {0};
     if (!gfx_engine_find(str_from(package->engine), &engine))
         return error_set(err, GFXB_E_NO_PACKAGE, "%s: an unknown engine", package->engine);
     struct str file = gfx_engine_backend_file(&engine, str_from(package->backend));
@@ -291,7 +291,5 @@ int contents_check(struct install *in, struct gfxb_error *err)
     if (r < 0)
         return r;
     contents_add_roots(package, dir, &engine, file, &roots);
-    r = libraries_check(in->env, dir, &roots, str_from(package->library_path), in->what, err);
-    names_done(&roots);
-    return r;
+    return libraries_check(in->env, dir, &roots, str_from(package->library_path), in->what, err);
 }

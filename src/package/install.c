@@ -71,19 +71,18 @@ bool package_find(const struct package_env *env, const struct gfx_package *row,
                   char ret_digest[static DIGEST_HEX])
 {
     const struct package_source *source = install_source(row->provider);
-    struct package_list list = {NULL, 0};
-    bool found = false;
+    struct package_list CLEAN_PACKAGES list = {NULL, 0};
     if (package_list_new(env, &list, NULL) < 0)
         return false;
-    for (size_t i = 0; i < list.n && !found; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         const struct package *package = &list.item[i];
-        found = str_is(row->id, package->id) && (!env->other || !package_outside(package).n) &&
-                (!source || !source->serves || source->serves(env, row, package));
-        if (found)
-            memcpy(ret_digest, package->digest, DIGEST_HEX);
+        if (!str_is(row->id, package->id) || (env->other && package_outside(package).n) ||
+            (source && source->serves && !source->serves(env, row, package)))
+            continue;
+        memcpy(ret_digest, package->digest, DIGEST_HEX);
+        return true;
     }
-    package_list_done(&list);
-    return found;
+    return false;
 }
 
 /* ---- the transaction ---- */

@@ -260,8 +260,8 @@ bool package_find_missing(const struct root *root, const char *path, const struc
                           struct names *ret_missing)
 {
     char *CLEAN_FREE dir = realpath(path, NULL);
-    struct names single = {0};
-    struct package package = {0};
+    struct names CLEAN_NAMES single = {0};
+    struct package CLEAN_PACKAGE package = {0};
     struct libraries l;
     if (found->kind == INSPECT_ARCHIVE || !dir)
         return false;
@@ -275,7 +275,6 @@ bool package_find_missing(const struct root *root, const char *path, const struc
         libraries_add_dirs(&l, str_from(package.library_path));
     else
         libraries_add_dirs(&l, STR(LIBRARIES_USUAL_DIRS));
-    manifest_package_done(&package);
     /* Engines are started with the directory of their program in the library path. */
     for (size_t i = 0; i < found->executables.n; i++)
         names_add(&l.dirs, fs_dir(found->executables.name[i]));
@@ -286,7 +285,6 @@ bool package_find_missing(const struct root *root, const char *path, const struc
         l.missing = (struct names){0};
     }
     libraries_done(&l);
-    names_done(&single);
     return known;
 }
 

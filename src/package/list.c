@@ -141,16 +141,15 @@ static int list_remove(const struct package_env *env, const struct package_list 
 
 int package_remove(const struct package_env *env, const char *digest, struct gfxb_error *err)
 {
-    struct package_list list = {NULL, 0};
+    struct package_list CLEAN_PACKAGES list = {NULL, 0};
     int r = package_list_new(env, &list, err);
-    size_t i = 0;
-    while (i < list.n && strcmp(list.item[i].digest, digest) != 0)
-        i++;
-    if (r == 0)
-        r = i < list.n ? list_remove(env, &list, &list.item[i], err)
-                       : error_set(err, ENOENT, "no installed package has the digest %s", digest);
-    package_list_done(&list);
-    return r;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n; i++) {
+        if (strcmp(list.item[i].digest, digest) == 0)
+            return list_remove(env, &list, &list.item[i], err);
+    }
+    return error_set(err, ENOENT, "no installed package has the digest %s", digest);
 }
 
 /* ---- all packages of one backend together ---- */
@@ -172,43 +171,37 @@ int package_use(const struct package_env *env, struct package_backend backend, c
 {
     struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
     bool is_none = strcmp(prefix, "none") == 0;
-    struct package_list list;
+    struct package_list CLEAN_PACKAGES list = {NULL, 0};
     int r = package_list_new(env, &list, err);
     if (r < 0)
         return r;
     const char *digest = is_none ? NULL : list_find_newest(&list, backend, prefix);
-    if (digest || (is_none && list.n))
-        r = list_write_pin(env, &list, backend, digest, err);
-    else if (!is_none && !prefix[0])
-        r = error_set(err, ENOENT,
-                      "no package of %.*s:%s is installed: gfxbridge backends install %.*s:%s "
-                      "brings one",
-                      STR_ARG(engine), backend.name, STR_ARG(engine), backend.name);
-    else if (!is_none)
-        r = error_set(err, ENOENT,
-                      "no installed package of %.*s:%s has a digest that begins with '%s'; "
-                      "see gfxbridge backends list",
-                      STR_ARG(engine), backend.name, prefix);
-    package_list_done(&list);
-    return r;
+    if (digest || is_none)
+        return list.n ? list_write_pin(env, &list, backend, digest, err) : 0;
+    if (!prefix[0])
+        return error_set(err, ENOENT,
+                         "no package of %.*s:%s is installed: gfxbridge backends install %.*s:%s "
+                         "brings one",
+                         STR_ARG(engine), backend.name, STR_ARG(engine), backend.name);
+    return error_set(err, ENOENT,
+                     "no installed package of %.*s:%s has a digest that begins with '%s'; see "
+                     "gfxbridge backends list",
+                     STR_ARG(engine), backend.name, prefix);
 }
 
 int package_remove_backend(const struct package_env *env, struct package_backend backend,
                            size_t *ret_n, struct gfxb_error *err)
 {
     struct str engine = backend.engine.n ? backend.engine : gfx_engine_default();
-    struct package_list list;
+    struct package_list CLEAN_PACKAGES list = {NULL, 0};
     size_t n = 0;
     int r = package_list_new(env, &list, err);
-    if (r < 0)
-        return r;
     for (size_t i = 0; i < list.n && r == 0; i++) {
         if (!package_is_of(&list.item[i], backend))
             continue;
         r = list_remove(env, &list, &list.item[i], err);
         n++;
     }
-    package_list_done(&list);
     if (r == 0 && n == 0)
         return error_set(err, ENOENT, "no package of %.*s:%s is installed", STR_ARG(engine),
                          backend.name);

@@ -285,19 +285,17 @@ static int offline_read_text(const struct offline_install *in, struct buf *text,
 static int offline_check_manifest(const struct offline_install *in, const char *dir,
                                   const char *digest, struct gfxb_error *err)
 {
-    struct package package = {0};
+    struct package CLEAN_PACKAGE package = {0};
     if (manifest_read(dir, &package) < 0)
         return offline_damaged(in, "a package in it has no manifest", err);
     struct str outside = package_outside(&package);
-    int r = 0;
     if (strcmp(package.digest, digest) != 0)
-        r = offline_damaged(in, "a package in it has another package's name", err);
-    else if (outside.n)
-        r = error_set(err, GFXB_E_ARCHIVE_UNSAFE,
-                      "a package in %s would start %.*s, which is not in it", in->file,
-                      STR_ARG(outside));
-    manifest_package_done(&package);
-    return r;
+        return offline_damaged(in, "a package in it has another package's name", err);
+    if (outside.n)
+        return error_set(err, GFXB_E_ARCHIVE_UNSAFE,
+                         "a package in %s would start %.*s, which is not in it", in->file,
+                         STR_ARG(outside));
+    return 0;
 }
 
 bool package_digests_have(const struct package_digests *digests, const char *digest)
@@ -348,7 +346,7 @@ static int offline_check(struct offline_install *in, struct gfxb_error *err)
 static int offline_publish(const struct offline_install *in, const char *digest,
                            struct gfxb_error *err)
 {
-    struct package package = {0};
+    struct package CLEAN_PACKAGE package = {0};
     struct store_stage stage = {.dir = xfs_join(in->stage.dir, digest)};
     stage.lock_fd = open(stage.dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = stage.lock_fd < 0 ? -errno : manifest_read(stage.dir, &package);
@@ -358,7 +356,6 @@ static int offline_publish(const struct offline_install *in, const char *digest,
         log_at(in->env->log, LOG_INFO, "installing %s", package.id);
     r = r ?: store_publish(in->env, &stage, &package, err);
     store_stage_done(&stage);
-    manifest_package_done(&package);
     return r;
 }
 

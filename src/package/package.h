@@ -74,6 +74,7 @@ struct package_env {
 int package_list_new(const struct package_env *env, struct package_list *ret_list,
                      struct gfxb_error *err);
 void package_list_done(struct package_list *list);
+#define CLEAN_PACKAGES __attribute__((cleanup(package_list_done)))
 
 /* Bring the package of this row here, or find it complete: when one with the row's id is installed
  * nothing is fetched. Codes: offline, no-package, package-unavailable, digest-mismatch, disk-full

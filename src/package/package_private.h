@@ -78,6 +78,7 @@ int manifest_read(const char *dir, struct package *ret_package);
 bool manifest_is_unknown(int r);
 
 void manifest_package_done(struct package *package);
+#define CLEAN_PACKAGE __attribute__((cleanup(manifest_package_done)))
 
 /* ---- install.c: the transaction. One source decides and brings; everything else is done once, for
  * all of them: the lock, the stage, looking at what came, digest, publishing ---- */

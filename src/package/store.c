@@ -107,11 +107,10 @@ int store_discard(const struct package_env *env, const char *dir, struct gfxb_er
 static int store_discard_damaged(const struct package_env *env, const char *dir,
                                  struct gfxb_error *err)
 {
-    struct package there = {0};
+    struct package CLEAN_PACKAGE there = {0};
     if (access(dir, F_OK) < 0)
         return 0;
     int r = manifest_read(dir, &there);
-    manifest_package_done(&there);
     if (manifest_is_unknown(r))
         return fs_error(err, -r, "read", dir);
     return r < 0 ? store_discard(env, dir, err) : 0;
