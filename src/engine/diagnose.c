@@ -171,10 +171,14 @@ int diagnose_explain(const struct engine_kind *kind, int status, struct str log,
     child_status_text(status, how, sizeof(how));
     buf_addf(&text, "gfxbridge: the engine ended: %s\n", how);
     buf_add_str(&text, log);
-    if (diagnose_cause(buf_view(&text), &cause))
-        return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s", what, how,
-                         STR_ARG(cause.text), cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
     struct str words = diagnose_last_words(kind, log);
+    if (diagnose_cause(buf_view(&text), &cause)) {
+        bool library = cause.code == GFXB_E_LIBRARY_MISSING && words.n; /* which one */
+        return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s%s%.*s", what, how,
+                         STR_ARG(cause.text), library ? ": " : "",
+                         STR_ARG(library ? words : STR_NONE), cause.remedy.n ? "; " : "",
+                         STR_ARG(cause.remedy));
+    }
     int code = WIFSIGNALED(status) ? GFXB_E_ENGINE_CRASH : GFXB_E_ENGINE_EXIT;
     if (words.n == 0)
         return error_set(err, code, "the engine ended %s (%s) without a word", what, how);

@@ -182,6 +182,12 @@ struct maps {
  * directories in it. */
 void maps_parse(struct str text, struct str package_dir, struct maps *ret_maps);
 
+/* The BLAS libraries and their kernel files in the same text, by name: "librocblas.so.5.1,
+ * Kernels.so-000-gfx1100.hsaco"; appended to *ret. */
+void maps_blas_text(struct str text, struct buf *ret);
+/* The same of a running engine on ROCm; nothing for others. */
+void evidence_blas(const struct engine *engine, struct buf *ret);
+
 /* Two libraries that come from different trees: true and *ret_a, *ret_b. */
 bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
                     const struct maps_library **ret_b);

@@ -12,7 +12,8 @@
 #define VERIFY_LOG_MAX      (64u << 20)
 #define VERIFY_MAPS_MAX     (16u << 20)
 #define VERIFY_SETTLE_MS    500 /* the engine's log is written by a thread of its own */
-#define VERIFY_QUIET_MS     50  /* an engine that words it otherwise has told all after this */
+#define BLAS_FILES_MAX      6
+#define VERIFY_QUIET_MS     50 /* an engine that words it otherwise has told all after this */
 
 /* ---- the list of its devices ---- */
 
@@ -280,18 +281,25 @@ static int verify_cpu(const struct engine_placement *placement, struct gfxb_erro
     return 0;
 }
 
+/* The text of its /proc/PID/maps. */
+static int evidence_read_maps(const struct engine *engine, struct buf *text, struct gfxb_error *err)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)engine->child.pid);
+    int code = fs_read(path, VERIFY_MAPS_MAX, text);
+    return code < 0 ? fs_error(err, -code, "read", path) : 0;
+}
+
 /* HIP, its runtime and the BLAS libraries must be of one release: a mixed set crashes, or finds no
  * device and leaves the work to the CPU. */
 static int verify_libraries(const struct engine *engine, struct gfxb_error *err)
 {
-    char path[64];
     struct maps maps;
     const struct maps_library *a, *b;
     struct buf CLEAN_BUF text = BUF_INIT(VERIFY_MAPS_MAX + (1u << 18));
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)engine->child.pid);
-    int code = fs_read(path, VERIFY_MAPS_MAX, &text);
+    int code = evidence_read_maps(engine, &text, err);
     if (code < 0)
-        return fs_error(err, -code, "read", path);
+        return code;
     maps_parse(buf_view(&text), str_from(engine->package_dir), &maps);
     if (maps_are_mixed(&maps, &a, &b))
         return error_set(err, GFXB_E_LIBRARY_MISSING,
@@ -301,6 +309,46 @@ static int verify_libraries(const struct engine *engine, struct gfxb_error *err)
     if (engine->backend == PLAN_ROCM && maps.n == 0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE, "the engine has not loaded any ROCm library");
     return 0;
+}
+
+/* A file of kernels that a BLAS library has opened, or the library itself? */
+static bool blas_is_file(struct str path, struct str name)
+{
+    static const char *const kernels[] = {".co", ".hsaco", ".dat"};
+    bool blas = str_has(path, STR("rocblas")) || str_has(path, STR("hipblaslt"));
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        if (blas && str_ends(name, str_from(kernels[i])))
+            return true;
+    }
+    return str_starts(name, STR("librocblas.so")) || str_starts(name, STR("libhipblaslt.so"));
+}
+
+void maps_blas_text(struct str text, struct buf *ret)
+{
+    struct str line, last = STR_NONE;
+    size_t n = 0;
+    while (str_cut(&text, '\n', &line)) {
+        const char *slash = line.n ? memchr(line.p, '/', line.n) : NULL;
+        const char *base = slash ? memrchr(line.p, '/', line.n) : NULL;
+        if (!base)
+            continue;
+        struct str path = {slash, line.n - (size_t)(slash - line.p)};
+        struct str name = {base + 1, line.n - (size_t)(base + 1 - line.p)};
+        if (str_eq(path, last) || !blas_is_file(path, name))
+            continue;
+        last = path;
+        if (n++ < BLAS_FILES_MAX)
+            buf_addf(ret, "%s%.*s", n > 1 ? ", " : "", STR_ARG(name));
+    }
+    if (n > BLAS_FILES_MAX)
+        buf_addf(ret, " and %zu more", n - BLAS_FILES_MAX);
+}
+
+void evidence_blas(const struct engine *engine, struct buf *ret)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(VERIFY_MAPS_MAX + (1u << 18));
+    if (engine->backend == PLAN_ROCM && evidence_read_maps(engine, &text, NULL) == 0)
+        maps_blas_text(buf_view(&text), ret);
 }
 
 int engine_verify(struct engine *engine, struct engine_placement *ret_placement,

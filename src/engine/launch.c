@@ -75,6 +75,20 @@ static const char *launch_cache(const struct engine_spec *spec, const char *scra
     return spec->cache_dir ? spec->cache_dir : scratch;
 }
 
+/* The package's own names of cards: its libdrm would read this computer's, which may be older. */
+static void launch_card_names(const struct package *package, struct engine_words *env)
+{
+    static const char *const places[] = {"usr/share/libdrm", "share/libdrm", "../share/libdrm"};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        char *CLEAN_FREE dir = launch_path(package, str_from(places[i]));
+        char *CLEAN_FREE file = xfs_join(dir, "amdgpu.ids");
+        if (access(file, R_OK) == 0) {
+            engine_words_add(env, "AMDGPU_ASIC_ID_TABLE_PATHS=%s", dir);
+            return;
+        }
+    }
+}
+
 /* Nothing is inherited: no variable of the engine, HSA_*, LD_*, no proxy, no token. */
 static void launch_environment(const struct engine_kind *kind, const struct engine_spec *spec,
                                const char *scratch, const struct engine_serving *serving,
@@ -86,6 +100,7 @@ static void launch_environment(const struct engine_kind *kind, const struct engi
     engine_words_add(env, "HOME=%s", cache);
     engine_words_add(env, "XDG_CACHE_HOME=%s", cache);
     engine_words_add(env, "TMPDIR=%s", scratch);
+    launch_card_names(spec->package, env);
     for (const char *const *variable = kind->variables; *variable; variable++)
         engine_words_add(env, "%s", *variable);
     if (serving)

@@ -213,14 +213,16 @@ static int prove_canary(struct prove *p, struct gfxb_error *err)
         return code;
     }
     char placement[256];
+    struct buf CLEAN_BUF blas = BUF_INIT(2048);
     p->proof.covers = p->kind->canary->covers;
+    evidence_blas(p->engine, &blas);
     engine_placement_text(&p->placement, placement, sizeof(placement));
     prove_set_rung(p, PLAN_E4, TRI_YES,
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
-                   "weights on %s",
+                   "weights on %s%s%s",
                    n, least,
                    p->placement.gpu_mib > 0.0 ? p->placement.gpu_mib : p->placement.cpu_mib,
-                   placement);
+                   placement, blas.n ? ", BLAS from " : "", buf_text(&blas));
     return prove_speed(p, err);
 }
 

@@ -63,20 +63,18 @@ static void session_spec(const struct session_request *r, const struct package *
                                      .log = r->log};
 }
 
-/* The CPU's speed on the canary from its stored proof; 0 when it has none. */
+/* The CPU's speed on the canary from its stored proofs, whatever the request leaves out; 0 when it
+ * has none. */
 static double session_cpu_speed(const struct session *session)
 {
-    for (size_t i = 0; i < session->plan->n_choices; i++) {
-        const struct plan_choice *c = &session->plan->choice[i];
-        if (c->backend != PLAN_CPU || c->state != PLAN_PROVEN)
-            continue;
-        for (size_t k = 0; k < session->n_proofs; k++) {
-            if (session->proof[k].passed &&
-                strcmp(session->proof[k].fingerprint, c->fingerprint) == 0)
-                return session->proof[k].tokens_per_second;
-        }
+    double speed = 0;
+    for (size_t i = 0; i < session->n_proofs; i++) {
+        const struct plan_proof *proof = &session->proof[i];
+        if (proof->passed && str_starts(str_from(proof->fingerprint), STR("cpu|")) &&
+            proof->tokens_per_second > speed)
+            speed = proof->tokens_per_second;
     }
-    return 0;
+    return speed;
 }
 
 /* Measure the CPU with the package of a GPU choice, which computes on the CPU as well: a fraction
@@ -309,15 +307,15 @@ static int session_step(const struct session_request *r, struct session *session
     return 0;
 }
 
-/* How much a rejected choice's reason says about what went wrong: what was tried just now most,
- * then what is installed, then the rest; what the user excluded nothing. */
+/* How much a rejected choice's reason says about what went wrong: an engine that was tried just now
+ * most, then a download, then what is installed, then the rest; what the user excluded nothing. */
 static int session_weight(const struct session *session, const struct plan_choice *choice)
 {
     if (choice->code == GFXB_E_POLICY)
         return 0;
     for (size_t i = 0; i < session->n_failures; i++) {
         if (strcmp(session->failure[i].fingerprint, choice->fingerprint) == 0)
-            return 3;
+            return choice->installed ? 4 : 3;
     }
     return choice->installed ? 2 : 1;
 }

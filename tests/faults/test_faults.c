@@ -373,6 +373,52 @@ static void a_type_that_fails_leads_to_the_next_choice(void **state)
     world_done(&w);
 }
 
+/* Also when the request leaves the CPU out: it is not measured again, with the GPU's package. */
+static void the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to(void **state)
+{
+    static const struct fault slow = {
+        .name = "slow", .backend = PLAN_VULKAN, .behaviour = "rate 150\n"};
+    struct world w = world_of_a_card(&slow);
+    struct session session = {0};
+    (void)state;
+    assert_int_equal(session_plan(&w.request, &session, NULL), 0);
+    const struct plan_choice *choice = find(session.plan, "debian-vulkan", PLAN_VULKAN);
+    const struct engine_proof *proof = engine_proofs_find(session.stored, choice->fingerprint);
+    assert_non_null(proof);
+    assert_non_null(strstr(proof->rung[PLAN_E5 - PLAN_E3].detail, "at least 100 are asked"));
+    session_done(&session);
+    world_done(&w);
+}
+
+/* A package that could not be fetched says less than one whose proof failed. */
+static void a_failed_proof_is_told_before_a_failed_download(void **state)
+{
+    static const struct fault wrong = {
+        .name = "byte", .backend = PLAN_ROCM, .behaviour = OWN_HIP "say byte\n"};
+    struct world w = world_new(NULL, PLAN_ROCM, 0);
+    struct session session = {0};
+    struct gfxb_error err = {.text = ""};
+    (void)state;
+    world_install(&w, FIRST_ROCM, PLAN_ROCM, &wrong);
+    assert_int_equal(session_plan(&w.request, &session, NULL), 0);
+    struct session_failure failed[8];
+    struct session_history history = {.failed = failed};
+    for (size_t i = 0; i < session.plan->n_choices && history.n_failed < 8; i++) {
+        const struct plan_choice *c = &session.plan->choice[i];
+        if (c->backend == PLAN_ROCM && c->package && !c->installed)
+            failed[history.n_failed++] = (struct session_failure){.fingerprint = c->fingerprint,
+                                                                  .detail = (char *)"not there",
+                                                                  .code = GFXB_E_OFFLINE};
+    }
+    assert_true(history.n_failed > 0);
+    struct session tried = {0};
+    assert_true(session_bring_up(&w.request, &history, &tried, &err) < 0);
+    assert_non_null(strstr(err.text, "computes wrongly"));
+    session_done(&tried);
+    session_done(&session);
+    world_done(&w);
+}
+
 /* Two cards of 48 GB, and a model that only both together hold. */
 #define PAIR_LOG  LOAD USING("%D", "0000:%N3:00.0") WEIGHTS("%D", "0.75") OFFLOADED LOADED
 #define PAIR_NEED (UINT64_C(70) << 30)
@@ -445,6 +491,8 @@ int main(void)
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
         cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
         cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
+        cmocka_unit_test(the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to),
+        cmocka_unit_test(a_failed_proof_is_told_before_a_failed_download),
         cmocka_unit_test(a_model_for_two_cards_runs_on_both),
         cmocka_unit_test(a_card_that_fails_alone_is_in_no_set),
     };

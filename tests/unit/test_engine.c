@@ -298,6 +298,21 @@ static void libraries_of_one_tree_are_one(void **state)
     assert_false(maps_are_mixed(&maps, &a, &b));
 }
 
+/* Once each, by name, and no other library. */
+static void blas_and_its_kernel_files_are_named(void **state)
+{
+    (void)state;
+    struct buf CLEAN_BUF text = BUF_INIT(4096);
+    maps_blas_text(STR("1-2 r-xp 0 8:1 1 /p/lib/librocblas.so.5.1\n"
+                       "2-3 r--p 0 8:1 1 /p/lib/librocblas.so.5.1\n"
+                       "1-2 r-xp 0 8:1 1 /p/lib/libamdhip64.so.7\n"
+                       "1-2 r--p 0 8:1 1 /p/share/data.dat\n"
+                       "1-2 rw-p 0 0:0 0\n"
+                       "1-2 r--p 0 8:1 1 /p/lib/rocblas/library/Kernels.so-000-gfx1100.hsaco\n"),
+                   &text);
+    assert_string_equal(buf_text(&text), "librocblas.so.5.1, Kernels.so-000-gfx1100.hsaco");
+}
+
 static void libraries_of_two_trees_are_seen(void **state)
 {
     (void)state;
@@ -474,6 +489,30 @@ static void only_the_canary_on_software_vulkan_goes_token_by_token(void **state)
         launch_done(&launch);
     }
     free(canary);
+}
+
+/* Where a package brings names of cards its libdrm is told. */
+static void a_package_with_names_of_cards_uses_them(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/gfxb-names-XXXXXX", wanted[128];
+    struct package package = test_package();
+    struct engine_spec spec = test_spec(&package);
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "k"};
+    struct launch launch;
+    assert_non_null(mkdtemp(dir));
+    package.dir = dir;
+    char *CLEAN_FREE names = fs_join(dir, "usr/share/libdrm");
+    char *CLEAN_FREE file = fs_join(names, "amdgpu.ids");
+    snprintf(wanted, sizeof(wanted), "AMDGPU_ASIC_ID_TABLE_PATHS=%s", names);
+    for (int there = 0; there < 2; there++) {
+        assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
+        assert_int_equal(words_have(&launch.env, wanted), there);
+        launch_done(&launch);
+        assert_int_equal(fs_make_dirs(names, 0755, NULL), 0);
+        assert_int_equal(fs_write(file, "1.0.0\n", 6, 0644, NULL), 0);
+    }
+    assert_int_equal(fs_remove_tree(dir), 0);
 }
 
 /* The engine's own fitting is off, and says nothing about layers: all of them or the plan's. */
@@ -1169,6 +1208,8 @@ int main(void)
         cmocka_unit_test(only_numbered_devices_are_gpus),
         cmocka_unit_test(libraries_of_one_tree_are_one),
         cmocka_unit_test(libraries_of_two_trees_are_seen),
+        cmocka_unit_test(blas_and_its_kernel_files_are_named),
+        cmocka_unit_test(a_package_with_names_of_cards_uses_them),
         cmocka_unit_test(a_stream_reads_the_same_in_any_pieces),
         cmocka_unit_test(a_line_without_end_is_refused),
         cmocka_unit_test(a_launch_is_exact),
