@@ -73,11 +73,8 @@ static char *list_labels(const struct model *item, const struct gguf *gguf)
 static int list_fill(struct model *item, struct gfxb_error *err)
 {
     const struct model_known *row = list_row(item);
-    struct gguf gguf;
-    int r = gguf_read(item->path, &gguf, err);
-    if (r < 0)
-        return r;
-    r = gguf_require_model(&gguf, item->path, err);
+    struct gguf gguf = {.kind = GGUF_OTHER};
+    int r = gguf_read(item->path, &gguf, err) ?: gguf_require_model(&gguf, item->path, err);
     if (r == 0) {
         /* A name that got its origin before it stays: the listed one is somebody else's here. */
         if (row && str_starts(str_from(item->name), str_from(item->repository))) {
@@ -230,13 +227,6 @@ struct model *list_match(const struct model_list *list, const char *text)
     }
 }
 
-/* Links stay as they are: parts of a split model are found by the name beside it. */
-static char *find_absolute(const char *path)
-{
-    char *CLEAN_FREE here = path[0] == '/' ? NULL : getcwd(NULL, 0);
-    return here ? xfs_join(here, path) : xstrdup(path);
-}
-
 /* A file that was named by its path. */
 static int find_file(const struct model_env *env, const char *path, struct model *ret_model,
                      struct gfxb_error *err)
@@ -246,14 +236,15 @@ static int find_file(const struct model_env *env, const char *path, struct model
         return fs_error(err, errno, "read the model", path);
     if (!S_ISREG(st.st_mode))
         return error_set(err, EINVAL, "the model %s is no file: give a GGUF file", path);
-    struct gfxb_error ignored = {0};
-    if (list_find_path(env, path, ret_model, &ignored) == 0)
+    if (list_find_path(env, path, ret_model, NULL) == 0)
         return 0;
+    /* Links stay as they are: parts of a split model are found by the name beside it. */
+    char *CLEAN_FREE here = path[0] == '/' ? NULL : getcwd(NULL, 0);
     struct str base = pick_name(str_from(path));
     struct pick_split split;
     struct model item = {.origin = MODEL_LOCAL,
                          .name = xstr_dup(pick_take_apart(base, &split) ? split.prefix : base),
-                         .path = find_absolute(path),
+                         .path = here ? xfs_join(here, path) : xstrdup(path),
                          .modified = (int64_t)st.st_mtim.tv_sec};
     int r = list_take(&item, ret_model, err);
     model_done(&item);
@@ -262,39 +253,28 @@ static int find_file(const struct model_env *env, const char *path, struct model
 
 /* ---- nothing of that name ---- */
 
-/* A bare word is most likely a misspelt name: that some registry could have it is no advice. */
-static bool find_is_bare(const struct model_name *name, const char *text)
-{
-    return name->kind == MODEL_NAME_OLLAMA && !strpbrk(text, ":/");
-}
-
-static int find_unknown(const char *text, const char *nearest, struct gfxb_error *err)
-{
-    char near[300];
-    model_name_nearest_known(text, near, sizeof(near));
-    return error_set(err, GFXB_E_MODEL_UNKNOWN,
-                     "no such model: %s; gfxbridge list and gfxbridge list --available name those "
-                     "there are%s%s%s%s",
-                     text, nearest[0] ? "; here are " : "", nearest,
-                     near[0] ? "; to be pulled are " : "", near);
-}
-
 int list_nothing(const struct model_list *list, const char *text, struct gfxb_error *err)
 {
     struct model_name name;
     struct str *CLEAN_FREE names = xcalloc(list->n, sizeof(*names));
-    char nearest[400];
+    char here[400], near[300];
     int r = model_name_parse(text, &name, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < list->n; i++)
         names[i] = str_from(list->item[i].name);
-    name_nearest(text, names, list->n, nearest, sizeof(nearest));
-    if (find_is_bare(&name, text))
-        return find_unknown(text, nearest, err);
+    name_nearest(text, names, list->n, here, sizeof(here));
+    model_name_nearest_known(text, near, sizeof(near));
+    /* A bare word is most likely a misspelt name: that some registry could have it is no advice. */
+    if (name.kind == MODEL_NAME_OLLAMA && !strpbrk(text, ":/"))
+        return error_set(err, GFXB_E_MODEL_UNKNOWN,
+                         "no such model: %s; gfxbridge list and gfxbridge list --available name "
+                         "those there are%s%s%s%s",
+                         text, here[0] ? "; here are " : "", here,
+                         near[0] ? "; to be pulled are " : "", near);
     return error_set(err, GFXB_E_MODEL_UNKNOWN,
                      "the model %s is not on this computer: gfxbridge pull %s brings it%s%s", text,
-                     text, nearest[0] ? "; here are " : "", nearest);
+                     text, here[0] ? "; here are " : "", here);
 }
 
 int model_find(const struct model_env *env, const char *name, struct model *ret_model,

@@ -264,8 +264,7 @@ static unsigned distance(struct str a, struct str b)
 static unsigned rate(struct str text, struct str name)
 {
     unsigned far = distance(text, name);
-    bool begins =
-        text.n >= 3 && name.n > text.n && str_eq_nocase((struct str){name.p, text.n}, text);
+    bool begins = text.n >= 3 && name.n > text.n && str_starts_nocase(name, text);
     return begins ? least(far, 1 + (unsigned)(name.n - text.n) / 8) : far;
 }
 

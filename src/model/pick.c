@@ -108,18 +108,12 @@ static struct str pick_last_word(struct str prefix)
     return (struct str){prefix.p + start, prefix.n - start};
 }
 
-static bool pick_begins(struct str text, const char *beginning)
-{
-    size_t n = strlen(beginning);
-    return text.n >= n && str_eq_nocase((struct str){text.p, n}, (struct str){beginning, n});
-}
-
 static bool pick_is_quantisation(struct str word)
 {
     static const char *const kinds[] = {"Q", "IQ", "TQ", "MXFP", "NVFP", "BF", "F"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        size_t n = strlen(kinds[i]);
-        if (pick_begins(word, kinds[i]) && word.n > n && pick_is_digit(word.p[n]))
+        struct str kind = str_from(kinds[i]);
+        if (str_starts_nocase(word, kind) && word.n > kind.n && pick_is_digit(word.p[kind.n]))
             return true;
     }
     return false;

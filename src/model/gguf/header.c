@@ -4,7 +4,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdio.h>
 
 /* ---- how tensors are stored. Names and sizes: ggml/src/ggml.c, include/llama.h of llama.cpp 0.7.0
  * ---- */

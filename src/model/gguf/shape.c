@@ -2,8 +2,6 @@
 #include "model/gguf/header.h"
 #include "model/model_private.h"
 
-#include <errno.h>
-
 /* ---- architectures.tsv ---- */
 
 /* Made by the build from data/architectures.tsv. */

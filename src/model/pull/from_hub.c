@@ -354,8 +354,6 @@ static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
 {
     struct model_offer *CLEAN_FREE offer = xcalloc(p->tree.n, sizeof(*offer));
     size_t n = 0, chosen = 0;
-    if (!p->pull.env->machine)
-        return 0;
     for (size_t i = 0; i < p->tree.n; i++) {
         struct str file = str_from(p->path[i]);
         if (!pick_is_first_part(file))
@@ -376,7 +374,6 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
 {
     const struct hub_file *file = p->chosen[0];
     const struct model_env *env = p->pull.env;
-    struct gfxb_error ignored = {0};
     struct model_list list;
     int r = -ENOENT;
     if (p->n_chosen > 1 || !file->lfs)
@@ -397,7 +394,7 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
             if (digest_file(item->path, hex, NULL) < 0 || strcmp(hex, file->etag) != 0)
                 continue;
         }
-        r = list_find_path(env, item->path, ret_model, &ignored);
+        r = list_find_path(env, item->path, ret_model, NULL);
     }
     model_list_done(&list);
     return r;

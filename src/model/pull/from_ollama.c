@@ -5,40 +5,17 @@
  */
 #include "model/pull/pull.h"
 
-#include <errno.h>
-
 #define OLLAMA_ACCEPT "Accept: application/vnd.docker.distribution.manifest.v2+json"
 
 struct pull_ollama {
     struct pull pull; /* first: the progress callback's context */
     const struct model_name *name;
-    char *base; /* "https://registry/v2/space/model"; owned, as the others */
-    char *store;
-    char *path; /* of the manifest to be */
+    const char *base; /* "https://registry/v2/space/model" */
+    const char *store;
+    const char *path; /* of the manifest to be */
     struct buf text;
     struct ollama_manifest manifest;
 };
-
-static void pull_ollama_done(struct pull_ollama *p)
-{
-    free(p->base);
-    free(p->store);
-    free(p->path);
-    buf_done(&p->text);
-    ollama_manifest_done(&p->manifest);
-}
-
-static void pull_ollama_begin(struct pull_ollama *p)
-{
-    const struct model_env *env = p->pull.env;
-    const char *host = p->name->host, *repository = p->name->repository;
-    struct str where = host[0] ? str_from(host) : model_hub_host(MODEL_HUB_OLLAMA);
-    p->base = host[0] ? xasprintf("%s://%s/v2/%s", "https", host, repository)
-                      : xasprintf("%s/v2/%s", env->ollama_registry, repository);
-    p->store = stock_path(env, STOCK_OLLAMA);
-    p->path =
-        xasprintf("%s/manifests/%.*s/%s/%s", p->store, STR_ARG(where), repository, p->name->tag);
-}
 
 /* ---- the manifest ---- */
 
@@ -134,10 +111,8 @@ static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
         missing += pull_missing(path, part, layer->size);
     }
     struct model_offer offer = {p->pull.name, weights};
-    int r = missing && p->pull.env->machine
-                ? model_offer_check(p->pull.env->machine, &offer, 1, 0, err)
-                : 0;
-    return r < 0 ? r : pull_check_room(&p->pull, p->store, missing, err);
+    return (missing ? model_offer_check(p->pull.env->machine, &offer, 1, 0, err) : 0)
+               ?: pull_check_room(&p->pull, p->store, missing, err);
 }
 
 /* ---- the way ---- */
@@ -145,7 +120,7 @@ static int pull_ollama_measure(struct pull_ollama *p, struct gfxb_error *err)
 /* Under the lock that a removal holds: a blob that both models share may just have gone. */
 static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *err)
 {
-    char *CLEAN_FREE dir = xasprintf("%.*s", (int)(strrchr(p->path, '/') - p->path), p->path);
+    char *CLEAN_FREE dir = xstr_dup(fs_dir(p->path));
     char *CLEAN_FREE lock = xfs_join(p->store, ".lock");
     int CLEAN_CLOSE fd = -1;
     int r = fs_lock(lock, true, p->pull.env->cancel, &fd, err);
@@ -157,9 +132,7 @@ static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *e
                           "%s was removed while %s was pulled: pull it again", layer->kind,
                           p->pull.name);
     }
-    if (r == 0)
-        r = fs_make_dirs(dir, 0755, err);
-    return r < 0 ? r : fs_write(p->path, p->text.p, p->text.n, 0644, err);
+    return r ?: fs_make_dirs(dir, 0755, err) ?: fs_write(p->path, p->text.p, p->text.n, 0644, err);
 }
 
 static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struct gfxb_error *err)
@@ -171,8 +144,7 @@ static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struc
                 ?: stock_make(p->pull.env, STOCK_OLLAMA "/blobs", &blobs, err);
     for (size_t i = 0; r == 0 && i < p->manifest.n; i++)
         r = pull_ollama_bring(p, &p->manifest.layer[i], err);
-    if (r == 0)
-        r = pull_ollama_publish(p, err);
+    r = r ?: pull_ollama_publish(p, err);
     if (r < 0)
         return r;
     const struct ollama_layer *model = ollama_manifest_find(&p->manifest, "model");
@@ -188,21 +160,30 @@ static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struc
 int pull_ollama(const struct model_env *env, const char *text, const struct model_name *name,
                 struct model *ret_model, struct gfxb_error *err)
 {
-    struct pull_ollama p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""},
-                            .name = name,
-                            .text = BUF_INIT(OLLAMA_MANIFEST_MAX)};
-    struct gfxb_error ignored = {0};
     struct model here;
     /* Ollama keeps its own up to date. */
-    if (model_find(env, text, &here, &ignored) == 0) {
+    if (model_find(env, text, &here, NULL) == 0) {
         if (!here.ours) {
             *ret_model = here;
             return 0;
         }
         model_done(&here);
     }
-    pull_ollama_begin(&p);
+    struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
+    char *CLEAN_FREE base = name->host[0]
+                                ? xasprintf("https://%s/v2/%s", name->host, name->repository)
+                                : xasprintf("%s/v2/%s", env->ollama_registry, name->repository);
+    char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
+    char *CLEAN_FREE path =
+        xasprintf("%s/manifests/%.*s/%s/%s", store, STR_ARG(host), name->repository, name->tag);
+    struct pull_ollama p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""},
+                            .name = name,
+                            .base = base,
+                            .store = store,
+                            .path = path,
+                            .text = BUF_INIT(OLLAMA_MANIFEST_MAX)};
     int r = pull_ollama_run(&p, ret_model, err);
-    pull_ollama_done(&p);
+    buf_done(&p.text);
+    ollama_manifest_done(&p.manifest);
     return r;
 }

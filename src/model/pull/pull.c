@@ -2,7 +2,6 @@
 #include "model/pull/pull.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -86,60 +85,41 @@ int pull_finish(const struct model_env *env, const char *path, struct model *ret
     return pull_check_file(path, err) ?: list_find_path(env, path, ret_model, err);
 }
 
-/* Without the network, what is here already is what a pull gives. */
-static int pull_offline(const struct model_env *env, const char *name, struct model *ret_model,
-                        struct gfxb_error *err)
+int model_pull(const struct model_env *env, const char *text, struct model *ret_model,
+               struct gfxb_error *err)
 {
-    int r = model_find(env, name, ret_model, err);
+    static int (*const ways[])(const struct model_env *env, const char *text,
+                               const struct model_name *name, struct model *ret_model,
+                               struct gfxb_error *err) = {
+        [MODEL_NAME_LISTED] = pull_hub,
+        [MODEL_NAME_HUB] = pull_hub,
+        [MODEL_NAME_OLLAMA] = pull_ollama,
+        [MODEL_NAME_URL] = pull_url,
+    };
+    struct model_name name;
+    int r = model_name_parse(text, &name, err);
     if (r < 0)
-        error_set(err, GFXB_E_OFFLINE,
-                  "%s is not on this computer and the network is not to be used (--no-network or "
-                  "HF_HUB_OFFLINE)",
-                  name);
-    return r < 0 ? -err->code : 0;
-}
-
-static int pull_by_kind(const struct model_env *env, const char *text,
-                        const struct model_name *name, struct model *ret_model,
-                        struct gfxb_error *err)
-{
-    switch (name->kind) {
-    case MODEL_NAME_LISTED:
-    case MODEL_NAME_HUB:
-        return pull_hub(env, text, name, ret_model, err);
-    case MODEL_NAME_OLLAMA:
-        return pull_ollama(env, text, name, ret_model, err);
-    case MODEL_NAME_URL:
-        return pull_url(env, text, name, ret_model, err);
-    default:
+        return r;
+    if (name.kind == MODEL_NAME_FILE)
         return error_set(err, EINVAL,
                          "%s is a file on this computer: gfxbridge import takes it in, and "
                          "gfxbridge run takes its path as it is",
                          text);
-    }
-}
-
-int model_pull(const struct model_env *env, const char *name, struct model *ret_model,
-               struct gfxb_error *err)
-{
-    struct model_name parsed;
-    int r = model_name_parse(name, &parsed, err);
-    if (r < 0)
-        return r;
-    if (env->no_network && parsed.kind != MODEL_NAME_FILE)
-        return pull_offline(env, name, ret_model, err);
+    if (env->no_network && model_find(env, text, ret_model, NULL) == 0)
+        return 0; /* what is here already is what a pull gives */
+    if (env->no_network)
+        return error_set(err, GFXB_E_OFFLINE,
+                         "%s is not on this computer and the network is not to be used "
+                         "(--no-network or HF_HUB_OFFLINE)",
+                         text);
     if (!env->data_dir)
         return error_set(err, GFXB_E_USAGE,
                          "no place for models: this user has no home directory; give --data-dir "
                          "DIR");
-    r = pull_by_kind(env, name, &parsed, ret_model, err);
-    if (r == -GFXB_E_OFFLINE) {
-        struct gfxb_error ignored = {0};
-        if (model_find(env, name, ret_model, &ignored) == 0) {
-            log_at(env->log, LOG_WARNING, "%s; %s is here, as it was pulled before", err->text,
-                   name);
-            return 0;
-        }
+    r = ways[name.kind](env, text, &name, ret_model, err);
+    if (r == -GFXB_E_OFFLINE && model_find(env, text, ret_model, NULL) == 0) {
+        log_at(env->log, LOG_WARNING, "%s; %s is here, as it was pulled before", err->text, text);
+        return 0;
     }
     return r;
 }
