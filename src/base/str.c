@@ -57,6 +57,11 @@ bool str_strip(struct str *s, struct str prefix)
     return there;
 }
 
+bool str_starts_nocase(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && str_eq_nocase((struct str){s.p, prefix.n}, prefix);
+}
+
 bool str_ends(struct str s, struct str suffix)
 {
     return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);

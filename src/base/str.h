@@ -27,6 +27,7 @@ char str_lower(char c);                         /* ASCII only, whatever the loca
 bool str_eq_nocase(struct str a, struct str b); /* the same */
 bool str_is(struct str a, const char *text);
 bool str_starts(struct str s, struct str prefix);
+bool str_starts_nocase(struct str s, struct str prefix); /* ASCII case ignored */
 bool str_ends(struct str s, struct str suffix);
 struct str str_skip(struct str s, size_t n);        /* without its first n bytes, which it has */
 bool str_strip(struct str *s, struct str prefix);   /* off its beginning; false: it is not there */

@@ -60,7 +60,7 @@ static void headers_take(struct headers *a, struct str name, struct str value, i
     } else if (str_eq_nocase(name, STR("content-range"))) {
         headers_take_range(a, value);
     } else if (str_eq_nocase(name, STR("content-type"))) {
-        a->html = value.n >= 9 && str_eq_nocase((struct str){value.p, 9}, STR("text/html"));
+        a->html = str_starts_nocase(value, STR("text/html"));
     } else if (str_eq_nocase(name, STR("etag"))) {
         headers_copy(a->etag, sizeof(a->etag), value);
     } else if (str_eq_nocase(name, STR("last-modified"))) {
