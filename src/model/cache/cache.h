@@ -192,7 +192,7 @@ const struct stock_file *stock_record_find(const struct stock_record *record, co
 
 /* Did a pull of ours make this link, as the first of a model? */
 bool stock_is_ours(const struct model_env *env, const char *link);
-/* -ENOENT: nothing of ours; -EBADMSG: not readable as a record. */
+/* -ENOENT: nothing of ours; -EBADMSG: no record. */
 int stock_load_record(const struct model_env *env, const char *link,
                       struct stock_record *ret_record);
 /* The same of a file of the directory of records. */

@@ -6,9 +6,8 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
-#define STOCK_RECORD_MAX (1u << 20)
-#define STOCK_ABOUT      "about.json"
-#define STOCK_STAGE      ".stage-"
+#define STOCK_ABOUT "about.json"
+#define STOCK_STAGE ".stage-"
 
 char *stock_path(const struct model_env *env, const char *name)
 {
@@ -100,13 +99,9 @@ static int stock_parse_record(json_t *json, struct stock_record *record)
 
 int stock_read_record(const char *path, struct stock_record *ret_record)
 {
-    struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
     struct stock_record record = {.file = NULL};
-    int r = fs_read(path, STOCK_RECORD_MAX, &text);
-    if (r < 0)
-        return r;
-    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
-    r = stock_parse_record(json, &record);
+    json_t *json = json_load_file(path, 0, NULL);
+    int r = json ? stock_parse_record(json, &record) : -ENOENT;
     json_decref(json);
     if (r < 0)
         stock_record_done(&record);
@@ -173,13 +168,10 @@ void stock_forget_record(const struct model_env *env, const char *link)
 
 void stock_read_digest(const char *dir, char ret_digest[static DIGEST_HEX])
 {
-    struct buf CLEAN_BUF text = BUF_INIT(2 * STOCK_RECORD_MAX);
     char *CLEAN_FREE path = xfs_join(dir, STOCK_ABOUT);
-    ret_digest[0] = '\0';
-    if (fs_read(path, STOCK_RECORD_MAX, &text) < 0)
-        return;
-    json_t *json = json_loadb(buf_text(&text), text.n, 0, NULL);
+    json_t *json = json_load_file(path, 0, NULL);
     const char *digest = json_string_value(json_object_get(json, "sha256"));
+    ret_digest[0] = '\0';
     if (hub_is_hex(digest, DIGEST_HEX - 1))
         memcpy(ret_digest, digest, DIGEST_HEX);
     json_decref(json);
