@@ -171,7 +171,7 @@ int pull_ollama(const struct model_env *env, const char *text, const struct mode
     }
     struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
     char *CLEAN_FREE base = name->host[0]
-                                ? xasprintf("https://%s/v2/%s", name->host, name->repository)
+                                ? xasprintf("%s://%s/v2/%s", "https", name->host, name->repository)
                                 : xasprintf("%s/v2/%s", env->ollama_registry, name->repository);
     char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
     char *CLEAN_FREE path =
