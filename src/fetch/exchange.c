@@ -48,7 +48,7 @@ static size_t exchange_on_header(char *line, size_t size, size_t n, void *contex
 static bool exchange_has_file(const struct transfer *t)
 {
     long status = t->answer.status;
-    return status == 200 || status == 206 || (status == 0 && strcmp(t->here.scheme, "file") == 0);
+    return status == 200 || status == 206 || (status == 0 && strcmp(t->here->scheme, "file") == 0);
 }
 
 static size_t exchange_on_body(char *bytes, size_t size, size_t n, void *context)
@@ -98,16 +98,17 @@ static void exchange_add_header(struct curl_slist **list, const char *name, cons
 }
 
 /* What belongs to the URL's own host goes nowhere else. NULL: none. */
-static struct curl_slist *exchange_make_headers(const struct transfer *t, bool is_own_host)
+static struct curl_slist *exchange_make_headers(const struct transfer *t)
 {
     const struct fetch_request *request = t->request;
+    bool is_own_host = address_same_origin(&t->own, t->here);
     struct curl_slist *list = NULL;
     for (size_t i = 0; is_own_host && request->headers && request->headers[i]; i++)
         exchange_add_header(&list, "", request->headers[i]);
-    if (request->token && is_own_host && !t->is_mirrored && address_takes_secret(&t->here))
+    if (request->token && is_own_host && !t->is_mirrored && address_takes_secret(t->here))
         exchange_add_header(&list, "Authorization: Bearer ", request->token);
-    if (t->offset && t->origin.validator && t->origin.validator[0])
-        exchange_add_header(&list, "If-Range: ", t->origin.validator);
+    if (t->offset && t->part.validator && t->part.validator[0])
+        exchange_add_header(&list, "If-Range: ", t->part.validator);
     return list;
 }
 
@@ -142,7 +143,7 @@ static void exchange_set_up(struct transfer *t, const char *url, struct curl_sli
 }
 
 /* One request; an answer of any status is no failure. *ret_code: what curl says. */
-static int exchange_one(struct transfer *t, const char *url, bool is_own_host, CURLcode *ret_code)
+static int exchange_one(struct transfer *t, const char *url, CURLcode *ret_code)
 {
     char range[32] = "";
     headers_init(&t->answer);
@@ -152,7 +153,7 @@ static int exchange_one(struct transfer *t, const char *url, bool is_own_host, C
     t->window_start = clock_now_ms();
     t->window_bytes = 0;
     snprintf(range, sizeof(range), "%" PRIu64 "-", t->offset);
-    struct curl_slist *headers = exchange_make_headers(t, is_own_host);
+    struct curl_slist *headers = exchange_make_headers(t);
     exchange_set_up(t, url, headers, t->offset ? range : NULL);
     *ret_code = curl_easy_perform(t->curl);
     curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
@@ -166,12 +167,12 @@ static int exchange_judge_416(struct transfer *t)
 {
     if (t->answer.range_total == t->offset) {
         t->resumed = true;
-        t->origin.total = t->offset;
-        return body_replay_part(t);
+        t->part.total = t->offset;
+        return 0;
     }
     t->retry = RETRY_RESTART;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "%s at %s is not the file that was started", t->what, t->here.host);
+                     "%s at %s is not the file that was started", t->what, t->here->host);
 }
 
 /* The answer is there, or what came of it. */
@@ -193,8 +194,8 @@ static int exchange_judge(struct transfer *t, CURLcode code)
         if (r < 0)
             return r;
     }
-    uint64_t total = t->origin.total ? t->origin.total : t->request->size;
-    return t->at < total ? failure_of_curl(t, CURLE_PARTIAL_FILE) : 0;
+    uint64_t total = t->part.total ? t->part.total : t->request->size;
+    return transfer_offset(t) < total ? failure_of_curl(t, CURLE_PARTIAL_FILE) : 0;
 }
 
 /* Where the answer redirects to, checked: *url is replaced. */
@@ -206,16 +207,17 @@ static int exchange_redirect(struct transfer *t, char **url)
     if (!location || address_parse(location, &next, NULL) < 0)
         return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
                          "cannot fetch %s: %s redirects to no usable address (status %ld)", t->what,
-                         t->here.host, t->answer.status);
-    if (!address_may_lead_to(&t->here, &next)) {
+                         t->here->host, t->answer.status);
+    if (!address_may_lead_to(t->here, &next)) {
         error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
                   "cannot fetch %s: %s redirects from %s to %s, which is not safe", t->what,
-                  t->here.host, t->here.scheme, next.scheme);
+                  t->here->host, t->here->scheme, next.scheme);
         address_done(&next);
         return -GFXB_E_PACKAGE_UNAVAILABLE;
     }
-    address_done(&t->here);
-    t->here = next;
+    address_done(&t->next);
+    t->next = next;
+    t->here = &t->next;
     free(*url);
     *url = xstrdup(location);
     return 0;
@@ -226,39 +228,23 @@ static bool exchange_is_redirect(long status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* From the URL on until an answer is no redirect. */
-static int exchange_follow(struct transfer *t, const struct address *own, char **url)
-{
-    for (t->hop = 0; t->hop <= EXCHANGE_HOPS_MAX; t->hop++) {
-        CURLcode code = CURLE_OK;
-        int r = exchange_one(t, *url, address_same_origin(own, &t->here), &code);
-        if (r < 0)
-            return r;
-        if (!exchange_is_redirect(t->answer.status))
-            return exchange_judge(t, code);
-        r = exchange_redirect(t, url);
-        if (r < 0)
-            return r;
-    }
-    return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: %s and others redirect to each other without end", t->what,
-                     own->host);
-}
-
 int exchange_run(struct transfer *t)
 {
-    struct address own = {0};
     char *CLEAN_FREE url = xstrdup(t->url);
-    address_done(&t->here);
-    int r = address_parse(t->url, &t->here, t->err);
-    if (r == 0)
-        r = address_parse(t->url, &own, t->err);
+    t->here = &t->own;
     /* A local file starts over: no answer says whether it is still the same. */
-    if (r == 0 && strcmp(own.scheme, "file") == 0 && transfer_offset(t))
-        r = body_restart(t);
+    int r = strcmp(t->own.scheme, "file") == 0 && transfer_offset(t) ? body_restart(t) : 0;
     t->offset = transfer_offset(t);
-    if (r == 0)
-        r = exchange_follow(t, &own, &url);
-    address_done(&own);
-    return r;
+    for (t->hop = 0; r == 0 && t->hop <= EXCHANGE_HOPS_MAX; t->hop++) {
+        CURLcode code = CURLE_OK;
+        r = exchange_one(t, url, &code);
+        if (r == 0 && !exchange_is_redirect(t->answer.status))
+            return exchange_judge(t, code);
+        if (r == 0)
+            r = exchange_redirect(t, &url);
+    }
+    return r < 0 ? r
+                 : error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                             "cannot fetch %s: %s and others redirect to each other without end",
+                             t->what, t->own.host);
 }

@@ -48,9 +48,9 @@ static int failure_of_time(struct transfer *t)
         return error_set(t->err, GFXB_E_OFFLINE,
                          "cannot fetch %s: %s does not answer; is this computer online, is a "
                          "firewall or a proxy in between?",
-                         t->what, t->here.host);
+                         t->what, t->here->host);
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE, "cannot fetch %s: %s stopped sending",
-                     t->what, t->here.host);
+                     t->what, t->here->host);
 }
 
 int failure_of_curl(struct transfer *t, CURLcode code)
@@ -65,17 +65,17 @@ int failure_of_curl(struct transfer *t, CURLcode code)
         return error_set(t->err, GFXB_E_OFFLINE,
                          "cannot fetch %s from %s: the proxy of the *_PROXY variables answers "
                          "%ld%s",
-                         t->what, t->here.host, connect_status,
+                         t->what, t->here->host, connect_status,
                          connect_status == 407 ? ", it needs a user name and a password" : "");
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         if (failures[i].curl != code)
             continue;
         t->retry = failures[i].retry;
-        return error_set(t->err, failures[i].code, failures[i].format, t->what, t->here.host);
+        return error_set(t->err, failures[i].code, failures[i].format, t->what, t->here->host);
     }
     t->retry = RETRY_RESUME;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: the connection to %s broke (%s)", t->what, t->here.host,
+                     "cannot fetch %s: the connection to %s broke (%s)", t->what, t->here->host,
                      curl_easy_strerror(code));
 }
 
@@ -94,7 +94,7 @@ static int failure_of_limit(struct transfer *t)
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
                      "cannot fetch %s: %s accepts no more requests from this computer %s%s; a "
                      "token in GITHUB_TOKEN raises GitHub's limit",
-                     t->what, t->here.host, until ? "until " : "for some time", clock);
+                     t->what, t->here->host, until ? "until " : "for some time", clock);
 }
 
 static const char *failure_status_meaning(long status)
@@ -128,5 +128,5 @@ int failure_of_status(struct transfer *t)
     if (is_passing || (is_expired && t->expired++ < FAILURE_EXPIRED_MAX))
         t->retry = RETRY_RESUME;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE, "cannot fetch %s: %s answers %ld%s",
-                     t->what, t->here.host, status, failure_status_meaning(status));
+                     t->what, t->here->host, status, failure_status_meaning(status));
 }

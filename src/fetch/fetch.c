@@ -18,7 +18,7 @@
 
 uint64_t transfer_offset(const struct transfer *t)
 {
-    return t->part.fd >= 0 ? t->part.n : t->at;
+    return t->part.fd >= 0 ? t->part.n : t->text ? t->text->n - t->text_start : 0;
 }
 
 int transfer_check_cancel(const struct transfer *t)
@@ -33,39 +33,37 @@ static void fetch_set_up_curl(void)
         xalloc_die();
 }
 
-/* Names, digest and curl. */
+/* Names and curl. */
 static int transfer_begin(struct transfer *t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const struct fetch_request *request = t->request;
     pthread_once(&once, fetch_set_up_curl); /* before libcurl 7.84 not safe beside other threads */
-    int r = address_parse(request->url, &t->here, t->err);
+    int r = address_parse(request->url, &t->own, t->err);
     if (r < 0)
         return r;
-    const char *name = t->here.name[0] ? t->here.name : "the file";
+    const char *name = t->own.name[0] ? t->own.name : "the file";
     t->what = xstrdup(request->what ? request->what : name);
-    address_done(&t->here);
-    r = address_rewrite(t->config, request->url, &t->url, t->err);
-    if (r == 0)
-        r = address_parse(t->url, &t->here, t->err);
+    address_done(&t->own);
+    r = address_rewrite(t->config, request->url, &t->url, t->err)
+            ?: address_parse(t->url, &t->own, t->err);
     if (r < 0)
         return r;
+    t->here = &t->own;
     t->is_mirrored = strcmp(t->url, request->url) != 0;
     t->curl = curl_easy_init();
     if (!t->curl)
         xalloc_die();
-    t->origin.url = xstrdup(t->url);
-    t->origin.sha256 = xstrdup_or_null(request->sha256);
     t->rate_start = clock_now_ms();
-    return body_begin(t);
+    return 0;
 }
 
 static void transfer_done(struct transfer *t)
 {
+    hash_stop(&t->hash);
     part_done(&t->part);
-    part_origin_done(&t->origin);
-    address_done(&t->here);
-    digest_free(t->digest);
+    address_done(&t->own);
+    address_done(&t->next);
     curl_easy_cleanup(t->curl);
     free(t->url);
     free(t->what);
@@ -80,42 +78,38 @@ static bool fetch_same_text(const char *a, const char *b)
  * Can the part be continued? With a digest to end on: when it was begun for the same digest. Else:
  * when it is from the same URL and the server can be asked whether the file is still the same.
  */
-static bool fetch_may_resume(const struct transfer *t, const struct part_origin *old)
+static bool fetch_may_resume(const struct transfer *t)
 {
     const struct fetch_request *request = t->request;
-    if (request->size && old->total && old->total != request->size)
+    const struct part *part = &t->part;
+    if (!part->url || (part->total && part->n > part->total) ||
+        (request->size && part->total && part->total != request->size))
         return false;
-    if (old->total && t->part.n > old->total)
-        return false;
-    if (request->sha256 && old->sha256)
-        return strcmp(request->sha256, old->sha256) == 0;
-    return fetch_same_text(old->url, t->url) && old->validator && old->validator[0];
+    if (request->sha256 && part->sha256)
+        return strcmp(request->sha256, part->sha256) == 0;
+    return fetch_same_text(part->url, t->url) && part->validator && part->validator[0];
 }
 
 static int fetch_open_part(struct transfer *t)
 {
     const struct fetch_request *request = t->request;
-    struct part_origin old = {0};
+    struct part *part = &t->part;
     if (request->part && !request->sha256)
         return error_set(t->err, EINVAL, "%s can only be continued with a digest", t->what);
-    int r = part_open(t->config, request->path, request->part, &t->part, t->err);
+    int r = part_open(t->config, request->path, request->part, part, t->err);
     if (r < 0)
         return r;
-    t->part.durable = !request->scratch;
-    if (request->part && request->size && t->part.n > request->size)
-        return part_clear(&t->part, t->err);
-    if (t->part.n == 0 || request->part)
-        return 0;
-    if (part_load_origin(&t->part, &old) < 0 || !fetch_may_resume(t, &old))
-        r = part_clear(&t->part, t->err);
-    if (t->part.n) {
-        t->origin.total = old.total;
-        if (fetch_same_text(old.url, t->url)) {
-            t->origin.validator = old.validator;
-            old.validator = NULL;
-        }
+    part->durable = !request->scratch;
+    if (request->part ? request->size && part->n > request->size : !fetch_may_resume(t))
+        r = part_clear(part, t->err);
+    if (!fetch_same_text(part->url, t->url)) {
+        free(part->validator); /* of another server's file */
+        part->validator = NULL;
     }
-    part_origin_done(&old);
+    free(part->url);
+    free(part->sha256);
+    part->url = xstrdup(t->url);
+    part->sha256 = xstrdup_or_null(request->sha256);
     return r;
 }
 
@@ -130,10 +124,9 @@ static int fetch_take_existing(struct transfer *t)
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (request->size && (uint64_t)st.st_size != request->size))
         return 0;
-    int r = body_replay(t, fd, (uint64_t)st.st_size);
-    if (r < 0)
-        return r;
-    return body_check(t) == 0 ? 1 : body_restart(t);
+    int r = hash_start(&t->hash, fd, false, t->err) ?: body_check(t, (uint64_t)st.st_size);
+    hash_stop(&t->hash);
+    return r == 0 ? 1 : r == -GFXB_E_DIGEST_MISMATCH ? 0 : r;
 }
 
 static int fetch_pause(struct transfer *t, int64_t ms)
@@ -194,7 +187,7 @@ static int fetch_start_over(struct transfer *t, struct fetch_tries *tries, int r
 /* Is all of it in the part already? */
 static bool fetch_has_all(const struct transfer *t)
 {
-    uint64_t total = t->request->size ? t->request->size : t->origin.total;
+    uint64_t total = t->request->size ? t->request->size : t->part.total;
     return t->part.fd >= 0 && t->part.n && t->part.n == total;
 }
 
@@ -203,13 +196,11 @@ static int fetch_try(struct transfer *t)
     *t->err = (struct gfxb_error){0};
     t->retry = RETRY_NEVER;
     int r = transfer_check_cancel(t);
-    if (r == 0 && fetch_has_all(t)) {
+    if (r == 0 && fetch_has_all(t))
         t->resumed = true;
-        r = body_replay_part(t);
-    } else if (r == 0) {
+    else if (r == 0)
         r = exchange_run(t);
-    }
-    return r == 0 && !t->request->head ? body_check(t) : r;
+    return r == 0 && !t->request->head ? body_check(t, transfer_offset(t)) : r;
 }
 
 static int fetch_exchanges(struct transfer *t)
@@ -235,12 +226,12 @@ static int fetch_to_file(struct transfer *t)
         return r;
     if (t->part.waited && (r = fetch_take_existing(t)) != 0)
         return r < 0 ? r : 0;
-    r = fetch_exchanges(t);
-    if (r == 0)
-        r = part_publish(&t->part, t->request->path, t->err);
+    r = hash_start(&t->hash, t->part.fd, t->part.durable, t->err)
+            ?: fetch_exchanges(t)
+            ?: part_publish(&t->part, t->request->path, t->err);
     /* A part with a wrong digest is of no use to the next run. */
-    if (r == -GFXB_E_DIGEST_MISMATCH && t->part.fd >= 0)
-        part_clear(&t->part, NULL);
+    if (r == -GFXB_E_DIGEST_MISMATCH)
+        body_restart(t);
     return r;
 }
 
@@ -257,7 +248,8 @@ static int fetch_transfer(const struct fetch_config *config, const struct fetch_
                          .err = &error,
                          .text = text,
                          .text_start = text ? text->n : 0,
-                         .part = PART_NONE};
+                         .part = PART_NONE,
+                         .hash = HASH_NONE};
     int r = transfer_begin(&t);
     if (r == 0)
         r = request->path ? fetch_to_file(&t) : fetch_exchanges(&t);

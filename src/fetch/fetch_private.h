@@ -1,7 +1,7 @@
 /*
  * fetch_private.h - one transfer under way. fetch.c repeats exchanges until the file is whole;
  * exchange.c does one, redirects included; body.c takes what arrives; part.c keeps it on disk;
- * failure.c says what went wrong. Private to fetch/.
+ * hash.c computes its digest; failure.c says what went wrong. Private to fetch/.
  *
  * Results are 0 or negative with the error filled, as everywhere. What may help after a failure is
  * in the transfer's `retry`.
@@ -13,6 +13,7 @@
 #include "fetch/fetch.h"
 
 #include <curl/curl.h>
+#include <pthread.h>
 
 /* ---- address.c: what of a URL decides ---- */
 
@@ -75,16 +76,6 @@ int64_t headers_limit_until(const struct headers *a, int64_t now);
 /* ---- part.c: PATH.part, the beginning of a file that is being fetched, and PATH.part.from, where
  * it is from: one "key value" a line. The part is locked while a process works on it. ---- */
 
-/* Where the bytes of a part are from; texts are owned, NULL or "" unknown. */
-struct part_origin {
-    char *url;
-    char *validator; /* for If-Range */
-    char *sha256;    /* that was asked for */
-    uint64_t total;  /* 0 unknown */
-};
-
-void part_origin_done(struct part_origin *origin);
-
 struct part {
     int fd;     /* -1: there is none */
     char *path; /* PATH.part */
@@ -92,25 +83,28 @@ struct part {
     uint64_t n; /* bytes in it, those that are held included */
     char *held; /* the last of them, to be written together; NULL: none were yet */
     size_t n_held;
-    bool waited;       /* another process had it before us */
-    bool durable;      /* will be forced to disk; set by the caller once it is open */
-    uint64_t flushing; /* bytes that the kernel was asked to write to the disk */
+    bool waited;  /* another process had it before us */
+    bool durable; /* will be forced to disk; set by the caller once it is open */
+    /* Where its bytes are from; texts are owned, NULL or "" unknown. */
+    char *url;
+    char *validator; /* for If-Range */
+    char *sha256;    /* that was asked for */
+    uint64_t total;  /* 0 unknown */
 };
 
 #define PART_NONE ((struct part){.fd = -1})
 
-/* Make or find it, and wait for its lock. name: the part's own name; NULL: PATH.part, with an
- * origin beside it. */
+/* Make or find it, with what is known about its origin, and wait for its lock. name: the part's own
+ * name; NULL: PATH.part, with its origin beside it. */
 int part_open(const struct fetch_config *config, const char *path, const char *name,
               struct part *ret_part, struct gfxb_error *err);
 /* Close it. An empty part and its origin are removed, another stays for the next run. */
 void part_done(struct part *part);
 
-/* Only where one is kept. Negative: nothing is known about the bytes that are there. */
-int part_load_origin(const struct part *part, struct part_origin *ret_origin);
-/* Without effect where none is kept. */
-int part_save_origin(const struct part *part, const struct part_origin *origin,
-                     struct gfxb_error *err);
+/* Write down where its bytes are from. Without effect where that is not kept. */
+int part_save_origin(const struct part *part, struct gfxb_error *err);
+/* The file's length and validator are not known (any more). */
+void part_forget(struct part *part);
 
 /* Empty it. */
 int part_clear(struct part *part, struct gfxb_error *err);
@@ -120,6 +114,36 @@ int part_add(struct part *part, const void *bytes, size_t n, struct gfxb_error *
 int part_settle(struct part *part, struct gfxb_error *err);
 /* Make it the file; a durable one survives a power cut. */
 int part_publish(struct part *part, const char *path, struct gfxb_error *err);
+
+/* ---- hash.c: the digest of a file that grows. A thread computes it, which reads what the file
+ * holds already; a small file, or one for which there is no thread, is read by the caller. ---- */
+
+struct hash {
+    pthread_mutex_t lock; /* over all that changes */
+    pthread_cond_t more, done;
+    pthread_t thread;
+    bool has_thread, stop;
+    int fd;
+    bool durable; /* will be forced to disk */
+    struct digest *digest;
+    char *piece;
+    uint64_t at, end;  /* bytes in the digest; bytes that the file has */
+    uint64_t flushing; /* bytes that the kernel was asked to write out */
+    int code;          /* why it could not be read; 0 */
+};
+
+#define HASH_NONE                                                                                  \
+    ((struct hash){.lock = PTHREAD_MUTEX_INITIALIZER,                                              \
+                   .more = PTHREAD_COND_INITIALIZER,                                               \
+                   .done = PTHREAD_COND_INITIALIZER})
+
+/* From the beginning of this file, which stays open until hash_stop. */
+int hash_start(struct hash *h, int fd, bool durable, struct gfxb_error *err);
+/* The file has its first n bytes now. */
+void hash_reach(struct hash *h, uint64_t n);
+/* How many of them are in the digest. */
+uint64_t hash_at(struct hash *h);
+void hash_stop(struct hash *h);
 
 /* ---- the transfer ---- */
 
@@ -136,22 +160,22 @@ struct transfer {
     struct fetch_result *result;
     struct gfxb_error *err;
     CURL *curl;
-    char *url;  /* owned; after rewriting */
-    char *what; /* owned; its name in sentences */
+    char *url;          /* owned; after rewriting */
+    struct address own; /* of it */
+    char *what;         /* owned; its name in sentences */
     bool is_mirrored;
     struct part part;
-    struct buf *text;          /* fetch_get: where the bytes go; NULL: into the part, if anywhere */
-    size_t text_start;         /* what was in it before */
-    struct part_origin origin; /* what is known about the file; kept beside the part */
-    struct digest *digest;
-    uint64_t at;      /* bytes given to the digest */
-    bool resumed;     /* a piece was continued: a wrong digest may be the piece's fault */
-    int expired;      /* signed links that had expired when we followed them */
-    enum retry retry; /* after the last failure */
+    struct buf *text;  /* fetch_get: where the bytes go; NULL: into the part, if anywhere */
+    size_t text_start; /* what was in it before */
+    struct hash hash;  /* of the part, or of a file that was there before */
+    bool resumed;      /* a piece was continued: a wrong digest may be the piece's fault */
+    int expired;       /* signed links that had expired when we followed them */
+    enum retry retry;  /* after the last failure */
 
     /* This exchange. */
+    struct address next; /* where it was redirected to */
     struct headers answer;
-    struct address here; /* whom we talk to */
+    const struct address *here; /* whom we talk to: own, or next */
     int hop;
     uint64_t offset;  /* asked for the bytes from here on */
     bool accepted;    /* the answer's body is the file */
@@ -176,17 +200,16 @@ int transfer_check_cancel(const struct transfer *t);
 /* One request with its redirects. */
 int exchange_run(struct transfer *t);
 
-/* body.c */
-int body_begin(struct transfer *t); /* a new digest */
+/* Wait until all is in the digest, with progress and cancel. */
+int hash_end(struct transfer *t, char ret_hex[static DIGEST_HEX]);
+
+/* body.c: forget what is here. */
 int body_restart(struct transfer *t);
-/* Give the digest what a file holds already, up to its byte `end`. */
-int body_replay(struct transfer *t, int fd, uint64_t end);
-int body_replay_part(struct transfer *t);
 /* Decide by the headers and the first bytes whether this is the file. */
 int body_accept(struct transfer *t, struct str first);
 int body_add(struct transfer *t, const char *bytes, size_t n);
-/* All bytes came: are they the right ones? */
-int body_check(struct transfer *t);
+/* All n bytes came: are they the right ones? */
+int body_check(struct transfer *t, uint64_t n);
 void body_show_progress(struct transfer *t, bool last);
 
 /* failure.c: fill the error, and `retry` where trying again may help. Negative. */

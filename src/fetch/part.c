@@ -11,15 +11,6 @@
 #define PART_FROM_MAX 65536 /* bytes of PATH.part.from */
 #define PART_WAIT_MS  100
 #define PART_HELD     (128u << 10) /* one large write costs half of many small ones */
-#define PART_STRETCH  (32u << 20)  /* bytes after which the kernel is asked to write them out */
-
-void part_origin_done(struct part_origin *origin)
-{
-    free(origin->url);
-    free(origin->validator);
-    free(origin->sha256);
-    *origin = (struct part_origin){0};
-}
 
 /* The lock, or -ESTALE when the file was published or removed by the one who had it before. */
 static int part_lock(const struct fetch_config *config, struct part *part, struct gfxb_error *err)
@@ -46,6 +37,33 @@ static int part_lock(const struct fetch_config *config, struct part *part, struc
     return 0;
 }
 
+void part_forget(struct part *part)
+{
+    free(part->validator);
+    part->validator = NULL;
+    part->total = 0;
+}
+
+/* What is not readable is not known. */
+static void part_load_origin(struct part *part)
+{
+    struct buf CLEAN_BUF text = BUF_INIT(4 * PART_FROM_MAX); /* fs_read asks for room ahead */
+    (void)fs_read(part->from, PART_FROM_MAX, &text);
+    struct str rest = buf_view(&text);
+    struct str line, key;
+    while (str_cut(&rest, '\n', &line)) {
+        (void)str_cut(&line, ' ', &key);
+        char **slot = str_is(key, "url")         ? &part->url
+                      : str_is(key, "validator") ? &part->validator
+                      : str_is(key, "sha256")    ? &part->sha256
+                                                 : NULL;
+        if (slot && !*slot)
+            *slot = xstr_dup(line);
+        if (str_is(key, "total") && str_to_u64(line, 10, &part->total) < 0)
+            part->total = 0;
+    }
+}
+
 int part_open(const struct fetch_config *config, const char *path, const char *name,
               struct part *ret_part, struct gfxb_error *err)
 {
@@ -61,26 +79,15 @@ int part_open(const struct fetch_config *config, const char *path, const char *n
             part.fd = -1;
         }
     }
-    if (r == 0 && part.from) /* written under the lock that is ours now */
-        fs_sweep_writes(part.from);
+    if (r == 0 && part.from) {
+        fs_sweep_writes(part.from); /* written under the lock that is ours now */
+        part_load_origin(&part);
+    }
     if (r < 0)
         part_done(&part);
     else
         *ret_part = part;
     return r;
-}
-
-/*
- * The kernel starts to write out what has come, so that little is left for the fsync at the end. It
- * keeps a failure of that until the fsync, which tells it.
- */
-static void part_start_flushing(struct part *part)
-{
-    uint64_t n = part->n - part->flushing;
-    if (!part->durable || n < PART_STRETCH)
-        return;
-    sync_file_range(part->fd, (off64_t)part->flushing, (off64_t)n, SYNC_FILE_RANGE_WRITE);
-    part->flushing = part->n;
 }
 
 int part_settle(struct part *part, struct gfxb_error *err)
@@ -98,7 +105,6 @@ int part_settle(struct part *part, struct gfxb_error *err)
         p += written;
         part->n_held -= (size_t)written;
     }
-    part_start_flushing(part);
     return 0;
 }
 
@@ -116,36 +122,10 @@ void part_done(struct part *part)
         close(part->fd);
     free(part->path);
     free(part->from);
+    free(part->url);
+    free(part->validator);
+    free(part->sha256);
     *part = PART_NONE;
-}
-
-int part_load_origin(const struct part *part, struct part_origin *ret_origin)
-{
-    struct buf CLEAN_BUF text = BUF_INIT(4 * PART_FROM_MAX); /* fs_read asks for room ahead */
-    struct part_origin origin = {0};
-    int r = fs_read(part->from, PART_FROM_MAX, &text);
-    struct str rest = buf_view(&text);
-    struct str line;
-    while (r == 0 && str_cut(&rest, '\n', &line)) {
-        struct str key;
-        if (!str_cut(&line, ' ', &key))
-            continue;
-        char **slot = str_is(key, "url")         ? &origin.url
-                      : str_is(key, "validator") ? &origin.validator
-                      : str_is(key, "sha256")    ? &origin.sha256
-                                                 : NULL;
-        if (slot && !*slot)
-            *slot = xstr_dup(line);
-        if (str_is(key, "total") && str_to_u64(line, 10, &origin.total) < 0)
-            r = -EBADMSG;
-    }
-    if (r == 0 && !origin.url)
-        r = -EBADMSG;
-    if (r < 0)
-        part_origin_done(&origin);
-    else
-        *ret_origin = origin;
-    return r;
 }
 
 /* Header values hold no line breaks; a URL that does is not written. */
@@ -155,17 +135,16 @@ static void part_add_line(struct buf *text, const char *key, const char *value)
         buf_addf(text, "%s %s\n", key, value);
 }
 
-int part_save_origin(const struct part *part, const struct part_origin *origin,
-                     struct gfxb_error *err)
+int part_save_origin(const struct part *part, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF text = BUF_INIT(PART_FROM_MAX);
     if (!part->from)
         return 0;
-    part_add_line(&text, "url", origin->url);
-    part_add_line(&text, "validator", origin->validator);
-    part_add_line(&text, "sha256", origin->sha256);
-    if (origin->total)
-        buf_addf(&text, "total %" PRIu64 "\n", origin->total);
+    part_add_line(&text, "url", part->url);
+    part_add_line(&text, "validator", part->validator);
+    part_add_line(&text, "sha256", part->sha256);
+    if (part->total)
+        buf_addf(&text, "total %" PRIu64 "\n", part->total);
     if (!buf_ok(&text))
         return error_set(err, EINVAL, "the address of %s is too long", part->path);
     return fs_write(part->from, buf_text(&text), text.n, 0644, err);
@@ -173,11 +152,12 @@ int part_save_origin(const struct part *part, const struct part_origin *origin,
 
 int part_clear(struct part *part, struct gfxb_error *err)
 {
+    part_forget(part);
     part->n -= part->n_held;
     part->n_held = 0;
     if (ftruncate(part->fd, 0) < 0)
         return fs_error(err, errno, "write", part->path);
-    part->n = part->flushing = 0;
+    part->n = 0;
     return 0;
 }
 

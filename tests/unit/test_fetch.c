@@ -1003,12 +1003,18 @@ static void large_file_is_written_out_on_the_way(void **state)
 {
     const struct fetch_config config = {0};
     struct part part = PART_NONE;
+    struct hash hash = HASH_NONE;
     char *path = target("large");
     uint64_t n = 0;
     assert_int_equal(part_open(&config, path, NULL, &part, NULL), 0);
-    part.durable = true;
-    for (flushed = flush_max = 0; n < 70u << 20; n += FILE_BYTES)
+    assert_int_equal(hash_start(&hash, part.fd, true, NULL), 0);
+    for (flushed = flush_max = 0; n < 70u << 20; n += FILE_BYTES) {
         assert_int_equal(part_add(&part, content, FILE_BYTES, NULL), 0);
+        hash_reach(&hash, part.n - part.n_held);
+    }
+    while (hash_at(&hash) < part.n - part.n_held)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    hash_stop(&hash);
     assert_true(flushed_in_order);
     assert_true(flushed >= 64u << 20 && flushed <= n);
     assert_true(flush_max >= 32u << 20 && flush_max < 33u << 20);
