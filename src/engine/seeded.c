@@ -101,14 +101,14 @@ static uint32_t float_bits(float x)
     return bits;
 }
 
-/* The nearest 16-bit float of a number whose size is from 2^-14 to 2^15; a smaller one becomes 0.
- */
+/* The nearest 16-bit float of a number whose size is at most 2^15. Models have scales below 2^-14,
+ * where its steps are 2^-24. */
 static unsigned half_bits(float x)
 {
     uint32_t bits = float_bits(x);
     uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
     if (size < 0x38800000)
-        return sign;
+        return sign | (uint32_t)lroundf(fabsf(x) * 16777216.0f);
     return sign | ((size - 0x38000000 + 0x1000) >> 13);
 }
 

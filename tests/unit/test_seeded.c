@@ -134,6 +134,27 @@ static void same_seed_same_bytes(void **state)
     buf_done(&c);
 }
 
+/* The last matrix of the layers is before the output's norm and the output, which has as many
+ * numbers. */
+static void has_scales(struct str type, size_t block, size_t scale)
+{
+    struct gfxb_error err;
+    struct buf CLEAN_BUF file = BUF_INIT(2 * SEEDED_FILE_MAX);
+    size_t n = SEEDED_VOCAB * block, norm = 256 * sizeof(float);
+    assert_int_equal(seeded_write(STR("dense"), type, 1, &file, &err), 0);
+    const char *matrix = file.p + file.n - n - norm - n;
+    for (size_t i = 0; i < n; i += block)
+        assert_true(matrix[i + scale] || matrix[i + scale + 1]);
+}
+
+/* Scales of these are below 2^-14: written as 0 a whole type would say nothing. */
+static void small_scales_are_not_lost(void **state)
+{
+    (void)state;
+    has_scales(STR("Q6_K"), 210, 208);
+    has_scales(STR("IQ4_XS"), 136, 0);
+}
+
 static void prompts_are_text(void **state)
 {
     uint32_t tokens[300];
@@ -163,6 +184,7 @@ static void what_is_not_known_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_scales_are_not_lost),
         cmocka_unit_test(every_row_is_a_whole_model),
         cmocka_unit_test(margins_are_safe),
         cmocka_unit_test(every_proof_has_prompts_of_every_band),

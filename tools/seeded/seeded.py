@@ -7,12 +7,16 @@ SEEDED is the program built from seeded.c; COMMAND starts llama-server on the CP
 --port are added. A random network answers anything; what differs is by how much. For every canary
 and prompt length, prompts are drawn from seeds until enough of them are answered by two tokens that
 each win by MARGIN logits or more in every one of WAYS to compute them. The least margin and its
-greatest change between the ways are written beside the answer.
+greatest change between the ways are written beside the answer. And so that no error can be missed, the
+answer must become another one in every copy of the model with one of DAMAGES: most answers that are
+certain come from the last token alone, and survive the loss of whole layers.
 """
 import argparse
 import json
 import os
+import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,16 +27,70 @@ TOKENS = 2
 MARGIN = 2.5
 # Ways to compute that are all right: they bound how far a correct engine may be from another.
 WAYS = [[], ["--flash-attn", "off"], ["--no-repack"], ["--ubatch-size", "8", "--batch-size", "8"]]
+LAYERS = {"dense": 2, "window": 6, "experts": 2}
+# Which matrices become wrong, as patterns of (layers but the last, the last layer), and how. The last layer
+# computes keys and values of all tokens, all else of the last one alone.
+ATTENTION, FORWARD, KEYS = "attn_(q|k|v|output)", "ffn_(gate|up|down)(_exps)?", "attn_(k|v)"
+DAMAGES = [(before, last, how) for how in ("lost", "moved")
+           for before, last in ((f"({ATTENTION}|{FORWARD})", KEYS), (ATTENTION, "-"), (FORWARD, "-"))]
+DAMAGES += [(f"({ATTENTION}|{FORWARD})", KEYS, "half")]
 MIXED = "Q4_K Q6_K Q5_K Q8_0 F16 Q4_0"
-# name, shape, tensor types, questions for each prompt length
-CANARIES = [("mixed", "dense", MIXED, {1: 1, 6: 1, 24: 1, 200: 1, 600: 1, 1100: 1}),
-            ("window", "window", "Q4_K Q8_0", {6: 1, 24: 1, 200: 1}),
-            ("experts", "experts", "Q4_K Q8_0", {1: 1, 6: 1, 24: 1, 200: 1}),
-            ("experts-MXFP4", "experts", "MXFP4", {1: 1, 6: 1, 24: 1, 200: 1})]
-CANARIES += [(t, "dense", t, {6: 1, 24: 1, 200: 1}) for t in """F16 BF16 F32 Q4_0 Q4_1 Q5_0
+# name, shape, tensor types, lengths of the prompts; those before the first long one are asked at once too.
+# Two questions where the kernels for many tokens work: what is left in their memory when they fail may
+# give one answer by luck.
+CANARIES = [("mixed", "dense", MIXED, [1, 6, 24, 200, 600, 1100, 24, 200, 600, 1100]),
+            ("window", "window", "Q4_K Q8_0", [6, 24, 200, 24, 200]),
+            ("experts", "experts", "Q4_K Q8_0", [1, 6, 24, 200, 24, 200]),
+            ("experts-MXFP4", "experts", "MXFP4", [1, 6, 24, 200, 24, 200])]
+CANARIES += [(t, "dense", t, [6, 24, 200, 24, 200]) for t in """F16 BF16 F32 Q4_0 Q4_1 Q5_0
     Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS
     TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0""".split()]
+EVERY_PROOF = ("mixed", [1, 6, 24, 200, 1100])  # asks the first question of each length
 SEED = 1
+
+
+def tensors(model):
+    """{name: (start, end)} in the bytes of a model that seeded.c has written."""
+    sizes, text, array, at = {4: 4, 5: 4, 6: 4, 7: 1}, 8, 9, 24
+    n_tensors, n_keys = struct.unpack_from("<QQ", model, 8)
+
+    def behind(at, kind):
+        if kind == array:
+            kind, n = struct.unpack_from("<IQ", model, at)
+            at += 12
+            for _ in range(n):
+                at = behind(at, kind)
+            return at
+        return at + (8 + struct.unpack_from("<Q", model, at)[0] if kind == text else sizes[kind])
+
+    for _ in range(n_keys):
+        at = behind(at, text)
+        at = behind(at + 4, struct.unpack_from("<I", model, at)[0])
+    starts = []
+    for _ in range(n_tensors):
+        end = behind(at, text)
+        name = model[at + 8:end].decode()
+        at = end + 4 + 8 * struct.unpack_from("<I", model, end)[0] + 4
+        starts.append((struct.unpack_from("<Q", model, at)[0], name))
+        at += 8
+    at = (at + 31) // 32 * 32
+    ends = [start for start, _ in starts[1:]] + [len(model) - at]
+    return {name: (at + start, at + end) for (start, name), end in zip(starts, ends)}
+
+
+def damaged(model, layers, damage):
+    """A copy whose matrices are zeros, half of them, or have their rows in other places."""
+    before, last, how = damage
+    copy = bytearray(model)
+    for name, (start, end) in tensors(model).items():
+        found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
+        if found and re.fullmatch(last if int(found[1]) == layers - 1 else before, found[2]):
+            middle, quarter = (start + end) // 2, start + (end - start) // 4
+            copy[start:end] = {"lost": bytes(end - start),
+                               "half": model[start:middle] + bytes(end - middle),
+                               "moved": model[quarter:end] + model[start:quarter]}[how]
+    assert copy != model
+    return bytes(copy)
 
 
 class Engine:
@@ -74,13 +132,20 @@ class Engine:
         self.child.wait()
 
 
-def questions(arguments, model, wanted):
-    """(length, seed, text, least margin, greatest change) of enough good prompts."""
+def questions(arguments, model, shape, wanted):
+    """(length, seed, text, margins, greatest change) of a good prompt for each length."""
+    last = {}
     engines = [Engine(arguments.command, model, way) for way in WAYS]
+    broken = []
+    with open(model, "rb") as f:
+        whole = f.read()
+    for number, damage in enumerate(DAMAGES):
+        with open(f"{model}-{number}", "wb") as f:
+            f.write(damaged(whole, LAYERS[shape], damage))
+        broken.append(Engine(arguments.command, f.name, []))
     try:
-        for length, n in wanted.items():
-            found = 0
-            for seed in range(1, 20000):
+        for length in wanted:
+            for seed in range(last.get(length, 0) + 1, 20000):
                 tokens = [int(t) for t in subprocess.run(
                     [arguments.seeded, "prompt", str(seed), str(length)], check=True,
                     capture_output=True, text=True).stdout.split()]
@@ -91,14 +156,15 @@ def questions(arguments, model, wanted):
                 if any(t != text or min(m) < MARGIN for t, m in others):
                     continue
                 change = max(abs(a - b) for _, m in others for a, b in zip(margins, m))
+                if min(margins) < 3 * change or any(b.ask(tokens)[0] == text for b in broken):
+                    continue
                 yield length, seed, text, margins, change
-                found += 1
-                if found == n:
-                    break
+                last[length] = seed
+                break
             else:
                 sys.exit(f"no prompt of {length} tokens: {model}")
     finally:
-        for engine in engines:
+        for engine in engines + broken:
             engine.end()
 
 
@@ -113,13 +179,18 @@ def main():
         for name, shape, types, wanted in CANARIES:
             if arguments.only and arguments.only != name:
                 continue
+            unasked = list(EVERY_PROOF[1]) if name == EVERY_PROOF[0] else []
             with tempfile.TemporaryDirectory() as folder:
                 model = os.path.join(folder, "model.gguf")
                 with open(model, "wb") as f:
                     subprocess.run([arguments.seeded, shape, types, str(SEED)], stdout=f, check=True)
-                for length, seed, text, margins, change in questions(arguments, model, wanted):
+                for length, seed, text, margins, change in questions(arguments, model, shape, wanted):
+                    proof = "need"
+                    if length in unasked:
+                        unasked.remove(length)
+                        proof = "first"
                     out.write(f"{name}\t{shape}\t{types}\t{length}\t{seed}\t{text}\t"
-                              f"{' '.join(f'{m:.2f}' for m in margins)}\t{change:.2f}\n")
+                              f"{' '.join(f'{m:.2f}' for m in margins)}\t{change:.2f}\t{proof}\n")
                     out.flush()
                     print(name, length, seed, text, [round(m, 2) for m in margins],
                           f"{change:.2f}", flush=True)
