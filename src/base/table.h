@@ -29,6 +29,14 @@ struct table {
 
 void table_init(struct table *t, const char *name, struct str bytes, const char *const *columns);
 
+/* The same for a table that the build has put between two symbols (tools/embed.py), with its
+ * columns. */
+#define TABLE_OPEN(t, name, symbol, ...)                                                           \
+    do {                                                                                           \
+        static const char *const columns_of_it[] = {__VA_ARGS__, NULL};                            \
+        table_init(t, name, (struct str){symbol, (size_t)(symbol##_end - symbol)}, columns_of_it); \
+    } while (0)
+
 /* 1: *ret_row is the next row; 0: the end; -GFXB_E_TABLE with file:line:column in *err. */
 int table_next(struct table *t, struct table_row *ret_row, struct gfxb_error *err);
 

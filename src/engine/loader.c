@@ -10,9 +10,8 @@ enum { DRIVER_LIBRARY, DRIVER_VENDOR, DRIVER_NAME, DRIVER_OPENS, DRIVER_SOURCE }
 
 static void loader_open(struct table *table)
 {
-    static const char *const columns[] = {"library", "vendor", "name", "opens", "source", NULL};
-    size_t n = (size_t)(engine_data_drivers_tsv_end - engine_data_drivers_tsv);
-    table_init(table, "data/drivers.tsv", (struct str){engine_data_drivers_tsv, n}, columns);
+    TABLE_OPEN(table, "data/drivers.tsv", engine_data_drivers_tsv, "library", "vendor", "name",
+               "opens", "source");
 }
 
 /* A driver that the loader gave up. */

@@ -142,15 +142,11 @@ static int package_check_engine(const struct gfx_tables *t, const struct gfx_pac
 static int package_check(const struct gfx_tables *t, const struct gfx_package *p,
                          struct gfxb_error *err)
 {
-    int result = source_check(t, GFX_PACKAGES, p->line, p->source, err);
-    if (result == 0)
-        result = list_check(t, GFX_PACKAGES, p->line, p->gfx, err);
-    if (result == 0)
-        result = list_check(t, GFX_PACKAGES, p->line, p->unconfirmed, err);
-    if (result == 0)
-        result = package_check_runtime(t, p, err);
-    if (result == 0)
-        result = package_check_engine(t, p, err);
+    int result = source_check(t, GFX_PACKAGES, p->line, p->source, err)
+                     ?: list_check(t, GFX_PACKAGES, p->line, p->gfx, err)
+                     ?: list_check(t, GFX_PACKAGES, p->line, p->unconfirmed, err)
+                     ?: package_check_runtime(t, p, err)
+                     ?: package_check_engine(t, p, err);
     if (result < 0)
         return result;
     struct str rest = p->unconfirmed, word;
@@ -193,12 +189,9 @@ static int quirk_check_override(const struct gfx_tables *t, const struct gfx_qui
 static int quirk_check(const struct gfx_tables *t, const struct gfx_quirk *quirk,
                        struct gfxb_error *err)
 {
-    int result = source_check(t, GFX_QUIRKS, quirk->line, quirk->source, err);
-    if (result == 0)
-        result = list_check(t, GFX_QUIRKS, quirk->line, quirk->gfx, err);
-    if (result == 0 && quirk->effect == GFX_OVERRIDE)
-        result = quirk_check_override(t, quirk, err);
-    return result;
+    return source_check(t, GFX_QUIRKS, quirk->line, quirk->source, err)
+               ?: list_check(t, GFX_QUIRKS, quirk->line, quirk->gfx, err)
+               ?: (quirk->effect == GFX_OVERRIDE ? quirk_check_override(t, quirk, err) : 0);
 }
 
 /* What remains when ROCm is unavailable: a package for Vulkan and one for the CPU. */
@@ -227,9 +220,8 @@ int gfx_tables_check(const struct gfx_tables *t, struct gfxb_error *err)
     for (size_t i = 0; result == 0 && i < t->n_quirks; i++)
         result = quirk_check(t, &t->quirk[i], err);
     for (unsigned os = GFX_LINUX; result == 0 && os <= GFX_WINDOWS; os++) {
-        result = fallback_check(t, (enum gfx_os)os, "vulkan", err);
-        if (result == 0)
-            result = fallback_check(t, (enum gfx_os)os, "cpu", err);
+        result = fallback_check(t, (enum gfx_os)os, "vulkan", err)
+                     ?: fallback_check(t, (enum gfx_os)os, "cpu", err);
     }
     return result;
 }

@@ -12,10 +12,8 @@ extern const char machine_data_boot[], machine_data_boot_end[];
 
 void machine_boot_open(struct table *t)
 {
-    static const char *const columns[] = {"id",     "marks",   "loader", "add",
-                                          "remove", "install", "source", NULL};
-    size_t n = (size_t)(machine_data_boot_end - machine_data_boot);
-    table_init(t, "data/boot.tsv", (struct str){machine_data_boot, n}, columns);
+    TABLE_OPEN(t, "data/boot.tsv", machine_data_boot, "id", "marks", "loader", "add", "remove",
+               "install", "source");
 }
 
 static void boot_read_loader(const struct root *root, char ret_name[static 48])

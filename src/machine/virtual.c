@@ -8,9 +8,8 @@ extern const char machine_data_virtual[], machine_data_virtual_end[];
 
 void machine_virtual_open(struct table *t)
 {
-    static const char *const columns[] = {"where", "text", "name", "gpu", "source", NULL};
-    size_t n = (size_t)(machine_data_virtual_end - machine_data_virtual);
-    table_init(t, "data/virtual.tsv", (struct str){machine_data_virtual, n}, columns);
+    TABLE_OPEN(t, "data/virtual.tsv", machine_data_virtual, "where", "text", "name", "gpu",
+               "source");
 }
 
 /* The processor's own word; only the beginning of the file, which is long. */

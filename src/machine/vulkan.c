@@ -55,9 +55,7 @@ extern const char machine_data_releases[], machine_data_releases_end[];
 
 void machine_releases_open(struct table *t)
 {
-    static const char *const columns[] = {"id", "version", "mesa", "source", NULL};
-    size_t n = (size_t)(machine_data_releases_end - machine_data_releases);
-    table_init(t, "data/releases.tsv", (struct str){machine_data_releases, n}, columns);
+    TABLE_OPEN(t, "data/releases.tsv", machine_data_releases, "id", "version", "mesa", "source");
 }
 
 /* ELF class and e_machine; 0 0 when it is no ELF file (a capture holds empty ones). */

@@ -43,16 +43,12 @@ static int device_compare(const struct machine *m, uint64_t need, const struct m
                           const struct machine_gpu *b)
 {
     uint64_t have_a = machine_gpu_memory(m, a), have_b = machine_gpu_memory(m, b);
-    int by = (int)plan_device_is_amd(b) - (int)plan_device_is_amd(a);
-    if (by == 0)
-        by = fit_place(need, have_a) - fit_place(need, have_b);
-    if (by == 0)
-        by = kind_place(a) - kind_place(b);
-    if (by == 0)
-        by = (have_a < have_b) - (have_a > have_b);
-    if (by == 0)
-        by = (a->simd_count < b->simd_count) - (a->simd_count > b->simd_count);
-    return by ? by : strcmp(a->pci, b->pci);
+    return (int)plan_device_is_amd(b) - (int)plan_device_is_amd(a)
+               ?: fit_place(need, have_a) - fit_place(need, have_b)
+               ?: kind_place(a) - kind_place(b)
+               ?: (have_a < have_b) - (have_a > have_b)
+               ?: (a->simd_count < b->simd_count) - (a->simd_count > b->simd_count)
+               ?: strcmp(a->pci, b->pci);
 }
 
 void plan_device_sort(const struct machine *m, uint64_t need_bytes, const struct machine_gpu **ret)

@@ -29,14 +29,11 @@ static bool is_radv(const struct builder_choice *dc)
  * together. */
 static int by_place(const struct builder_choice *a, const struct builder_choice *b)
 {
-    int by = by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU);
-    if (by == 0)
-        by = by_yes(!a->partial, !b->partial);
-    if (by == 0)
-        by = by_yes(a->candidate.set != NULL, b->candidate.set != NULL);
-    if (by == 0)
-        by = by_size(a->gpu_place, b->gpu_place);
-    return by ? by : by_size(a->choice.backend, b->choice.backend);
+    return by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU)
+               ?: by_yes(!a->partial, !b->partial)
+               ?: by_yes(a->candidate.set != NULL, b->candidate.set != NULL)
+               ?: by_size(a->gpu_place, b->gpu_place)
+               ?: by_size(a->choice.backend, b->choice.backend);
 }
 
 /* Needs a ROCm on the computer that nothing has been seen of? */
@@ -47,38 +44,30 @@ static bool needs_system(const struct builder_choice *dc)
 
 static int by_package(const struct builder_choice *a, const struct builder_choice *b)
 {
-    int by = by_size(a->choice.via, b->choice.via); /* exact, generic, override */
-    if (by == 0)
-        by = by_yes(is_radv(a), is_radv(b));
-    if (by == 0)
-        by = by_yes(a->choice.installed != NULL, b->choice.installed != NULL);
-    if (by == 0)
-        by = by_yes(!needs_system(a), !needs_system(b));
-    if (by == 0)
-        by = by_size(a->row_place, b->row_place);
-    return by ? by : by_size(a->number, b->number);
+    return by_size(a->choice.via, b->choice.via) /* exact, generic, override */
+               ?: by_yes(is_radv(a), is_radv(b))
+               ?: by_yes(a->choice.installed != NULL, b->choice.installed != NULL)
+               ?: by_yes(!needs_system(a), !needs_system(b))
+               ?: by_size(a->row_place, b->row_place)
+               ?: by_size(a->number, b->number);
 }
 
 static int by_merit(const struct builder_choice *a, const struct builder_choice *b)
 {
-    int by = by_place(a, b);
-    if (by == 0)
-        by = by_yes(a->choice.state == PLAN_PROVEN, b->choice.state == PLAN_PROVEN);
-    return by ? by : by_package(a, b);
+    return by_place(a, b)
+               ?: by_yes(a->choice.state == PLAN_PROVEN, b->choice.state == PLAN_PROVEN)
+               ?: by_package(a, b);
 }
 
 /* What was looked at first, then by backend, so that "why not ROCm?" is answered in one place. Of
  * one GPU those that came furthest first: they say most about what is missing. */
 static int by_progress(const struct builder_choice *a, const struct builder_choice *b)
 {
-    int by = by_yes(a->reached >= 0, b->reached >= 0);
-    if (by == 0)
-        by = by_size(a->choice.backend, b->choice.backend);
-    if (by == 0)
-        by = by_size(a->gpu_place, b->gpu_place);
-    if (by == 0)
-        by = (b->reached > a->reached) - (b->reached < a->reached);
-    return by ? by : by_package(a, b);
+    return by_yes(a->reached >= 0, b->reached >= 0)
+               ?: by_size(a->choice.backend, b->choice.backend)
+               ?: by_size(a->gpu_place, b->gpu_place)
+               ?: (b->reached > a->reached) - (b->reached < a->reached)
+               ?: by_package(a, b);
 }
 
 static int compare(const void *left, const void *right)
@@ -88,8 +77,7 @@ static int compare(const void *left, const void *right)
     bool out_a = a->choice.state == PLAN_REJECTED, out_b = b->choice.state == PLAN_REJECTED;
     if (out_a || out_b)
         return out_a != out_b ? (int)out_a - (int)out_b : by_progress(a, b);
-    int by = by_yes(is_pinned(a), is_pinned(b));
-    return by ? by : by_merit(a, b);
+    return by_yes(is_pinned(a), is_pinned(b)) ?: by_merit(a, b);
 }
 
 /* For the policy "fastest", once bench measured: what it measured comes before what it did not. */

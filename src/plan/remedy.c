@@ -28,25 +28,20 @@ enum {
 
 static void remedy_open_distros(struct table *t)
 {
-    static const char *const columns[] = {"id",     "install", "amd",    "intel",
-                                          "nvidia", "loader",  "source", NULL};
-    size_t n = (size_t)(plan_data_distros_end - plan_data_distros);
-    table_init(t, "data/distros.tsv", (struct str){plan_data_distros, n}, columns);
+    TABLE_OPEN(t, "data/distros.tsv", plan_data_distros, "id", "install", "amd", "intel", "nvidia",
+               "loader", "source");
 }
 
 static void remedy_open_containers(struct table *t)
 {
-    static const char *const columns[] = {"name", "leave", "pass", "join", "host", "source", NULL};
-    size_t n = (size_t)(plan_data_containers_end - plan_data_containers);
-    table_init(t, "data/containers.tsv", (struct str){plan_data_containers, n}, columns);
+    TABLE_OPEN(t, "data/containers.tsv", plan_data_containers, "name", "leave", "pass", "join",
+               "host", "source");
 }
 
 static void remedy_open_access(struct table *t)
 {
-    static const char *const columns[] = {"node", "errno", "mode",   "owner",  "place",
-                                          "code", "cause", "remedy", "source", NULL};
-    size_t n = (size_t)(plan_data_access_end - plan_data_access);
-    table_init(t, "data/access.tsv", (struct str){plan_data_access, n}, columns);
+    TABLE_OPEN(t, "data/access.tsv", plan_data_access, "node", "errno", "mode", "owner", "place",
+               "code", "cause", "remedy", "source");
 }
 
 static bool remedy_find_distro(const struct machine *m, struct table_row *ret_row)
