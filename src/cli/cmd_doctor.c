@@ -47,31 +47,58 @@ static int doctor_finish(struct cli *cli, const struct doctor_case *c, const cha
     return c->problem ? CLI_FAILED : CLI_DONE;
 }
 
-/* doctor TEXT: the causes that a pasted message is known for. */
+/* Of a paste the line is shown: it may be one of thousands. */
+static void doctor_tell_cause(struct cli *cli, struct doctor_case *c,
+                              const struct engine_cause *cause, bool follows, bool paste)
+{
+    enum { LINE_SHOWN = 200 };
+    struct buf CLEAN_BUF what = BUF_INIT(600);
+    buf_addf(&what, "%s%.*s", follows ? "follows from it: " : "", STR_ARG(cause->program));
+    if (paste)
+        buf_addf(&what, ", line %u: %.*s", cause->line_number,
+                 STR_ARG(utf8_cut(cause->line, LINE_SHOWN)));
+    for (size_t i = 0; i < what.n; i++) /* no escape sequence from a paste to a terminal */
+        what.p[i] = (unsigned char)what.p[i] < ' ' ? ' ' : what.p[i];
+    doctor_tell(c, gfxb_code_name(cause->code),
+                engine_cause_is_harmless(cause) || follows ? DOCTOR_INFO : DOCTOR_WARN,
+                buf_text(&what), cli_keep(cli, xstr_dup(cause->text)),
+                cli_keep(cli, xstr_dup(cause->remedy)));
+}
+
+static void doctor_word_unknown(struct str text, struct buf *ret)
+{
+    struct engine_speaker speaker = {STR_NONE, STR_NONE};
+    bool known = engine_speaker_find(text, &speaker);
+    buf_addf(ret,
+             "No known cause fits this message%s%.*s. A person who helps needs %s%.*s. gfxbridge "
+             "doctor without a text examines this computer.",
+             known ? ". These are words of " : ", and no program is known by it",
+             STR_ARG(speaker.program),
+             known ? "" : "the program's name and version and what it wrote from its start on",
+             STR_ARG(speaker.send));
+}
+
+/* doctor TEXT: the causes that a pasted message or log is known for, the root first. */
 static int doctor_text(struct cli *cli, const struct cli_args *args)
 {
     enum { CAUSES_MAX = 8, TEXT_MIB = 1 };
-    struct buf CLEAN_BUF text = BUF_INIT(TEXT_MIB << 20);
+    struct buf CLEAN_BUF buf = BUF_INIT(TEXT_MIB << 20), unknown = BUF_INIT(2000);
     struct engine_cause cause[CAUSES_MAX];
     if (args->n_words == 1 && strcmp(args->word[0], "-") == 0)
-        cli_read_stdin(cli, "text", &text);
+        cli_read_stdin(cli, "text", &buf);
     else
-        cli_join_words(args, 0, &text);
-    if (!buf_ok(&text))
+        cli_join_words(args, 0, &buf);
+    if (!buf_ok(&buf))
         cli_die(cli, GFXB_E_USAGE, "the text is larger than %d MiB", TEXT_MIB);
     struct doctor_case c = {.findings = json_array()};
-    size_t n = engine_cause_find(buf_view(&text), cause, CAUSES_MAX);
+    struct str text = str_trim(buf_view(&buf));
+    size_t n = engine_cause_find(text, cause, CAUSES_MAX);
     for (size_t i = 0; i < n; i++)
-        doctor_tell(&c, gfxb_code_name(cause[i].code),
-                    cause[i].code == GFXB_E_OK ? DOCTOR_INFO : DOCTOR_WARN,
-                    cli_keep(cli, xstr_dup(cause[i].program)),
-                    cli_keep(cli, xstr_dup(cause[i].text)),
-                    cli_keep(cli, xstr_dup(cause[i].remedy)));
-    return doctor_finish(cli, &c,
-                         n ? NULL
-                           : "No known cause fits this message. gfxbridge doctor without a text "
-                             "examines this computer.",
-                         "recognised", json_boolean(n > 0));
+        doctor_tell_cause(cli, &c, &cause[i], i > 0 && cause[i].effect,
+                          memchr(text.p, '\n', text.n));
+    if (n == 0)
+        doctor_word_unknown(text, &unknown);
+    return doctor_finish(cli, &c, n ? NULL : buf_text(&unknown), "recognised", json_boolean(n > 0));
 }
 
 /* Falls back to the built-in tables when this person's own cannot be read: doctor says so instead
@@ -132,9 +159,11 @@ const struct cli_command cli_command_doctor = {
     .words = "[TEXT...]",
     .summary = "every problem found, each with its remedy",
     .about = "Examines this computer (or --sysroot) and tells what stands in the way of each "
-             "backend, with the remedy as a command to copy. With TEXT, an error message pasted "
-             "from any program of this field (- reads it from standard input), its known causes "
-             "and remedies. Exit code 1 when a finding blocks or warns, 0 when none does: also for "
-             "a TEXT that is not recognised.",
+             "backend, with the remedy as a command to copy. With TEXT, an error message or a "
+             "whole log pasted from any program of this field (- reads it from standard input), "
+             "the known causes in it and their remedies: first the root, then what follows from "
+             "it, then what is harmless. For a TEXT without a known cause, which program speaks "
+             "and what somebody who helps needs. Exit code 1 when a finding blocks or warns, 0 "
+             "when none does: also for a TEXT that is not recognised.",
     .run = doctor_run,
 };

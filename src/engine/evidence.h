@@ -58,18 +58,34 @@ void engine_placement_text(const struct engine_placement *placement, char *ret_t
 /* ---- causes: data/causes.tsv ---- */
 
 struct engine_cause {
-    struct str pattern; /* what the message holds; '*' stands for anything within a line */
-    int code;           /* GFXB_E_ */
-    struct str text;    /* one sentence: what it means */
-    struct str remedy;  /* what to do; may be empty */
-    struct str program; /* whose message it is */
-    struct str source;
+    int code;             /* GFXB_E_ */
+    bool effect;          /* only follows from something: says that it ended, not why */
+    struct str text;      /* one sentence: what it means */
+    struct str remedy;    /* what to do; may be empty */
+    struct str program;   /* whose message it is */
+    struct str line;      /* of the text, the first with this message; lent by it */
+    unsigned line_number; /* from 1 */
 };
 
-/* The rows whose pattern is found in a text, most telling first. Returns how many were filled in;
- * the strings live as long as the program. */
+/*
+ * The known messages in a text, the root first: causes, then what follows from them, then what is
+ * harmless, each in the order of the text. One for each line; the telling rows stand first in the
+ * table. Returns how many were filled in, at most max.
+ */
 size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_t max);
-/* Every row parses, has a known code, a sentence and a source? For `table check`. */
+/* It explains no engine's end. */
+bool engine_cause_is_harmless(const struct engine_cause *cause);
+
+/* data/programs.tsv: whose words a text is made of. */
+struct engine_speaker {
+    struct str program;
+    struct str send; /* what somebody who helps needs of it */
+};
+
+/* The first row that the text has words of; false: none. */
+bool engine_speaker_find(struct str text, struct engine_speaker *ret_speaker);
+
+/* Is every row of both tables whole and its code known? For `table check`. */
 int engine_causes_check(struct gfxb_error *err);
 /* The same for data/drivers.tsv: Vulkan drivers, and what they open by themselves. */
 int engine_drivers_check(struct gfxb_error *err);
