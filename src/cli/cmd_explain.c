@@ -5,12 +5,14 @@
 struct answer {
     const struct gfx_target *target; /* NULL: no LLVM target, or unknown */
     const struct gfx_card *card;     /* one of the cards asked about; NULL when asked by target */
+    const struct machine_gpu *gpu;   /* of this computer; NULL: none is asked about */
 };
 
 /* What was found for a query, or in this computer: cards (several revisions may match) and the
  * targets to be answered for. */
 struct explain {
     const struct gfx_tables *tables;
+    const struct machine *machine; /* NULL: none is asked about */
     enum gfx_os os;
     bool verbose; /* also quirks that are knowledge only and change nothing */
     const struct gfx_card **card;
@@ -18,6 +20,7 @@ struct explain {
     struct answer *answer;
     size_t n_answers;
     bool ambiguous;
+    struct gfx_alias alias; /* what the query was, when it was no GPU's own name */
 };
 
 /* ---- one target ---- */
@@ -39,24 +42,47 @@ static const char *answer_no_gfx(const struct answer *a)
     return "the chip is older than GCN and has no LLVM target: ROCm cannot drive it";
 }
 
-static bool answer_has_vulkan(const struct answer *a)
+static struct plan_quirk_case answer_case(const struct explain *e, const struct answer *a,
+                                          enum plan_backend backend)
 {
-    return a->target && a->target->vulkan.n && !str_is(a->target->vulkan, "no");
+    return (struct plan_quirk_case){e->tables, a->target, e->os, backend, NULL, NULL, NULL};
 }
 
-static const char *answer_vulkan(const struct explain *e, const struct answer *a)
+/* The row that keeps a backend from this target on the whole system, whatever the computer. */
+static const struct gfx_quirk *answer_block(const struct explain *e, const struct answer *a,
+                                            enum plan_backend backend)
 {
+    struct plan_quirk_case c = answer_case(e, a, backend);
+    for (size_t i = 0; i < e->tables->n_quirks; i++) {
+        const struct gfx_quirk *q = &e->tables->quirk[i];
+        if (q->effect == GFX_BLOCK && plan_quirk_could(&c, q) == TRI_YES)
+            return q;
+    }
+    return NULL;
+}
+
+static bool answer_has_vulkan(const struct explain *e, const struct answer *a)
+{
+    return a->target && a->target->vulkan.n && !str_is(a->target->vulkan, "no") &&
+           !answer_block(e, a, PLAN_VULKAN);
+}
+
+static struct str answer_vulkan(const struct explain *e, const struct answer *a)
+{
+    const struct gfx_quirk *block = a->target ? answer_block(e, a, PLAN_VULKAN) : NULL;
     if (!a->target) /* Radeon chips from before GCN have no Vulkan driver on any system. */
-        return gfx_card_is_old(a->card) ? "no Vulkan driver exists for chips before GCN"
-                                        : "unknown: no source says what this chip is";
-    if (!answer_has_vulkan(a))
-        return "no Vulkan driver offers this compute accelerator";
+        return gfx_card_is_old(a->card) ? STR("no Vulkan driver exists for chips before GCN")
+                                        : STR("unknown: no source says what this chip is");
+    if (block)
+        return block->text;
+    if (!answer_has_vulkan(e, a))
+        return STR("no Vulkan driver offers this compute accelerator");
     if (e->os == GFX_WINDOWS)
-        return "through the graphics driver of the card's maker";
+        return STR("through the graphics driver of the card's maker");
     if (str_is(a->target->vulkan, "kernel"))
-        return "with Mesa's RADV once the amdgpu driver is bound (on older kernels by the options "
-               "amdgpu.si_support=1 or amdgpu.cik_support=1)";
-    return "with Mesa's RADV (package mesa-vulkan-drivers)";
+        return STR("with Mesa's RADV once the amdgpu driver is bound (on older kernels by the "
+                   "options amdgpu.si_support=1 or amdgpu.cik_support=1)");
+    return STR("with Mesa's RADV (package mesa-vulkan-drivers)");
 }
 
 /* A ROCm package that holds code for the target. */
@@ -67,19 +93,37 @@ struct answer_package {
     struct str used; /* the entry of its gfx list that serves */
 };
 
-/* The next one, in table order, those that can be installed first; false behind the last one. */
+/* May code for another target serve? Only where a row's condition can hold: not on Windows. */
+static bool answer_may_override(const struct explain *e, const struct answer *a, struct str used)
+{
+    struct plan_quirk_case c = answer_case(e, a, PLAN_ROCM);
+    for (size_t i = 0; i < e->tables->n_quirks; i++) {
+        const struct gfx_quirk *q = &e->tables->quirk[i];
+        if (q->effect == GFX_OVERRIDE && str_eq(q->value, used) &&
+            plan_quirk_could(&c, q) != TRI_NO)
+            return true;
+    }
+    return false;
+}
+
+/* The next one in the order of plan: those that can be installed; how their code serves; those that
+ * need no ROCm of the computer; as in the table. False behind the last one. */
 static bool answer_next_package(const struct explain *e, const struct answer *a,
                                 struct answer_package *p)
 {
-    const struct gfx_tables *t = e->tables;
-    while (a->target && p->next < 2 * t->n_packages) {
-        size_t i = p->next++;
-        p->row = &t->package[i % t->n_packages];
+    enum { VIAS = 3, PASSES = 2 * VIAS * 2 };
+    const size_t n = e->tables->n_packages;
+    while (a->target && p->next < PASSES * n) {
+        size_t pass = p->next / n;
+        p->row = &e->tables->package[p->next++ % n];
         if (!str_is(p->row->backend, "rocm") || p->row->os != e->os ||
-            p->row->installable != (i < t->n_packages))
+            p->row->installable != (pass < PASSES / 2) ||
+            str_is(p->row->runtime, "system") != (pass % 2 == 1))
             continue;
-        p->via = gfx_covers(t, a->target, p->row->gfx, &p->used);
-        if (p->via != GFX_VIA_NONE)
+        p->via = gfx_covers(e->tables, a->target, p->row->gfx, &p->used);
+        if (p->via == (enum gfx_via)(GFX_VIA_EXACT + pass / 2 % VIAS) &&
+            (p->via != GFX_VIA_OVERRIDE || answer_may_override(e, a, p->used)) &&
+            !answer_block(e, a, PLAN_ROCM))
             return true;
     }
     return false;
@@ -102,15 +146,48 @@ static bool answer_has_own(const struct explain *e, const struct answer *a)
     return false;
 }
 
-/* Rows about this target alone, and not about the other system; overrides where nothing else is
- * there. */
+/* Of a computer what plan would say; of a card whatever could be. */
+static bool answer_is_about(const struct plan_quirk_case *c, const struct gfx_quirk *q)
+{
+    enum tri is = plan_quirk_could(c, q);
+    return c->machine ? is == TRI_YES : is != TRI_NO;
+}
+
+/* Can the row be about one of the ways in which this target may run? In a computer a package that
+ * needs its ROCm is none of them where another one serves. */
+static bool answer_could(const struct explain *e, const struct answer *a, const struct gfx_quirk *q)
+{
+    bool any = false;
+    struct answer_package p = {.next = 0};
+    struct plan_quirk_case c = answer_case(e, a, PLAN_ROCM);
+    c.gpu = a->gpu;
+    c.machine = a->gpu ? e->machine : NULL;
+    while (answer_next_package(e, a, &p) && p.row->installable) {
+        c.package = p.row;
+        if (any && a->gpu && str_is(p.row->runtime, "system"))
+            continue;
+        any = true;
+        if (answer_is_about(&c, q))
+            return true;
+    }
+    c.package = NULL;
+    if (!any && answer_is_about(&c, q))
+        return true;
+    c.backend = PLAN_VULKAN;
+    return answer_is_about(&c, q);
+}
+
+/* Rows about this target alone that can hold; overrides where nothing else is there; rows that are
+ * knowledge only, when no computer is asked about, whatever their condition. */
 static bool answer_has_quirk(const struct explain *e, const struct answer *a,
                              const struct gfx_quirk *q)
 {
     struct str other = e->os == GFX_WINDOWS ? STR("os=linux") : STR("os=windows");
-    return a->target && q->gfx.n && gfx_quirk_names(q, a->target) &&
-           !str_list_has(q->condition, other) &&
-           (q->effect != GFX_OVERRIDE || !answer_has_own(e, a));
+    if (!a->target || !q->gfx.n || !gfx_quirk_names(q, a->target) ||
+        str_list_has(q->condition, other) || (q->effect == GFX_OVERRIDE && answer_has_own(e, a)))
+        return false;
+    return (q->effect == GFX_NOTE && !a->gpu) || str_list_has(q->condition, STR("never")) ||
+           answer_could(e, a, q);
 }
 
 /* ---- JSON ---- */
@@ -160,13 +237,13 @@ static json_t *answer_json(const struct explain *e, const struct answer *a)
         if (answer_has_quirk(e, a, &e->tables->quirk[i]))
             json_array_append_new(quirks, answer_quirk_json(&e->tables->quirk[i]));
     }
-    bool vulkan = answer_has_vulkan(a);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:b, s:s}, s:o}", "gfx",
+    bool vulkan = answer_has_vulkan(e, a);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o}, s:o}", "gfx",
                      report_json_str(a->target ? a->target->gfx : STR_NONE), "reason",
                      report_json_text(answer_no_gfx(a)), "family", answer_family_json(e->tables, a),
                      "packages", packages, "if_unavailable",
                      report_json_words(vulkan ? STR("vulkan cpu") : STR("cpu")), "vulkan", "works",
-                     (int)vulkan, "reason", answer_vulkan(e, a), "quirks", quirks);
+                     (int)vulkan, "reason", report_json_str(answer_vulkan(e, a)), "quirks", quirks);
 }
 
 static json_t *explain_card_json(const struct gfx_card *card)
@@ -190,8 +267,9 @@ static json_t *explain_json(const struct explain *e, const char *query)
         json_array_append_new(matches, explain_card_json(e->card[i]));
     for (size_t i = 0; i < e->n_answers; i++)
         json_array_append_new(answers, answer_json(e, &e->answer[i]));
-    return json_pack("{s:o, s:o, s:b, s:o}", "query", report_json_text(query), "matches", matches,
-                     "ambiguous", (int)e->ambiguous, "answers", answers);
+    return json_pack("{s:o, s:o, s:b, s:o, s:o}", "query", report_json_text(query), "matches",
+                     matches, "ambiguous", (int)e->ambiguous, "means",
+                     report_json_str(e->alias.means), "answers", answers);
 }
 
 /* ---- text ---- */
@@ -231,7 +309,7 @@ static void answer_quirks_text(const struct explain *e, const struct answer *a)
 
 static void answer_text(const struct explain *e, const struct answer *a)
 {
-    bool vulkan = answer_has_vulkan(a);
+    bool vulkan = answer_has_vulkan(e, a);
     if (a->target)
         text_print(stdout,
                    "1 Which family?   " TEXT_HANG
@@ -242,8 +320,8 @@ static void answer_text(const struct explain *e, const struct answer *a)
         text_print(stdout, "1 Which family?   %.*s\n2 Which gfx?      " TEXT_HANG "none: %s",
                    STR_ARG(answer_generation(a)), answer_no_gfx(a));
     answer_packages_text(e, a);
-    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %s",
-               vulkan ? "Vulkan, then " : "", vulkan ? "yes" : "no", answer_vulkan(e, a));
+    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %.*s",
+               vulkan ? "Vulkan, then " : "", vulkan ? "yes" : "no", STR_ARG(answer_vulkan(e, a)));
     answer_quirks_text(e, a);
 }
 
@@ -271,6 +349,9 @@ static void explain_cards_text(const struct explain *e, const struct answer *a)
 
 static void explain_text(const struct explain *e)
 {
+    if (e->alias.name.n)
+        text_print(stdout, "%.*s is a %.*s: %.*s.", STR_ARG(e->alias.name), STR_ARG(e->alias.kind),
+                   STR_ARG(e->alias.means));
     if (e->ambiguous)
         text_print(stdout,
                    "The query fits several chips: the PCI id (gfxbridge detect) tells which.\n");
@@ -292,14 +373,14 @@ static void explain_add_card(struct explain *e, const struct gfx_card *card)
 
 /* One answer a target; NULL is the answer of cards that have none. */
 static void explain_add_answer(struct explain *e, const struct gfx_target *target,
-                               const struct gfx_card *card)
+                               const struct gfx_card *card, const struct machine_gpu *gpu)
 {
     for (size_t i = 0; i < e->n_answers; i++) {
         if (e->answer[i].target == target)
             return;
     }
     e->answer = xreallocarray(e->answer, e->n_answers + 1, sizeof(*e->answer));
-    e->answer[e->n_answers++] = (struct answer){target, card};
+    e->answer[e->n_answers++] = (struct answer){target, card, gpu};
 }
 
 static void explain_query(struct cli *cli, const char *text, struct explain *e)
@@ -307,32 +388,42 @@ static void explain_query(struct cli *cli, const char *text, struct explain *e)
     struct gfx_query *query;
     cli_check(cli, gfx_query_new(e->tables, text, &query, &cli->err));
     e->ambiguous = query->ambiguous;
+    e->alias = query->alias;
     for (size_t i = 0; i < query->n_cards; i++) {
         const struct gfx_card *card = query->card[i];
         explain_add_card(e, card);
-        explain_add_answer(e, gfx_target_find(e->tables, gfx_card_gfx(card)), card);
+        explain_add_answer(e, gfx_target_find(e->tables, gfx_card_gfx(card)), card, NULL);
     }
     for (size_t i = 0; i < query->n_targets; i++)
-        explain_add_answer(e, query->target[i], NULL);
+        explain_add_answer(e, query->target[i], NULL, NULL);
     gfx_query_free(query);
 }
 
 static void explain_machine(const struct machine *m, struct explain *e)
 {
+    e->machine = m;
     for (size_t i = 0; i < m->n_gpus; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
         if (gpu->vendor != 0x1002 && !gpu->target)
             continue;
         if (gpu->card)
             explain_add_card(e, gpu->card);
-        explain_add_answer(e, gpu->target, gpu->card);
+        explain_add_answer(e, gpu->target, gpu->card, gpu);
     }
 }
 
 static int explain_run(struct cli *cli, const struct cli_args *args)
 {
-    const char *query = args->n_words ? args->word[0] : NULL;
+    enum { TEXT_MIB = 1 };
+    struct buf CLEAN_BUF text = BUF_INIT(TEXT_MIB << 20);
     struct explain e = {.tables = cli_tables(cli), .os = cli->os, .verbose = cli->verbose};
+    if (args->n_words == 1 && strcmp(args->word[0], "-") == 0)
+        cli_read_stdin(cli, "text", &text);
+    else
+        cli_join_words(args, 0, &text);
+    if (!buf_ok(&text))
+        cli_die(cli, GFXB_E_USAGE, "the text is larger than %d MiB", TEXT_MIB);
+    const char *query = args->n_words ? buf_text(&text) : NULL;
     if (query)
         explain_query(cli, query, &e);
     else
@@ -351,13 +442,15 @@ static int explain_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_explain = {
     .name = "explain",
-    .words = "[QUERY]",
+    .words = "[QUERY...]",
     .summary = "the five questions for a card, a gfx target or this computer",
     .about = "Which family, which gfx, which ROCm package, what if it is unavailable, does Vulkan "
-             "still work. QUERY is a PCI id (VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hex), an "
-             "LLVM target, a family with its last digit an X, a generation, or a retail name in "
-             "quotes; without it, this computer. A name that several chips share gives all of "
-             "them. --os windows answers from those rows.",
+             "still work. QUERY is a GPU's name as its box, Windows or a program has it, a PCI id "
+             "(1002:744c, PCI\\VEN_1002&DEV_744C), an LLVM target, a family with its last digit "
+             "an X, a generation, a chip's code name, a processor or a computer, or whole lines "
+             "of lspci, rocminfo, vulkaninfo, clinfo, dmesg and the like (- reads them from "
+             "standard input); without it, this computer. A name that several chips share gives "
+             "all of them. --os windows answers from those rows.",
     .any_os = true,
     .run = explain_run,
 };

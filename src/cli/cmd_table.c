@@ -83,6 +83,7 @@ static void table_check(struct cli *cli, const struct gfx_tables *t)
 {
     cli_check(cli, cli_table_check(t, &cli->err));
     cli_check(cli, plan_remedy_check(&cli->err));
+    cli_check(cli, gfx_aliases_check(t, &cli->err));
     cli_check(cli, engine_causes_check(&cli->err));
     cli_check(cli, engine_drivers_check(&cli->err));
     cli_check(cli, model_tables_check(&cli->err));

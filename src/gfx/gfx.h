@@ -219,6 +219,21 @@ const struct gfx_package *gfx_runtime_find(const struct gfx_tables *t,
  * that is about any target. */
 bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target);
 
+/* data/names.tsv: what else GPUs, and things with a GPU in them, are called. Views into static
+ * text. */
+struct gfx_alias {
+    struct str kind;  /* "processor", "chip", "device" */
+    struct str name;  /* the one that fits; empty: none */
+    struct str gfx;   /* targets, blank-separated; empty: a processor without a GPU */
+    struct str means; /* for people */
+};
+
+/* The row with the longest name whose words are all among these (small letters). */
+bool gfx_alias_find(struct str words, struct gfx_alias *ret_alias);
+
+/* Are the rows of names.tsv whole and their targets known? */
+int gfx_aliases_check(const struct gfx_tables *t, struct gfxb_error *err);
+
 /* What a person asked for. */
 enum gfx_query_kind {
     GFX_QUERY_ID,     /* "1002:744c", "1002:744c:cc" */
@@ -234,13 +249,16 @@ struct gfx_query {
     size_t n_cards;
     const struct gfx_target **target; /* the different targets among them, in table order */
     size_t n_targets;
-    bool ambiguous; /* the query leaves open which target (or whether any) */
+    bool ambiguous;         /* the query leaves open which target (or whether any) */
+    struct gfx_alias alias; /* by which it was found; name empty: by another way */
 };
 
 /*
- * Names are compared as words: case, "AMD", "Radeon", "(TM)", "Graphics" and the like do not count.
- * Rows with exactly the words of the query win; only when there are none, rows that hold all of
- * them. "RX 7900 XT" is not "RX 7900 XTX", and a Radeon HD is never a Radeon RX.
+ * Numbers first: PCI ids and gfx targets anywhere in the text, which may be many lines of lspci,
+ * rocminfo and the like. Else names, compared as words: case, "AMD", "Radeon", "(TM)", "Graphics"
+ * and the like do not count. Exact names win over processors and code names, these over names that
+ * hold all words of the query, these over names that it holds among words of boards and makers.
+ * "RX 7900 XT" is not "RX 7900 XTX", and a Radeon HD is never a Radeon RX.
  * -GFXB_E_GFX_UNKNOWN: nothing matches, and the sentence offers near names; -GFXB_E_NOT_AMD: an id
  * of another vendor; -GFXB_E_USAGE: not a query at all.
  */

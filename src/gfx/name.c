@@ -31,6 +31,7 @@ static const struct str noise_words[] = {
     {"technologies", 12},
     {"corporation", 11},
     {"compatible", 10},
+    {"radv", 4},
 };
 
 static bool char_is_letter(char c)
@@ -241,4 +242,45 @@ unsigned gfx_name_distance(const struct gfx_name *a, const struct gfx_name *b, u
             return limit + 1;
     }
     return row[ny] < limit ? row[ny] : row[ny] > limit ? limit + 1 : limit;
+}
+
+struct str gfx_name_head(struct str text)
+{
+    size_t n = 0, from = 0;
+    while (n < text.n && text.p[n] != '(' && text.p[n] != '[')
+        n++;
+    for (size_t i = 0; i + 1 < n; i++) {
+        if ((text.p[i] == ':' || text.p[i] == '=') && text.p[i + 1] == ' ')
+            from = i + 1;
+    }
+    return (struct str){text.p + from, n - from};
+}
+
+bool gfx_name_phrase(struct str text, unsigned number, struct str *ret_phrase)
+{
+    static const char *const joints[] = {" w/ ", " with ", ": "};
+    unsigned n = 0;
+    for (size_t i = text.n; i-- > 0;) {
+        if (text.p[i] != '[' && text.p[i] != '(')
+            continue;
+        struct str inner = {text.p + i + 1, text.n - i - 1};
+        size_t end = 0;
+        while (end < inner.n && inner.p[end] != ']' && inner.p[end] != ')')
+            end++;
+        inner.n = end;
+        if (n++ == number) {
+            *ret_phrase = inner;
+            return true;
+        }
+    }
+    for (size_t k = 0; k < sizeof(joints) / sizeof(joints[0]); k++) {
+        struct str joint = str_from(joints[k]);
+        for (size_t i = 0; i + joint.n < text.n; i++) {
+            if (str_eq_nocase((struct str){text.p + i, joint.n}, joint) && n++ == number) {
+                *ret_phrase = (struct str){text.p + i + joint.n, text.n - i - joint.n};
+                return true;
+            }
+        }
+    }
+    return false;
 }

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-#define GFX_NAME_BYTES 256 /* ours have at most 80; what is longer is cut */
+#define GFX_NAME_BYTES 128 /* ours have at most 80; what is longer is cut */
 
 /* Lower-case words, separated by single blanks, without what says nothing ("AMD", "(TM)"). */
 struct gfx_name {
@@ -28,5 +28,13 @@ bool gfx_name_is_of_series(const struct gfx_name *name, const struct gfx_name *s
 /* Edits between the two without their blanks; at most `limit` + 1, which stands for "more". Names
  * that do not begin alike are never near: an HD is not a slip for an RX. */
 unsigned gfx_name_distance(const struct gfx_name *a, const struct gfx_name *b, unsigned limit);
+
+/* What stands before the first bracket, behind a label: "AMD Radeon RX 6800" of "deviceName = AMD
+ * Radeon RX 6800 (RADV NAVI21)". */
+struct str gfx_name_head(struct str text);
+
+/* The pieces of a line that may be a name by themselves: in brackets from the last on, behind "w/",
+ * "with" and a label's colon. False: there is none with this number. */
+bool gfx_name_phrase(struct str text, unsigned number, struct str *ret_phrase);
 
 #endif

@@ -1,16 +1,28 @@
-/* query.c - what a person asked for: a PCI id, a target, a family or a name -> every candidate. */
+/* query.c - what a person asked for, or a program printed: ids, targets, families, names. */
 #include "gfx/name.h"
 #include "gfx/rows.h"
+#include "gfx/scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define QUERY_BYTES_MAX 200
+#define QUERY_BYTES_MAX ((size_t)1 << 20)
+#define NAME_BYTES_MAX  200 /* of a line that may be a name */
+#define NAME_LINES_MAX  60
 #define NEAR_NAMES      3 /* offered when nothing matches */
+
+/* One way in which a card is called: its name, one of several names in it, or its chip's. */
+struct calling {
+    const struct gfx_card *card;
+    enum { CALLED, CALLED_AMONG, CALLED_CHIP } kind; /* "A", "B" of "A / B"; "B" of "A/B" */
+    struct gfx_name name;
+};
 
 struct query_search {
     const struct gfx_tables *t;
     struct gfx_query *query;
+    struct calling *calling;
+    size_t n_callings;
 };
 
 void gfx_query_free(struct gfx_query *query)
@@ -76,43 +88,44 @@ static void query_add_cards(const struct query_search *s)
     s->query->ambiguous = s->query->n_targets > 1;
 }
 
-static bool text_is_hex(struct str text, size_t max, uint64_t *ret_value)
+static void query_add_card(const struct query_search *s, const struct gfx_card *card)
 {
-    size_t prefix = str_starts(text, STR("0x")) ? 2 : 0;
-    return text.n > prefix && text.n - prefix <= max && str_to_u64(text, 16, ret_value) == 0;
-}
-
-/* VENDOR:DEVICE or VENDOR:DEVICE:REVISION in hexadecimal. Not of this form: false. */
-static bool id_parse(struct str text, uint64_t ret_part[static 3], unsigned *ret_n)
-{
-    struct str piece;
-    unsigned n = 0;
-    while (str_cut(&text, ':', &piece)) {
-        if (n == 3 || !text_is_hex(piece, n == 2 ? 2 : 4, &ret_part[n]))
-            return false;
-        n++;
+    for (size_t i = 0; i < s->query->n_cards; i++) {
+        if (s->query->card[i] == card)
+            return;
     }
-    *ret_n = n;
-    return n >= 2;
+    if (s->query->n_cards < s->t->n_cards)
+        s->query->card[s->query->n_cards++] = card;
 }
 
-static int query_by_id(const struct query_search *s, struct str text, const uint64_t part[],
-                       unsigned n, struct gfxb_error *err)
+/* What the text says by numbers: then its words do not count. */
+static bool query_by_scan(const struct query_search *s, const struct gfx_scan *scan)
 {
-    if (part[0] != 0x1002)
-        return error_set(err, GFXB_E_NOT_AMD,
-                         "%.*s is not an AMD device: AMD's PCI vendor id is 1002", STR_ARG(text));
-    const struct gfx_card *card =
-        gfx_card_find(s->t, (uint16_t)part[1], n == 3 ? (int)part[2] : -1);
-    if (!card)
+    s->query->kind = scan->n_cards ? GFX_QUERY_ID : GFX_QUERY_TARGET;
+    for (size_t i = 0; i < scan->n_cards; i++)
+        query_add_card(s, scan->card[i]);
+    for (size_t i = 0; i < scan->n_targets; i++)
+        query_add_target(s->query, scan->target[i]);
+    if (scan->n_cards)
+        query_conclude(s);
+    else
+        query_add_cards(s);
+    s->query->ambiguous = false; /* each one was named */
+    return scan->n_cards || scan->n_targets;
+}
+
+/* Only numbers that say nothing: of an unknown device, or of other vendors. */
+static int query_not_ours(const struct gfx_scan *scan, struct str text, struct gfxb_error *err)
+{
+    if (scan->unknown >= 0)
         return error_set(err, GFXB_E_GFX_UNKNOWN,
-                         "the PCI device id %.*s is not in the table of cards: if it is a GPU, "
-                         "please report it with `gfxbridge capture`",
-                         STR_ARG(text));
-    s->query->kind = GFX_QUERY_ID;
-    s->query->card[s->query->n_cards++] = card;
-    query_conclude(s);
-    return 0;
+                         "the PCI device id 1002:%04x is not in the table of cards: if it is a "
+                         "GPU, please report it with `gfxbridge capture`",
+                         (unsigned)scan->unknown);
+    struct str line = STR_NONE;
+    str_cut(&text, '\n', &line);
+    return error_set(err, GFXB_E_NOT_AMD, "%.*s is not an AMD device: AMD's PCI vendor id is 1002",
+                     (int)(line.n < 120 ? line.n : 120), line.p);
 }
 
 /* Features as LLVM writes them: "sramecc+", "xnack-". */
@@ -129,15 +142,25 @@ static bool features_are_valid(struct str features)
     return true;
 }
 
+/* "RDNA 3" is "RDNA3". */
+static bool family_is(struct str family, const struct gfx_name *wanted)
+{
+    struct gfx_name name;
+    gfx_name_normalise(family, false, &name);
+    return name.n && gfx_name_equal(&name, wanted);
+}
+
 static void query_add_family(const struct query_search *s, struct str text)
 {
     const struct gfx_tables *t = s->t;
+    struct gfx_name wanted;
+    gfx_name_normalise(text, false, &wanted);
     for (size_t i = 0; i < t->n_targets; i++) {
         const struct gfx_target *target = &t->target[i];
         bool hardware = target->covers.n == 0;
         if (hardware &&
-            (str_eq_nocase(target->family, text) || str_eq_nocase(target->generation, text) ||
-             str_eq_nocase(target->generic, text)))
+            (family_is(target->family, &wanted) || family_is(target->generation, &wanted) ||
+             family_is(target->generic, &wanted)))
             query_add_target(s->query, target);
     }
 }
@@ -159,7 +182,7 @@ static int target_unknown(const struct gfx_tables *t, struct str text, struct gf
 
 static int query_by_gfx(const struct query_search *s, struct str text, struct gfxb_error *err)
 {
-    char lower[QUERY_BYTES_MAX + 1];
+    char lower[NAME_BYTES_MAX + 1];
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
         lower[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
@@ -184,52 +207,61 @@ static int query_by_gfx(const struct query_search *s, struct str text, struct gf
     return 0;
 }
 
-/* One of the names of a row ("A / B") has exactly these words. */
-static bool card_is_called(const struct gfx_card *card, const struct gfx_name *wanted)
+/* The pieces of "A / B", "A/B", "A (B)", with the first word of the first before a bare number:
+ * "Radeon RX 7900 XT/7900 XTX". Both the whole and the pieces are callings. */
+static void callings_add(struct query_search *s, const struct gfx_card *card, struct str text,
+                         bool chip)
 {
-    struct gfx_name name;
-    if (gfx_card_name(card).n == 0)
-        return false;
-    gfx_name_normalise(gfx_card_name(card), false, &name);
-    if (gfx_name_equal(&name, wanted))
-        return true;
-    struct str rest = gfx_card_name(card);
-    const char *cut;
-    while (rest.n && (cut = memmem(rest.p, rest.n, " / ", 3))) {
-        gfx_name_normalise((struct str){rest.p, (size_t)(cut - rest.p)}, false, &name);
-        if (gfx_name_equal(&name, wanted))
-            return true;
-        rest.n -= (size_t)(cut - rest.p) + 3;
-        rest.p = cut + 3;
+    struct str rest = text, piece, brand = STR_NONE;
+    for (unsigned n = 0;
+         text.n && (n == 0 || memchr(text.p, '/', text.n)) && s->n_callings < 16 * s->t->n_cards;
+         n++) {
+        struct calling *c = &s->calling[s->n_callings];
+        bool whole = n == 0;
+        if (!whole && !str_cut(&rest, '/', &piece))
+            break;
+        gfx_name_normalise(whole ? text : piece, false, &c->name);
+        struct str words = {c->name.text, c->name.n}, first;
+        bool bare = c->name.n && c->name.text[0] >= '0' && c->name.text[0] <= '9';
+        if (!whole && bare && brand.n && brand.n + 1 + c->name.n < sizeof(c->name.text)) {
+            memmove(c->name.text + brand.n + 1, c->name.text, c->name.n);
+            memcpy(c->name.text, brand.p, brand.n);
+            c->name.text[brand.n] = ' ';
+            c->name.n += brand.n + 1;
+        } else if (n == 1 && str_word(&words, &first) && first.n < words.n) {
+            brand = first; /* lent by the calling, which stays */
+        }
+        c->card = card;
+        bool apart = !whole && (piece.p == text.p || piece.p[-2] == ' ' || piece.n == text.n) &&
+                     (piece.p + piece.n == text.p + text.n || piece.p[piece.n - 1] == ' ');
+        c->kind = chip ? CALLED_CHIP : whole || apart ? CALLED : CALLED_AMONG;
+        s->n_callings += c->name.n > 0;
     }
-    gfx_name_normalise(rest, false, &name);
-    return gfx_name_equal(&name, wanted);
 }
 
-static bool card_has_words(const struct gfx_card *card, const struct gfx_name *wanted)
+static int callings_make(struct query_search *s, struct gfxb_error *err)
 {
-    struct gfx_name name;
-    gfx_name_normalise(gfx_card_name(card), false, &name);
-    if (gfx_name_has_words(&name, wanted))
-        return true;
-    gfx_name_normalise(gfx_card_asic(card), false, &name);
-    return gfx_name_has_words(&name, wanted);
+    s->calling = calloc(s->t->n_cards + 1, 16 * sizeof(*s->calling));
+    if (!s->calling)
+        return error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < s->t->n_cards; i++) {
+        const struct gfx_card *card = &s->t->card[i];
+        callings_add(s, card, gfx_card_name(card), false);
+        callings_add(s, card, gfx_card_asic(card), true);
+    }
+    return 0;
 }
 
-static bool card_is_of_series(const struct gfx_card *card, const struct gfx_name *wanted)
-{
-    struct gfx_name name;
-    gfx_name_normalise(gfx_card_name(card), false, &name);
-    return gfx_name_is_of_series(&name, wanted);
-}
-
-static void query_match(const struct query_search *s, const struct gfx_name *wanted,
-                        bool (*matches)(const struct gfx_card *, const struct gfx_name *))
+/* Cards with a calling that matches, of the kinds up to this one. */
+static void query_match(const struct query_search *s, const struct gfx_name *wanted, int kinds,
+                        bool (*matches)(const struct gfx_name *, const struct gfx_name *))
 {
     s->query->n_cards = 0;
-    for (size_t i = 0; i < s->t->n_cards; i++) {
-        if (matches(&s->t->card[i], wanted))
-            s->query->card[s->query->n_cards++] = &s->t->card[i];
+    for (size_t i = 0; i < s->n_callings; i++) {
+        const struct calling *c = &s->calling[i];
+        if ((int)c->kind <= kinds && matches(&c->name, wanted) &&
+            (s->query->n_cards == 0 || s->query->card[s->query->n_cards - 1] != c->card))
+            s->query->card[s->query->n_cards++] = c->card;
     }
 }
 
@@ -244,33 +276,222 @@ static bool query_found(const struct gfx_query *query)
     return false;
 }
 
-static bool query_by_words(const struct query_search *s, struct str text, bool split)
+/* The name without its brand: "7900 xtx" of "rx 7900 xtx". */
+static struct gfx_name name_from_number(const struct gfx_name *name)
+{
+    struct gfx_name number = {.n = 0};
+    const char *blank = memchr(name->text, ' ', name->n);
+    if (!blank || blank + 1 == name->text + name->n || blank[1] < '0' || blank[1] > '9')
+        return *name;
+    number.n = name->n - (size_t)(blank + 1 - name->text);
+    memcpy(number.text, blank + 1, number.n);
+    return number;
+}
+
+static bool name_is_number(const struct gfx_name *name, const struct gfx_name *wanted)
+{
+    struct gfx_name number = name_from_number(name);
+    return gfx_name_equal(&number, wanted);
+}
+
+/* Exactly these words: a card's names, then those among several, without the brand ("5700xt"), and
+ * a chip's. */
+static bool query_by_exact(const struct query_search *s, struct str text)
 {
     struct gfx_name wanted;
-    gfx_name_normalise(text, split, &wanted);
-    if (wanted.n == 0 && !str_has_nocase(text, STR("radeon")))
+    uint64_t number;
+    gfx_name_normalise(text, false, &wanted);
+    if (wanted.n == 0)
         return false;
-    query_match(s, &wanted, card_is_called);
-    if (!query_found(s->query) && wanted.n)
-        query_match(s, &wanted, card_has_words);
-    if (s->query->n_cards == 0 && wanted.n)
-        query_match(s, &wanted, card_is_of_series);
+    bool bare = str_to_u64((struct str){wanted.text, wanted.n}, 10, &number) == 0;
+    for (int kind = CALLED; kind <= CALLED_CHIP; kind++) {
+        query_match(s, &wanted, kind, gfx_name_equal);
+        if (!query_found(s->query) && kind == CALLED_AMONG && !bare)
+            query_match(s, &wanted, kind, name_is_number);
+        if (query_found(s->query))
+            return true;
+    }
+    return false;
+}
+
+/* "AMD Radeon(TM) Graphics": every card that is called no more than that. */
+static bool query_by_nothing(const struct query_search *s, struct str text)
+{
+    struct gfx_name name;
+    gfx_name_normalise(text, false, &name);
+    s->query->n_cards = 0;
+    for (size_t i = 0; name.n == 0 && str_has_nocase(text, STR("radeon")) && i < s->t->n_cards;
+         i++) {
+        struct gfx_name own;
+        gfx_name_normalise(gfx_card_name(&s->t->card[i]), false, &own);
+        if (gfx_card_name(&s->t->card[i]).n && own.n == 0)
+            query_add_card(s, &s->t->card[i]);
+    }
     return s->query->n_cards > 0;
 }
 
-/* "Ryzen 7 7840U w/ Radeon 780M Graphics" and "... with Radeon Graphics" name the GPU at the end.
- */
-static struct str text_after_processor(struct str text)
+/* Of the cards that were found those whose chip the line names too, if there are any. */
+static void query_narrow(const struct query_search *s, struct str text)
 {
-    static const char *const joints[] = {" w/ ", " with ", NULL};
-    for (size_t k = 0; joints[k]; k++) {
-        struct str joint = str_from(joints[k]);
-        for (size_t i = 0; i + joint.n < text.n; i++) {
-            if (str_eq_nocase((struct str){text.p + i, joint.n}, joint))
-                return (struct str){text.p + i + joint.n, text.n - i - joint.n};
+    struct gfx_name words, asic;
+    size_t n = 0;
+    gfx_name_normalise(text, true, &words);
+    for (size_t i = 0; i < s->query->n_cards; i++) {
+        gfx_name_normalise(gfx_card_asic(s->query->card[i]), true, &asic);
+        if (gfx_name_has_words(&words, &asic))
+            s->query->card[n++] = s->query->card[i];
+    }
+    s->query->n_cards = n ? n : s->query->n_cards;
+}
+
+static bool query_by_loose(const struct query_search *s, struct str text, bool split)
+{
+    struct gfx_name wanted;
+    gfx_name_normalise(text, split, &wanted);
+    if (wanted.n == 0)
+        return false;
+    query_match(s, &wanted, CALLED_CHIP, gfx_name_has_words);
+    if (s->query->n_cards == 0)
+        query_match(s, &wanted, CALLED_AMONG, gfx_name_is_of_series);
+    return s->query->n_cards > 0;
+}
+
+/* A code name of targets.tsv: "Gorgon Point", of which there are several. */
+static bool query_by_chip(const struct query_search *s, struct str text)
+{
+    struct gfx_name wanted, name;
+    gfx_name_normalise(text, false, &wanted);
+    for (size_t i = 0; wanted.n && i < s->t->n_targets; i++) {
+        struct str rest = s->t->target[i].asics, piece;
+        while (s->t->target[i].covers.n == 0 && str_cut(&rest, ';', &piece)) {
+            gfx_name_normalise(piece, false, &name);
+            if (gfx_name_equal(&name, &wanted))
+                query_add_target(s->query, &s->t->target[i]);
         }
     }
-    return STR_NONE;
+    if (s->query->n_targets)
+        query_add_cards(s);
+    return s->query->n_targets > 0;
+}
+
+/* A processor, another name of a chip, a computer: 1 found, 0 no, -1 a processor without a GPU. */
+static int query_by_alias(const struct query_search *s, struct str text)
+{
+    struct gfx_alias alias;
+    struct gfx_name plain, split;
+    char words[2 * GFX_NAME_BYTES + 1];
+    gfx_name_normalise(text, false, &plain);
+    gfx_name_normalise(text, true, &split);
+    memcpy(words, plain.text, plain.n);
+    words[plain.n] = ' ';
+    memcpy(words + plain.n + 1, split.text, split.n);
+    if (!gfx_alias_find((struct str){words, plain.n + 1 + split.n}, &alias))
+        return 0;
+    s->query->alias = alias;
+    struct str rest = alias.gfx, gfx;
+    while (str_word(&rest, &gfx)) {
+        const struct gfx_target *target = gfx_target_find(s->t, gfx);
+        if (target)
+            query_add_target(s->query, target);
+    }
+    query_add_cards(s);
+    return s->query->n_targets ? 1 : -1;
+}
+
+/* Says this word of a question, which the card's name lacks, nothing about which GPU it is? */
+static bool word_is_spare(const struct query_search *s, const struct gfx_card *card,
+                          struct str word)
+{
+    struct gfx_name asic;
+    gfx_name_normalise(gfx_card_asic(card), false, &asic);
+    if (gfx_alias_is_word(word) || str_list_has((struct str){asic.text, asic.n}, word))
+        return true;
+    for (size_t i = 0; i < word.n; i++) {
+        if (word.p[i] >= '0' && word.p[i] <= '9')
+            return false;
+    }
+    for (size_t i = 0; word.n > 3 && i < s->n_callings; i++) {
+        struct str words = {s->calling[i].name.text, s->calling[i].name.n}, own;
+        while (str_word(&words, &own)) { /* "fireprow" is a FirePro */
+            if (own.n > 3 && str_starts(word, own))
+                return false;
+        }
+    }
+    return word.n > 3;
+}
+
+static bool words_are_spare(const struct query_search *s, const struct calling *c,
+                            const struct gfx_name *wanted)
+{
+    struct str rest = {wanted->text, wanted->n}, word;
+    while (str_word(&rest, &word)) {
+        if (!str_list_has((struct str){c->name.text, c->name.n}, word) &&
+            !word_is_spare(s, c->card, word))
+            return false;
+    }
+    return true;
+}
+
+/* "Sapphire Pulse RX 7900 XTX 24GB": the longest name whose words are all here, where what is left
+ * says nothing. */
+static bool query_by_board(const struct query_search *s, struct str text, bool split)
+{
+    struct gfx_name wanted;
+    gfx_name_normalise(text, split, &wanted);
+    size_t longest = 3;
+    s->query->n_cards = 0;
+    for (size_t i = 0; i < s->n_callings; i++) {
+        const struct calling *c = &s->calling[i];
+        struct gfx_name part = c->name;
+        bool fits = gfx_name_has_words(&wanted, &part);
+        if (!fits && c->kind != CALLED_CHIP) {
+            part = name_from_number(&c->name);
+            fits = gfx_name_has_words(&wanted, &part);
+        }
+        if (!fits || part.n < longest || str_is(gfx_card_confidence(c->card), "unverified") ||
+            !words_are_spare(s, c, &wanted))
+            continue;
+        if (part.n > longest)
+            s->query->n_cards = 0;
+        longest = part.n;
+        query_add_card(s, c->card);
+    }
+    return s->query->n_cards > 0;
+}
+
+/* Whatever is said of one line by its words: 1 found, 0 nothing, -1 a processor without a GPU. */
+static int query_by_words(const struct query_search *s, struct str text)
+{
+    struct str phrase;
+    if (query_by_exact(s, text))
+        return 1;
+    if (query_by_exact(s, gfx_name_head(text))) {
+        query_narrow(s, text);
+        return 1;
+    }
+    for (unsigned i = 0; gfx_name_phrase(text, i, &phrase); i++) {
+        if (phrase.p[-1] == '(' && query_by_chip(s, phrase)) /* RADV's name of the chip */
+            return 1;
+        if (query_by_exact(s, phrase)) {
+            query_narrow(s, text);
+            return 1;
+        }
+    }
+    if (query_by_chip(s, text))
+        return 1;
+    s->query->n_cards = 0;
+    int alias = query_by_alias(s, text);
+    if (alias)
+        return alias;
+    if (query_by_nothing(s, text) || query_by_loose(s, text, false) ||
+        query_by_board(s, text, false) || query_by_loose(s, text, true) ||
+        query_by_board(s, text, true))
+        return 1;
+    for (unsigned i = 0; gfx_name_phrase(text, i, &phrase); i++) {
+        if (query_by_board(s, phrase, false) || query_by_loose(s, phrase, true))
+            return 1;
+    }
+    return 0;
 }
 
 struct near_name {
@@ -296,18 +517,20 @@ static void near_add(struct near_name near[], size_t *n, struct str name, unsign
     *n += *n < NEAR_NAMES;
 }
 
-static int name_unknown(const struct gfx_tables *t, struct str text, struct gfxb_error *err)
+static int name_unknown(const struct query_search *s, struct str text, struct gfxb_error *err)
 {
-    struct gfx_name wanted, name;
+    struct gfx_name wanted;
     struct near_name near[NEAR_NAMES];
     size_t n = 0;
     gfx_name_normalise(text, false, &wanted);
     unsigned limit = wanted.n < 8 ? 1 : wanted.n < 14 ? 2 : 3;
-    for (size_t i = 0; i < t->n_cards; i++) {
-        gfx_name_normalise(gfx_card_name(&t->card[i]), false, &name);
-        unsigned distance = gfx_name_distance(&wanted, &name, limit);
+    for (size_t i = 0; i < s->n_callings; i++) {
+        const struct calling *c = &s->calling[i];
+        unsigned distance = gfx_name_distance(&wanted, &c->name, limit);
         if (distance <= limit)
-            near_add(near, &n, gfx_card_name(&t->card[i]), distance);
+            near_add(near, &n,
+                     c->kind == CALLED_CHIP ? gfx_card_asic(c->card) : gfx_card_name(c->card),
+                     distance);
     }
     struct buf CLEAN_BUF list = BUF_INIT(512);
     for (size_t i = 0; i < n; i++)
@@ -319,7 +542,8 @@ static int name_unknown(const struct gfx_tables *t, struct str text, struct gfxb
                      buf_text(&list));
 }
 
-static int query_by_name(const struct query_search *s, struct str text, struct gfxb_error *err)
+static int query_by_name(const struct query_search *s, struct str text, int revision,
+                         struct gfxb_error *err)
 {
     s->query->kind = GFX_QUERY_FAMILY;
     query_add_family(s, text);
@@ -328,49 +552,113 @@ static int query_by_name(const struct query_search *s, struct str text, struct g
         return 0;
     }
     s->query->kind = GFX_QUERY_NAME;
-    struct str end = text_after_processor(text);
-    if (!query_by_words(s, text, false) && !query_by_words(s, text, true) &&
-        !(end.n && query_by_words(s, end, false)))
-        return name_unknown(s->t, text, err);
-    query_conclude(s);
+    int found = query_by_words(s, text);
+    if (found < 0)
+        return error_set(err, GFXB_E_GFX_UNKNOWN,
+                         "'%.*s' is a processor without a GPU of its own: ask for the card's name "
+                         "or id",
+                         STR_ARG(text));
+    if (!found)
+        return name_unknown(s, text, err);
+    if (revision >= 0 && s->query->n_cards) { /* "... [Radeon RX 7900 XT/...] (rev c8)" */
+        uint16_t device = s->query->card[0]->device;
+        bool same = true;
+        for (size_t i = 0; i < s->query->n_cards; i++)
+            same = same && s->query->card[i]->device == device;
+        if (same) {
+            s->query->card[0] = gfx_card_find(s->t, device, revision);
+            s->query->n_cards = 1;
+        }
+    }
+    if (s->query->n_targets == 0)
+        query_conclude(s);
+    s->query->ambiguous = s->query->ambiguous || s->query->n_targets > 1;
     return 0;
 }
 
-static int query_run(const struct query_search *s, struct str text, struct gfxb_error *err)
+/* Lines without any number that tells: those that are names. */
+static int query_by_lines(const struct query_search *s, struct str text, struct gfxb_error *err)
 {
-    uint64_t part[3];
-    unsigned n;
-    if (id_parse(text, part, &n))
-        return query_by_id(s, text, part, n, err);
-    if (text.n > 3 && str_eq_nocase((struct str){text.p, 3}, STR("gfx")) &&
-        !str_has(text, STR(" ")))
-        return query_by_gfx(s, text, err);
-    return query_by_name(s, text, err);
+    struct str line, first = STR_NONE;
+    struct gfxb_error spare;
+    size_t lines = 0;
+    while (str_cut(&text, '\n', &line) && lines < NAME_LINES_MAX) {
+        line = str_trim(line);
+        first = first.n ? first : line;
+        if (line.n < 3 || line.n > NAME_BYTES_MAX)
+            continue;
+        lines++;
+        if (query_by_name(s, line, -1, &spare) == 0)
+            return 0;
+    }
+    return name_unknown(s, utf8_cut(first, NAME_BYTES_MAX), err);
 }
 
-static bool text_is_printable(struct str text)
+/* A device id alone, "744c", or a number of KFD's, "110501". */
+static bool query_by_number(const struct query_search *s, struct str text)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        if ((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f)
-            return false;
+    struct str digits = text;
+    uint64_t value = 0;
+    const struct gfx_target *target = NULL;
+    if (text.n == 4 && str_to_u64(digits, 16, &value) == 0 &&
+        gfx_card_find(s->t, (uint16_t)value, -1)) {
+        s->query->kind = GFX_QUERY_ID;
+        query_add_card(s, gfx_card_find(s->t, (uint16_t)value, -1));
+        query_conclude(s);
+        return true;
     }
+    if (text.n >= 5 && text.n <= 6 && str_to_u64(digits, 10, &value) == 0)
+        target = gfx_target_by_kfd(s->t, (uint32_t)value);
+    if (!target)
+        return false;
+    s->query->kind = GFX_QUERY_TARGET;
+    query_add_target(s->query, target);
+    query_add_cards(s);
     return true;
 }
 
-int gfx_query_new(const struct gfx_tables *tables, const char *text, struct gfx_query **ret_query,
+static int query_run(struct query_search *s, struct str text, struct gfxb_error *err)
+{
+    struct gfx_scan scan;
+    bool word = !memchr(text.p, ' ', text.n) && !memchr(text.p, '\n', text.n);
+    if (word && text.n > 3 && text.n <= NAME_BYTES_MAX &&
+        str_eq_nocase((struct str){text.p, 3}, STR("gfx")) && !memchr(text.p, '_', text.n))
+        return query_by_gfx(s, text, err);
+    gfx_scan_text(s->t, text, &scan);
+    if (query_by_scan(s, &scan))
+        return 0;
+    if (scan.unknown >= 0 || scan.foreign)
+        return query_not_ours(&scan, text, err);
+    uint64_t value;
+    bool decimal = str_to_u64(text, 10, &value) == 0;
+    if (!decimal && query_by_number(s, text))
+        return 0;
+    int result = callings_make(s, err);
+    if (result < 0)
+        return result;
+    if (memchr(text.p, '\n', text.n))
+        return query_by_lines(s, text, err);
+    if (text.n > NAME_BYTES_MAX)
+        return error_set(err, GFXB_E_GFX_UNKNOWN,
+                         "a line of more than %d bytes without an id or a gfx target is no name",
+                         NAME_BYTES_MAX);
+    result = query_by_name(s, text, scan.revision, err);
+    return result < 0 && decimal && query_by_number(s, text) ? 0 : result;
+}
+
+int gfx_query_new(const struct gfx_tables *tables, const char *asked, struct gfx_query **ret_query,
                   struct gfxb_error *err)
 {
-    struct str trimmed = str_trim(str_from(text));
-    if (trimmed.n == 0 || trimmed.n > QUERY_BYTES_MAX || !text_is_printable(trimmed))
-        return error_set(
-            err, GFXB_E_USAGE,
-            "ask for a PCI id (vendor:device, in hexadecimal), a gfx target, a family of "
-            "them, or a name of at most %d bytes",
-            QUERY_BYTES_MAX);
-    struct query_search search = {tables, query_new(tables)};
+    struct str text = str_trim(str_from(asked));
+    if (text.n == 0 || text.n > QUERY_BYTES_MAX)
+        return error_set(err, GFXB_E_USAGE,
+                         "ask for a PCI id (vendor:device, in hexadecimal), a gfx target, a family "
+                         "of them, a name, or what another program printed of the GPU");
+    struct query_search search = {.t = tables, .query = query_new(tables)};
     if (!search.query)
         return error_set(err, ENOMEM, "out of memory");
-    int result = query_run(&search, trimmed, err);
+    int result = query_run(&search, text, err);
+    free(search.calling);
     if (result < 0) {
         gfx_query_free(search.query);
         return result;

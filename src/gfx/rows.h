@@ -84,6 +84,9 @@ int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_
 /* An error at a column of the row that is being read. */
 #define GFX_BAD(at, column, ...) table_error((at)->table, (at)->row, column, err, __VA_ARGS__)
 
+/* Does a row of names.tsv say of the word that it tells no GPU from another? */
+bool gfx_alias_is_word(struct str word);
+
 /* The rows of engines.tsv are whole and different? */
 int gfx_engines_check(struct gfxb_error *err);
 

@@ -368,19 +368,50 @@ static bool word_is_negated(struct str *word)
     return true;
 }
 
-bool plan_condition_holds(struct str condition, const struct condition_facts *facts)
+enum tri plan_condition_is(struct str condition, const struct condition_facts *facts)
 {
     struct str word;
+    enum tri all = TRI_YES;
     while (str_word(&condition, &word)) {
         bool negated = word_is_negated(&word);
         struct str value = STR_NONE;
         const struct term *term = term_find(word, &value);
-        if (!term)
-            return false;
-        if (term_holds(term, facts, value) != (negated ? TRI_NO : TRI_YES))
-            return false;
+        enum tri one = term ? term_holds(term, facts, value) : TRI_NO;
+        if (term && negated && one != TRI_UNKNOWN)
+            one = one == TRI_NO ? TRI_YES : TRI_NO;
+        if (one == TRI_NO)
+            return TRI_NO;
+        if (one == TRI_UNKNOWN)
+            all = TRI_UNKNOWN;
     }
-    return true;
+    return all;
+}
+
+bool plan_condition_holds(struct str condition, const struct condition_facts *facts)
+{
+    return plan_condition_is(condition, facts) == TRI_YES;
+}
+
+enum tri plan_quirk_could(const struct plan_quirk_case *c, const struct gfx_quirk *quirk)
+{
+    static const struct machine any = {.n_gpus = 0};
+    struct condition_facts facts = {
+        .m = c->machine ? c->machine : &any,
+        .backend = c->backend,
+        .os = c->os,
+        .gpu = c->gpu,
+        .target = c->target,
+        .tables = c->tables,
+        .gfx_known = c->package != NULL,
+    };
+    if (c->package) {
+        facts.package = c->package->id;
+        facts.runtime = c->package->runtime;
+        facts.gfx = c->package->gfx;
+    }
+    if (!gfx_quirk_names(quirk, c->target))
+        return TRI_NO;
+    return plan_condition_is(quirk->condition, &facts);
 }
 
 bool plan_condition_known(struct str condition, struct str *ret_bad)

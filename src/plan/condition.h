@@ -24,6 +24,9 @@ struct condition_facts {
  * what is not known. An empty condition holds. */
 bool plan_condition_holds(struct str condition, const struct condition_facts *facts);
 
+/* The same in three values: unknown where only something that is not known could rule it out. */
+enum tri plan_condition_is(struct str condition, const struct condition_facts *facts);
+
 /* Does the blank-separated list hold this target? Features behind a colon do not count. */
 bool plan_list_has_gfx(struct str list, struct str gfx);
 

@@ -180,6 +180,20 @@ bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables
 /* Are the tables of these ways whole? For `table check`. */
 int plan_remedy_check(struct gfxb_error *err);
 
+/* A target that is asked about, perhaps in a computer, with one package or none in particular. */
+struct plan_quirk_case {
+    const struct gfx_tables *tables;
+    const struct gfx_target *target;
+    enum gfx_os os;
+    enum plan_backend backend;
+    const struct machine *machine;     /* NULL: no computer is known */
+    const struct machine_gpu *gpu;     /* NULL: none in particular */
+    const struct gfx_package *package; /* NULL: none in particular */
+};
+
+/* Is the row about this: yes, no (something that is known rules it out), or unknown. */
+enum tri plan_quirk_could(const struct plan_quirk_case *c, const struct gfx_quirk *quirk);
+
 /* Are all terms of a quirk's condition known ones? For `table check`. ret_bad: the first bad one.
  */
 bool plan_condition_known(struct str condition, struct str *ret_bad);

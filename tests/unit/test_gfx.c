@@ -820,7 +820,7 @@ static void test_queries_that_find_nothing(void **state)
     const struct gfx_tables *t = *state;
     fails(t, "", GFXB_E_USAGE, "PCI id");
     fails(t, "   ", GFXB_E_USAGE, "PCI id");
-    fails(t, "a\nb", GFXB_E_USAGE, "name");
+    fails(t, "a\nb", GFXB_E_GFX_UNKNOWN, "'a'");
     fails(t, "10de:2204", GFXB_E_NOT_AMD, "1002");
     fails(t, "1002:ffff", GFXB_E_GFX_UNKNOWN, "capture");
     fails(t, "gfx9999", GFXB_E_GFX_UNKNOWN, "gfx900");
@@ -835,7 +835,7 @@ static void test_queries_that_find_nothing(void **state)
     char huge[4096];
     memset(huge, '9', sizeof(huge) - 1);
     huge[sizeof(huge) - 1] = '\0';
-    fails(t, huge, GFXB_E_USAGE, "200 bytes");
+    fails(t, huge, GFXB_E_GFX_UNKNOWN, "200 bytes");
     huge[199] = '\0';
     fails(t, huge, GFXB_E_GFX_UNKNOWN, "999");
     memset(huge, 0xff, 199);
