@@ -19,17 +19,15 @@
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   seeded     FILE                           data/seeded.tsv
  *   wrong      WORD                           seeded answers are wrong: of this canary, to prompts
- *                                             of so many tokens, or to several at once ("together")
- *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
- *              status | thought (reasoning alone, cut)
- *   word       WORD ACTION                    a request that holds the word is answered so: hang |
- *                                             die | abort | close (the connection, without a byte)
- *   at         N                              which token of its life "then" acts at; default 0
- *   then       hang | die | abort | close     what happens at that token
- *   rate       N                              tokens/s that it claims; default 5000
- *   pause      MS                             between two tokens
- *   stop       stubborn                       SIGTERM is ignored
- *   orphan     FILE                           leaves a child, whose pid it writes there
+ *                                             of so many tokens, or to several at once
+ * ("together"); "refused": there are none say        right | byte | garbage | babble | error |
+ * garbled | nonsense | silent | doubt | status | thought (reasoning alone, cut) word       WORD
+ * ACTION                    a request that holds the word is answered so: hang | die | abort |
+ * close (the connection, without a byte) at         N                              which token of
+ * its life "then" acts at; default 0 then       hang | die | abort | close     what happens at that
+ * token rate       N                              tokens/s that it claims; default 5000 pause MS
+ * between two tokens stop       stubborn                       SIGTERM is ignored orphan     FILE
+ * leaves a child, whose pid it writes there
  */
 #include "fake_hostile.h"
 
@@ -459,6 +457,11 @@ static void complete(int fd, const char *request)
     act(get("then"));
     if (is("say", "nonsense")) {
         send_text(fd, "\1\2\3 this is no HTTP\r\n\r\n");
+        return;
+    }
+    if (is("wrong", "refused")) {
+        send_answer(fd, "500 Internal Server Error",
+                    "{\"error\":{\"message\":\"Compute error.\"}}");
         return;
     }
     prompt = prompt ? prompt + strlen("\"prompt\":") : "";

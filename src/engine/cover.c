@@ -180,6 +180,10 @@ static int cover_ask_at_once(struct cover *c, const struct cover_question *q, si
     if (code < 0) {
         error_prefix(err, "%s on a model of the kind %.*s: ", cover_prompts_text(q, n, text),
                      STR_ARG(q->canary));
+        if (code == -EPROTO || code == -EREMOTEIO) { /* it took the request and cannot compute it */
+            err->code = GFXB_E_CANARY_MISMATCH;
+            return -GFXB_E_CANARY_MISMATCH;
+        }
         return code;
     }
     for (size_t i = 0; i < n; i++) {

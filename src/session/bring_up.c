@@ -159,7 +159,7 @@ static int session_try_proof(const struct session_request *r, const struct sessi
 }
 
 /* What the model needs beyond the choice's proof is tested before the first start and stored with
- * it. */
+ * it. Where this computer has no room for that (a full disk) the proven choice serves without. */
 static int session_prove_need(const struct session_request *r, struct session *session,
                               const struct plan_choice *choice, struct gfxb_error *err)
 {
@@ -173,18 +173,23 @@ static int session_prove_need(const struct session_request *r, struct session *s
     session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
     model_use_need(session->use, &need);
     struct engine_covers covers = proof->covers;
-    int result = engine_prove_need(&trial, proof->device, &need, &covers, err);
+    struct gfxb_error why;
+    int result = engine_prove_need(&trial, proof->device, &need, &covers, &why);
     size_t before = strlen(proof->covers.canaries);
     if (strlen(covers.canaries) > before) {
         free(session->tested);
         session->tested = xstrdup(covers.canaries + before + (before > 0));
     }
+    bool untested = result < 0 && (-result < GFXB_E_GFX_UNKNOWN || -result == GFXB_E_DISK_FULL);
+    if (result < 0 && !untested)
+        error_set(err, why.code, "%s", why.text);
+    else if (untested)
+        log_at(r->log, LOG_WARNING, "what this model needs is not tested: %s", why.text);
     if (memcmp(&covers, &proof->covers, sizeof(covers)) != 0 &&
         engine_proofs_set_covers(session->stored, r->data_dir, choice->fingerprint, &covers,
-                                 r->cancel, result < 0 ? NULL : err) < 0 &&
-        result == 0)
-        return -err->code;
-    return result;
+                                 r->cancel, &why) < 0)
+        log_at(r->log, LOG_WARNING, "what was tested is not stored: %s", why.text);
+    return untested ? 0 : result;
 }
 
 /* The arguments of the model on this choice, then the request's. list is as large as it says. */
@@ -212,8 +217,6 @@ static int session_start(const struct session_request *r, struct session *sessio
     char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
     const char **CLEAN_FREE own = model_use_args(session->use, choice);
     const char *args[SESSION_ARGS_MAX];
-    if (!own)
-        return error_set(err, ENOMEM, "out of memory");
     struct engine_spec spec;
     session_spec(r, session_package_of(session, choice), cache_dir, &spec);
     engine_spec_choose(&spec, choice);

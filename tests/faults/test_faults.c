@@ -373,6 +373,24 @@ static void a_type_that_fails_leads_to_the_next_choice(void **state)
     world_done(&w);
 }
 
+/* A proven choice serves also where the test's file cannot be written. */
+static void without_room_for_the_test_a_proven_choice_serves(void **state)
+{
+    struct world w = world_of_a_card(NULL);
+    struct session session = {0};
+    char *CLEAN_FREE model = write_model(&w, "dense", "IQ3_S");
+    char *CLEAN_FREE canary = stage_join(w.stage.data, "canary");
+    (void)state;
+    assert_int_equal(fs_remove_tree(canary), 0);
+    assert_int_equal(fs_write(canary, "", 0, 0644, NULL), 0); /* no directory can be made there */
+    w.request.model = model;
+    bring_up(&w, &session);
+    assert_int_equal(session.running->backend, PLAN_VULKAN);
+    assert_null(session.tested);
+    session_done(&session);
+    world_done(&w);
+}
+
 /* Also when the request leaves the CPU out: it is not measured again, with the GPU's package. */
 static void the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to(void **state)
 {
@@ -491,6 +509,7 @@ int main(void)
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
         cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
         cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
+        cmocka_unit_test(without_room_for_the_test_a_proven_choice_serves),
         cmocka_unit_test(the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to),
         cmocka_unit_test(a_failed_proof_is_told_before_a_failed_download),
         cmocka_unit_test(a_model_for_two_cards_runs_on_both),
