@@ -24,21 +24,19 @@ void dialect_tail_feed(struct dialect_tail *tail, struct str bytes)
  * The bytes behind the last mark; empty: there is none. A mark is a member's name with its quotes
  * and colon, which cannot stand inside a JSON string, whose quotes have a backslash before them.
  */
-static struct str tail_last(struct str bytes, const char *name, const char *value)
+static struct str tail_last(struct str bytes, struct str mark)
 {
-    char mark[64];
     struct str found = STR_NONE;
-    size_t n = (size_t)snprintf(mark, sizeof(mark), "\"%s\":%s", name, value);
     const char *at;
-    while (bytes.n && n < sizeof(mark) && (at = memmem(bytes.p, bytes.n, mark, n)))
-        found = bytes = str_skip(bytes, (size_t)(at - bytes.p) + n);
+    while (bytes.n && (at = memmem(bytes.p, bytes.n, mark.p, mark.n)))
+        found = bytes = str_skip(bytes, (size_t)(at - bytes.p) + mark.n);
     return found;
 }
 
-/* The last number of this name; 0: none, or the name is NULL. */
-static double tail_number(struct str bytes, const char *name)
+/* The last number behind this mark; 0: none. */
+static double tail_number(struct str bytes, struct str mark)
 {
-    struct str rest = name ? tail_last(bytes, name, "") : STR_NONE;
+    struct str rest = tail_last(bytes, mark);
     size_t n = 0;
     while (n < rest.n && n < 40 && rest.p[n] != ',' && rest.p[n] != '}')
         n++;
@@ -48,23 +46,31 @@ static double tail_number(struct str bytes, const char *name)
     return value > 0.0 && value < 1e15 ? value : 0.0;
 }
 
-static uint64_t tail_either(struct str tail, struct str head, const char *name)
+/* The same of one of the engine's names; 0 for NULL. */
+static double tail_named(struct str bytes, const char *name)
 {
-    double n = tail_number(tail, name);
-    return (uint64_t)(n > 0.0 ? n : tail_number(head, name));
+    char mark[64];
+    int n = name ? snprintf(mark, sizeof(mark), "\"%s\":", name) : 0;
+    return n > 0 && (size_t)n < sizeof(mark) ? tail_number(bytes, str_from(mark)) : 0.0;
+}
+
+static uint64_t tail_either(struct str tail, struct str head, struct str mark)
+{
+    double n = tail_number(tail, mark);
+    return (uint64_t)(n > 0.0 ? n : tail_number(head, mark));
 }
 
 /* OpenAI's names count cached tokens among the prompt's, Anthropic's beside them. */
 static void tail_usage(struct str head, struct str tail, struct pool_timings *ret)
 {
-    ret->prompt_tokens = tail_either(tail, head, "prompt_tokens");
-    ret->tokens = tail_either(tail, head, "completion_tokens");
-    ret->cached_tokens = tail_either(tail, head, "cached_tokens");
+    ret->prompt_tokens = tail_either(tail, head, STR("\"prompt_tokens\":"));
+    ret->tokens = tail_either(tail, head, STR("\"completion_tokens\":"));
+    ret->cached_tokens = tail_either(tail, head, STR("\"cached_tokens\":"));
     if (ret->prompt_tokens)
         return;
-    uint64_t beside = tail_either(tail, head, "cache_read_input_tokens");
-    ret->prompt_tokens = tail_either(tail, head, "input_tokens") + beside;
-    ret->tokens = tail_either(tail, head, "output_tokens");
+    uint64_t beside = tail_either(tail, head, STR("\"cache_read_input_tokens\":"));
+    ret->prompt_tokens = tail_either(tail, head, STR("\"input_tokens\":")) + beside;
+    ret->tokens = tail_either(tail, head, STR("\"output_tokens\":"));
     if (beside)
         ret->cached_tokens = beside;
 }
@@ -73,15 +79,18 @@ void dialect_tail_end(const struct dialect_tail *tail, const struct engine_figur
                       struct pool_timings *ret)
 {
     struct str head = {tail->head, tail->head_n}, end = {tail->tail, tail->tail_n};
-    struct str own = names ? tail_last(end, names->object, "{") : STR_NONE;
+    struct str own = STR_NONE;
+    char mark[64];
+    if (names && (size_t)snprintf(mark, sizeof(mark), "\"%s\":{", names->object) < sizeof(mark))
+        own = tail_last(end, str_from(mark));
     *ret = (struct pool_timings){.prompt_tokens = 0};
     if (!own.n) {
         tail_usage(head, end, ret);
         return;
     }
-    ret->cached_tokens = (uint64_t)tail_number(own, names->cached);
-    ret->prompt_tokens = ret->cached_tokens + (uint64_t)tail_number(own, names->prompt);
-    ret->tokens = (uint64_t)tail_number(own, names->tokens);
-    ret->prompt_per_second = tail_number(own, names->prompt_per_second);
-    ret->tokens_per_second = tail_number(own, names->tokens_per_second);
+    ret->cached_tokens = (uint64_t)tail_named(own, names->cached);
+    ret->prompt_tokens = ret->cached_tokens + (uint64_t)tail_named(own, names->prompt);
+    ret->tokens = (uint64_t)tail_named(own, names->tokens);
+    ret->prompt_per_second = tail_named(own, names->prompt_per_second);
+    ret->tokens_per_second = tail_named(own, names->tokens_per_second);
 }

@@ -289,7 +289,8 @@ static void connection_dispatch(struct connection *c)
     if (c->body_n) {
         x->body = c->in;
         c->in = BUF_INIT(x->body.max);
-        buf_add(&c->in, x->body.p + c->body_n, x->body.n - c->body_n);
+        if (x->body.n > c->body_n)
+            buf_add(&c->in, x->body.p + c->body_n, x->body.n - c->body_n);
     }
     x->request.body = (struct str){x->body.p, c->body_n};
     x->request.at = loop_now(c->server->loop);
