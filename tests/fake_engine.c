@@ -19,15 +19,18 @@
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   seeded     FILE                           data/seeded.tsv
  *   wrong      WORD                           seeded answers are wrong: of this canary, to prompts
- *                                             of so many tokens, or to several at once
- * ("together"); "refused": there are none say        right | byte | garbage | babble | error |
- * garbled | nonsense | silent | doubt | status | thought (reasoning alone, cut) word       WORD
- * ACTION                    a request that holds the word is answered so: hang | die | abort |
- * close (the connection, without a byte) at         N                              which token of
- * its life "then" acts at; default 0 then       hang | die | abort | close     what happens at that
- * token rate       N                              tokens/s that it claims; default 5000 pause MS
- * between two tokens stop       stubborn                       SIGTERM is ignored orphan     FILE
- * leaves a child, whose pid it writes there
+ *                                             of so many tokens, to several at once (together), or
+ *                                             there are none (refused)
+ *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
+ *              status | thought (reasoning alone, cut)
+ *   word       WORD ACTION                    a request that holds the word is answered so: hang |
+ *                                             die | abort | close (the connection, without a byte)
+ *   at         N                              which token of its life "then" acts at; default 0
+ *   then       hang | die | abort | close     what happens at that token
+ *   rate       N                              tokens/s that it claims; default 5000
+ *   pause      MS                             between two tokens
+ *   stop       stubborn                       SIGTERM is ignored
+ *   orphan     FILE                           leaves a child, whose pid it writes there
  */
 #include "fake_hostile.h"
 
