@@ -164,7 +164,7 @@ static const char *cover_prompts_text(const struct cover_question *q, size_t n, 
 static int cover_ask_at_once(struct cover *c, const struct cover_question *q, size_t n,
                              struct gfxb_error *err)
 {
-    struct engine_tokens prompt[COVER_SLOTS];
+    struct engine_tokens prompt[COVER_SLOTS] = {{0}};
     struct buf CLEAN_BUF body = BUF_INIT(0);
     char text[64];
     for (size_t i = 0; i < n; i++) {
