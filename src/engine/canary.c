@@ -31,9 +31,11 @@ int canary_proofs(const struct engine_canary *canary,
     return more;
 }
 
-const char *engine_canary_version(const struct engine_kind *kind)
+void engine_canary_version(const struct engine_kind *kind,
+                           char ret_version[static ENGINE_CANARY_VERSION_MAX])
 {
-    return kind->canary->sha256;
+    snprintf(ret_version, ENGINE_CANARY_VERSION_MAX, "%.32s-%.32s", kind->canary->sha256,
+             kind->canary->seeded_sha256);
 }
 
 size_t canary_size(const struct engine_canary *canary)

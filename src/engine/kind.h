@@ -110,6 +110,7 @@ struct engine_canary {
     const char *table, *table_end;   /* its questions with their answers, as data/canary.tsv */
     struct engine_covers covers;     /* what its questions reach */
     const char *seeded, *seeded_end; /* those of models of random weights, as data/seeded.tsv */
+    const char *seeded_sha256;       /* of these, as text */
 };
 
 struct engine_kind {

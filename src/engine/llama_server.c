@@ -373,6 +373,7 @@ extern const char engine_data_canary_gguf[], engine_data_canary_gguf_end[];
 extern const char engine_data_canary_gguf_sha256[];
 extern const char engine_data_canary_tsv[], engine_data_canary_tsv_end[];
 extern const char engine_data_seeded_tsv[], engine_data_seeded_tsv_end[];
+extern const char engine_data_seeded_tsv_sha256[];
 
 static const struct engine_canary llama_canary = {
     .suffix = "gguf",
@@ -384,6 +385,7 @@ static const struct engine_canary llama_canary = {
     .covers = {.types = "Q4_K Q5_K Q6_K Q8_0 F16", .shapes = "dense", .lengths = "7 11"},
     .seeded = engine_data_seeded_tsv,
     .seeded_end = engine_data_seeded_tsv_end,
+    .seeded_sha256 = engine_data_seeded_tsv_sha256,
 };
 
 const struct engine_kind engine_kind_llama = {

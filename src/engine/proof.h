@@ -10,8 +10,10 @@
 
 /* ---- the canary model ---- */
 
-/* Changes with the model and its answers: part of every fingerprint. */
-const char *engine_canary_version(const struct engine_kind *kind);
+/* "DIGEST-DIGEST" of the model and of the seeded canaries' questions: part of every fingerprint. */
+#define ENGINE_CANARY_VERSION_MAX 66
+void engine_canary_version(const struct engine_kind *kind,
+                           char ret_version[static ENGINE_CANARY_VERSION_MAX]);
 /* The built-in model as a file below data_dir (written when absent or damaged). To be freed. What
  * writes there waits for another process that does, until *cancel is set (NULL never; interrupted)
  * or 10 s have passed: EBUSY. So do the functions below that take a cancel. */

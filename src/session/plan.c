@@ -154,6 +154,7 @@ int session_make_plan(const struct session_request *r, struct session *session,
     if (result < 0)
         return result;
     struct plan_request request = r->request;
+    char canary_version[ENGINE_CANARY_VERSION_MAX];
     if (session->use) {
         request.model = &session->use->shape;
         request.use = session->use->use;
@@ -166,7 +167,8 @@ int session_make_plan(const struct session_request *r, struct session *session,
     request.n_installed = session->packages.n;
     request.proof = session->proof;
     request.n_proofs = session->n_proofs;
-    request.canary_version = engine_canary_version(session_kind(r));
+    engine_canary_version(session_kind(r), canary_version);
+    request.canary_version = canary_version;
     return plan_new(r->machine, r->tables, &request, &session->plan, err);
 }
 

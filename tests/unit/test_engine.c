@@ -698,8 +698,17 @@ static void the_canary_has_proofs_and_a_version(void **state)
     assert_true(n >= 3);
     for (size_t i = 0; i < n; i++)
         assert_true(proof[i].prompt.n > 3 && proof[i].answer.n > 20);
-    assert_int_equal(strlen(engine_canary_version(llama)), 64);
-    assert_int_equal(strspn(engine_canary_version(llama), "0123456789abcdef"), 64);
+    char version[ENGINE_CANARY_VERSION_MAX], other[ENGINE_CANARY_VERSION_MAX];
+    engine_canary_version(llama, version);
+    assert_int_equal(strlen(version), 65);
+    assert_int_equal(strspn(version, "0123456789abcdef-"), 65);
+    /* Other questions to the seeded canaries make another fingerprint. */
+    struct engine_canary canary = *llama->canary;
+    struct engine_kind kind = *llama;
+    kind.canary = &canary;
+    canary.seeded_sha256 = canary.sha256;
+    engine_canary_version(&kind, other);
+    assert_string_not_equal(version, other);
 }
 
 static void a_damaged_canary_file_is_written_again(void **state)
