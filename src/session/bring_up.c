@@ -52,6 +52,12 @@ static const struct package *session_package_of(const struct session *session,
                              : NULL;
 }
 
+/* The home of a package's engines, which they write: no other package's engine reads it. */
+static char *session_home(const struct session_request *r, const struct package *package)
+{
+    return xasprintf("%s/cache/driver/%.16s", r->data_dir, package->digest);
+}
+
 static void session_spec(const struct session_request *r, const struct package *package,
                          const char *cache_dir, struct engine_spec *ret_spec)
 {
@@ -140,12 +146,13 @@ static int session_try_proof(const struct session_request *r, const struct sessi
                              const struct plan_choice *choice, struct engine_proof *ret_proof,
                              struct gfxb_error *err)
 {
-    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    const struct package *package = session_package_of(session, choice);
+    char *CLEAN_FREE cache_dir = session_home(r, package);
     struct engine_trial trial = {.choice = choice,
                                  .data_dir = r->data_dir,
                                  .deadlines = r->deadlines,
                                  .thorough = r->thorough};
-    session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
+    session_spec(r, package, cache_dir, &trial.spec);
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
     trial.floor = session_floor(session, &trial);
@@ -164,13 +171,14 @@ static int session_prove_need(const struct session_request *r, struct session *s
                               const struct plan_choice *choice, struct gfxb_error *err)
 {
     const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
-    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    const struct package *package = session_package_of(session, choice);
+    char *CLEAN_FREE cache_dir = session_home(r, package);
     struct engine_trial trial = {
         .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
     struct engine_need need;
     if (!session->use || !proof)
         return 0;
-    session_spec(r, session_package_of(session, choice), cache_dir, &trial.spec);
+    session_spec(r, package, cache_dir, &trial.spec);
     model_use_need(session->use, &need);
     struct engine_covers covers = proof->covers;
     struct gfxb_error why;
@@ -214,11 +222,12 @@ static int session_start(const struct session_request *r, struct session *sessio
                          const struct plan_choice *choice, struct gfxb_error *err)
 {
     const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
-    char *CLEAN_FREE cache_dir = xfs_join(r->data_dir, "cache/driver");
+    const struct package *package = session_package_of(session, choice);
+    char *CLEAN_FREE cache_dir = session_home(r, package);
     const char **CLEAN_FREE own = model_use_args(session->use, choice);
     const char *args[SESSION_ARGS_MAX];
     struct engine_spec spec;
-    session_spec(r, session_package_of(session, choice), cache_dir, &spec);
+    session_spec(r, package, cache_dir, &spec);
     engine_spec_choose(&spec, choice);
     spec.model = session->model;
     spec.args = args;

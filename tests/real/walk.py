@@ -182,6 +182,13 @@ def software_vulkan_by_name():
     assert "Vulkan0" in detail, detail
 
 
+def engines_have_homes_of_their_own():
+    """What an engine writes to its home no other package's engine reads."""
+    homes = listing(DATA, "cache", "driver")
+    packages = [name for name in listing(DATA, "packages") if len(name) == 64]
+    assert len(homes) == 2 and homes == sorted(name[:16] for name in packages), (homes, packages)
+
+
 def software_vulkan_is_no_gpu():
     plan = answer("plan", "--data-dir", DATA, "--backend", "vulkan", code=(0, 3))
     state = {c["backend"]: c["code"] for c in plan["choices"]}
@@ -272,6 +279,7 @@ CASES = [
     ("again without network", again_without_network),
     ("--backend cpu", cpu_by_name),
     ("--backend vulkan-software: weights on Vulkan0, same text", software_vulkan_by_name),
+    ("engines of different packages have homes of their own", engines_have_homes_of_their_own),
     ("software Vulkan is never taken for a GPU", software_vulkan_is_no_gpu),
     ("a card whose Vulkan driver does not work: tried, told, the CPU answers",
      a_card_whose_driver_does_not_work),
