@@ -209,6 +209,7 @@ void dialect_body_read(struct str text, struct dialect_body *ret_body)
     ret_body->text = str_trim(text);
     ret_body->n = 0;
     ret_body->error.status = 0;
+    ret_body->error.param = NULL;
     if (json_scan(text, body_take, ret_body, &err) < 0)
         dialect_fail(&ret_body->error, 400, "%s", err.text);
     else if (ret_body->text.p[0] != '{')

@@ -46,10 +46,10 @@ bool str_cut(struct str *rest, char separator, struct str *ret_piece);
 /* The next run of non-blanks (space, tab, CR, LF) off *rest; false when none is left. */
 bool str_word(struct str *rest, struct str *ret_word);
 
-/* True when the blank-separated list holds exactly this word. */
 /* Take the next line "NAME SEPARATOR VALUE" from *rest, both trimmed; lines without the separator
  * are passed over. False at the end. */
 bool str_pair(struct str *rest, char separator, struct str *ret_name, struct str *ret_value);
+/* True when the blank-separated list holds exactly this word. */
 bool str_list_has(struct str list, struct str word);
 
 /*

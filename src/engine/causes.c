@@ -201,6 +201,15 @@ static void cause_insert(const struct engine_cause *cause, struct engine_cause *
     *n += *n < max;
 }
 
+static bool numbers_have(const struct buf *numbers, unsigned number)
+{
+    for (size_t at = 0; at + sizeof(number) <= numbers->n; at += sizeof(number)) {
+        if (memcmp(numbers->p + at, &number, sizeof(number)) == 0)
+            return true;
+    }
+    return false;
+}
+
 size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_t max)
 {
     struct buf CLEAN_BUF plain = BUF_INIT(text.n + 1);
@@ -217,7 +226,7 @@ size_t engine_cause_find(struct str text, struct engine_cause *ret_causes, size_
         if (!at || !causes_row(&row, &cause) || !text_names_gfx(row.field[GFX], all))
             continue;
         cause.line_number = lines_before(all, at);
-        if (memmem(lines.p, lines.n, &cause.line_number, sizeof(cause.line_number)))
+        if (numbers_have(&lines, cause.line_number))
             continue;
         buf_add(&lines, &cause.line_number, sizeof(cause.line_number));
         cause.line = line_number(text, cause.line_number++);

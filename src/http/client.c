@@ -413,7 +413,6 @@ struct http_call *http_call_start(struct http_endpoint *endpoint,
     if (call) {
         LIST_REMOVE(call, link);
         call->phase = CALL_HEAD;
-        call_timer(call);
     } else {
         call = xcalloc(1, sizeof(*call));
         *call = (struct http_call){.source = {.fd = -1, .ready = call_ready},
@@ -426,6 +425,8 @@ struct http_call *http_call_start(struct http_endpoint *endpoint,
     }
     call->reused = call->phase == CALL_HEAD;
     call->request = *request;
+    if (call->reused)
+        call_timer(call);
     call->heard = call->paused = false;
     call->looked = call->sent = call->tries = 0;
     call_write_head(call);

@@ -36,6 +36,11 @@ def bench(*arguments, data=DATA, **options):
     return answer("--data-dir", data, "bench", *arguments, **options)
 
 
+def figures():
+    """The stored proofs without what they cover: a model's needs are tested before it is measured."""
+    return [line for line in proof_text().splitlines() if not line.startswith("covers")]
+
+
 def proof_text(data=DATA):
     texts = []
     for path in glob.glob(os.path.join(data, "proofs", "*.proof")):
@@ -90,12 +95,12 @@ def one_that_cannot_be_measured():
     """A model that only embeds: all that is proven refuses to answer with it. Nothing is applied."""
     path = os.path.join(TOP, "embeds.gguf")
     gguf.embedding().write(path)
-    before = proof_text()
+    before = figures()
     got = bench("--model", path, "--apply", code=1)
     assert got["fastest"] is None and got["results"] == [] and not got["applied"], got
     (one,) = got["failed"]
     assert one["backend"] == "cpu" and one["reason"] and one["fingerprint"], one
-    assert proof_text() == before
+    assert figures() == before
 
 
 def fastest_goes_by_it():

@@ -329,6 +329,8 @@ static void header_read_tensors(struct cursor *c, struct gguf_header *h, uint64_
 static void header_read_alignment(struct cursor *c, struct gguf_header *h)
 {
     int64_t value = 32;
+    if (c->result < 0)
+        return; /* the last value may be cut off */
     if (!gguf_kv_number(gguf_header_find(h, STR("general.alignment")), GGUF_U32, &value) ||
         value == 0 || (value & (value - 1)))
         DAMAGED(c, "its alignment is no power of two");
