@@ -11,6 +11,7 @@
  *   said       FILE                           what it prints on stderr, there and at the start
  *   start      ok | hang | exit | abort | kill | mute | unready | flood
  *   only       NAME                           start fails as said above only on this --device
+ *   unknown    WORD                           a model with this in its path is of a kind too new
  *   log        FILE                           stderr of a load; lines with %D once a device
  *   reach      N                              they come for the first N devices alone
  *   map        FILE                           maps this file, as a library would be; may come twice
@@ -536,6 +537,10 @@ int main(int argc, char **argv)
     leave_orphan();
     map_files();
     print_file(get("said"), stderr);
+    if (*get("unknown") && strstr(model, get("unknown"))) {
+        fputs("error loading model: unknown model architecture: 'new'\n", stderr);
+        return 1;
+    }
     bool meant = !*get("only") || is("only", device);
     if (meant)
         act(get("start"));

@@ -397,13 +397,22 @@ int engine_proofs_set_covers(struct engine_proofs *proofs, const char *data_dir,
                              const char *fingerprint, const struct engine_covers *covers,
                              const atomic_int *cancel, struct gfxb_error *err)
 {
+    char *CLEAN_FREE dir = xfs_join(data_dir, PROOFS_DIR);
+    char *CLEAN_FREE name = proofs_name(fingerprint);
+    struct proofs_item item;
+    int code = 0;
     for (size_t i = 0; i < proofs->n; i++) {
-        if (strcmp(proofs->item[i].fingerprint, fingerprint) != 0)
-            continue;
-        proofs->item[i].proof.covers = *covers;
-        return proofs_write(data_dir, &proofs->item[i], cancel, err);
+        if (strcmp(proofs->item[i].fingerprint, fingerprint) == 0)
+            proofs->item[i].proof.covers = *covers;
     }
-    return 0;
+    /* The tests took a while: the proof may have failed or gone meanwhile. */
+    if (!proofs_read(dir, name, &item))
+        return 0;
+    item.proof.covers = *covers;
+    if (item.proof.passed)
+        code = proofs_write(data_dir, &item, cancel, err);
+    proofs_item_done(&item);
+    return code;
 }
 
 /* The text of the stored proof with this figure in it. */

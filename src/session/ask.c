@@ -113,8 +113,10 @@ static int ask_prove(struct ask *a, struct gfxb_error *err)
     int result = ask_follow(a, SESSION_EV_DOUBTED, &verdict);
     if (session_is_ours(-result) || -result == GFXB_E_DISK_FULL)
         return error_set(err, verdict.code, "%s", verdict.text);
-    if (result < 0)
+    if (result < 0) {
         log_at(a->request->log, LOG_WARNING, "%s", verdict.text);
+        blame_failed_proof(a->session->blame, &verdict);
+    }
     return result < 0;
 }
 

@@ -134,6 +134,11 @@ static void blame_kill(struct blame *b, const struct gfxb_error *why,
             ++requests[i]->killed >= BLAME_UNDER_KILLS_MAX ? BLAME_ENOUGH : BLAME_AGAIN;
 }
 
+void blame_failed_proof(struct blame *b, const struct gfxb_error *why)
+{
+    blame_set_aside(&b->choice[b->running], why);
+}
+
 /* Its second engine. The choice that it was a suspect of is excused: not even another one could
  * answer it. */
 static void blame_second(struct blame *b, struct blame_request *r, bool alone)

@@ -280,7 +280,8 @@ static int session_prove_chosen(const struct session_request *r, struct session 
 static bool session_blames_model(const struct session_request *r, const struct plan_choice *choice,
                                  int code)
 {
-    return r->model && choice->state == PLAN_PROVEN && code == GFXB_E_ENGINE_EXIT;
+    return r->model && choice->state == PLAN_PROVEN &&
+           (code == GFXB_E_ENGINE_EXIT || code == GFXB_E_MODEL_UNUSABLE);
 }
 
 /* Did it break, rather than lack memory, or end as the model made it? The CPU is the last resort:

@@ -431,6 +431,8 @@ void pool_news(struct pool_model *m, const struct session_news *news)
     case SESSION_EV_JUDGED:
         if (news->passed)
             pool_charge_doubter(m);
+        else
+            blame_failed_proof(&m->blame, &news->why);
         m->doubter = NULL;
         pool_turn(m, SESSION_EV_JUDGED);
         return;

@@ -97,6 +97,9 @@ void blame_up(struct blame *b, const char *fingerprint, bool last_resort,
  * were more, which will not be tried again and may have caused it. */
 void blame_lost(struct blame *b, enum blame_loss loss, const struct gfxb_error *why,
                 struct blame_request *const *requests, size_t n, bool others);
+/* The running choice has failed the canary again, whether that is stored or not (too little memory
+ * is not): others come first from now on. */
+void blame_failed_proof(struct blame *b, const struct gfxb_error *why);
 /*
  * The running engine has answered the request. The cases that are decided against a choice by that,
  * to be rejected on disk and freed with blame_cases_free; NULL none.

@@ -370,7 +370,7 @@ MESSAGES = [
      'engine-exit'),
     ('llama_model_load: error loading model: error loading model architecture: '
      "unknown model architecture: 'qwen9'",
-     'engine-exit'),
+     'model-unusable'),
     ("start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080",
      'engine-exit'),
     ('Error: listen tcp 127.0.0.1:11434: bind: address already in use',

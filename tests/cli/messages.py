@@ -256,7 +256,8 @@ def programs_words():
           "ValueError: Free memory on device (9.1/15.9 GiB) on startup is less than desired GPU memory utilization (0.9, 14.3 GiB)",
           "Error: model requires more system memory (12.1 GiB) than is available (7.4 GiB)", "llama_kv_cache: failed to allocate buffer for kv cache",
           "DefaultCPUAllocator: not enough memory: you tried to allocate 8589934592 bytes.")
-    means("engine-exit", "", "error loading model: unknown model architecture: 'qwen9'", "whisper_model_load: invalid model data (bad magic)",
+    means("model-unusable", "", "error loading model: unknown model architecture: 'qwen9'")
+    means("engine-exit", "", "whisper_model_load: invalid model data (bad magic)",
           "dial tcp 127.0.0.1:11434: connect: connection refused", "llama-server failed to start", "failed to find a memory slot for batch of size 512")
     means("library-missing", "plugin", "load_backend: failed to load /opt/llama/libggml-hip.so", "failed to dlopen ggml-rocm.so")
     means("policy", "", 'could not select device driver "" with capabilities: [[gpu]].', 'msg="experimental Vulkan support disabled"')

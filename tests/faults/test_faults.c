@@ -350,6 +350,26 @@ static void what_a_model_needs_is_proven_before_it_is_served(void **state)
     world_done(&w);
 }
 
+/* A canary that is too new for the engine says nothing about the device: the model's own start
+ * decides. */
+static void a_kind_that_the_engine_does_not_know_is_left_out(void **state)
+{
+    static const struct fault old = {
+        .name = "old", .backend = PLAN_VULKAN, .behaviour = "unknown IQ3_S\n"};
+    struct world w = world_of_a_card(&old);
+    struct session session = {0};
+    char *CLEAN_FREE model = write_model(&w, "dense", "IQ3_S");
+    (void)state;
+    w.request.model = model;
+    bring_up(&w, &session);
+    assert_int_equal(session.running->backend, PLAN_VULKAN);
+    assert_null(session.tested);
+    session_done(&session);
+    w.request.model = NULL;
+    assert_int_equal(world_state(&w, PLAN_VULKAN), PLAN_PROVEN);
+    world_done(&w);
+}
+
 /* The type is named, now and later; the proof stands for other models. */
 static void a_type_that_fails_leads_to_the_next_choice(void **state)
 {
@@ -508,6 +528,7 @@ int main(void)
         cmocka_unit_test(nothing_works_and_one_sentence_says_so),
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
         cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
+        cmocka_unit_test(a_kind_that_the_engine_does_not_know_is_left_out),
         cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
         cmocka_unit_test(without_room_for_the_test_a_proven_choice_serves),
         cmocka_unit_test(the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to),
