@@ -228,9 +228,6 @@ struct gfx_alias {
     struct str means; /* for people */
 };
 
-/* The row with the longest name whose words are all among these (small letters). */
-bool gfx_alias_find(struct str words, struct gfx_alias *ret_alias);
-
 /* Are the rows of names.tsv whole and their targets known? */
 int gfx_aliases_check(const struct gfx_tables *t, struct gfxb_error *err);
 

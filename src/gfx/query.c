@@ -23,6 +23,7 @@ struct query_search {
     struct gfx_query *query;
     struct calling *calling;
     size_t n_callings;
+    bool computers; /* processors, computers and names that say nothing count, not only cards */
 };
 
 void gfx_query_free(struct gfx_query *query)
@@ -374,37 +375,14 @@ static bool query_by_chip(const struct query_search *s, struct str text)
     return s->query->n_targets > 0;
 }
 
-/* A processor, another name of a chip, a computer: 1 found, 0 no, -1 a processor without a GPU. */
-static int query_by_alias(const struct query_search *s, struct str text)
-{
-    struct gfx_alias alias;
-    struct gfx_name plain, split;
-    char words[2 * GFX_NAME_BYTES + 1];
-    gfx_name_normalise(text, false, &plain);
-    gfx_name_normalise(text, true, &split);
-    memcpy(words, plain.text, plain.n);
-    words[plain.n] = ' ';
-    memcpy(words + plain.n + 1, split.text, split.n);
-    if (!gfx_alias_find((struct str){words, plain.n + 1 + split.n}, &alias))
-        return 0;
-    s->query->alias = alias;
-    struct str rest = alias.gfx, gfx;
-    while (str_word(&rest, &gfx)) {
-        const struct gfx_target *target = gfx_target_find(s->t, gfx);
-        if (target)
-            query_add_target(s->query, target);
-    }
-    query_add_cards(s);
-    return s->query->n_targets ? 1 : -1;
-}
-
 /* Says this word of a question, which the card's name lacks, nothing about which GPU it is? */
 static bool word_is_spare(const struct query_search *s, const struct gfx_card *card,
                           struct str word)
 {
     struct gfx_name asic;
     gfx_name_normalise(gfx_card_asic(card), false, &asic);
-    if (gfx_alias_is_word(word) || str_list_has((struct str){asic.text, asic.n}, word))
+    if (gfx_alias_is_word(word) || gfx_alias_is_unit(word) ||
+        str_list_has((struct str){asic.text, asic.n}, word))
         return true;
     for (size_t i = 0; i < word.n; i++) {
         if (word.p[i] >= '0' && word.p[i] <= '9')
@@ -425,11 +403,26 @@ static bool words_are_spare(const struct query_search *s, const struct calling *
 {
     struct str rest = {wanted->text, wanted->n}, word;
     while (str_word(&rest, &word)) {
-        if (!str_list_has((struct str){c->name.text, c->name.n}, word) &&
+        struct str after = rest, unit;
+        bool amount = word.p[0] >= '0' && word.p[0] <= '9' && str_word(&after, &unit) &&
+                      gfx_alias_is_unit(unit); /* "8 gb" */
+        if (!str_list_has((struct str){c->name.text, c->name.n}, word) && !amount &&
             !word_is_spare(s, c->card, word))
             return false;
     }
     return true;
+}
+
+/* "Memory: 7600 MiB": the number is an amount, not an RX 7600. */
+static bool name_is_amount(const struct gfx_name *name, const struct gfx_name *wanted)
+{
+    struct str rest = {wanted->text, wanted->n}, word, before = STR_NONE;
+    while (str_word(&rest, &word)) {
+        if (str_eq(before, (struct str){name->text, name->n}) && gfx_alias_is_unit(word))
+            return true;
+        before = word;
+    }
+    return false;
 }
 
 /* "Sapphire Pulse RX 7900 XTX 24GB": the longest name whose words are all here, where what is left
@@ -446,10 +439,10 @@ static bool query_by_board(const struct query_search *s, struct str text, bool s
         bool fits = gfx_name_has_words(&wanted, &part);
         if (!fits && c->kind != CALLED_CHIP) {
             part = name_from_number(&c->name);
-            fits = gfx_name_has_words(&wanted, &part);
+            fits = gfx_name_has_words(&wanted, &part) && !name_is_amount(&part, &wanted);
         }
-        if (!fits || part.n < longest || str_is(gfx_card_confidence(c->card), "unverified") ||
-            !words_are_spare(s, c, &wanted))
+        if (!fits || part.n < longest || gfx_alias_is_word((struct str){part.text, part.n}) ||
+            str_is(gfx_card_confidence(c->card), "unverified") || !words_are_spare(s, c, &wanted))
             continue;
         if (part.n > longest)
             s->query->n_cards = 0;
@@ -457,6 +450,33 @@ static bool query_by_board(const struct query_search *s, struct str text, bool s
         query_add_card(s, c->card);
     }
     return s->query->n_cards > 0;
+}
+
+/* Another name of a chip, a computer, a processor, before which a card in the same line counts:
+ * "Ryzen 5 5600G RX 6700 XT". 1 found, 0 no, -1 a processor without a GPU. */
+static int query_by_alias(const struct query_search *s, struct str text)
+{
+    struct gfx_alias_match match;
+    s->query->n_cards = 0;
+    if (!gfx_alias_find(text, &match))
+        return 0;
+    bool chip = str_is(match.alias.kind, "chip");
+    if (!s->computers && !chip)
+        return 0;
+    struct str rest = {match.rest.text, match.rest.n}, list = match.alias.gfx, gfx;
+    if (!chip && (query_by_exact(s, rest) || query_by_board(s, rest, false)))
+        return 1;
+    s->query->n_cards = 0;
+    while (str_word(&list, &gfx)) {
+        const struct gfx_target *target = gfx_target_find(s->t, gfx);
+        if (target)
+            query_add_target(s->query, target);
+    }
+    if (s->query->n_targets == 0)
+        return match.maker || !query_by_board(s, text, true) ? -1 : 1;
+    s->query->alias = match.alias;
+    query_add_cards(s);
+    return 1;
 }
 
 /* Whatever is said of one line by its words: 1 found, 0 nothing, -1 a processor without a GPU. */
@@ -483,7 +503,7 @@ static int query_by_words(const struct query_search *s, struct str text)
     int alias = query_by_alias(s, text);
     if (alias)
         return alias;
-    if (query_by_nothing(s, text) || query_by_loose(s, text, false) ||
+    if ((s->computers && query_by_nothing(s, text)) || query_by_loose(s, text, false) ||
         query_by_board(s, text, false) || query_by_loose(s, text, true) ||
         query_by_board(s, text, true))
         return 1;
@@ -552,6 +572,7 @@ static int query_by_name(const struct query_search *s, struct str text, int revi
         return 0;
     }
     s->query->kind = GFX_QUERY_NAME;
+    s->query->n_cards = 0; /* of a line before */
     int found = query_by_words(s, text);
     if (found < 0)
         return error_set(err, GFXB_E_GFX_UNKNOWN,
@@ -576,20 +597,23 @@ static int query_by_name(const struct query_search *s, struct str text, int revi
     return 0;
 }
 
-/* Lines without any number that tells: those that are names. */
-static int query_by_lines(const struct query_search *s, struct str text, struct gfxb_error *err)
+/* Lines without any number that tells: the first that is a card's name, else a processor's. */
+static int query_by_lines(struct query_search *s, struct str text, struct gfxb_error *err)
 {
-    struct str line, first = STR_NONE;
-    struct gfxb_error spare;
-    size_t lines = 0;
-    while (str_cut(&text, '\n', &line) && lines < NAME_LINES_MAX) {
-        line = str_trim(line);
-        first = first.n ? first : line;
-        if (line.n < 3 || line.n > NAME_BYTES_MAX)
-            continue;
-        lines++;
-        if (query_by_name(s, line, -1, &spare) == 0)
-            return 0;
+    struct str first = STR_NONE;
+    for (int pass = 0; pass < 2; pass++) {
+        struct str rest = text, line;
+        s->computers = pass == 1;
+        for (size_t lines = 0; lines < NAME_LINES_MAX && str_cut(&rest, '\n', &line);) {
+            struct gfxb_error spare;
+            line = str_trim(line);
+            first = first.n ? first : line;
+            if (line.n < 3 || line.n > NAME_BYTES_MAX)
+                continue;
+            lines++;
+            if (query_by_name(s, line, -1, &spare) == 0)
+                return 0;
+        }
     }
     return name_unknown(s, utf8_cut(first, NAME_BYTES_MAX), err);
 }
@@ -654,7 +678,7 @@ int gfx_query_new(const struct gfx_tables *tables, const char *asked, struct gfx
         return error_set(err, GFXB_E_USAGE,
                          "ask for a PCI id (vendor:device, in hexadecimal), a gfx target, a family "
                          "of them, a name, or what another program printed of the GPU");
-    struct query_search search = {.t = tables, .query = query_new(tables)};
+    struct query_search search = {.t = tables, .query = query_new(tables), .computers = true};
     if (!search.query)
         return error_set(err, ENOMEM, "out of memory");
     int result = query_run(&search, text, err);

@@ -3,6 +3,7 @@
 #define GFX_ROWS_H
 
 #include "gfx/gfx.h"
+#include "gfx/name.h"
 
 /* An array of rows that grows geometrically. */
 struct gfx_rows {
@@ -84,8 +85,21 @@ int gfx_field_targets(const struct gfx_cursor *at, unsigned column, struct gfxb_
 /* An error at a column of the row that is being read. */
 #define GFX_BAD(at, column, ...) table_error((at)->table, (at)->row, column, err, __VA_ARGS__)
 
+struct gfx_alias_match {
+    struct gfx_alias alias;
+    struct gfx_name rest; /* the words around its name, perhaps a card's */
+    bool maker;           /* the text names the maker's processors: "Ryzen" */
+};
+
+/* The row with the longest name that stands in the text. A processor is none where the text speaks
+ * of cards or of other makers, unless it names AMD's processors too. */
+bool gfx_alias_find(struct str text, struct gfx_alias_match *ret_match);
+
 /* Does a row of names.tsv say of the word that it tells no GPU from another? */
 bool gfx_alias_is_word(struct str word);
+
+/* Is the word a unit, so that the number before it is an amount and no model? */
+bool gfx_alias_is_unit(struct str word);
 
 /* The rows of engines.tsv are whole and different? */
 int gfx_engines_check(struct gfxb_error *err);

@@ -114,8 +114,41 @@ def processors():
            ("7940HS", "gfx1103"), ("Z1 Extreme", "gfx1103"), ("Ryzen Z2 Extreme", "gfx1150"), ("Steam Deck", "gfx1033"), ("ROG Ally X", "gfx1103"),
            ("Framework Desktop", "gfx1151")])
     assert "740M" in ask("8300G")["means"] and ask("RX 6400")["means"] is None
-    for name in ("Ryzen 7 5800X3D", "8400F", "Ryzen 5 7500F", "Threadripper 7970X", "AMD EPYC 9654"):
+    for name in ("Ryzen 7 5800X3D", "8400F", "Ryzen 5 7500F", "Threadripper 7970X", "AMD EPYC 9654", "Ryzen 5600", "5600X", "AMD FX-8350 Eight-Core Processor",
+                 "Ryzen 5 5600X GeForce GTX 1080"):
         refused(name, "processor without a GPU")
+    gives([("AMD EPYC 4364P", "gfx1036"), ("EPYC 4584PX", "gfx1036"), ("Ryzen 9 9850HX", "gfx1036"), ("Ryzen 7 PRO 250", "gfx1103"), ("Ryzen 40", "gfx1036"),
+           ("Core i7-8809G", "gfx803"), ("AMD Ryzen 7 7840HS, GeForce RTX 4060", "gfx1103")])
+
+
+def cards_are_no_processors():
+    """A card's number with a letter looks like a processor's; its brand and the words of its maker tell them apart."""
+    gives([("Sapphire Pulse RX 5700XT 8GB", "gfx1010", "RX 5700 XT"), ("ASUS Dual RX 5500XT EVO OC", "gfx1012"), ("Gigabyte RX 5600XT Windforce", "gfx1010"),
+           ("MSI Radeon RX 5700XT Gaming X", "gfx1010"), ("Sapphire 5700XT 8GB", "gfx1010"), ("Sapphire Pulse RX 6700XT", "gfx1031"),
+           ("Ryzen 5 5600 RX 7600", "gfx1102"), ("Ryzen 5 5600G RX 6700 XT", "gfx1031"), ("Ryzen 5 5600X 6-Core / RX 6700 XT", "gfx1031"),
+           ("RX 7900 XTX + Ryzen 7 7800X3D", "gfx1100")])
+    for name in ("NVIDIA GeForce GTX 1080X", "GTX 1080X", "Radeon HD 5850X"):
+        refused(name, "no AMD GPU is called")
+
+
+def processors_of_other_makers():
+    for name in ("Intel Core i5-5200U", "i5-5300U", "Core i7-4600U", "Intel(R) Core(TM) i7-6500U CPU @ 2.50GHz", "i5-6300U", "Intel Xeon Gold V2600"):
+        refused(name, "no AMD GPU is called")
+
+
+def amounts_are_no_models():
+    """Numbers of memory, disks and Windows stand near "Ryzen" and near nothing."""
+    gives([("Ryzen 7 7840U on Windows 10", "gfx1103"), ("Ryzen 5 7535HS Windows 10 64-bit", "gfx1035"), ("Ryzen 7 7840U 250 GB SSD", "gfx1103"),
+           ("CPU: AMD Ryzen 7 7840U\nMemory: 7600 MiB\n", "gfx1103")])
+
+
+def cards_before_processors_in_a_paste():
+    gives([("CPU: Intel Core i5-5200U\nGPU: AMD Radeon R7 M260\n", "gfx602 gfx802"), ("CPU: Intel Core i7-6500U\nGPU: Radeon RX 580\n", "gfx803"),
+           ("CPU: AMD Ryzen 5 5600G\nGPU: AMD Radeon RX 6700 XT\n", "gfx1031"), ("CPU: AMD Ryzen 7 5700G\nGPU: AMD Radeon Graphics\n", "gfx90c"),
+           ("OS: Arch Linux\nHost: ROG Ally X\nCPU: AMD Ryzen Z1 Extreme\n", "gfx1103")])
+    text = "CPU: AMD Ryzen 5 5600X\nGPU: AMD Radeon RX 6700 XT\n"
+    gives([(text, "gfx1031", "RX 6700 XT")])
+    assert ask(text)["means"] is None
 
 
 def exact_before_loose():
@@ -186,6 +219,10 @@ tap.run([
     ("names: Vulkan's", vulkan_names),
     ("names: boards and makers", boards),
     ("names: processors and computers", processors),
+    ("names: cards that look like processors", cards_are_no_processors),
+    ("names: processors of other makers", processors_of_other_makers),
+    ("names: amounts are no models", amounts_are_no_models),
+    ("paste: cards before processors", cards_before_processors_in_a_paste),
     ("names: exact before loose, slips", exact_before_loose),
     ("names: chips and families", chips),
     ("words without quotation marks", unquoted_words),
