@@ -20,15 +20,23 @@ static bool is_word(char c)
     return is_digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80;
 }
 
+/* "-22", not "a-2" and not a dash. */
+static bool is_minus(struct str text, size_t i, bool pattern)
+{
+    if (text.p[i] != '-' || i + 1 == text.n || (i > 0 && is_word(str_lower(text.p[i - 1]))))
+        return false;
+    return is_digit(text.p[i + 1]) || (pattern && text.p[i + 1] == '#');
+}
+
 /* The text as patterns are compared with it: small letters, words and numbers with one blank
  * between them, lines kept. What stands between words changes from program to program. */
 static void causes_plain(struct str text, const char *kept, struct buf *ret)
 {
-    bool gap = false;
+    bool gap = false, pattern = strchr(kept, '#');
     for (size_t i = 0; i < text.n; i++) {
         char c = str_lower(text.p[i]), last = ret->n ? ret->p[ret->n - 1] : '\n';
         bool sign = c && strchr(kept, c);
-        if (!is_word(c) && !sign) {
+        if (!is_word(c) && !sign && !is_minus(text, i, pattern)) {
             gap = true;
             continue;
         }

@@ -319,7 +319,7 @@ MESSAGES = [
      'device-not-listed'),
     ('level=INFO source=amd_linux.go:296 msg="unsupported Radeon iGPU detected '
      'skipping" id=1 total="512 MiB"',
-     'policy'),
+     'ok'),
     ('level=WARN msg="ollama recommends running the '
      'https://www.amd.com/en/support/linux-drivers" error="amdgpu version file '
      'missing: /sys/module/amdgpu/version"',

@@ -64,7 +64,7 @@ def kernel_hangs_and_resets():
           "[drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring gfx timeout, but soft recovered")
     means("engine-crash", "reset the GPU",
           GPU + "GPU reset begin!. Source:  3", GPU + "GPU reset(7) succeeded!", GPU + "VRAM is lost due to GPU reset!",
-          GPU + "GPU Recovery Failed: -110", GPU + "MODE1 reset", GPU + "GPU reset end with ret = -62",
+          GPU + "GPU Recovery Failed: -110", GPU + "GPU mode1 reset", GPU + "GPU reset end with ret = -62",
           GPU + "soft reset failed, will fallback to full reset!")
     means("firmware-quirk", ["MES", "linux-firmware"],
           GPU + "MES failed to respond to msg=SUSPEND", GPU + "MES failed to response msg=2",
@@ -260,7 +260,7 @@ def programs_words():
     means("engine-exit", "", "whisper_model_load: invalid model data (bad magic)",
           "dial tcp 127.0.0.1:11434: connect: connection refused", "llama-server failed to start", "failed to find a memory slot for batch of size 512")
     means("library-missing", "plugin", "load_backend: failed to load /opt/llama/libggml-hip.so", "failed to dlopen ggml-rocm.so")
-    means("policy", "", 'could not select device driver "" with capabilities: [[gpu]].', 'msg="experimental Vulkan support disabled"')
+    means("policy", "", 'could not select device driver "" with capabilities: [[gpu]].')
 
 
 # ---- a whole paste: its root, what follows, what is harmless ----
@@ -347,6 +347,103 @@ def a_healthy_log_has_no_cause():
         assert findings(line) == [], (line, findings(line))
 
 
+# Lines that a computer prints where all is well, or of which the GPU has no part.
+NO_CAUSE = """[    1.1] [drm] amdgpu: MODE1 reset
+[    1.2] amdgpu 0000:03:00.0: amdgpu: BACO reset
+[    1.3] amdgpu 0000:03:00.0: amdgpu: GPU smu mode is fine, trying to resume
+[    1.4] amdgpu 0000:03:00.0: amdgpu: Unsupported power profile mode 0 on RENOIR
+[    1.5] amdgpu 0000:03:00.0: amdgpu: finishing device.
+[    1.6] ucsi_acpi USBC000:00: probe of USBC000:00 failed with error -5
+[    1.7] i2c_hid_acpi: probe of i2c-ELAN failed with error -121
+[    1.8] uvcvideo: probe of 1-5:1.0 failed with error -22
+[    1.9] pci 0000:00:1f.4: BAR 4: can't assign [io size 0x0020]
+[    2.0] pci 0000:02:00.0: BAR 13: failed to assign [io size 0x1000]
+[    2.1] pcieport 0000:00:1c.0: BAR 15: no space for [mem size 0x00200000 64bit pref]
+[    2.2] pnp 00:05: can't reserve [mem 0xfed00000-0xfed003ff]
+[    2.3] DMAR: Enable enhanced fault handling: fault nothing
+[    2.4] DMAR: dmar0: Using Queued invalidation, no fault seen
+[    2.5] usb 1-2: surprise removal of the device
+[    2.6] pcieport 0000:00:1c.5: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)
+[    2.7] iwlwifi 0000:05:00.0: Unable to change power state from D3cold to D0, device inaccessible
+[    2.8] i915 0000:00:02.0: Invalid PCI ROM header signature: expecting 0xaa55, got 0xffff
+[    2.9] bluetooth hci0: command ring is full, timeout in 5 s
+[    3.0] OF: reserved mem: Failed to reserve memory for node 'x'
+[    3.1] nvidia: disagrees about version of symbol module_layout
+keyctl_read: Required key not available
+amdgpu 0000:03:00.0: amdgpu: ring gfx_0.0.0 uses VM inv eng 0 on hub 0
+:3:rocdevice.cpp :2245: 1 us: Allocate hsa host memory 0x7f1c8000, size 0x1000
+:3:hip_device_runtime.cpp: hipGetDeviceCount returned 2
+hipGetDeviceCount returned 1
+vkEnumeratePhysicalDevices returned 2
+vkEnumeratePhysicalDevices returned 5 devices, VkResult 5
+:3:hiprtc.cpp :71: hiprtcCompileProgram: Returned HIPRTC_SUCCESS
+rccl: NCCL WARN Missing "iommu=pt" from kernel command line
+using rocblas.dll from C:\\llama\\rocblas.dll
+loaded library C:\\Windows\\System32\\amdhip64_7.dll
+loaded C:\\llama\\hipblas.dll and VCRUNTIME140.dll
+module amdkmdag.sys version 32.0.1
+nvidia-container-cli version 1.17.0
+audit: apparmor="DENIED" info="access violation" profile="snap"
+foo.c: exception handled
+deviceName = llvmpipe (LLVM 19.1.7, 256 bits)
+GPU1: llvmpipe, PHYSICAL_DEVICE_TYPE_CPU
+ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)), SwiftShader driver)
+missing tensor info mapping for blk.0.attn_q.weight
+[GIN] 2026/01/02 - 10:00:00 | 404 | 20us | 127.0.0.1 | GET "/favicon.ico" 404 Not Found
+INFO: 127.0.0.1:5000 - "GET /favicon.ico HTTP/1.1" 404 Not Found
+npm ERR! Could not resolve dependency: peer react
+Could not connect to wayland display
+btrfs: invalid device: /dev/loop0
+nginx: client aborted the request
+Aborted upload of part 3
+exit code 4
+exit code 11
+"""
+
+# Harmless, and told as harmless.
+NOTES = ['time=x level=INFO source=runner.go:1 msg="experimental Vulkan support disabled.  To enable, set OLLAMA_VULKAN=1"',
+         "amdgpu: module verification failed: signature and/or required key missing - tainting kernel",
+         "warning: failed to mlock 4096-byte buffer (after previously locking 0 bytes): Cannot allocate memory",
+         'msg="dropping integrated GPU. To enable, set OLLAMA_IGPU_ENABLE=1"', 'msg="unsupported Radeon iGPU detected skipping" id=0 total="512.0 MiB"',
+         'msg="Unable to load cudart library /usr/lib/libcuda.so.1" error="libcuda.so.1: cannot open shared object file"',
+         "amdgpu 0000:c1:00.0: amdgpu: psp gfx command LOAD_TA(0x1) failed and response status is (0x7)"]
+
+
+def harmless_lines_have_no_cause():
+    for line in NO_CAUSE.splitlines():
+        assert findings(line) == [], (line, findings(line))
+    assert findings(NO_CAUSE) == [], findings(NO_CAUSE)
+    means("ok", "", *NOTES, harmless=True)
+
+
+def what_was_narrowed_is_still_found():
+    means("driver-missing", "Above 4G", "amdgpu 0000:03:00.0: BAR 0: can't assign mem [size 0x10000000]",
+          "pci 0000:03:00.0: BAR 0 [mem size 0x400000000 64bit pref]: failed to assign", "pci 0000:03:00.0: BAR 0: failed to assign [mem size 0x10000000 64bit pref]",
+          "amdgpu 0000:03:00.0: BAR 2: can't reserve [mem 0xe0000000-0xe01fffff]")
+    means("engine-crash", "IOMMU", "DMAR: [DMA Read NO_PASID] Request device [03:00.0] fault addr 0xf7000 [fault reason 0x06]",
+          "amdgpu 0000:03:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000d]")
+    means("engine-crash", "lost the card", "amdgpu 0000:03:00.0: Unable to change power state from D3cold to D0, device inaccessible",
+          "amdgpu 0000:03:00.0: surprise removal of the card")
+    means("kfd-missing", "slot", "kfd kfd: skipped device 1002:699f, PCI rejects atomics 730<0")
+    later = findings("amdgpu: PCIE atomic ops is not supported\namdgpu: ring gfx_0.0.0 timeout, signaled seq=1\n")
+    assert later[0]["code"] == "engine-hang", later
+    means("memory-too-small", "", "hipMalloc returned error 2", "vkAllocateMemory returned -2", "VkResult(-1)")
+    means("library-missing", "ROCm library", "The code execution cannot proceed because hipblas.dll was not found.", "failed to load C:\\llama\\rocblas.dll",
+          "librocblas.dll: LoadLibrary failed with error 126")
+    means("library-missing", "HIP runtime", "amdhip64_7.dll could not be loaded", "Could not find module 'C:\\x\\amdhip64.dll' (or one of its dependencies)")
+    means("library-missing", "Visual C++", "VCRUNTIME140_1.dll was not found", "MSVCP140.dll was not found")
+    means("engine-hang", "TDR", "Display driver amdkmdag stopped responding and has successfully recovered.", "VIDEO_TDR_FAILURE (amdkmdag.sys)")
+    means("vulkan-software-only", "processor", "ggml_vulkan: 0 = llvmpipe (LLVM 19.1.7, 256 bits) (llvmpipe) | uma: 0", "OpenGL renderer string: llvmpipe (LLVM 19.1.7)")
+    means("engine-exit", "part", "missing tensor 'blk.12.attn_q.weight'", "missing tensor 'output.weight'")
+    means("package-unavailable", "no file of this name", "Err:4 http://deb.debian.org/debian bookworm/main amd64 x  404  Not Found [IP: 1.2.3.4 80]",
+          "HTTP request sent, awaiting response... 404 Not Found", "curl: (22) The requested URL returned error: 404")
+    means("offline", "", "  Could not resolve 'deb.debian.org'", "curl: (6) Could not resolve host: github.com",
+          "Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)")
+    means("engine-crash", "memory that is not its own", "Windows fatal exception: access violation")
+    means("engine-crash", "C++ exception", "Unhandled C++ exception at 0x7ff")
+    means("engine-crash", "", "exit code -11", "exit code -4", "run.sh: line 3: 4711 Aborted ./llama-server")
+
+
 def unknown_says_what_to_send():
     for text, program, send in [('time=x level=ERROR source=a.go:3 msg="a new trouble"', "Ollama", "OLLAMA_DEBUG"), ("ggml_new_thing: it broke", "llama.cpp", "--version"),
                                 ("amdgpu 0000:03:00.0: amdgpu: something new", "amdgpu", "dmesg"), ("(EngineCore pid=1) vllm said no", "vLLM", "traceback"),
@@ -385,6 +482,8 @@ tap.run([
     ("paste: read to its root", the_root_of_a_paste),
     ("paste: what changes does not matter", what_changes_does_not_matter),
     ("paste: a healthy log has no cause", a_healthy_log_has_no_cause),
+    ("paste: harmless lines of other devices and programs", harmless_lines_have_no_cause),
+    ("paste: what was narrowed is still found", what_was_narrowed_is_still_found),
     ("unknown: which program speaks and what to send", unknown_says_what_to_send),
     ("paste: hostile bytes", hostile_pastes),
 ])
