@@ -385,6 +385,8 @@ module amdkmdag.sys version 32.0.1
 nvidia-container-cli version 1.17.0
 audit: apparmor="DENIED" info="access violation" profile="snap"
 foo.c: exception handled
+modprobe: ERROR: could not insert 'vboxdrv': Key was rejected by service
+MIOpen(HIP): Info [Find] max error 0.001
 deviceName = llvmpipe (LLVM 19.1.7, 256 bits)
 GPU1: llvmpipe, PHYSICAL_DEVICE_TYPE_CPU
 ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)), SwiftShader driver)
@@ -404,6 +406,8 @@ exit code 11
 NOTES = ['time=x level=INFO source=runner.go:1 msg="experimental Vulkan support disabled.  To enable, set OLLAMA_VULKAN=1"',
          "amdgpu: module verification failed: signature and/or required key missing - tainting kernel",
          "warning: failed to mlock 4096-byte buffer (after previously locking 0 bytes): Cannot allocate memory",
+         "ERROR: ld.so: object 'libgamemode.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): ignored.",
+         "/usr/lib32/libvulkan_radeon.so: wrong ELF class: ELFCLASS32",
          'msg="dropping integrated GPU. To enable, set OLLAMA_IGPU_ENABLE=1"', 'msg="unsupported Radeon iGPU detected skipping" id=0 total="512.0 MiB"',
          'msg="Unable to load cudart library /usr/lib/libcuda.so.1" error="libcuda.so.1: cannot open shared object file"',
          "amdgpu 0000:c1:00.0: amdgpu: psp gfx command LOAD_TA(0x1) failed and response status is (0x7)"]
