@@ -255,6 +255,7 @@ struct gfx_query {
  * rocminfo and the like. Else names, compared as words: case, "AMD", "Radeon", "(TM)", "Graphics"
  * and the like do not count. Exact names win over processors and code names, these over names that
  * hold all words of the query, these over names that it holds among words of boards and makers.
+ * A card named beside a processor or a computer, or on any line of a paste, wins over both.
  * "RX 7900 XT" is not "RX 7900 XTX", and a Radeon HD is never a Radeon RX.
  * -GFXB_E_GFX_UNKNOWN: nothing matches, and the sentence offers near names; -GFXB_E_NOT_AMD: an id
  * of another vendor; -GFXB_E_USAGE: not a query at all.
