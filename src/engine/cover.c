@@ -28,6 +28,7 @@ struct cover {
     struct engine_spec spec;
     const struct cover_wish *wish;
     struct engine_covers *covers;
+    struct rundir dir;     /* of the canaries' files: one that is killed leaves nothing for long */
     struct engine *engine; /* runs the canary that is asked; NULL none */
     struct cover_question *question;
     size_t n;
@@ -110,30 +111,20 @@ static bool cover_is_wanted(const struct cover *c, const struct cover_question *
     return !known && cover_is_part(q, c->wish->need);
 }
 
-/* The file is needed while the engine starts: it is written anew each time, and removed. */
-static int cover_write(const struct cover *c, const struct cover_question *q, char **ret_path,
+/* The file is needed while the engine starts: it is written each time, and removed. */
+static int cover_write(const struct cover *c, const struct cover_question *q, const char *path,
                        struct gfxb_error *err)
 {
     struct buf CLEAN_BUF file = BUF_INIT(2 * SEEDED_FILE_MAX);
-    char *CLEAN_FREE dir = xasprintf("%s/canary", c->wish->data_dir);
-    char *path = xasprintf("%s/seeded-%d-%.*s.gguf", dir, (int)getpid(), STR_ARG(q->canary));
     int code = seeded_write(q->shape, q->types, COVER_SEED, &file, err);
-    if (code == 0)
-        code = fs_make_dirs(dir, 0755, err);
-    if (code == 0)
-        code = fs_write(path, file.p, file.n, 0644, err);
-    if (code < 0)
-        free(path);
-    else
-        *ret_path = path;
-    return code;
+    return code < 0 ? code : fs_write(path, file.p, file.n, 0600, err);
 }
 
 /* 1: the engine is older than the type or the shape, and does not know it. */
 static int cover_start(struct cover *c, const struct cover_question *q, struct gfxb_error *err)
 {
-    char *CLEAN_FREE path = NULL;
-    int code = cover_write(c, q, &path, err);
+    char *CLEAN_FREE path = xasprintf("%s/seeded-%.*s.gguf", c->dir.path, STR_ARG(q->canary));
+    int code = cover_write(c, q, path, err);
     if (code < 0)
         return code;
     c->spec.model = path;
@@ -278,18 +269,22 @@ int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
     struct cover c = {.kind = engine_kind_of(spec->package->engine, err),
                       .spec = *spec,
                       .wish = wish,
-                      .covers = covers};
+                      .covers = covers,
+                      .dir = RUNDIR_NONE};
     if (!c.kind)
         return -GFXB_E_NO_PACKAGE;
     c.spec.context = COVER_SLOTS * SEEDED_CONTEXT / 2;
     c.spec.slots = COVER_SLOTS;
     int code = cover_read(&c, err);
+    if (code == 0)
+        code = rundir_open(spec->runtime_dir, spec->cancel, &c.dir, err);
     for (size_t i = 0, end; i < c.n && code == 0; i = end) {
         for (end = i + 1; end < c.n && str_eq(c.question[end].canary, c.question[i].canary);)
             end++;
         if (cover_is_wanted(&c, &c.question[i]))
             code = cover_canary(&c, &c.question[i], end - i, err);
     }
+    rundir_close(&c.dir);
     free(c.question);
     return code;
 }

@@ -226,7 +226,6 @@ int engine_post(struct engine *engine, enum engine_call call, const char *body, 
 
 /* Which seeded canaries are asked: those of every proof, or */
 struct cover_wish {
-    const char *data_dir;
     int deadline_ms;                /* of one answer */
     bool all;                       /* every one */
     const struct engine_need *need; /* those that are needed and not known yet; NULL: see above */

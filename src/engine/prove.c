@@ -513,9 +513,7 @@ static int prove_cover(struct prove *p, struct gfxb_error *err)
     struct gfxb_error why = {.code = 0};
     struct engine_spec spec = p->spec;
     struct engine_covers *covers = &p->proof.covers;
-    struct cover_wish wish = {.data_dir = p->trial->data_dir,
-                              .deadline_ms = p->deadlines.whole,
-                              .all = p->trial->thorough};
+    struct cover_wish wish = {.deadline_ms = p->deadlines.whole, .all = p->trial->thorough};
     spec.device = p->proof.device;
     prove_end_engine(p);
     if (wish.all)
@@ -641,8 +639,7 @@ int engine_prove_need(const struct engine_trial *trial, const char *device,
     int code = prove_init(&p, trial, err);
     if (code < 0)
         return code;
-    struct cover_wish wish = {
-        .data_dir = trial->data_dir, .deadline_ms = p.deadlines.whole, .need = need};
+    struct cover_wish wish = {.deadline_ms = p.deadlines.whole, .need = need};
     p.spec.device = device;
     if (p.spec.backend != PLAN_VULKAN_SOFTWARE)
         code = cover_ask(&p.spec, &wish, covers, err);

@@ -173,8 +173,7 @@ static int session_prove_need(const struct session_request *r, struct session *s
     const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
     const struct package *package = session_package_of(session, choice);
     char *CLEAN_FREE cache_dir = session_home(r, package);
-    struct engine_trial trial = {
-        .choice = choice, .data_dir = r->data_dir, .deadlines = r->deadlines};
+    struct engine_trial trial = {.choice = choice, .deadlines = r->deadlines};
     struct engine_need need;
     if (!session->use || !proof)
         return 0;

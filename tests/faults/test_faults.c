@@ -8,6 +8,8 @@
 #include "session/session.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #define FIRST_ROCM  "llamacpp-rocm-gfx110X-linux"
 #define SECOND_ROCM "debian-rocm"
@@ -399,12 +401,16 @@ static void without_room_for_the_test_a_proven_choice_serves(void **state)
     struct world w = world_of_a_card(NULL);
     struct session session = {0};
     char *CLEAN_FREE model = write_model(&w, "dense", "IQ3_S");
-    char *CLEAN_FREE canary = stage_join(w.stage.data, "canary");
+    struct rlimit before, small;
     (void)state;
-    assert_int_equal(fs_remove_tree(canary), 0);
-    assert_int_equal(fs_write(canary, "", 0, 0644, NULL), 0); /* no directory can be made there */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 64 << 10; /* logs and proofs have room, a model has not */
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     w.request.model = model;
     bring_up(&w, &session);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(session.running->backend, PLAN_VULKAN);
     assert_null(session.tested);
     session_done(&session);

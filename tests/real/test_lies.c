@@ -113,7 +113,7 @@ const struct engine_kind *__wrap_engine_kind_of(const char *name, struct gfxb_er
 static int ask_canary(const char *name, struct gfxb_error *err)
 {
     struct engine_covers covers = {.types = ""};
-    struct cover_wish wish = {.data_dir = world.data, .deadline_ms = COVER_MS, .all = true};
+    struct cover_wish wish = {.deadline_ms = COVER_MS, .all = true};
     struct engine_spec spec = world_spec(backend);
     spec.device = "Vulkan0";
     spec.ready_ms = COVER_MS;
