@@ -150,7 +150,7 @@ static int doctor_run(struct cli *cli, const struct cli_args *args)
                             .findings = json_array()};
     doctor_check_own_tables(cli, &c);
     doctor_examine_plan(cli, &c);
-    return doctor_finish(cli, &c, TEXT_GOOD "Nothing stands in the way." TEXT_END, "sandbox",
+    return doctor_finish(cli, &c, TEXT_GOOD "No problems found." TEXT_END, "sandbox",
                          c.live ? doctor_sandbox() : NULL);
 }
 

@@ -17,7 +17,7 @@ static const struct cli_option serve_options[] = {
     {"port", "N", "listen on this port (default 13305; 0: any free one)"},
     {"allow-host", "NAME", "also answer to this Host name (\"*\": to all)"},
     {"allow-origin", "ORIGIN", "let this web page's scripts use the server (\"*\": all)"},
-    {"keep-alive", "DURATION", "keep an unused model loaded so long (default 5m; -1: for ever)"},
+    {"keep-alive", "DURATION", "how long an unused model stays loaded (default 5m; -1: no limit)"},
     {"pin", "MODEL", "load this model at the start and keep it"},
     {NULL, NULL, NULL},
 };
@@ -31,7 +31,7 @@ struct settings {
     struct serve_config serve;
 };
 
-/* "5m", "90s", "2h", "300" (seconds), "-1" (for ever), "0" (unload at once: kept for a second). */
+/* "5m", "90s", "2h", "300" (seconds), "-1" (no limit), "0" (unload at once: kept for a second). */
 static int64_t settings_duration(struct cli *cli, const char *text)
 {
     static const struct {
@@ -50,7 +50,8 @@ static int64_t settings_duration(struct cli *cli, const char *text)
         }
     }
     if (str_to_u64(s, 10, &number) < 0 || number > 1000000)
-        cli_die(cli, GFXB_E_USAGE, "'%s' is no duration: write 90s, 5m, 2h, or -1 for ever", text);
+        cli_die(cli, GFXB_E_USAGE, "'%s' is not a duration: write 90s, 5m, 2h, or -1 for no limit",
+                text);
     return number ? (int64_t)(number * factor) : 1;
 }
 

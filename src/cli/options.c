@@ -75,7 +75,8 @@ static void cli_read_options(struct cli *cli, int argc, char **argv, const char 
     int c;
     cli_add_options(own, OPTION_OWN, longs, cli_add_options(cli_globals, OPTION_GLOBAL, longs, 0));
     opterr = 0;
-    optind = 0; /* glibc: start anew, with another rule of permutation */
+    optind =
+        0; /* glibc: reset the parser, because the order of arguments counts differently here */
     while ((c = getopt_long(argc, argv, characters, longs, NULL)) != -1) {
         if (c >= OPTION_OWN)
             value[c - OPTION_OWN] = optarg ? optarg : "";

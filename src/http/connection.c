@@ -25,7 +25,7 @@ static void connection_timer(struct connection *c, int64_t ms)
     loop_timer_set(c->server->loop, &c->timer, ms);
 }
 
-/* What has no time of its own here is timed by whoever works on it. */
+/* A state without a limit here is timed by the code that handles it. */
 static const int connection_phase_ms[] = {
     [CONNECTION_IDLE] = CONNECTION_IDLE_MS,
     [CONNECTION_HEAD] = CONNECTION_HEAD_MS,

@@ -26,7 +26,8 @@ struct loop_task {
 void loop_later(struct loop *loop, struct loop_task *task);
 void loop_not_later(struct loop_task *task);
 
-/* Watch for what is not in source->known. What is known and not used now would be told for ever. */
+/* Watch for what is not in source->known. An event that is known and not
+ * used yet would be reported in every turn. */
 int loop_watch_unknown(struct loop *loop, struct loop_source *source);
 /* Read from a socket: how many bytes, 0 for none now, -ENODATA at their end, or -errno. */
 ssize_t loop_read(struct loop_source *source, char *bytes, size_t n);

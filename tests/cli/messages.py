@@ -439,9 +439,9 @@ def what_was_narrowed_is_still_found():
     means("engine-hang", "TDR", "Display driver amdkmdag stopped responding and has successfully recovered.", "VIDEO_TDR_FAILURE (amdkmdag.sys)")
     means("vulkan-software-only", "processor", "ggml_vulkan: 0 = llvmpipe (LLVM 19.1.7, 256 bits) (llvmpipe) | uma: 0", "OpenGL renderer string: llvmpipe (LLVM 19.1.7)")
     means("engine-exit", "part", "missing tensor 'blk.12.attn_q.weight'", "missing tensor 'output.weight'")
-    means("package-unavailable", "no file of this name", "Err:4 http://deb.debian.org/debian bookworm/main amd64 x  404  Not Found [IP: 1.2.3.4 80]",
+    means("package-unavailable", "no file of this name", "Err:4 http://archive.example/debian bookworm/main amd64 x  404  Not Found [IP: 1.2.3.4 80]",
           "HTTP request sent, awaiting response... 404 Not Found", "curl: (22) The requested URL returned error: 404")
-    means("offline", "", "  Could not resolve 'deb.debian.org'", "curl: (6) Could not resolve host: github.com",
+    means("offline", "", "  Could not resolve 'archive.example'", "curl: (6) Could not resolve host: github.com",
           "Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: Connection refused)")
     means("engine-crash", "memory that is not its own", "Windows fatal exception: access violation")
     means("engine-crash", "C++ exception", "Unhandled C++ exception at 0x7ff")
