@@ -82,7 +82,7 @@ static void chat_clear(struct chat *chat, struct str rest)
 {
     json_array_clear(chat->messages);
     json_array_clear(chat->images);
-    text_print(stdout, "The conversation begins anew.");
+    text_print(stdout, "New conversation.");
 }
 
 static void chat_system(struct chat *chat, struct str rest)

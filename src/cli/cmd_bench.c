@@ -292,7 +292,7 @@ const struct cli_command cli_command_bench = {
              "has such a figure of the same model. It belongs to the proof: a new kernel, driver, "
              "package or GPU ends it.\n"
              "The exit code is 4 when a proof failed on the way, and 1 when something that is "
-             "proven could not be measured; what was measured is shown all the same.",
+             "proven could not be measured; what was measured is still shown.",
     .options = bench_options,
     .live = true,
     .run = bench_run,

@@ -158,8 +158,8 @@ const struct cli_command cli_command_doctor = {
     .name = "doctor",
     .words = "[TEXT...]",
     .summary = "every problem found, each with its remedy",
-    .about = "Examines this computer (or --sysroot) and tells what stands in the way of each "
-             "backend, with the remedy as a command to copy. With TEXT, an error message or a "
+    .about = "Examines this computer (or --sysroot) and tells what keeps each backend "
+             "from working, with the remedy as a command to copy. With TEXT, an error message or a "
              "whole log pasted from any program of this field (- reads it from standard input), "
              "the known causes in it and their remedies: first the root, then what follows from "
              "it, then what is harmless. For a TEXT without a known cause, which program speaks "

@@ -285,7 +285,8 @@ static void answer_packages_text(const struct explain *e, const struct answer *a
         label = "";
     }
     if (label[0])
-        text_print(stdout, "%s" TEXT_HANG "none that can be installed here holds code for it",
+        text_print(stdout,
+                   "%s" TEXT_HANG "no package that can be installed here contains code for it",
                    label);
 }
 

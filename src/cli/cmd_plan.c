@@ -79,8 +79,8 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
 static void plan_headline(const struct plan *plan)
 {
     if (plan->chosen < 0) {
-        text_print(stdout, TEXT_BAD "Nothing can be used here:" TEXT_END
-                                    " each reason below says what would change that.\n");
+        text_print(stdout, TEXT_BAD "Nothing can run here." TEXT_END
+                                    " Each reason below says what would change that.\n");
         return;
     }
     const struct plan_choice *c = &plan->choice[plan->chosen];
@@ -95,8 +95,8 @@ static void plan_headline(const struct plan *plan)
                plan_backend_name(c->backend), name.n || n > 1 ? " on " : "", several, STR_ARG(name),
                c->gfx ? " (" : "", c->gfx ? c->gfx : "", c->gfx ? ")" : "",
                c->state == PLAN_PROVEN ? ", proven on this computer"
-               : c->installed          ? ", installed; its first use proves it"
-                                       : ", to be installed and proven by its first use");
+               : c->installed          ? ", installed, will be tested on first use"
+                                       : ", will be installed and tested on first use");
     if (plan->left_out < 0)
         return;
     const struct plan_choice *out = &plan->choice[plan->left_out];

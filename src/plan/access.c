@@ -463,7 +463,7 @@ bool plan_check_all(struct builder *d, struct builder_choice *dc, plan_check *co
     const char *known = buf_text(&dc->known), *unknown = buf_text(&dc->unknown);
     const char *between = dc->known.n && dc->unknown.n ? "; " : "";
     plan_builder_tell(d, dc, PLAN_E2, dc->unknown.n ? TRI_UNKNOWN : TRI_YES, "%s%s%s%s",
-                      dc->known.n || dc->unknown.n ? known : "nothing speaks against it", between,
+                      dc->known.n || dc->unknown.n ? known : "no problem found", between,
                       dc->unknown.n ? "not known here: " : "", unknown);
     return true;
 }

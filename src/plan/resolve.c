@@ -138,18 +138,15 @@ static void resolve_pass(struct builder *d, struct builder_choice *dc,
                         buf_text(&speed));
 }
 
-/* "...: gfx1100 code, to be installed first (88 MiB), then proven." */
+/* "Ready: installs debian-cpu (19.4 MiB) and tests it on first use." */
 static void resolve_usable(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
     char size[DEVICE_SIZE_MAX], download[DEVICE_SIZE_MAX + 8] = "";
     const char *pinned = c->installed && c->installed->pinned ? ", pinned by backends use" : "";
     if (c->installed) {
-        plan_builder_reason(
-            d, dc,
-            "Nothing speaks against it; %s is installed%s and is proven at its first "
-            "start.",
-            dc->choice.package, pinned);
+        plan_builder_reason(d, dc, "Ready: %s is installed%s and is tested on first use.",
+                            dc->choice.package, pinned);
         return;
     }
     if (d->request->os == GFX_WINDOWS) {
@@ -160,9 +157,7 @@ static void resolve_usable(struct builder *d, struct builder_choice *dc)
         plan_device_size(c->row->size, size);
         snprintf(download, sizeof(download), " (%s)", size);
     }
-    plan_builder_reason(d, dc,
-                        "Nothing speaks against it; %s is to be installed first%s and is then "
-                        "proven.",
+    plan_builder_reason(d, dc, "Ready: installs %s%s and tests it on first use.",
                         dc->choice.package, download);
 }
 
@@ -175,16 +170,16 @@ static void resolve_partial(struct builder *d, struct builder_choice *dc)
     if (!d->request->model) {
         plan_builder_reason(
             d, dc,
-            "%s Some of the model's layers compute on the CPU; how many is told once "
-            "it is here.",
+            "%s Some of the model's layers run on the CPU; how many is known after the "
+            "download.",
             reason);
         return;
     }
-    plan_builder_reason(
-        d, dc,
-        "%s %zu of the model's %zu layers fit on the GPU%s, the others compute on the "
-        "CPU.",
-        reason, dc->choice.gpu_layers, dc->choice.layers + 1, dc->candidate.set ? "s" : "");
+    plan_builder_reason(d, dc,
+                        "%s %zu of the model's %zu layers fit on the GPU%s, the others run on the "
+                        "CPU.",
+                        reason, dc->choice.gpu_layers, dc->choice.layers + 1,
+                        dc->candidate.set ? "s" : "");
 }
 
 void plan_resolve_choice(struct builder *d, struct builder_choice *dc)

@@ -52,7 +52,7 @@ static bool via_is_allowed(const struct builder *d, enum gfx_via via)
     return via != GFX_VIA_NONE && (via != GFX_VIA_OVERRIDE || d->request->allow_override);
 }
 
-/* May it be tried? An unread package may: nothing speaks against it. */
+/* May it be tried? A package that was not read yet may. */
 static bool candidate_serves(const struct builder *d, const struct candidate *c)
 {
     struct str list;

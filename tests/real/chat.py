@@ -63,7 +63,7 @@ def words_with_a_slash():
     t.type("/nonsense\n")
     t.expect("There is no /nonsense")
     t.type("/clear\n")
-    t.expect("begins anew")
+    t.expect("New conversation")
     t.type("/bye\n")
     assert t.end() == 0, t.seen
 
@@ -101,7 +101,7 @@ def interrupt_stops_the_answer_only():
 def history_is_kept():
     t = start()
     t.type("/clear\n")
-    t.expect("begins anew")
+    t.expect("New conversation")
     t.expect(">>> ")
     t.type("\x04")
     assert t.end() == 0
@@ -109,7 +109,7 @@ def history_is_kept():
     t.type("\x1b[A")
     t.expect("/clear")
     t.type("\n")
-    t.expect("begins anew")
+    t.expect("New conversation")
     t.type("\x04")
     assert t.end() == 0
     mode = os.stat(os.path.join(DATA, "chat-history")).st_mode & 0o777
