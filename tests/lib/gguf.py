@@ -1,7 +1,7 @@
 """GGUF files made by the tests: a writer, and small models with the tensors of real architectures.
 
-Weights are zeros (the file is sparse), sizes and names are real: what the engine allocates depends
-on nothing else.
+Weights are zeros (the file is sparse) unless a tensor has data, sizes and names are real: what the
+engine allocates depends on nothing else.
 """
 import os
 import struct
@@ -38,6 +38,7 @@ class File:
         self.architecture = architecture
         self.keys = {"general.architecture": (STRING, architecture)}
         self.tensors = []
+        self.data = {}
         self.alignment = 32
 
     def own(self, **numbers):
@@ -53,8 +54,11 @@ class File:
             else:
                 self.keys[key] = (U32, number)
 
-    def tensor(self, name, *dims, type=F32):
+    def tensor(self, name, *dims, type=F32, data=None):
+        """data: the bytes; None for zeros."""
         self.tensors.append((name, dims, type))
+        if data:
+            self.data[name] = data
 
     def header(self):
         """(bytes of the header, sizes of the tensors)."""
@@ -86,7 +90,9 @@ class File:
         with open(path, "wb") as f:
             f.write(header)
             at = self.pad(len(header))
-            for size in sizes:
+            for (name, _, _), size in zip(self.tensors, sizes):
+                f.seek(at)
+                f.write(self.data.get(name, b""))
                 at = self.pad(at + size)
             f.truncate(at)
         return path
