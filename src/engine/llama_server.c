@@ -75,7 +75,8 @@ static void llama_add_serving(const char *name, enum model_task task, char *cons
     engine_words_add(args, "%s", name);
     if (!llama_has(given, "--embeddings") && !llama_has(given, "--reranking"))
         engine_words_add(args, "--embeddings");
-    if (task == MODEL_CHAT && !llama_has(given, "--pooling")) {
+    bool writes = task == MODEL_CHAT || task == MODEL_COMPLETION;
+    if (writes && !llama_has(given, "--pooling")) {
         engine_words_add(args, "--pooling"); /* without it a chat ends the engine */
         engine_words_add(args, "mean");
     }
