@@ -40,6 +40,7 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
         return;
     struct connection_list *list = phase == CONNECTION_IDLE ? &c->server->idle : &c->server->busy;
     c->phase = phase;
+    c->fed = false;
     if (list != c->list) {
         TAILQ_REMOVE(c->list, c, link);
         TAILQ_INSERT_TAIL(list, c, link);
@@ -148,14 +149,18 @@ static void connection_drop(struct connection *c, size_t n)
     connection_count(c);
 }
 
-/* A request that is refused before a handler sees it. What may still come of it is read away.
- * Returns false. */
-static bool connection_refuse(struct connection *c, int status, const char *code, const char *why)
+void connection_unread(struct connection *c)
 {
     c->last = c->unread = true;
     buf_done(&c->in); /* others may be waiting for the memory */
     connection_count(c);
     connection_enter(c, CONNECTION_ANSWER);
+}
+
+/* A request that is refused before a handler sees it. Returns false. */
+static bool connection_refuse(struct connection *c, int status, const char *code, const char *why)
+{
+    connection_unread(c);
     http_fail(c->exchange, status, code, NULL, "%s", why);
     return false;
 }
@@ -224,7 +229,7 @@ static bool connection_admit(struct connection *c)
         !guard_type_is_json(known[REQUEST_TYPE]))
         return connection_refuse(c, 415, "unsupported_media_type",
                                  "the Content-Type must be application/json");
-    if (x->head.length > c->server->config.max_body)
+    if (x->head.length > c->server->config.max_body && !(flags & HTTP_RECEIVES))
         return connection_refuse(c, 413, "request_too_large", "the request's body is too large");
     return true;
 }
@@ -294,11 +299,34 @@ static void connection_dispatch(struct connection *c)
     }
     x->request.body = (struct str){x->body.p, c->body_n};
     x->request.at = loop_now(c->server->loop);
-    connection_enter(c, CONNECTION_ANSWER);
+    connection_enter(c, x->route->flags & HTTP_RECEIVES ? CONNECTION_BODY : CONNECTION_ANSWER);
     if (x->route->flags & HTTP_BLOCKS)
         job_start(x);
     else
         x->route->handle(x);
+}
+
+/* More of a body for the handler that receives it. */
+static void connection_feed(struct connection *c)
+{
+    const struct http_exchange *x = c->exchange;
+    uint64_t left = x->head.length - c->body_n;
+    size_t n = c->in.n < left ? c->in.n : (size_t)left, used = n;
+    int result = n == left;
+    if (x->head.chunked)
+        result = http_chunks_take(&c->chunks, c->in.p, c->in.n, &n, &used);
+    if (result < 0) {
+        c->dead = true;
+        return;
+    }
+    c->last |= c->chunks.extras;
+    c->body_n += n;
+    c->fed = job_feed(x->job, (struct str){c->in.p, n}, result > 0);
+    connection_drop(c, used);
+    if (result > 0)
+        connection_enter(c, CONNECTION_ANSWER);
+    else
+        connection_timer(c, CONNECTION_BODY_MS);
 }
 
 /* An empty line before a request: some clients end a body with one too many. */
@@ -324,8 +352,11 @@ static void connection_parse(struct connection *c)
         if (!n || !connection_head(c, n))
             return;
     }
-    if (connection_body(c))
+    bool receives = c->exchange->route->flags & HTTP_RECEIVES;
+    if (receives ? !c->exchange->job : connection_body(c))
         connection_dispatch(c);
+    if (receives && c->phase == CONNECTION_BODY)
+        connection_feed(c);
 }
 
 /* ---- the course of things ---- */
@@ -391,7 +422,7 @@ static bool connection_step(struct connection *c)
             x->ops->writable(x->worker);
         return was;
     }
-    if (!(c->source.known & LOOP_READ))
+    if (!(c->source.known & LOOP_READ) || c->fed)
         return false;
     connection_take(c);
     return true;
@@ -429,7 +460,11 @@ static void connection_ready(struct loop_source *source, unsigned events)
 static void connection_due(struct loop_timer *timer)
 {
     struct connection *c = container_of(timer, struct connection, timer);
-    if (c->phase == CONNECTION_BODY) {
+    if (c->fed) { /* it is the disk that is slow */
+        connection_timer(c, CONNECTION_BODY_MS);
+        return;
+    }
+    if (c->phase == CONNECTION_BODY && !c->exchange->job) {
         connection_refuse(c, 408, "timeout", "the request's body did not come in time");
         connection_run(c);
         return;

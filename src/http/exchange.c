@@ -101,16 +101,17 @@ bool http_decode(struct str text, char plus, char *ret, size_t size)
 /* "200 OK"; of others the number alone. */
 static void exchange_status_line(int status, char *ret, size_t size)
 {
-    struct str line, rest = STR("200 OK\n202 Accepted\n204 No Content\n304 Not Modified\n"
-                                "400 Bad Request\n401 Unauthorized\n403 Forbidden\n"
-                                "404 Not Found\n405 Method Not Allowed\n408 Request Timeout\n"
-                                "409 Conflict\n413 Content Too Large\n"
-                                "415 Unsupported Media Type\n417 Expectation Failed\n"
-                                "422 Unprocessable Content\n429 Too Many Requests\n"
-                                "431 Request Header Fields Too Large\n"
-                                "500 Internal Server Error\n501 Not Implemented\n"
-                                "502 Bad Gateway\n503 Service Unavailable\n504 Gateway Timeout\n"
-                                "505 HTTP Version Not Supported\n507 Insufficient Storage");
+    struct str line,
+        rest = STR("200 OK\n201 Created\n202 Accepted\n204 No Content\n304 Not Modified\n"
+                   "400 Bad Request\n401 Unauthorized\n403 Forbidden\n"
+                   "404 Not Found\n405 Method Not Allowed\n408 Request Timeout\n"
+                   "409 Conflict\n413 Content Too Large\n"
+                   "415 Unsupported Media Type\n417 Expectation Failed\n"
+                   "422 Unprocessable Content\n429 Too Many Requests\n"
+                   "431 Request Header Fields Too Large\n"
+                   "500 Internal Server Error\n501 Not Implemented\n"
+                   "502 Bad Gateway\n503 Service Unavailable\n504 Gateway Timeout\n"
+                   "505 HTTP Version Not Supported\n507 Insufficient Storage");
     int n = snprintf(ret, size, "%d ", status);
     while (str_cut(&rest, '\n', &line)) {
         if (memcmp(line.p, ret, (size_t)n) == 0)
@@ -171,6 +172,8 @@ static void exchange_begin(struct http_exchange *x, const struct exchange_piece 
     struct connection *c = x->connection;
     struct buf *out = &c->out;
     char line[48];
+    if (c->phase == CONNECTION_BODY)
+        connection_unread(c);
     x->began = true;
     x->status = p->status;
     x->chunked = p->length < 0 && !x->head.minor_0;

@@ -211,6 +211,9 @@ enum http_route_flags {
     /* The handler runs on a thread, at most HTTP_JOBS_MAX at a time that have not answered yet
      * (more: 503). */
     HTTP_BLOCKS = 8,
+    /* With HTTP_BLOCKS: the handler begins once the head is there, and takes the body, of any
+     * length, with http_receive. */
+    HTTP_RECEIVES = 16,
 };
 
 enum { HTTP_JOBS_MAX = 16 };
@@ -302,6 +305,14 @@ bool http_sends_events(const struct http_exchange *x);
 
 /* ---- for handlers that block, on their thread ---- */
 
+/*
+ * HTTP_RECEIVES: waits for the next piece of the body, which replaces what *ret held. A client that
+ * sends faster than pieces are taken has to wait. 1, 0 at the body's end, or -ECANCELED as
+ * http_cancelled.
+ */
+int http_receive(struct http_exchange *x, struct buf *ret);
+/* Bytes of the body as the head says; 0: it does not. */
+uint64_t http_body_length(const struct http_exchange *x);
 /* Not 0: the client has left, or the server ends. */
 const atomic_int *http_cancelled(const struct http_exchange *x);
 /* Run fn in the loop's thread and wait for it. In the loop's thread: call it. */

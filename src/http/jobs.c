@@ -15,7 +15,11 @@ struct job {
     pthread_cond_t news;  /* slow or cancelled has changed, or a call is done */
     bool slow;            /* with the lock: the client has to read before more is sent */
     atomic_int cancelled; /* set with the lock, read without it */
+    struct buf body;      /* with the lock: what its handler has not received yet */
+    bool whole;           /* with the lock: nothing comes behind that */
 };
+
+enum { JOB_BODY_ENOUGH = 1 << 20 };
 
 /* The job that the calling thread is of; NULL: it is the loop's. */
 static __thread struct job *job_here;
@@ -49,8 +53,20 @@ void job_answered(struct job *job)
     job->answered = true;
 }
 
+bool job_feed(struct job *job, struct str bytes, bool whole)
+{
+    pthread_mutex_lock(&job->lock);
+    buf_add_str(&job->body, bytes);
+    job->whole = whole;
+    bool enough = job->body.n >= JOB_BODY_ENOUGH;
+    pthread_cond_broadcast(&job->news);
+    pthread_mutex_unlock(&job->lock);
+    return enough;
+}
+
 static void job_free(struct job *job)
 {
+    buf_done(&job->body);
     pthread_mutex_destroy(&job->lock);
     pthread_cond_destroy(&job->news);
     free(job);
@@ -87,6 +103,7 @@ void job_start(struct http_exchange *x)
     struct http_server *s = x->server;
     struct job *job = x->job = xcalloc(1, sizeof(*job));
     job->x = x;
+    job->body = BUF_INIT(2 * JOB_BODY_ENOUGH);
     pthread_mutex_init(&job->lock, NULL);
     pthread_cond_init(&job->news, NULL);
     if (s->n_open_jobs >= HTTP_JOBS_MAX || work_run(s->work, job_thread, job_done, job) < 0) {
@@ -153,6 +170,35 @@ int job_wait_for_reader(void)
         pthread_cond_wait(&job_here->news, &job_here->lock);
     pthread_mutex_unlock(&job_here->lock);
     return job_here->cancelled ? -ECANCELED : 0;
+}
+
+static void job_resume(void *context)
+{
+    const struct http_exchange *x = context;
+    if (!x->connection)
+        return;
+    x->connection->fed = false;
+    connection_run_later(x->connection);
+}
+
+int http_receive(struct http_exchange *x, struct buf *ret)
+{
+    struct job *job = x->job;
+    buf_done(ret);
+    pthread_mutex_lock(&job->lock);
+    while (!job->body.n && !job->whole && !job->cancelled)
+        pthread_cond_wait(&job->news, &job->lock);
+    *ret = job->body;
+    job->body = BUF_INIT(ret->max);
+    pthread_mutex_unlock(&job->lock);
+    if (ret->n >= JOB_BODY_ENOUGH)
+        http_in_loop(x, job_resume, x);
+    return job->cancelled ? -ECANCELED : ret->n > 0;
+}
+
+uint64_t http_body_length(const struct http_exchange *x)
+{
+    return x->head.length;
 }
 
 const atomic_int *http_cancelled(const struct http_exchange *x)

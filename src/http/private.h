@@ -105,6 +105,7 @@ struct connection {
     bool unread; /* answered before the request was read to its end */
     bool control;
     bool dead;
+    bool fed;       /* so much of a body waits for its handler that the client has to wait, too */
     bool blocked;   /* so much waits for the client that the worker may wait too */
     struct buf in;  /* a head as far as it has come; then a body, and what came behind */
     size_t counted; /* bytes of `in` that are part of http_server.body_bytes */
@@ -120,6 +121,8 @@ struct connection {
 
 /* Takes fd over. control: it came over the control socket, which only this user can open. */
 void connection_new(struct http_server *s, int fd, bool control);
+/* Its request has its answer before it was read to its end: what may still come is read away. */
+void connection_unread(struct connection *c);
 /* Go on with it at the end of the loop's turn. */
 void connection_run_later(struct connection *c);
 /* Tells the worker, closes and frees. Not from within a handler of its own request. */
@@ -149,6 +152,9 @@ void job_start(struct http_exchange *x);
 void job_answered(struct job *job);
 /* slow: its thread has to wait for the client. */
 void job_tell(struct job *job, bool slow, bool cancelled);
+/* HTTP_RECEIVES: more of the body for its handler; whole: the last of it. True: that is enough for
+ * now, and its connection runs again when the handler has taken it. */
+bool job_feed(struct job *job, struct str bytes, bool whole);
 /* On a job's thread, until the client has read enough: 0 or -ECANCELED. Elsewhere 0 at once. */
 int job_wait_for_reader(void);
 /* All of them are to end soon. */

@@ -217,6 +217,36 @@ static void job_goes_on(struct http_exchange *x)
     w->held++;
 }
 
+/* Takes the body once `release` is set, and says how long it was and what its bytes add up to. */
+static void job_receives(struct http_exchange *x)
+{
+    struct world *w = http_user(x);
+    struct buf CLEAN_BUF piece = BUF_INIT(0), text = BUF_INIT(100);
+    uint64_t n = 0, sum = 0;
+    int result;
+    w->jobs++;
+    while (!w->release && !*http_cancelled(x))
+        usleep(1000);
+    while ((result = http_receive(x, &piece)) > 0) {
+        for (size_t i = 0; i < piece.n; i++)
+            sum += (unsigned char)piece.p[i];
+        if ((int)piece.n > w->pending_most)
+            w->pending_most = (int)piece.n;
+        n += piece.n;
+    }
+    buf_addf(&text, "%llu of %llu, %llu", (unsigned long long)n,
+             (unsigned long long)http_body_length(x), (unsigned long long)sum);
+    w->job_cancels += result == -ECANCELED;
+    if (result == 0)
+        http_reply(x, 201, "text/plain", buf_view(&text), NULL);
+}
+
+/* Its answer comes before the body. */
+static void job_refuses(struct http_exchange *x)
+{
+    http_fail(x, 409, "busy", NULL, "not now");
+}
+
 static void job_says_nothing(struct http_exchange *x)
 {
     (void)x;
@@ -266,6 +296,8 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/job/nothing", job_says_nothing, HTTP_BLOCKS, 0},
     {HTTP_GET, "/job/fails", job_fails, HTTP_BLOCKS, 0},
     {HTTP_POST, "/job/goes-on", job_goes_on, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/job/receives", job_receives, HTTP_BLOCKS | HTTP_RECEIVES | HTTP_ANY_BODY, 0},
+    {HTTP_POST, "/job/refuses", job_refuses, HTTP_BLOCKS | HTTP_RECEIVES | HTTP_ANY_BODY, 0},
     {HTTP_GET, "/take", take_descriptors, 0, 0},
     {0},
 };
@@ -1237,6 +1269,87 @@ static void test_jobs(void **state)
 
 /* A handler may go on when its answer is out, or nobody waits for it: request and exchange stay,
  * and what else it says reaches nobody. */
+#define RECEIVE "POST /job/receives HTTP/1.1\r\nHost: localhost\r\n"
+
+/* As much as goes without waiting. */
+static size_t client_send_some(int fd, size_t most)
+{
+    static const char bytes[65536] = {1, 2, 3};
+    size_t n = 0;
+    for (int idle = 0; n < most && idle < 200;) {
+        ssize_t sent = send(fd, bytes, most - n < sizeof(bytes) ? most - n : sizeof(bytes),
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        idle = sent > 0 ? 0 : idle + 1;
+        n += sent > 0 ? (size_t)sent : 0;
+        if (sent <= 0)
+            usleep(1000);
+    }
+    return n;
+}
+
+/* A body of any length goes to its handler as it comes: the limit of other bodies does not count,
+ * a handler that takes nothing holds the client up, and the server keeps little of it meanwhile. */
+static void test_bodies_that_are_received(void **state)
+{
+    struct world *w = world_new(&(struct http_server_config){.max_body = 100000});
+    enum { LENGTH = 64 << 20 };
+    struct answer a;
+    (void)state;
+    int fd = client_new(w->port);
+    client_send(fd, RECEIVE "Content-Length: 67108864\r\n\r\n");
+    size_t n = client_send_some(fd, LENGTH);
+    assert_true(n < LENGTH / 2);
+    w->release = true;
+    while (n < LENGTH)
+        n += client_send_some(fd, LENGTH - n);
+    assert_true(client_answer(fd, &a));
+    assert_int_equal(a.status, 201);
+    assert_int_equal(strncmp(a.body, "67108864 of 67108864, ", 22), 0);
+    assert_true(w->pending_most < 2 << 20);
+    /* The connection goes on, and a length need not be known. */
+    client_send(
+        fd, RECEIVE
+        "Transfer-Encoding: chunked\r\n\r\n3\r\n\1\2\3\r\n1\r\n\4\r\n0\r\n\r\n" GET("/hello"));
+    expect_answer(fd, 201, "4 of 0, 10");
+    expect_answer(fd, 200, "hello");
+    client_send(fd, RECEIVE "Content-Length: 0\r\n\r\n" GET("/hello"));
+    expect_answer(fd, 201, "0 of 0, 0");
+    expect_answer(fd, 200, "hello");
+    close(fd);
+    world_free(w);
+}
+
+/* Who breaks off in the middle, or sends no chunks, ends the handler's wait; a refusal reaches a
+ * client that is still sending; the server is there for others afterwards. */
+static void test_bodies_that_break_off(void **state)
+{
+    struct world *w = world_new(NULL);
+    (void)state;
+    int fd = client_new(w->port);
+    client_send(fd, RECEIVE "Content-Length: 10\r\n\r\nabc");
+    wait_until(&w->jobs, 1);
+    close(fd);
+    wait_until(&w->job_cancels, 1);
+    w->release = true;
+    fd = client_new(w->port);
+    client_send(fd, RECEIVE "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n");
+    expect_closed(fd);
+    wait_until(&w->job_cancels, 2);
+    close(fd);
+    fd = client_new(w->port);
+    client_send(fd, "POST /job/refuses HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Length: 100000000\r\n\r\n");
+    client_send_some(fd, 500000);
+    expect_answer(fd, 409, NULL);
+    expect_closed(fd);
+    close(fd);
+    fd = client_new(w->port);
+    client_send(fd, GET("/hello"));
+    expect_answer(fd, 200, "hello");
+    close(fd);
+    world_free(w);
+}
+
 static void test_jobs_that_go_on(void **state)
 {
     struct world *w = world_new(NULL);
@@ -1286,6 +1399,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_end_has_a_deadline),
         cmocka_unit_test(test_notify_and_long_watchdog),
         cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_bodies_that_are_received),
+        cmocka_unit_test(test_bodies_that_break_off),
         cmocka_unit_test(test_jobs_that_go_on),
     };
     if (argc > 1)
