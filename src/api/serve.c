@@ -23,7 +23,8 @@ static void serve_failure(void *user, const struct http_failure *failure, struct
     dialect_copy(error.message, sizeof(error.message), failure->message);
     if (failure->code && strcmp(failure->code, "not_found") == 0)
         error.path = failure->path;
-    dialect_error_body(dialect_of_path(failure->path), &error, out);
+    dialect_error_body(dialect_of_path(failure->meant ? str_from(failure->meant) : failure->path),
+                       &error, out);
 }
 
 static void serve_over(void *user, int status)
@@ -59,19 +60,10 @@ static const struct http_server_ops serve_ops = {serve_failure, serve_over, serv
 static const struct http_alias serve_aliases[] = {
     {"/api/v1/", "/v1/"}, {"/api/v0/", "/v1/"}, {"/v0/", "/v1/"}, {NULL, NULL}};
 
-/* What the libraries of OpenAI and Anthropic send from a page. */
-#define SERVE_ALLOWED_HEADERS                                                                      \
-    "authorization, content-type, x-api-key, anthropic-version, anthropic-beta, "                  \
-    "x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, "            \
-    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "                  \
-    "x-stainless-timeout"
-
 /* ---- the beginning and the end ---- */
 
 static int serve_listen(struct serve *s, struct http_server_config http, struct gfxb_error *err)
 {
-    http.allowed_headers = SERVE_ALLOWED_HEADERS;
-    http.exposed_headers = "x-gfxbridge-backend, x-gfxbridge-device";
     http.routes = serve_dialects;
     http.aliases = serve_aliases;
     http.ops = &serve_ops;

@@ -4,6 +4,7 @@
 #include "base/xalloc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 enum {
@@ -165,18 +166,22 @@ static bool connection_refuse(struct connection *c, int status, const char *code
     return false;
 }
 
-/* What a page may send. Returns false: that is all of this request. */
+/* What a page may send: every field, as its origin is trusted. Returns false: that is all of this
+ * request. */
 static bool connection_preflight(struct connection *c)
 {
-    http_add_header(c->exchange, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
-    if (c->server->config.allowed_headers)
-        http_add_header(c->exchange, "Access-Control-Allow-Headers",
-                        c->server->config.allowed_headers);
-    http_add_header(c->exchange, "Access-Control-Max-Age", "600");
-    if (c->exchange->head.length || c->exchange->head.chunked)
+    struct http_exchange *x = c->exchange;
+    struct str fields = http_header(x, "access-control-request-headers");
+    http_add_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, HEAD");
+    if (fields.n)
+        buf_addf(&x->fields, "Access-Control-Allow-Headers: %.*s\r\n", STR_ARG(fields));
+    if (http_header(x, "access-control-request-private-network").n)
+        http_add_header(x, "Access-Control-Allow-Private-Network", "true");
+    http_add_header(x, "Access-Control-Max-Age", "600");
+    if (x->head.length || x->head.chunked)
         c->last = c->unread = true;
     connection_enter(c, CONNECTION_ANSWER);
-    http_reply(c->exchange, 204, NULL, STR_NONE, NULL);
+    http_reply(x, 204, NULL, STR_NONE, NULL);
     return false;
 }
 
@@ -188,6 +193,17 @@ static bool connection_decode(struct http_exchange *x, struct str raw)
         return false;
     x->request.rest = str_from(x->rest);
     return !str_has(x->request.rest, STR("..")) && x->rest[0] != '/';
+}
+
+/* No such path: say which one was probably meant. Returns false. */
+static bool connection_unknown(struct connection *c)
+{
+    char why[2 * EXCHANGE_PATH_GUESSED + 100] = "no such path";
+    struct http_exchange *x = c->exchange;
+    x->meant = exchange_guess(&c->server->config, x->head.method, x->request.path);
+    if (x->meant)
+        snprintf(why, sizeof(why), "no such path: use %s (check the client's base URL)", x->meant);
+    return connection_refuse(c, 404, "not_found", why);
 }
 
 /* Who asks, and is there such a call? Before a byte of the body is taken. False: it has its answer.
@@ -219,13 +235,15 @@ static bool connection_admit(struct connection *c)
         x->route = NULL; /* as if it were not there */
         methods = 0;
     }
-    if (!x->route && methods)
+    if (!x->route && methods) {
+        exchange_add_methods(x, methods);
         return connection_refuse(c, 405, "method_not_allowed", "this method is not served here");
+    }
     if (!x->route)
-        return connection_refuse(c, 404, "not_found", "no such path");
+        return connection_unknown(c);
     if (rest.n && !connection_decode(x, rest))
         return connection_refuse(c, 400, "invalid_path", "this is not the name of anything");
-    if ((has_body || x->head.method == HTTP_POST) && !(flags & HTTP_ANY_BODY) &&
+    if ((has_body || x->head.method == HTTP_POST) && !(flags & HTTP_ANY_BODY) && x->head.browser &&
         !guard_type_is_json(known[REQUEST_TYPE]))
         return connection_refuse(c, 415, "unsupported_media_type",
                                  "the Content-Type must be application/json");

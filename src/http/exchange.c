@@ -69,6 +69,8 @@ const struct http_route *exchange_route(const struct http_server_config *config,
                                         struct str *ret_rest, unsigned *ret_methods)
 {
     *ret_methods = 0;
+    if (str_has(path, STR("//")))
+        return NULL; /* which one reader would fold and another would not */
     const struct http_route *route =
         exchange_find(config, method, STR_NONE, path, ret_rest, ret_methods);
     for (const struct http_alias *a = config->aliases; !route && a && a->prefix; a++) {
@@ -77,6 +79,30 @@ const struct http_route *exchange_route(const struct http_server_config *config,
             route = exchange_find(config, method, str_from(a->means), rest, ret_rest, ret_methods);
     }
     return route;
+}
+
+char *exchange_guess(const struct http_server_config *config, enum http_method method,
+                     struct str path)
+{
+    char plain[EXCHANGE_PATH_GUESSED + 1] = "";
+    struct str piece, rest;
+    size_t n = 0;
+    unsigned methods;
+    if (path.n > EXCHANGE_PATH_GUESSED)
+        return NULL;
+    while (str_cut(&path, '/', &piece)) {
+        if (piece.n)
+            n += (size_t)snprintf(plain + n, sizeof(plain) - n, "/%.*s", STR_ARG(piece));
+    }
+    for (const char *at = plain; at && *at; at = strchr(at + 1, '/')) {
+        for (int i = 0; i < 2; i++) {
+            char *guess = xasprintf("%s%s", i ? "/v1" : "", at);
+            if (exchange_route(config, method, str_from(guess), &rest, &methods) || methods)
+                return guess;
+            free(guess);
+        }
+    }
+    return NULL;
 }
 
 bool http_decode(struct str text, char plus, char *ret, size_t size)
@@ -136,12 +162,12 @@ static const char *exchange_date(struct http_server *s)
 static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
 {
     struct str origin = x->head.known[REQUEST_ORIGIN];
-    const char *exposed = x->server->config.exposed_headers;
     if (!origin.n || !guard_origin_ok(&x->server->guard, origin))
         return;
-    buf_addf(out, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", STR_ARG(origin));
-    if (exposed)
-        buf_addf(out, "Access-Control-Expose-Headers: %s\r\n", exposed);
+    buf_addf(out,
+             "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n"
+             "Access-Control-Expose-Headers: *\r\n",
+             STR_ARG(origin));
 }
 
 /* What a handler gives for its answer. */
@@ -268,6 +294,17 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
     buf_add_text(&x->fields, "\r\n");
 }
 
+void exchange_add_methods(struct http_exchange *x, unsigned methods)
+{
+    methods |= methods & 1u << HTTP_GET ? 1u << HTTP_HEAD : 0;
+    buf_add_text(&x->fields, "Allow: OPTIONS");
+    for (int i = 0; i < HTTP_OPTIONS; i++) {
+        if (methods & 1u << i)
+            buf_addf(&x->fields, ", %s", http_method_names[i]);
+    }
+    buf_add_text(&x->fields, "\r\n");
+}
+
 void http_drop_headers(struct http_exchange *x)
 {
     buf_clear(&x->fields);
@@ -297,7 +334,7 @@ void http_fail(struct http_exchange *x, int status, const char *code, const char
 {
     const struct http_server_config *config = &x->server->config;
     char message[800];
-    struct http_failure failure = {x->request.path, status, code, param, message};
+    struct http_failure failure = {x->request.path, x->meant, status, code, param, message};
     struct buf CLEAN_BUF body = BUF_INIT(65536);
     va_list args;
     va_start(args, format);
@@ -323,6 +360,7 @@ void exchange_free(struct http_exchange *x)
 {
     free(x->bytes);
     free(x->rest);
+    free(x->meant);
     buf_done(&x->body);
     buf_done(&x->fields);
     free(x);

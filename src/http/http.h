@@ -324,7 +324,8 @@ struct http_server;
 
 /* An error for a client, before it has a shape. */
 struct http_failure {
-    struct str path; /* of the request; empty: it had none that could be read */
+    struct str path;   /* of the request; empty: it had none that could be read */
+    const char *meant; /* of a path that is not there: the one that is; NULL none */
     int status;
     const char *code, *param; /* NULL none */
     const char *message;
@@ -353,8 +354,6 @@ struct http_server_config {
     const char *const *keys;                /* NULL-terminated; NULL none */
     const char *const *allowed_hosts;       /* beyond the loopback's names; "*" any; NULL none */
     const char *const *allowed_origins;     /* beyond local ones; "*" any; NULL none */
-    const char *allowed_headers;            /* that pages may send, comma-separated */
-    const char *exposed_headers;            /* that pages may read, comma-separated */
     const char *runtime_dir;                /* of lock and control socket; NULL: without */
     unsigned connections;                   /* 0: as many as descriptors allow, at most 8192 */
     size_t max_body;                        /* bytes; 0: 64 MiB */

@@ -120,11 +120,10 @@ static int framing_field(const struct head_field *f, struct framing *framing)
 
 /* ---- a request's head ---- */
 
-static const char *const request_methods[] = {"GET", "POST", "DELETE", "HEAD", "OPTIONS"};
+const char *const http_method_names[] = {"GET", "POST", "DELETE", "HEAD", "OPTIONS"};
 
 struct request_reading {
     struct request_head head;
-    unsigned n_fields;
     struct framing framing;
     bool seen[REQUEST_KNOWN];
     struct str authority; /* of an address in absolute form; empty: it is none */
@@ -137,8 +136,8 @@ static int request_refuse(struct request_reading *r, int status, const char *why
     return -status;
 }
 
-/* Visible ASCII, whole escapes, no "//", no "." or ".." as a segment: nothing that one reader would
- * fold and another would not. */
+/* Whole escapes, no "." or ".." as a segment: nothing that one reader would fold and another would
+ * not. */
 static bool request_path_ok(struct str path)
 {
     size_t segment = 0; /* where it begins */
@@ -146,8 +145,7 @@ static bool request_path_ok(struct str path)
         char c = i < path.n ? path.p[i] : '/';
         if (c == '/') {
             size_t n = i - segment;
-            bool dots = n && n <= 2 && path.p[segment] == '.' && path.p[i - 1] == '.';
-            if (dots || (n == 0 && i > 0 && i < path.n))
+            if (n && n <= 2 && path.p[segment] == '.' && path.p[i - 1] == '.')
                 return false;
             segment = i + 1;
         }
@@ -208,7 +206,7 @@ static int request_first_line(struct request_reading *r, struct str line)
     r->head.minor_0 = line.p[7] == '0';
     r->head.method = HTTP_METHODS;
     for (int i = 0; i < HTTP_METHODS; i++) {
-        if (str_is(method, request_methods[i]))
+        if (str_is(method, http_method_names[i]))
             r->head.method = (enum http_method)i;
     }
     return request_target(r, target);
@@ -243,10 +241,9 @@ static int request_field(struct request_reading *r, struct str line)
         [REQUEST_API_KEY] = "x-api-key",
     };
     struct head_field f;
-    if (++r->n_fields > PARSER_FIELDS_MAX)
-        return request_refuse(r, 431, "the request has too many header fields");
     if (!head_field(line, &f))
         return request_refuse(r, 400, "malformed header field");
+    r->head.browser |= str_starts_nocase(f.name, STR("sec-fetch-"));
     for (size_t i = 0; i < REQUEST_KNOWN; i++) {
         if (!str_eq_nocase(f.name, str_from(known[i])))
             continue;
@@ -262,6 +259,7 @@ static int request_field(struct request_reading *r, struct str line)
 static int request_whole(struct request_reading *r)
 {
     r->head.host_given = r->seen[REQUEST_HOST] || r->authority.n;
+    r->head.browser |= r->seen[REQUEST_ORIGIN];
     if (!r->seen[REQUEST_HOST] && !r->head.minor_0)
         return request_refuse(r, 400, "the Host header is missing");
     if (r->authority.n)

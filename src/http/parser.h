@@ -9,8 +9,7 @@
 #include "http/http.h"
 
 enum {
-    PARSER_HEAD_MAX = 16384,      /* bytes of a head */
-    PARSER_FIELDS_MAX = 96,       /* fields of a request's head */
+    PARSER_HEAD_MAX = 65536,      /* bytes of a head */
     PARSER_CHUNK_LINE_MAX = 4096, /* bytes of a chunk's size with its extensions; of all trailers */
 };
 
@@ -20,6 +19,8 @@ size_t http_head_end(struct str bytes, size_t *from);
 bool http_is_token(struct str s);
 
 /* ---- a request's head ---- */
+
+extern const char *const http_method_names[HTTP_METHODS];
 
 /* The fields that the server itself looks at. */
 enum request_known {
@@ -38,6 +39,7 @@ struct request_head {
     bool chunked;   /* the body has that coding */
     bool continues; /* Expect: 100-continue */
     bool host_given;
+    bool browser; /* a web browser sent it: it has Origin or a field that begins with Sec-Fetch- */
     uint64_t length;                                      /* of the body; 0 also when chunked */
     struct str path, query, fields, known[REQUEST_KNOWN]; /* views into its bytes */
 };

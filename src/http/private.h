@@ -63,6 +63,7 @@ struct http_exchange {
     struct http_request request;
     char *bytes;                       /* owned: what head has views into */
     char *rest;                        /* owned: request.rest decoded */
+    char *meant;                       /* owned: the path for one that is not there; NULL none */
     struct buf body;                   /* request.body and what came behind */
     const struct http_worker_ops *ops; /* NULL: nobody works on it */
     void *worker;
@@ -72,10 +73,20 @@ struct http_exchange {
     int status;
 };
 
+enum { EXCHANGE_PATH_GUESSED = 256 }; /* bytes of a path for which another one is looked for */
+
 /* The row of a table, or NULL with the methods that exist there (bits). */
 const struct http_route *exchange_route(const struct http_server_config *config,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods);
+/*
+ * The path that was probably meant by one that no table has: a base URL with or without /v1, with a
+ * slash too many, or with a whole path in it makes such paths. To be freed; NULL none.
+ */
+char *exchange_guess(const struct http_server_config *config, enum http_method method,
+                     struct str path);
+/* The Allow field of an answer: methods as exchange_route gives them. */
+void exchange_add_methods(struct http_exchange *x, unsigned methods);
 void exchange_free(struct http_exchange *x); /* without telling a worker */
 /* Its connection lets go of it: it is counted, and freed unless its handler still runs. */
 void exchange_leave(struct http_exchange *x);

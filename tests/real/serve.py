@@ -152,14 +152,46 @@ def foreign_origins():
 
 
 def other_content_types():
+    """A page may send anything but JSON to any address without asking first."""
     def attack(s):
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
                      "application/jsonx", ""):
-            status = s.request("POST", "/v1/chat/completions", json.dumps(chat()),
-                               {"Content-Type": kind})[0]
-            assert status == 415, (kind, status)
+            for page in ({"Origin": "http://localhost"}, {"Sec-Fetch-Mode": "no-cors"}):
+                status = s.request("POST", "/v1/chat/completions", json.dumps(chat()),
+                                   {"Content-Type": kind, **page})[0]
+                assert status == 415, (kind, status)
     untouched(attack)
     assert server().ask(chat(), headers={"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
+
+
+def http_of_all_kinds_of_clients():
+    body = json.dumps(chat()).encode()
+    url = b"http://localhost:%d/v1/chat/completions" % server().port
+    chunked = post(body=b"", length=0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    shapes = [
+        post(path=url, host=b"proxy.example"),
+        b"\r\n" + post(),
+        post(fields=b"X: %s\r\n" % (b"a" * 60000)),
+        post(fields=b"X: a\r\n" * 2000),
+        chunked + b"%x;a=b;c=\"d;e\"\r\n%s\r\n0;f\r\nDigest: x\r\n\r\n" % (len(body), body),
+        post().replace(b"Content-Type: application/json\r\n", b""),
+        post().replace(b"application/json", b"application/x-www-form-urlencoded"),
+        post(fields=b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+    ]
+    for shape in shapes:
+        got = server().raw(shape, half_close=True)
+        assert b"HTTP/1.1 200 OK\r\n" in got and ANSWER.encode() in got, (shape[:300], got)
+    for path in ("/chat/completions", "/v1/v1/chat/completions", "//v1/chat/completions", "/v1/chat/completions/"):
+        status, _, got = server().ask(chat(), path)
+        assert status == 404 and "use /v1/chat/completions " in json.loads(got)["error"]["message"], (path, got)
+    status, _, got = server().ask(chat(), "/v1/v1/messages")
+    assert status == 404 and json.loads(got)["type"] == "error", got
+    status, fields, got = server().request("HEAD", "/v1/models")
+    assert status == 200 and int(fields["content-length"]) > 0 and not got, fields
+    status, fields, _ = server().request("OPTIONS", "/v1/messages", headers={
+        "Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "anthropic-dangerous-direct-browser-access,x-stainless-os"})
+    assert status == 204 and "x-stainless-os" in fields["access-control-allow-headers"], fields
 
 
 def large_and_deep_bodies():
@@ -193,7 +225,6 @@ def smuggling_shapes():
         post(path=b"http://evil.example/v1/chat/completions"),
         post(path=b"http://localhost@evil/v1/chat/completions"),
         post(path=b"/v1/../v1/chat/completions"),
-        post(path=b"//v1/chat/completions"),
         post(path=b"/v1/chat%00completions%zz"),
         post(length=0).replace(b"Content-Length: 0", b"Content-Length: +5"),
         post(length=0).replace(b"Content-Length: 0", b"Content-Length: 0x10"),
@@ -223,8 +254,7 @@ def smuggling_shapes():
 
 def header_limits_and_injection():
     def attack(s):
-        assert status_of(s.raw(post(fields=b"X: " + b"a" * 20000 + b"\r\n"))) == 431
-        assert status_of(s.raw(post(fields=b"X: a\r\n" * 200))) == 431
+        assert status_of(s.raw(post(fields=b"X: " + b"a" * 66000 + b"\r\n"))) == 431
         for name in ("x%0d%0aSet-Cookie:%20a=b", "%00", "..%2f..%2fetc%2fpasswd", "%2e%2e/x"):
             status, headers, _ = s.request("GET", "/v1/models/" + name)
             assert status in (400, 404) and "set-cookie" not in headers, (name, status)
@@ -519,6 +549,7 @@ CASES = [
     answers_and_says_how, streams, also_below_api_v1, many_at_once, unknown_model_is_404,
     half_closed_clients_are_answered, pipelined_requests_are_answered_in_order,
     leaving_stops_the_work, foreign_host_names, foreign_origins, other_content_types,
+    http_of_all_kinds_of_clients,
     large_and_deep_bodies, smuggling_shapes, header_limits_and_injection,
     path_tricks_in_model_names, numbers_out_of_range, slow_and_silent_clients,
     ten_thousand_connections, early_disconnects_by_the_thousand, control_is_not_for_clients, keys,
