@@ -156,7 +156,8 @@ static void cli_option_help(const struct cli_option *options)
 static void cli_help(void)
 {
     HELP("gfxbridge: from a Radeon to an answered prompt, on the path that this computer really "
-         "supports\n\nUsage: gfxbridge [OPTION...] COMMAND [WORD...]\n\nCommands:");
+         "supports\n\nUsage: gfxbridge [OPTION...] [COMMAND [WORD...]]\n\nWithout a command it "
+         "shows this computer in a few lines.\n\nCommands:");
     for (const struct cli_command *const *c = cli_commands; *c; c++)
         HELP("  %-10s " TEXT_HANG "%s", (*c)->name, (*c)->summary);
     HELP("\nOptions of every command:");
@@ -192,8 +193,10 @@ const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
     }
     argc -= optind;
     argv += optind;
-    if (argc == 0)
-        cli_die(cli, GFXB_E_USAGE, "a command is missing; see gfxbridge --help");
+    if (argc == 0) {
+        cli_check_words(cli, &cli_command_overview, ret_args);
+        return &cli_command_overview;
+    }
     const struct cli_command *command = cli_find_command(argv[0]);
     if (!command)
         cli_die(cli, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);

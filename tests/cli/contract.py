@@ -113,8 +113,18 @@ def exit_codes():
     one_sentence(call("detect", "--sysroot", "/nonexistent/x.machine", code=1))
     one_sentence(call("inspect", "/nonexistent", code=1))
     one_sentence(call("run", "--sysroot", machine(MACHINES[0]), "hello", code=2))
-    one_sentence(call(code=2))
+    one_sentence(call("--os", "windows", code=2))
     assert call("--version").stdout.startswith("gfxbridge ")
+
+
+def no_command_shows_the_computer():
+    for name in MACHINES[::9]:
+        shown = answer("--sysroot", machine(name))
+        assert shown["gpus"] == answer("detect", "--sysroot", machine(name))["gpus"], name
+        plan = answer("plan", "--sysroot", machine(name), code=(0, 3))
+        best = plan["choices"][plan["chosen"]] if plan["chosen"] is not None else None
+        assert shown["chosen"] == best and shown["next"].startswith("gfxbridge "), name
+    assert call().stdout.startswith("Computer ")
 
 
 def full_stdout_is_an_error():
@@ -148,6 +158,7 @@ tap.run([
     ("explain: too old, and unknown", chips_without_a_target),
     ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),
+    ("without a command: this computer", no_command_shows_the_computer),
     ("a full stdout is an error", full_stdout_is_an_error),
     ("capture of a capture is the same machine", capture_round_trip),
 ])

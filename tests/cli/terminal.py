@@ -25,6 +25,8 @@ COMMANDS = {
     "plan": ["plan", "--sysroot", machine("rx7900xtx-raphael")],
     "doctor": ["doctor", "--sysroot", machine("docker-no-group")],
     "explain": ["explain", "Radeon 780M"],
+    "overview": ["--sysroot", machine("rx7900xtx-raphael")],
+    "demo": ["demo"],
     "help": ["--help"],
     "help-run": ["run", "--help"],
 }
