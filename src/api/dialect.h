@@ -208,6 +208,10 @@ struct serve_filter_ops {
     int (*feed)(struct serve_filter *f, struct str bytes, struct buf *out, struct gfxb_error *err);
     /* The engine's body has ended as it should. */
     int (*end)(struct serve_filter *f, struct buf *out, struct gfxb_error *err);
+    /* The stream that began cannot be finished: its last piece. NULL: an error event of the
+     * dialect (dialect_error_event). */
+    void (*fail)(struct serve_filter *f, enum dialect dialect, const struct gfxb_error *why,
+                 struct buf *out);
     /* The engine was lost before a byte went to the client: forget this attempt, another follows.
      */
     void (*reset)(struct serve_filter *f);

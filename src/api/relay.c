@@ -31,6 +31,7 @@ struct relay {
     const char *shown_type; /* the client's */
     bool began;             /* bytes of the answer are on their way to the client */
     struct buf held;        /* of a whole answer, or a refusal */
+    unsigned folds;         /* other forms of the body that were tried */
     struct dialect_tail tail;
     double first_seconds; /* until the first piece; 0 none yet */
 };
@@ -104,8 +105,11 @@ static void relay_fail(struct relay *r, int status, const struct gfxb_error *why
         relay_free(r);
         return;
     }
-    dialect_error_event(dialect_of_path(http_request(x)->path),
-                        r->ask.ops ? r->ask.stream : http_sends_events(x), why, &out);
+    enum dialect dialect = dialect_of_path(http_request(x)->path);
+    if (r->ask.ops && r->ask.ops->fail)
+        r->ask.ops->fail(r->ask.filter, dialect, why, &out);
+    else
+        dialect_error_event(dialect, r->ask.ops ? r->ask.stream : http_sends_events(x), why, &out);
     http_send(x, buf_view(&out));
     if (out.n)
         http_end(x);
@@ -233,12 +237,31 @@ static void relay_on_body(void *owner, struct str bytes)
     buf_add_str(&r->held, bytes);
 }
 
+static void relay_call(struct relay *r);
+
+/* The template of the model refused the messages: they are asked in another form. */
+static bool relay_fold(struct relay *r)
+{
+    const char *const *fault = r->engine->template_faults;
+    while (*fault && !str_has(buf_view(&r->held), str_from(*fault)))
+        fault++;
+    if (r->kind != RELAY_REFUSED || !r->ask.fold || !*fault ||
+        !r->ask.fold(&r->ask.body, r->folds++))
+        return false;
+    buf_clear(&r->held);
+    r->tail = (struct dialect_tail){0};
+    relay_call(r);
+    return true;
+}
+
 static void relay_on_end(void *owner)
 {
     struct relay *r = owner;
     struct gfxb_error err = {0};
     int result = 0;
     r->call = NULL;
+    if (relay_fold(r))
+        return;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
     else
@@ -283,6 +306,18 @@ static const struct http_call_ops relay_call_ops = {
     relay_on_broken,
 };
 
+static void relay_call(struct relay *r)
+{
+    struct http_call_request request = {
+        .path = r->engine->path[r->ask.call],
+        .body = buf_view(&r->ask.body),
+        .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
+        .ops = &relay_call_ops,
+        .owner = r,
+    };
+    r->call = http_call_start(r->waiter.endpoint->http, &request);
+}
+
 /* ---- the pool's and the client's news ---- */
 
 /* It was only to be loaded; why not, else NULL. */
@@ -303,21 +338,14 @@ static void relay_ready(struct pool_waiter *waiter)
         return;
     }
     r->engine = waiter->endpoint->kind;
-    struct http_call_request request = {
-        .path = r->engine->path[r->ask.call],
-        .body = buf_view(&r->ask.body),
-        .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
-        .ops = &relay_call_ops,
-        .owner = r,
-    };
-    if (!request.path) {
+    if (!r->engine->path[r->ask.call]) {
         struct gfxb_error err;
         error_set(&err, ENOTSUP, "the engine of this model does not answer such requests");
         pool_done(waiter, POOL_CANCELLED);
         relay_fail(r, 501, &err);
         return;
     }
-    r->call = http_call_start(waiter->endpoint->http, &request);
+    relay_call(r);
 }
 
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)

@@ -98,9 +98,12 @@ struct serve_relay {
     /* Not NULL: the model is only loaded. Called in the loop once it is ready (why NULL) or cannot
      * be; answers x. A client that leaves meanwhile is not told to it. */
     void (*loaded)(struct http_exchange *x, const struct gfxb_error *why);
-    enum engine_call call;              /* what its engine is asked */
-    struct buf body;                    /* for the engine; taken over */
-    bool stream;                        /* the client asked for a stream */
+    enum engine_call call; /* what its engine is asked */
+    struct buf body;       /* for the engine; taken over */
+    bool stream;           /* the client asked for a stream */
+    /* Not NULL: the model's template has refused the body for the (attempt + 1)-th time: another
+     * form of it. False: there is none. */
+    bool (*fold)(struct buf *body, unsigned attempt);
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
     struct serve_filter *filter;        /* of these; taken over */
 };

@@ -160,6 +160,9 @@ struct engine_kind {
     /* Beginnings of its errors that are called its own and are the request's fault;
      * NULL-terminated. */
     const char *const *request_faults;
+    /* Words in its errors that say that a model's chat template refuses the messages;
+     * NULL-terminated. */
+    const char *const *template_faults;
     const struct engine_figures *figures; /* NULL: it tells none */
     /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
      * one), and one with a prompt of so many tokens, made of these again and again, and an answer

@@ -356,6 +356,8 @@ static bool llama_cut_stamp(struct str *line, bool *ret_error)
 /* ---- its row ---- */
 
 /* It answers 500 with these where the request is at fault (Debian's 0.7.0). */
+static const char *const llama_template_faults[] = {"While executing",
+                                                    "Failed to parse tool call arguments", NULL};
 static const char *const llama_request_faults[] = {
     "Failed to parse messages",
     "Failed to parse tool call arguments",
@@ -430,6 +432,7 @@ const struct engine_kind engine_kind_llama = {
     .tokens_request = llama_tokens_request,
     .read_answer = llama_read_answer,
     .request_faults = llama_request_faults,
+    .template_faults = llama_template_faults,
     .figures = &llama_figures,
     .words_request = "{\"content\":\"Count these words and say them once again.\"}",
     .read_ids = llama_read_ids,

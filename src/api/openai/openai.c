@@ -3,6 +3,7 @@
  * body has been looked over it is passed on as it came, and so is the answer, with our name of the
  * model in it (the engine's alias).
  */
+#include "api/chat/chat.h"
 #include "api/serve.h"
 
 void dialect_pass(struct http_exchange *x)
@@ -18,8 +19,9 @@ void dialect_pass(struct http_exchange *x)
         .model = str_from(model),
         .options = SERVE_OPTIONS,
         .call = (enum engine_call)http_route(x)->about,
-        .body = BUF_INIT(body.text.n + 1),
+        .body = BUF_INIT(SIZE_MAX / 2),
         .stream = stream,
+        .fold = http_route(x)->about == ENGINE_CALL_CHAT ? chat_fold : NULL,
     };
     buf_add_str(&relay.body, body.text);
     serve_relay(x, &relay);

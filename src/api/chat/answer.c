@@ -1,0 +1,402 @@
+/* answer.c - the engine's streamed answer, read event by event into blocks of text, thinking and
+ * calls, which a dialect's writer is told. */
+#include "api/chat/chat.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+/* The limit of one block, and of the calls in an answer. */
+#define ANSWER_TEXT_MAX (64u << 20)
+enum { ANSWER_BLOCKS_MAX = 4096 };
+
+struct serve_filter {
+    const struct chat_writer_ops *ops;
+    struct chat_writer *writer;
+    struct chat_options about;
+    struct chat_answer answer;
+    size_t capacity; /* of answer.block */
+    struct sse sse;
+    struct buf *out;    /* where feed and end write, while they run */
+    json_t *logprobs;   /* of tokens whose text has not come yet; NULL none */
+    json_t *stop_word;  /* what answer.stop_sequence points into */
+    int64_t call_index; /* the engine's number of the open call */
+    bool began, is_open;
+    bool ended;        /* [DONE] */
+    char refusal[400]; /* the engine's error in the middle of an answer; "" none */
+};
+
+/* ---- the engine's events ---- */
+
+/* One event of the engine. All is lent by its JSON. */
+struct answer_chunk {
+    struct str text, thinking; /* empty: none; may hold NUL bytes */
+    const json_t *calls;       /* delta.tool_calls; NULL none */
+    const json_t *logprobs;    /* an array; NULL none */
+    const char *finish;        /* "stop", "length" ...; NULL: not yet */
+};
+
+static struct str chunk_text(const json_t *value)
+{
+    return (struct str){json_string_value(value), json_string_length(value)};
+}
+
+/* {"choices":[{"delta":{...}}]} of chats, {"choices":[{"text":...}]} of completions. */
+static struct answer_chunk chunk_of_choice(const json_t *choice)
+{
+    const json_t *delta = json_object_get(choice, "delta");
+    const json_t *logprobs = json_object_get(choice, "logprobs");
+    return (struct answer_chunk){
+        .text = chunk_text(json_object_get(delta ? delta : choice, delta ? "content" : "text")),
+        .thinking = chunk_text(json_object_get(delta, "reasoning_content")),
+        .calls = json_object_get(delta, "tool_calls"),
+        .finish = json_string_value(json_object_get(choice, "finish_reason")),
+        .logprobs = json_object_get(logprobs, "content"),
+    };
+}
+
+/* {"content":..., "stop":true, "stop_type":"limit"} of the engine's own interface (infill). */
+static struct answer_chunk chunk_of_own(const json_t *root)
+{
+    const char *type = json_string_value(json_object_get(root, "stop_type"));
+    const char *finish = type && strcmp(type, "limit") == 0 ? "length" : "stop";
+    return (struct answer_chunk){
+        .text = chunk_text(json_object_get(root, "content")),
+        .finish = json_is_true(json_object_get(root, "stop")) ? finish : NULL,
+        .logprobs = json_object_get(root, "completion_probabilities"),
+    };
+}
+
+/* ---- blocks ---- */
+
+static struct chat_block *answer_last(const struct serve_filter *f)
+{
+    return f->answer.n ? &f->answer.block[f->answer.n - 1] : NULL;
+}
+
+static int answer_begin(struct serve_filter *f)
+{
+    bool first = !f->began;
+    f->began = true;
+    return first && f->about.stream && f->ops->begin ? f->ops->begin(f->writer, &f->answer, f->out)
+                                                     : 0;
+}
+
+static int answer_close(struct serve_filter *f)
+{
+    bool was_open = f->is_open;
+    f->is_open = false;
+    return was_open && f->about.stream && f->ops->close
+               ? f->ops->close(f->writer, &f->answer, answer_last(f), f->out)
+               : 0;
+}
+
+/* The open block of this kind, made when there is none. id and name: of a call. */
+static int answer_open(struct serve_filter *f, enum chat_block_kind kind, const char *id,
+                       const char *name)
+{
+    struct chat_answer *a = &f->answer;
+    if (f->is_open && kind != CHAT_CALL && answer_last(f)->kind == kind)
+        return 0;
+    int code = answer_close(f);
+    if (code < 0)
+        return code;
+    if (a->n == ANSWER_BLOCKS_MAX)
+        return -EBADMSG;
+    if (a->n == f->capacity) {
+        f->capacity = f->capacity ? 2 * f->capacity : 4;
+        a->block = xreallocarray(a->block, f->capacity, sizeof(a->block[0]));
+    }
+    struct chat_block *b = &a->block[a->n++];
+    *b = (struct chat_block){.kind = kind, .text = BUF_INIT(ANSWER_TEXT_MAX)};
+    if (id && id[0])
+        snprintf(b->id, sizeof(b->id), "%s", id);
+    else if (kind == CHAT_CALL)
+        chat_id("call_", b->id, sizeof(b->id));
+    snprintf(b->name, sizeof(b->name), "%s", name ? name : "");
+    f->is_open = true;
+    return f->about.stream && f->ops->open ? f->ops->open(f->writer, a, b, f->out) : 0;
+}
+
+/* To the open block. logprobs: NULL none, taken over. */
+static int answer_piece(struct serve_filter *f, struct str text, json_t *logprobs)
+{
+    struct chat_block *b = answer_last(f);
+    int code = 0;
+    buf_add_str(&b->text, text);
+    if (!buf_ok(&b->text))
+        code = -EBADMSG;
+    else if (f->about.stream && (text.n || logprobs))
+        code = f->ops->piece(f->writer, &f->answer, b, text, logprobs, f->out);
+    if (logprobs && !b->logprobs)
+        b->logprobs = json_array();
+    if (logprobs)
+        json_array_extend(b->logprobs, logprobs);
+    json_decref(logprobs);
+    return code;
+}
+
+static int answer_take_text(struct serve_filter *f, enum chat_block_kind kind, struct str text)
+{
+    json_t *logprobs = f->logprobs;
+    if (text.n == 0)
+        return 0;
+    int code = answer_open(f, kind, NULL, NULL);
+    if (code < 0)
+        return code;
+    f->logprobs = NULL;
+    return answer_piece(f, text, logprobs);
+}
+
+/* A call begins with its name; what follows of the same number are pieces of its arguments. */
+static int answer_take_calls(struct serve_filter *f, const json_t *calls)
+{
+    size_t i;
+    json_t *delta;
+    json_array_foreach((json_t *)calls, i, delta)
+    {
+        const json_t *function = json_object_get(delta, "function");
+        const json_t *given = json_object_get(delta, "index");
+        const char *name = json_string_value(json_object_get(function, "name"));
+        int64_t index = json_is_integer(given) ? json_integer_value(given) : (int64_t)i;
+        bool is_open = f->is_open && answer_last(f)->kind == CHAT_CALL && f->call_index == index;
+        int code = 0;
+        if (f->about.one_call && index > 0)
+            continue;
+        if (!is_open && name)
+            code = answer_open(f, CHAT_CALL, json_string_value(json_object_get(delta, "id")), name);
+        else if (!is_open)
+            return -EBADMSG;
+        f->call_index = index;
+        if (code == 0)
+            code = answer_piece(f, chunk_text(json_object_get(function, "arguments")), NULL);
+        if (code < 0)
+            return code;
+    }
+    return json_is_array(calls) ? 0 : -EBADMSG;
+}
+
+/* ---- events ---- */
+
+static void answer_keep(json_t **kept, const json_t *value)
+{
+    if (value) {
+        json_decref(*kept);
+        *kept = json_incref((json_t *)value);
+    }
+}
+
+static uint64_t answer_count(const json_t *object, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(object, name));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+/* Usage counts all; an engine that sends none still has its figures. */
+static void answer_take_usage(struct chat_answer *a, const json_t *root)
+{
+    const json_t *usage = json_object_get(root, "usage");
+    const struct engine_figures *names = a->engine ? a->engine->figures : NULL;
+    answer_keep(&a->figures, names ? json_object_get(root, names->object) : NULL);
+    if (json_is_object(usage)) {
+        a->prompt_tokens = answer_count(usage, "prompt_tokens");
+        a->tokens = answer_count(usage, "completion_tokens");
+        a->cached_tokens =
+            answer_count(json_object_get(usage, "prompt_tokens_details"), "cached_tokens");
+    } else if (names && json_object_get(root, names->object)) {
+        a->cached_tokens = answer_count(a->figures, names->cached);
+        a->prompt_tokens = answer_count(a->figures, names->prompt) + a->cached_tokens;
+        a->tokens = answer_count(a->figures, names->tokens);
+    }
+}
+
+static int answer_take_chunk(struct serve_filter *f, const json_t *root)
+{
+    const json_t *choices = json_object_get(root, "choices");
+    struct answer_chunk c =
+        choices ? chunk_of_choice(json_array_get(choices, 0)) : chunk_of_own(root);
+    const json_t *word =
+        json_object_get(json_object_get(root, "__verbose") ?: root, "stopping_word");
+    int code = answer_begin(f);
+    if (json_string_length(word) > 0) {
+        answer_keep(&f->stop_word, word);
+        f->answer.stop_sequence = json_string_value(word);
+    }
+    answer_take_usage(&f->answer, root);
+    if (c.finish)
+        snprintf(f->answer.finish, sizeof(f->answer.finish), "%s", c.finish);
+    if (json_array_size(c.logprobs) > 0 && !f->logprobs)
+        f->logprobs = json_array();
+    if (json_array_size(c.logprobs) > 0)
+        json_array_extend(f->logprobs, (json_t *)c.logprobs);
+    if (code == 0 && !f->about.hide_thinking)
+        code = answer_take_text(f, CHAT_THINKING, c.thinking);
+    if (code == 0)
+        code = answer_take_text(f, CHAT_TEXT, c.text);
+    if (code == 0 && c.calls)
+        code = answer_take_calls(f, c.calls);
+    return code;
+}
+
+/* -EBADMSG: the event is no JSON object, or makes no sense. -EREMOTEIO: the engine's error. */
+static int answer_take(void *context, struct str field, struct str value)
+{
+    struct serve_filter *f = context;
+    if (str_is(value, "[DONE]")) {
+        f->ended = true;
+        return 0;
+    }
+    json_t *root = json_loadb(value.p ? value.p : "", value.n, JSON_ALLOW_NUL, NULL);
+    const json_t *error = str_is(field, "error") ? root : json_object_get(root, "error");
+    int code = -EBADMSG;
+    if (json_is_object(root) && error) {
+        const char *message =
+            json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
+        dialect_copy(f->refusal, sizeof(f->refusal), message ? message : "the engine failed");
+        code = -EREMOTEIO;
+    } else if (json_is_object(root)) {
+        code = answer_take_chunk(f, root);
+    }
+    json_decref(root);
+    return code;
+}
+
+/* ---- the filter ---- */
+
+static const char *answer_head(struct serve_filter *f, const struct engine_kind *engine)
+{
+    f->answer.engine = engine;
+    return f->ops->type(f->writer);
+}
+
+static int answer_result(const struct serve_filter *f, int code, struct gfxb_error *err)
+{
+    if (code == -ENOMEM)
+        return error_set(err, ENOMEM, "the engine's answer does not fit into memory");
+    if (code == -EREMOTEIO)
+        return error_set(err, EREMOTEIO, "%s", f->refusal);
+    return code < 0 ? error_set(err, EPROTO, "the engine's answer makes no sense") : 0;
+}
+
+static int answer_feed(struct serve_filter *f, struct str bytes, struct buf *out,
+                       struct gfxb_error *err)
+{
+    f->out = out;
+    return answer_result(f, sse_feed(&f->sse, bytes), err);
+}
+
+static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error *err)
+{
+    f->out = out;
+    if (!f->ended && !f->answer.finish[0])
+        return error_set(err, EPROTO, "the engine's answer is incomplete");
+    int code = answer_begin(f);
+    json_t *logprobs = f->logprobs;
+    f->logprobs = NULL;
+    if (code == 0 && f->is_open && answer_last(f)->kind == CHAT_TEXT && logprobs)
+        code = answer_piece(f, STR_NONE, logprobs);
+    else
+        json_decref(logprobs);
+    if (code == 0)
+        code = answer_close(f);
+    if (code == 0)
+        code = f->ops->end(f->writer, &f->answer, out);
+    return answer_result(f, code, err);
+}
+
+static void answer_fail(struct serve_filter *f, enum dialect dialect, const struct gfxb_error *why,
+                        struct buf *out)
+{
+    if (f->about.stream && f->ops->fail)
+        f->ops->fail(f->writer, &f->answer, why, out);
+    else
+        dialect_error_event(dialect, f->about.stream, why, out);
+}
+
+/* Frees the parts of an answer that were read. */
+static void answer_forget(struct serve_filter *f)
+{
+    sse_done(&f->sse);
+    for (size_t i = 0; i < f->answer.n; i++) {
+        buf_done(&f->answer.block[i].text);
+        json_decref(f->answer.block[i].logprobs);
+    }
+    free(f->answer.block);
+    json_decref(f->answer.figures);
+    json_decref(f->logprobs);
+    json_decref(f->stop_word);
+}
+
+static void answer_reset(struct serve_filter *f)
+{
+    answer_forget(f);
+    *f = (struct serve_filter){.ops = f->ops, .writer = f->writer, .about = f->about};
+    sse_init(&f->sse, answer_take, f);
+    if (f->ops->reset)
+        f->ops->reset(f->writer);
+}
+
+static void answer_free(struct serve_filter *f)
+{
+    answer_forget(f);
+    f->ops->free(f->writer);
+    free(f);
+}
+
+const struct serve_filter_ops chat_filter_ops = {
+    .head = answer_head,
+    .feed = answer_feed,
+    .end = answer_end,
+    .fail = answer_fail,
+    .reset = answer_reset,
+    .free = answer_free,
+};
+
+struct serve_filter *chat_filter_new(const struct chat_writer_ops *ops, struct chat_writer *writer,
+                                     const struct chat_options *options)
+{
+    struct serve_filter *f = xcalloc(1, sizeof(*f));
+    *f = (struct serve_filter){.ops = ops, .writer = writer, .about = *options};
+    sse_init(&f->sse, answer_take, f);
+    return f;
+}
+
+/* ---- for writers ---- */
+
+int chat_put_json(struct buf *out, json_t *value)
+{
+    char *CLEAN_FREE text =
+        value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(value);
+    if (!text)
+        return -ENOMEM;
+    buf_add_text(out, text);
+    return buf_ok(out) ? 0 : -ENOMEM;
+}
+
+int chat_put_event(struct buf *out, const char *name, json_t *value)
+{
+    if (name)
+        buf_addf(out, "event: %s\n", name);
+    buf_add_text(out, "data: ");
+    int code = chat_put_json(out, value);
+    buf_add_text(out, "\n\n");
+    return code;
+}
+
+json_t *chat_string(struct str text)
+{
+    return json_stringn(text.p ? text.p : "", text.n);
+}
+
+void chat_id(const char *prefix, char *ret, size_t size)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+    unsigned char random[24];
+    char word[sizeof(random) + 1] = "";
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        memset(random, 0, sizeof(random)); /* never: for so few bytes it always succeeds */
+    for (size_t i = 0; i < sizeof(random); i++)
+        word[i] = letters[random[i] % (sizeof(letters) - 1)];
+    snprintf(ret, size, "%s%s", prefix, word);
+}

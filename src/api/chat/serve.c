@@ -1,0 +1,112 @@
+/* serve.c - a chat from the client to the engine and back; large requests are read on a thread. */
+#include "api/serve.h"
+#include "api/chat/chat.h"
+
+/* jansson reads and writes some 100 MB/s: a body of this size takes 3 ms. */
+enum { CHAT_INLINE_MAX = 256 << 10 };
+
+struct chat_job {
+    struct http_exchange *x; /* NULL: the client has left */
+    chat_read *read;
+    char *text; /* owned: a large body, which may outlive its exchange; NULL it is small */
+    struct chat_call call;
+    struct dialect_body body;
+    struct buf out; /* for the engine */
+};
+
+static int chat_dump(const char *bytes, size_t n, void *out)
+{
+    buf_add(out, bytes, n);
+    return 0;
+}
+
+/* From the client's body to the engine's. */
+static void chat_convert(struct chat_job *job, struct str text)
+{
+    struct dialect_body *body = &job->body;
+    struct chat_call *call = &job->call;
+    dialect_body_read(text, body);
+    json_t *root = chat_load(body);
+    chat_request_init(&call->request, &body->error);
+    if (root) {
+        dialect_body_model(body, false, call->model);
+        call->stream = dialect_body_flag(body, "stream", false);
+        job->read(body, root, call);
+    }
+    if (root && !body->error.status) {
+        chat_request_end(&call->request);
+        json_dump_callback(call->request.body, chat_dump, &job->out,
+                           JSON_COMPACT | JSON_REAL_PRECISION(12));
+    }
+    json_decref(root);
+}
+
+/* In the loop. Takes the job over. */
+static void chat_go_on(struct chat_job *job)
+{
+    struct chat_call *call = &job->call;
+    struct chat_options about = {.stream = call->stream,
+                                 .hide_thinking = call->request.hide_thinking,
+                                 .one_call = call->request.one_call};
+    bool ask = job->x && !dialect_refuse(job->x, &job->body.error);
+    if (ask)
+        serve_relay(job->x, &(struct serve_relay){
+                                .model = str_from(call->model),
+                                .options = call->options,
+                                .call = ENGINE_CALL_CHAT,
+                                .body = job->out,
+                                .stream = call->stream,
+                                .fold = chat_fold,
+                                .ops = &chat_filter_ops,
+                                .filter = chat_filter_new(call->ops, call->writer, &about),
+                            });
+    else if (call->writer)
+        call->ops->free(call->writer);
+    if (!ask)
+        buf_done(&job->out);
+    chat_request_done(&call->request);
+    free(job->text);
+    free(job);
+}
+
+/* ---- large ones ---- */
+
+static void chat_on_thread(void *context)
+{
+    struct chat_job *job = context;
+    chat_convert(job, str_from(job->text));
+}
+
+static void chat_on_done(void *context)
+{
+    struct chat_job *job = context;
+    if (job->x)
+        http_set_worker(job->x, NULL, NULL);
+    chat_go_on(job);
+}
+
+static void chat_on_cancel(void *worker)
+{
+    struct chat_job *job = worker;
+    job->x = NULL;
+}
+
+static const struct http_worker_ops chat_worker_ops = {.cancel = chat_on_cancel};
+
+void chat_serve(struct http_exchange *x, chat_read *read)
+{
+    struct str text = http_request(x)->body;
+    struct chat_job *job = xcalloc(1, sizeof(*job));
+    *job = (struct chat_job){
+        .x = x, .read = read, .call = {.options = SERVE_OPTIONS}, .out = BUF_INIT(SIZE_MAX / 2)};
+    if (text.n > CHAT_INLINE_MAX)
+        job->text = str_dup(text); /* no memory: it is read here */
+    if (job->text) {
+        http_set_worker(x, &chat_worker_ops, job);
+        if (work_run(serve_of(x)->work, chat_on_thread, chat_on_done, job) == 0)
+            return;
+        http_set_worker(x, NULL, NULL);
+    }
+    chat_convert(job, text);
+    chat_go_on(job);
+}
