@@ -6,7 +6,7 @@
 
 enum {
     RELAY_WHOLE_MAX = 1 << 20,    /* an answer of known length up to this is held until it is whole:
-                                     it can be asked for anew when its engine is lost */
+                                     it can be asked for again when its engine is lost */
     RELAY_OUT_MAX = 32 << 20,     /* bytes that a filter may make of what it is given at once */
     RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
     RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */

@@ -123,7 +123,7 @@ static int child_spawn(const struct child_spec *spec, const int fd[3], struct ch
     int code = pid < 0 ? errno : 0;
     close(report[1]);
     if (pid > 0) {
-        setpgid(pid, pid); /* both sides set it: whoever comes first */
+        setpgid(pid, pid); /* both sides set it: the first one counts */
         while (read(report[0], &code, sizeof(code)) < 0 && errno == EINTR)
             ;
     }

@@ -49,7 +49,8 @@ struct child {
 
 int child_start(const struct child_spec *spec, struct child *ret_child, struct gfxb_error *err);
 
-/* Wait up to ms (-1 for ever). 1 it ended and *ret_status is filled, 0 still running, or -errno. */
+/* Wait up to ms (-1: no limit). 1 it ended and *ret_status is filled, 0 still running, or -errno.
+ */
 int child_wait(struct child *child, int ms, int *ret_status);
 
 /* SIGTERM, up to grace_ms for an orderly end, then SIGKILL to its whole group; reaps it. Sets

@@ -247,7 +247,7 @@ json_t *control_ask(struct cli *cli, const char *path, json_t *body);
 #define TEXT_HANG   "\x1f" /* continuation lines begin in this column */
 #define TEXT_GOOD   "\x11" /* green: proven */
 #define TEXT_WARN   "\x12" /* yellow: a warning */
-#define TEXT_BAD    "\x13" /* red: what stands in the way */
+#define TEXT_BAD    "\x13" /* red: a problem */
 #define TEXT_STRONG "\x14" /* bold: the answer */
 #define TEXT_FAINT  "\x15" /* grey: evidence */
 #define TEXT_END    "\x16" /* back to plain */
@@ -260,7 +260,7 @@ size_t text_width(FILE *out);
  * does. Control characters of foreign text become '?'. Write errors stay in the stream's flag.
  */
 void text_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same to so many columns, whatever out is; 0: endless. */
+/* The same, wrapped to this many columns, whatever out is; 0: endless. */
 void text_wrap(FILE *out, size_t width, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -103,7 +103,7 @@ static void cli_count_words(struct str words, size_t *ret_least, size_t *ret_mos
     }
 }
 
-/* Does the command take these options and so many words? */
+/* Does the command take these options and this number of words? */
 static void cli_check_words(struct cli *cli, const struct cli_command *command,
                             const struct cli_args *args)
 {

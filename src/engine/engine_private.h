@@ -93,7 +93,7 @@ bool sandbox_has_filter(void);
 /*
  * For the engine of this spec with this run directory and this directory for compiled shaders. A
  * path that is not there is passed over: the engine will say so itself. -errno when the kernel
- * has Landlock and refuses a ruleset all the same.
+ * has Landlock and still refuses a ruleset.
  */
 int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
                 struct sandbox *ret_sandbox, struct gfxb_error *err);

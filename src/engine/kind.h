@@ -127,7 +127,7 @@ struct engine_kind {
     const char *no_device;             /* the device that keeps it on the CPU */
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
     const char *const *own_variables;  /* beginnings of names, likewise */
-    const char *const *free_variables; /* beginnings that are a choice's to give all the same */
+    const char *const *free_variables; /* beginnings that a choice may still give */
     /* What lets one engine answer all calls that its model can, beside the recipe's arguments
      * (lent, NULL-terminated). name: what answers call the model. */
     void (*add_serving)(const char *name, enum model_task task, char *const *recipe,
@@ -165,8 +165,8 @@ struct engine_kind {
     const char *const *template_faults;
     const struct engine_figures *figures; /* NULL: it tells none */
     /* For bench: a body whose answer tells the ids of some words' tokens (a new reference, at least
-     * one), and one with a prompt of so many tokens, made of these again and again, and an answer
-     * of so many whatever the model would rather say (to be freed). 0 or -EPROTO. */
+     * one), and one with a prompt of this many tokens, made of these again and again, and an answer
+     * of this many whatever the model would rather say (to be freed). 0 or -EPROTO. */
     /* For seeded canaries: a body with prompts that are answered at the same time (to be freed),
      * and the i-th one's greedy answer from what it gives (at most size bytes with the NUL). 0 or
      * -EPROTO. */

@@ -53,8 +53,8 @@ void model_use_done(struct model_use *use);
 /* What its engine must compute: the types of its matrices, and its shapes. */
 void model_use_need(const struct model_use *use, struct engine_need *ret_need);
 
-/* A choice's arguments and the model's behind them, NULL-terminated; the array is to be freed, its
- * words are lent by both. use NULL: the choice's alone. */
+/* A choice's arguments and the model's behind them, NULL-terminated; the caller frees the array,
+ * its words are lent by both. use NULL: the choice's alone. */
 const char **model_use_args(const struct model_use *use, const struct plan_choice *choice);
 
 #endif

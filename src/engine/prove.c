@@ -181,7 +181,7 @@ static int prove_ask_all(struct prove *p, const struct canary_proof *wanted, siz
     return code;
 }
 
-/* The canary's answers alone, of a GPU that is to be one of several. */
+/* The canary's answers alone, of a GPU that will be one of several. */
 static int prove_member(struct prove *p, struct gfxb_error *err)
 {
     struct canary_proof wanted[CANARY_PROOFS_MAX];

@@ -187,7 +187,7 @@ const struct gfx_target *gfx_target_by_gc(const struct gfx_tables *t, struct str
  */
 const struct gfx_card *gfx_card_find(const struct gfx_tables *t, uint16_t device, int revision);
 
-/* The row with this index; false: there are not so many. */
+/* The row with this index; false: there are fewer. */
 bool gfx_engine_at(size_t index, struct gfx_engine *ret_engine);
 /* The kind of this name; an empty name is the first row's. False: there is none. */
 bool gfx_engine_find(struct str name, struct gfx_engine *ret_engine);

@@ -179,7 +179,7 @@ static int call_connect(struct http_call *call)
     return 0;
 }
 
-/* Over for this owner. The request may still be begun anew where nothing came on a kept one. When
+/* Over for this owner. The request may still begin again where nothing came on a kept one. When
  * that is refused the peer has ended meanwhile, perhaps by this request: the first code is told. */
 static void call_break(struct http_call *call, int code)
 {

@@ -39,7 +39,7 @@ struct loop_source {
 /* Part of its owner; all zero is a valid timer that is not set. */
 struct loop_timer {
     int64_t
-        at; /* when it is due, ms of loop_now; 0: not set; INT64_MAX: not before it is set anew */
+        at; /* when it is due, ms of loop_now; 0: not set; INT64_MAX: not before it is set again */
     void (*due)(struct loop_timer *timer);
     struct loop_handle *handle;
 };

@@ -33,7 +33,7 @@ static const struct msgpack_form {
     enum msgpack_type type;
     unsigned char width; /* bytes of the number that follows, doubled with each format after the
                             first; 0: the number is part of the format byte */
-    bool is_length;      /* so many bytes follow */
+    bool is_length;      /* this many bytes follow */
     unsigned char extra; /* bytes that follow beside */
 } msgpack_forms[] = {
     {0x00, 0x7f, MSGPACK_UINT, 0, false, 0},

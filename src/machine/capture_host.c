@@ -1,6 +1,6 @@
 /*
  * capture_host.c - the parts of a capture that are not copies: facts that no file holds, and files
- * that hold more than others should see, written anew from what we understood of them.
+ * that hold more than others should see, rewritten from what we understood of them.
  */
 #include "machine/machine_private.h"
 #include "sysroot/sysroot.h"

@@ -173,7 +173,7 @@ static void vulkan_classify(struct machine_vulkan_driver *driver, struct str nam
     }
 }
 
-/* Of the driver's file; on a computer that is not at hand, else the newest of its release. */
+/* Of the driver's file; on a captured computer, else the newest of its release. */
 static void vulkan_read_mesa(const struct root *root, const struct machine *m, const char *path,
                              struct machine_vulkan_driver *driver)
 {

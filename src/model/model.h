@@ -131,7 +131,7 @@ int model_launch_new(const struct gguf *gguf, const struct model_known *known, u
                      const char *mmproj, struct model_launch *ret_launch, struct gfxb_error *err);
 void model_launch_done(struct model_launch *launch);
 
-/* ---- can what is to be downloaded fit on this computer at all? ---- */
+/* ---- can a download fit on this computer at all? ---- */
 
 /* One file, or all parts of one, that a repository offers. */
 struct model_offer {
@@ -139,12 +139,12 @@ struct model_offer {
     uint64_t bytes;   /* of all its parts, and of its projector */
 };
 
-/* Memory that files of so many bytes need at least: the weights, and what even a small model needs
- * beside them. */
+/* Memory that files of this many bytes need at least: the weights, and what even a small model
+ * needs beside them. */
 uint64_t model_offer_need(uint64_t bytes);
 
 /*
- * Before the first byte: offer[chosen] is to be pulled. 0 when it can run here, if need be with
+ * Before the first byte: offer[chosen] will be pulled. 0 when it can run here, if need be with
  * layers on the CPU, or when nothing is known about this computer's memory.
  * -GFXB_E_MEMORY_TOO_SMALL with both sizes and, where one of the others fits, the largest of them
  * by name.

@@ -25,8 +25,8 @@ struct store_stage {
 
 #define STORE_STAGE_NONE ((struct store_stage){NULL, -1})
 
-/* Is DATA a place for a package of so many bytes (0: not known yet)? disk-full when fewer are free
- * there; package-unavailable when programs cannot be started from it (a noexec mount). */
+/* Is there room in DATA for a package of this many bytes (0: not known yet)? disk-full when fewer
+ * are free there; package-unavailable when programs cannot be started from it (a noexec mount). */
 int store_check_place(const struct package_env *env, uint64_t need_bytes, struct gfxb_error *err);
 
 /* A new empty directory in the store, after store_check_place. */

@@ -15,7 +15,7 @@
 struct debian_job {
     struct debian_host host;
     struct debian_apt apt;     /* of the chosen suite */
-    struct debian_parts parts; /* what is to be fetched from it */
+    struct debian_parts parts; /* what to fetch from it */
     bool is_again;
 };
 

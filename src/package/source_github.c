@@ -53,7 +53,7 @@ static bool github_is_one_disk(const struct install *in)
            cache.st_dev == store.st_dev;
 }
 
-/* Bytes that archives of this size, of which so many are here, and their content take on the
+/* Bytes that archives of this size, of which this many are here, and their content take on the
  * store's disk. */
 static uint64_t github_need(const struct install *in, uint64_t size, uint64_t have)
 {
@@ -198,7 +198,7 @@ static int github_fetch(struct github_part *part, const char *path, struct gfxb_
 
 /*
  * Fetch it into the cache, verify its digest, unpack it into the stage's directory `below`. What
- * would end the same way again, or stands in the way of others on a full disk, is not kept; what is
+ * would end the same way again, or blocks others on a full disk, is not kept; what is
  * merely incomplete, or complete and not yet published, stays in the cache for the next run.
  */
 static int github_bring_part(struct install *in, struct github_part *part, const char *below,
@@ -258,7 +258,7 @@ static int github_bring(struct install *in, struct gfxb_error *err)
 }
 
 /* A missing library can be installed, and what is here need not come again. Else the archives are
- * of no use to a later try, or stand in the way of others on a full disk. */
+ * of no use to a later try, or block others on a full disk. */
 static void github_finish(struct install *in, int r)
 {
     struct github_job *job = in->job;

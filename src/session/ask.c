@@ -59,7 +59,7 @@ static int ask_bring_up(struct ask *a, struct gfxb_error *err)
     return result;
 }
 
-/* The event, and what the table says is to be done. */
+/* The event, and what the table says to do. */
 static int ask_follow(struct ask *a, enum session_event event, struct gfxb_error *err)
 {
     struct session_cell cell = session_cell(a->state, event);

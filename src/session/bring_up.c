@@ -352,7 +352,7 @@ static void session_other_sources(const struct plan *plan, const struct plan_cho
 static int session_nothing(const struct session *session, struct gfxb_error *err)
 {
     const struct plan *plan = session->plan;
-    /* Of equal weight the last one: the last resort's reason says best what is to be done. */
+    /* Of equal weight the last one: the last resort's reason says best what to do. */
     const struct plan_choice *last = NULL;
     for (size_t i = 0; i < plan->n_choices; i++) {
         const struct plan_choice *c = &plan->choice[i];

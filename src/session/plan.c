@@ -80,7 +80,7 @@ static int session_read_proofs(const struct session_request *r, struct session *
     return 0;
 }
 
-/* Is this the first installable row of its provider, so that the provider is to be asked? */
+/* Is this the first installable row of its provider, so that the provider must be asked? */
 static bool session_is_first_row(const struct gfx_tables *t, size_t i)
 {
     if (!t->package[i].installable)

@@ -107,7 +107,7 @@ struct session_history {
     struct session_failure *failed; /* choices that are left out, with their codes */
     size_t n_failed;
     /* Fingerprints of choices that are taken only when no other installed one is left: they lost an
-     * engine with a request that is to be tried elsewhere. */
+     * engine with a request to be tried elsewhere. */
     char **avoid;
     size_t n_avoid;
     bool served; /* users wait: what is installed and proven comes before what must be fetched */
@@ -118,7 +118,7 @@ void session_history_done(struct session_history *history);
 /*
  * Until an engine runs the model on the best choice that works; one that ran in *session before is
  * ended first. On success session->running says which, and the plan why not the better ones. When
- * nothing works *session is filled all the same, *err holds the reason of the last resort, and the
+ * nothing works *session is still filled, *err holds the reason of the last resort, and the
  * result is its code. Interrupted and failures of this process or computer (no memory, descriptor
  * or thread, an unwritable directory) end the bring-up at once: session_is_ours.
  */

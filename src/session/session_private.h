@@ -9,8 +9,8 @@
 
 enum session_event {
     SESSION_EV_WANTED,        /* somebody asks for the model */
-    SESSION_EV_UNWANTED,      /* it is to be unloaded */
-    SESSION_EV_RELOAD,        /* it is to be started with other options, or on another choice */
+    SESSION_EV_UNWANTED,      /* unload it */
+    SESSION_EV_RELOAD,        /* start it with other options, or on another choice */
     SESSION_EV_FOUND,         /* the file that its name means is known */
     SESSION_EV_FITS,          /* there is memory for it, and a thread */
     SESSION_EV_LOADS,         /* a proven choice loads the model */
@@ -105,7 +105,7 @@ void blame_failed_proof(struct blame *b, const struct gfxb_error *why);
  * to be rejected on disk and freed with blame_cases_free; NULL none.
  */
 struct blame_case *blame_answered(struct blame *b, struct blame_request *r);
-/* It is answered by the very engine that was lost, which had sent everything before. */
+/* It is answered by the engine that was lost, which had sent everything before. */
 void blame_innocent(struct blame *b, struct blame_request *r);
 /* It will not be answered: its client left, or its answer was cut. */
 void blame_left(struct blame *b, struct blame_request *r);

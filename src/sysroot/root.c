@@ -105,7 +105,7 @@ void root_free(struct root *root)
     free(root);
 }
 
-/* A root that is only read from is const, and keeps this note all the same. */
+/* A root that is only read from is const, and still keeps this note. */
 static atomic_int *root_note(const struct root *root)
 {
     return &((struct root *)(uintptr_t)root)->lacked;

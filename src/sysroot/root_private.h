@@ -60,7 +60,7 @@ int root_result(const struct root *root, int r);
 /* ---- format.c ---- */
 
 /* The entries of capture->text: size bytes, changed in place, and one more to write to. On failure
- * the capture is to be freed all the same. */
+ * the caller still frees the capture. */
 int root_format_parse(const char *name, size_t size, struct root_capture *capture,
                       struct gfxb_error *err);
 

@@ -82,13 +82,13 @@ def addresses():
 
 
 def in_bash():
-    assert bash("de") == ["detect"]
+    assert bash("det") == ["detect"]
     assert bash("plan", "--policy", "v") == ["vulkan"]
     assert bash("table", "che") == ["check"]
 
 
 def in_fish():
-    assert fish("gfxbridge de") == ["detect"]
+    assert fish("gfxbridge det") == ["detect"]
     assert fish("gfxbridge plan --policy v") == ["vulkan"]
 
 

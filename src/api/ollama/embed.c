@@ -26,7 +26,7 @@ struct serve_filter {
     bool inside;              /* of a vector */
     bool begun;               /* the head is written */
     size_t vectors;           /* begun so far */
-    struct buf kept;          /* a vector that is to be cut */
+    struct buf kept;          /* a vector that will be cut */
     struct dialect_tail seen; /* for usage, which stands before the vectors */
 };
 

@@ -51,7 +51,7 @@ struct gguf {
     uint32_t kv_lora_rank, key_length_mla;     /* both: keys are kept compressed, no values (MLA) */
     uint32_t sliding_window, window_period;    /* every period-th layer sees everything */
     uint32_t shared_kv_layers;                 /* last ones that reuse another layer's cache */
-    uint32_t full_attention_interval;          /* every so many layers is no recurrent one */
+    uint32_t full_attention_interval;          /* one layer in this many is not recurrent */
     uint32_t ssm_conv, ssm_inner, ssm_state, ssm_groups, ssm_rank;
     uint32_t shortconv, wkv_head, token_shift, kda_head;
     uint32_t experts, experts_used, expert_feed_forward;

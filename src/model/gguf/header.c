@@ -123,7 +123,8 @@ static struct str cursor_string(struct cursor *c, const char *of)
     return p ? (struct str){(const char *)p, (size_t)n} : STR_NONE;
 }
 
-/* Memory for n elements of this size, each of which takes at least so many bytes in the header. */
+/* Memory for n elements of this size, each of which takes at least this many bytes in the header.
+ */
 static void *cursor_allocate(struct cursor *c, uint64_t n, size_t size, size_t least,
                              const char *of)
 {

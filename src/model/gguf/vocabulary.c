@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #define TOKENS_MAX ((uint64_t)1 << 22) /* 16 times the largest vocabulary there is */
-/* Far above what text needs in a table a quarter full: whoever reaches it means harm. */
+/* Far above what text needs in a table a quarter full: a file that reaches it is hostile. */
 #define PROBES_MAX 256
 
 /* FNV-1a, its upper bits mixed in. */

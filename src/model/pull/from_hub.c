@@ -369,7 +369,7 @@ static int pull_hub_check_fit(const struct pull_hub *p, struct gfxb_error *err)
 
 /* ---- what is here already ---- */
 
-/* Another program's copy of the very file, told by its digest. */
+/* Another program's copy of the same file, recognised by its digest. */
 static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_model)
 {
     const struct hub_file *file = p->chosen[0];
@@ -490,7 +490,8 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
     r = hub_cache_make(&p->cache, err) ?: (is_new ? stock_save_record(env, &p->record, err) : 0);
     for (size_t i = 0; r == 0 && i < p->n_chosen; i++)
         r = pull_hub_bring(p, i, err);
-    /* The model's own first part is linked last: whoever looks meanwhile sees no model yet. */
+    /* The model's own first part is linked last: a program that looks meanwhile sees no model yet.
+     */
     for (size_t i = p->n_chosen; r == 0 && i > 0; i--)
         r = hub_cache_link(&p->cache, p->tree.commit, p->chosen[i - 1], err);
     r = r ?: hub_cache_set_main(&p->cache, p->tree.commit, err);

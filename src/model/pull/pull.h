@@ -30,7 +30,7 @@ void pull_show_whole(struct pull *p, uint64_t bytes);
 /* Bytes of a file that are neither at path nor, begun, at part. */
 uint64_t pull_missing(const char *path, const char *part, uint64_t size);
 
-/* Is there room for so many bytes more where dir is? disk-full with both sizes. */
+/* Is there room for this many more bytes where dir is? disk-full with both sizes. */
 int pull_check_room(const struct pull *p, const char *dir, uint64_t bytes, struct gfxb_error *err);
 
 /* Does an engine run this file, by its header? */
