@@ -88,7 +88,7 @@ static void serve_make_pool(struct serve *s, struct pool_config pool)
     }
     pool.default_model = pool.default_model ? pool.default_model : "canary";
     pool.keep_alive = pool.keep_alive ? pool.keep_alive : SERVE_KEEP_SECONDS;
-    pool.slots = pool.slots ? pool.slots : 4;
+    pool.slots = pool.slots ? pool.slots : SESSION_SLOTS;
     pool.engine_requests = pool.engine_requests ? pool.engine_requests : 64;
     pool.queue = pool.queue ? pool.queue : 1024;
     s->pool = pool_new(&pool);

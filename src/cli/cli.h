@@ -205,6 +205,8 @@ enum {
 struct session_request *cli_read_request(struct cli *cli, const struct cli_args *args);
 /* This model in cli->request; lends from it. */
 void cli_request_model(struct cli *cli, const struct model *model);
+/* Plan for as many requests at a time as the server answers, to tell what it will do. */
+void cli_request_served(struct cli *cli);
 /* cli->session: the plan for cli->request, from what is on disk now. */
 const struct plan *cli_plan(struct cli *cli);
 

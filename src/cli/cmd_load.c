@@ -5,7 +5,7 @@ enum { LOAD_PIN, LOAD_CONTEXT, LOAD_BACKEND };
 
 static const struct cli_option load_options[] = {
     {"pin", NULL, "keep it loaded until it is unloaded by name"},
-    {"context", "TOKENS", "with room for this many tokens"},
+    {"context", "TOKENS", "with room for this many tokens in one request"},
     {"backend", "rocm|vulkan|cpu", "on this backend"},
     {NULL, NULL, NULL},
 };

@@ -6,7 +6,7 @@ enum { PLAN_MODEL = CLI_REQUEST_NEXT, PLAN_CONTEXT };
 static const struct cli_option plan_options[] = {
     CLI_REQUEST_OPTIONS,
     {"model", "MODEL", "for this model, by name or file: does it fit, and how?"},
-    {"context", "TOKENS", "with so much context (default: as much as is usual and fits)"},
+    {"context", "TOKENS", "of one request (default: as much as is usual and fits)"},
     {NULL, NULL, NULL},
 };
 
@@ -35,20 +35,23 @@ static json_t *plan_model_json(const struct model *model, uint64_t bytes,
 /* "8.0 GiB on it and 0.3 GiB beside it, context 32768" */
 static void plan_memory_text(const struct plan_choice *c)
 {
-    struct buf CLEAN_BUF where = BUF_INIT(400);
+    struct buf CLEAN_BUF where = BUF_INIT(400), with = BUF_INIT(100);
     if (!c->context || c->state == PLAN_REJECTED)
         return;
     if (c->host_bytes && c->gpu_layers <= c->layers)
         buf_addf(&where, "it for %zu of %zu layers and ", c->gpu_layers, c->layers + 1);
     else if (c->host_bytes)
         buf_add_text(&where, "it and ");
+    buf_addf(&with, "context %u", c->context);
+    if (c->slots > 1)
+        buf_addf(&with, " for each of %u requests at a time", c->slots);
     if (c->host_bytes)
-        text_print(stdout, "      needs %s on %s%s of the computer's memory; context %u",
+        text_print(stdout, "      needs %s on %s%s of the computer's memory; %s",
                    report_known_bytes(c->need_bytes).text, buf_text(&where),
-                   report_bytes(c->host_bytes).text, c->context);
+                   report_bytes(c->host_bytes).text, buf_text(&with));
     else
-        text_print(stdout, "      needs %s of memory; context %u",
-                   report_known_bytes(c->need_bytes).text, c->context);
+        text_print(stdout, "      needs %s of memory; %s", report_known_bytes(c->need_bytes).text,
+                   buf_text(&with));
 }
 
 static const char *plan_state_style(enum plan_state state)
@@ -171,6 +174,7 @@ static int plan_run(struct cli *cli, const struct cli_args *args)
     struct session_request *request = cli_read_request(cli, args);
     const char *context = args->value[PLAN_CONTEXT], *name = args->value[PLAN_MODEL];
     uint64_t bytes = 0;
+    cli_request_served(cli);
     if (context)
         request->context = cli_number(cli, "--context", context, 256, INT32_MAX);
     if (name)

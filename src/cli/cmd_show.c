@@ -111,8 +111,9 @@ static void show_launch_text(const struct session *session)
     }
     for (size_t i = 0; args[i]; i++)
         buf_addf(&line, "%s%s", i ? " " : "", args[i]);
-    printf("%-14s %s%s%s, context %u\n", "runs here on", plan_backend_name(c->backend),
-           c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context);
+    printf("%-14s %s%s%s, context %u, requests at a time %u\n", "runs here on",
+           plan_backend_name(c->backend), c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context,
+           c->slots);
     show_text("arguments", buf_text(&line));
 }
 
@@ -128,6 +129,7 @@ static int show_run(struct cli *cli, const struct cli_args *args)
     }
     cli_check(cli, result);
     cli_request_model(cli, model);
+    cli_request_served(cli);
     request->request.need_bytes = model->bytes;
     cli_plan(cli);
     if (cli->json) {

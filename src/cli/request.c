@@ -216,6 +216,15 @@ void cli_request_model(struct cli *cli, const struct model *model)
     cli->request.known = model->name ? model_known_find(str_from(model->name)) : NULL;
 }
 
+void cli_request_served(struct cli *cli)
+{
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
+    json_t *settings = path ? json_load_file(path, 0, NULL) : NULL;
+    json_int_t slots = json_integer_value(json_object_get(settings, "slots"));
+    cli->request.slots = slots > 0 && slots <= 256 ? (unsigned)slots : SESSION_SLOTS;
+    json_decref(settings);
+}
+
 const struct plan *cli_plan(struct cli *cli)
 {
     session_done(&cli->session);

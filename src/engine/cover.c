@@ -273,7 +273,7 @@ int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
                       .dir = RUNDIR_NONE};
     if (!c.kind)
         return -GFXB_E_NO_PACKAGE;
-    c.spec.context = COVER_SLOTS * SEEDED_CONTEXT / 2;
+    c.spec.context = SEEDED_CONTEXT / 2;
     c.spec.slots = COVER_SLOTS;
     int code = cover_read(&c, err);
     if (code == 0)

@@ -28,7 +28,7 @@ struct engine_spec {
     const char *const *gpu_pci; /* NULL-terminated PCI addresses that the weights must be on; "" and
                                    NULL: any */
     enum plan_backend backend;
-    unsigned context;         /* tokens; 0: the engine fits it to the memory */
+    unsigned context;         /* tokens of one answer; 0: the engine's own, shared by all slots */
     unsigned slots;           /* answers at the same time; 0: 1 */
     unsigned http_threads;    /* connections at the same time; 0: slots + 8 */
     unsigned threads;         /* 0: engine_default_threads(), or 1 for a tiny model */

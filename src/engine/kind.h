@@ -107,6 +107,7 @@ struct engine_canary {
     const char *suffix;              /* of its file's name */
     const char *bytes, *end;         /* embedded */
     const char *sha256;              /* of them, as text */
+    unsigned context;                /* tokens that it was trained for */
     const char *table, *table_end;   /* its questions with their answers, as data/canary.tsv */
     struct engine_covers covers;     /* what its questions reach */
     const char *seeded, *seeded_end; /* those of models of random weights, as data/seeded.tsv */

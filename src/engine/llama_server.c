@@ -46,9 +46,11 @@ static void llama_add_arguments(const struct engine_spec *spec,
     /* Its own count, slots + 4, stalls for seconds when there are more connections. */
     engine_words_add(argv, "--threads-http");
     engine_words_add(argv, "%u", spec->http_threads ? spec->http_threads : slots + 8);
+    /* Its -c is of all slots. One cache for all of them (--kv-unified) would be smaller, but when
+     * it is full every answer under way ends with an error (measured). */
     if (spec->context) {
         engine_words_add(argv, "-c");
-        engine_words_add(argv, "%u", spec->context);
+        engine_words_add(argv, "%llu", (unsigned long long)spec->context * slots);
     }
     /* Lavapipe compiles the kernels of every type of weights for one token, for two, and for many:
      * 31 s for the canary, which has five types; 11 s for one token alone (measured). */
@@ -383,6 +385,7 @@ static const struct engine_canary llama_canary = {
     .bytes = engine_data_canary_gguf,
     .end = engine_data_canary_gguf_end,
     .sha256 = engine_data_canary_gguf_sha256,
+    .context = 4096,
     .table = engine_data_canary_tsv,
     .table_end = engine_data_canary_tsv_end,
     .covers = {.types = "Q4_K Q5_K Q6_K Q8_0 F16", .shapes = "dense", .lengths = "7 11"},

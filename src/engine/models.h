@@ -32,8 +32,9 @@ struct model_request {
     const char *file;                /* a GGUF file */
     const char *mmproj;              /* its projector; NULL none */
     const struct model_known *known; /* its row of the list; NULL none */
-    uint32_t context;                /* tokens; 0: the recipe's, or as many as are usual and fit */
-    uint32_t slots;                  /* 0: 1 */
+    uint32_t context;                /* tokens of one request; 0: the recipe's, or as many as are
+                                        usual and fit */
+    uint32_t slots;                  /* requests at the same time, at most; 0: 1 */
 };
 
 /* Everything is owned. */

@@ -122,6 +122,8 @@ static int add_projector(struct model_launch *l, const struct model_known *known
 int model_launch_new(const struct gguf *gguf, const struct model_known *known, uint32_t context,
                      const char *mmproj, struct model_launch *ret_launch, struct gfxb_error *err)
 {
+    /* No engine takes more than the model was trained for. */
+    context = gguf->context && gguf->context < context ? gguf->context : context;
     struct model_launch l = {.task = known ? known->task : model_gguf_task(gguf),
                              .context = context,
                              .args = xcalloc(ARGS_MAX + 1, sizeof(char *)),

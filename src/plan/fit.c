@@ -13,24 +13,24 @@ static uint64_t round_up(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
-static uint32_t batch_of(const struct fit_use *use, uint32_t context)
-{
-    uint32_t batch = use->batch ? use->batch : BATCH;
-    return batch < context ? batch : context;
-}
-
 static uint32_t slots_of(const struct fit_use *use)
 {
     return use->slots ? use->slots : 1;
+}
+
+static uint64_t batch_of(const struct fit_use *use, uint32_t context)
+{
+    uint64_t batch = use->batch ? use->batch : BATCH, all = (uint64_t)context * slots_of(use);
+    return batch < all ? batch : all;
 }
 
 /* Tokens that one kind of cache has room for, of all slots. */
 static uint64_t cells_of(const struct fit_model *m, const struct fit_use *use, uint32_t context,
                          bool windowed)
 {
-    uint64_t slots = slots_of(use), own = round_up(context / slots, CELLS);
-    uint64_t seen = round_up((uint64_t)m->window + batch_of(use, context), CELLS);
-    return slots * (windowed && seen < own ? seen : own);
+    uint64_t own = round_up(context, CELLS);
+    uint64_t seen = round_up(m->window + batch_of(use, context), CELLS);
+    return slots_of(use) * (windowed && seen < own ? seen : own);
 }
 
 /* The masks that say which token sees which: one for each kind of cache. */
@@ -125,44 +125,104 @@ uint64_t fit_usable(uint64_t have)
     return have > fit_margin(have) ? have - fit_margin(have) : 0;
 }
 
-static bool has_room(const struct fit_need *need, const struct fit_memory *memory)
+/* Most that may be taken of each memory. */
+struct room {
+    uint64_t gpu, host;
+};
+
+static struct room room_of(const struct fit_memory *memory)
 {
-    uint64_t host = need->host.total + (memory->shared ? need->gpu.total : 0);
-    return (need->gpu.total == 0 || need->gpu.total <= fit_usable(memory->gpu)) &&
-           (memory->host == 0 || host <= fit_usable(memory->host));
+    return (struct room){fit_usable(memory->gpu),
+                         memory->host ? fit_usable(memory->host) : UINT64_MAX};
 }
 
+static uint64_t host_need(const struct fit_need *need, const struct fit_memory *memory)
+{
+    return need->host.total + (memory->shared ? need->gpu.total : 0);
+}
+
+/* What more than the least may take: a half of what the GPU has left, and a quarter of what the
+ * computer has, so that other models and programs find room. Nothing where it is not known. */
+static struct room room_to_grow(const struct fit_need *need, const struct fit_memory *memory)
+{
+    struct room room = room_of(memory);
+    uint64_t host = host_need(need, memory);
+    bool known = memory->gpu < UINT64_MAX && memory->host;
+    return (struct room){need->gpu.total + (known ? (room.gpu - need->gpu.total) / 2 : 0),
+                         host + (known ? (room.host - host) / 4 : 0)};
+}
+
+static bool has_room(const struct fit_need *need, const struct fit_memory *memory,
+                     const struct room *room)
+{
+    return (need->gpu.total == 0 || need->gpu.total <= room->gpu) &&
+           host_need(need, memory) <= room->host;
+}
+
+static struct fit_choice choice_of(const struct fit_model *m, const struct fit_use *use,
+                                   uint32_t context, uint32_t slots, size_t gpu_layers)
+{
+    struct fit_use with = *use;
+    struct fit_choice choice = {.context = context,
+                                .slots = slots,
+                                .gpu_layers = gpu_layers,
+                                .whole = gpu_layers == 0 || gpu_layers > m->n_layers};
+    with.slots = slots;
+    fit_need(m, &with, context, gpu_layers, &choice.need);
+    return choice;
+}
+
+/* For one request at a time. */
 static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_t context,
                    size_t gpu_layers, const struct fit_memory *memory, struct fit_choice *choice)
 {
-    *choice = (struct fit_choice){.context = context,
-                                  .gpu_layers = gpu_layers,
-                                  .whole = gpu_layers == 0 || gpu_layers > m->n_layers};
-    fit_need(m, use, context, gpu_layers, &choice->need);
-    return has_room(&choice->need, memory);
+    struct room room = room_of(memory);
+    *choice = choice_of(m, use, context, 1, gpu_layers);
+    return has_room(&choice->need, memory, &room);
+}
+
+/* There is room for one request: for as many as are wanted at a time, then, on a GPU, for longer
+ * ones. */
+static void grow(const struct fit_model *m, const struct fit_use *use,
+                 const struct fit_memory *memory, struct fit_choice *choice)
+{
+    struct room room = room_to_grow(&choice->need, memory);
+    for (;;) {
+        uint32_t context = choice->context, slots = choice->slots;
+        if (slots < slots_of(use))
+            slots++;
+        else if (!use->context && memory->gpu && context < m->context_most)
+            context = context < m->context_most / 2 ? 2 * context : m->context_most;
+        else
+            return;
+        struct fit_choice more = choice_of(m, use, context, slots, choice->gpu_layers);
+        if (!has_room(&more.need, memory, &room))
+            return;
+        *choice = more;
+    }
 }
 
 static uint32_t least_context(const struct fit_model *m, const struct fit_use *use)
 {
-    uint32_t least = FIT_CONTEXT_LEAST * slots_of(use);
     if (use->context)
         return use->context;
-    return m->context_most && m->context_most < least ? m->context_most : least;
+    return m->context_most && m->context_most < FIT_CONTEXT_LEAST ? m->context_most
+                                                                  : FIT_CONTEXT_LEAST;
 }
 
 /* What is given when nobody asks. */
 static uint32_t usual_context(const struct fit_model *m, const struct fit_use *use)
 {
-    uint32_t least = least_context(m, use);
-    uint32_t most = m->context_most && m->context_most < FIT_CONTEXT_USUAL ? m->context_most
-                                                                           : FIT_CONTEXT_USUAL;
-    return use->context || most < least ? least : most;
+    if (use->context)
+        return use->context;
+    return m->context_most && m->context_most < FIT_CONTEXT_USUAL ? m->context_most
+                                                                  : FIT_CONTEXT_USUAL;
 }
 
 uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, bool gpu)
 {
-    struct fit_need need;
-    fit_need(model, use, least_context(model, use), gpu ? model->n_layers + 1 : 0, &need);
+    size_t layers = gpu ? model->n_layers + 1 : 0;
+    struct fit_need need = choice_of(model, use, least_context(model, use), 1, layers).need;
     return gpu ? need.gpu.total : need.host.total;
 }
 
@@ -170,13 +230,14 @@ bool fit_choose(const struct fit_model *model, const struct fit_use *use,
                 const struct fit_memory *memory, struct fit_choice *ret_choice)
 {
     size_t all = memory->gpu ? model->n_layers + 1 : 0;
-    uint32_t least = least_context(model, use);
-    for (uint32_t context = usual_context(model, use); context > least; context /= 2) {
-        if (try_it(model, use, context, all, memory, ret_choice))
-            return true;
-    }
-    if (try_it(model, use, least, all, memory, ret_choice))
+    uint32_t least = least_context(model, use), context = usual_context(model, use);
+    bool fits;
+    while (!(fits = try_it(model, use, context, all, memory, ret_choice)) && context > least)
+        context = context / 2 > least ? context / 2 : least;
+    if (fits) {
+        grow(model, use, memory, ret_choice);
         return true;
+    }
     /* The first "layer" is the output matrix: alone it is not worth the way. */
     for (size_t layers = model->n_layers; memory->gpu && layers > 1; layers--) {
         if (try_it(model, use, least, layers, memory, ret_choice))

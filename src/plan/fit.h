@@ -40,8 +40,8 @@ struct fit_model {
 
 /* How it is to run; 0 takes what is in brackets. */
 struct fit_use {
-    uint32_t context; /* [as much as is usual and fits] tokens, of all slots together */
-    uint32_t slots;   /* [1] */
+    uint32_t context; /* [as much as is usual and fits] tokens of one request */
+    uint32_t slots;   /* [1] requests at the same time, each with a cache of its own; at most */
     uint32_t batch;   /* [512] tokens computed at once: -ub */
     uint32_t gpus;    /* [1] that share the layers: each has buffers of its own to compute with */
     /* Bytes of the largest tensor that the device takes; what is larger stays on the CPU. [no
@@ -59,8 +59,8 @@ struct fit_need {
     struct fit_part gpu, host;
 };
 
-/* With this context (not 0) and the last gpu_layers layers on the GPU; n_layers + 1 and more is all
- * of it, with the output matrix; 0 the CPU alone. */
+/* With this context (not 0) for each slot and the last gpu_layers layers on the GPU; n_layers + 1
+ * and more is all of it, with the output matrix; 0 the CPU alone. */
 void fit_need(const struct fit_model *model, const struct fit_use *use, uint32_t context,
               size_t gpu_layers, struct fit_need *ret_need);
 
@@ -81,16 +81,18 @@ struct fit_memory {
 uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, bool gpu);
 
 struct fit_choice {
-    uint32_t context;
+    uint32_t context;  /* tokens of one request */
+    uint32_t slots;    /* requests at the same time, each with so much context */
     size_t gpu_layers; /* n_layers + 1: all of it */
     bool whole;        /* everything that a GPU can hold is on it, or it is the CPU's choice */
     struct fit_need need;
 };
 
 /*
- * The best way to run it: all of it, with as much of the context as fits; else as many layers as
- * fit with the least context. False when it fits in no way: *ret_choice is then what would be
- * needed at least.
+ * The best way to run it: all of it, with as much of the usual context as fits for one request,
+ * then for as many requests at a time as the memory pays for, then with more context on a GPU; else
+ * as many layers as fit with the least context, for one request at a time. False when it fits in no
+ * way: *ret_choice is then what would be needed at least.
  */
 bool fit_choose(const struct fit_model *model, const struct fit_use *use,
                 const struct fit_memory *memory, struct fit_choice *ret_choice);

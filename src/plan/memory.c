@@ -193,6 +193,7 @@ static void take_fit(struct builder *d, struct builder_choice *dc, const struct 
     struct plan_choice *choice = &dc->choice;
     bool gpu = fit->gpu_layers > 0;
     choice->context = fit->context;
+    choice->slots = fit->slots;
     choice->layers = d->request->model->n_layers;
     choice->gpu_layers = fit->gpu_layers;
     choice->need_bytes = gpu ? fit->need.gpu.total : fit->need.host.total;

@@ -110,7 +110,8 @@ struct plan_choice {
     uint64_t gpu_bytes; /* of one GPU, all that its driver tells of; 0 unknown, or several */
     /* With request.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */
-    uint32_t context;          /* tokens, of all slots together */
+    uint32_t context;          /* tokens of one request */
+    uint32_t slots;            /* requests at the same time, each with so much context */
     size_t layers, gpu_layers; /* of the model; on the GPU, layers + 1 being all of it */
     char **env, **args;        /* owned, NULL-terminated; never NULL */
     char **warning;            /* owned, NULL-terminated: of quirks and of memory; never NULL */

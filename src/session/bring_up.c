@@ -216,6 +216,16 @@ static int session_add_args(const struct session_request *r, const char *const *
     return 0;
 }
 
+/* Tokens of one request. Of the canary no plan says how much fits: all of it always does. */
+static unsigned session_context(const struct session_request *r, const struct session *session,
+                                const struct plan_choice *choice)
+{
+    unsigned most = session_kind(r)->canary->context;
+    if (session->use)
+        return choice->context;
+    return r->context && r->context < most ? r->context : most;
+}
+
 /* Start the model on a choice whose proof is stored, and look where this start put the weights. */
 static int session_start(const struct session_request *r, struct session *session,
                          const struct plan_choice *choice, struct gfxb_error *err)
@@ -230,9 +240,9 @@ static int session_start(const struct session_request *r, struct session *sessio
     engine_spec_choose(&spec, choice);
     spec.model = session->model;
     spec.args = args;
-    spec.slots = r->slots;
     spec.http_threads = r->http_threads;
-    spec.context = choice->context ? choice->context : r->context;
+    spec.context = session->context = session_context(r, session, choice);
+    spec.slots = session->slots = choice->slots ? choice->slots : r->slots ? r->slots : 1;
     if (proof && proof->device[0])
         spec.device = proof->device;
     int result = session_add_args(r, own, args, err);

@@ -208,12 +208,20 @@ static void pool_send(struct pool_model *m, struct pool_waiter *w)
     w->ready(w);
 }
 
+/* Does a request want what its engine was not started for? The engine may have more context than
+ * was asked for, and less where the model takes no more. */
+static bool pool_wants_other(const struct pool_model *m)
+{
+    return m->options.backend != m->asked.backend ||
+           (m->options.context > m->asked.context && m->options.context > m->endpoint->context);
+}
+
 void pool_serve(struct pool_model *m)
 {
     struct pool_waiter *w;
     if (m->serving)
         return; /* by what ready() led to */
-    m->reload |= m->endpoint && blame_wants_home(&m->blame);
+    m->reload |= m->endpoint && (blame_wants_home(&m->blame) || pool_wants_other(m));
     m->serving = true;
     while ((w = pool_next(m)))
         pool_send(m, w);
@@ -458,15 +466,10 @@ static void pool_apply(struct pool_model *m, const struct pool_options *o)
         m->keep = o->keep_alive;
     if (o->pin >= 0)
         m->pinned = o->pin;
-    bool other = (o->backend >= 0 && o->backend != m->options.backend) ||
-                 (m->options.context && o->context > m->options.context);
-    if (!other && (m->engine || m->options.context))
-        return;
     if (o->context > m->options.context)
         m->options.context = o->context;
     if (o->backend >= 0)
         m->options.backend = o->backend;
-    m->reload |= m->engine && m->state != SESSION_FAILED;
 }
 
 static void pool_enter(struct pool_model *m, struct pool_waiter *w)
@@ -566,8 +569,8 @@ bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_stat
         .backend = e ? e->backend : "",
         .device = e ? e->device : "",
         .package = e ? e->package : "",
-        .context = m->options.context,
-        .slots = pool->config.slots,
+        .context = e ? e->context : 0,
+        .slots = e ? e->slots : 0,
         .active = m->active.n,
         .waiting = m->queue.n,
         .pinned = m->pinned,

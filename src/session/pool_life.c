@@ -183,6 +183,7 @@ static void pool_bring_up(struct pool_model *m)
     struct session_order order = {.kind = SESSION_BRING_UP, .options = m->options};
     blame_history(&m->blame, m->served, &order.history);
     m->reload = false;
+    m->asked = m->options;
     pool_order(m, &order);
 }
 
@@ -356,7 +357,7 @@ static void pool_note_up(struct pool_model *m, const struct session_news *news)
     m->counters.loads++;
     pool->totals.loads++;
     m->served = m->has_worked = true;
-    m->worked = m->options;
+    m->worked = m->asked;
     m->nowhere = 0;
     m->loaded_at = m->last_use = time(NULL);
     m->used_at = loop_now(pool_loop(m));

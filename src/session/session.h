@@ -53,12 +53,13 @@ struct session_request {
     const char *model;           /* a GGUF file; NULL: the canary */
     const char *mmproj;          /* the model's projector; NULL none */
     const struct model_known *known; /* the model's row of the list; NULL none */
-    uint32_t context;                /* tokens for the model; 0: its recipe's, or what fits */
+    uint32_t context;                /* tokens of one request; 0: its recipe's, or what fits */
     const struct log *log;           /* NULL none */
     struct package_net net;          /* how packages are fetched; its cancel is the next field */
     const atomic_int *cancel;        /* not 0: give up with "interrupted"; NULL never */
+    unsigned slots;                  /* requests at the same time, as far as memory allows; 0: 1 */
     /* For the engine that serves, not for proofs; as in struct engine_spec. */
-    unsigned slots, http_threads;
+    unsigned http_threads;
     const char *const *args;           /* behind the choice's own; NULL none */
     struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
     bool thorough;                     /* a proof asks the seeded canaries as well */
@@ -68,6 +69,8 @@ struct session_request {
 };
 
 enum { SESSION_PROVIDERS_MAX = 8 };
+
+enum { SESSION_SLOTS = 4 }; /* of a server, unless its settings say otherwise */
 
 struct blame;
 
@@ -88,6 +91,7 @@ struct session {
     struct engine *engine;             /* running and verified; NULL */
     struct engine_placement placement; /* of the running engine */
     double load_ms;                    /* how long its start took */
+    unsigned context, slots;           /* tokens of one of its answers; answers at the same time */
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
@@ -198,7 +202,7 @@ enum { POOL_KEEP_DEFAULT = -2, POOL_KEEP_FOREVER = -1 };
 
 /* What one request asks of its model. */
 struct pool_options {
-    unsigned context;   /* tokens at least; 0 as it is */
+    unsigned context;   /* tokens of one request at least; 0 as it is */
     int64_t keep_alive; /* seconds that it stays after its last use, POOL_KEEP_ */
     int pin;            /* 1 pin, 0 unpin, -1 as it is */
     int backend;        /* enum plan_backend, or -1: any */
@@ -239,7 +243,7 @@ struct pool_config {
     const char *const *pinned;             /* models that are loaded at the start and stay */
     const char *default_model;             /* for requests without one while nothing is loaded */
     int64_t keep_alive;                    /* seconds, or POOL_KEEP_FOREVER */
-    unsigned slots;                        /* answers at a time of one engine */
+    unsigned slots;                        /* answers at a time of one engine, at most */
     unsigned engine_requests;              /* requests at a time that one engine gets */
     unsigned queue;                        /* requests that may wait */
     unsigned max_models;                   /* loaded at a time; 0: no limit */
@@ -276,7 +280,8 @@ struct pool_endpoint {
     struct http_endpoint *http;
     const struct engine_kind *kind;
     char backend[24], device[256], package[96];
-    int pid; /* 0 unknown */
+    unsigned context, slots; /* tokens of one request; requests that it answers at the same time */
+    int pid;                 /* 0 unknown */
     uint64_t generation;
     unsigned users;
     bool lost; /* it is the model's no more */
@@ -338,8 +343,9 @@ struct pool_status {
     const char *path;
     enum pool_state state;
     const char *backend, *device, *package; /* "" while no engine is ready */
-    unsigned context;                       /* as asked for; 0: the engine's choice */
-    unsigned slots;
+    /* Tokens of one request, and requests that are answered at the same time; 0 while no engine is
+     * ready. */
+    unsigned context, slots;
     unsigned active, waiting; /* requests at the engine, and in our queue */
     bool pinned;
     int64_t loaded_at, last_use, expires_at; /* unix seconds; expires_at 0: never */

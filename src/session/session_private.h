@@ -216,14 +216,15 @@ struct pool_model {
     bool serving;                 /* pool_serve is at work */
     bool reload;                  /* end it, and start it again, once nobody uses it */
     bool pinned;
-    struct pool_options options, worked; /* context and backend: wanted; of the last that ran */
-    bool has_worked;                     /* worked is filled in */
-    bool served;                         /* an engine of it ran since it was loaded */
-    unsigned nowhere;                    /* bring-ups in a row that ended nowhere */
-    int64_t pause_ms;                    /* the last one; 0 none yet */
-    int64_t keep;                        /* seconds */
-    int64_t used_at;                     /* ms of the loop's clock */
-    int64_t loaded_at, last_use;         /* unix seconds */
+    /* Context and backend: wanted; of the last bring-up; of the last that ran. */
+    struct pool_options options, asked, worked;
+    bool has_worked;             /* worked is filled in */
+    bool served;                 /* an engine of it ran since it was loaded */
+    unsigned nowhere;            /* bring-ups in a row that ended nowhere */
+    int64_t pause_ms;            /* the last one; 0 none yet */
+    int64_t keep;                /* seconds */
+    int64_t used_at;             /* ms of the loop's clock */
+    int64_t loaded_at, last_use; /* unix seconds */
     int64_t expires_at;
     struct pool_counters counters;
 };

@@ -84,6 +84,8 @@ static void worker_tell_up(struct worker *w)
                                 .n_failed = s->n_failures};
     struct pool_endpoint *e = &news.endpoint;
     e->pid = engine_pid(s->engine);
+    e->context = s->context;
+    e->slots = s->slots;
     snprintf(news.socket, sizeof(news.socket), "%s", engine_socket(s->engine));
     snprintf(news.key, sizeof(news.key), "%s", engine_key(s->engine));
     snprintf(e->backend, sizeof(e->backend), "%s", plan_backend_name(s->running->backend));

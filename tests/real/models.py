@@ -252,7 +252,7 @@ def planned(path, backend, context):
     assert choice["context"] == context and choice["backend"] == backend
     gpu = backend != "cpu"
     return (choice["need_bytes"] / MIB if gpu else 0.0,
-            (choice["host_bytes"] if gpu else choice["need_bytes"]) / MIB)
+            (choice["host_bytes"] if gpu else choice["need_bytes"]) / MIB, choice["slots"])
 
 
 def within(name, estimate, seen, kinds):
@@ -264,8 +264,8 @@ def within(name, estimate, seen, kinds):
 def fit(shape, software, context):
     path = models()[shape]
     context = min(context, 512) if shape == "embedding" else context
-    gpu, host = planned(path, "vulkan-software" if software else "cpu", context)
-    arguments = ["-c", str(context)]
+    gpu, host, slots = planned(path, "vulkan-software" if software else "cpu", context)
+    arguments = ["-c", str(context * slots), "-np", str(slots)]
     if shape == "embedding":
         arguments += ["--embeddings", "-b", str(context), "-ub", str(context)]
     loaded, log = engine().load(path, *arguments, software=software)

@@ -446,7 +446,7 @@ static void a_launch_is_exact(void **state)
     assert_true(words_have_pair(&launch.argv, "--host", "/run/e.sock"));
     assert_true(words_have_pair(&launch.argv, "-lv", "4"));
     assert_true(words_have_pair(&launch.argv, "--device", "Vulkan0"));
-    assert_true(words_have_pair(&launch.argv, "-c", "4096"));
+    assert_true(words_have_pair(&launch.argv, "-c", "16384"));
     assert_true(words_have_pair(&launch.argv, "-np", "4"));
     assert_true(words_have_pair(&launch.argv, "--threads", "3"));
     assert_true(words_have_pair(&launch.argv, "--threads-http", "12"));

@@ -549,6 +549,8 @@ static bool read_request(struct scene *s, unsigned n, char **word)
         read_model(s, n, word);
     else if (strcmp(word[0], "context") == 0)
         s->request.use.context = (uint32_t)number(s, v, 10);
+    else if (strcmp(word[0], "slots") == 0)
+        s->request.use.slots = (uint32_t)number(s, v, 10);
     else if (strcmp(word[0], "pin") == 0)
         s->request.gpu = v;
     else if (strcmp(word[0], "allow-override") == 0)
@@ -961,8 +963,9 @@ static bool check_one(struct scene *s, const struct plan_choice *c, const struct
     if (strcmp(what, "evidence") == 0)
         return check->n == 7 && evidence_has(c, check);
     if (strcmp(what, "fit") == 0)
-        return check->n == 6 && c->context == number(s, check->word[4], 10) &&
-               c->gpu_layers == number(s, check->word[5], 10);
+        return (check->n == 6 || check->n == 7) && c->context == number(s, check->word[4], 10) &&
+               c->gpu_layers == number(s, check->word[5], 10) &&
+               c->slots == (check->n == 7 ? number(s, check->word[6], 10) : 1);
     if (check->n != 5)
         return false;
     if (strcmp(what, "reason") == 0)

@@ -92,12 +92,17 @@ static const struct session_engines script_engines = {script_open, script_order,
 
 /* ---- the worker's part ---- */
 
+/* What an engine of the script has when nobody asks for more. */
+enum { MODEL_CONTEXT = 2048 };
+
 static void up(struct script *s, const char *fingerprint)
 {
     struct session_news news = {.event = SESSION_EV_UP,
                                 .socket = "/nonexistent/e.sock",
                                 .fingerprint = fingerprint,
                                 .last_resort = strcmp(fingerprint, CPU) == 0};
+    news.endpoint.context = s->options.context < MODEL_CONTEXT ? MODEL_CONTEXT : s->options.context;
+    news.endpoint.slots = 2;
     snprintf(news.endpoint.backend, sizeof(news.endpoint.backend), "%.*s",
              (int)strcspn(fingerprint, "|"), fingerprint);
     pool_news(s->model, &news);
@@ -415,9 +420,40 @@ static void a_second_name_keeps_what_it_asks_for(void **state)
     assert_true(pool_at(bed->pool, 0, &status));
     assert_true(status.pinned);
     assert_int_equal(status.context, 4096);
+    assert_int_equal(status.slots, 2);
     ask_for(bed, &c, "a:latest", &as_it_is); /* known by now */
     assert_int_equal(c.ready, 2);
     pool_done(&c.waiter, POOL_OK);
+    bed_done(bed);
+}
+
+/* Ollama's clients send num_ctx with every request: only one that the engine has no room for loads
+ * the model again, and only once, though the model takes no more. */
+static void the_context_grows_only_when_it_must(void **state)
+{
+    struct bed *bed = bed_new(NULL);
+    struct client c = {.ready = 0};
+    struct pool_options wish = {.keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1};
+    (void)state;
+    struct script *s = serving(bed, CPU, &c, 1);
+    pool_done(&c.waiter, POOL_OK);
+    wish.context = MODEL_CONTEXT;
+    ask_for(bed, &c, "a", &wish); /* it has so much, though nobody asked for it */
+    assert_int_equal(c.ready, 2);
+    pool_done(&c.waiter, POOL_OK);
+    wish.context = 8192;
+    ask_for(bed, &c, "a", &wish);
+    await(bed, &s->ends, 1);
+    tell(s, SESSION_EV_ENDED, 0);
+    assert_int_equal(s->options.context, 8192);
+    s->options.context = 0; /* trained for less */
+    up(s, CPU);
+    assert_int_equal(c.ready, 3);
+    pool_done(&c.waiter, POOL_OK);
+    ask_for(bed, &c, "a", &wish);
+    assert_int_equal(c.ready, 4);
+    pool_done(&c.waiter, POOL_OK);
+    assert_int_equal(s->ends, 1);
     bed_done(bed);
 }
 
@@ -938,6 +974,7 @@ int main(void)
         cmocka_unit_test(a_name_that_nobody_knows_is_told),
         cmocka_unit_test(many_unknown_names_are_one_thread_and_few_failures),
         cmocka_unit_test(a_second_name_keeps_what_it_asks_for),
+        cmocka_unit_test(the_context_grows_only_when_it_must),
         cmocka_unit_test(what_cannot_be_had_otherwise_comes_back_as_it_was),
         cmocka_unit_test(the_least_used_model_makes_room),
         cmocka_unit_test(an_end_in_the_middle_of_a_load_ends_it),
