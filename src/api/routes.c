@@ -11,6 +11,7 @@ const struct http_route *const serve_dialects[] = {
     gfxbridge_routes,        /* own/ */
     control_routes,          /* own/ */
     openai_routes,           /* openai/ */
+    responses_routes,        /* openai/ */
     anthropic_routes,        /* anthropic/ */
     ollama_routes,           /* ollama/ */
     ollama_model_routes,     /* ollama/ */

@@ -46,6 +46,7 @@ extern const struct http_route ollama_model_routes[];
 extern const struct http_route ollama_routes[];
 extern const struct http_route openai_routes[];
 extern const struct http_route page_routes[];
+extern const struct http_route responses_routes[];
 
 /*
  * ---- answers ----

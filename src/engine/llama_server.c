@@ -419,7 +419,6 @@ const struct engine_kind engine_kind_llama = {
             [ENGINE_CALL_CHAT] = "/v1/chat/completions",
             [ENGINE_CALL_COMPLETIONS] = "/v1/completions",
             [ENGINE_CALL_EMBEDDINGS] = "/v1/embeddings",
-            [ENGINE_CALL_RESPONSES] = "/v1/responses",
             [ENGINE_CALL_RERANK] = "/v1/rerank",
             [ENGINE_CALL_MESSAGES] = "/v1/messages",
             [ENGINE_CALL_COUNT_TOKENS] = "/v1/messages/count_tokens",

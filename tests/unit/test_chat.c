@@ -340,7 +340,7 @@ static void the_sequence_that_stopped_it_is_told(void **state)
     tells((struct chat_options){.stream = true},
           "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],"
           "\"__verbose\":{\"stopping_word\":\"END\"}}\n\ndata: [DONE]\n\n",
-          "begin end stop END 0/0/0");
+          "begin text() end stop END 0/0/0 ");
 }
 
 static void an_answer_that_makes_no_sense_is_told_from_an_error(void **state)

@@ -17,10 +17,10 @@ struct serve_filter {
     struct chat_answer answer;
     size_t capacity; /* of answer.block */
     struct sse sse;
-    struct buf *out;    /* where feed and end write, while they run */
-    json_t *logprobs;   /* of tokens whose text has not come yet; NULL none */
-    json_t *stop_word;  /* what answer.stop_sequence points into */
-    int64_t call_index; /* the engine's number of the open call */
+    struct buf *out;           /* where feed and end write, while they run */
+    json_t *logprobs;          /* of tokens whose text has not come yet; NULL none */
+    json_t *stop_word, *model; /* what answer's texts point into */
+    int64_t call_index;        /* the engine's number of the open call */
     bool began, is_open;
     bool ended;        /* [DONE] */
     char refusal[400]; /* the engine's error in the middle of an answer; "" none */
@@ -123,6 +123,7 @@ static int answer_piece(struct serve_filter *f, struct str text, json_t *logprob
 {
     struct chat_block *b = answer_last(f);
     int code = 0;
+    b->pieces++;
     buf_add_str(&b->text, text);
     if (!buf_ok(&b->text))
         code = -EBADMSG;
@@ -210,6 +211,20 @@ static void answer_take_usage(struct chat_answer *a, const json_t *root)
     }
 }
 
+static void answer_take_logprobs(struct serve_filter *f, const json_t *logprobs)
+{
+    size_t i;
+    json_t *token;
+    json_array_foreach((json_t *)logprobs, i, token)
+    {
+        if (f->about.no_top)
+            json_object_set_new(token, "top_logprobs", json_array());
+        if (!f->logprobs)
+            f->logprobs = json_array();
+        json_array_append(f->logprobs, token);
+    }
+}
+
 static int answer_take_chunk(struct serve_filter *f, const json_t *root)
 {
     const json_t *choices = json_object_get(root, "choices");
@@ -217,18 +232,16 @@ static int answer_take_chunk(struct serve_filter *f, const json_t *root)
         choices ? chunk_of_choice(json_array_get(choices, 0)) : chunk_of_own(root);
     const json_t *word =
         json_object_get(json_object_get(root, "__verbose") ?: root, "stopping_word");
-    int code = answer_begin(f);
-    if (json_string_length(word) > 0) {
+    if (json_string_length(word) > 0)
         answer_keep(&f->stop_word, word);
-        f->answer.stop_sequence = json_string_value(word);
-    }
+    answer_keep(&f->model, json_object_get(root, "model"));
+    f->answer.stop_sequence = json_string_value(f->stop_word);
+    f->answer.model = json_string_value(f->model) ?: "";
+    int code = answer_begin(f);
     answer_take_usage(&f->answer, root);
     if (c.finish)
         snprintf(f->answer.finish, sizeof(f->answer.finish), "%s", c.finish);
-    if (json_array_size(c.logprobs) > 0 && !f->logprobs)
-        f->logprobs = json_array();
-    if (json_array_size(c.logprobs) > 0)
-        json_array_extend(f->logprobs, (json_t *)c.logprobs);
+    answer_take_logprobs(f, c.logprobs);
     if (code == 0 && !f->about.hide_thinking)
         code = answer_take_text(f, CHAT_THINKING, c.thinking);
     if (code == 0)
@@ -290,9 +303,11 @@ static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error
     f->out = out;
     if (!f->ended && !f->answer.finish[0])
         return error_set(err, EPROTO, "the engine's answer is incomplete");
-    int code = answer_begin(f);
     json_t *logprobs = f->logprobs;
+    int code = answer_begin(f);
     f->logprobs = NULL;
+    if (code == 0 && f->answer.n == 0)
+        code = answer_open(f, CHAT_TEXT, NULL, NULL);
     if (code == 0 && f->is_open && answer_last(f)->kind == CHAT_TEXT && logprobs)
         code = answer_piece(f, STR_NONE, logprobs);
     else
@@ -325,12 +340,14 @@ static void answer_forget(struct serve_filter *f)
     json_decref(f->answer.figures);
     json_decref(f->logprobs);
     json_decref(f->stop_word);
+    json_decref(f->model);
 }
 
 static void answer_reset(struct serve_filter *f)
 {
     answer_forget(f);
-    *f = (struct serve_filter){.ops = f->ops, .writer = f->writer, .about = f->about};
+    *f = (struct serve_filter){
+        .ops = f->ops, .writer = f->writer, .about = f->about, .answer = {.model = ""}};
     sse_init(&f->sse, answer_take, f);
     if (f->ops->reset)
         f->ops->reset(f->writer);
@@ -356,7 +373,8 @@ struct serve_filter *chat_filter_new(const struct chat_writer_ops *ops, struct c
                                      const struct chat_options *options)
 {
     struct serve_filter *f = xcalloc(1, sizeof(*f));
-    *f = (struct serve_filter){.ops = ops, .writer = writer, .about = *options};
+    *f = (struct serve_filter){
+        .ops = ops, .writer = writer, .about = *options, .answer = {.model = ""}};
     sse_init(&f->sse, answer_take, f);
     return f;
 }

@@ -29,6 +29,7 @@ struct chat_request {
     struct dialect_error *error;
     bool hide_thinking; /* the client wants no thoughts */
     bool one_call;      /* the client takes one call of a tool an answer */
+    bool no_top;        /* the client wants the probabilities of the answer's tokens alone */
 };
 
 /* The body as JSON; NULL with body->error filled. */
@@ -93,6 +94,8 @@ void chat_set_choice(struct chat_request *r, const char *mode, const json_t *all
                      const char *param);
 /* The answer must be JSON: of this schema, or any (NULL). */
 void chat_set_schema(struct chat_request *r, const json_t *schema);
+/* The probabilities of the tokens, and of this many alternatives (0 to 20). */
+void chat_set_logprobs(struct chat_request *r, unsigned top);
 /* Templates that know thinking are told whether to think, and how hard (NULL: not said). */
 void chat_set_thinking(struct chat_request *r, bool on, const char *effort);
 
@@ -118,12 +121,14 @@ struct chat_block {
     char id[80];      /* of a call; never empty */
     char name[256];   /* of its tool */
     struct buf text;  /* all of it so far; of a call: its arguments as JSON, "" or cut off too */
+    uint64_t pieces;  /* that it came in: about as many as tokens */
     json_t *logprobs; /* of its tokens, an array as OpenAI's "content"; NULL none */
 };
 
 /* What is known of an answer so far. Everything is lent. */
 struct chat_answer {
     const struct engine_kind *engine;
+    const char *model;        /* the engine's name of it, which is ours; "" not told */
     struct chat_block *block; /* all of them, the last one is the open one */
     size_t n;
     char finish[24];           /* "stop", "length", "tool_calls"; "" not ended yet */
@@ -135,7 +140,7 @@ struct chat_answer {
 /*
  * What a dialect makes of an answer. All calls come from the loop's thread and write to *out.
  * Streams: begin, then for each block open, pieces and close, then end. Whole answers: end alone,
- * with all blocks in the answer. 0, or -ENOMEM.
+ * with all blocks in the answer. An answer without a token has one empty text. 0, or -ENOMEM.
  */
 struct chat_writer;
 struct chat_writer_ops {
@@ -158,7 +163,7 @@ struct chat_writer_ops {
 
 struct chat_options {
     bool stream;
-    bool hide_thinking, one_call; /* as of the request */
+    bool hide_thinking, one_call, no_top; /* as of the request */
 };
 
 /* A filter for serve_relay; the writer is taken over. Its ops are chat_filter_ops. */

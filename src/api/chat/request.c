@@ -306,6 +306,14 @@ void chat_set_schema(struct chat_request *r, const json_t *schema)
     json_object_set_new(r->body, "response_format", format);
 }
 
+/* The engine gives none at all for 0 alternatives. */
+void chat_set_logprobs(struct chat_request *r, unsigned top)
+{
+    r->no_top = top == 0;
+    json_object_set_new(r->body, "logprobs", json_true());
+    json_object_set_new(r->body, "top_logprobs", json_integer(top ? top : 1));
+}
+
 void chat_set_thinking(struct chat_request *r, bool on, const char *effort)
 {
     r->hide_thinking = !on;

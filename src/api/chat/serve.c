@@ -47,7 +47,8 @@ static void chat_go_on(struct chat_job *job)
     struct chat_call *call = &job->call;
     struct chat_options about = {.stream = call->stream,
                                  .hide_thinking = call->request.hide_thinking,
-                                 .one_call = call->request.one_call};
+                                 .one_call = call->request.one_call,
+                                 .no_top = call->request.no_top};
     bool ask = job->x && !dialect_refuse(job->x, &job->body.error);
     if (ask)
         serve_relay(job->x, &(struct serve_relay){

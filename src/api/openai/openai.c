@@ -54,7 +54,6 @@ const struct http_route openai_routes[] = {
     {HTTP_POST, "/v1/chat/completions", dialect_pass, 0, ENGINE_CALL_CHAT},
     {HTTP_POST, "/v1/completions", dialect_pass, 0, ENGINE_CALL_COMPLETIONS},
     {HTTP_POST, "/v1/embeddings", dialect_pass, 0, ENGINE_CALL_EMBEDDINGS},
-    {HTTP_POST, "/v1/responses", dialect_pass, 0, ENGINE_CALL_RESPONSES},
     {HTTP_POST, "/v1/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
     {HTTP_POST, "/v1/reranking", dialect_pass, 0, ENGINE_CALL_RERANK},
     {HTTP_POST, "/v1/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},

@@ -1,0 +1,21 @@
+/*
+ * openai.h - what the files of openai/ share. Private to openai/.
+ */
+#ifndef API_OPENAI_OPENAI_H
+#define API_OPENAI_OPENAI_H
+
+#include "api/chat/chat.h"
+
+/* chat_read of /v1/responses. */
+void responses_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+
+/* What an answer repeats of its request, and the writer of it. shape: the members of a response
+ * that do not change, taken over. encrypted: reasoning items carry what gives the thoughts back. */
+extern const struct chat_writer_ops responses_writer_ops;
+struct chat_writer *responses_writer_new(json_t *shape, bool stream, bool encrypted);
+
+/* Before the thoughts, in encrypted_content: nothing is kept from the client here, the text only
+ * has to come back as it was. */
+#define RESPONSES_THOUGHTS "gfxbridge:"
+
+#endif
