@@ -172,8 +172,9 @@ static void body_check_address(const struct json_scan_member *m, struct dialect_
                    (str_is(m->name, "url") && str_list_has(holders, m->parent));
     if (address && !body_is_inline(body_inner(m)))
         dialect_fail_at(error, "messages",
-                        "images and sounds must be in the request, as data: URIs; gfxbridge "
-                        "fetches nothing from an address for a request");
+                        "'%.*s': images, sounds and documents must be in the request; gfxbridge "
+                        "fetches nothing from an address for a request",
+                        STR_ARG(m->name));
 }
 
 static void body_add(struct dialect_body *body, const struct json_scan_member *m)

@@ -14,15 +14,15 @@
 
 #include <jansson.h>
 
-/* What an engine can be asked, each at a path of its own. The bodies of the first ones are OpenAI's
- * and Anthropic's. */
+/* What an engine can be asked, each at a path of its own. The bodies of the first ones are
+ * OpenAI's.
+ */
 enum engine_call {
     ENGINE_CALL_CHAT,
     ENGINE_CALL_COMPLETIONS,
     ENGINE_CALL_EMBEDDINGS,
     ENGINE_CALL_RERANK,
-    ENGINE_CALL_MESSAGES,
-    ENGINE_CALL_COUNT_TOKENS,
+    ENGINE_CALL_COUNT_TOKENS, /* of a chat */
     ENGINE_CALL_TOKENIZE,
     ENGINE_CALL_DETOKENIZE,
     ENGINE_CALL_TEMPLATE, /* a chat as the text that the model reads */

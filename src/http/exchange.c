@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <time.h>
 
 /* ---- the request ---- */
@@ -170,6 +171,17 @@ static void exchange_add_origin(const struct http_exchange *x, struct buf *out)
              STR_ARG(origin));
 }
 
+/* Clients' libraries show one of the two to their users. */
+static void exchange_add_id(struct buf *out)
+{
+    unsigned char random[12] = {0};
+    char id[2 * sizeof(random) + 1];
+    (void)!getrandom(random, sizeof(random), 0); /* it always succeeds for so few bytes */
+    for (size_t i = 0; i < sizeof(random); i++)
+        snprintf(id + 2 * i, 3, "%02x", random[i]);
+    buf_addf(out, "Request-Id: req_%s\r\nX-Request-Id: req_%s\r\n", id, id);
+}
+
 /* What a handler gives for its answer. */
 struct exchange_piece {
     struct http_exchange *x;
@@ -218,6 +230,7 @@ static void exchange_begin(struct http_exchange *x, const struct exchange_piece 
     if (p->length < 0)
         buf_add_text(out, "Cache-Control: no-cache\r\n");
     exchange_add_origin(x, out);
+    exchange_add_id(out);
     buf_add_str(out, buf_view(&x->fields));
     buf_add_text(out, p->headers ? p->headers : "");
     if (c->last)

@@ -32,6 +32,7 @@ import array
 import json
 import os
 import random
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -176,7 +177,11 @@ class Words:
         return self.place[text]
 
     def cut(self, text):
-        """Pieces of the text that are no token yet, mostly of four characters."""
+        """Pieces of the text that are no token yet: mostly of four characters; of the marks of thinking
+        each is one, which the engine's budget of thinking looks for."""
+        if "<think>" in text and "<think>" not in self.place:
+            before, inside, after = re.split("</?think>", text, maxsplit=2)
+            return [*self.cut(before), "<think>", *self.cut(inside), "</think>", *self.cut(after)]
         out, at = [], 0
         while at < len(text):
             n = 4

@@ -56,8 +56,279 @@ def a_model_without_a_template_writes():
     assert answer["choices"][0]["message"]["content"] == parrot.HELLO, answer
 
 
+# ---- Anthropic: /v1/messages ----
+
+WEATHER = {"name": "get_weather", "description": "The weather.", "input_schema": {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
+TIME = {"name": "get_time", "input_schema": {
+    "type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]}}
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+
+
+def message(text="hi", status=200, **more):
+    """An answer of /v1/messages; text: of the user, or the content of its message."""
+    return ask("/v1/messages", {"model": "plain", "max_tokens": 60, "messages": said(text), **more},
+               status)
+
+
+def words(answer):
+    return "".join(b["text"] for b in answer["content"] if b["type"] == "text")
+
+
+def refusal(needle, text="hi", path="/v1/messages", **more):
+    """A 400 in Anthropic's shape whose message names what is wrong."""
+    body = {"model": "plain", "max_tokens": 60, "messages": said(text), **more}
+    answer = ask(path, body, 400)
+    assert answer["type"] == "error" and answer["error"]["type"] == "invalid_request_error", answer
+    assert needle in answer["error"]["message"], answer
+
+
+def document(source, **more):
+    return [{"type": "document", "source": source, **more}, {"type": "text", "text": "hi"}]
+
+
+def text_source(text):
+    return {"type": "text", "media_type": "text/plain", "data": text}
+
+
+def anthropic_reads_system_texts():
+    assert words(message(system="MARKED")) == parrot.MARK_SEEN
+    blocks = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+              {"type": "text", "text": "MARKED"}]
+    assert words(message(system=blocks)) == parrot.MARK_SEEN
+    late = said("hi") + [{"role": "system", "content": "MARKED"}] + said("hi")
+    for model in ("plain", "strict"):
+        assert words(message(model=model, system="a", messages=late)) == parrot.MARK_SEEN, model
+    refusal("system.content.0", system=[{"type": "image"}])
+    refusal("'role'", messages=[{"role": "tool", "content": "x"}])
+
+
+def anthropic_reads_documents():
+    """The text of each of them reaches the model, with title and context; others are refused by name."""
+    mark = [{"type": "text", "text": "MARKED"}]
+    for content in (document(text_source("MARKED")),
+                    document(text_source("x"), title="MARKED"),
+                    document(text_source("x"), context="MARKED"),
+                    document({"type": "content", "content": "MARKED"}),
+                    document({"type": "content", "content": mark}),
+                    [{"type": "search_result", "source": "s", "title": "t", "content": mark}],
+                    [{"type": "search_result", "source": "MARKED", "title": "t", "content": []}]):
+        assert words(message(content)) == parrot.MARK_SEEN, content
+    refusal("application/pdf", document(PDF))
+    refusal("'url'", document({"type": "url", "url": "https://example.org/a.pdf"}))
+    refusal("'file'", document({"type": "file", "file_id": "file_1"}))
+    refusal("'citations'", document(text_source("x"), citations={"enabled": True}))
+    message(document(text_source("x"), citations={"enabled": False}))
+
+
+def anthropic_images_are_in_the_request():
+    def image(source):
+        return [{"type": "image", "source": source}]
+    refusal("'url'", image({"type": "url", "url": "https://example.org/a.png"}))
+    refusal("'file'", image({"type": "file", "file_id": "file_1"}))
+    refusal("image input is not supported",
+            image({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}))
+
+
+def turn(result, **more):
+    """A conversation with a call of a tool and its result, which is the last message."""
+    return [*said("x"), {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "redacted_thinking", "data": "abc"},
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Rome"}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "toolu_1", "content": result, **more}]}]
+
+
+def anthropic_tools():
+    """Calls have ids and whole inputs; results are read in every form."""
+    tools = [WEATHER, TIME]
+    one = message("TEXTCALL", tools=tools)
+    assert [b["type"] for b in one["content"]] == ["text", "tool_use"], one
+    assert one["stop_reason"] == "tool_use" and one["content"][1]["id"], one
+    assert one["content"][1]["input"] == {"city": 'Oslo "north" \u00e9'}, one
+    two = message("TWOCALLS", tools=tools)
+    assert [b["name"] for b in two["content"]] == ["get_weather", "get_time"], two
+    assert two["content"][0]["id"] != two["content"][1]["id"]
+    for result in ("fine", [{"type": "text", "text": "fine"}], []):
+        assert words(message(tools=tools, messages=turn(result))) == parrot.TOOLDONE, result
+    assert words(message(tools=tools, messages=turn("no", is_error=True))) == parrot.TOOLDONE
+    for result in ("MARKED", document(text_source("MARKED"))[:1], [{"type": "text", "text": "MARKED"}]):
+        assert words(message(tools=tools, messages=turn(result))) == parrot.MARK_SEEN, result
+    refusal("messages.2.content.0.content.0", tools=tools,
+            messages=turn([{"type": "tool_reference", "tool_name": "x"}]))
+    examples = dict(WEATHER, input_examples=[{"city": "MARKED"}])
+    assert words(message(tools=[examples])) == parrot.MARK_SEEN
+
+
+def anthropic_tool_choice():
+    tools = [WEATHER, TIME]
+    forced = message("TWOCALLS", tools=tools, tool_choice={"type": "tool", "name": "get_weather"})
+    assert forced["content"][0]["name"] == "get_weather", forced
+    assert message("WEATHER", tools=tools, tool_choice={"type": "any"})["stop_reason"] == "tool_use"
+    assert message("WEATHER", tools=tools, tool_choice={"type": "none"})["stop_reason"] == "end_turn"
+    one = message("TWOCALLS", tools=tools,
+                  tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+    assert len(one["content"]) == 1 and one["content"][0]["name"] == "get_weather", one
+    refusal("tool_choice", tools=tools, tool_choice={"type": "tool", "name": "nobody"})
+    refusal("tool_choice", tools=tools, tool_choice={"type": "perhaps"})
+
+
+def anthropic_refuses_what_runs_elsewhere():
+    """Tools and blocks of Anthropic's servers, by name; nothing is dropped."""
+    for kind in ("web_search_20250305", "bash_20250124", "computer_toolset_20260801", "mcp_toolset"):
+        refusal(kind, tools=[{"type": kind, "name": "x"}])
+    for kind in ("server_tool_use", "web_search_tool_result", "container_upload", "mcp_tool_use"):
+        refusal(kind, messages=[*said("x"), {"role": "assistant", "content": [{"type": kind}]}])
+    refusal("tools.0: 'input_schema'", tools=[{"name": "x"}])
+    refusal("'allowed_callers'", tools=[dict(WEATHER, allowed_callers=["code_execution_20250825"])])
+    for name, value in (("container", "c"), ("mcp_servers", [{"type": "url", "name": "x"}]),
+                        ("fallbacks", ["x"]), ("compaction", {"x": 1}), ("thread", {"id": "x"})):
+        refusal(f"'{name}'", **{name: value})
+    refusal("'task_budget'", output_config={"task_budget": {"type": "tokens", "total": 20000}})
+
+
+def anthropic_thinking():
+    """Off, on with a budget, adaptive with an effort, thoughts that are not shown, and in a history."""
+    def think(text="THINKING", **more):
+        return message(text, model="think", **more)
+    kinds = [b["type"] for b in think()["content"]]
+    assert kinds == ["thinking", "text"], kinds
+    off = think(thinking={"type": "disabled"})
+    assert [b["type"] for b in off["content"]] == ["text"] and words(off) == parrot.NO_THOUGHTS, off
+    short = think(thinking={"type": "enabled", "budget_tokens": 2})
+    assert short["content"][0]["thinking"] == "First I" and words(short).endswith("42."), short
+    assert short["content"][0]["signature"], short
+    hidden = think(thinking={"type": "adaptive", "display": "omitted"})
+    assert hidden["content"][0]["thinking"] == "" and words(hidden).endswith("42."), hidden
+    for effort in ("low", "high"):
+        worked = think("EFFORT", thinking={"type": "adaptive"}, output_config={"effort": effort})
+        assert words(worked) == parrot.ANSWERS["EFFORT" + effort.upper()], worked
+    assert words(think("EFFORT", output_config={"effort": "low"})) == parrot.ANSWERS["EFFORTLOW"]
+    past = [*said("x"), {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "MARKED", "signature": "s"}, {"type": "text", "text": "y"}]}]
+    assert words(think(messages=[*past, *said("x")])) == parrot.MARK_SEEN
+    refusal("budget_tokens", thinking={"type": "enabled"})
+    refusal("thinking", thinking={"type": "between_tools"})
+
+
+def anthropic_ends():
+    """stop_reason, and the sequence that ended it."""
+    whole = message("STOPPER")
+    assert (whole["stop_reason"], whole["stop_sequence"]) == ("end_turn", None), whole
+    cut = message("STOPPER", stop_sequences=["omega", "gamma"])
+    assert (cut["stop_reason"], cut["stop_sequence"]) == ("stop_sequence", "gamma"), cut
+    assert words(cut) == "alpha beta ", cut
+    short = message("ENDLESS", max_tokens=5)
+    assert short["stop_reason"] == "max_tokens" and short["usage"]["output_tokens"] == 5, short
+    assert message("hi", max_tokens=0)["content"] == []
+    half = [*said("hi"), {"role": "assistant", "content": "The answer is"}]
+    assert words(message(messages=half)) == parrot.HELLO  # what follows alone
+    answer = ask("/v1/messages", {"model": "plain", "messages": said("x")}, 400)
+    assert "max_tokens" in answer["error"]["message"], answer
+    refusal("messages", messages=[])
+
+
+def anthropic_formats():
+    """A schema is kept, under its new and its old name; one that cannot be is refused."""
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
+              "additionalProperties": False}
+    form = {"type": "json_schema", "schema": schema}
+    for more in ({"output_config": {"format": form}}, {"output_format": form}):
+        assert isinstance(json.loads(words(message(max_tokens=300, **more)))["ok"], bool), more
+    refusal("format", output_config={"format": {"type": "xml"}})
+
+
+def anthropic_stream(text, **more):
+    """Its events, in the order and shape that the SDKs' types ask for; the message put together."""
+    _, fields, data = server().ask({"model": "think", "max_tokens": 60, "messages": said(text),
+                                    "stream": True, **more}, "/v1/messages", timeout=120)
+    assert fields["content-type"].startswith("text/event-stream"), fields
+    events = []
+    for part in data.decode().strip().split("\n\n"):
+        name, value = part.split("\n")
+        events.append(json.loads(value.removeprefix("data: ")))
+        assert name == "event: " + events[-1]["type"], part
+    assert [e["type"] for e in events[:2]] == ["message_start", "ping"], events[:2]
+    assert [e["type"] for e in events[-2:]] == ["message_delta", "message_stop"], events[-2:]
+    answer, open_at = events[0]["message"], None
+    assert answer["usage"]["input_tokens"] + answer["usage"]["cache_read_input_tokens"] > 5, answer
+    for e in events[2:-2]:
+        blocks = answer["content"]
+        if e["type"] == "content_block_start":
+            assert open_at is None and e["index"] == len(blocks), e
+            blocks.append(dict(e["content_block"], pieces=""))
+            open_at = e["index"]
+        elif e["type"] == "content_block_delta":
+            assert e["index"] == open_at, e
+            kind, wanted = e["delta"]["type"], blocks[open_at]["type"]
+            assert kind in {"text": ["text_delta"], "tool_use": ["input_json_delta"],
+                            "thinking": ["thinking_delta", "signature_delta"]}[wanted], e
+            blocks[open_at]["pieces"] += e["delta"].get(
+                {"text": "text", "tool_use": "partial_json", "thinking": "thinking"}[wanted], "")
+        else:
+            assert e["type"] == "content_block_stop" and e["index"] == open_at, e
+            open_at = None
+    assert open_at is None, events
+    return {**answer, **events[-2]["delta"], "usage": events[-2]["usage"]}
+
+
+def anthropic_streams():
+    """Thinking, text and calls, each block closed before the next one begins."""
+    thought = anthropic_stream("THINKING")
+    assert [b["type"] for b in thought["content"]] == ["thinking", "text"], thought
+    assert thought["content"][0]["pieces"].startswith("First I reason"), thought
+    calls = anthropic_stream("TWOCALLS", tools=[WEATHER, TIME])
+    assert [json.loads(b["pieces"]) for b in calls["content"]] == [{"city": "Rome"}, {"zone": "UTC+1"}]
+    assert calls["stop_reason"] == "tool_use" and calls["usage"]["output_tokens"] > 5, calls
+    mixed = anthropic_stream("TEXTCALL", tools=[WEATHER])
+    assert [b["type"] for b in mixed["content"]] == ["text", "tool_use"], mixed
+    cut = anthropic_stream("STOPPER", stop_sequences=["gamma"])
+    assert (cut["stop_reason"], cut["stop_sequence"]) == ("stop_sequence", "gamma"), cut
+    assert anthropic_stream("ENDLESS", max_tokens=7)["stop_reason"] == "max_tokens"
+    hidden = anthropic_stream("THINKING", thinking={"type": "adaptive", "display": "omitted"})
+    assert hidden["content"][0]["pieces"] == "" and hidden["content"][1]["pieces"], hidden
+
+
+def anthropic_counts_what_is_sent():
+    """count_tokens is the usage of the same request, with documents, tools and system."""
+    for more in ({}, {"system": "You are a parrot."}, {"tools": [WEATHER, TIME]},
+                 {"messages": said(document(text_source("ten words that count for something")))},
+                 {"messages": turn("MARKED"), "tools": [WEATHER]},
+                 {"model": "strict", "messages": [*said("a"), {"role": "system", "content": "b"}]}):
+        body = {"model": "plain", "messages": said("hi"), **more}
+        usage = ask("/v1/messages", {**body, "max_tokens": 5})["usage"]
+        count = ask("/v1/messages/count_tokens", body)["input_tokens"]
+        assert count == usage["input_tokens"] + usage["cache_read_input_tokens"], (more, count, usage)
+    refusal("application/pdf", document(PDF), path="/v1/messages/count_tokens")
+
+
+def anthropic_heads():
+    """Versions and betas may be there or not; each answer has an id."""
+    for headers in ({}, {"anthropic-version": "2023-06-01", "anthropic-beta": "a-2026-01-01,b"}):
+        status, fields, _ = server().ask({"model": "plain", "max_tokens": 5, "messages": said("hi")},
+                                         "/v1/messages?beta=true", headers=headers)
+        assert status == 200 and fields["request-id"], fields
+    status, fields, _ = server().ask({"model": "nobody", "max_tokens": 5, "messages": said("hi")},
+                                     "/v1/messages")
+    assert status == 404 and fields["request-id"], fields
+
+
 CASES = [
     ("a model without a template writes", a_model_without_a_template_writes),
+    ("Anthropic: system texts", anthropic_reads_system_texts),
+    ("Anthropic: documents", anthropic_reads_documents),
+    ("Anthropic: images", anthropic_images_are_in_the_request),
+    ("Anthropic: tools", anthropic_tools),
+    ("Anthropic: tool_choice", anthropic_tool_choice),
+    ("Anthropic: what runs elsewhere is refused", anthropic_refuses_what_runs_elsewhere),
+    ("Anthropic: thinking", anthropic_thinking),
+    ("Anthropic: how an answer ends", anthropic_ends),
+    ("Anthropic: formats", anthropic_formats),
+    ("Anthropic: streams", anthropic_streams),
+    ("Anthropic: count_tokens", anthropic_counts_what_is_sent),
+    ("Anthropic: heads", anthropic_heads),
 ]
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* anthropic.c - Anthropic's calls, which the engine speaks already, and the shape of their errors.
- */
+/* anthropic.c - Anthropic's calls, and the shape of their errors. */
+#include "api/anthropic/anthropic.h"
 #include "api/serve.h"
 
 static const char *anthropic_error_type(int status)
@@ -22,8 +22,18 @@ json_t *anthropic_error(const struct dialect_error *error)
                      report_json_string(error->message));
 }
 
+static void anthropic_messages(struct http_exchange *x)
+{
+    chat_serve(x, anthropic_read);
+}
+
+static void anthropic_count(struct http_exchange *x)
+{
+    chat_serve(x, anthropic_read_count);
+}
+
 const struct http_route anthropic_routes[] = {
-    {HTTP_POST, "/v1/messages", dialect_pass, 0, ENGINE_CALL_MESSAGES},
-    {HTTP_POST, "/v1/messages/count_tokens", dialect_pass, 0, ENGINE_CALL_COUNT_TOKENS},
+    {HTTP_POST, "/v1/messages", anthropic_messages, 0, 0},
+    {HTTP_POST, "/v1/messages/count_tokens", anthropic_count, 0, 0},
     {0},
 };

@@ -237,8 +237,10 @@ static int answer_take_chunk(struct serve_filter *f, const json_t *root)
     answer_keep(&f->model, json_object_get(root, "model"));
     f->answer.stop_sequence = json_string_value(f->stop_word);
     f->answer.model = json_string_value(f->model) ?: "";
-    int code = answer_begin(f);
     answer_take_usage(&f->answer, root);
+    /* The engine's first event only says that it answers. */
+    bool says = c.text.n || c.thinking.n || c.calls || c.finish;
+    int code = says ? answer_begin(f) : 0;
     if (c.finish)
         snprintf(f->answer.finish, sizeof(f->answer.finish), "%s", c.finish);
     answer_take_logprobs(f, c.logprobs);

@@ -179,10 +179,14 @@ extern const struct serve_filter_ops chat_filter_ops;
 struct chat_call {
     char model[DIALECT_NAME_SIZE];
     struct pool_options options; /* SERVE_OPTIONS at the start */
+    enum engine_call call;       /* ENGINE_CALL_CHAT at the start */
     bool stream;
     struct chat_request request;
+    /* NULL: the engine's answer passes as it is. */
     const struct chat_writer_ops *ops;
     struct chat_writer *writer; /* taken over; NULL when something is wrong */
+    /* Not NULL: the engine is not asked, this answers. */
+    void (*instead)(struct http_exchange *x, const struct chat_call *call);
 };
 
 /* Reads a body; root is the same as JSON. Faults go into body->error, which is also the request's.

@@ -50,17 +50,23 @@ static void chat_go_on(struct chat_job *job)
                                  .one_call = call->request.one_call,
                                  .no_top = call->request.no_top};
     bool ask = job->x && !dialect_refuse(job->x, &job->body.error);
+    if (ask && call->instead) {
+        call->instead(job->x, call);
+        ask = false;
+    }
     if (ask)
-        serve_relay(job->x, &(struct serve_relay){
-                                .model = str_from(call->model),
-                                .options = call->options,
-                                .call = ENGINE_CALL_CHAT,
-                                .body = job->out,
-                                .stream = call->stream,
-                                .fold = chat_fold,
-                                .ops = &chat_filter_ops,
-                                .filter = chat_filter_new(call->ops, call->writer, &about),
-                            });
+        serve_relay(
+            job->x,
+            &(struct serve_relay){
+                .model = str_from(call->model),
+                .options = call->options,
+                .call = call->call,
+                .body = job->out,
+                .stream = call->stream,
+                .fold = chat_fold,
+                .ops = call->ops ? &chat_filter_ops : NULL,
+                .filter = call->ops ? chat_filter_new(call->ops, call->writer, &about) : NULL,
+            });
     else if (call->writer)
         call->ops->free(call->writer);
     if (!ask)
@@ -98,8 +104,10 @@ void chat_serve(struct http_exchange *x, chat_read *read)
 {
     struct str text = http_request(x)->body;
     struct chat_job *job = xcalloc(1, sizeof(*job));
-    *job = (struct chat_job){
-        .x = x, .read = read, .call = {.options = SERVE_OPTIONS}, .out = BUF_INIT(SIZE_MAX / 2)};
+    *job = (struct chat_job){.x = x,
+                             .read = read,
+                             .call = {.options = SERVE_OPTIONS, .call = ENGINE_CALL_CHAT},
+                             .out = BUF_INIT(SIZE_MAX / 2)};
     if (text.n > CHAT_INLINE_MAX)
         job->text = str_dup(text); /* no memory: it is read here */
     if (job->text) {
