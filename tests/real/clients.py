@@ -18,12 +18,15 @@ sys.path.insert(0, HERE)
 import gguf  # noqa: E402
 import hub_world  # noqa: E402
 import npm  # noqa: E402
+import parrot  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import SOURCE, call  # noqa: E402
 from server import ANSWER, Server  # noqa: E402
 from wait import wait_until  # noqa: E402
 
 CLIENTS = os.path.join(os.path.dirname(HERE), "npm", "clients.mjs")
+KITS = os.path.join(os.path.dirname(HERE), "npm", "kits.mjs")
+PARROTS = {"parrot": "plain", "strict": "strict", "thinker": "think"}  # the names in kits.mjs
 TOP = tempfile.mkdtemp(prefix="gfxbridge clients ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "clients-data")  # the engine stays for next time
 
@@ -61,10 +64,10 @@ def talker(path):
 SHARED = {}
 
 
-def bring(name):
-    """The larger model under this name; what an earlier run left of it is removed."""
+def bring(name, write=talker):
+    """A model under this name, the larger one; what an earlier run left of it is removed."""
     call("--data-dir", DATA, "rm", name, code=None)
-    path = talker(os.path.join(TOP, name + ".gguf"))
+    path = write(os.path.join(TOP, name + ".gguf"))
     call("--data-dir", DATA, "import", path, "--name", name)
 
 
@@ -89,6 +92,9 @@ def server():
         if done.returncode != 0:
             raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
         bring("talker")
+        bring("embedder", parrot.write_embedder)
+        for name, kind in PARROTS.items():
+            bring(name, lambda path, kind=kind: parrot.write(path, kind))
         SHARED["server"] = Server(DATA, "--backend", "cpu", env=hub())
     return SHARED["server"]
 
@@ -112,9 +118,22 @@ def library(name):
     return run
 
 
-def names():
+def kit(name):
+    """All of them in one call of node, at the first case: to load the libraries takes longer than to run them."""
+    def run():
+        modules, url = npm.modules(), f"http://127.0.0.1:{server().port}"
+        if "kits" not in SHARED:
+            done = subprocess.run(["node", KITS, "", url], capture_output=True, text=True, timeout=600,
+                                  env={**os.environ, "MODULES": modules})
+            assert done.returncode == 0, done.stderr[-2000:]
+            SHARED["kits"] = json.loads(done.stdout.splitlines()[-1])
+        assert name not in SHARED["kits"], SHARED["kits"][name] + "\n-- server:\n" + server().said()[-1000:]
+    return run
+
+
+def names(script):
     try:
-        done = subprocess.run(["node", CLIENTS, "--list"], capture_output=True, text=True, timeout=60,
+        done = subprocess.run(["node", script, "--list"], capture_output=True, text=True, timeout=60,
                               env={**os.environ, "MODULES": "/"})
         return json.loads(done.stdout)
     except (OSError, ValueError):
@@ -125,6 +144,7 @@ def names():
 
 def live_and_health():
     assert ask("/live") == {"status": "ok"}
+    ask("/api/v1/unload", {})
     ask("/api/v1/load", {"model_name": "canary"})
     for prefix in ("/v1", "/api/v1", "/v0", "/api/v0"):
         health = ask(prefix + "/health")
@@ -294,7 +314,8 @@ def stops():
     assert running.stop() == 0
 
 
-CASES = [("npm, " + name, library(name)) for name in names()] + [
+CASES = [("npm, " + name, library(name)) for name in names(CLIENTS)] + [
+    ("npm, " + name, kit(name)) for name in names(KITS)] + [
     ("Lemonade: live and health, under all prefixes", live_and_health),
     ("Lemonade: load and unload", load_and_unload),
     ("Lemonade: models, and all that could be here", models_and_all_of_them),

@@ -234,14 +234,24 @@ static void responses_input(struct chat_request *r, const json_t *input)
 
 /* ---- tools ---- */
 
-static void responses_tools(struct chat_request *r, const json_t *tools)
+/* Agents offer tools of OpenAI's own beside their functions in every request, and need none of
+ * them: these are left out, also of what the answer repeats. Without a function they are what the
+ * request is about. */
+static void responses_tools(struct chat_request *r, json_t *tools)
 {
+    bool functions = false;
     size_t i;
     json_t *tool;
-    json_array_foreach((json_t *)tools, i, tool)
+    json_array_foreach(tools, i, tool)
     {
+        functions |= strcmp(chat_text(tool, "type"), "function") == 0;
+    }
+    for (i = 0; i < json_array_size(tools); i++) {
+        tool = json_array_get(tools, i);
         const char *type = chat_text(tool, "type"), *name = chat_text(tool, "name");
-        if (strcmp(type, "function") != 0)
+        if (strcmp(type, "function") != 0 && functions)
+            json_array_remove(tools, i--);
+        else if (strcmp(type, "function") != 0)
             dialect_fail_at(r->error, "tools",
                             "tools[%zu]: '%s' is not supported: gfxbridge has only functions, and "
                             "no tools of its own; turn this one off in the client",
