@@ -74,6 +74,7 @@ extern "C" {
     X(USAGE, 1059, "usage")                                                                        \
     X(INTERRUPTED, 1060, "interrupted")                                                            \
     X(REQUEST_POISON, 1061, "request-poison")                                                      \
+    X(RATE_LIMITED, 1062, "rate-limited")                                                          \
     X(MODEL_DAMAGED, 1070, "model-damaged")                                                        \
     X(MODEL_UNUSABLE, 1071, "model-unusable")                                                      \
     X(MODEL_UNKNOWN, 1072, "model-unknown")                                                        \

@@ -159,6 +159,7 @@ static int exchange_one(struct transfer *t, const char *url, CURLcode *ret_code)
     curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     t->result->status = t->answer.status;
+    t->result->limited = headers_is_limit(&t->answer);
     return t->body < 0 ? t->body : t->cancelled ? transfer_check_cancel(t) : 0;
 }
 

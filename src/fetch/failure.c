@@ -92,8 +92,7 @@ static int failure_of_limit(struct transfer *t)
         t->answer.retry_after <= FAILURE_WAIT_MAX)
         t->retry = RETRY_RESUME;
     return error_set(t->err, GFXB_E_PACKAGE_UNAVAILABLE,
-                     "cannot fetch %s: %s accepts no more requests from this computer %s%s; a "
-                     "token in GITHUB_TOKEN raises GitHub's limit",
+                     "cannot fetch %s: %s accepts no more requests from this computer %s%s",
                      t->what, t->here->host, until ? "until " : "for some time", clock);
 }
 

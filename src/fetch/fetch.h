@@ -75,6 +75,7 @@ struct fetch_request {
 /* Filled as far as known when the fetch failed too. */
 struct fetch_result {
     long status;             /* HTTP status of the last answer; 0 none came, or no HTTP */
+    bool limited;            /* that answer: too many requests */
     uint64_t bytes;          /* of the whole file */
     uint64_t size;           /* that the server says it has; 0 not said */
     uint64_t received;       /* body bytes that really came over the network, all tries */

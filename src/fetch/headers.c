@@ -50,6 +50,19 @@ static void headers_take_retry_after(struct headers *a, struct str value, int64_
         a->retry_after = when > now ? (int64_t)when - now : 0;
 }
 
+/* "api";r=0;t=55: so many seconds until there are more requests. It comes with good answers too. */
+static void headers_take_limit(struct headers *a, struct str value)
+{
+    struct str item;
+    uint64_t number = 0;
+    while (str_cut(&value, ';', &item)) {
+        item = str_trim(item);
+        if (str_strip(&item, STR("t=")) && str_to_u64(item, 10, &number) == 0 &&
+            number < 365 * 86400 && a->status == 429 && a->retry_after < 0)
+            a->retry_after = (int64_t)number;
+    }
+}
+
 static void headers_take(struct headers *a, struct str name, struct str value, int64_t now)
 {
     uint64_t number = 0;
@@ -67,6 +80,8 @@ static void headers_take(struct headers *a, struct str name, struct str value, i
         headers_copy(a->modified, sizeof(a->modified), value);
     } else if (str_eq_nocase(name, STR("retry-after"))) {
         headers_take_retry_after(a, value, now);
+    } else if (str_eq_nocase(name, STR("ratelimit"))) {
+        headers_take_limit(a, value);
     } else if (str_eq_nocase(name, STR("x-ratelimit-reset")) && is_number && number < 1ull << 40) {
         a->limit_reset = (int64_t)number;
     } else if (str_eq_nocase(name, STR("x-ratelimit-remaining")) && is_number) {

@@ -109,5 +109,10 @@ int github_asset_look_up(const struct package_env *env, const struct github_asse
         request.token = NULL;
         r = fetch_get(&config, &request, &json, &result, err);
     }
+    if (r < 0 && result.limited && !request.token) {
+        struct gfxb_error why = *err;
+        return error_set(err, why.code, "%s; a token in GITHUB_TOKEN raises GitHub's limit",
+                         why.text);
+    }
     return r < 0 ? r : github_asset_find(buf_view(&json), asset, ret_sha256, ret_size, err);
 }
