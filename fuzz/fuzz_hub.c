@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_tree(struct str bytes)
 {
     struct hub_tree tree = {.file = NULL};
-    char commit[HUB_COMMIT];
-    if (hub_info_parse(bytes, commit, NULL) == 0 && !hub_is_hex(commit, HUB_COMMIT - 1))
+    char commit[HUB_COMMIT], name[] = "org/name";
+    if (hub_info_parse(bytes, commit, name, NULL) == 0 && !hub_is_hex(commit, HUB_COMMIT - 1))
         __builtin_trap();
     if (hub_tree_add(&tree, bytes, NULL) == 0)
         hub_tree_sort(&tree);

@@ -262,13 +262,15 @@ void dialect_body_text(struct dialect_body *body, const char *name, char *ret, s
 
 bool dialect_name_ok(struct str name)
 {
+    /* The address of a page, or a name. */
+    const char *signs = str_strip(&name, STR("https://")) ? "-_.:/@+?=&%" : "-_.:/@+";
     if (name.n == 0 || name.n > DIALECT_NAME_MAX || name.p[0] == '/' || name.p[0] == '.' ||
         name.p[0] == '-' || str_has(name, STR("..")) || str_has(name, STR("//")))
         return false;
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && (c == '\0' || !strchr("-_.:/@+", c)))
+        if (!plain && (c == '\0' || !strchr(signs, c)))
             return false;
     }
     return true;

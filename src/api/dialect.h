@@ -165,7 +165,8 @@ void dialect_body_text(struct dialect_body *body, const char *name, char *ret, s
 void dialect_body_model(struct dialect_body *body, bool also_name,
                         char ret_name[DIALECT_NAME_SIZE]);
 
-/* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". */
+/* Letters, digits and -_.:/@+ only; no path: no leading "/" or ".", no "//", no "..". Or the
+ * address of a page, which begins with "https://" and may hold ?=&% too. */
 bool dialect_name_ok(struct str name);
 
 /* Refuses a bad value for a number of this name. The engine takes a number that does not fit for

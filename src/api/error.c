@@ -53,7 +53,9 @@ static const struct {
     {GFXB_E_MODEL_GATED, 403},
     {GFXB_E_MODEL_UNUSABLE, 400},
     {GFXB_E_MODEL_UNAVAILABLE, 502},
+    {GFXB_E_RATE_LIMITED, 429},
     {GFXB_E_REQUEST_POISON, 422}, /* not worth asking again */
+    {GFXB_E_MODEL_DAMAGED, 422},  /* nor is this */
     {EMFILE, 503},
     {ENFILE, 503},
     {ENOSPC, 507},

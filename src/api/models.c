@@ -27,8 +27,8 @@ static void models_write_canary(const struct model_env *env)
     engine_canary_path(engine_kind_of_model(NULL), env->data_dir, NULL, &path, NULL);
 }
 
-static int models_try(const struct model_env *env, const char *name,
-                      struct dialect_model *ret_model, struct gfxb_error *err)
+int dialect_model_find(const struct model_env *env, const char *name,
+                       struct dialect_model *ret_model, struct gfxb_error *err)
 {
     struct dialect_model m = {.model = {.name = NULL}};
     int code = engine_model_find(env, name, &m.model, err);
@@ -37,24 +37,6 @@ static int models_try(const struct model_env *env, const char *name,
     models_read_header(&m);
     *ret_model = m;
     return 0;
-}
-
-int dialect_model_find(const struct model_env *env, const char *name,
-                       struct dialect_model *ret_model, struct gfxb_error *err)
-{
-    struct str rest = str_from(name);
-    char other[256];
-    int code = models_try(env, name, ret_model, err);
-    if (code != -GFXB_E_MODEL_UNKNOWN || rest.n + sizeof(":latest") > sizeof(other))
-        return code;
-    if (str_ends(rest, STR(":latest")))
-        snprintf(other, sizeof(other), "%.*s", (int)(rest.n - 7), name);
-    else if (str_starts(rest, STR("user.")))
-        snprintf(other, sizeof(other), "%s", name + 5);
-    else
-        snprintf(other, sizeof(other), "%s:latest", name);
-    /* The error is about the name that the client wrote. */
-    return models_try(env, other, ret_model, NULL) == 0 ? 0 : code;
 }
 
 /* ---- all ---- */

@@ -129,10 +129,7 @@ struct dialect_model {
 json_t *dialect_models_json(const struct model_env *env,
                             json_t *(*entry)(const struct dialect_model *m));
 
-/*
- * One by its name, also as clients write it: with Ollama's ":latest" though it has no tag, without
- * it, or with Lemonade's "user." before it. -GFXB_E_MODEL_UNKNOWN.
- */
+/* One by its name, as engine_model_find. -GFXB_E_MODEL_UNKNOWN. */
 int dialect_model_find(const struct model_env *env, const char *name,
                        struct dialect_model *ret_model, struct gfxb_error *err);
 void dialect_model_done(struct dialect_model *model);

@@ -141,8 +141,9 @@ const struct cli_command cli_command_pull = {
     .words = "MODEL...",
     .summary = "bring models here, or find that they are here",
     .about = "MODEL is a name of `list --available`, org/repo[:QUANT] or org/repo/file.gguf of the "
-             "Hugging Face hub (hf.co/... too), a name[:tag] of the Ollama library, or a URL with "
-             "its digest, https://host/file.gguf#sha256=HEX. What a broken-off pull brought is "
+             "Hugging Face hub (hf.co/... too), a name[:tag] or user/name of the Ollama registry, "
+             "the address of a page of one of them, or a URL with its digest "
+             "(https://host/file.gguf#sha256=HEX). What a broken-off pull brought is "
              "not fetched again. Models of the hub go into its usual cache, where other programs "
              "find them. What cannot run on this computer is refused before the first byte.",
     .options = pull_options,

@@ -34,11 +34,16 @@ static int models_write_canary(const struct model_env *env, struct model *ret_mo
     return code;
 }
 
+static bool models_is_canary(const char *name)
+{
+    return model_name_same(str_from(name), STR(ENGINE_CANARY));
+}
+
 int engine_model_find(const struct model_env *env, const char *name, struct model *ret_model,
                       struct gfxb_error *err)
 {
-    return strcmp(name, ENGINE_CANARY) == 0 ? models_write_canary(env, ret_model, err)
-                                            : model_find(env, name, ret_model, err);
+    return models_is_canary(name) ? models_write_canary(env, ret_model, err)
+                                  : model_find(env, name, ret_model, err);
 }
 
 void engine_model_list_new(const struct model_env *env, struct model_list *ret_list)
@@ -55,14 +60,14 @@ void engine_model_list_new(const struct model_env *env, struct model_list *ret_l
 int engine_model_pull(const struct model_env *env, const char *name, struct model *ret_model,
                       struct gfxb_error *err)
 {
-    return strcmp(name, ENGINE_CANARY) == 0 ? engine_model_find(env, name, ret_model, err)
-                                            : model_pull(env, name, ret_model, err);
+    return models_is_canary(name) ? engine_model_find(env, name, ret_model, err)
+                                  : model_pull(env, name, ret_model, err);
 }
 
 int engine_model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
                         struct gfxb_error *err)
 {
-    if (strcmp(name, ENGINE_CANARY) == 0)
+    if (models_is_canary(name))
         return error_set(err, EPERM, "%s is part of gfxbridge and cannot be removed", name);
     return model_remove(env, name, ret_bytes, err);
 }

@@ -228,5 +228,21 @@ struct str model_hub_endpoint(enum model_hub hub)
 
 struct str model_hub_host(enum model_hub hub)
 {
-    return hubs_field(hub, HUBS_HOST);
+    struct str all = hubs_field(hub, HUBS_HOST), host = STR_NONE;
+    (void)str_word(&all, &host);
+    return host;
+}
+
+bool hub_of_host(struct str host, enum model_hub *ret_hub)
+{
+    for (enum model_hub hub = MODEL_HUB_HF; hub <= MODEL_HUB_OLLAMA; hub++) {
+        struct str all = hubs_field(hub, HUBS_HOST), one;
+        while (str_word(&all, &one)) {
+            if (str_eq_nocase(one, host)) {
+                *ret_hub = hub;
+                return true;
+            }
+        }
+    }
+    return false;
 }

@@ -165,20 +165,23 @@ int list_find_path(const struct model_env *env, const char *path, struct model *
 
 /* ---- from a user's words to one of them ---- */
 
-static struct model *find_by_name(const struct model_list *list, const char *name)
+/* The one item of this name; NULL: none, or several. */
+static struct model *find_by_name(const struct model_list *list, const char *name,
+                                  bool (*is_same)(struct str a, struct str b))
 {
+    struct model *found = NULL;
     for (size_t i = 0; i < list->n; i++) {
-        if (strcmp(list->item[i].name, name) == 0)
-            return &list->item[i];
+        if (!is_same(str_from(list->item[i].name), str_from(name)))
+            continue;
+        if (found)
+            return NULL;
+        found = &list->item[i];
     }
-    for (size_t i = 0; i < list->n; i++) {
-        if (str_eq_nocase(str_from(list->item[i].name), str_from(name)))
-            return &list->item[i];
-    }
-    return NULL;
+    return found;
 }
 
-/* A file of a repository; file empty: what a pull would take for the tag. */
+/* A file of a repository, also without its folder; file empty: what a pull would take for the tag.
+ */
 static struct model *find_in_repository(const struct model_list *list, struct str repository,
                                         struct str file, struct str tag)
 {
@@ -189,7 +192,8 @@ static struct model *find_in_repository(const struct model_list *list, struct st
         struct model *at = &list->item[i];
         if (!at->repository || !at->file || !str_eq_nocase(str_from(at->repository), repository))
             continue;
-        if (file.n && str_eq_nocase(str_from(at->file), file))
+        if (file.n && (str_eq_nocase(str_from(at->file), file) ||
+                       str_eq_nocase(pick_name(str_from(at->file)), file)))
             return at;
         item[n] = at;
         path[n++] = at->file;
@@ -200,31 +204,42 @@ static struct model *find_in_repository(const struct model_list *list, struct st
 
 static struct model *find_ollama(const struct model_list *list, const struct model_name *name)
 {
-    struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
-    bool is_short = !name->host[0] && str_starts(str_from(name->repository), STR("library/"));
-    char *CLEAN_FREE text =
-        is_short ? xasprintf("%s:%s", name->repository + sizeof("library/") - 1, name->tag)
-                 : xasprintf("%.*s/%s:%s", STR_ARG(host), name->repository, name->tag);
-    return find_by_name(list, text);
+    struct str repository = str_from(name->repository);
+    (void)str_strip(&repository, STR("library/"));
+    char *CLEAN_FREE text = xasprintf("%.*s:%s", STR_ARG(repository), name->tag);
+    return find_by_name(list, text, str_eq_nocase);
 }
 
-struct model *list_match(const struct model_list *list, const char *text)
+static struct model *find_parsed(const struct model_list *list, const struct model_name *name)
 {
-    struct model_name name;
-    struct model *found = find_by_name(list, text);
-    if (found || model_name_parse(text, &name, NULL) < 0)
-        return found;
-    switch (name.kind) {
+    switch (name->kind) {
     case MODEL_NAME_LISTED:
-        return find_in_repository(list, name.known->repository, name.known->file, name.known->tag);
+        return find_in_repository(list, name->known->repository, name->known->file,
+                                  name->known->tag);
     case MODEL_NAME_HUB:
-        return find_in_repository(list, str_from(name.repository), str_from(name.file),
-                                  str_from(name.tag));
+        return find_in_repository(list, str_from(name->repository), str_from(name->file),
+                                  str_from(name->tag));
     case MODEL_NAME_OLLAMA:
-        return find_ollama(list, &name);
+        return find_ollama(list, name);
     default:
         return NULL;
     }
+}
+
+/* First the very name: others may differ in case only. */
+struct model *list_match(const struct model_list *list, const char *text)
+{
+    struct model_name name;
+    struct model *found = find_by_name(list, text, str_eq);
+    if (!found)
+        found = find_by_name(list, text, str_eq_nocase);
+    if (!found && model_name_parse(text, &name, NULL) == 0)
+        found = find_parsed(list, &name);
+    if (!found)
+        found = find_by_name(list, text, model_name_same);
+    /* Lemonade's clients name what a user added so. */
+    return found || !str_starts_nocase(str_from(text), STR("user.")) ? found
+                                                                     : list_match(list, text + 5);
 }
 
 /* A file that was named by its path. */
@@ -258,11 +273,21 @@ int list_nothing(const struct model_list *list, const char *text, struct gfxb_er
     struct model_name name;
     struct str *CLEAN_FREE names = xcalloc(list->n, sizeof(*names));
     char here[400], near[300];
+    struct buf CLEAN_BUF same = BUF_INIT(1000);
+    size_t n_same = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        names[i] = str_from(list->item[i].name);
+        if (model_name_same(names[i], str_from(text)))
+            buf_addf(&same, "%s%.*s", n_same++ ? ", " : "", STR_ARG(names[i]));
+    }
+    if (n_same > 1)
+        return error_set(err, GFXB_E_MODEL_UNKNOWN,
+                         "%s can be each of these: %s. Write the one that you mean as it stands "
+                         "here.",
+                         text, buf_text(&same));
     int r = model_name_parse(text, &name, err);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < list->n; i++)
-        names[i] = str_from(list->item[i].name);
     name_nearest(text, names, list->n, here, sizeof(here));
     model_name_nearest_known(text, near, sizeof(near));
     /* A bare word is most likely a misspelt name: that some registry could have it is no advice. */

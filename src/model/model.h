@@ -67,8 +67,9 @@ int model_tables_check(struct gfxb_error *err);
 
 enum model_name_kind {
     MODEL_NAME_LISTED, /* a row of data/models.tsv */
-    MODEL_NAME_HUB,    /* org/repo, org/repo:QUANT, org/repo/file.gguf; with hf.co/ before it too */
-    MODEL_NAME_OLLAMA, /* name, name:tag, registry.ollama.ai/namespace/name:tag */
+    MODEL_NAME_HUB,    /* org/repo, org/repo:QUANT, org/repo/file.gguf; with hf.co/ before it too,
+                          or the address of a page of it */
+    MODEL_NAME_OLLAMA, /* name, name:tag, registry.ollama.ai/namespace/name:tag, or a page of it */
     MODEL_NAME_URL,    /* https://host/file.gguf#sha256=HEX */
     MODEL_NAME_FILE,   /* a path */
 };
@@ -80,10 +81,13 @@ struct model_name {
     char tag[100];        /* QUANT of the hub, tag of Ollama ("latest" where none was given) */
     char file[400];       /* path inside the repository; the path of a local file; the URL without
                              its fragment */
-    char host[200];       /* Ollama: another registry's host */
+    bool hosted;          /* its hub is named: no other one is meant */
     char sha256[DIGEST_HEX];         /* of a URL, lower case */
     const struct model_known *known; /* the row of a listed name */
 };
+
+/* Do two words name the same model? ASCII case and ":latest" at the end say nothing. */
+bool model_name_same(struct str a, struct str b);
 
 /*
  * Strict: each part has its own alphabet and length, no part is "." or "..", none starts with a
@@ -105,7 +109,7 @@ enum model_hub { MODEL_HUB_HF, MODEL_HUB_OLLAMA };
 
 /* "https://...", without a "/" at the end; a view into the table. */
 struct str model_hub_endpoint(enum model_hub hub);
-/* The host in names: "registry.ollama.ai". */
+/* The host in names: "registry.ollama.ai". The table may have more of it after that. */
 struct str model_hub_host(enum model_hub hub);
 
 /* ---- what a model needs on the engine's command line ---- */

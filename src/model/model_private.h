@@ -59,6 +59,12 @@ size_t pick_projector(const char *const *path, size_t n, struct str model);
 /* As model_name_nearest_known, of these names. */
 void name_nearest(const char *text, const struct str *name, size_t n, char *ret_text, size_t size);
 
+/* A name of the hub that says no host, as one of the Ollama registry. False: it cannot be one. */
+bool name_as_ollama(const struct model_name *name, struct model_name *ret_name);
+
+/* The hub that this host belongs to. */
+bool hub_of_host(struct str host, enum model_hub *ret_hub);
+
 /* ---- list.c: from files found to models ---- */
 
 /* By name. */

@@ -11,7 +11,8 @@
 #define FORMS                                                                                      \
     "a model is named like one of the list (gfxbridge list --available), ORG/REPO or "             \
     "ORG/REPO:QUANT, "                                                                             \
-    "ORG/REPO/FILE.gguf, NAME:TAG of the Ollama library, a URL with #sha256=HEX, or a file"
+    "ORG/REPO/FILE.gguf, NAME:TAG of the Ollama library, the address of its page, a URL with "     \
+    "#sha256=HEX, or a file"
 
 #define DIGITS  "0123456789"
 #define LOWER   "abcdefghijklmnopqrstuvwxyz"
@@ -33,14 +34,9 @@ static bool is_word(struct str s, size_t max)
            is_only(s, LETTERS "-._") && !str_has(s, STR(".."));
 }
 
-/* Each part of a path inside a repository is a word, the last one with ".gguf". */
 static bool is_file(struct str s)
 {
-    struct str rest = s, part;
-    bool good = s.n <= 300 && str_ends(s, STR(".gguf"));
-    while (good && str_cut(&rest, '/', &part))
-        good = is_word(part, 200);
-    return good;
+    return s.n <= 300 && str_ends(s, STR(".gguf")) && pick_is_safe(s);
 }
 
 bool model_name_is_plain(const char *text)
@@ -58,13 +54,23 @@ static void keep(char *ret, size_t size, struct str s)
     snprintf(ret, size, "%.*s", STR_ARG(s));
 }
 
-/* Without what stands before; false when it does not. */
-static bool strip(struct str *s, struct str prefix)
+static void lower(char *text)
 {
-    if (!str_starts(*s, prefix))
-        return false;
-    *s = (struct str){s->p + prefix.n, s->n - prefix.n};
-    return true;
+    for (; *text; text++)
+        *text = str_lower(*text);
+}
+
+/* Without a ":latest" at its end, which says nothing. */
+static struct str without_latest(struct str name)
+{
+    const struct str latest = STR(":latest");
+    size_t n = name.n > latest.n ? name.n - latest.n : name.n;
+    return str_eq_nocase(str_skip(name, n), latest) ? (struct str){name.p, n} : name;
+}
+
+bool model_name_same(struct str a, struct str b)
+{
+    return str_eq_nocase(without_latest(a), without_latest(b));
 }
 
 static bool is_path(const char *text)
@@ -76,44 +82,37 @@ static bool is_path(const char *text)
     return str_ends(s, STR(".gguf")) && stat(text, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* org/repo, org/repo:QUANT, org/repo/dir/file.gguf */
+/* org/repo, org/repo:QUANT, org/repo/dir/file.gguf, org/repo:dir/file.gguf */
 static bool parse_hub(struct str text, struct model_name *name)
 {
-    struct str rest = text, org, repo, tag = STR_NONE, after;
-    if (!str_cut(&rest, '/', &org) || !str_cut(&rest, '/', &repo))
+    struct str rest = without_latest(text), org;
+    size_t n = 0;
+    if (!str_cut(&rest, '/', &org))
         return false;
-    bool file = rest.n > 0;
-    after = repo;
-    if (!file && memchr(repo.p, ':', repo.n)) {
-        (void)str_cut(&after, ':', &repo);
-        tag = after;
-        if (!is_word(tag, WORD_MAX))
-            return false;
-    }
-    if (!is_word(org, OWNER_MAX) || !is_word(repo, OWNER_MAX) || (file && !is_file(rest)) ||
-        (text.n && text.p[text.n - 1] == '/'))
+    while (n < rest.n && rest.p[n] != ':' && rest.p[n] != '/')
+        n++;
+    struct str repo = {rest.p, n};
+    char mark = n < rest.n ? rest.p[n] : '\0';
+    rest = str_skip(rest, mark ? n + 1 : n);
+    bool file = mark && str_ends(rest, STR(".gguf"));
+    bool good = file || !mark || (mark == ':' && is_word(rest, WORD_MAX));
+    if (!good || (file && !is_file(rest)) || !is_word(org, OWNER_MAX) || !is_word(repo, OWNER_MAX))
         return false;
     name->kind = MODEL_NAME_HUB;
     snprintf(name->repository, sizeof(name->repository), "%.*s/%.*s", STR_ARG(org), STR_ARG(repo));
-    keep(name->tag, sizeof(name->tag), tag);
+    keep(name->tag, sizeof(name->tag), file ? STR_NONE : rest);
     keep(name->file, sizeof(name->file), file ? rest : STR_NONE);
     return true;
 }
 
-/* name, name:tag; with a host also namespace/name:tag */
-static bool parse_ollama(struct str text, bool host, struct model_name *name)
+/* name, name:tag, namespace/name:tag */
+static bool parse_ollama(struct str text, struct model_name *name)
 {
-    struct str rest = text, space = STR("library"), model, tag = STR("latest");
-    if (host && memchr(text.p, '/', text.n)) {
+    struct str rest = without_latest(text), space = STR("library"), model, tag = STR("latest");
+    if (memchr(text.p, '/', text.n))
         (void)str_cut(&rest, '/', &space);
-        if (!is_word(space, WORD_MAX))
-            return false;
-    }
     bool tagged = rest.n && memchr(rest.p, ':', rest.n);
-    if (!str_cut(&rest, ':', &model) || !is_word(model, WORD_MAX))
-        return false;
-    /* Upper-case letters have no place in the Ollama library: such a word is a name misspelt. */
-    if (!is_only(model, LOWER DIGITS "-._"))
+    if (!str_cut(&rest, ':', &model) || !is_word(model, WORD_MAX) || !is_word(space, WORD_MAX))
         return false;
     if (tagged)
         tag = rest;
@@ -122,27 +121,86 @@ static bool parse_ollama(struct str text, bool host, struct model_name *name)
     name->kind = MODEL_NAME_OLLAMA;
     snprintf(name->repository, sizeof(name->repository), "%.*s/%.*s", STR_ARG(space),
              STR_ARG(model));
+    lower(name->repository); /* as all names there are */
     keep(name->tag, sizeof(name->tag), tag);
     return true;
 }
 
-/* With a host before it: the hub's (two spellings) or the Ollama registry's. */
-static bool parse_hosted(struct str text, struct model_name *name, bool *ret_hosted)
+bool name_as_ollama(const struct model_name *name, struct model_name *ret_name)
 {
-    const struct str hub = model_hub_host(MODEL_HUB_HF), other = model_hub_host(MODEL_HUB_OLLAMA);
-    struct str rest = text, host;
-    *ret_hosted = false;
-    if (!str_cut(&rest, '/', &host) || rest.n == 0)
+    struct model_name other = {.hosted = false};
+    char *CLEAN_FREE text =
+        xasprintf("%s:%s", name->repository, name->tag[0] ? name->tag : "latest");
+    if (name->kind != MODEL_NAME_HUB || name->hosted || name->file[0] ||
+        !parse_ollama(str_from(text), &other))
         return false;
-    *ret_hosted = true;
-    if (str_eq_nocase(host, STR("hf.co")) || str_eq_nocase(host, hub))
-        return parse_hub(rest, name);
-    if (str_eq_nocase(host, other)) {
-        keep(name->host, sizeof(name->host), host);
-        return parse_ollama(rest, true, name);
+    *ret_name = other;
+    return true;
+}
+
+/* ---- addresses of pages, as a browser shows them ---- */
+
+/* "%20" -> " ". False when it does not fit. */
+static bool decode(struct str text, char *ret, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n && n + 1 < size; i++) {
+        int high = i + 2 < text.n ? str_hex_digit(text.p[i + 1]) : -1;
+        int low = high < 0 ? -1 : str_hex_digit(text.p[i + 2]);
+        bool coded = text.p[i] == '%' && low >= 0;
+        ret[n++] = coded ? (char)(high << 4 | low) : text.p[i];
+        i += coded ? 2 : 0;
     }
-    *ret_hosted = false;
-    return false;
+    ret[n] = '\0';
+    return n + 1 < size && strlen(ret) == n;
+}
+
+/* org/repo, org/repo/tree/main/FOLDER, org/repo/blob/main/FILE and its like */
+static bool parse_hub_page(struct str path, struct str query, struct model_name *name)
+{
+    static const char *const views[] = {"tree/main", "blob/main", "resolve/main", "raw/main"};
+    char file[sizeof(name->file)];
+    struct str rest = path, org = STR_NONE, repo = STR_NONE, item;
+    bool viewed = str_cut(&rest, '/', &org) && str_cut(&rest, '/', &repo) && rest.n == 0;
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]) && !viewed; i++)
+        viewed = str_strip(&rest, str_from(views[i])) && (!rest.n || str_strip(&rest, STR("/")));
+    if (!viewed)
+        return parse_hub(path, name);
+    while (str_cut(&query, '&', &item)) {
+        if (str_strip(&item, STR("show_file_info=")) && decode(item, file, sizeof(file)))
+            rest = str_from(file);
+    }
+    /* Folders of a repository are named by the quantisation in them. */
+    char *CLEAN_FREE text =
+        xasprintf("%.*s/%.*s%s%.*s", STR_ARG(org), STR_ARG(repo), rest.n ? ":" : "", STR_ARG(rest));
+    return parse_hub(str_from(text), name);
+}
+
+/* library/name:tag, user/name, and the list of a model's tags */
+static bool parse_ollama_page(struct str path, struct model_name *name)
+{
+    const struct str tags = STR("/tags");
+    if (str_ends(path, tags))
+        path.n -= tags.n;
+    return parse_ollama(path, name);
+}
+
+/* With a host before it, one of data/hubs.tsv: a name or the address of a page. */
+static bool parse_hosted(struct str text, struct model_name *name)
+{
+    char path[sizeof(name->file)];
+    struct str host, page = STR_NONE, plain = STR_NONE;
+    enum model_hub hub;
+    if (!str_strip(&text, STR("https://")))
+        (void)str_strip(&text, STR("http://"));
+    if (!str_cut(&text, '/', &host) || !hub_of_host(host, &hub))
+        return false;
+    name->hosted = true;
+    if (!str_cut(&text, '#', &page) || !str_cut(&page, '?', &plain) ||
+        !decode(str_trim_end(plain, '/'), path, sizeof(path)))
+        return false;
+    return hub == MODEL_HUB_HF ? parse_hub_page(str_from(path), page, name)
+                               : parse_ollama_page(str_from(path), name);
 }
 
 static int parse_url(const char *text, struct model_name *name, struct gfxb_error *err)
@@ -162,7 +220,7 @@ static int parse_url(const char *text, struct model_name *name, struct gfxb_erro
                          "'%s' is no URL that can be pulled: it has to begin with "
                          "https:// and to be shorter than %zu characters",
                          text, sizeof(name->file));
-    if (!strip(&digest, mark) || digest.n != DIGEST_HEX - 1 ||
+    if (!str_strip(&digest, mark) || digest.n != DIGEST_HEX - 1 ||
         !is_only(digest, DIGITS "abcdefABCDEF"))
         return error_set(err, EINVAL,
                          "'%s' says nothing about what has to come: add #sha256= and "
@@ -184,41 +242,60 @@ void model_name_nearest_known(const char *text, char *ret_text, size_t size)
     name_nearest(text, names, list->n, ret_text, size);
 }
 
-static int parse_words(const char *text, struct model_name *name, struct gfxb_error *err)
+static int parse_words(struct str text, struct model_name *name, struct gfxb_error *err)
 {
-    struct str all = str_from(text);
     char near[300];
-    bool hosted;
-    name->known = model_known_find(all);
+    name->known = model_known_find(without_latest(text));
     if (name->known) {
         name->kind = MODEL_NAME_LISTED;
         return 0;
     }
-    if (parse_hosted(all, name, &hosted))
+    if (parse_hosted(text, name))
         return 0;
-    if (!hosted &&
-        (memchr(all.p, '/', all.n) ? parse_hub(all, name) : parse_ollama(all, false, name)))
+    if (!name->hosted &&
+        (memchr(text.p, '/', text.n) ? parse_hub(text, name) : parse_ollama(text, name)))
         return 0;
-    model_name_nearest_known(text, near, sizeof(near));
-    return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", text,
+    if (name->hosted)
+        return error_set(err, EINVAL,
+                         "'%.*s' is not the page of a model: give that of a repository, or of a "
+                         "GGUF file in its branch main",
+                         (int)(text.n < 200 ? text.n : 200), text.p);
+    char *CLEAN_FREE word = xstr_dup(text);
+    model_name_nearest_known(word, near, sizeof(near));
+    return error_set(err, EINVAL, "'%.200s' names no model%s%s%s; %s", word,
                      near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
+}
+
+/* A command that a page shows beside a model: the word behind it. */
+static struct str strip_command(struct str text)
+{
+    static const char *const commands[] = {"ollama run ", "ollama pull ", "hf download "};
+    struct str word = text = str_trim(text);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (str_strip(&text, str_from(commands[i])))
+            (void)str_word(&text, &word);
+    }
+    return word;
 }
 
 int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err)
 {
     struct model_name name = {.kind = MODEL_NAME_FILE};
+    struct str word = strip_command(str_from(text));
     int result = 0;
-    if (text[0] == '\0' || strlen(text) > 4000)
+    if (word.n == 0 || word.n > 4000)
         return error_set(err, EINVAL, "no model is named: %s", FORMS);
     if (is_path(text)) {
         if (strlen(text) >= sizeof(name.file))
             return error_set(err, ENAMETOOLONG, "the path %.60s... is longer than %zu characters",
                              text, sizeof(name.file) - 1);
         keep(name.file, sizeof(name.file), str_from(text));
-    } else if (strstr(text, "://")) {
+    } else if (strstr(text, "#sha256=")) {
         result = parse_url(text, &name, err);
     } else {
-        result = parse_words(text, &name, err);
+        result = parse_words(word, &name, err);
+        if (result == -EINVAL && !name.hosted && strstr(text, "://"))
+            result = parse_url(text, &name, err);
     }
     if (result == 0)
         *ret_name = name;

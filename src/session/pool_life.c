@@ -445,13 +445,24 @@ void pool_news(struct pool_model *m, const struct session_news *news)
 
 /* ---- from outside ---- */
 
+/* The model of exactly this name, else one that it may mean. */
+static struct pool_model *pool_find_like(const struct pool *pool, struct str name)
+{
+    struct pool_model *m = pool_find(pool, name);
+    for (struct pool_model *at = pool->models; at && !m; at = at->next) {
+        for (size_t i = 0; i < at->n_names && !m; i++)
+            m = model_name_same(name, str_from(at->names[i])) ? at : NULL;
+    }
+    return m;
+}
+
 int pool_unload(struct pool *pool, struct str name, struct gfxb_error *err)
 {
-    struct pool_model *next;
+    struct pool_model *next, *wanted = name.n ? pool_find_like(pool, name) : NULL;
     size_t n = 0;
     for (struct pool_model *m = pool->models; m; m = next) {
         next = m->next;
-        if ((name.n && pool_find(pool, name) != m) || !pool_holds_memory(m))
+        if ((name.n && wanted != m) || !pool_holds_memory(m))
             continue;
         n++;
         m->pinned = false;

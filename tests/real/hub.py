@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
@@ -276,8 +277,125 @@ def next_page_elsewhere_is_asked_here():
 
 
 def limited():
-    WORLD.publish("org/limited", {"m-Q8_0.gguf": unique()}, limited=True)
-    Home().refused("model-unavailable", "org/limited", says=("no more requests",))
+    """Who takes no more requests, until when, and which token helps: the hub's for the hub, none for
+    the registry. What was pulled before is used meanwhile."""
+    data = unique()
+    WORLD.publish("org/limited", {"m-Q8_0.gguf": data})
+    home, other = Home(), Home()
+    home.pull("org/limited")
+    for header in (("Retry-After", "3600"), ("RateLimit", '"api";r=0;t=3600')):
+        WORLD.repos["org/limited"]["limited"] = [header]
+        until = time.strftime("%Y-%m-%d %H:", time.gmtime(time.time() + 3590))
+        text = other.refused("rate-limited", "org/limited", says=("HF_TOKEN", until, "UTC"))
+        assert "GITHUB" not in text, text
+        text = other.refused("rate-limited", "org/limited", HF_TOKEN="hf_good")
+        assert "HF_TOKEN" not in text, text
+    WORLD.models["library/limited:latest"] = 429, b"slow down", [("Retry-After", "3600")]
+    text = other.refused("rate-limited", "limited", says=(until,))
+    assert "TOKEN" not in text, text
+    assert "as it was pulled before" in home.pull("org/limited").stderr
+    home.answers(home.list()["org/limited:Q8_0"]["path"])
+    WORLD.repos["org/limited"]["limited"] = [("Retry-After", "1")]
+    threading.Timer(0.5, WORLD.repos["org/limited"].pop, ["limited"]).start()
+    other.pull("org/limited")  # a second is waited for
+
+
+# ---- names ----
+
+def names_in_any_case():
+    """One model whatever the case, with ":latest" or without, in every command; those that differ in
+    case only are told apart by the very name."""
+    WORLD.publish("org/Cased-GGUF", {"m-Q8_0.gguf": unique()})
+    WORLD.publish_model("library/cased:latest", [("model", unique())])
+    home = Home()
+    home.pull("ORG/cased-gguf:q8_0")
+    since = len(WORLD.requests())
+    home.pull("org/CASED-GGUF:latest")
+    assert not storage_requests(since), "it is here already"
+    home.pull("CASED:Latest")
+    home.call("import", home.list()["org/Cased-GGUF:Q8_0"]["path"], "--name", "Mine")
+    assert set(home.list()) == {"org/Cased-GGUF:Q8_0", "cased:latest", "Mine"}
+    for name, words in (("org/Cased-GGUF:Q8_0", ("ORG/CASED-gguf", "org/cased-gguf:LATEST",
+                                                 "HF.CO/org/cased-gguf:q8_0",
+                                                 "org/cased-gguf:M-q8_0.gguf")),
+                        ("cased:latest", ("CASED", "cased:LATEST", "Cased",
+                                          "Registry.Ollama.AI/library/CASED")),
+                        ("Mine", ("mine", "MINE:latest", "user.mine")),
+                        ("canary", ("Canary", "CANARY:latest"))):
+        for word in words:
+            done = json.loads(home.call("show", "--json", word).stdout)
+            assert done["model"]["name"] == name, (word, done["model"]["name"])
+    path = write(home.path("own.gguf"), CANARY)
+    done = home.call("import", path, "--name", "mINE", code=1)
+    assert "Mine already" in done.stderr, done.stderr
+    for name in ("twin", "Twin"):  # another program's
+        write(home.path(".cache", "llama.cpp", name + ".gguf"), unique())
+    for name in ("twin", "Twin"):
+        done = json.loads(home.call("show", "--json", name).stdout)
+        assert done["model"]["name"] == name, done["model"]
+    done = home.call("show", "TWIN", code=1)
+    assert "Twin, twin" in done.stderr, done.stderr
+    home.call("rm", "MINE:latest")
+    home.call("rm", "CASED")
+    home.call("rm", "ORG/CASED-GGUF:LATEST")
+    assert set(home.list()) == {"twin", "Twin"}
+
+
+def files_and_pages():
+    """A file as tag, with its folder or without, and the addresses that a browser shows."""
+    files = {"a-Q4_K_M.gguf": unique(), "Q8_0/a-Q8_0.gguf": unique(), "own name (1).gguf": unique()}
+    WORLD.publish("org/files", files)
+    WORLD.publish_model("library/paged:1b", [("model", unique())])
+    page = "https://huggingface.co/org/files"
+    for word, wanted in (("org/files:a-q4_k_m.GGUF".replace("GGUF", "gguf"), "a-Q4_K_M.gguf"),
+                         ("hf.co/org/files:Q8_0/a-Q8_0.gguf", "Q8_0/a-Q8_0.gguf"),
+                         ("org/files:a-Q8_0.gguf", "Q8_0/a-Q8_0.gguf"),
+                         ("org/files/a-Q8_0.gguf", "Q8_0/a-Q8_0.gguf"),
+                         (page, "a-Q4_K_M.gguf"),
+                         (page + "/tree/main/Q8_0", "Q8_0/a-Q8_0.gguf"),
+                         (page + "/blob/main/own%20name%20(1).gguf", "own name (1).gguf"),
+                         (page + "/resolve/main/a-Q4_K_M.gguf?download=true", "a-Q4_K_M.gguf"),
+                         (page[8:] + "?show_file_info=Q8_0%2Fa-Q8_0.gguf", "Q8_0/a-Q8_0.gguf")):
+        home = Home()
+        home.pull(word)
+        model, = home.list().values()
+        assert model["path"].endswith(f"/{hw.COMMIT}/{wanted}"), (word, model["path"])
+        assert json.loads(home.call("show", "--json", word).stdout)["model"]["name"], word
+    home = Home()
+    home.pull("https://ollama.com/library/paged:1b")
+    home.pull("ollama run paged:1b")
+    assert set(home.list()) == {"paged:1b"}
+    for word in (page + "/tree/v2", page + "/blob/main/README.txt/x", "https://huggingface.co/org"):
+        done = home.pull(word, code=1)
+        assert "branch main" in done.stderr, done.stderr
+    done = home.pull("org/files:b-Q4_K_M.gguf", code=1)
+    assert "a-Q4_K_M" in done.stderr or "Q4_K_M" in done.stderr, done.stderr
+
+
+def models_of_ollama_users():
+    """org/name that the hub does not have: a user's model of the Ollama registry, else both say no.
+    With a host only that one is asked."""
+    WORLD.publish_model("library/okay:latest", [("model", unique())])
+    WORLD.publish_model("user/own:latest", [("model", unique())])
+    WORLD.publish_model("user/own:7b", [("model", unique())])
+    WORLD.publish("user/both", {"m-Q8_0.gguf": unique()})
+    WORLD.publish_model("user/both:latest", [("model", unique())])
+    home = Home()
+    home.pull("registry.ollama.ai/library/okay", "User/own", "user/own:7b", "user/both")
+    assert set(home.list()) == {"okay:latest", "user/own:latest", "user/own:7b", "user/both:Q8_0"}
+    for word, name in (("registry.ollama.ai/user/own", "user/own:latest"),
+                       ("USER/OWN:latest", "user/own:latest"), ("user/own", "user/own:latest")):
+        done = json.loads(home.call("show", "--json", word).stdout)
+        assert done["model"]["name"] == name, (word, done["model"])
+    home.refused("model-unknown", "user/none", says=("no repository user/none", WORLD.hub,
+                                                     "Ollama registry has no model user/none"))
+    text = home.refused("model-unknown", "hf.co/user/own", says=("no repository",))
+    assert "Ollama" not in text, text
+    text = home.refused("model-unknown", "ollama.com/user/none", says=("Ollama",))
+    assert "repository" not in text, text
+    text = home.refused("model-unknown", "user/both:Q2_K", says=("user/both has no Q2_K",))
+    home.call("rm", "user/own")
+    assert "user/own:latest" not in home.list()
 
 
 def split_model():
@@ -913,6 +1031,8 @@ def ollama_refusals():
     WORLD.publish_model("library/lora:latest", [("model", unique()), ("adapter", b"x")])
     WORLD.publish_model("library/bad:latest", [("model", b"no GGUF at all" * 100)])
     WORLD.models["library/nonsense:latest"] = b'{"layers": [{"digest": "sha256:../../../x"}]}'
+    WORLD.models["library/newer:latest"] = 412, b'{"errors": [{"code": "PRECONDITION_FAILED"}]}', []
+    home.refused("model-unusable", "newer", says=("newer version of Ollama", "gguf".upper()))
     home.refused("model-unknown", "absent", says=("absent", "org/name"))
     home.refused("model-gated", "secret", says=("owner",))
     home.refused("model-unusable", "mlx", says=("tensors",))
@@ -1013,6 +1133,9 @@ CASES = [
     ("pages of a long list", pages_of_a_long_list),
     ("a next page elsewhere is asked here", next_page_elsewhere_is_asked_here),
     ("a used-up limit", limited),
+    ("names in any case", names_in_any_case),
+    ("files as tags, addresses of pages", files_and_pages),
+    ("models of Ollama's users", models_of_ollama_users),
     ("a split model", split_model),
     ("the projector beside it", projector_beside_it),
     ("llama.cpp finds it too", llama_cpp_finds_it_too),

@@ -147,6 +147,10 @@ class Backend(http.server.BaseHTTPRequestHandler):
         world = self.world
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         repo = world.repos.get(name)
+        for other in world.repos if repo is None else ():
+            if other.lower() == name.lower():  # the hub takes any case
+                self.reply(307, headers=[("Location", self.path.replace(name, other))])
+                return None
         if token and token not in world.tokens:
             self.refuse(401, "", "Invalid credentials in Authorization header")
             return None
@@ -157,7 +161,7 @@ class Backend(http.server.BaseHTTPRequestHandler):
             self.reply(307, headers=[("Location", self.path.replace(name, repo["moved"]))])
             return None
         if repo.get("limited"):
-            self.reply(429, b"slow down")
+            self.reply(429, b"slow down", repo["limited"])
             return None
         return repo
 
@@ -230,6 +234,8 @@ class Backend(http.server.BaseHTTPRequestHandler):
             return self.reply_json({"errors": [{"code": "MANIFEST_UNKNOWN"}]}, 404)
         if model == "private":
             return self.reply_json({}, 401, [("WWW-Authenticate", 'Bearer realm="x",service="y"')])
+        if isinstance(model, tuple):
+            return self.reply(*model)
         if self.headers.get("Accept") != wanted:
             return self.reply(406)
         return self.reply(200, model, [("Content-Type", wanted)])

@@ -176,13 +176,17 @@ static void test_tree(void **state)
 
 static void test_commit(void **state)
 {
-    char commit[HUB_COMMIT];
-    assert_int_equal(hub_info_parse(STR("{\"sha\":\"" COMMIT "\"}"), commit, NULL), 0);
+    char commit[HUB_COMMIT], name[] = "org/repo", other[] = "org/old";
+    const struct str good = STR("{\"sha\":\"" COMMIT "\",\"id\":\"Org/REPO\"}");
+    assert_int_equal(hub_info_parse(good, commit, name, NULL), 0);
     assert_string_equal(commit, COMMIT);
-    assert_int_equal(hub_info_parse(STR("{\"sha\":\"../../x\"}"), commit, NULL),
+    assert_string_equal(name, "Org/REPO"); /* one repository has one place in the cache */
+    assert_int_equal(hub_info_parse(good, commit, other, NULL), 0);
+    assert_string_equal(other, "org/old"); /* renamed: it stays where it was asked for */
+    assert_int_equal(hub_info_parse(STR("{\"sha\":\"../../x\"}"), commit, name, NULL),
                      -GFXB_E_MODEL_UNAVAILABLE);
-    assert_int_equal(hub_info_parse(STR("{}"), commit, NULL), -GFXB_E_MODEL_UNAVAILABLE);
-    assert_int_equal(hub_info_parse(STR_NONE, commit, NULL), -GFXB_E_MODEL_UNAVAILABLE);
+    assert_int_equal(hub_info_parse(STR("{}"), commit, name, NULL), -GFXB_E_MODEL_UNAVAILABLE);
+    assert_int_equal(hub_info_parse(STR_NONE, commit, name, NULL), -GFXB_E_MODEL_UNAVAILABLE);
 }
 
 static void next_is(const char *link, const char *wanted)

@@ -35,6 +35,35 @@ static void names_mean_what_they_say(void **state)
         {"qwen3", MODEL_NAME_OLLAMA, "library/qwen3", "latest", ""},
         {"qwen3:8b", MODEL_NAME_OLLAMA, "library/qwen3", "8b", ""},
         {"registry.ollama.ai/some/one:7b", MODEL_NAME_OLLAMA, "some/one", "7b", ""},
+        /* case and ":latest" */
+        {"QWEN3-0.6B-GGUF:Latest", MODEL_NAME_LISTED, "", "", ""},
+        {"Qwen3:8B", MODEL_NAME_OLLAMA, "library/qwen3", "8B", ""},
+        {"Qwen3:LATEST", MODEL_NAME_OLLAMA, "library/qwen3", "latest", ""},
+        {"org/repo:latest", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"HF.co/org/repo:latest", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"org/repo.gguf", MODEL_NAME_HUB, "org/repo.gguf", "", ""},
+        /* a file as tag */
+        {"org/repo:a-Q4_K_M.gguf", MODEL_NAME_HUB, "org/repo", "", "a-Q4_K_M.gguf"},
+        {"hf.co/org/repo:Q8_0/a-Q8_0.gguf", MODEL_NAME_HUB, "org/repo", "", "Q8_0/a-Q8_0.gguf"},
+        {"org/repo/a (1) b+c.gguf", MODEL_NAME_HUB, "org/repo", "", "a (1) b+c.gguf"},
+        /* addresses of pages */
+        {"https://huggingface.co/org/repo", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"https://huggingface.co/org/repo/", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"http://www.huggingface.co/org/repo?library=x#use", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"https://hf.co/org/repo:Q8_0", MODEL_NAME_HUB, "org/repo", "Q8_0", ""},
+        {"https://huggingface.co/org/repo/tree/main", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"https://huggingface.co/org/repo/tree/main/Q8_0", MODEL_NAME_HUB, "org/repo", "Q8_0", ""},
+        {"https://huggingface.co/org/repo/blob/main/a.gguf", MODEL_NAME_HUB, "org/repo", "",
+         "a.gguf"},
+        {"huggingface.co/org/repo/resolve/main/Q8_0/a%20b.gguf?download=true", MODEL_NAME_HUB,
+         "org/repo", "", "Q8_0/a b.gguf"},
+        {"https://huggingface.co/org/repo?show_file_info=a.gguf", MODEL_NAME_HUB, "org/repo", "",
+         "a.gguf"},
+        {"https://ollama.com/library/qwen3:8b", MODEL_NAME_OLLAMA, "library/qwen3", "8b", ""},
+        {"https://ollama.com/library/qwen3/tags", MODEL_NAME_OLLAMA, "library/qwen3", "latest", ""},
+        {"ollama.com/some/one", MODEL_NAME_OLLAMA, "some/one", "latest", ""},
+        {"ollama run hf.co/org/repo:Q8_0", MODEL_NAME_HUB, "org/repo", "Q8_0", ""},
+        {" hf download org/repo x.gguf ", MODEL_NAME_HUB, "org/repo", "", ""},
         {"/m/x.gguf", MODEL_NAME_FILE, "", "", "/m/x.gguf"},
         {"./x", MODEL_NAME_FILE, "", "", "./x"},
         {"../x.gguf", MODEL_NAME_FILE, "", "", "../x.gguf"},
@@ -86,13 +115,23 @@ static void bad_words_are_refused(void **state)
         "org/repo/../a.gguf",
         "a:b:c",
         "x\ny",
-        "Qwen3-0.6B",
         "org\\repo",
         "hf.co/org",
         "hf.co/a/b/c/d",
         "org/repo/.hidden.gguf",
         "caf\xc3\xa9",
-        "registry.ollama.ai/A:b",
+        "registry.ollama.ai/A:b:c",
+        "org/repo:../a.gguf",
+        "org/repo:.gguf",
+        "https://huggingface.co/org",
+        "https://huggingface.co/org/repo/tree/v1",
+        "https://huggingface.co/org/repo/tree/mainly",
+        "https://huggingface.co/org/repo/blob/main/README.txt/x",
+        "https://huggingface.co/org/repo/blob/main/..%2f..%2fa.gguf",
+        "https://huggingface.co/org/repo/blob/main/a%00b.gguf",
+        "https://huggingface.co/org/re%20po",
+        "https://huggingface.co.evil.example/org/repo",
+        "https://ollama.com/library/qwen3/blobs/0123",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct model_name name;
@@ -115,12 +154,15 @@ static void bad_words_are_refused(void **state)
 
 static void a_misspelt_name_gets_the_nearest(void **state)
 {
-    struct model_name name;
+    const struct model_env nowhere = {.data_dir = NULL};
+    struct model model;
     struct gfxb_error err = {0};
-    assert_true(model_name_parse("Qwen3-06B-GGUF", &name, &err) < 0);
-    assert_non_null(strstr(err.text, "did you mean Qwen3-0.6B-GGUF"));
-    assert_true(model_name_parse("GPT-OSS-20b", &name, &err) < 0);
+    assert_int_equal(model_find(&nowhere, "Qwen3-06B-GGUF", &model, &err), -GFXB_E_MODEL_UNKNOWN);
+    assert_non_null(strstr(err.text, "Qwen3-0.6B-GGUF"));
+    assert_int_equal(model_find(&nowhere, "GPT-OSS-20b", &model, &err), -GFXB_E_MODEL_UNKNOWN);
     assert_non_null(strstr(err.text, "gpt-oss-20b-GGUF"));
+    assert_true(model_find(&nowhere, "Qwen3 06B GGUF", &model, &err) < 0);
+    assert_non_null(strstr(err.text, "did you mean Qwen3-0.6B-GGUF"));
 }
 
 static void the_list_is_long_and_whole(void **state)

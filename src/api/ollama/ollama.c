@@ -57,10 +57,8 @@ static struct pool_options ollama_options(const struct ollama_call *call)
 static void ollama_empty(struct http_exchange *x, const struct ollama_call *call)
 {
     if (call->keep_alive == 0) {
-        struct str name = str_from(call->model);
         /* Ollama gives the same answer for a model that is not loaded. */
-        if (pool_unload(serve_of(x)->pool, name, NULL) < 0 && str_ends(name, STR(":latest")))
-            pool_unload(serve_of(x)->pool, (struct str){name.p, name.n - 7}, NULL);
+        (void)pool_unload(serve_of(x)->pool, str_from(call->model), NULL);
         ollama_reply_empty(x, call, "unload");
         return;
     }

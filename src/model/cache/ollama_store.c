@@ -91,14 +91,16 @@ struct paths ollama_manifests(const struct log *log, const char *store)
     return paths_find(log, top, 4, 4, S_IFREG);
 }
 
-/* What a user of Ollama types for HOST/NAMESPACE/MODEL/TAG: "qwen3:8b", "host/space/model:tag". */
+/* What a user of Ollama types for HOST/NAMESPACE/MODEL/TAG: "qwen3:8b", "user/model:tag",
+ * "host/space/model:tag". */
 static char *ollama_name(const char *file)
 {
-    char *CLEAN_FREE library =
-        xasprintf("%.*s/library/", STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)));
-    if (str_starts(str_from(file), str_from(library)))
-        file += strlen(library);
-    return xasprintf("%.*s:%s", STR_ARG(fs_dir(file)), fs_name(file));
+    char *CLEAN_FREE ours = xasprintf("%.*s/", STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)));
+    struct str rest = str_from(file);
+    if (str_strip(&rest, str_from(ours)))
+        (void)str_strip(&rest, STR("library/"));
+    char *CLEAN_FREE path = xstr_dup(rest);
+    return xasprintf("%.*s:%s", STR_ARG(fs_dir(path)), fs_name(path));
 }
 
 /* The blob of a layer, when all of it is there. */

@@ -227,11 +227,16 @@ int stock_publish(const struct model_env *env, const char *stage, const char *na
 {
     char *CLEAN_FREE local = stock_path(env, STOCK_LOCAL);
     char *CLEAN_FREE final = xfs_join(local, name);
-    int r = fs_publish_tree(stage, final, err);
+    DIR *CLEAN_DIR dir = opendir(local);
+    const char *other;
+    /* Names are found in any case, so two that differ in nothing else would be one too many. */
+    while ((other = fs_next(dir)) && !str_eq_nocase(str_from(other), str_from(name)))
+        continue;
+    int r = other ? -EEXIST : fs_publish_tree(stage, final, err);
     if (r == -EEXIST)
         error_set(err, EEXIST,
                   "a model is called %s already: choose another name with --name, or remove it "
                   "with gfxbridge rm %s",
-                  name, name);
+                  other ? other : name, other ? other : name);
     return r;
 }

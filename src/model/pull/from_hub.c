@@ -22,8 +22,8 @@ struct hub_said {
 };
 
 struct pull_hub {
-    struct pull pull; /* first: the context of a request's callbacks */
-    const char *repository;
+    struct pull pull;  /* first: the context of a request's callbacks */
+    char *repository;  /* owned; as the hub spells it once it has answered */
     const char *token; /* NULL none, or one that is not accepted */
     struct hub_said said;
     const struct hub_file *file; /* that is asked for; NULL: an answer of the API */
@@ -39,6 +39,7 @@ struct pull_hub {
 static void pull_hub_done(struct pull_hub *p)
 {
     free(p->said.link);
+    free(p->repository);
     hub_tree_done(&p->tree);
     hub_cache_done(&p->cache);
     stock_record_done(&p->record);
@@ -115,10 +116,11 @@ static int hub_refused(const struct pull_hub *p, struct gfxb_error *err)
     const struct model_env *env = p->pull.env;
     const struct hub_said *said = &p->said;
     long status = p->pull.status;
-    if (status == 429)
-        return error_set(err, GFXB_E_MODEL_UNAVAILABLE,
-                         "the hub takes no more requests from here for now: wait some minutes%s",
-                         env->hf_token ? "" : ", or give a token in HF_TOKEN");
+    if (err->code == GFXB_E_RATE_LIMITED) {
+        struct gfxb_error why = *err;
+        return error_set(err, why.code, "%s%s", why.text,
+                         p->token ? "" : "; a token in HF_TOKEN raises the hub's limit");
+    }
     if (said->hop > 0 && !said->code[0])
         return -err->code; /* the storage behind the hub: not about the repository */
     if (strcmp(said->code, "GatedRepo") == 0 || status == 403)
@@ -151,7 +153,7 @@ static int hub_ask_once(struct pull_hub *p, struct fetch_request *request, struc
     request->begin = hub_on_begin;
     request->header = hub_on_header;
     int r = pull_fetch(&p->pull, request, answer, err);
-    return r == -GFXB_E_MODEL_UNAVAILABLE ? hub_refused(p, err) : r;
+    return r == -GFXB_E_MODEL_UNAVAILABLE || r == -GFXB_E_RATE_LIMITED ? hub_refused(p, err) : r;
 }
 
 /* With the token, and without it where it is not accepted: what is public needs none. */
@@ -187,7 +189,8 @@ static int hub_look_up(struct pull_hub *p, struct gfxb_error *err)
     const char *base = p->pull.env->hf_endpoint;
     struct buf CLEAN_BUF answer = BUF_INIT(HUB_ANSWER_MAX);
     char *CLEAN_FREE url = xasprintf("%s/api/models/%s", base, p->repository);
-    int r = hub_get(p, url, &answer, err) ?: hub_info_parse(buf_view(&answer), p->tree.commit, err);
+    int r = hub_get(p, url, &answer, err)
+                ?: hub_info_parse(buf_view(&answer), p->tree.commit, p->repository, err);
     char *page = r < 0 ? NULL : xasprintf("%s/tree/%s?recursive=true", url, p->tree.commit);
     for (size_t n = 0; r == 0 && page; n++) {
         r = n < HUB_PAGES_MAX
@@ -293,6 +296,8 @@ static size_t pull_hub_index(const struct pull_hub *p, struct str path)
     size_t i = 0;
     while (i < p->tree.n && !str_eq_nocase(str_from(p->path[i]), path))
         i++;
+    for (size_t k = 0; i == p->tree.n && k < p->tree.n; k++)
+        i = str_eq_nocase(pick_name(str_from(p->path[k])), path) ? k : i; /* without its folder */
     return i;
 }
 
@@ -520,6 +525,21 @@ static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
     return pull_hub_choose(p, str_from(name->file), str_from(name->tag), STR_NONE, err);
 }
 
+/* The hub has no such repository: is it a user's model of the Ollama registry? */
+static int pull_hub_elsewhere(const struct model_env *env, const char *text,
+                              const struct model_name *name, struct model *ret_model,
+                              struct gfxb_error *err)
+{
+    struct model_name other;
+    struct gfxb_error first = *err;
+    if (!name_as_ollama(name, &other))
+        return -err->code;
+    int r = pull_ollama(env, text, &other, ret_model, err);
+    if (r == -GFXB_E_MODEL_UNKNOWN || r == -GFXB_E_OFFLINE || r == -GFXB_E_MODEL_UNAVAILABLE)
+        error_prefix(err, "%.380s; ", first.text);
+    return r;
+}
+
 int pull_hub(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err)
 {
@@ -527,11 +547,13 @@ int pull_hub(const struct model_env *env, const char *text, const struct model_n
                          .token = env->hf_token};
     if (!env->hub)
         return error_set(err, GFXB_E_USAGE, "there is no place for a hub cache: set HF_HUB_CACHE");
-    char *CLEAN_FREE repository =
-        name->known ? xstr_dup(name->known->repository) : xstrdup(name->repository);
-    p.repository = repository;
-    int r = hub_cache_name(env->hub, repository, &p.cache, err)
-                ?: hub_look_up(&p, err)
+    p.repository = name->known ? xstr_dup(name->known->repository) : xstrdup(name->repository);
+    int r = hub_cache_name(env->hub, p.repository, &p.cache, err) ?: hub_look_up(&p, err);
+    hub_cache_done(&p.cache);
+    if (r == -GFXB_E_MODEL_UNKNOWN)
+        r = pull_hub_elsewhere(env, text, name, ret_model, err);
+    else
+        r = r ?: hub_cache_name(env->hub, p.repository, &p.cache, err)
                 ?: pull_hub_resolve(&p, name, err)
                 ?: pull_hub_run(&p, ret_model, err);
     pull_hub_done(&p);

@@ -20,18 +20,30 @@ struct pull_ollama {
 /* ---- the manifest ---- */
 
 /* The fetch's own error, in the registry's sense. */
-static int pull_ollama_refused(const struct pull *p, struct gfxb_error *err)
+static int pull_ollama_refused(const struct pull_ollama *p, struct gfxb_error *err)
 {
-    if (err->code == GFXB_E_MODEL_UNAVAILABLE && p->status == 404)
+    char near[300];
+    long status = err->code == GFXB_E_MODEL_UNAVAILABLE ? p->pull.status : 0;
+    struct str name = str_from(p->name->repository);
+    (void)str_strip(&name, STR("library/"));
+    if (status == 404) {
+        model_name_nearest_known(p->pull.name, near, sizeof(near));
         return error_set(err, GFXB_E_MODEL_UNKNOWN,
-                         "the Ollama registry has no model %s; for one of the Hugging Face hub say "
-                         "org/name",
-                         p->name);
-    if (err->code == GFXB_E_MODEL_UNAVAILABLE && (p->status == 401 || p->status == 403))
+                         "the Ollama registry has no model %.*s:%s; for one of the Hugging Face "
+                         "hub say org/name%s%s",
+                         STR_ARG(name), p->name->tag, near[0] ? "; the list has " : "", near);
+    }
+    if (status == 401 || status == 403)
         return error_set(err, GFXB_E_MODEL_GATED,
                          "the Ollama registry gives %s only to its owner: sign in with Ollama and "
                          "pull it there, gfxbridge uses it from Ollama's store",
-                         p->name);
+                         p->pull.name);
+    if (status == 412)
+        return error_set(err, GFXB_E_MODEL_UNUSABLE,
+                         "the Ollama registry gives %s only to a newer version of Ollama: it is "
+                         "made for Ollama's own engine. Take a GGUF file of the same model from "
+                         "the Hugging Face hub: gfxbridge pull ORG/REPO:QUANT",
+                         p->pull.name);
     return -err->code;
 }
 
@@ -41,7 +53,7 @@ static int pull_ollama_ask(struct pull_ollama *p, struct gfxb_error *err)
     char *CLEAN_FREE url = xasprintf("%s/manifests/%s", p->base, p->name->tag);
     struct fetch_request request = {.url = url, .what = "the manifest", .headers = headers};
     if (pull_fetch(&p->pull, &request, &p->text, err) < 0)
-        return pull_ollama_refused(&p->pull, err);
+        return pull_ollama_refused(p, err);
     return ollama_manifest_parse(buf_view(&p->text), &p->manifest, err);
 }
 
@@ -92,7 +104,7 @@ static int pull_ollama_bring(struct pull_ollama *p, const struct ollama_layer *l
                                     .progress = pull_show};
     if (!hub_cache_has(path, layer->size) && !pull_ollama_take(p, layer, path) &&
         pull_fetch(&p->pull, &request, NULL, err) < 0)
-        return pull_ollama_refused(&p->pull, err);
+        return pull_ollama_refused(p, err);
     pull_show_whole(&p->pull, layer->size);
     return 0;
 }
@@ -169,10 +181,8 @@ int pull_ollama(const struct model_env *env, const char *text, const struct mode
         }
         model_done(&here);
     }
-    struct str host = name->host[0] ? str_from(name->host) : model_hub_host(MODEL_HUB_OLLAMA);
-    char *CLEAN_FREE base = name->host[0]
-                                ? xasprintf("%s://%s/v2/%s", "https", name->host, name->repository)
-                                : xasprintf("%s/v2/%s", env->ollama_registry, name->repository);
+    struct str host = model_hub_host(MODEL_HUB_OLLAMA);
+    char *CLEAN_FREE base = xasprintf("%s/v2/%s", env->ollama_registry, name->repository);
     char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
     char *CLEAN_FREE path =
         xasprintf("%s/manifests/%.*s/%s/%s", store, STR_ARG(host), name->repository, name->tag);

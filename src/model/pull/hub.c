@@ -21,9 +21,11 @@ static json_t *hub_load(struct str json)
     return json_loadb(json.p ? json.p : "", json.n, JSON_REJECT_DUPLICATES, NULL);
 }
 
-int hub_info_parse(struct str json, char ret_commit[static HUB_COMMIT], struct gfxb_error *err)
+int hub_info_parse(struct str json, char ret_commit[static HUB_COMMIT], char *repository,
+                   struct gfxb_error *err)
 {
     json_t *info = hub_load(json);
+    const char *name = json_string_value(json_object_get(info, "id"));
     const char *commit = json_string_value(json_object_get(info, "sha"));
     int r = 0;
     if (hub_is_hex(commit, HUB_COMMIT - 1))
@@ -31,6 +33,8 @@ int hub_info_parse(struct str json, char ret_commit[static HUB_COMMIT], struct g
     else
         r = error_set(err, GFXB_E_MODEL_UNAVAILABLE,
                       "the answer is not that of a model hub: it names no commit");
+    if (r == 0 && str_eq_nocase(str_from(name), str_from(repository)))
+        memcpy(repository, name, strlen(name));
     json_decref(info);
     return r;
 }

@@ -45,7 +45,7 @@ int pull_fetch(struct pull *p, struct fetch_request *request, struct buf *answer
                    : fetch_run(&config, request, &result, err);
     p->status = result.status;
     if (r == -GFXB_E_PACKAGE_UNAVAILABLE) {
-        err->code = GFXB_E_MODEL_UNAVAILABLE;
+        err->code = result.limited ? GFXB_E_RATE_LIMITED : GFXB_E_MODEL_UNAVAILABLE;
         r = -err->code;
     }
     return r;
@@ -117,7 +117,9 @@ int model_pull(const struct model_env *env, const char *text, struct model *ret_
                          "no place for models: this user has no home directory; give --data-dir "
                          "DIR");
     r = ways[name.kind](env, text, &name, ret_model, err);
-    if (r == -GFXB_E_OFFLINE && model_find(env, text, ret_model, NULL) == 0) {
+    bool later =
+        r == -GFXB_E_OFFLINE || r == -GFXB_E_RATE_LIMITED || r == -GFXB_E_MODEL_UNAVAILABLE;
+    if (later && model_find(env, text, ret_model, NULL) == 0) {
         log_at(env->log, LOG_WARNING, "%s; %s is here, as it was pulled before", err->text, text);
         return 0;
     }

@@ -18,7 +18,7 @@ struct pull {
 
 /* One request, in the caller's way to the network: an answer onto the end of a buffer, or a file
  * (answer is NULL). Its context is the struct pull. As fetch_run, but package-unavailable is
- * model-unavailable here. */
+ * model-unavailable or rate-limited here. */
 int pull_fetch(struct pull *p, struct fetch_request *request, struct buf *answer,
                struct gfxb_error *err);
 
@@ -73,8 +73,9 @@ struct hub_tree {
 
 void hub_tree_done(struct hub_tree *tree);
 
-/* The commit of "/api/models/REPO". */
-int hub_info_parse(struct str json, char ret_commit[static HUB_COMMIT], struct gfxb_error *err);
+/* The commit of "/api/models/REPO". The hub takes any case: repository gets the hub's own. */
+int hub_info_parse(struct str json, char ret_commit[static HUB_COMMIT], char *repository,
+                   struct gfxb_error *err);
 
 /* Add one page of ".../tree/COMMIT?recursive=true" to the tree. */
 int hub_tree_add(struct hub_tree *tree, struct str json, struct gfxb_error *err);
