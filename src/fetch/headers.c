@@ -50,7 +50,7 @@ static void headers_take_retry_after(struct headers *a, struct str value, int64_
         a->retry_after = when > now ? (int64_t)when - now : 0;
 }
 
-/* "api";r=0;t=55: so many seconds until there are more requests. It comes with good answers too. */
+/* "api";r=0;t=55: seconds until there are more requests. It comes with good answers too. */
 static void headers_take_limit(struct headers *a, struct str value)
 {
     struct str item;

@@ -226,7 +226,7 @@ static struct model *find_parsed(const struct model_list *list, const struct mod
     }
 }
 
-/* First the very name: others may differ in case only. */
+/* First the name as it stands: others may differ in case only. */
 struct model *list_match(const struct model_list *list, const char *text)
 {
     struct model_name name;
