@@ -163,6 +163,11 @@ const char *cli_json_text(const json_t *object, const char *name);
 /* Print one JSON object with "schema": 1 first, and take over the reference. */
 void cli_print_json(struct cli *cli, json_t *object);
 
+/* ---- compare.c ---- */
+
+/* `table compare`, with the options of `table`; its exit code. */
+int cli_table_compare(struct cli *cli, const struct cli_args *args);
+
 /* ---- request.c: from options, environment and directories to what the folders below are asked
  * ----
  */

@@ -1,5 +1,6 @@
 /* cmd_table.c - the compatibility tables, and their check. */
 #include "cli/cli.h"
+#include "peer/peer.h"
 
 /* ---- table: one line a target ---- */
 
@@ -87,6 +88,7 @@ static void table_check(struct cli *cli, const struct gfx_tables *t)
     cli_check(cli, engine_causes_check(&cli->err));
     cli_check(cli, engine_drivers_check(&cli->err));
     cli_check(cli, model_tables_check(&cli->err));
+    cli_check(cli, peer_rows_check(t, &cli->err));
     if (cli->json)
         cli_print_json(cli, json_pack("{s:b, s:i, s:i, s:i, s:i}", "ok", 1, "targets",
                                       (int)t->n_targets, "cards", (int)t->n_cards, "packages",
@@ -132,8 +134,28 @@ static void table_check_file(struct cli *cli, const char *path)
     gfx_tables_free(t);
 }
 
+/* The order is that of compare.c. */
+static const struct cli_option table_options[] = {
+    {"url", "URL", "compare: a running server, http://localhost:13305"},
+    {"source", "DIR", "compare: a checkout of the program's sources"},
+    {"file", "FILE", "compare: a table of ids, names or targets and what they get"},
+    {"report", NULL, "compare: in Markdown, for an issue"},
+    {"patch", NULL, "compare: a unified diff that mends the checkout"},
+    {NULL, NULL, NULL},
+};
+
 static int table_run(struct cli *cli, const struct cli_args *args)
 {
+    bool compare = args->n_words && strcmp(args->word[0], "compare") == 0;
+    for (size_t i = 0; table_options[i].name && !compare; i++) {
+        if (args->value[i])
+            cli_die(cli, GFXB_E_USAGE, "--%s is for table compare", table_options[i].name);
+    }
+    if (compare)
+        return cli_table_compare(cli, args);
+    if (args->n_words > 1)
+        cli_die(cli, GFXB_E_USAGE, "table does not take '%s' behind '%s'", args->word[1],
+                args->word[0]);
     if (args->n_words == 0)
         table_show(cli);
     else if (strcmp(args->word[0], "check") == 0)
@@ -145,12 +167,18 @@ static int table_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_table = {
     .name = "table",
-    .words = "[check|FILE]",
-    .summary = "the compatibility tables; prove them",
+    .words = "[check|compare|FILE] [lemonade|llamacpp-rocm|ollama|rocm-cli]",
+    .summary = "the compatibility tables; prove them, compare another program's",
     .about = "Without a word: one line a gfx target, with the number of its device ids, whether a "
              "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "
              "other programs' packages) and whether Vulkan works. check proves every rule of the "
-             "tables; FILE proves a table of yours with the built-in others.",
+             "tables; FILE proves a table of yours with the built-in others.\n"
+             "compare finds the mistakes in another program's tables: of a running Lemonade server "
+             "(--url; it is asked, and installs nothing), of a checkout of its sources (--source), "
+             "or of a file with two columns (--file). Exit code 1: there are mistakes. --patch "
+             "mends a checkout: the patch is compared again, and printed only when no mistake is "
+             "left.",
+    .options = table_options,
     .any_os = true,
     .run = table_run,
 };

@@ -107,6 +107,8 @@ static struct curl_slist *exchange_make_headers(const struct transfer *t)
         exchange_add_header(&list, "", request->headers[i]);
     if (request->token && is_own_host && !t->is_mirrored && address_takes_secret(t->here))
         exchange_add_header(&list, "Authorization: Bearer ", request->token);
+    if (request->body)
+        exchange_add_header(&list, "Content-Type: ", "application/json");
     if (t->offset && t->part.validator && t->part.validator[0])
         exchange_add_header(&list, "If-Range: ", t->part.validator);
     return list;
@@ -124,6 +126,8 @@ static void exchange_set_up(struct transfer *t, const char *url, struct curl_sli
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_RANGE, range);
     curl_easy_setopt(curl, CURLOPT_NOBODY, t->request->head ? 1l : 0l);
+    if (t->request->body)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, t->request->body);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, EXCHANGE_CONNECT);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, EXCHANGE_BUFFER);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1l);

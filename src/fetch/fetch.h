@@ -63,8 +63,9 @@ struct fetch_request {
      * what is in it is taken for the beginning of that file. NULL: PATH.part.
      */
     const char *part;
-    bool scratch; /* path is a cache that a power cut may damage: not forced to disk */
-    bool head;    /* headers only */
+    bool scratch;     /* path is a cache that a power cut may damage: not forced to disk */
+    bool head;        /* headers only */
+    const char *body; /* JSON to POST; NULL: GET. For questions that may be asked twice */
     /* Every header of every answer as it comes; hop counts redirects from 0. NULL none. */
     void (*header)(void *context, int hop, long status, struct str name, struct str value);
     /* At most ten times a second, and at the end. NULL none. */

@@ -2,6 +2,7 @@
 """contract.py GFXBRIDGE: JSON shapes, exit codes and error sentences that scripts rely on."""
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
@@ -72,6 +73,21 @@ def explain_queries():
     assert gfx("RX 7900 XT") == ["gfx1100"]
     windows = answer("explain", "gfx1100", "--os", "windows")["answers"][0]["packages"]
     assert windows and all(p["os"] == "windows" for p in windows), windows
+
+
+def compare_shape():
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as f:
+        f.write("id\tpackage\n1002:744c\tgfx1100\n1002:1902\tgfx1152\n1002:744c\tsomething\n")
+        f.flush()
+        value = answer("table", "compare", "mine", "--file", f.name, code=1)
+    assert {k: type(v) for k, v in value.items()} == {
+        "schema": int, "peer": str, "version": type(None), "claims": int, "right": int, "wrong": int, "open": int,
+        "mistakes": list}, value
+    assert (value["claims"], value["right"], value["wrong"], value["open"]) == (3, 1, 1, 1), value
+    mistake, = value["mistakes"]
+    assert set(mistake) == {"place", "table", "subjects", "says", "right", "source", "claims"}, mistake
+    assert mistake["place"].endswith(".tsv:3") and mistake["right"] == "gfx1153", mistake
+    assert mistake["source"].startswith("cards.tsv:"), mistake
 
 
 def chips_without_a_target():
@@ -156,6 +172,7 @@ tap.run([
     ("detect, plan and doctor on this computer", live_computer),
     ("explain: ids, targets, families, names", explain_queries),
     ("explain: too old, and unknown", chips_without_a_target),
+    ("table compare --json has its fields", compare_shape),
     ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),
     ("without a command: this computer", no_command_shows_the_computer),
