@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "api/chat/chat.h"
+#include "api/openai/openai.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,7 +100,7 @@ static void a_request_is_put_together(void **state)
     json_t *result = chat_add_result(&r, "c1", NULL);
     chat_add_text(result, "here");
     chat_add_image(&r, result, url, "input");
-    chat_request_end(&r);
+    chat_request_end(&r, true);
     assert_int_equal(error.status, 0);
     json_t *expected = json_loads(
         "{\"messages\":[" SAYS("system", "one\\n\\ntwo") "," SAYS(
@@ -139,6 +139,7 @@ static void files_of_text_are_given_as_text(void **state)
         {"data:text/plain;base64,/w==", NULL},
         {"data:text/plain;base64,AGE=", NULL},
         {"data:", NULL},
+        {"", NULL},
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         json_t *message = json_pack("{s:s}", "content", "");
@@ -371,6 +372,292 @@ static void an_answer_that_makes_no_sense_is_told_from_an_error(void **state)
     }
 }
 
+/* ---- OpenAI's two dialects ---- */
+
+struct reading {
+    struct dialect_body body;
+    struct chat_call call;
+    json_t *root;
+};
+
+static void reading_start(struct reading *ret, chat_read *read, const char *text)
+{
+    memset(ret, 0, sizeof(*ret));
+    dialect_body_read(str_from(text), &ret->body);
+    ret->root = chat_load(&ret->body);
+    chat_request_init(&ret->call.request, &ret->body.error);
+    ret->call.stream = json_is_true(json_object_get(ret->root, "stream"));
+    if (ret->root)
+        read(&ret->body, ret->root, &ret->call);
+}
+
+static void reading_done(struct reading *reading)
+{
+    if (reading->call.writer)
+        reading->call.ops->free(reading->call.writer);
+    chat_request_done(&reading->call.request);
+    json_decref(reading->root);
+}
+
+/* expected: the engine's messages. */
+static void responses_input_is(const char *input, const char *expected)
+{
+    struct reading reading;
+    char *text = xasprintf("{\"input\":%s}", input);
+    reading_start(&reading, responses_read, text);
+    assert_string_equal(reading.body.error.message, "");
+    assert_int_equal(reading.body.error.status, 0);
+    json_t *theirs = json_loads(expected, 0, NULL);
+    assert_non_null(theirs);
+    if (!json_equal(reading.call.request.messages, theirs))
+        fail_msg("%s", json_dumps(reading.call.request.messages, 0));
+    json_decref(theirs);
+    reading_done(&reading);
+    free(text);
+}
+
+static void items_of_a_response_become_messages(void **state)
+{
+    responses_input_is("\"hi\"", "[" SAYS("user", "hi") "]");
+    responses_input_is("[" SAYS("developer", "a") "," SAYS("user", "b") "]",
+                       "[" SAYS("system", "a") "," SAYS("user", "b") "]");
+    responses_input_is("[{\"type\":\"message\",\"role\":\"user\",\"content\":["
+                       "{\"type\":\"input_text\",\"text\":\"a\"},"
+                       "{\"type\":\"input_text\",\"text\":\"b\"}]}]",
+                       "[" SAYS("user", "a\\nb") "]");
+    responses_input_is("[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\","
+                       "\"detail\":\"auto\",\"image_url\":\"data:image/png;base64,AA==\"}]}]",
+                       "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{"
+                       "\"url\":\"data:image/png;base64,AA==\"}}]}]");
+    responses_input_is("[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\","
+                       "\"filename\":\"f\",\"file_data\":\"data:text/plain;base64,aGk=\"}]}]",
+                       "[" SAYS("user", "File f:\\nhi") "]");
+    responses_input_is(
+        "[{\"type\":\"reasoning\",\"id\":\"r\",\"summary\":[],"
+        "\"encrypted_content\":\"gfxbridge:hm\"},"
+        "{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"},"
+        "{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":[{"
+        "\"type\":\"input_text\",\"text\":\"x\"}]}]",
+        "[{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\",\"tool_calls\":[{"
+        "\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"x\"}]");
+}
+
+#define ASKS(more)    "{\"input\":\"hi\"," more "}"
+#define CONTENT(part) "{\"input\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+#define CHATS(more)   "{\"messages\":[" SAYS("user", "hi") "]," more "}"
+#define CHAT_OF(part) "{\"messages\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+#define TOOL_F        "\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]"
+#define CHAT_TOOL_F   "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+
+static void what_cannot_be_done_is_refused_by_its_name(void **state)
+{
+    static const struct {
+        chat_read *read;
+        const char *text, *param, *named;
+    } cases[] = {
+        {responses_read, "{}", "input", "input"},
+        {responses_read, "{\"input\":[]}", "input", "input"},
+        {responses_read, "{\"input\":[5]}", "input", "input[0]"},
+        {responses_read, "{\"input\":[{\"id\":\"x\"}]}", "input", "item_reference"},
+        {responses_read, "{\"input\":[{\"type\":\"computer_call\"}]}", "input", "computer_call"},
+        {responses_read, "{\"input\":[{\"role\":\"x\",\"content\":\"\"}]}", "input", "'x'"},
+        {responses_read, "{\"input\":[{\"role\":\"user\"}]}", "input", "content"},
+        {responses_read, "{\"input\":[{\"type\":\"function_call\",\"name\":\"f\"}]}", "input",
+         "call_id"},
+        {responses_read, CONTENT("{\"type\":\"x\"}"), "input", "'x'"},
+        {responses_read, CONTENT("{\"type\":\"input_image\",\"file_id\":\"f\"}"), "input",
+         "file_id"},
+        {responses_read, CONTENT("{\"type\":\"input_image\"}"), "input", "image"},
+        {responses_read, CONTENT("{\"type\":\"input_file\"}"), "input", "input_file"},
+        {responses_read, CONTENT("{\"type\":\"input_file\",\"file_id\":\"f\"}"), "input",
+         "file_id"},
+        {responses_read, ASKS("\"background\":true"), "background", "background"},
+        {responses_read, ASKS("\"conversation\":{\"id\":\"c\"}"), "conversation", "conversation"},
+        {responses_read, ASKS("\"previous_response_id\":\"r\""), "previous_response_id",
+         "previous_response_id"},
+        {responses_read, ASKS("\"prompt\":{\"id\":\"p\"}"), "prompt", "prompt"},
+        {responses_read, ASKS("\"include\":[\"x\"]"), "include", "'x'"},
+        {responses_read, ASKS("\"truncation\":\"x\""), "truncation", "'x'"},
+        {responses_read, ASKS("\"tools\":[{\"type\":\"web_search\"}]"), "tools", "web_search"},
+        {responses_read, ASKS("\"tools\":[{\"type\":\"function\"}]"), "tools", "name"},
+        {responses_read, ASKS(TOOL_F ",\"tool_choice\":{\"type\":\"function\",\"name\":\"g\"}"),
+         "tool_choice", "tool_choice"},
+        {responses_read, ASKS("\"tool_choice\":\"required\""), "tool_choice", "tools"},
+        {responses_read, ASKS("\"tool_choice\":{\"type\":\"mcp\"}"), "tool_choice", "mcp"},
+        {responses_read, ASKS("\"text\":{\"format\":{\"type\":\"x\"}}"), "text.format", "'x'"},
+        {responses_read, ASKS("\"text\":{\"format\":{\"type\":\"json_schema\"}}"), "text.format",
+         "schema"},
+        {responses_read, ASKS("\"reasoning\":{\"effort\":\"x\"}"), "reasoning.effort", "'x'"},
+        {completion_read, CHATS("\"audio\":{}"), "audio", "audio"},
+        {completion_read, CHATS("\"modalities\":[\"audio\"]"), "modalities", "modalities"},
+        {completion_read, CHATS("\"web_search_options\":{}"), "web_search_options", "web"},
+        {completion_read, CHATS("\"functions\":[{}]"), "functions", "tools"},
+        {completion_read, CHATS("\"response_format\":{\"type\":\"x\"}"), "response_format", "'x'"},
+        {completion_read, CHATS("\"tools\":[{\"type\":\"custom\"}]"), "tools", "custom"},
+        {completion_read, CHATS("\"tool_choice\":{\"type\":\"custom\"}"), "tool_choice", "custom"},
+        {completion_read,
+         CHATS(CHAT_TOOL_F ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":"
+                           "\"g\"}}"),
+         "tool_choice", "tool_choice"},
+        {completion_read, CHATS("\"reasoning_effort\":\"x\""), "reasoning_effort", "'x'"},
+        {completion_read, CHAT_OF("{\"type\":\"x\"}"), "messages", "'x'"},
+        {completion_read, CHAT_OF("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"), "messages",
+         "file_id"},
+        {completion_read, CHAT_OF("{\"type\":\"file\",\"file\":{}}"), "messages", "file"},
+        {completion_read, "{\"messages\":5}", "messages", "messages"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct reading reading;
+        reading_start(&reading, cases[i].read, cases[i].text);
+        const struct dialect_error *error = &reading.body.error;
+        if (error->status != 400 || strcmp(error->param ? error->param : "", cases[i].param) != 0 ||
+            !strstr(error->message, cases[i].named))
+            fail_msg("%s: %d, %s: %s", cases[i].text, error->status, error->param, error->message);
+        reading_done(&reading);
+    }
+}
+
+static void a_chat_goes_as_it_came_unless_something_must_be_said_otherwise(void **state)
+{
+    static const struct {
+        const char *text;
+        bool as_it_came, writer;
+    } cases[] = {
+        {CHATS("\"top_k\":5,\"n\":1,\"logprobs\":true,\"top_logprobs\":1," CHAT_TOOL_F), true,
+         false},
+        {CHAT_OF("{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\"}"), true, false},
+        {CHAT_OF("{\"type\":\"refusal\",\"refusal\":\"a\"}"), false, false},
+        {CHATS(CHAT_TOOL_F ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":"
+                           "\"f\"}}"),
+         false, false},
+        {CHATS("\"n\":2"), false, true},
+        {CHATS("\"logprobs\":true"), false, true},
+        {CHATS("\"parallel_tool_calls\":false"), false, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct reading reading;
+        reading_start(&reading, completion_read, cases[i].text);
+        assert_int_equal(reading.body.error.status, 0);
+        if (reading.call.as_it_came != cases[i].as_it_came ||
+            (reading.call.writer != NULL) != cases[i].writer)
+            fail_msg("%s", cases[i].text);
+        reading_done(&reading);
+    }
+}
+
+/* The answer of a dialect to a request, from these events of the engine. */
+static void answers(chat_read *read, const char *text, const char *engine, struct buf *out)
+{
+    struct reading reading;
+    struct gfxb_error err = {.code = 0};
+    const struct serve_filter_ops *ops = &chat_filter_ops;
+    reading_start(&reading, read, text);
+    assert_int_equal(reading.body.error.status, 0);
+    struct serve_filter *f = chat_filter_new(reading.call.ops, reading.call.writer,
+                                             &(struct chat_options){.stream = reading.call.stream});
+    reading.call.writer = NULL;
+    ops->head(f, engine_kind_of_model(NULL));
+    assert_int_equal(ops->feed(f, str_from(engine), out, &err), 0);
+    assert_int_equal(ops->end(f, out, &err), 0);
+    ops->free(f);
+    reading_done(&reading);
+}
+
+/* The types of the events, in order; equal ones behind each other are one. *ret_last: the last one.
+ * Their numbers have no gaps. */
+static void responses_events(const struct buf *out, struct buf *ret_types, json_t **ret_last)
+{
+    struct str rest = buf_view(out), line;
+    json_int_t sequence = 0;
+    char last[80] = "";
+    while (str_cut(&rest, '\n', &line)) {
+        if (!str_strip(&line, STR("data: ")))
+            continue;
+        json_decref(*ret_last);
+        *ret_last = json_loadb(line.p, line.n, 0, NULL);
+        assert_int_equal(json_integer_value(json_object_get(*ret_last, "sequence_number")),
+                         sequence++);
+        const char *type = chat_text(*ret_last, "type") + strlen("response.");
+        if (strcmp(last, type) != 0)
+            buf_addf(ret_types, "%s ", type);
+        snprintf(last, sizeof(last), "%s", type);
+    }
+}
+
+static void a_response_has_events_of_each_item(void **state)
+{
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20), CLEAN_BUF types = BUF_INIT(1 << 16);
+    json_t *last = NULL;
+    answers(responses_read, "{\"input\":\"hi\",\"stream\":true,\"metadata\":{\"a\":\"b\"}}", mixed,
+            &out);
+    responses_events(&out, &types, &last);
+    assert_string_equal(
+        buf_text(&types),
+        "created in_progress "
+        "output_item.added content_part.added reasoning_text.delta reasoning_text.done "
+        "content_part.done output_item.done "
+        "output_item.added content_part.added output_text.delta output_text.done "
+        "content_part.done output_item.done "
+        "output_item.added function_call_arguments.delta function_call_arguments.done "
+        "output_item.done output_item.added function_call_arguments.done output_item.done "
+        "completed ");
+    json_t *response = json_object_get(last, "response");
+    assert_string_equal(chat_text(response, "status"), "completed");
+    assert_int_equal(json_array_size(json_object_get(response, "output")), 4);
+    assert_string_equal(chat_text(json_object_get(response, "metadata"), "a"), "b");
+    json_t *usage = json_object_get(response, "usage");
+    assert_int_equal(json_integer_value(json_object_get(usage, "input_tokens")), 9);
+    assert_int_equal(json_integer_value(json_object_get(usage, "total_tokens")), 11);
+    json_decref(last);
+}
+
+static void a_response_that_was_cut_off_is_incomplete(void **state)
+{
+    static const char engine[] = EVENT("{\"content\":\"a\"}") LAST("length");
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20), CLEAN_BUF whole = BUF_INIT(1 << 20);
+    struct buf CLEAN_BUF types = BUF_INIT(1 << 16);
+    json_t *last = NULL;
+    answers(responses_read, "{\"input\":\"hi\",\"stream\":true}", engine, &out);
+    responses_events(&out, &types, &last);
+    assert_string_equal(chat_text(last, "type"), "response.incomplete");
+    json_decref(last);
+    answers(responses_read, "{\"input\":\"hi\"}", engine, &whole);
+    last = json_loads(buf_text(&whole), 0, NULL);
+    assert_string_equal(chat_text(last, "status"), "incomplete");
+    assert_string_equal(chat_text(json_object_get(last, "incomplete_details"), "reason"),
+                        "max_output_tokens");
+    json_t *item = json_array_get(json_object_get(last, "output"), 0);
+    assert_string_equal(chat_text(item, "status"), "incomplete");
+    json_decref(last);
+}
+
+static void several_choices_are_put_together(void **state)
+{
+    static const char engine[] =
+        "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"b\"}}]}\n\n"
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n"
+        "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"B\"},\"finish_reason\":"
+        "\"length\"}],\"timings\":{\"predicted_n\":2}}\n\n"
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+        "data: {\"choices\":[],\"timings\":{\"predicted_n\":5},\"usage\":{\"prompt_tokens\":3,"
+        "\"completion_tokens\":5}}\n\ndata: [DONE]\n\n";
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20);
+    answers(completion_read, CHATS("\"n\":2"), engine, &out);
+    json_t *root = json_loads(buf_text(&out), 0, NULL);
+    json_t *theirs = json_loads(
+        "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"a\",\"refusal\":null},"
+        "\"logprobs\":null,\"finish_reason\":\"stop\"},"
+        "{\"index\":1,\"message\":{\"role\":\"assistant\",\"content\":\"bB\",\"refusal\":null},"
+        "\"logprobs\":null,\"finish_reason\":\"length\"}]",
+        0, NULL);
+    assert_true(json_equal(json_object_get(root, "choices"), theirs));
+    json_t *usage = json_object_get(root, "usage");
+    assert_int_equal(json_integer_value(json_object_get(usage, "completion_tokens")), 7);
+    json_decref(theirs);
+    json_decref(root);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -384,6 +671,12 @@ int main(void)
         cmocka_unit_test(probabilities_belong_to_the_text_behind_them),
         cmocka_unit_test(the_sequence_that_stopped_it_is_told),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_told_from_an_error),
+        cmocka_unit_test(items_of_a_response_become_messages),
+        cmocka_unit_test(what_cannot_be_done_is_refused_by_its_name),
+        cmocka_unit_test(a_chat_goes_as_it_came_unless_something_must_be_said_otherwise),
+        cmocka_unit_test(a_response_has_events_of_each_item),
+        cmocka_unit_test(a_response_that_was_cut_off_is_incomplete),
+        cmocka_unit_test(several_choices_are_put_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,14 @@
 #define ANSWER_TEXT_MAX (64u << 20)
 enum { ANSWER_BLOCKS_MAX = 4096 };
 
+/* Of one choice. */
+struct answer_choice {
+    size_t open;        /* 1 and the number of its open block; 0 none */
+    int64_t call_index; /* the engine's number of the open call */
+    json_t *logprobs;   /* of tokens whose text has not come yet; NULL none */
+    uint64_t tokens;
+};
+
 struct serve_filter {
     const struct chat_writer_ops *ops;
     struct chat_writer *writer;
@@ -17,11 +25,11 @@ struct serve_filter {
     struct chat_answer answer;
     size_t capacity; /* of answer.block */
     struct sse sse;
-    struct buf *out;           /* where feed and end write, while they run */
-    json_t *logprobs;          /* of tokens whose text has not come yet; NULL none */
+    struct buf *out; /* where feed and end write, while they run */
+    struct answer_choice choice[CHAT_CHOICES_MAX];
+    unsigned at, choices;      /* the one that the event is about; how many there are */
     json_t *stop_word, *model; /* what answer's texts point into */
-    int64_t call_index;        /* the engine's number of the open call */
-    bool began, is_open;
+    bool began;
     bool ended;        /* [DONE] */
     char refusal[400]; /* the engine's error in the middle of an answer; "" none */
 };
@@ -69,9 +77,11 @@ static struct answer_chunk chunk_of_own(const json_t *root)
 
 /* ---- blocks ---- */
 
-static struct chat_block *answer_last(const struct serve_filter *f)
+/* The open block of the choice that the event is about; NULL none. */
+static struct chat_block *answer_block(const struct serve_filter *f)
 {
-    return f->answer.n ? &f->answer.block[f->answer.n - 1] : NULL;
+    size_t open = f->choice[f->at].open;
+    return open ? &f->answer.block[open - 1] : NULL;
 }
 
 static int answer_begin(struct serve_filter *f)
@@ -84,11 +94,10 @@ static int answer_begin(struct serve_filter *f)
 
 static int answer_close(struct serve_filter *f)
 {
-    bool was_open = f->is_open;
-    f->is_open = false;
-    return was_open && f->about.stream && f->ops->close
-               ? f->ops->close(f->writer, &f->answer, answer_last(f), f->out)
-               : 0;
+    struct chat_block *b = answer_block(f);
+    f->choice[f->at].open = 0;
+    return b && f->about.stream && f->ops->close ? f->ops->close(f->writer, &f->answer, b, f->out)
+                                                 : 0;
 }
 
 /* The open block of this kind, made when there is none. id and name: of a call. */
@@ -96,7 +105,8 @@ static int answer_open(struct serve_filter *f, enum chat_block_kind kind, const 
                        const char *name)
 {
     struct chat_answer *a = &f->answer;
-    if (f->is_open && kind != CHAT_CALL && answer_last(f)->kind == kind)
+    struct chat_block *b = answer_block(f);
+    if (b && kind != CHAT_CALL && b->kind == kind)
         return 0;
     int code = answer_close(f);
     if (code < 0)
@@ -107,21 +117,21 @@ static int answer_open(struct serve_filter *f, enum chat_block_kind kind, const 
         f->capacity = f->capacity ? 2 * f->capacity : 4;
         a->block = xreallocarray(a->block, f->capacity, sizeof(a->block[0]));
     }
-    struct chat_block *b = &a->block[a->n++];
-    *b = (struct chat_block){.kind = kind, .text = BUF_INIT(ANSWER_TEXT_MAX)};
+    b = &a->block[a->n++];
+    *b = (struct chat_block){.kind = kind, .choice = f->at, .text = BUF_INIT(ANSWER_TEXT_MAX)};
     if (id && id[0])
         snprintf(b->id, sizeof(b->id), "%s", id);
     else if (kind == CHAT_CALL)
         chat_id("call_", b->id, sizeof(b->id));
     snprintf(b->name, sizeof(b->name), "%s", name ? name : "");
-    f->is_open = true;
+    f->choice[f->at].open = a->n;
     return f->about.stream && f->ops->open ? f->ops->open(f->writer, a, b, f->out) : 0;
 }
 
 /* To the open block. logprobs: NULL none, taken over. */
 static int answer_piece(struct serve_filter *f, struct str text, json_t *logprobs)
 {
-    struct chat_block *b = answer_last(f);
+    struct chat_block *b = answer_block(f);
     int code = 0;
     b->pieces++;
     buf_add_str(&b->text, text);
@@ -139,13 +149,13 @@ static int answer_piece(struct serve_filter *f, struct str text, json_t *logprob
 
 static int answer_take_text(struct serve_filter *f, enum chat_block_kind kind, struct str text)
 {
-    json_t *logprobs = f->logprobs;
+    json_t *logprobs = f->choice[f->at].logprobs;
     if (text.n == 0)
         return 0;
     int code = answer_open(f, kind, NULL, NULL);
     if (code < 0)
         return code;
-    f->logprobs = NULL;
+    f->choice[f->at].logprobs = NULL;
     return answer_piece(f, text, logprobs);
 }
 
@@ -160,7 +170,8 @@ static int answer_take_calls(struct serve_filter *f, const json_t *calls)
         const json_t *given = json_object_get(delta, "index");
         const char *name = json_string_value(json_object_get(function, "name"));
         int64_t index = json_is_integer(given) ? json_integer_value(given) : (int64_t)i;
-        bool is_open = f->is_open && answer_last(f)->kind == CHAT_CALL && f->call_index == index;
+        const struct chat_block *open = answer_block(f);
+        bool is_open = open && open->kind == CHAT_CALL && f->choice[f->at].call_index == index;
         int code = 0;
         if (f->about.one_call && index > 0)
             continue;
@@ -168,7 +179,7 @@ static int answer_take_calls(struct serve_filter *f, const json_t *calls)
             code = answer_open(f, CHAT_CALL, json_string_value(json_object_get(delta, "id")), name);
         else if (!is_open)
             return -EBADMSG;
-        f->call_index = index;
+        f->choice[f->at].call_index = index;
         if (code == 0)
             code = answer_piece(f, chunk_text(json_object_get(function, "arguments")), NULL);
         if (code < 0)
@@ -194,11 +205,14 @@ static uint64_t answer_count(const json_t *object, const char *name)
 }
 
 /* Usage counts all; an engine that sends none still has its figures. */
-static void answer_take_usage(struct chat_answer *a, const json_t *root)
+static void answer_take_usage(struct serve_filter *f, const json_t *root)
 {
+    struct chat_answer *a = &f->answer;
     const json_t *usage = json_object_get(root, "usage");
     const struct engine_figures *names = a->engine ? a->engine->figures : NULL;
     answer_keep(&a->figures, names ? json_object_get(root, names->object) : NULL);
+    if (names && json_object_get(root, names->object))
+        f->choice[f->at].tokens = answer_count(a->figures, names->tokens);
     if (json_is_object(usage)) {
         a->prompt_tokens = answer_count(usage, "prompt_tokens");
         a->tokens = answer_count(usage, "completion_tokens");
@@ -208,6 +222,11 @@ static void answer_take_usage(struct chat_answer *a, const json_t *root)
         a->cached_tokens = answer_count(a->figures, names->cached);
         a->prompt_tokens = answer_count(a->figures, names->prompt) + a->cached_tokens;
         a->tokens = answer_count(a->figures, names->tokens);
+    }
+    if (f->choices > 1) {
+        a->tokens = 0;
+        for (unsigned i = 0; i < f->choices; i++)
+            a->tokens += f->choice[i].tokens;
     }
 }
 
@@ -219,17 +238,22 @@ static void answer_take_logprobs(struct serve_filter *f, const json_t *logprobs)
     {
         if (f->about.no_top)
             json_object_set_new(token, "top_logprobs", json_array());
-        if (!f->logprobs)
-            f->logprobs = json_array();
-        json_array_append(f->logprobs, token);
+        if (!f->choice[f->at].logprobs)
+            f->choice[f->at].logprobs = json_array();
+        json_array_append(f->choice[f->at].logprobs, token);
     }
 }
 
 static int answer_take_chunk(struct serve_filter *f, const json_t *root)
 {
-    const json_t *choices = json_object_get(root, "choices");
-    struct answer_chunk c =
-        choices ? chunk_of_choice(json_array_get(choices, 0)) : chunk_of_own(root);
+    const json_t *choices = json_object_get(root, "choices"), *choice = json_array_get(choices, 0);
+    struct answer_chunk c = choices ? chunk_of_choice(choice) : chunk_of_own(root);
+    /* The engine's figures stand in the last event of a choice, or in one behind it without any. */
+    json_int_t at = choice ? json_integer_value(json_object_get(choice, "index")) : f->at;
+    if (at < 0 || at >= CHAT_CHOICES_MAX)
+        return -EBADMSG;
+    f->at = (unsigned)at;
+    f->choices = f->choices > f->at ? f->choices : f->at + 1;
     const json_t *word =
         json_object_get(json_object_get(root, "__verbose") ?: root, "stopping_word");
     if (json_string_length(word) > 0)
@@ -237,12 +261,12 @@ static int answer_take_chunk(struct serve_filter *f, const json_t *root)
     answer_keep(&f->model, json_object_get(root, "model"));
     f->answer.stop_sequence = json_string_value(f->stop_word);
     f->answer.model = json_string_value(f->model) ?: "";
-    answer_take_usage(&f->answer, root);
+    answer_take_usage(f, root);
     /* The engine's first event only says that it answers. */
     bool says = c.text.n || c.thinking.n || c.calls || c.finish;
     int code = says ? answer_begin(f) : 0;
     if (c.finish)
-        snprintf(f->answer.finish, sizeof(f->answer.finish), "%s", c.finish);
+        snprintf(f->answer.finishes[at], sizeof(f->answer.finishes[at]), "%s", c.finish);
     answer_take_logprobs(f, c.logprobs);
     if (code == 0 && !f->about.hide_thinking)
         code = answer_take_text(f, CHAT_THINKING, c.thinking);
@@ -300,22 +324,30 @@ static int answer_feed(struct serve_filter *f, struct str bytes, struct buf *out
     return answer_result(f, sse_feed(&f->sse, bytes), err);
 }
 
+/* What is left of a choice. */
+static int answer_end_choice(struct serve_filter *f)
+{
+    const struct chat_block *b = answer_block(f);
+    json_t *logprobs = f->choice[f->at].logprobs;
+    int code = 0;
+    f->choice[f->at].logprobs = NULL;
+    if (f->answer.n == 0)
+        code = answer_open(f, CHAT_TEXT, NULL, NULL);
+    if (b && b->kind == CHAT_TEXT && logprobs)
+        code = answer_piece(f, STR_NONE, logprobs);
+    else
+        json_decref(logprobs);
+    return code < 0 ? code : answer_close(f);
+}
+
 static int answer_end(struct serve_filter *f, struct buf *out, struct gfxb_error *err)
 {
     f->out = out;
     if (!f->ended && !f->answer.finish[0])
         return error_set(err, EPROTO, "the engine's answer is incomplete");
-    json_t *logprobs = f->logprobs;
     int code = answer_begin(f);
-    f->logprobs = NULL;
-    if (code == 0 && f->answer.n == 0)
-        code = answer_open(f, CHAT_TEXT, NULL, NULL);
-    if (code == 0 && f->is_open && answer_last(f)->kind == CHAT_TEXT && logprobs)
-        code = answer_piece(f, STR_NONE, logprobs);
-    else
-        json_decref(logprobs);
-    if (code == 0)
-        code = answer_close(f);
+    for (f->at = 0; f->at == 0 || f->at < f->choices; f->at++)
+        code = code < 0 ? code : answer_end_choice(f);
     if (code == 0)
         code = f->ops->end(f->writer, &f->answer, out);
     return answer_result(f, code, err);
@@ -340,17 +372,25 @@ static void answer_forget(struct serve_filter *f)
     }
     free(f->answer.block);
     json_decref(f->answer.figures);
-    json_decref(f->logprobs);
+    for (unsigned i = 0; i < CHAT_CHOICES_MAX; i++)
+        json_decref(f->choice[i].logprobs);
     json_decref(f->stop_word);
     json_decref(f->model);
+}
+
+static void answer_init(struct serve_filter *f, const struct chat_writer_ops *ops,
+                        struct chat_writer *writer, struct chat_options about)
+{
+    *f = (struct serve_filter){.ops = ops, .writer = writer, .about = about};
+    f->answer.model = "";
+    f->answer.finish = f->answer.finishes[0];
+    sse_init(&f->sse, answer_take, f);
 }
 
 static void answer_reset(struct serve_filter *f)
 {
     answer_forget(f);
-    *f = (struct serve_filter){
-        .ops = f->ops, .writer = f->writer, .about = f->about, .answer = {.model = ""}};
-    sse_init(&f->sse, answer_take, f);
+    answer_init(f, f->ops, f->writer, f->about);
     if (f->ops->reset)
         f->ops->reset(f->writer);
 }
@@ -375,9 +415,7 @@ struct serve_filter *chat_filter_new(const struct chat_writer_ops *ops, struct c
                                      const struct chat_options *options)
 {
     struct serve_filter *f = xcalloc(1, sizeof(*f));
-    *f = (struct serve_filter){
-        .ops = ops, .writer = writer, .about = *options, .answer = {.model = ""}};
-    sse_init(&f->sse, answer_take, f);
+    answer_init(f, ops, writer, *options);
     return f;
 }
 

@@ -96,12 +96,14 @@ void chat_set_choice(struct chat_request *r, const char *mode, const json_t *all
 void chat_set_schema(struct chat_request *r, const json_t *schema);
 /* The probabilities of the tokens, and of this many alternatives (0 to 20). */
 void chat_set_logprobs(struct chat_request *r, unsigned top);
+/* This many answers to one request, 1 to CHAT_CHOICES_MAX, with the tokens of all in the usage. */
+void chat_set_choices(struct chat_request *r, unsigned n);
 /* Templates that know thinking are told whether to think, and how hard (NULL: not said). */
 void chat_set_thinking(struct chat_request *r, bool on, const char *effort);
 
 /* The request is complete: leading system messages become one, images of tools' answers get a
- * user's message behind them, and the engine is told to stream. */
-void chat_request_end(struct chat_request *r);
+ * user's message behind them, and the engine is told to stream (if `stream`). */
+void chat_request_end(struct chat_request *r, bool stream);
 
 /*
  * The model's template refused a request: another form of it, in *body. The first time late system
@@ -115,9 +117,11 @@ bool chat_fold(struct buf *body, unsigned attempt);
 
 enum chat_block_kind { CHAT_THINKING, CHAT_TEXT, CHAT_CALL };
 
-/* A part of an answer. Blocks come one after the other: one ends before the next one begins. */
+/* A part of an answer. Blocks come one after the other: one ends before the next one begins (of the
+ * same choice, where the request asks for several). */
 struct chat_block {
     enum chat_block_kind kind;
+    unsigned choice;  /* 0, unless the request has "n" */
     char id[80];      /* of a call; never empty */
     char name[256];   /* of its tool */
     struct buf text;  /* all of it so far; of a call: its arguments as JSON, "" or cut off too */
@@ -125,13 +129,16 @@ struct chat_block {
     json_t *logprobs; /* of its tokens, an array as OpenAI's "content"; NULL none */
 };
 
+enum { CHAT_CHOICES_MAX = 64 };
+
 /* What is known of an answer so far. Everything is lent. */
 struct chat_answer {
     const struct engine_kind *engine;
     const char *model;        /* the engine's name of it, which is ours; "" not told */
-    struct chat_block *block; /* all of them, the last one is the open one */
+    struct chat_block *block; /* all of them; of one choice only the last one can be open */
     size_t n;
-    char finish[24];           /* "stop", "length", "tool_calls"; "" not ended yet */
+    const char *finish; /* "stop", "length", "tool_calls"; "" not ended yet; of the first choice */
+    char finishes[CHAT_CHOICES_MAX][24]; /* of all */
     const char *stop_sequence; /* that ended it, where the request had "verbose"; NULL none */
     json_t *figures;           /* the engine's object of them; NULL none */
     uint64_t prompt_tokens, cached_tokens, tokens; /* prompt: cached ones, too */
@@ -182,6 +189,7 @@ struct chat_call {
     enum engine_call call;       /* ENGINE_CALL_CHAT at the start */
     bool stream;
     struct chat_request request;
+    bool as_it_came; /* the engine gets the client's bytes */
     /* NULL: the engine's answer passes as it is. */
     const struct chat_writer_ops *ops;
     struct chat_writer *writer; /* taken over; NULL when something is wrong */
@@ -189,8 +197,9 @@ struct chat_call {
     void (*instead)(struct http_exchange *x, const struct chat_call *call);
 };
 
-/* Reads a body; root is the same as JSON. Faults go into body->error, which is also the request's.
- * chat_request_end is called afterwards. May run on a thread: it looks at nothing else. */
+/* Reads a body; root is the same as JSON, which the request may take as its own. Faults go into
+ * body->error, which is also the request's. chat_request_end is called afterwards. May run on a
+ * thread: it looks at nothing else. */
 typedef void chat_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
 
 /* The whole of a handler: reads the request, asks the engine and answers. A large body is read on a

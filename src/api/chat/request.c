@@ -240,7 +240,9 @@ static char *file_decode(struct str data)
 bool chat_add_file(json_t *message, const char *name, const char *data)
 {
     struct str rest = str_from(data);
-    char *CLEAN_FREE decoded = str_strip(&rest, STR("data:")) ? file_decode(rest) : xstrdup(data);
+    char *CLEAN_FREE decoded = str_strip(&rest, STR("data:")) ? file_decode(rest)
+                               : rest.n                       ? xstrdup(data)
+                                                              : NULL;
     json_t *words = !decoded ? NULL
                     : name   ? json_sprintf("File %s:\n%s", name, decoded)
                              : json_string(decoded);
@@ -312,6 +314,14 @@ void chat_set_logprobs(struct chat_request *r, unsigned top)
     r->no_top = top == 0;
     json_object_set_new(r->body, "logprobs", json_true());
     json_object_set_new(r->body, "top_logprobs", json_integer(top ? top : 1));
+}
+
+/* The engine's usage counts one of them alone. */
+void chat_set_choices(struct chat_request *r, unsigned n)
+{
+    json_object_set_new(r->body, "n", json_integer(n));
+    if (n > 1)
+        json_object_set_new(r->body, "timings_per_token", json_true());
 }
 
 void chat_set_thinking(struct chat_request *r, bool on, const char *effort)
@@ -395,10 +405,12 @@ static void request_move_images(json_t *messages)
     }
 }
 
-void chat_request_end(struct chat_request *r)
+void chat_request_end(struct chat_request *r, bool stream)
 {
     fold_neighbours(r->messages, "system", false);
     request_move_images(r->messages);
+    if (!stream)
+        return;
     json_object_set_new(r->body, "stream", json_true());
     json_object_set_new(r->body, "stream_options", json_pack("{s:b}", "include_usage", 1));
 }

@@ -33,8 +33,10 @@ static void chat_convert(struct chat_job *job, struct str text)
         call->stream = dialect_body_flag(body, "stream", false);
         job->read(body, root, call);
     }
-    if (root && !body->error.status) {
-        chat_request_end(&call->request);
+    if (call->as_it_came) {
+        buf_add_str(&job->out, body->text);
+    } else if (root && !body->error.status) {
+        chat_request_end(&call->request, call->ops != NULL);
         json_dump_callback(call->request.body, chat_dump, &job->out,
                            JSON_COMPACT | JSON_REAL_PRECISION(12));
     }

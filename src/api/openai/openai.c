@@ -3,7 +3,7 @@
  * body has been looked over it is passed on as it came, and so is the answer, with our name of the
  * model in it (the engine's alias).
  */
-#include "api/chat/chat.h"
+#include "api/openai/openai.h"
 #include "api/serve.h"
 
 void dialect_pass(struct http_exchange *x)
@@ -21,7 +21,6 @@ void dialect_pass(struct http_exchange *x)
         .call = (enum engine_call)http_route(x)->about,
         .body = BUF_INIT(SIZE_MAX / 2),
         .stream = stream,
-        .fold = http_route(x)->about == ENGINE_CALL_CHAT ? chat_fold : NULL,
     };
     buf_add_str(&relay.body, body.text);
     serve_relay(x, &relay);
@@ -50,8 +49,13 @@ json_t *openai_error(const struct dialect_error *error)
                      "param", error->param, "code", error->code);
 }
 
+static void openai_chat(struct http_exchange *x)
+{
+    chat_serve(x, completion_read);
+}
+
 const struct http_route openai_routes[] = {
-    {HTTP_POST, "/v1/chat/completions", dialect_pass, 0, ENGINE_CALL_CHAT},
+    {HTTP_POST, "/v1/chat/completions", openai_chat, 0, 0},
     {HTTP_POST, "/v1/completions", dialect_pass, 0, ENGINE_CALL_COMPLETIONS},
     {HTTP_POST, "/v1/embeddings", dialect_pass, 0, ENGINE_CALL_EMBEDDINGS},
     {HTTP_POST, "/v1/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},

@@ -6,8 +6,13 @@
 
 #include "api/chat/chat.h"
 
-/* chat_read of /v1/responses. */
+/* chat_read of /v1/responses and of /v1/chat/completions. */
 void responses_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+void completion_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+
+/* The writer of the answer to a chat, whose request is root. */
+extern const struct chat_writer_ops completion_writer_ops;
+struct chat_writer *completion_writer_new(const json_t *root, bool stream);
 
 /* What an answer repeats of its request, and the writer of it. shape: the members of a response
  * that do not change, taken over. encrypted: reasoning items carry what gives the thoughts back. */
