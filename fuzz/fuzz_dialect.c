@@ -97,20 +97,29 @@ static void read_requests(struct str bytes)
                                         "/api/embeddings"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         struct dialect_body body;
-        struct ollama_call call;
+        struct ollama_call about = {.empty = false};
+        struct chat_call call = {.options = {.pin = -1}};
         dialect_body_read(bytes, &body);
-        json_t *request = ollama_request(paths[i], &body, &call);
+        json_t *root = chat_load(&body);
+        chat_request_init(&call.request, &body.error);
+        if (root)
+            ollama_read(paths[i], &body, root, &call, &about);
+        require(root || body.error.status);
         require(body.error.status == 0 || (body.error.status >= 400 && body.error.message[0]));
-        require(!request == (body.error.status || call.empty));
-        json_decref(request);
+        chat_request_end(&call.request, true);
+        chat_request_done(&call.request);
+        json_decref(root);
     }
 }
 
 static int convert(struct str bytes, const struct ollama_call *call, size_t step, struct buf *out)
 {
     bool embed = call->kind == OLLAMA_EMBED;
-    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &ollama_answer_ops;
-    struct serve_filter *f = embed ? ollama_embed_new(call, still) : ollama_answer_new(call, still);
+    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &chat_filter_ops;
+    const struct chat_options about = {.stream = call->stream};
+    struct serve_filter *f =
+        embed ? ollama_embed_new(call, still)
+              : chat_filter_new(&ollama_writer_ops, ollama_writer_new(call, still), &about);
     struct gfxb_error err = {.code = 0};
     int code = 0;
     ops->head(f, engine_kind_of_model(NULL));
@@ -128,10 +137,8 @@ static int convert(struct str bytes, const struct ollama_call *call, size_t step
 static void read_answers(struct str bytes)
 {
     for (int i = 0; i < 3; i++) {
-        const struct ollama_call call = {.kind = i == 2 ? OLLAMA_EMBED : OLLAMA_CHAT,
-                                         .model = "m",
-                                         .stream = i == 0,
-                                         .logprobs = true};
+        const struct ollama_call call = {
+            .kind = i == 2 ? OLLAMA_EMBED : OLLAMA_CHAT, .model = "m", .stream = i == 0};
         struct buf CLEAN_BUF whole = BUF_INIT(1u << 24), CLEAN_BUF parts = BUF_INIT(1u << 24);
         int code = convert(bytes, &call, SIZE_MAX / 2, &whole);
         require(code == convert(bytes, &call, 1, &parts));

@@ -12,6 +12,7 @@ import parrot  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import call  # noqa: E402
 from server import Server  # noqa: E402
+from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge dialects ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "dialects-data")  # the engine stays for next time
@@ -315,6 +316,115 @@ def anthropic_heads():
     assert status == 404 and fields["request-id"], fields
 
 
+# ---- Ollama: /api/chat, /api/generate ----
+
+FUNCTIONS = [{"type": "function", "function": {
+    "name": t["name"], "description": "A tool.", "parameters": t["input_schema"]}} for t in (WEATHER, TIME)]
+
+
+def ollama(path, status=200, model="plain", **body):
+    return ask("/api/" + path, {"model": model, "stream": False, **body}, status)
+
+
+def ollama_lines(path, model="plain", **body):
+    status, fields, data = server().ask({"model": model, **body}, "/api/" + path, timeout=120)
+    assert status == 200 and fields["content-type"] == "application/x-ndjson", (status, data)
+    lines = [json.loads(line) for line in data.decode().splitlines()]
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True], lines
+    return lines
+
+
+def ollama_answers():
+    """Whole and as lines, from a chat and from a prompt; the last line has the counts."""
+    whole = ollama("chat", messages=said("STOPPER"))
+    assert whole["message"] == {"role": "assistant", "content": parrot.ANSWERS["STOPPER"]}, whole
+    assert whole["done_reason"] == "stop" and whole["eval_count"] > 5 < whole["prompt_eval_count"]
+    lines = ollama_lines("chat", messages=said("STOPPER"))
+    assert "".join(line["message"]["content"] for line in lines) == parrot.ANSWERS["STOPPER"]
+    assert len(lines) > 5 and lines[-1]["total_duration"] > 0, lines[-1]
+    lines = ollama_lines("generate", prompt="STOPPER")
+    assert "".join(line["response"] for line in lines) == parrot.ANSWERS["STOPPER"]
+    assert ollama("generate", prompt="x", system="MARKED")["response"] == parrot.MARK_SEEN
+    assert ollama("generate", prompt="x", raw=True)["response"] == parrot.HELLO
+    short = ollama("generate", prompt="ENDLESS", options={"num_predict": 3})
+    assert (short["done_reason"], short["eval_count"]) == ("length", 3), short
+    assert ollama("generate", prompt="STOPPER", options={"stop": ["gamma"]})["response"] == "alpha beta "
+
+
+def ollama_tools():
+    """Each call is a line of its own as soon as it is whole; results are found by id or name."""
+    lines = ollama_lines("chat", messages=said("TWOCALLS"), tools=FUNCTIONS)
+    calls = [line["message"]["tool_calls"] for line in lines if "tool_calls" in line["message"]]
+    assert [[c["function"]["arguments"] for c in some] for some in calls] == [
+        [{"city": "Rome"}], [{"zone": "UTC+1"}]], lines
+    assert [some[0]["function"]["index"] for some in calls] == [0, 1] and calls[0][0]["id"], calls
+    assert lines[-1]["done_reason"] == "stop", lines[-1]
+    both = ollama("chat", messages=said("TWOCALLS"), tools=FUNCTIONS)["message"]["tool_calls"]
+    assert [c["function"]["name"] for c in both] == ["get_weather", "get_time"], both
+    call = {"function": {"name": "get_weather", "arguments": {"city": "Rome"}}}
+    past = [*said("x"), {"role": "assistant", "content": "", "tool_calls": [call]}]
+    for result in ({"tool_name": "get_weather"}, {"tool_call_id": "call_0"}, {}):
+        done = ollama("chat", tools=FUNCTIONS,
+                      messages=[*past, {"role": "tool", "content": "fine", **result}])
+        assert done["message"]["content"] == parrot.TOOLDONE, done
+    marked = ollama("chat", tools=FUNCTIONS, messages=[*past, {"role": "tool", "content": "MARKED"}])
+    assert marked["message"]["content"] == parrot.MARK_SEEN, marked
+    assert "tools" in ollama("chat", 400, messages=said("x"), tools=[{"type": "web"}])["error"]
+
+
+def ollama_thinking():
+    """true, false, and how hard; thoughts in a history reach the model."""
+    def think(text="THINKING", **more):
+        return ollama("chat", model="think", messages=said(text), **more)["message"]
+    for more in ({}, {"think": True}):
+        assert think(**more)["thinking"].startswith("First I") and think()["content"].endswith("42.")
+    assert think(think=False) == {"role": "assistant", "content": parrot.NO_THOUGHTS}
+    for effort in ("low", "high"):
+        assert think("EFFORT", think=effort)["content"] == parrot.ANSWERS["EFFORT" + effort.upper()]
+    past = [{"role": "assistant", "content": "y", "thinking": "MARKED"}, *said("x")]
+    assert ollama("chat", model="think", messages=past)["message"]["content"] == parrot.MARK_SEEN
+    thought = ollama("generate", model="think", prompt="THINKING")
+    assert thought["thinking"].startswith("First I") and thought["response"].endswith("42.")
+    lines = ollama_lines("chat", model="think", messages=said("THINKING"))
+    assert "".join(line["message"].get("thinking", "") for line in lines).startswith("First I reason")
+
+
+def ollama_formats():
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
+              "additionalProperties": False}
+    for raw in (False, True):
+        text = ollama("generate", prompt="hi", format=schema, raw=raw, options={"num_predict": 300})
+        assert isinstance(json.loads(text["response"])["ok"], bool), text
+    text = ollama("chat", messages=said("hi"), format=schema, options={"num_predict": 300})
+    assert isinstance(json.loads(text["message"]["content"])["ok"], bool), text
+    assert "format" in ollama("chat", 400, messages=said("hi"), format="xml")["error"]
+
+
+def ollama_keeps_a_model_as_it_is_told():
+    """Durations as Go reads them: a text needs a unit, a number is seconds."""
+    def expires():
+        return [m["expires_at"] for m in json.loads(server().request("GET", "/api/ps")[2])["models"]
+                if m["name"] == "plain:latest"]
+    for keep, there in ((-1, True), ("-1m", True), (0, False), ("0", False), ("5m", True), (300, True),
+                        ("1h30m", True)):
+        ollama("generate", prompt="hi", keep_alive=keep)
+        wait_until(lambda: bool(expires()) == there, f"{keep}: {expires()}")
+    for keep in ("-1", "300", "abc"):
+        assert "keep_alive" in ollama("generate", 400, prompt="hi", keep_alive=keep)["error"], keep
+    assert ollama("generate", prompt="", keep_alive=0)["done_reason"] == "unload"
+    assert ollama("chat", messages=[])["done_reason"] == "load"
+
+
+def ollama_refuses_by_name():
+    for name, value in (("template", "x"), ("context", [1]), ("width", 64), ("images", ["nope"])):
+        assert name in ollama("generate", 400, prompt="x", **{name: value})["error"], name
+    picture = "iVBORw0KGgo="
+    for path, more in (("generate", {"prompt": "x", "images": [picture]}),
+                       ("chat", {"messages": [{"role": "user", "content": "x", "images": [picture]}]})):
+        assert "image input is not supported" in ollama(path, 400, **more)["error"]
+    assert "images" in ollama("generate", 400, prompt="x", raw=True, images=[picture])["error"]
+
+
 CASES = [
     ("a model without a template writes", a_model_without_a_template_writes),
     ("Anthropic: system texts", anthropic_reads_system_texts),
@@ -329,6 +439,12 @@ CASES = [
     ("Anthropic: streams", anthropic_streams),
     ("Anthropic: count_tokens", anthropic_counts_what_is_sent),
     ("Anthropic: heads", anthropic_heads),
+    ("Ollama: answers", ollama_answers),
+    ("Ollama: tools", ollama_tools),
+    ("Ollama: thinking", ollama_thinking),
+    ("Ollama: formats", ollama_formats),
+    ("Ollama: keep_alive", ollama_keeps_a_model_as_it_is_told),
+    ("Ollama: what cannot be done is refused by name", ollama_refuses_by_name),
 ]
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-/* messages.c - Ollama's messages become OpenAI's: images, calls of tools and their answers. */
+/* messages.c - Ollama's messages become those of api/chat: images, calls of tools and their
+ * answers. */
 #include "api/ollama/ollama.h"
 
 #include <stdio.h>
@@ -33,8 +34,7 @@ static bool image_is_base64(struct str text)
                                     "0123456789+/") == text.n;
 }
 
-/* Returns null for a value that is not an image. */
-static json_t *image_part(const json_t *image, struct dialect_error *error)
+static void image_add(struct chat_request *r, json_t *message, const json_t *image)
 {
     struct str text = {json_string_value(image), json_string_length(image)};
     const char *type = NULL;
@@ -45,33 +45,24 @@ static json_t *image_part(const json_t *image, struct dialect_error *error)
     if (text.p && image_is_base64(text))
         type = image_type(text);
     if (!type) {
-        dialect_fail_at(error, "images",
-                        "an image must be the base64 text of a PNG, JPEG, GIF, WebP or BMP file");
-        return json_null();
+        dialect_fail_at(r->error, "images",
+                        "'images': each must be the base64 text of a PNG, JPEG, GIF, WebP or BMP "
+                        "file");
+        return;
     }
-    struct buf CLEAN_BUF uri = BUF_INIT(SIZE_MAX / 2);
-    buf_addf(&uri, "data:%s;base64,", type);
-    buf_add_str(&uri, text);
-    json_t *url = buf_ok(&uri) ? json_stringn(uri.p, uri.n) : NULL;
-    if (!url) {
-        dialect_fail_memory(error);
-        return json_null();
-    }
-    return json_pack("{s:s, s:{s:o}}", "type", "image_url", "image_url", "url", url);
+    json_t *url = json_sprintf("data:%s;base64,%s", type, text.p);
+    if (url)
+        chat_add_image(r, message, url, "images");
+    else
+        dialect_fail_memory(r->error);
+    json_decref(url);
 }
 
-json_t *ollama_content(json_t *text, const json_t *message, struct dialect_error *error)
+void ollama_add_images(struct chat_request *r, json_t *message, const json_t *from)
 {
     size_t i;
-    json_t *images = ollama_member(message, "images", JSON_ARRAY, error), *image;
-    if (json_array_size(images) == 0)
-        return json_incref(text);
-    json_t *parts = json_pack("[{s:s, s:O}]", "type", "text", "text", text);
-    json_array_foreach(images, i, image)
-    {
-        json_array_append_new(parts, image_part(image, error));
-    }
-    return parts;
+    json_t *images = ollama_member(from, "images", JSON_ARRAY, r->error), *image;
+    json_array_foreach(images, i, image) image_add(r, message, image);
 }
 
 /* ---- calls of tools ---- */
@@ -109,104 +100,81 @@ static void messages_open_take(struct messages_open *open, const char *name, cha
                 sizeof(open->call[0]) * (--open->n - found));
 }
 
-/* {"id", "function":{"name", "arguments":{}}} -> OpenAI's, whose arguments are a text. */
-static json_t *messages_call(const json_t *call, struct messages_open *open,
-                             struct dialect_error *error)
+/* {"id", "function":{"name", "arguments":{}}} */
+static void messages_call(struct chat_request *r, json_t *message, const json_t *call,
+                          struct messages_open *open)
 {
     const json_t *function = json_object_get(call, "function");
-    json_t *arguments = json_object_get(function, "arguments");
-    const char *name = json_string_value(json_object_get(function, "name"));
-    const char *id = json_string_value(json_object_get(call, "id"));
+    const json_t *arguments = chat_get(function, "arguments");
+    const char *name = chat_text(function, "name"), *id = chat_text(call, "id");
     char made[80];
-    if (!name || (arguments && !json_is_object(arguments) && !json_is_string(arguments))) {
-        dialect_fail_at(error, "messages",
+    if (!name[0] || (arguments && !json_is_object(arguments) && !json_is_string(arguments))) {
+        dialect_fail_at(r->error, "messages",
                         "a tool call needs a function with a name, and arguments as an object");
-        return json_null();
+        return;
     }
     snprintf(made, sizeof(made), "call_%u", open->made++);
-    if (!id || !id[0] || strlen(id) >= sizeof(made))
+    if (!id[0] || strlen(id) >= sizeof(made))
         id = made;
     messages_open_add(open, id, name);
-    char *CLEAN_FREE text = json_is_object(arguments) ? json_dumps(arguments, JSON_COMPACT) : NULL;
-    json_t *words =
-        json_is_string(arguments) ? json_incref(arguments) : json_string(text ? text : "{}");
-    if (!words || (json_is_object(arguments) && !text))
-        dialect_fail_memory(error);
-    return json_pack("{s:s, s:s, s:{s:s, s:o*}}", "id", id, "type", "function", "function", "name",
-                     name, "arguments", words);
+    json_t *object = arguments ? json_incref((json_t *)arguments) : json_object();
+    chat_add_call(message, id, name, object);
+    json_decref(object);
 }
 
 /* ---- messages ---- */
 
+/* As api/chat calls it; NULL: there is none. */
 static const char *messages_role(const json_t *message)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer", NULL};
-    struct str role = str_from(json_string_value(json_object_get(message, "role")));
-    const char *const *known = roles;
-    while (*known && !str_eq_nocase(role, str_from(*known)))
-        known++;
-    return *known;
+    static const char *const roles[][2] = {{"system", "system"},
+                                           {"user", "user"},
+                                           {"assistant", "assistant"},
+                                           {"tool", "tool"},
+                                           {"developer", "system"}};
+    struct str role = str_from(chat_text(message, "role"));
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+        if (str_eq_nocase(role, str_from(roles[i][0])))
+            return roles[i][1];
+    }
+    return NULL;
 }
 
-static void messages_add_tool(json_t *theirs, const json_t *message, struct messages_open *open)
+static json_t *messages_result(struct chat_request *r, const json_t *message,
+                               struct messages_open *open)
 {
-    const char *id = json_string_value(json_object_get(message, "tool_call_id"));
+    const char *id = chat_text(message, "tool_call_id");
     const char *name = json_string_value(json_object_get(message, "tool_name"));
     char taken[80];
     messages_open_take(open, name, taken, sizeof(taken));
-    json_object_set_new(theirs, "tool_call_id", json_string(id && id[0] ? id : taken));
-    if (name)
-        json_object_set_new(theirs, "name", json_string(name));
+    return chat_add_result(r, id[0] ? id : taken, name);
 }
 
-static void messages_add_assistant(json_t *theirs, const json_t *message,
-                                   struct messages_open *open, struct dialect_error *error)
-{
-    const json_t *calls = json_object_get(message, "tool_calls");
-    json_t *thinking = json_object_get(message, "thinking"), *call;
-    size_t i;
-    if (json_string_length(thinking) > 0)
-        json_object_set(theirs, "reasoning_content", thinking);
-    if (json_array_size(calls) == 0)
-        return;
-    json_t *array = json_array();
-    json_object_set_new(theirs, "tool_calls", array);
-    json_array_foreach((json_t *)calls, i, call)
-    {
-        json_array_append_new(array, messages_call(call, open, error));
-    }
-}
-
-static json_t *messages_one(const json_t *message, struct messages_open *open,
-                            struct dialect_error *error)
+static void messages_one(struct chat_request *r, const json_t *message, struct messages_open *open)
 {
     const char *role = messages_role(message);
-    json_t *content = ollama_member(message, "content", JSON_STRING, error);
+    json_t *content = ollama_member(message, "content", JSON_STRING, r->error);
+    json_t *calls = ollama_member(message, "tool_calls", JSON_ARRAY, r->error), *call;
+    size_t i;
     if (!role)
-        dialect_fail_at(error, "messages",
+        dialect_fail_at(r->error, "messages",
                         "the role of a message must be system, user, assistant or tool");
-    if (error->status)
-        return json_null();
-    json_t *text = content ? json_incref(content) : json_string("");
-    json_t *theirs =
-        json_pack("{s:s, s:o}", "role", role, "content", ollama_content(text, message, error));
-    json_decref(text);
-    if (strcmp(role, "tool") == 0)
-        messages_add_tool(theirs, message, open);
-    if (strcmp(role, "assistant") == 0)
-        messages_add_assistant(theirs, message, open, error);
-    return theirs;
+    if (r->error->status)
+        return;
+    bool result = strcmp(role, "tool") == 0, own = strcmp(role, "assistant") == 0;
+    json_t *theirs = result ? messages_result(r, message, open) : chat_add_message(r, role);
+    if (json_string_length(content) > 0)
+        chat_add_text(theirs, json_string_value(content));
+    ollama_add_images(r, theirs, message);
+    if (own)
+        chat_add_thinking(theirs, chat_text(message, "thinking"));
+    json_array_foreach(own ? calls : NULL, i, call) messages_call(r, theirs, call, open);
 }
 
-json_t *ollama_messages(const json_t *root, struct dialect_error *error)
+void ollama_add_messages(struct chat_request *r, const json_t *root)
 {
     struct messages_open open = {.n = 0};
-    json_t *messages = ollama_member(root, "messages", JSON_ARRAY, error);
-    json_t *message, *array = json_array();
     size_t i;
-    json_array_foreach(messages, i, message)
-    {
-        json_array_append_new(array, messages_one(message, &open, error));
-    }
-    return array;
+    json_t *message;
+    json_array_foreach(chat_get(root, "messages"), i, message) messages_one(r, message, &open);
 }

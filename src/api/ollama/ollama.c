@@ -10,70 +10,112 @@ json_t *ollama_error(const struct dialect_error *error)
     return json_pack("{s:o}", "error", report_json_string(error->message));
 }
 
-/* The engine's request for this call. NULL: the call is empty, or the body has a fault. */
-static json_t *ollama_read(const struct http_exchange *x, struct dialect_body *body,
-                           struct ollama_call *ret_call)
-{
-    dialect_body_read(http_request(x)->body, body);
-    return ollama_request(http_route(x)->path, body, ret_call);
-}
-
 /* ---- a call without a prompt: load, or unload ---- */
 
-static void ollama_reply_empty(struct http_exchange *x, const struct ollama_call *call,
+static void ollama_reply_empty(struct http_exchange *x, const struct ollama_call *about,
                                const char *reason)
 {
     struct buf CLEAN_BUF out = BUF_INIT(4096);
-    if (call->kind == OLLAMA_EMBED) {
-        dialect_reply_json(x, 200, json_pack("{s:s, s:[]}", "model", call->model, "embeddings"));
-    } else if (call->kind == OLLAMA_EMBEDDINGS) {
+    if (about->kind == OLLAMA_EMBED) {
+        dialect_reply_json(x, 200, json_pack("{s:s, s:[]}", "model", about->model, "embeddings"));
+    } else if (about->kind == OLLAMA_EMBEDDINGS) {
         dialect_reply_json(x, 200, json_pack("{s:[]}", "embedding"));
     } else {
-        ollama_empty_answer(call, reason, &out);
-        http_reply(x, 200, call->stream ? "application/x-ndjson" : DIALECT_JSON_TYPE,
+        ollama_empty_answer(about, reason, &out);
+        http_reply(x, 200, about->stream ? "application/x-ndjson" : DIALECT_JSON_TYPE,
                    buf_view(&out), NULL);
     }
 }
 
-static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
+/* The body of this call, read: false when something is wrong with it. */
+static bool ollama_load(struct http_exchange *x, struct dialect_body *body, struct chat_call *call,
+                        struct ollama_call *ret_about)
 {
-    struct ollama_call call;
+    dialect_body_read(http_request(x)->body, body);
+    json_t *root = chat_load(body);
+    *call = (struct chat_call){.options = SERVE_OPTIONS, .call = ENGINE_CALL_CHAT};
+    chat_request_init(&call->request, &body->error);
+    if (root)
+        ollama_read(http_route(x)->path, body, root, call, ret_about);
+    json_decref(root);
+    return !body->error.status;
+}
+
+/* The answer to a call without a prompt; why: it could not be done, NULL it was. */
+static void ollama_tell_empty(struct http_exchange *x, const char *reason,
+                              const struct gfxb_error *why)
+{
+    struct ollama_call about;
+    struct chat_call call;
     struct dialect_body body;
-    ollama_read(x, &body, &call);
+    ollama_load(x, &body, &call, &about);
+    chat_request_done(&call.request);
     if (why)
         dialect_error_from(why, &body.error);
     if (!dialect_refuse(x, &body.error))
-        ollama_reply_empty(x, &call, "load");
+        ollama_reply_empty(x, &about, reason);
 }
 
-static struct pool_options ollama_options(const struct ollama_call *call)
+static void ollama_loaded(struct http_exchange *x, const struct gfxb_error *why)
 {
-    struct pool_options options = SERVE_OPTIONS;
-    options.context = call->context;
-    options.keep_alive = call->keep_alive;
-    return options;
+    ollama_tell_empty(x, "load", why);
 }
 
-static void ollama_empty(struct http_exchange *x, const struct ollama_call *call)
+static void ollama_empty(struct http_exchange *x, const struct chat_call *call)
 {
-    if (call->keep_alive == 0) {
-        /* Ollama gives the same answer for a model that is not loaded. */
-        (void)pool_unload(serve_of(x)->pool, str_from(call->model), NULL);
-        ollama_reply_empty(x, call, "unload");
+    struct str name = str_from(call->model);
+    if (call->options.keep_alive != 0) {
+        serve_relay(x, &(struct serve_relay){
+                           .model = name, .options = call->options, .loaded = ollama_loaded});
         return;
     }
-    serve_relay(x, &(struct serve_relay){.model = str_from(call->model),
-                                         .options = ollama_options(call),
-                                         .loaded = ollama_loaded});
+    /* Ollama gives the same answer for a model that is not loaded. */
+    (void)pool_unload(serve_of(x)->pool, name, NULL);
+    ollama_tell_empty(x, "unload", NULL);
 }
 
-/* ---- a call with one ---- */
+/* ---- chat, generate ---- */
 
-static void ollama_relay(struct http_exchange *x, const struct ollama_call *call,
-                         const json_t *request)
+static void ollama_read_any(const char *path, struct dialect_body *body, const json_t *root,
+                            struct chat_call *call)
 {
-    bool embed = call->kind == OLLAMA_EMBED || call->kind == OLLAMA_EMBEDDINGS;
-    char *CLEAN_FREE text = json_dumps(request, JSON_COMPACT);
+    struct ollama_call about;
+    ollama_read(path, body, root, call, &about);
+    if (about.empty)
+        call->instead = ollama_empty;
+    if (body->error.status || about.empty)
+        return;
+    call->ops = &ollama_writer_ops;
+    call->writer = ollama_writer_new(&about, NULL);
+}
+
+static void ollama_read_chat(struct dialect_body *body, const json_t *root, struct chat_call *call)
+{
+    ollama_read_any("/api/chat", body, root, call);
+}
+
+static void ollama_read_generate(struct dialect_body *body, const json_t *root,
+                                 struct chat_call *call)
+{
+    ollama_read_any("/api/generate", body, root, call);
+}
+
+static void ollama_chat(struct http_exchange *x)
+{
+    chat_serve(x, ollama_read_chat);
+}
+
+static void ollama_generate(struct http_exchange *x)
+{
+    chat_serve(x, ollama_read_generate);
+}
+
+/* ---- embed ---- */
+
+static void ollama_relay(struct http_exchange *x, const struct chat_call *call,
+                         const struct ollama_call *about)
+{
+    char *CLEAN_FREE text = json_dumps(call->request.body, JSON_COMPACT);
     if (!text) {
         struct dialect_error error = {.status = 0};
         dialect_fail_memory(&error);
@@ -82,27 +124,28 @@ static void ollama_relay(struct http_exchange *x, const struct ollama_call *call
     }
     struct serve_relay relay = {
         .model = str_from(call->model),
-        .options = ollama_options(call),
+        .options = call->options,
         .call = call->call,
         .body = BUF_INIT(SIZE_MAX / 2),
-        .stream = call->stream && !embed,
-        .ops = embed ? &ollama_embed_ops : &ollama_answer_ops,
-        .filter = embed ? ollama_embed_new(call, NULL) : ollama_answer_new(call, NULL),
+        .ops = &ollama_embed_ops,
+        .filter = ollama_embed_new(about, NULL),
     };
     buf_add_text(&relay.body, text);
     serve_relay(x, &relay);
 }
 
-static void ollama_ask(struct http_exchange *x)
+static void ollama_embed(struct http_exchange *x)
 {
-    struct ollama_call call;
+    struct ollama_call about;
+    struct chat_call call;
     struct dialect_body body;
-    json_t *request = ollama_read(x, &body, &call);
-    if (request)
-        ollama_relay(x, &call, request);
-    else if (!dialect_refuse(x, &body.error))
+    if (!ollama_load(x, &body, &call, &about))
+        dialect_reply_error(x, &body.error);
+    else if (about.empty)
         ollama_empty(x, &call);
-    json_decref(request);
+    else
+        ollama_relay(x, &call, &about);
+    chat_request_done(&call.request);
 }
 
 /* ---- the rest ---- */
@@ -123,10 +166,10 @@ static void ollama_not_offered(struct http_exchange *x)
 }
 
 const struct http_route ollama_routes[] = {
-    {HTTP_POST, "/api/chat", ollama_ask, 0, 0},
-    {HTTP_POST, "/api/generate", ollama_ask, 0, 0},
-    {HTTP_POST, "/api/embed", ollama_ask, 0, 0},
-    {HTTP_POST, "/api/embeddings", ollama_ask, 0, 0},
+    {HTTP_POST, "/api/chat", ollama_chat, 0, 0},
+    {HTTP_POST, "/api/generate", ollama_generate, 0, 0},
+    {HTTP_POST, "/api/embed", ollama_embed, 0, 0},
+    {HTTP_POST, "/api/embeddings", ollama_embed, 0, 0},
     {HTTP_GET, "/api/version", ollama_version, 0, 0},
     {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY, 0},
     {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY, 0},

@@ -139,43 +139,33 @@ unsigned ollama_add_options(json_t *request, const json_t *root, struct dialect_
 
 /* ---- format and think ---- */
 
-void ollama_add_format(json_t *request, const json_t *format, bool raw, struct dialect_error *error)
+void ollama_add_format(struct chat_request *r, const json_t *format, bool raw)
 {
     const char *word = json_string_value(format);
     bool any = word && strcmp(word, "json") == 0;
-    if (!format || json_is_null(format) || (word && word[0] == '\0'))
+    if (!format || (word && word[0] == '\0'))
         return;
     if (!any && !json_is_object(format))
-        dialect_fail_at(error, "format",
+        dialect_fail_at(r->error, "format",
                         "invalid format: expected \"json\" or a JSON Schema object");
     else if (raw)
-        json_object_set_new(request, "json_schema",
+        json_object_set_new(r->body, "json_schema",
                             any ? json_object() : json_incref((json_t *)format));
-    else if (any)
-        json_object_set_new(request, "response_format", json_pack("{s:s}", "type", "json_object"));
     else
-        json_object_set_new(request, "response_format",
-                            json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema",
-                                      "name", "format", "schema", format));
+        chat_set_schema(r, any ? NULL : format);
 }
 
-void ollama_add_think(json_t *request, const json_t *think, struct ollama_call *call,
-                      struct dialect_error *error)
+void ollama_add_think(struct chat_request *r, const json_t *think)
 {
     const char *level = json_string_value(think);
-    bool known = str_list_has(STR("low medium high max"), str_from(level));
-    if (!think || json_is_null(think))
+    if (!think)
         return;
-    if (!json_is_boolean(think) && !known) {
-        dialect_fail_at(error, "think",
+    if (!json_is_boolean(think) && !str_list_has(STR("low medium high max"), str_from(level)))
+        dialect_fail_at(r->error, "think",
                         "invalid think value: it must be true, false, \"low\", \"medium\", "
                         "\"high\" or \"max\"");
-        return;
-    }
-    call->hide_thinking = json_is_false(think);
-    json_object_set_new(request, "chat_template_kwargs",
-                        json_pack("{s:b, s:s*}", "enable_thinking", !call->hide_thinking,
-                                  "reasoning_effort", level));
+    else
+        chat_set_thinking(r, !json_is_false(think), level);
 }
 
 /* ---- keep_alive ---- */
@@ -190,34 +180,36 @@ static size_t keep_digits(struct str *text, double *number)
     return n;
 }
 
-/* Go's durations: numbers with units ("1h30m", "1.5h", "-1s", "500ms"). A number alone means
- * seconds. */
+/* Go's durations: numbers with units ("1h30m", "1.5h", "-1s", "500ms"), and "0". */
 static int keep_parse(struct str text, double *ret_seconds)
 {
     static const struct {
         struct str unit;
         double seconds;
     } units[] = {
-        {{"ns", 2}, 1e-9}, {{"us", 2}, 1e-6},  {{"ms", 2}, 1e-3}, {{"s", 1}, 1.0},
-        {{"m", 1}, 60.0},  {{"h", 1}, 3600.0}, {{"", 0}, 1.0},
+        {{"ns", 2}, 1e-9}, {{"us", 2}, 1e-6}, {{"ms", 2}, 1e-3},
+        {{"s", 1}, 1.0},   {{"m", 1}, 60.0},  {{"h", 1}, 3600.0},
     };
-    bool negative = str_strip(&text, STR("-")), first = true;
+    enum { UNITS = sizeof(units) / sizeof(units[0]) };
+    bool negative = str_strip(&text, STR("-"));
     double sum = 0.0;
     if (!negative)
         str_strip(&text, STR("+"));
-    do {
+    if (str_is(text, "0"))
+        text = STR_NONE;
+    else if (!text.n)
+        return -EINVAL;
+    while (text.n) {
         double number = 0.0;
         size_t whole = keep_digits(&text, &number), part = 0, u = 0;
         if (str_strip(&text, STR(".")))
             part = keep_digits(&text, &number);
-        while (!str_strip(&text, units[u].unit))
+        while (u < UNITS && !str_strip(&text, units[u].unit))
             u++;
-        bool alone = units[u].unit.n == 0;
-        if (whole + part == 0 || (alone && (text.n || !first)))
+        if (whole + part == 0 || u == UNITS)
             return -EINVAL;
         sum += number / pow(10.0, (double)part) * units[u].seconds;
-        first = false;
-    } while (text.n);
+    }
     *ret_seconds = negative ? -sum : sum;
     return 0;
 }
@@ -230,7 +222,8 @@ int64_t ollama_keep_alive(const json_t *value, struct dialect_error *error)
         return POOL_KEEP_DEFAULT;
     if (!json_is_number(value) && (!json_is_string(value) || keep_parse(text, &seconds) < 0)) {
         dialect_fail_at(error, "keep_alive",
-                        "'keep_alive' must be a duration such as \"5m\", or seconds");
+                        "'keep_alive' must be a duration with a unit (\"5m\"), or a number of "
+                        "seconds that is not in quotes");
         return POOL_KEEP_DEFAULT;
     }
     /* a part of a second is not "at once" */

@@ -15,97 +15,131 @@ json_t *ollama_member(const json_t *object, const char *name, json_type type,
     return NULL;
 }
 
-/* Model, stream, logprobs and keep_alive of any call. */
-static void request_read(struct dialect_body *body, const json_t *root, struct ollama_call *call)
+/* Model, stream and keep_alive of any call. */
+static void request_read(struct dialect_body *body, const json_t *root, struct ollama_call *about)
 {
-    dialect_body_model(body, true, call->model);
-    if (!call->model[0])
+    dialect_body_model(body, true, about->model);
+    if (!about->model[0])
         dialect_fail_at(&body->error, "model", "model is required");
-    call->stream = dialect_body_flag(body, "stream", true);
-    call->logprobs = dialect_body_flag(body, "logprobs", false);
-    call->keep_alive = ollama_keep_alive(json_object_get(root, "keep_alive"), &body->error);
+    about->stream = dialect_body_flag(body, "stream", true);
+    about->keep_alive = ollama_keep_alive(json_object_get(root, "keep_alive"), &body->error);
 }
 
-/* The members that chat and generate share. The engine always streams: so its silence is noticed,
- * and there is one way to read its answers. */
-static void request_common(json_t *request, const json_t *root, struct ollama_call *call,
-                           struct dialect_error *error)
+/* The members that chat and generate share. */
+static void request_common(struct chat_request *r, const json_t *root, struct ollama_call *about)
 {
-    bool raw = call->kind == OLLAMA_RAW || call->kind == OLLAMA_INFILL;
-    call->context = ollama_add_options(request, root, error);
-    ollama_add_format(request, json_object_get(root, "format"), raw, error);
+    bool raw = about->kind == OLLAMA_RAW || about->kind == OLLAMA_INFILL;
+    double top = json_number_value(chat_get(root, "top_logprobs"));
+    about->context = ollama_add_options(r->body, root, r->error);
+    ollama_add_format(r, chat_get(root, "format"), raw);
     if (!raw)
-        ollama_add_think(request, json_object_get(root, "think"), call, error);
-    json_int_t n = json_integer_value(json_object_get(root, "top_logprobs"));
-    if (call->logprobs && !raw)
-        json_object_set_new(request, "logprobs", json_true());
-    if (call->logprobs)
-        json_object_set_new(request, raw ? "n_probs" : "top_logprobs", json_integer(n > 1 ? n : 1));
-    json_object_set_new(request, "stream", json_true());
-    json_object_set_new(request, "stream_options", json_pack("{s:b}", "include_usage", 1));
+        ollama_add_think(r, chat_get(root, "think"));
+    if (!json_is_true(json_object_get(root, "logprobs")))
+        return;
+    if (raw)
+        json_object_set_new(r->body, "n_probs", json_integer(top > 1.0 ? (json_int_t)top : 1));
+    else
+        chat_set_logprobs(r, (unsigned)top);
 }
 
-static json_t *request_chat(struct dialect_body *body, const json_t *root, struct ollama_call *call)
+#define COMMON_FIELDS                                                                              \
+    {"model", CHAT_FIELD_READ, "s", NULL}, {"name", CHAT_FIELD_READ, "s", NULL},                   \
+        {"stream", CHAT_FIELD_READ, "b", NULL}, {"format", CHAT_FIELD_READ, NULL, NULL},           \
+        {"options", CHAT_FIELD_READ, "o", NULL}, {"think", CHAT_FIELD_READ, NULL, NULL},           \
+        {"keep_alive", CHAT_FIELD_READ, NULL, NULL}, {"logprobs", CHAT_FIELD_READ, "b", NULL},     \
+        {"top_logprobs", CHAT_FIELD_READ, "n",                                                     \
+         NULL}, /* Nothing is cut off in silence: what is too long is refused. */                  \
+        {"truncate", CHAT_FIELD_IGNORED, "b", NULL},                                               \
+    {                                                                                              \
+        "shift", CHAT_FIELD_IGNORED, "b", NULL                                                     \
+    }
+
+static const struct chat_field chat_fields[] = {
+    COMMON_FIELDS,
+    {"messages", CHAT_FIELD_READ, "a", NULL},
+    {"tools", CHAT_FIELD_READ, "a", NULL},
+    {0},
+};
+
+static void request_tool(struct chat_request *r, const json_t *tool)
 {
-    json_t *tools = ollama_member(root, "tools", JSON_ARRAY, &body->error);
-    json_t *messages = ollama_messages(root, &body->error);
-    json_t *request = json_pack("{s:o}", "messages", messages);
-    call->empty = json_array_size(messages) == 0;
-    if (json_array_size(tools) > 0)
-        json_object_set(request, "tools", tools);
-    request_common(request, root, call, &body->error);
-    return request;
+    const json_t *function = chat_get(tool, "function");
+    const char *type = chat_text(tool, "type"), *name = chat_text(function, "name");
+    if (type[0] && strcmp(type, "function") != 0)
+        dialect_fail_at(r->error, "tools", "'tools': the type '%.60s' is not supported", type);
+    else if (!name[0])
+        dialect_fail_at(r->error, "tools", "'tools': each needs a function with a name");
+    else
+        chat_add_tool(r, name, chat_get(function, "description"), chat_get(function, "parameters"));
+}
+
+static void request_chat(struct chat_call *call, const json_t *root, struct ollama_call *about)
+{
+    struct chat_request *r = &call->request;
+    json_t *tool;
+    size_t i;
+    chat_read_fields(r, chat_fields, root);
+    json_array_foreach(chat_get(root, "tools"), i, tool) request_tool(r, tool);
+    ollama_add_messages(r, root);
+    about->empty = json_array_size(r->messages) == 0;
+    request_common(r, root, about);
 }
 
 /* ---- generate ---- */
 
-/* A member of /api/generate that is a text, lent; NULL when it is absent, null or empty. */
-static json_t *request_text(const json_t *root, const char *name, struct dialect_error *error)
+static const struct chat_field generate_fields[] = {
+    COMMON_FIELDS,
+    {"prompt", CHAT_FIELD_READ, "s", NULL},
+    {"suffix", CHAT_FIELD_READ, "s", NULL},
+    {"system", CHAT_FIELD_READ, "s", NULL},
+    {"raw", CHAT_FIELD_READ, "b", NULL},
+    {"images", CHAT_FIELD_READ, "a", NULL},
+    {"template", CHAT_FIELD_REFUSED, NULL,
+     "is not supported: the model's own template is used; send a finished prompt with \"raw\": "
+     "true instead"},
+    {"context", CHAT_FIELD_REFUSED, NULL, "is not supported: send the conversation to /api/chat"},
+    {"width", CHAT_FIELD_REFUSED, NULL, "is not supported: no images are made here"},
+    {"height", CHAT_FIELD_REFUSED, NULL, "is not supported: no images are made here"},
+    {"steps", CHAT_FIELD_REFUSED, NULL, "is not supported: no images are made here"},
+    {0},
+};
+
+/* The prompt goes through the model's template. */
+static void request_templated(struct chat_request *r, const json_t *root)
 {
-    json_t *value = ollama_member(root, name, JSON_STRING, error);
-    return json_string_length(value) > 0 ? value : NULL;
+    if (chat_text(root, "system")[0])
+        chat_add_text(chat_add_message(r, "system"), chat_text(root, "system"));
+    json_t *message = chat_add_message(r, "user");
+    chat_add_text(message, chat_text(root, "prompt"));
+    ollama_add_images(r, message, root);
 }
 
-/* The request of a prompt that goes through the model's template. */
-static json_t *request_templated(const json_t *root, json_t *prompt, json_t *system,
-                                 struct dialect_error *error)
+static void request_generate(struct chat_call *call, const json_t *root, struct ollama_call *about)
 {
-    json_t *messages = json_array();
-    if (system)
-        json_array_append_new(messages,
-                              json_pack("{s:s, s:O}", "role", "system", "content", system));
-    json_t *content = ollama_content(prompt, root, error);
-    json_array_append_new(messages, json_pack("{s:s, s:o}", "role", "user", "content", content));
-    return json_pack("{s:o}", "messages", messages);
-}
-
-static json_t *request_generate(struct dialect_body *body, const json_t *root,
-                                struct ollama_call *call)
-{
-    json_t *given = request_text(root, "prompt", &body->error);
-    json_t *suffix = request_text(root, "suffix", &body->error);
-    json_t *system = request_text(root, "system", &body->error);
-    bool raw = dialect_body_flag(body, "raw", false);
-    if (request_text(root, "template", &body->error))
-        dialect_fail_at(&body->error, "template",
-                        "'template' is not supported: the model's own template is used; send a "
-                        "finished prompt with \"raw\": true instead");
-    if (json_array_size(json_object_get(root, "context")) > 0)
-        dialect_fail_at(&body->error, "context",
-                        "'context' is not supported: send the conversation to /api/chat");
-    if (raw && system)
-        dialect_fail_at(&body->error, "raw", "raw mode does not support template or system");
-    call->empty = !given && !suffix;
-    call->kind = suffix ? OLLAMA_INFILL : raw ? OLLAMA_RAW : OLLAMA_GENERATE;
-    call->call = suffix ? ENGINE_CALL_INFILL : raw ? ENGINE_CALL_COMPLETIONS : call->call;
-    json_t *prompt = given ? json_incref(given) : json_string("");
-    json_t *request = suffix
-                          ? json_pack("{s:O, s:O}", "input_prefix", prompt, "input_suffix", suffix)
-                      : raw ? json_pack("{s:O}", "prompt", prompt)
-                            : request_templated(root, prompt, system, &body->error);
-    json_decref(prompt);
-    request_common(request, root, call, &body->error);
-    return request;
+    struct chat_request *r = &call->request;
+    const char *prompt = chat_text(root, "prompt"), *suffix = chat_text(root, "suffix");
+    bool raw = json_is_true(json_object_get(root, "raw"));
+    chat_read_fields(r, generate_fields, root);
+    if (raw && chat_text(root, "system")[0])
+        dialect_fail_at(r->error, "raw", "raw mode does not support template or system");
+    if ((raw || suffix[0]) && json_array_size(chat_get(root, "images")) > 0)
+        dialect_fail_at(r->error, "images",
+                        "'images' need the model's template: leave 'raw' and "
+                        "'suffix' out");
+    about->empty = !prompt[0] && !suffix[0];
+    if (suffix[0] || raw) {
+        about->kind = suffix[0] ? OLLAMA_INFILL : OLLAMA_RAW;
+        call->call = suffix[0] ? ENGINE_CALL_INFILL : ENGINE_CALL_COMPLETIONS;
+        json_object_set_new(r->body, suffix[0] ? "input_prefix" : "prompt", json_string(prompt));
+        json_object_del(r->body, "messages");
+        r->messages = NULL;
+    } else {
+        about->kind = OLLAMA_GENERATE;
+        request_templated(r, root);
+    }
+    if (suffix[0])
+        json_object_set_new(r->body, "input_suffix", json_string(suffix));
+    request_common(r, root, about);
 }
 
 /* ---- embed ---- */
@@ -122,21 +156,23 @@ bool ollama_is_texts(const json_t *value)
     return json_is_array(value) || json_is_string(value);
 }
 
-static json_t *request_embed(struct dialect_body *body, const json_t *root,
-                             struct ollama_call *call)
+static void request_embed(struct chat_call *call, const json_t *root, struct ollama_call *about)
 {
-    const char *member = call->kind == OLLAMA_EMBEDDINGS ? "prompt" : "input";
-    json_t *input = json_object_get(root, member), *ignored = json_object();
-    if (input && !json_is_null(input) && !ollama_is_texts(input))
-        dialect_fail_at(&body->error, member, "'%s' must be a string or an array of strings",
-                        member);
-    call->context = ollama_add_options(ignored, root, &body->error);
+    struct chat_request *r = &call->request;
+    const char *member = about->kind == OLLAMA_EMBEDDINGS ? "prompt" : "input";
+    json_t *input = chat_get(root, member), *ignored = json_object();
+    if (input && !ollama_is_texts(input))
+        dialect_fail_at(r->error, member, "'%s' must be a string or an array of strings", member);
+    about->context = ollama_add_options(ignored, root, r->error);
     json_decref(ignored);
     /* dialect_body_read has seen that it is a whole number, at least 1. */
-    call->dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions"));
-    call->empty =
+    about->dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions"));
+    about->empty =
         json_is_string(input) ? json_string_length(input) == 0 : json_array_size(input) == 0;
-    return json_pack("{s:s, s:O*}", "model", call->model, "input", input);
+    json_decref(r->body);
+    r->messages = NULL;
+    r->body = json_pack("{s:s, s:O*}", "model", about->model, "input", input);
+    call->call = ENGINE_CALL_EMBEDDINGS;
 }
 
 /* ---- any of them ---- */
@@ -144,42 +180,25 @@ static json_t *request_embed(struct dialect_body *body, const json_t *root,
 static const struct request_row {
     const char *path;
     enum ollama_kind kind;
-    enum engine_call call;
-    json_t *(*build)(struct dialect_body *body, const json_t *root, struct ollama_call *call);
+    void (*read)(struct chat_call *call, const json_t *root, struct ollama_call *about);
 } request_rows[] = {
-    {"/api/chat", OLLAMA_CHAT, ENGINE_CALL_CHAT, request_chat},
-    {"/api/generate", OLLAMA_GENERATE, ENGINE_CALL_CHAT, request_generate},
-    {"/api/embed", OLLAMA_EMBED, ENGINE_CALL_EMBEDDINGS, request_embed},
-    {"/api/embeddings", OLLAMA_EMBEDDINGS, ENGINE_CALL_EMBEDDINGS, request_embed},
+    {"/api/chat", OLLAMA_CHAT, request_chat},
+    {"/api/generate", OLLAMA_GENERATE, request_generate},
+    {"/api/embed", OLLAMA_EMBED, request_embed},
+    {"/api/embeddings", OLLAMA_EMBEDDINGS, request_embed},
 };
 
-/* jansson refuses some bodies that json_scan took: with a NUL in a string, or a number beyond
- * double. */
-static json_t *request_load(struct dialect_body *body)
-{
-    json_error_t why;
-    json_t *root = json_loadb(body->text.p, body->text.n, 0, &why);
-    if (!root && json_error_code(&why) == json_error_out_of_memory)
-        dialect_fail_memory(&body->error);
-    else if (!root)
-        dialect_fail(&body->error, 400, "not a request: %s", why.text);
-    return root;
-}
-
-json_t *ollama_request(const char *path, struct dialect_body *body, struct ollama_call *ret_call)
+void ollama_read(const char *path, struct dialect_body *body, const json_t *root,
+                 struct chat_call *call, struct ollama_call *ret_about)
 {
     const struct request_row *row = request_rows;
     while (strcmp(row->path, path) != 0)
         row++;
-    *ret_call = (struct ollama_call){.kind = row->kind, .call = row->call};
-    json_t *root = body->error.status ? NULL : request_load(body), *request = NULL;
-    if (root) {
-        request_read(body, root, ret_call);
-        request = row->build(body, root, ret_call);
-    }
-    json_decref(root);
-    if (!body->error.status && !ret_call->empty)
-        return request;
-    json_decref(request);
-    return NULL;
+    *ret_about = (struct ollama_call){.kind = row->kind};
+    request_read(body, root, ret_about);
+    row->read(call, root, ret_about);
+    memcpy(call->model, ret_about->model, sizeof(call->model));
+    call->stream = ret_about->stream;
+    call->options.context = ret_about->context;
+    call->options.keep_alive = ret_about->keep_alive;
 }
