@@ -13,7 +13,7 @@ around a model: tools, thinking, formats, stop words, limits, the APIs. Use from
 
 KINDS: plain; strict (a system message that is not the first is refused, as Qwen does); think (knows
 enable_thinking and reasoning_effort); short (of each system text and tool 300 characters go into the
-prompt, so that an agent's 100 KB do); counted (a quarter of all characters goes into the prompt,
+prompt, so that an agent's 100 KB do); strict-short; counted (a quarter of all characters goes into the prompt,
 which makes as many tokens as a real tokenizer; one character is one token otherwise); deaf (a
 template without tools); bare (no template). context= sets the model's own context (32768).
 
@@ -72,12 +72,15 @@ ANSWERS = {
     "EMPTY": [],
 }
 ROUND = {"ENDLESS"}
+# The engine looks for these as words of a text: a token that is one of them would have to be declared to it.
+MARKUP = "<tool_call>\n</tool_call>\n<think>\n</think>\n\n"
 
 KINDS = {
     "plain": {},
     "strict": {"strict": True},
     "think": {"think": True},
     "short": {"cut": "[:300]"},
+    "strict-short": {"strict": True, "cut": "[:300]"},
     "counted": {"cut": "[:N]"},
     "deaf": {"tools": False},
     "bare": {"template": False},
@@ -185,7 +188,8 @@ class Words:
         out, at = [], 0
         while at < len(text):
             n = 4
-            while at + n < len(text) and (text[at:at + n] in self.place or text[at:at + n] in out):
+            while at + n < len(text) and (text[at:at + n] in self.place or text[at:at + n] in out
+                                          or text[at:at + n] in MARKUP):
                 n += 1
             out.append(text[at:at + n])
             at += n

@@ -117,6 +117,54 @@ async function openaiEmbeddings() {
   }
 }
 
+/* ---- Anthropic ---- */
+
+const anthropic = async () =>
+  new (await load('@anthropic-ai/sdk')).default({ baseURL: url, apiKey: 'any', maxRetries: 0 });
+const ask = (content, model = 'parrot') => ({ model, max_tokens: 500, messages: [{ role: 'user', content }] });
+const anthropicTool = (t) => ({ name: t.name, description: t.description, input_schema: t.schema });
+
+async function anthropicMessages() {
+  const client = await anthropic(), tools = [weather, clock].map(anthropicTool);
+  const stream = client.messages.stream({ ...ask('TWOCALLS'), tools });
+  const events = await collect(stream), message = await stream.finalMessage();
+  const uses = message.content.filter((b) => b.type === 'tool_use');
+  assert.deepEqual(Object.fromEntries(uses.map((b) => [b.name, b.input])), BOTH);
+  assert.equal(message.stop_reason, 'tool_use');
+  let open = -1, next = 0; // one block after the other
+  for (const e of events) {
+    if (e.type === 'content_block_start') {
+      assert.ok(open === -1 && e.index === next++);
+      open = e.index;
+    } else if (e.type.startsWith('content_block')) {
+      assert.equal(e.index, open);
+      open = e.type === 'content_block_stop' ? -1 : open;
+    }
+  }
+  const results = uses.map((b) => ({ type: 'tool_result', tool_use_id: b.id, content: 'fine' }));
+  const last = await client.messages.create({
+    ...ask('TWOCALLS', 'strict'), system: 'Be brief.', tools,
+    messages: [{ role: 'user', content: 'TWOCALLS' }, { role: 'assistant', content: message.content }, { role: 'user', content: results }],
+  });
+  assert.equal(last.content[0].text, DONE);
+  const runner = client.beta.messages.toolRunner({
+    ...ask('WEATHER'), tools: [{ ...anthropicTool(weather), run: ({ city }) => city, parse: (x) => x }],
+  });
+  assert.equal((await runner).content[0].text, DONE);
+  const stopped = await client.messages.create({ ...ask('STOPPER'), stop_sequences: ['delta'] });
+  assert.deepEqual([stopped.stop_reason, stopped.stop_sequence], ['stop_sequence', 'delta']);
+  const thought = await client.messages.create({ ...ask('THINKING', 'thinker'), max_tokens: 3000, thinking: { type: 'enabled', budget_tokens: 1024 } });
+  assert.deepEqual(thought.content.map((b) => b.type), ['thinking', 'text']);
+  const plain = await client.messages.create({ ...ask('THINKING', 'thinker'), thinking: { type: 'disabled' } });
+  assert.deepEqual(plain.content.map((b) => b.type), ['text']);
+  const { schema } = await person(), { zodOutputFormat } = await load('@anthropic-ai/sdk/helpers/zod');
+  const parsed = await client.messages.parse({ ...ask('PERSON'), output_config: { format: zodOutputFormat(schema) } });
+  assert.deepEqual(parsed.parsed_output, ADA);
+  const few = await client.messages.countTokens({ model: 'parrot', messages: ask('x').messages });
+  const many = await client.messages.countTokens({ model: 'parrot', messages: ask('x').messages, tools });
+  assert.ok(many.input_tokens > few.input_tokens);
+}
+
 /* ---- Ollama ---- */
 
 async function ollamaChat() {
@@ -239,6 +287,7 @@ const cases = {
   'openai: chat with tools and a schema': openaiChat,
   'openai: responses.stream and responses.parse': openaiResponses,
   'openai: embeddings': openaiEmbeddings,
+  'anthropic: tools, thinking, a schema': anthropicMessages,
   'ollama: tools, thinking, a schema': ollamaChat,
   'AI SDK: OpenAI, chat': vercel('chat'),
   'AI SDK: OpenAI, responses': vercel('responses'),

@@ -1,6 +1,9 @@
 // The page on the real server: what it says is what the program says, what it starts really runs.
 // real.py starts the servers and the hub.
 import {execFileSync} from "node:child_process";
+import {readFile} from "node:fs/promises";
+import {createServer} from "node:http";
+import {join, normalize} from "node:path";
 import {assert, becomes, equal, picture, ready, run, startBrowser, until, visit} from "./harness.mjs";
 
 const {open, locked} = JSON.parse(process.env.GFXB_SERVERS);
@@ -174,6 +177,40 @@ async function keyOnce() {
   await visitor.close();
 }
 
+/** What a page of another local program does: the libraries of OpenAI and Anthropic, loaded from its own address. */
+async function librariesInAPage() {
+  const modules = join(process.env.GFXB_NODE_MODULES, "node_modules");
+  const absent = "data:text/javascript,export class Webhook {}; export const context = {}, trace = {}, propagation = {}, SpanKind = {}, SpanStatusCode = {}";
+  const imports = {imports: {"standardwebhooks": absent, "@opentelemetry/api": absent}};
+  const page = `<!doctype html><link rel="icon" href="data:,"><script type="importmap">${JSON.stringify(imports)}</script>`;
+  const files = createServer(async (request, reply) => {
+    const path = new URL(request.url, "http://x").pathname;
+    const text = path === "/" ? page : await readFile(join(modules, normalize(path))).catch(() => null);
+    reply.writeHead(text === null ? 404 : 200, {"content-type": path === "/" ? "text/html" : "text/javascript"}).end(text);
+  });
+  await new Promise((listening) => { files.listen(0, "127.0.0.1", listening); });
+  const context = await browser.newContext();
+  try {
+    const other = await context.newPage();
+    await other.goto(`http://127.0.0.1:${files.address().port}/`);
+    const said = await other.evaluate(async ([base, question]) => {
+      const OpenAI = (await import("/openai/index.mjs")).default, Anthropic = (await import("/@anthropic-ai/sdk/index.mjs")).default;
+      const options = {apiKey: "any", dangerouslyAllowBrowser: true, maxRetries: 0};
+      const messages = [{role: "user", content: question}];
+      const openai = new OpenAI({...options, baseURL: `${base}/v1`}), anthropic = new Anthropic({...options, baseURL: base});
+      const chat = await openai.chat.completions.create({model: "canary", messages}).withResponse();
+      const message = await anthropic.messages.stream({model: "canary", max_tokens: 64, messages}).finalMessage();
+      const models = await openai.models.list();
+      return [chat.data.choices[0].message.content, message.content[0].text, models.data[0].id,
+        chat.response.headers.get("x-gfxbridge-backend") !== null];
+    }, [open, "Which gfx is the Radeon RX 7900 XT?"]);
+    equal(said.join("|"), ["The Radeon RX 7900 XT is gfx1100.", "The Radeon RX 7900 XT is gfx1100.", "canary", true].join("|"), "answers");
+  } finally {
+    await context.close();
+    files.close();
+  }
+}
+
 await run([
   ["the files: policy, tags, types, nothing else; Ollama's clients hear their words", files],
   ["from nothing to proven by one click, through a reload", proveByClick],
@@ -184,5 +221,6 @@ await run([
   ["a pull survives a reload; load, chat, unload, remove", pullSurvivesReload],
   ["activity shows memory, the model at work and the log", activity],
   ["a key is asked for once", keyOnce],
+  ["the libraries of OpenAI and Anthropic in a page of another local address", librariesInAPage],
 ]);
 await close();

@@ -17,9 +17,13 @@ static const char *anthropic_error_type(int status)
 
 json_t *anthropic_error(const struct dialect_error *error)
 {
-    return json_pack("{s:s, s:{s:s, s:o}}", "type", "error", "error", "type",
+    json_t *details = NULL; /* for the library's helpers: they go on without threads */
+    if (error->param && strcmp(error->param, "thread") == 0)
+        details = json_pack("{s:s, s:[s]}", "error_code", "thread_unsupported_request",
+                            "unsupported", "thread");
+    return json_pack("{s:s, s:{s:s, s:o, s:o*}}", "type", "error", "error", "type",
                      anthropic_error_type(error->status), "message",
-                     report_json_string(error->message));
+                     report_json_string(error->message), "details", details);
 }
 
 static void anthropic_messages(struct http_exchange *x)
