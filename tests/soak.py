@@ -18,6 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import parrot  # noqa: E402
 from gfxbridge import call  # noqa: E402
 from server import ANSWER, QUESTION, Server, chat  # noqa: E402
 
@@ -38,7 +39,7 @@ def stream(s):
 
 
 def embeddings(s):
-    status, _, body = s.ask({"model": "canary", "input": "x"}, path="/v1/embeddings")
+    status, _, body = s.ask({"model": "embedder", "input": "x"}, path="/v1/embeddings")
     assert status == 200 and json.loads(body)["data"], body
 
 
@@ -91,6 +92,9 @@ def disturb(s, stop):
 
 def main():
     call("--data-dir", DATA, "run", QUESTION, timeout=600)
+    call("--data-dir", DATA, "rm", "embedder", code=None)
+    with tempfile.TemporaryDirectory() as top:
+        call("--data-dir", DATA, "import", parrot.write_embedder(os.path.join(top, "e.gguf")), "--name", "embedder")
     s = Server(DATA)
     whole(s)
     stop, samples, waits, done, failures = threading.Event(), [], [], 0, []

@@ -68,10 +68,11 @@ void dialect_error_body(enum dialect dialect, const struct dialect_error *error,
 
 /*
  * Turns the engine's answer with a status other than 200 into an error: its message and the right
- * status. The engine says 500 for some faults of the request, which a client would retry.
+ * status. The engine says 500 for some faults of the request, which a client would retry. Of a
+ * request with too many tokens it says how the model takes more.
  */
-void dialect_error_of_engine(const struct engine_kind *engine, long status, struct str body,
-                             struct dialect_error *ret_error);
+void dialect_error_of_engine(const struct engine_kind *engine, const struct pool_found *model,
+                             long status, struct str body, struct dialect_error *ret_error);
 
 /*
  * The last piece of a stream whose answer began and cannot be finished. Empty when the answer is
@@ -216,6 +217,11 @@ struct serve_filter_ops {
     /* The engine was lost before a byte went to the client: forget this attempt, another follows.
      */
     void (*reset)(struct serve_filter *f);
+    /* NULL, or: the engine has refused the request, or has answered what was asked by this function
+     * before. Is it to be asked something else? Then what: ret_call and ret_body, which is
+     * empty. */
+    bool (*step)(struct serve_filter *f, bool refused, struct str answer,
+                 enum engine_call *ret_call, struct buf *ret_body);
     void (*free)(struct serve_filter *f);
 };
 

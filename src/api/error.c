@@ -87,20 +87,41 @@ static int error_engine_status(const struct engine_kind *engine, long status, st
     return status < 400 || status > 599 || status == 401 || status == 403 ? 502 : (int)status;
 }
 
-void dialect_error_of_engine(const struct engine_kind *engine, long status, struct str body,
-                             struct dialect_error *ret_error)
+/* Clients know the words before the colon, and "maximum context length". */
+static void error_too_long(const struct pool_found *model, uint64_t tokens, uint64_t most,
+                           struct dialect_error *ret_error)
+{
+    uint64_t room = 4096, trained = model->context ? model->context : UINT32_MAX;
+    struct buf CLEAN_BUF text = BUF_INIT(sizeof(ret_error->message));
+    while (room < tokens + tokens / 8) /* with an answer */
+        room *= 2;
+    room = room < trained ? room : trained;
+    buf_addf(&text, "prompt is too long: %llu tokens > %llu, the maximum context length of %s",
+             (unsigned long long)tokens, (unsigned long long)most, model->name);
+    if (room > tokens)
+        buf_addf(&text, " as it is loaded; gfxbridge load %s --context %llu loads it with more",
+                 model->name, (unsigned long long)room);
+    else
+        buf_addf(&text, ", which was trained for %llu", (unsigned long long)trained);
+    dialect_fail(ret_error, 400, "%s", buf_text(&text));
+    ret_error->code = "context_length_exceeded";
+}
+
+void dialect_error_of_engine(const struct engine_kind *engine, const struct pool_found *model,
+                             long status, struct str body, struct dialect_error *ret_error)
 {
     json_t *root = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
     json_t *error = json_object_get(root, "error");
     const char *message =
         json_string_value(json_is_string(error) ? error : json_object_get(error, "message"));
     const char *type = json_string_value(json_object_get(error, "type"));
+    uint64_t tokens, most;
     *ret_error = (struct dialect_error){.status = 0};
+    if (engine->read_excess(body, &tokens, &most))
+        error_too_long(model, tokens, most, ret_error);
     dialect_fail(ret_error, error_engine_status(engine, status, str_from(message)), "%s",
                  message ? message : "the engine refused the request without a reason");
-    if (type && strcmp(type, "exceed_context_size_error") == 0)
-        ret_error->code = "context_length_exceeded";
-    else if (type && strcmp(type, "not_supported_error") == 0)
+    if (type && strcmp(type, "not_supported_error") == 0)
         ret_error->code = "not_supported";
     json_decref(root);
 }

@@ -2,7 +2,6 @@
 #include "api/serve.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* ---- one ---- */
 
@@ -41,9 +40,11 @@ int dialect_model_find(const struct model_env *env, const char *name,
 
 /* ---- all ---- */
 
-json_t *dialect_models_json(const struct model_env *env,
-                            json_t *(*entry)(const struct dialect_model *m))
+json_t *dialect_models_json(struct http_exchange *x,
+                            json_t *(*entry)(struct http_exchange *x,
+                                             const struct dialect_model *m))
 {
+    const struct model_env *env = &serve_of(x)->models;
     struct model_list list;
     json_t *array = json_array();
     engine_model_list_new(env, &list);
@@ -52,11 +53,49 @@ json_t *dialect_models_json(const struct model_env *env,
         if (m.model.origin == MODEL_BUILTIN)
             models_write_canary(env);
         models_read_header(&m);
-        json_array_append_new(array, entry(&m));
+        json_array_append_new(array, entry(x, &m));
         gguf_done(&m.gguf);
     }
     model_list_done(&list);
     return array;
+}
+
+/* ---- how much one request may use ---- */
+
+struct models_context {
+    struct pool *pool;
+    const char *name;
+    uint32_t context; /* 0: no engine runs it */
+};
+
+static void models_look_up_context(void *context)
+{
+    struct models_context *about = context;
+    struct pool_status m;
+    for (size_t i = 0; pool_at(about->pool, i, &m); i++) {
+        if (strcmp(m.name, about->name) == 0)
+            about->context = m.context;
+    }
+}
+
+uint32_t dialect_model_context(struct http_exchange *x, const struct dialect_model *m)
+{
+    const struct serve *serve = serve_of(x);
+    struct models_context about = {serve->pool, m->model.name, 0};
+    struct session_request request = serve->request;
+    struct session session;
+    http_in_loop(x, models_look_up_context, &about);
+    if (about.context || m->model.origin == MODEL_BUILTIN)
+        return about.context ? about.context : m->gguf.context;
+    request.model = m->model.path;
+    request.mmproj = m->model.mmproj;
+    request.known = model_known_find(str_from(m->model.name));
+    if (session_plan(&request, &session, NULL) < 0)
+        return 0;
+    const struct plan *plan = session.plan;
+    about.context = plan->chosen < 0 ? 0 : plan->choice[plan->chosen].context;
+    session_done(&session);
+    return about.context;
 }
 
 struct model_env dialect_model_env(const struct http_exchange *x)
@@ -94,34 +133,36 @@ int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_
     return code;
 }
 
-/* The arguments stand beside the recipe's, which the session adds: one engine answers all calls
- * that its model can. The bytes are the model's and its projector's. */
+/* The arguments stand beside the recipe's, which the session adds. The bytes are the model's and
+ * its projector's. */
 int serve_find(void *models, const char *name, struct pool_found *ret_found, struct gfxb_error *err)
 {
     struct dialect_model m;
-    struct model_launch launch;
     struct engine_words args = {.n = 0};
-    struct stat projector = {.st_size = 0};
+    struct gguf projector = {.bytes = 0};
     int result = dialect_model_find(models, name, &m, err);
     if (result < 0)
         return result;
     const struct model_known *known = model_known_find(str_from(m.model.name));
-    result = model_launch_new(&m.gguf, known, 0, m.model.mmproj, &launch, err);
-    if (result == 0) {
-        engine_kind_of_model(known)->add_serving(m.model.name, m.model.task, launch.args, &args);
-        if (m.model.mmproj && stat(m.model.mmproj, &projector) < 0)
-            projector.st_size = 0;
-        *ret_found = (struct pool_found){
-            .name = xstrdup(m.model.name),
-            .path = m.model.origin == MODEL_BUILTIN ? NULL : xstrdup(m.model.path),
-            .mmproj = xstrdup_or_null(m.model.mmproj),
-            .args = args.word,
-            .known = known,
-            .bytes = m.model.bytes + (uint64_t)projector.st_size};
-        model_launch_done(&launch);
-    }
+    engine_words_add(&args, "%s", engine_kind_of_model(known)->name_argument);
+    engine_words_add(&args, "%s", m.model.name);
+    if (m.model.mmproj && gguf_read(m.model.mmproj, &projector, NULL) < 0)
+        projector = (struct gguf){.bytes = 0};
+    *ret_found = (struct pool_found){
+        .name = xstrdup(m.model.name),
+        .path = m.model.origin == MODEL_BUILTIN ? NULL : xstrdup(m.model.path),
+        .mmproj = xstrdup_or_null(m.model.mmproj),
+        .args = args.word,
+        .known = known,
+        .context = m.gguf.context,
+        .width = m.gguf.embedding,
+        .task = m.model.task,
+        .hears = projector.hears,
+        .bytes = m.model.bytes + projector.bytes,
+    };
+    gguf_done(&projector);
     dialect_model_done(&m);
-    return result;
+    return 0;
 }
 
 const char *serve_model_state_name(enum pool_state state)

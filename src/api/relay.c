@@ -9,6 +9,7 @@ enum {
                                      it can be asked for again when its engine is lost */
     RELAY_OUT_MAX = 32 << 20,     /* bytes that a filter may make of what it is given at once */
     RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
+    RELAY_STEP_MAX = 64 << 20,    /* bytes of an answer that the client does not see */
     RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */
     RELAY_WHOLE_GAP_MS = 3600000, /* an answer without streaming shows nothing until it is there */
 };
@@ -17,6 +18,7 @@ enum relay_kind {
     RELAY_STREAMED, /* passed on as it comes */
     RELAY_WHOLE,    /* held until it is whole */
     RELAY_REFUSED,  /* not 2xx: held */
+    RELAY_STEP,     /* to a question of the filter's own: held */
 };
 
 struct relay {
@@ -32,6 +34,9 @@ struct relay {
     bool began;             /* bytes of the answer are on their way to the client */
     struct buf held;        /* of a whole answer, or a refusal */
     unsigned folds;         /* other forms of the body that were tried */
+    enum engine_call asked; /* what the engine is asked now: ask.call, or a step of the filter */
+    struct buf step;        /* the filter's question, or its form of the body */
+    struct dialect_error why_not; /* the model cannot answer it */
     struct dialect_tail tail;
     double first_seconds; /* until the first piece; 0 none yet */
 };
@@ -42,6 +47,7 @@ static void relay_free(struct relay *r)
         r->ask.ops->free(r->ask.filter);
     buf_done(&r->ask.body);
     buf_done(&r->held);
+    buf_done(&r->step);
     free(r->type);
     free(r);
 }
@@ -124,6 +130,8 @@ static void relay_again(struct relay *r, enum pool_outcome outcome)
     if (r->ask.ops)
         r->ask.ops->reset(r->ask.filter);
     buf_clear(&r->held);
+    buf_done(&r->step);
+    r->asked = r->ask.call;
     r->tail = (struct dialect_tail){0};
     pool_again(&r->waiter, outcome);
 }
@@ -153,7 +161,8 @@ static void relay_tell_refusal(struct relay *r)
 {
     struct buf CLEAN_BUF out = BUF_INIT(2 * RELAY_REFUSAL_MAX);
     struct dialect_error error;
-    dialect_error_of_engine(r->engine, r->status, buf_view(&r->held), &error);
+    dialect_error_of_engine(r->engine, pool_model_of(&r->waiter), r->status, buf_view(&r->held),
+                            &error);
     dialect_error_body(dialect_of_path(http_request(r->x)->path), &error, &out);
     http_reply(r->x, error.status, "application/json", buf_view(&out), NULL);
 }
@@ -187,9 +196,10 @@ static void relay_on_head(void *owner, const struct http_answer *head)
     free(r->type);
     r->type = head->type.n ? xstr_dup(head->type) : NULL;
     r->shown_type = r->type ? r->type : "application/octet-stream";
-    if (ok && r->ask.ops)
+    bool step = r->asked != r->ask.call;
+    if (ok && r->ask.ops && !step)
         r->shown_type = r->ask.ops->head(r->ask.filter, r->engine);
-    r->kind = !ok ? RELAY_REFUSED : known ? RELAY_WHOLE : RELAY_STREAMED;
+    r->kind = !ok ? RELAY_REFUSED : step ? RELAY_STEP : known ? RELAY_WHOLE : RELAY_STREAMED;
     http_drop_headers(r->x);
     http_add_header(r->x, "x-gfxbridge-backend", r->waiter.endpoint->backend);
     http_add_header(r->x, "x-gfxbridge-device", r->waiter.endpoint->device);
@@ -231,7 +241,9 @@ static void relay_on_body(void *owner, struct str bytes)
         relay_stream(r, bytes);
         return;
     }
-    size_t most = r->kind == RELAY_REFUSED ? RELAY_REFUSAL_MAX : RELAY_WHOLE_MAX;
+    size_t most = r->kind == RELAY_REFUSED ? RELAY_REFUSAL_MAX
+                  : r->kind == RELAY_STEP  ? RELAY_STEP_MAX
+                                           : RELAY_WHOLE_MAX;
     if (r->held.n + bytes.n > most)
         bytes.n = most - r->held.n;
     buf_add_str(&r->held, bytes);
@@ -254,16 +266,36 @@ static bool relay_fold(struct relay *r)
     return true;
 }
 
+/* The filter asks something else first. */
+static bool relay_step(struct relay *r)
+{
+    struct buf body = BUF_INIT(SIZE_MAX / 2);
+    bool refused = r->kind == RELAY_REFUSED;
+    if (!r->ask.ops || !r->ask.ops->step || (!refused && r->kind != RELAY_STEP) ||
+        !r->ask.ops->step(r->ask.filter, refused, buf_view(&r->held), &r->asked, &body)) {
+        buf_done(&body);
+        return false;
+    }
+    buf_done(&r->step);
+    r->step = body;
+    buf_clear(&r->held);
+    r->tail = (struct dialect_tail){0};
+    relay_call(r);
+    return true;
+}
+
 static void relay_on_end(void *owner)
 {
     struct relay *r = owner;
     struct gfxb_error err = {0};
     int result = 0;
     r->call = NULL;
-    if (relay_fold(r))
+    if (relay_fold(r) || relay_step(r))
         return;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
+    else if (r->kind == RELAY_STEP)
+        result = error_set(&err, EPROTO, "the engine's answer is not what was asked for");
     else
         result = relay_tell_end(r, &err);
     if (result < 0) {
@@ -309,8 +341,9 @@ static const struct http_call_ops relay_call_ops = {
 static void relay_call(struct relay *r)
 {
     struct http_call_request request = {
-        .path = r->engine->path[r->ask.call],
-        .body = buf_view(&r->ask.body),
+        .path = r->engine->path[r->asked],
+        .body = buf_view(r->step.n ? &r->step : &r->ask.body),
+        .type = r->ask.type,
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_call_ops,
         .owner = r,
@@ -348,12 +381,54 @@ static void relay_ready(struct pool_waiter *waiter)
     relay_call(r);
 }
 
+/* What a model answers, by its task. */
+static bool relay_takes(struct pool_waiter *waiter, const struct pool_found *model)
+{
+    enum {
+        WRITES = 1 << MODEL_CHAT | 1 << MODEL_COMPLETION,
+        EMBEDS = 1 << MODEL_EMBEDDING,
+        RANKS = 1 << MODEL_RERANKING
+    };
+    static const struct {
+        const char *name;
+        unsigned tasks;
+    } calls[ENGINE_CALLS] = {
+        [ENGINE_CALL_CHAT] = {"chat", WRITES},
+        [ENGINE_CALL_COMPLETIONS] = {"completions", WRITES},
+        [ENGINE_CALL_EMBEDDINGS] = {"embeddings", EMBEDS},
+        [ENGINE_CALL_RERANK] = {"reranking", RANKS},
+        [ENGINE_CALL_COUNT_TOKENS] = {"chat", WRITES},
+        [ENGINE_CALL_TEMPLATE] = {"chat", WRITES},
+        [ENGINE_CALL_INFILL] = {"completions", WRITES},
+        [ENGINE_CALL_COMPLETION] = {"completions", WRITES},
+        [ENGINE_CALL_TRANSCRIPTIONS] = {"transcriptions", WRITES},
+    };
+    struct relay *r = container_of(waiter, struct relay, waiter);
+    enum engine_call call = r->ask.call;
+    if (calls[call].tasks && !(calls[call].tasks & 1u << model->task))
+        dialect_fail_at(&r->why_not, "model", "%s does not support %s: it is %s %s model",
+                        model->name, calls[call].name, model->task == MODEL_EMBEDDING ? "an" : "a",
+                        model_task_name(model->task));
+    else if (call == ENGINE_CALL_TRANSCRIPTIONS && !model->hears)
+        dialect_fail_at(&r->why_not, "model", "%s does not support transcriptions: it cannot hear",
+                        model->name);
+    else if (model->width && r->ask.dimensions > model->width)
+        dialect_fail_at(&r->why_not, "dimensions", "'dimensions' must be at most %u with %s",
+                        model->width, model->name);
+    return r->why_not.status == 0;
+}
+
 static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *why)
 {
     struct relay *r = container_of(waiter, struct relay, waiter);
     struct dialect_error error;
     if (waiter->load_only) {
         relay_loaded(r, why);
+        return;
+    }
+    if (r->why_not.status) {
+        dialect_reply_error(r->x, &r->why_not);
+        relay_free(r);
         return;
     }
     dialect_error_from(why, &error);
@@ -382,8 +457,10 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
     struct relay *r = xcalloc(1, sizeof(*r));
     *r = (struct relay){.x = x,
                         .ask = *relay,
-                        .held = BUF_INIT(RELAY_WHOLE_MAX + 1),
+                        .asked = relay->call,
+                        .held = BUF_INIT(RELAY_STEP_MAX + 1),
                         .waiter = {.load_only = relay->loaded != NULL,
+                                   .takes = relay->loaded ? NULL : relay_takes,
                                    .ready = relay_ready,
                                    .failed = relay_failed}};
     http_set_worker(x, &relay_worker_ops, r);

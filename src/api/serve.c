@@ -91,6 +91,7 @@ static void serve_make_pool(struct serve *s, struct pool_config pool)
     pool.slots = pool.slots ? pool.slots : SESSION_SLOTS;
     pool.engine_requests = pool.engine_requests ? pool.engine_requests : 64;
     pool.queue = pool.queue ? pool.queue : 1024;
+    s->request.slots = pool.slots; /* what plans are made for */
     s->pool = pool_new(&pool);
 }
 

@@ -105,6 +105,8 @@ struct serve_relay {
     /* Not NULL: the model's template has refused the body for the (attempt + 1)-th time: another
      * form of it. False: there is none. */
     bool (*fold)(struct buf *body, unsigned attempt);
+    const char *type;    /* of the body, a literal; NULL: JSON */
+    unsigned dimensions; /* of the vectors that are wanted; 0 all. More than there are: 400 */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
     struct serve_filter *filter;        /* of these; taken over */
 };
@@ -126,8 +128,13 @@ struct dialect_model {
 };
 
 /* An entry of each of them, the built-in one first. */
-json_t *dialect_models_json(const struct model_env *env,
-                            json_t *(*entry)(const struct dialect_model *m));
+json_t *dialect_models_json(struct http_exchange *x,
+                            json_t *(*entry)(struct http_exchange *x,
+                                             const struct dialect_model *m));
+
+/* Tokens of one request: of the engine that runs it, else what it would be loaded with; 0 unknown.
+ */
+uint32_t dialect_model_context(struct http_exchange *x, const struct dialect_model *m);
 
 /* One by its name, as engine_model_find. -GFXB_E_MODEL_UNKNOWN. */
 int dialect_model_find(const struct model_env *env, const char *name,

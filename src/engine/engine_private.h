@@ -154,6 +154,7 @@ extern const struct engine_figures llama_figures;
 char *llama_chat_request(const struct engine_chat *chat, struct gfxb_error *err);
 int llama_read_chunk(struct str field, struct str value, struct engine_chunk *ret_chunk);
 void llama_read_refusal(struct str body, char *ret_text, size_t size);
+bool llama_read_excess(struct str body, uint64_t *ret_tokens, uint64_t *ret_most);
 int llama_read_ids(struct str body, json_t **ret_ids);
 char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
 char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);

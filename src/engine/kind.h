@@ -27,7 +27,8 @@ enum engine_call {
     ENGINE_CALL_DETOKENIZE,
     ENGINE_CALL_TEMPLATE, /* a chat as the text that the model reads */
     ENGINE_CALL_INFILL,
-    ENGINE_CALL_COMPLETION, /* the engine's own form of completions */
+    ENGINE_CALL_COMPLETION,     /* the engine's own form of completions */
+    ENGINE_CALL_TRANSCRIPTIONS, /* OpenAI's: a form with a sound */
     ENGINE_CALLS
 };
 
@@ -128,10 +129,7 @@ struct engine_kind {
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
     const char *const *own_variables;  /* beginnings of names, likewise */
     const char *const *free_variables; /* beginnings that a choice may still give */
-    /* What lets one engine answer all calls that its model can, beside the recipe's arguments
-     * (lent, NULL-terminated). name: what answers call the model. */
-    void (*add_serving)(const char *name, enum model_task task, char *const *recipe,
-                        struct engine_words *args);
+    const char *name_argument;         /* before what answers call the model */
 
     /* ---- its signs of life ---- */
     const char *ready_path; /* GET gives 200 once the model is loaded */
@@ -157,6 +155,9 @@ struct engine_kind {
     int (*read_chunk)(struct str field, struct str value, struct engine_chunk *ret_chunk);
     /* The error in the body of an answer that is no success. */
     void (*read_refusal)(struct str body, char *ret_text, size_t size);
+    /* The same: is it that the request has more tokens than the engine takes? ret_most: that it
+     * would take. */
+    bool (*read_excess)(struct str body, uint64_t *ret_tokens, uint64_t *ret_most);
     /* Beginnings of its errors that are called its own and are the request's fault;
      * NULL-terminated. */
     const char *const *request_faults;

@@ -69,21 +69,6 @@ static void llama_add_arguments(const struct engine_spec *spec,
     }
 }
 
-static void llama_add_serving(const char *name, enum model_task task, char *const *recipe,
-                              struct engine_words *args)
-{
-    const char *const *given = (const char *const *)recipe;
-    engine_words_add(args, "--alias");
-    engine_words_add(args, "%s", name);
-    if (!llama_has(given, "--embeddings") && !llama_has(given, "--reranking"))
-        engine_words_add(args, "--embeddings");
-    bool writes = task == MODEL_CHAT || task == MODEL_COMPLETION;
-    if (writes && !llama_has(given, "--pooling")) {
-        engine_words_add(args, "--pooling"); /* without it a chat ends the engine */
-        engine_words_add(args, "mean");
-    }
-}
-
 /*
  * libgomp's threads spin at every barrier; beside another busy process that made generation 10
  * times slower (measured: 7 tokens/s of 75). This short a spin costs nothing measurable.
@@ -406,7 +391,7 @@ const struct engine_kind engine_kind_llama = {
     .own_arguments = llama_own_arguments,
     .own_variables = llama_own_variables,
     .free_variables = llama_free_variables,
-    .add_serving = llama_add_serving,
+    .name_argument = "--alias",
     .ready_path = "/health",
     .alive_path = "/slots",
     .device_prefix =
@@ -426,10 +411,12 @@ const struct engine_kind engine_kind_llama = {
             [ENGINE_CALL_TEMPLATE] = "/apply-template",
             [ENGINE_CALL_INFILL] = "/infill",
             [ENGINE_CALL_COMPLETION] = "/completion",
+            [ENGINE_CALL_TRANSCRIPTIONS] = "/v1/audio/transcriptions",
         },
     .chat_request = llama_chat_request,
     .read_chunk = llama_read_chunk,
     .read_refusal = llama_read_refusal,
+    .read_excess = llama_read_excess,
     .tokens_request = llama_tokens_request,
     .read_answer = llama_read_answer,
     .request_faults = llama_request_faults,

@@ -143,6 +143,31 @@ void llama_read_refusal(struct str body, char *ret_text, size_t size)
     json_decref(answer);
 }
 
+/* A chat's context, or the batch that holds all of a text that becomes a vector. */
+bool llama_read_excess(struct str body, uint64_t *ret_tokens, uint64_t *ret_most)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, 0, NULL);
+    const char *type = "", *message = "";
+    json_int_t prompt = 0, context = 0;
+    long long tokens = 0, most = 0;
+    json_unpack(answer, "{s:{s?s, s?s, s?I, s?I}}", "error", "type", &type, "message", &message,
+                "n_prompt_tokens", &prompt, "n_ctx", &context);
+    bool chat = strcmp(type, "exceed_context_size_error") == 0;
+    if (chat) {
+        tokens = prompt;
+        most = context;
+    } else {
+        sscanf(message,
+               "input (%lld tokens) is too large to process. increase the physical batch size "
+               "(current batch size: %lld)",
+               &tokens, &most);
+    }
+    json_decref(answer);
+    *ret_tokens = tokens > 0 ? (uint64_t)tokens : 0;
+    *ret_most = most > 0 ? (uint64_t)most : 0;
+    return chat || most > 0;
+}
+
 /* ---- a raw completion that is asked for its figures alone ---- */
 
 int llama_read_ids(struct str body, json_t **ret_ids)

@@ -209,8 +209,8 @@ static void call_write_head(struct http_call *call)
     if (call->endpoint->key)
         buf_addf(&call->ask, "Authorization: Bearer %s\r\n", call->endpoint->key);
     if (r->body.p)
-        buf_addf(&call->ask, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                 r->body.n);
+        buf_addf(&call->ask, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+                 r->type ? r->type : "application/json", r->body.n);
     buf_add_text(&call->ask, "\r\n");
 }
 

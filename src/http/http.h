@@ -141,8 +141,9 @@ struct http_call_ops {
 
 struct http_call_request {
     const char *path;
-    struct str body; /* JSON, lent until the end; n 0 without p: GET */
-    int gap_ms;      /* no byte for so long: broken with -ETIMEDOUT; 0 never */
+    struct str body;  /* lent until the end; n 0 without p: GET */
+    const char *type; /* of the body; NULL: JSON */
+    int gap_ms;       /* no byte for so long: broken with -ETIMEDOUT; 0 never */
     const struct http_call_ops *ops;
     void *owner;
 };

@@ -120,7 +120,7 @@ static int session_ask_providers(const struct session_request *r, struct session
     return 0;
 }
 
-/* Look into the model's file, once, before any engine does. */
+/* Look into the model's file, once for each context that is wanted, before any engine does. */
 static int session_read_model(const struct session_request *r, struct session *session,
                               struct gfxb_error *err)
 {
@@ -129,15 +129,19 @@ static int session_read_model(const struct session_request *r, struct session *s
                                     .known = r->known,
                                     .context = r->context,
                                     .slots = r->slots};
-    if (!r->model || session->use)
+    struct model_use use;
+    if (!r->model || (session->use && session->use_context == r->context))
         return 0;
-    session->use = xcalloc(1, sizeof(*session->use));
-    int result = model_use_new(&request, session->use, err);
-    if (result < 0) {
-        free(session->use);
-        session->use = NULL;
-    }
-    return result;
+    int result = model_use_new(&request, &use, err);
+    if (result < 0)
+        return result;
+    if (session->use)
+        model_use_done(session->use);
+    else
+        session->use = xcalloc(1, sizeof(*session->use));
+    *session->use = use;
+    session->use_context = r->context;
+    return 0;
 }
 
 int session_make_plan(const struct session_request *r, struct session *session,

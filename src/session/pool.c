@@ -472,8 +472,30 @@ static void pool_apply(struct pool_model *m, const struct pool_options *o)
         m->options.backend = o->backend;
 }
 
+/* The model is known by now: a request that it cannot answer is told so. */
+static bool pool_turn_away(struct pool_model *m, struct pool_waiter *w)
+{
+    struct gfxb_error why;
+    if (!w->takes || w->takes(w, &m->found))
+        return false;
+    error_set(&why, GFXB_E_MODEL_UNUSABLE, "the model %s cannot answer this", m->found.name);
+    pool_fail_one(m, w, &why);
+    return true;
+}
+
+void pool_sort_out(struct pool_model *m)
+{
+    struct pool_waiter *next;
+    for (struct pool_waiter *w = m->queue.first; w; w = next) {
+        next = w->next;
+        pool_turn_away(m, w);
+    }
+}
+
 static void pool_enter(struct pool_model *m, struct pool_waiter *w)
 {
+    if (m->found.name && pool_turn_away(m, w))
+        return;
     /* The failure is told again for a while, except to who asks for something else. */
     if (m->state == SESSION_FAILED &&
         (!m->found.name || m->options.backend == w->options.backend)) {
@@ -483,6 +505,10 @@ static void pool_enter(struct pool_model *m, struct pool_waiter *w)
     }
     if (m->state == SESSION_FAILED)
         m->options.backend = w->options.backend;
+    if (m->state == SESSION_STOPPING) { /* it was unloaded with all that was asked for */
+        m->keep = m->pool->config.keep_alive;
+        m->options = (struct pool_options){.backend = -1};
+    }
     pool_enqueue(m, w, false);
     pool_apply(m, &w->options);
     pool_turn(m, SESSION_EV_WANTED);
@@ -516,6 +542,11 @@ void pool_join(struct pool_model *m, struct pool_model *other)
 const struct gfxb_error *pool_lost(const struct pool_waiter *w)
 {
     return w->endpoint->lost && w->model->lost.code ? &w->model->lost : NULL;
+}
+
+const struct pool_found *pool_model_of(const struct pool_waiter *w)
+{
+    return &w->model->found;
 }
 
 struct pool_counters *pool_counters(const struct pool_waiter *w)

@@ -141,7 +141,12 @@ static void pool_found_out(struct pool_model *m, int result, struct pool_found *
         m->names[0] = xstrdup(m->found.name);
         pool_add_name(m, str_from(asked));
         free(asked);
-        pool_turn(m, SESSION_EV_FOUND);
+        bool nobody = !m->queue.first; /* loaded ahead */
+        pool_sort_out(m);
+        if (m->queue.first || m->pinned || nobody)
+            pool_turn(m, SESSION_EV_FOUND);
+        else
+            pool_model_free(m);
     }
 }
 

@@ -96,6 +96,7 @@ struct session {
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
     struct model_use *use;             /* what the model's file says; NULL: the canary */
+    uint32_t use_context;              /* that was asked for when it was read */
     char *tested;                      /* kinds of model that were tested for it now; NULL none */
     bool proof_failed;                 /* a proof was tried and failed on the way */
     struct blame *blame;               /* of session_ask; NULL: no engine was lost yet */
@@ -194,6 +195,9 @@ struct pool_found {
     char **args;  /* of the server's own, beside the recipe's; NULL-terminated; NULL nothing */
     const struct model_known *known; /* its row of the list; NULL none */
     uint64_t bytes;                  /* memory that it needs; 0 unknown */
+    uint32_t context, width;         /* tokens that it was trained for; numbers of a vector; or 0 */
+    enum model_task task;
+    bool hears; /* takes sounds */
 };
 
 void pool_found_done(struct pool_found *found);
@@ -290,6 +294,9 @@ struct pool_endpoint {
 /* A request that waits for a model, or is under way in its engine; part of its owner. */
 struct pool_waiter {
     bool load_only; /* only wants to know that the model is ready */
+    /* Not NULL: can the model answer it? It is asked before the model is loaded; false: the waiter
+     * fails. */
+    bool (*takes)(struct pool_waiter *waiter, const struct pool_found *model);
     /* The engine is there: send the request to endpoint->http, and call pool_done or pool_again
      * later. With load_only the waiter is out of the pool already. May come from within pool_wait
      * and pool_again. */
@@ -329,6 +336,8 @@ void pool_again(struct pool_waiter *waiter, enum pool_outcome outcome);
 
 /* While it is under way: of its model. */
 struct pool_counters *pool_counters(const struct pool_waiter *waiter);
+/* While it waits or is under way: its model. */
+const struct pool_found *pool_model_of(const struct pool_waiter *waiter);
 /* Why its engine was lost, where that is known already; NULL it is not. */
 const struct gfxb_error *pool_lost(const struct pool_waiter *waiter);
 

@@ -260,6 +260,8 @@ void pool_model_free(struct pool_model *m);
 void pool_serve(struct pool_model *m);
 /* Everybody who waits is told. loads_only: only those who wait for nothing but the loading. */
 void pool_fail(struct pool_model *m, const struct gfxb_error *why, bool loads_only);
+/* Those who wait for what it cannot answer are told. */
+void pool_sort_out(struct pool_model *m);
 /* Its engine is of no use any more. */
 void pool_drop_endpoint(struct pool_model *m);
 /* The engine was lost: the rule says what becomes of the requests that were under way in it. */

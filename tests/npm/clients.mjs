@@ -100,12 +100,16 @@ const cases = {
   },
   'openai: embeddings': async () => {
     const client = await openai();
-    const r = await client.embeddings.create({ model: 'canary', input: ['a', 'b'] }); // base64 on the wire
+    const r = await client.embeddings.create({ model: 'embedder', input: ['a', 'b'] }); // base64 on the wire
     assert.equal(r.data.length, 2);
-    assert.equal(r.data[0].embedding.length, 256);
-    const f = await client.embeddings.create({ model: 'canary', input: 'a', encoding_format: 'float' });
+    assert.equal(r.data[0].embedding.length, 64);
+    const f = await client.embeddings.create({ model: 'embedder', input: 'a', encoding_format: 'float' });
     assert.ok(Math.abs(f.data[0].embedding[0] - r.data[0].embedding[0]) < 1e-4);
-    assert.equal(f.model, 'canary');
+    assert.equal(f.model, 'embedder');
+    const short = await client.embeddings.create({ model: 'embedder', input: 'a', dimensions: 16 });
+    assert.ok(short.data[0].embedding.length === 16 && Math.abs(Math.hypot(...short.data[0].embedding) - 1) < 1e-3);
+    await assert.rejects(client.embeddings.create({ model: 'canary', input: 'a' }),
+      (e) => e.status === 400 && /does not support embeddings/.test(e.message));
   },
   'openai: responses': async () => {
     const client = await openai();
@@ -181,14 +185,14 @@ const cases = {
   },
   'ollama: embed': async () => {
     const client = await ollama();
-    const r = await client.embed({ model: 'canary', input: ['a', 'b'] });
+    const r = await client.embed({ model: 'embedder', input: ['a', 'b'] });
     assert.equal(r.embeddings.length, 2);
-    assert.equal(r.embeddings[1].length, 256);
+    assert.equal(r.embeddings[1].length, 64);
     assert.ok(r.prompt_eval_count > 1);
-    const short = await client.embed({ model: 'canary', input: 'a', dimensions: 16 });
+    const short = await client.embed({ model: 'embedder', input: 'a', dimensions: 16 });
     const length = Math.hypot(...short.embeddings[0]);
     assert.ok(short.embeddings[0].length === 16 && Math.abs(length - 1) < 1e-3);
-    const old = await client.embeddings({ model: 'canary', prompt: 'a' });
+    const old = await client.embeddings({ model: 'embedder', prompt: 'a' });
     assert.deepEqual(old.embedding, r.embeddings[0]);
   },
   'ollama: list, show, ps, version': async () => {

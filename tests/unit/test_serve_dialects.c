@@ -373,7 +373,24 @@ static void an_engines_refusal_keeps_its_words_and_gets_the_right_status(void **
         {400,
          "{\"error\":{\"code\":400,\"message\":\"request (5 tokens) exceeds the available context "
          "size (4 tokens)\",\"type\":\"exceed_context_size_error\",\"n_ctx\":4}}",
-         400, "request (5 tokens) exceeds the available context size (4 tokens)",
+         400,
+         "prompt is too long: 0 tokens > 4, the maximum context length of m as it is loaded; "
+         "gfxbridge load m --context 4096 loads it with more",
+         "context_length_exceeded"},
+        {400,
+         "{\"error\":{\"type\":\"exceed_context_size_error\",\"n_prompt_tokens\":27000,"
+         "\"n_ctx\":8192}}",
+         400,
+         "prompt is too long: 27000 tokens > 8192, the maximum context length of m as it is "
+         "loaded; "
+         "gfxbridge load m --context 32768 loads it with more",
+         "context_length_exceeded"},
+        {500,
+         "{\"error\":{\"message\":\"input (50000 tokens) is too large to process. increase the "
+         "physical batch size (current batch size: 512)\"}}",
+         400,
+         "prompt is too long: 50000 tokens > 512, the maximum context length of m, which was "
+         "trained for 40960",
          "context_length_exceeded"},
         {500, "{\"error\":{\"code\":500,\"message\":\"Failed to parse tools: x\"}}", 400,
          "Failed to parse tools: x", NULL},
@@ -384,9 +401,11 @@ static void an_engines_refusal_keeps_its_words_and_gets_the_right_status(void **
          "not_supported"},
         {500, "<html>", 500, "the engine refused the request without a reason", NULL},
     };
+    char name[] = "m";
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        dialect_error_of_engine(engine_kind_of_model(NULL), cases[i].status,
-                                str_from(cases[i].body), &why);
+        dialect_error_of_engine(engine_kind_of_model(NULL),
+                                &(struct pool_found){.name = name, .context = 40960},
+                                cases[i].status, str_from(cases[i].body), &why);
         assert_int_equal(why.status, cases[i].ours);
         assert_string_equal(why.message, cases[i].message);
         if (cases[i].code)

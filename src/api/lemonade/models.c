@@ -42,16 +42,17 @@ static const char *models_source(enum model_origin origin)
     return origin == MODEL_HUB ? "huggingface" : model_origin_name(origin);
 }
 
-static json_t *models_full_entry(const struct dialect_model *m)
+static json_t *models_full_entry(struct http_exchange *x, const struct dialect_model *m)
 {
     const char *checkpoint = m->model.repository ? m->model.repository : m->model.name;
     json_t *entry = models_entry(report_json_string(m->model.name), report_json_string(checkpoint),
                                  str_from(m->model.labels), m->model.bytes, m->model.modified,
                                  models_source(m->model.origin), true);
-    if (m->gguf.context) {
-        json_object_set_new(entry, "context_length", json_integer(m->gguf.context));
+    uint32_t context = dialect_model_context(x, m);
+    if (context)
+        json_object_set_new(entry, "context_length", json_integer(context));
+    if (m->gguf.context)
         json_object_set_new(entry, "max_context_window", json_integer(m->gguf.context));
-    }
     /* ours */
     json_object_set_new(entry, "origin", json_string(model_origin_name(m->model.origin)));
     json_object_set_new(entry, "ours", json_boolean(m->model.ours));
@@ -106,7 +107,7 @@ static void models_add_known(const struct machine *machine, json_t *array)
 static void models_list(struct http_exchange *x)
 {
     const struct model_env *env = &serve_of(x)->models;
-    json_t *array = dialect_models_json(env, models_full_entry);
+    json_t *array = dialect_models_json(x, models_full_entry);
     char all[8];
     if (dialect_query(http_request(x)->query, "show_all", all, sizeof(all)) &&
         strcmp(all, "true") == 0)
@@ -125,7 +126,7 @@ static void models_one(struct http_exchange *x)
     } else if (dialect_model_find(&serve_of(x)->models, name, &m, &err) < 0) {
         dialect_reply_failure(x, &err);
     } else {
-        dialect_reply_json(x, 200, models_full_entry(&m));
+        dialect_reply_json(x, 200, models_full_entry(x, &m));
         dialect_model_done(&m);
     }
 }

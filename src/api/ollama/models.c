@@ -78,7 +78,7 @@ static void models_digest(const struct dialect_model *m, char ret_hex[DIGEST_HEX
     digest_bytes(buf_text(&text), text.n, ret_hex);
 }
 
-static json_t *models_entry(const struct dialect_model *m)
+static json_t *models_entry(struct http_exchange *x, const struct dialect_model *m)
 {
     char digest[DIGEST_HEX];
     models_digest(m, digest);
@@ -90,7 +90,7 @@ static json_t *models_entry(const struct dialect_model *m)
 
 static void models_tags(struct http_exchange *x)
 {
-    json_t *array = dialect_models_json(&serve_of(x)->models, models_entry);
+    json_t *array = dialect_models_json(x, models_entry);
     dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));
 }
 
@@ -118,7 +118,7 @@ static void models_list_ready(void *context)
 /* A model that stays expires in the far future, as in Ollama. */
 #define MODELS_NEVER 4102444800 /* 2100-01-01 */
 
-static void models_add_ready(const struct model_env *env, json_t *ready, json_t *array)
+static void models_add_ready(struct http_exchange *x, json_t *ready, json_t *array)
 {
     struct dialect_model m;
     const char *name;
@@ -126,13 +126,13 @@ static void models_add_ready(const struct model_env *env, json_t *ready, json_t 
     int gpu;
     json_unpack(ready, "{s:s, s:I, s:b, s:I, s:I}", "name", &name, "bytes", &bytes, "gpu", &gpu,
                 "context", &context, "expires_at", &expires);
-    if (dialect_model_find(env, name, &m, NULL) < 0)
+    if (dialect_model_find(&serve_of(x)->models, name, &m, NULL) < 0)
         return; /* deleted meanwhile */
-    json_t *entry = models_entry(&m);
+    json_t *entry = models_entry(x, &m);
     bytes = bytes ? bytes : (json_int_t)m.model.bytes;
     json_object_set_new(entry, "size", json_integer(bytes));
     json_object_set_new(entry, "size_vram", json_integer(gpu ? bytes : 0));
-    json_object_set_new(entry, "context_length", json_integer(context ? context : m.gguf.context));
+    json_object_set_new(entry, "context_length", json_integer(context));
     json_object_set_new(entry, "expires_at", models_time(expires ? expires : MODELS_NEVER));
     json_array_append_new(array, entry);
     dialect_model_done(&m);
@@ -146,7 +146,7 @@ static void models_ps(struct http_exchange *x)
     http_in_loop(x, models_list_ready, &ready);
     json_array_foreach(ready.list, i, model)
     {
-        models_add_ready(&serve_of(x)->models, model, array);
+        models_add_ready(x, model, array);
     }
     json_decref(ready.list);
     dialect_reply_json(x, 200, json_pack("{s:o}", "models", array));

@@ -236,7 +236,7 @@ static int check_heads(const struct gguf_header *header, struct gguf *gguf)
 
 int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf)
 {
-    int64_t causal = 1;
+    int64_t causal = 1, hears = 0;
     gguf->version = header->version;
     gguf->pooling = GGUF_POOLING_NOT_SAID;
     int result = read_texts(header, gguf) ?: read_split(header, gguf);
@@ -249,6 +249,9 @@ int gguf_facts_read(const struct gguf_header *header, struct gguf *gguf)
         !gguf_kv_number(find_own(header, gguf, "attention.causal"), GGUF_TYPES, &causal))
         return gguf_damaged(header, "'attention.causal' is no yes or no");
     gguf->causal = causal != 0;
+    (void)gguf_kv_number(gguf_header_find(header, STR("clip.has_audio_encoder")), GGUF_TYPES,
+                         &hears);
+    gguf->hears = hears != 0;
     if (!is_model)
         return 0;
     result = read_numbers(header, gguf) ?: gguf_vocabulary_read(header, gguf);

@@ -58,6 +58,7 @@ struct gguf {
     uint32_t predict_layers;  /* of the layers, those that only guess ahead (nextn) */
     uint32_t pooling;         /* GGUF_POOLING_NOT_SAID, or the format's number; 4 is a reranker */
     bool causal;              /* attention.causal; true unless said otherwise */
+    bool hears;               /* a projector that takes sounds */
     bool window_said;         /* which layers are windowed stands in the file */
     uint64_t input_bytes;     /* token embeddings and what else goes before the layers */
     uint64_t output_bytes;    /* output matrix and norms behind the layers */
