@@ -425,6 +425,86 @@ def ollama_refuses_by_name():
     assert "images" in ollama("generate", 400, prompt="x", raw=True, images=[picture])["error"]
 
 
+# ---- what cannot be kept, in each of the four ----
+
+def in_each(schema=None, tool=None, content=None):
+    """(name of the dialect, path, body) of a chat with this schema, parameters of a tool or content."""
+    function = {"name": "f", "parameters": tool}
+    form = {"type": "json_schema", "name": "f", "schema": schema}
+    return (
+        ("chat", "/v1/chat/completions", {
+            "messages": said(content or "hi"), "max_tokens": 5,
+            **({"response_format": {"type": "json_schema", "json_schema": form}} if schema else {}),
+            **({"tools": [{"type": "function", "function": function}]} if tool else {})}),
+        ("responses", "/v1/responses", {
+            "input": said(content or "hi"), "max_output_tokens": 5,
+            **({"text": {"format": form}} if schema else {}),
+            **({"tools": [{"type": "function", **function}]} if tool else {})}),
+        ("messages", "/v1/messages", {
+            "messages": said(content or "hi"), "max_tokens": 5,
+            **({"output_config": {"format": form}} if schema else {}),
+            **({"tools": [{"name": "f", "input_schema": tool}]} if tool else {})}),
+        ("ollama", "/api/chat", {
+            "messages": said(content or "hi"), "stream": False, "options": {"num_predict": 5},
+            **({"format": schema} if schema else {}),
+            **({"tools": [{"type": "function", "function": function}]} if tool else {})}),
+    )
+
+
+def told(answer):
+    error = answer["error"]
+    return error if isinstance(error, str) else error["message"]
+
+
+NAMES = {"chat": "response_format", "responses": "text.format", "messages": "output_config.format",
+         "ollama": "format"}
+
+
+def schemas_that_cannot_be_kept_are_refused():
+    """By the member's name and the keyword: what the engine drops, cannot read, or would never end."""
+    text = {"type": "string"}
+    for schema, word in (({"not": text}, "not"), ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+                         ({"type": "object", "patternProperties": {"^a": text}}, "patternProperties"),
+                         ({"type": "object", "properties": {"a": {"multipleOf": 3}}}, "multipleOf"),
+                         ({"anyOf": [text, {"if": text}]}, "'if'"),
+                         ({"$ref": "https://example.org/a"}, "https://example.org/a"),
+                         ({"type": "foo"}, "foo"),
+                         ({"type": "string", "minLength": 5, "maxLength": 1}, "minLength"),
+                         ({"type": "array", "items": text, "minItems": 5, "maxItems": 1}, "minItems")):
+        for name, path, body in in_each(schema=schema):
+            answer = told(ask(path, {"model": "plain", **body}, 400))
+            assert NAMES[name] in answer and word in answer, (name, schema, answer)
+    for name, path, body in in_each(schema={"type": "object", "properties": {
+            "not": text, "if": {"type": "integer", "minimum": 1, "maximum": 9}}}):
+        ask(path, {"model": "plain", **body})  # names of properties are free
+
+
+def tools_that_cannot_be_called_are_refused():
+    for tool in ({"type": "object", "properties": {"a": {"minLength": 5, "maxLength": 1}}},
+                 {"type": "object", "properties": {"a": {"type": "foo"}}}):
+        for name, path, body in in_each(tool=tool):
+            assert "tools" in told(ask(path, {"model": "plain", **body}, 400)), name
+    for _, path, body in in_each(tool={"type": "object", "properties": {"a": {"not": {}}}}):
+        ask(path, {"model": "plain", **body})  # a hint to the model, as everywhere
+
+
+def documents_that_cannot_be_read_are_refused():
+    pdf = "data:application/pdf;base64,JVBERi0="
+    parts = {
+        "chat": [{"type": "file", "file": {"filename": "a.pdf", "file_data": pdf}}],
+        "responses": [{"type": "input_file", "filename": "a.pdf", "file_data": pdf}],
+        "messages": document(PDF),
+        "ollama": None,  # it has none: pictures alone
+    }
+    for name, path, body in in_each():
+        if parts[name]:
+            key = "input" if name == "responses" else "messages"
+            answer = told(ask(path, {"model": "plain", **body, key: said(parts[name])}, 400))
+            assert "file" in answer or "pdf" in answer, (name, answer)
+    pictures = [{"role": "user", "content": "x", "images": ["JVBERi0="]}]
+    assert "images" in ollama("chat", 400, messages=pictures)["error"]
+
+
 CASES = [
     ("a model without a template writes", a_model_without_a_template_writes),
     ("Anthropic: system texts", anthropic_reads_system_texts),
@@ -445,6 +525,9 @@ CASES = [
     ("Ollama: formats", ollama_formats),
     ("Ollama: keep_alive", ollama_keeps_a_model_as_it_is_told),
     ("Ollama: what cannot be done is refused by name", ollama_refuses_by_name),
+    ("schemas that cannot be kept are refused", schemas_that_cannot_be_kept_are_refused),
+    ("tools that cannot be called are refused", tools_that_cannot_be_called_are_refused),
+    ("documents that cannot be read are refused", documents_that_cannot_be_read_are_refused),
 ]
 
 if __name__ == "__main__":

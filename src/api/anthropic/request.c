@@ -362,7 +362,7 @@ static void read_format(struct chat_request *r, const json_t *root)
                         "output_config.format must have the type \"json_schema\" and a 'schema' "
                         "that is an object");
     else
-        chat_set_schema(r, schema);
+        chat_set_schema(r, schema, "output_config.format");
 }
 
 static const struct chat_field thinking_fields[] = {

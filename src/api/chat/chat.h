@@ -92,8 +92,13 @@ void chat_add_tool(struct chat_request *r, const char *name, const json_t *descr
  * NULL all. A name that is not among the tools is refused with `param`. */
 void chat_set_choice(struct chat_request *r, const char *mode, const json_t *allowed,
                      const char *param);
-/* The answer must be JSON: of this schema, or any (NULL). */
-void chat_set_schema(struct chat_request *r, const json_t *schema);
+/* The answer must be JSON: of this schema, or any (NULL). A schema that the answer would not keep
+ * is refused with `param`. */
+void chat_set_schema(struct chat_request *r, const json_t *schema, const char *param);
+/* all: it must be kept to the letter; else (tools) only what no answer can keep is refused. NULL is
+ * fine. */
+void chat_check_schema(const json_t *schema, bool all, const char *param,
+                       struct dialect_error *error);
 /* The probabilities of the tokens, and of this many alternatives (0 to 20). */
 void chat_set_logprobs(struct chat_request *r, unsigned top);
 /* This many answers to one request, 1 to CHAT_CHOICES_MAX, with the tokens of all in the usage. */

@@ -257,6 +257,7 @@ bool chat_add_file(json_t *message, const char *name, const char *data)
 void chat_add_tool(struct chat_request *r, const char *name, const json_t *description,
                    const json_t *parameters)
 {
+    chat_check_schema(parameters, false, "tools", r->error);
     json_t *tools = json_object_get(r->body, "tools");
     if (!tools) {
         tools = json_array();
@@ -300,8 +301,9 @@ void chat_set_choice(struct chat_request *r, const char *mode, const json_t *all
         json_object_set_new(r->body, "tool_choice", json_string(mode));
 }
 
-void chat_set_schema(struct chat_request *r, const json_t *schema)
+void chat_set_schema(struct chat_request *r, const json_t *schema, const char *param)
 {
+    chat_check_schema(schema, true, param, r->error);
     json_t *format = schema ? json_pack("{s:s, s:{s:s, s:O}}", "type", "json_schema", "json_schema",
                                         "name", "answer", "schema", schema)
                             : json_pack("{s:s}", "type", "json_object");

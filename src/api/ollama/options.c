@@ -148,11 +148,13 @@ void ollama_add_format(struct chat_request *r, const json_t *format, bool raw)
     if (!any && !json_is_object(format))
         dialect_fail_at(r->error, "format",
                         "invalid format: expected \"json\" or a JSON Schema object");
-    else if (raw)
+    else
+        chat_set_schema(r, any ? NULL : format, "format");
+    if (raw) {
+        json_object_del(r->body, "response_format");
         json_object_set_new(r->body, "json_schema",
                             any ? json_object() : json_incref((json_t *)format));
-    else
-        chat_set_schema(r, any ? NULL : format);
+    }
 }
 
 void ollama_add_think(struct chat_request *r, const json_t *think)

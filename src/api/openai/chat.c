@@ -114,6 +114,8 @@ static void completion_tools(struct chat_request *r, const json_t *tools)
                             i, chat_text(tool, "type"));
         else if (!chat_text(json_object_get(tool, "function"), "name")[0])
             dialect_fail_at(r->error, "tools", "tools[%zu]: the function has no 'name'", i);
+        chat_check_schema(chat_get(json_object_get(tool, "function"), "parameters"), false, "tools",
+                          r->error);
     }
 }
 
@@ -148,7 +150,8 @@ static void completion_choice(struct chat_request *r, const json_t *choice)
 /* What is refused by its value. */
 static void completion_check(struct chat_request *r, const json_t *root)
 {
-    const char *format = chat_text(json_object_get(root, "response_format"), "type");
+    const json_t *schema = json_object_get(root, "response_format");
+    const char *format = chat_text(schema, "type");
     const char *effort = chat_text(root, "reasoning_effort");
     json_t *one;
     size_t i;
@@ -162,6 +165,8 @@ static void completion_check(struct chat_request *r, const json_t *root)
                         "'response_format' must be of type text, json_object or json_schema, not "
                         "'%s'",
                         format);
+    chat_check_schema(chat_get(chat_get(schema, "json_schema"), "schema"), true, "response_format",
+                      r->error);
     if (effort[0] && !str_list_has(STR("none minimal low medium high xhigh max"), str_from(effort)))
         dialect_fail_at(r->error, "reasoning_effort", "'reasoning_effort' cannot be '%s'", effort);
 }

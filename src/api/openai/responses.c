@@ -298,7 +298,7 @@ static void responses_format(struct chat_request *r, const json_t *text)
         return;
     if (strcmp(type, "json_schema") == 0 && !json_is_object(schema))
         dialect_fail_at(r->error, "text.format", "'text.format.schema' must be an object");
-    chat_set_schema(r, strcmp(type, "json_schema") == 0 ? schema : NULL);
+    chat_set_schema(r, strcmp(type, "json_schema") == 0 ? schema : NULL, "text.format");
 }
 
 static void responses_reasoning(struct chat_request *r, const json_t *reasoning)
