@@ -75,6 +75,7 @@ extern "C" {
     X(INTERRUPTED, 1060, "interrupted")                                                            \
     X(REQUEST_POISON, 1061, "request-poison")                                                      \
     X(RATE_LIMITED, 1062, "rate-limited")                                                          \
+    X(MODEL_MISMATCH, 1063, "model-mismatch")                                                      \
     X(MODEL_DAMAGED, 1070, "model-damaged")                                                        \
     X(MODEL_UNUSABLE, 1071, "model-unusable")                                                      \
     X(MODEL_UNKNOWN, 1072, "model-unknown")                                                        \

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -75,6 +76,8 @@ static _Noreturn void child_exec(const struct child_spec *spec, const int fd[3],
     syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     if (spec->cwd && chdir(spec->cwd) < 0)
         goto fail;
+    if (spec->idle)
+        sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}); /* a favour, not a need */
     result = spec->before_exec ? spec->before_exec(spec->context) : 0;
     errno = -result;
     if (result < 0)

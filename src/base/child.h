@@ -17,6 +17,7 @@ struct child_spec {
     int out_fd;              /* for child_start: where stdout goes; -1 is /dev/null */
     int err_fd;              /* for child_start: where stderr goes; -1 is /dev/null */
     int deadline_ms;         /* for child_run: SIGKILL for the group after it; 0 none */
+    bool idle;               /* runs only while nobody else wants the processors */
     size_t max_output;       /* for child_run: bytes kept of each stream; the rest is read away */
     /* Runs in the child after fork and before exec, async-signal-safe calls only; NULL none. A
      * negative errno ends the child, and starting it fails with it. For sandboxing. */

@@ -289,16 +289,16 @@ int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
     return code;
 }
 
-bool cover_fails(const struct engine_kind *kind, const struct engine_covers *covers,
-                 const struct engine_need *need, struct str *ret_canary)
+bool engine_covers_fail(const struct engine_kind *kind, const struct engine_covers *covers,
+                        const struct engine_need *need, struct str *ret_kind)
 {
     struct cover c = {.kind = kind};
     bool fails = false;
-    if (cover_read(&c, NULL) == 0) {
+    if (covers->fails[0] && cover_read(&c, NULL) == 0) {
         for (size_t i = 0; i < c.n && !fails; i++) {
             fails = cover_is_part(&c.question[i], need) &&
                     str_list_has(str_from(covers->fails), c.question[i].canary);
-            *ret_canary = c.question[i].canary;
+            *ret_kind = c.question[i].canary;
         }
     }
     free(c.question);

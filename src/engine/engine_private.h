@@ -116,6 +116,7 @@ struct launch {
     char *cwd; /* owned */
     struct sandbox sandbox;
     bool confined; /* the child enters the sandbox */
+    bool idle;     /* as in the spec */
 };
 
 /* loader.c: a sentence and code for the driver of this PCI vendor's GPUs (0: of none) that the
@@ -159,6 +160,8 @@ int llama_read_ids(struct str body, json_t **ret_ids);
 char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
 char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
 int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size);
+char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely);
+int llama_read_steps(struct str body, struct engine_steps *ret_steps);
 int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
@@ -241,10 +244,6 @@ struct cover_wish {
  */
 int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
               struct engine_covers *covers, struct gfxb_error *err);
-
-/* Is a seeded canary among the failed ones that a model with this need is made of? */
-bool cover_fails(const struct engine_kind *kind, const struct engine_covers *covers,
-                 const struct engine_need *need, struct str *ret_canary);
 
 /* ---- canary.c: the canary's file, its questions and answers ---- */
 

@@ -35,6 +35,8 @@ struct engine_spec {
     int ready_ms;             /* deadline for readiness; 0: 120 s */
     const char *keep_log;     /* file that gets the log's end when the engine fails; NULL none */
     const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    bool plain;               /* computes in the plainest way, not the fastest */
+    bool idle;                /* computes only while nobody else wants the processors */
     bool unconfined;          /* without the sandbox (see sandbox.h): for a driver that it breaks */
     const struct log *log;    /* progress; NULL none */
 };
@@ -162,6 +164,29 @@ struct engine_bench_spec {
  * a minute after the first of its kind. The codes are engine_chat's. */
 int engine_bench(struct engine *engine, const struct engine_bench_spec *spec,
                  struct engine_bench *ret_bench, struct gfxb_error *err);
+
+/* ---- does it compute as the CPU does? ---- */
+
+struct engine_compare {
+    struct engine *device;         /* runs the model */
+    const struct engine_spec *cpu; /* how the same file is started on the CPU, to compare with */
+    int patience_ms;               /* for each of the two */
+    const atomic_int *cancel;      /* not 0: give up with "interrupted"; NULL never */
+};
+
+struct engine_comparison {
+    unsigned prompts, differ;
+    double greatest, allowed; /* mean differences of logarithms of probabilities, of one prompt */
+};
+
+/*
+ * The first tokens of fixed prompts on the device and on the CPU, with what the model held likely
+ * (docs/canary.md has the bounds). The CPU's engine is ended at once afterwards. 0: they are the
+ * same. -GFXB_E_MODEL_MISMATCH: they differ, and where; ret_comparison is filled too. All else says
+ * nothing about the device.
+ */
+int engine_compare(const struct engine_compare *job, struct engine_comparison *ret_comparison,
+                   struct gfxb_error *err);
 
 /* ---- the sandbox ----
  *

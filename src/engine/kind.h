@@ -94,6 +94,22 @@ struct engine_tokens {
     size_t n;
 };
 
+/* One token of an answer: which was taken, and which the model held most likely, the likeliest
+ * first, with the logarithms of their probabilities. */
+struct engine_step {
+    uint32_t token;
+    size_t n; /* at least one */
+    struct {
+        uint32_t token;
+        double log;
+    } likely[40];
+};
+
+struct engine_steps {
+    struct engine_step step[16];
+    size_t n;
+};
+
 /* Names in the JSON object that an engine ends its answers with; NULL: it does not tell. Times in
  * ms, speeds in tokens a second. */
 struct engine_figures {
@@ -130,6 +146,8 @@ struct engine_kind {
     const char *const *own_variables;  /* beginnings of names, likewise */
     const char *const *free_variables; /* beginnings that a choice may still give */
     const char *name_argument;         /* before what answers call the model */
+    /* Those of a spec that is plain; likewise. */
+    const char *const *plain_variables;
 
     /* ---- its signs of life ---- */
     const char *ready_path; /* GET gives 200 once the model is loaded */
@@ -173,6 +191,10 @@ struct engine_kind {
      * -EPROTO. */
     char *(*tokens_request)(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
     int (*read_answer)(struct str body, size_t i, char *ret_text, size_t size);
+    /* To compare two devices: a body with a text that is gone on with for `tokens` tokens,
+     * greedily, with the `likely` likeliest ones of each (to be freed), and these. 0 or -EPROTO. */
+    char *(*steps_request)(const char *prompt, unsigned tokens, unsigned likely);
+    int (*read_steps)(struct str body, struct engine_steps *ret_steps);
     const char *words_request;
     int (*read_ids)(struct str body, json_t **ret_ids);
     char *(*timed_request)(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);

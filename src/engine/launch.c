@@ -103,6 +103,8 @@ static void launch_environment(const struct engine_kind *kind, const struct engi
     launch_card_names(spec->package, env);
     for (const char *const *variable = kind->variables; *variable; variable++)
         engine_words_add(env, "%s", *variable);
+    for (const char *const *variable = kind->plain_variables; spec->plain && *variable; variable++)
+        engine_words_add(env, "%s", *variable);
     if (serving)
         engine_words_add(env, "%s=%s", kind->key_variable, serving->key);
     for (size_t i = 0; spec->env && spec->env[i]; i++)
@@ -186,7 +188,8 @@ int launch_new(const struct engine_kind *kind, const struct engine_spec *spec, c
                const struct engine_serving *serving, struct launch *ret_launch,
                struct gfxb_error *err)
 {
-    struct launch launch = {.cwd = NULL, .sandbox = SANDBOX_NONE, .confined = !spec->unconfined};
+    struct launch launch = {
+        .cwd = NULL, .sandbox = SANDBOX_NONE, .confined = !spec->unconfined, .idle = spec->idle};
     int code = launch_check(kind, spec, err);
     if (code == 0 && spec->cache_dir)
         code = fs_make_dirs(spec->cache_dir, 0700, err);
@@ -214,6 +217,7 @@ struct child_spec launch_child(struct launch *launch)
         .cwd = launch->cwd,
         .out_fd = -1,
         .err_fd = -1,
+        .idle = launch->idle,
         .before_exec = launch->confined ? sandbox_enter : NULL,
         .context = &launch->sandbox,
     };

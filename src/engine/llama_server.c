@@ -78,6 +78,9 @@ static void llama_add_arguments(const struct engine_spec *spec,
  */
 static const char *const llama_variables[] = {"GOMP_SPINCOUNT=1000", "LLAMA_ARG_FIT=off", NULL};
 
+/* On the CPU, the weights as they are in the file: what the file's pages hold is not held twice. */
+static const char *const llama_plain_variables[] = {"LLAMA_ARG_NO_REPACK=1", NULL};
+
 static const char *const llama_own_arguments[] = {
     "-m",     "--model",    "--host",         "--port",  "--api-key", "--tools",
     "--path", "--log-file", "--api-key-file", "--agent", NULL};
@@ -383,6 +386,7 @@ const struct engine_kind engine_kind_llama = {
     .name = "llamacpp",
     .add_arguments = llama_add_arguments,
     .variables = llama_variables,
+    .plain_variables = llama_plain_variables,
     .key_variable = "LLAMA_API_KEY",
     .list_argument = "--list-devices",
     .device_argument = "--device",
@@ -419,6 +423,8 @@ const struct engine_kind engine_kind_llama = {
     .read_excess = llama_read_excess,
     .tokens_request = llama_tokens_request,
     .read_answer = llama_read_answer,
+    .steps_request = llama_steps_request,
+    .read_steps = llama_read_steps,
     .request_faults = llama_request_faults,
     .template_faults = llama_template_faults,
     .figures = &llama_figures,

@@ -232,6 +232,58 @@ int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size)
     return text ? 0 : -EPROTO;
 }
 
+char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely)
+{
+    json_t *request =
+        json_pack("{s:s, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt, "n_predict",
+                  (int)tokens, "n_probs", (int)likely, "return_tokens", 1, "ignore_eos", 1,
+                  "cache_prompt", 0, "stream", 0, "temperature", 0, "seed", 1);
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    json_decref(request);
+    if (!text)
+        xalloc_die();
+    return text;
+}
+
+static bool llama_read_step(const json_t *told, struct engine_step *ret_step)
+{
+    struct engine_step step = {.n = 0};
+    const json_t *likely = json_object_get(told, "top_logprobs"), *one;
+    const size_t most = sizeof(step.likely) / sizeof(step.likely[0]);
+    int64_t id = llama_count(told, "id");
+    size_t i;
+    json_array_foreach(likely, i, one)
+    {
+        const json_t *log = json_object_get(one, "logprob");
+        int64_t token = llama_count(one, "id");
+        if (i == most || token < 0 || !json_is_number(log))
+            break;
+        step.likely[step.n].token = (uint32_t)token;
+        step.likely[step.n++].log = json_number_value(log);
+    }
+    step.token = (uint32_t)id;
+    *ret_step = step;
+    return id >= 0 && step.n > 0;
+}
+
+/* Bytes that are no whole character yet are told late or not at all: what follows is left out. */
+int llama_read_steps(struct str body, struct engine_steps *ret_steps)
+{
+    struct engine_steps steps = {.n = 0};
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);
+    const json_t *told = json_object_get(answer, "completion_probabilities");
+    const json_t *tokens = json_object_get(answer, "tokens");
+    bool ok = json_is_array(told);
+    while (steps.n < sizeof(steps.step) / sizeof(steps.step[0]) &&
+           llama_read_step(json_array_get(told, steps.n), &steps.step[steps.n]) &&
+           (!json_array_size(tokens) || json_integer_value(json_array_get(tokens, steps.n)) ==
+                                            (json_int_t)steps.step[steps.n].token))
+        steps.n++;
+    json_decref(answer);
+    *ret_steps = steps;
+    return ok ? 0 : -EPROTO;
+}
+
 int llama_read_timings(struct str body, struct engine_timings *ret_timings)
 {
     json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);

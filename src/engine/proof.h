@@ -90,6 +90,9 @@ int engine_prove(const struct engine_trial *trial, struct engine_proof *ret_proo
 int engine_prove_need(const struct engine_trial *trial, const char *device,
                       const struct engine_need *need, struct engine_covers *covers,
                       struct gfxb_error *err);
+/* Did a kind of model fail that a model with this need is of? ret_kind: which; static. */
+bool engine_covers_fail(const struct engine_kind *kind, const struct engine_covers *covers,
+                        const struct engine_need *need, struct str *ret_kind);
 void engine_proof_done(struct engine_proof *proof);
 
 /* ---- stored proofs: data_dir/proofs/<sha256 of the fingerprint>.proof ---- */

@@ -643,7 +643,7 @@ int engine_prove_need(const struct engine_trial *trial, const char *device,
     p.spec.device = device;
     if (p.spec.backend != PLAN_VULKAN_SOFTWARE)
         code = cover_ask(&p.spec, &wish, covers, err);
-    if (code == 0 && cover_fails(p.kind, covers, need, &canary))
+    if (code == 0 && engine_covers_fail(p.kind, covers, need, &canary))
         code = error_set(err, GFXB_E_CANARY_MISMATCH,
                          "models of the kind %.*s, such as this one, fail on it: %s",
                          STR_ARG(canary), covers->why);

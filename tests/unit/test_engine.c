@@ -901,6 +901,41 @@ static void bench_figures_are_stored_all_or_none(void **state)
     free(data);
 }
 
+static void steps_are_read_as_far_as_they_are_told(void **state)
+{
+#define ONE(id)                                                                                    \
+    "{\"id\":" id ",\"top_logprobs\":[{\"id\":" id ",\"logprob\":-0.5},{\"id\":2,\"logprob\":-3}]" \
+    "}"
+    static const struct {
+        const char *body;
+        int code;
+        size_t n;
+    } cases[] = {
+        {"{\"completion_probabilities\":[" ONE("7") "," ONE("8") "],\"tokens\":[7,8]}", 0, 2},
+        {"{\"completion_probabilities\":[" ONE("7") "," ONE("8") "]}", 0, 2},
+        {"{\"completion_probabilities\":[" ONE("7") "," ONE("9") "],\"tokens\":[7,8,9]}", 0, 1},
+        {"{\"completion_probabilities\":[" ONE("7") ",{\"id\":8,\"top_logprobs\":[]}]}", 0, 1},
+        {"{\"completion_probabilities\":[{\"id\":-1}]}", 0, 0},
+        {"{\"completion_probabilities\":[{\"id\":7,\"top_logprobs\":[{\"id\":7,\"logprob\":null}]}]"
+         "}",
+         0, 0},
+        {"{\"content\":\"a\"}", -EPROTO, 0},
+        {"[]", -EPROTO, 0},
+        {"no JSON", -EPROTO, 0},
+    };
+#undef ONE
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct engine_steps steps = {.n = 99};
+        int code = llama->read_steps(str_from(cases[i].body), &steps);
+        assert_int_equal(code, cases[i].code);
+        assert_int_equal(steps.n, cases[i].n);
+        if (steps.n)
+            assert_true(steps.step[0].token == 7 && steps.step[0].n == 2 &&
+                        steps.step[0].likely[1].token == 2);
+    }
+}
+
 static void a_completion_tells_its_timings(void **state)
 {
     (void)state;
@@ -1205,6 +1240,7 @@ static void a_process_count_is_sensible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_are_read_as_far_as_they_are_told),
         cmocka_unit_test(decimals_are_read_whole_or_not_at_all),
         cmocka_unit_test(a_device_list_is_read_by_its_last_parentheses),
         cmocka_unit_test(lines_that_are_no_device_are_passed_over),
