@@ -115,6 +115,7 @@ static void show_launch_text(const struct session *session)
            plan_backend_name(c->backend), c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context,
            c->slots);
     show_text("arguments", buf_text(&line));
+    show_text("as on the CPU", c->model_check ? c->model_check : "not tested: gfxbridge verify");
 }
 
 static int show_run(struct cli *cli, const struct cli_args *args)

@@ -27,6 +27,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_table,
     &cli_command_unload,
     &cli_command_update,
+    &cli_command_verify,
     NULL,
 };
 

@@ -31,6 +31,7 @@ void plan_choice_done(struct plan_choice *choice)
     list_free(choice->args);
     list_free(choice->warning);
     free(choice->fingerprint);
+    free(choice->model_check);
 }
 
 static void builder_choice_free(struct builder_choice *dc)

@@ -62,6 +62,12 @@ struct plan_proof {
     double tokens_per_second; /* on the canary; 0 not measured */
     double bench_speed;       /* tokens/s of `bench --apply`; 0 not measured */
     const char *bench_with;   /* the model and context of that: only like figures are compared */
+    /* Of one that passed: what is known of the request's model on it. model_code: GFXB_E_OK: it
+     * computes as on the CPU, or (model_what empty) nothing; canary-mismatch: models of the kind
+     * model_what fail; model-mismatch: this one does, and how. */
+    int model_code;
+    struct str model_what;
+    const char *model_day; /* NULL not known */
     /* It failed just now, in this run: the choice is rejected with this code and detail as its own
      * (an install that went wrong too), where an older failure gives failed-before. */
     bool fresh;
@@ -107,6 +113,7 @@ struct plan_choice {
     size_t n_evidence;
     /* On the GPU, or in memory for the CPU; 0 unknown. What it has is what is free now. */
     uint64_t need_bytes, have_bytes;
+    char *model_check;  /* owned: what comparing the model with the CPU gave; NULL: nothing yet */
     uint64_t gpu_bytes; /* of one GPU, all that its driver tells of; 0 unknown, or several */
     /* With request.model; all 0 without, and for what was not looked at. */
     uint64_t host_bytes;       /* needed in the computer's memory beside need_bytes */

@@ -64,6 +64,7 @@ static enum plan_rung rung_of(int code)
 {
     switch (code) {
     case GFXB_E_CANARY_MISMATCH:
+    case GFXB_E_MODEL_MISMATCH:
     case GFXB_E_NOT_ON_DEVICE:
         return PLAN_E4;
     case GFXB_E_TOO_SLOW:
@@ -119,6 +120,35 @@ static void resolve_speed(const struct plan_proof *proof, struct builder_choice 
     }
 }
 
+/* The proof stands, and is not enough for this model. True: the choice is rejected. */
+static bool resolve_model(struct builder *d, struct builder_choice *dc,
+                          const struct plan_proof *proof)
+{
+    const char *day = proof->model_day ? proof->model_day : "an earlier day";
+    struct str what = proof->model_what;
+    if (!what.n)
+        return false;
+    if (proof->model_code != GFXB_E_CANARY_MISMATCH)
+        plan_text_set(&dc->choice.model_check,
+                      plan_text(d, "%s on %s: %.*s", proof->model_code ? "differed" : "passed", day,
+                                STR_ARG(what)));
+    if (proof->model_code == GFXB_E_OK) {
+        plan_builder_tell(d, dc, PLAN_E4, TRI_YES, "this model computes as on the CPU (%s): %.*s",
+                          day, STR_ARG(what));
+        return false;
+    }
+    if (proof->model_code == GFXB_E_CANARY_MISMATCH)
+        return !plan_builder_reject(
+            d, dc, PLAN_E4, proof->model_code,
+            "Models of the kind %.*s, such as this one, fail on it: gfxbridge backends verify "
+            "%.*s:%s tests it again.",
+            STR_ARG(what), STR_ARG(d->engine.name), plan_backend_name(dc->choice.backend));
+    return !plan_builder_reject(d, dc, PLAN_E4, proof->model_code,
+                                "This model computes otherwise on it than on the CPU (%s): %.*s. "
+                                "gfxbridge verify MODEL tests it again.",
+                                day, STR_ARG(what));
+}
+
 static void resolve_pass(struct builder *d, struct builder_choice *dc,
                          const struct plan_proof *proof)
 {
@@ -132,6 +162,8 @@ static void resolve_pass(struct builder *d, struct builder_choice *dc,
     plan_builder_tell(d, dc, PLAN_E4, TRI_YES,
                       "the canary's answers matched to the byte on %s, with the weights on %s", day,
                       detail[0] ? detail : "the device");
+    if (resolve_model(d, dc, proof))
+        return;
     if (speed.n)
         plan_builder_tell(d, dc, PLAN_E5, TRI_YES, "%s", buf_text(&speed));
     plan_builder_reason(d, dc, "Proven on this computer on %s%s%s.", day, speed.n ? ", " : "",

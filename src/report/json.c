@@ -162,7 +162,7 @@ json_t *report_json_choice(const struct plan_choice *c)
             evidence, json_rung(c->evidence[i].rung, c->evidence[i].ok, c->evidence[i].detail));
     return json_pack(
         "{s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "rank", (int)c->rank, "engine", report_json_str(c->engine), "backend",
         plan_backend_name(c->backend), "gpus", report_json_strings(c->gpu_pci), "gfx",
         report_json_text(c->gfx), "package", report_json_text(c->package), "source",
@@ -174,7 +174,7 @@ json_t *report_json_choice(const struct plan_choice *c)
         report_json_bytes(c->context), "slots", report_json_bytes(c->slots), "gpu_layers",
         report_json_bytes(c->gpu_layers), "layers", report_json_bytes(c->layers), "env",
         json_env(c->env), "args", report_json_strings(c->args), "warnings",
-        report_json_strings(c->warning));
+        report_json_strings(c->warning), "model_check", report_json_text(c->model_check));
 }
 
 json_t *report_json_plan(const struct plan *plan)

@@ -53,13 +53,13 @@ static const struct package *session_package_of(const struct session *session,
 }
 
 /* The home of a package's engines, which they write: no other package's engine reads it. */
-static char *session_home(const struct session_request *r, const struct package *package)
+char *session_home(const struct session_request *r, const struct package *package)
 {
     return xasprintf("%s/cache/driver/%.16s", r->data_dir, package->digest);
 }
 
-static void session_spec(const struct session_request *r, const struct package *package,
-                         const char *cache_dir, struct engine_spec *ret_spec)
+void session_spec(const struct session_request *r, const struct package *package,
+                  const char *cache_dir, struct engine_spec *ret_spec)
 {
     *ret_spec = (struct engine_spec){.package = package,
                                      .runtime_dir = r->runtime_dir,
@@ -83,17 +83,22 @@ static double session_cpu_speed(const struct session *session)
     return speed;
 }
 
+struct plan_choice session_cpu_choice(void)
+{
+    static char *nothing[] = {NULL}; /* a proof of the CPU gives it no device anyway */
+    return (struct plan_choice){.backend = PLAN_CPU,
+                                .gpu_pci = nothing,
+                                .env = nothing,
+                                .args = nothing,
+                                .warning = nothing};
+}
+
 /* Measure the CPU with the package of a GPU choice, which computes on the CPU as well: a fraction
  * of a second, so that E5 has something to compare with before any CPU package was ever proven. 0
  * when it cannot be measured. */
 static double session_measure_cpu(const struct engine_trial *trial)
 {
-    char *nothing[] = {NULL}; /* a proof of the CPU gives it no device anyway */
-    struct plan_choice cpu = {.backend = PLAN_CPU,
-                              .gpu_pci = nothing,
-                              .env = nothing,
-                              .args = nothing,
-                              .warning = nothing};
+    struct plan_choice cpu = session_cpu_choice();
     struct engine_trial measure = *trial;
     struct engine_proof proof;
     measure.choice = &cpu;

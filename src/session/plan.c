@@ -77,6 +77,7 @@ static int session_read_proofs(const struct session_request *r, struct session *
     for (size_t i = 0; i < n; i++)
         session->proof[session->n_failures + i] = stored[i];
     session->n_proofs = n + session->n_failures;
+    session_read_checks(r, session);
     return 0;
 }
 

@@ -63,6 +63,7 @@ struct session_request {
     const char *const *args;           /* behind the choice's own; NULL none */
     struct engine_deadlines deadlines; /* of proofs; 0: the backend's own */
     bool thorough;                     /* a proof asks the seeded canaries as well */
+    bool recheck;                      /* what session_check_model has stored counts for nothing */
     bool unconfined;                   /* engines are started without the sandbox */
     void (*on_load)(void *context);    /* a proven choice is about to load the model; NULL none */
     void *load_context;
@@ -118,6 +119,8 @@ struct session_history {
     bool served; /* users wait: what is installed and proven comes before what must be fetched */
 };
 
+/* Copies it: one more choice that is left out. */
+void session_history_add(struct session_history *history, const struct session_failure *failure);
 void session_history_done(struct session_history *history);
 
 /*
@@ -161,6 +164,23 @@ int session_prove(const struct session_request *request, struct session *session
 /* Stop the running engine and prove its choice again, which is stored. 0: it computes rightly, and
  * no engine runs; else the code of why not. */
 int session_prove_again(const struct session_request *request, struct session *session,
+                        struct gfxb_error *err);
+
+/* How session_check_model goes about it. */
+struct session_check {
+    int patience_ms;          /* for the device, and for the CPU */
+    bool idle;                /* the CPU's part computes only while nobody else wants it */
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+};
+
+/*
+ * Does the running engine compute the session's model as the CPU does? Asks both, stores the
+ * outcome for this model on this choice, and the next plan goes by it. 0: it does, or
+ * -GFXB_E_MODEL_MISMATCH: it does not. All else (too little memory beside it, no time, a model that
+ * writes no text) says nothing, and nothing is stored.
+ */
+int session_check_model(const struct session_request *request, struct session *session,
+                        const struct session_check *check, struct engine_comparison *ret_comparison,
                         struct gfxb_error *err);
 
 /* Start the request's model on the plan's choice at this index, which is proven: session->engine,
@@ -252,6 +272,8 @@ struct pool_config {
     unsigned engine_requests;              /* requests at a time that one engine gets */
     unsigned queue;                        /* requests that may wait */
     unsigned max_models;                   /* loaded at a time; 0: no limit */
+    bool no_self_check;                    /* models are not compared with the CPU by themselves */
+    int idle_ms;                           /* so long without a request before they are; 0: 10 s */
     int alone_ms; /* a suspect that has done no harm for so long is no longer alone; 0: 10 s */
     int gap_ms;   /* an engine without an answer for so long, while requests are under way, is asked
                      for a sign of life; 0: ENGINE_SILENCE_MS */
@@ -358,6 +380,7 @@ struct pool_status {
     unsigned context, slots;
     unsigned active, waiting; /* requests at the engine, and in our queue */
     bool pinned;
+    bool checked; /* it computes as on the CPU: session_check_model passed */
     int64_t loaded_at, last_use, expires_at; /* unix seconds; expires_at 0: never */
     uint64_t bytes;                          /* memory that it is counted with */
     int pid;                                 /* 0 unknown */

@@ -24,6 +24,7 @@ enum session_event {
     SESSION_EV_JUDGED,        /* its choice has proved itself again, or has failed */
     SESSION_EV_DUE,           /* the time of the state is over */
     SESSION_EV_ENDED,         /* the engine is gone */
+    SESSION_EV_CHECKED,       /* the model computes as on the CPU: changes no state */
     SESSION_EVENTS
 };
 
@@ -115,8 +116,6 @@ void blame_cases_free(struct blame_case *list);
 /* All that was set aside may be tried again. */
 void blame_forget(struct blame *b);
 
-/* Copies it: one more choice that is left out. */
-void session_history_add(struct session_history *h, const struct session_failure *f);
 /* What a bring-up has to know now. */
 void blame_history(const struct blame *b, bool served, struct session_history *ret_history);
 
@@ -124,6 +123,16 @@ void blame_history(const struct blame *b, bool served, struct session_history *r
 
 /* Does it run a model on the CPU? Behind that there is nothing, and the model may be at fault. */
 bool session_is_last_resort(const struct session *session);
+
+/* What is stored of this model on the choices of the proofs that the plan is to see. */
+void session_read_checks(const struct session_request *r, struct session *session);
+/* bring_up.c: how an engine of this package is started, as far as the request says; cache_dir is
+ * lent, session_home to be freed. */
+void session_spec(const struct session_request *r, const struct package *package,
+                  const char *cache_dir, struct engine_spec *ret_spec);
+char *session_home(const struct session_request *r, const struct package *package);
+/* The trial of the CPU with any package, without a GPU. */
+struct plan_choice session_cpu_choice(void);
 
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
@@ -138,10 +147,11 @@ void session_forget_failures(struct session *session);
 
 /* What a worker tells the pool. */
 struct session_news {
-    enum session_event event; /* LOADS, UP, NOTHING_WORKS, LOST, JUDGED or ENDED */
+    enum session_event event; /* LOADS, UP, NOTHING_WORKS, LOST, JUDGED, ENDED or CHECKED */
     struct gfxb_error why;    /* of NOTHING_WORKS and LOST */
     enum blame_loss loss;     /* of LOST */
     bool passed;              /* of JUDGED */
+    bool checked;             /* of UP and CHECKED: the model computes as on the CPU */
     /* Of UP: */
     struct pool_endpoint endpoint; /* but for http and generation */
     char socket[108], key[80];
@@ -222,6 +232,7 @@ struct pool_model {
     struct pool_options options, asked, worked;
     bool has_worked;             /* worked is filled in */
     bool served;                 /* an engine of it ran since it was loaded */
+    bool checked;                /* it computes as on the CPU, by what is stored */
     unsigned nowhere;            /* bring-ups in a row that ended nowhere */
     int64_t pause_ms;            /* the last one; 0 none yet */
     int64_t keep;                /* seconds */

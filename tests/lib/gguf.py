@@ -1,10 +1,15 @@
 """GGUF files made by the tests: a writer, and small models with the tensors of real architectures.
 
 Weights are zeros (the file is sparse) unless a tensor has data, sizes and names are real: what the
-engine allocates depends on nothing else.
+engine allocates depends on nothing else. The weights of random_model are random: what it computes is
+of interest too.
 """
+import itertools
+import math
 import os
+import random
 import struct
+import sys
 
 U8, I8, U16, I16, U32, I32, F32T, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 # Tensor types: number, elements of a block, bytes of a block.
@@ -395,3 +400,77 @@ def write_all(directory):
     made = dict(SHAPES, projector=projector)
     return {name: make().write(os.path.join(directory, f"{name}.gguf"))
             for name, make in made.items()}
+
+
+# ---- random weights: a model that computes something ----
+
+Q4_0, IQ4_XS, MXFP4 = (2, 32, 18), (23, 256, 136), (39, 32, 17)
+# Of a type whose blocks any bytes fill: where the 16-bit scale is, how far the numbers spread with a
+# scale of 1, where the minimum is and how many scales it has (ggml-common.h of llama.cpp).
+SCALES = {Q4_0: (0, 4.6, None, 0), Q8_0: (0, 73.9, None, 0), Q4_K: (0, 255.0, 2, 7.5),
+          Q6_K: (208, 1367.0, None, 0), IQ4_XS: (0, 1300.0, None, 0)}
+
+
+def random_halves(dice, n, spread):
+    """n numbers of F16 around 0: a random sign and fraction, the exponent that gives the spread."""
+    exponent = round(math.log2(spread / 1.53)) + 15
+    high = bytes((i & 0x83) | exponent << 2 for i in range(256))
+    out = bytearray(2 * n)
+    out[0::2] = dice.randbytes(n)
+    out[1::2] = dice.randbytes(n).translate(high)
+    return bytes(out)
+
+
+def random_blocks(dice, n, kind, spread):
+    """n numbers of this type around 0."""
+    _, block, size = kind
+    if kind == F32:
+        return struct.pack("<f", 1.0) * n  # norms
+    if kind == F16:
+        return random_halves(dice, n, spread)
+    blocks = n // block
+    out = bytearray(dice.randbytes(blocks * size))
+    if kind == MXFP4:
+        out[0::size] = bytes([127 + round(math.log2(spread / 3.2))]) * blocks
+        return bytes(out)
+    scale, unit, minimum, middle = SCALES[kind]
+    for at, number in ((scale, spread / unit), (minimum, spread / unit * middle)):
+        if at is not None:
+            low, high = struct.pack("<e", number)
+            out[at::size] = bytes([low]) * blocks
+            out[at + 1::size] = bytes([high]) * blocks
+    return bytes(out)
+
+
+def random_model(path, *, layers=24, width=1024, ff=4096, heads=16, heads_kv=4, types=(Q4_K, Q6_K),
+                 seed=1):
+    """A llama whose weights are random, of sizes that keep its numbers in bounds: 0.37 billion unless said
+    otherwise. Its matrices have the types in turn, its logits spread as those of trained models do."""
+    dice, head, vocabulary = random.Random(seed), width // heads, 512
+    f = start("llama", layers=layers, width=width, context=4096, heads=heads, heads_kv=heads_kv, ff=ff,
+              vocabulary=vocabulary)
+    f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=1e4, rope__dimension_count=head,
+          vocab_size=vocabulary)
+    f.tensors = []
+    turn = itertools.cycle(types)
+    f.tensor("token_embd.weight", width, vocabulary, type=F16)
+    f.tensor("output_norm.weight", width)
+    for i in range(layers):
+        norms(f, i, width, "attn_norm", "ffn_norm")
+        for name, rows, columns in (("attn_q", width, width), ("attn_k", width, heads_kv * head),
+                                    ("attn_v", width, heads_kv * head), ("attn_output", width, width),
+                                    ("ffn_gate", width, ff), ("ffn_up", width, ff), ("ffn_down", ff, width)):
+            f.tensor(f"blk.{i}.{name}.weight", rows, columns, type=next(turn))
+    f.tensor("output.weight", width, vocabulary, type=next(turn))
+    gains = {"token_embd": math.sqrt(width), "attn_q": 1.7, "attn_k": 1.7, "output": 3.0}
+    for name, dims, kind in f.tensors:
+        spread = gains.get(name.split(".")[-2], 1.0) / math.sqrt(dims[0])
+        f.data[name] = random_blocks(dice, math.prod(dims), kind, spread)
+    rows = f.data["output.weight"]
+    silent = len(rows) // vocabulary * 259  # only tokens of text are ever answered
+    f.data["output.weight"] = bytes(silent) + rows[silent:]
+    return f.write(path)
+
+
+if __name__ == "__main__":
+    random_model(sys.argv[1])

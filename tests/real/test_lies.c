@@ -5,6 +5,10 @@
  * The real engine computes on a real Vulkan device, lavapipe or by hand a GPU, through the layer of
  * tests/layer, which falsifies chosen dispatches (docs/canary.md, "The lying device").
  *
+ * A model that its device computes otherwise than the CPU is found by engine_compare: one layer of
+ * the device's copy is lost, or a kernel lies. GFXB_TEST_MODEL: a large model of random weights,
+ * for full.
+ *
  * usage: test_lies quick|full [lavapipe|gpu [PATTERN]]    PATTERN: of the names of tests
  */
 #include "engine/engine_private.h"
@@ -277,6 +281,93 @@ static void at_least_sixty_lies_were_told_and_none_was_missed(void **state)
     assert_int_equal(n_missed, 0);
 }
 
+/* ---- a model beside the CPU ---- */
+
+/* The model to compare, and a copy in which about this part of one layer is lost; to be freed. */
+struct compared {
+    char *model, *damaged;
+    bool made;
+};
+
+static void make_compared(struct compared *m, double lost)
+{
+    struct gfxb_error err = {.text = ""};
+    struct buf CLEAN_BUF file = BUF_INIT(1u << 30);
+    const char *given = getenv("GFXB_TEST_MODEL");
+    *m = (struct compared){given ? xstrdup(given) : xfs_join(world.data, "compared.gguf"),
+                           xfs_join(world.data, "damaged.gguf"), !given};
+    if (given)
+        assert_int_equal(fs_read(given, 1u << 29, &file), 0);
+    else
+        assert_int_equal(seeded_write(STR("dense"), STR("Q4_K Q6_K"), 1, &file, &err), 0);
+    if (m->made)
+        assert_int_equal(fs_write(m->model, file.p, file.n, 0600, NULL), 0);
+    memset(file.p + file.n / 2, 0, (size_t)((double)file.n * lost));
+    assert_int_equal(fs_write(m->damaged, file.p, file.n, 0600, NULL), 0);
+}
+
+static void compared_done(struct compared *m)
+{
+    unlink(m->damaged);
+    if (m->made)
+        unlink(m->model);
+    free(m->model);
+    free(m->damaged);
+}
+
+/* engine_compare of this file on the device with that one on the CPU. */
+static int compare_files(const char *on_device, const char *on_cpu, const char *rules)
+{
+    struct gfxb_error err = {.text = ""};
+    struct engine_comparison c = {.prompts = 0};
+    struct engine_spec spec = world_spec(backend), cpu = world_spec(PLAN_CPU);
+    layer_set(rules);
+    spec.model = on_device;
+    spec.device = "Vulkan0";
+    spec.context = cpu.context = 2048;
+    spec.ready_ms = COVER_MS;
+    cpu.package = spec.package;
+    cpu.model = on_cpu;
+    cpu.plain = true;
+    struct engine_compare job = {.cpu = &cpu, .patience_ms = 3 * COVER_MS};
+    if (engine_start(&spec, &job.device, &err) < 0)
+        fail_msg("%s", err.text);
+    int code = engine_compare(&job, &c, &err);
+    engine_stop(job.device);
+    fprintf(stderr, "# %s%u of %u prompts differ, at most %.3f, allowed %.2f: %s\n", rules,
+            c.differ, c.prompts, c.greatest, c.allowed, err.text);
+    return code;
+}
+
+static void a_model_on_an_honest_device_is_the_cpus(void **state)
+{
+    struct compared m;
+    (void)state;
+    make_compared(&m, 0.04);
+    assert_int_equal(compare_files(m.model, m.model, ""), 0);
+    compared_done(&m);
+}
+
+static void a_lost_layer_of_the_devices_copy_is_found(void **state)
+{
+    struct compared m;
+    (void)state;
+    make_compared(&m, 0.04);
+    assert_int_equal(compare_files(m.damaged, m.model, ""), -GFXB_E_MODEL_MISMATCH);
+    compared_done(&m);
+}
+
+static void a_kernel_that_lies_to_the_model_is_found(void **state)
+{
+    struct compared m;
+    (void)state;
+    make_compared(&m, 0.04);
+    assert_int_equal(compare_files(m.model, m.model, "halve mul_mat_vec_q4_k_*\n"),
+                     -GFXB_E_MODEL_MISMATCH);
+    assert_true(layer_told());
+    compared_done(&m);
+}
+
 /* ---- which lies ---- */
 
 static struct lie lies[LIES_MAX];
@@ -393,6 +484,10 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < n_lies; i++)
         tests[n++] = test_of(lies[i].name, a_lie_is_caught, &lies[i]);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_model_on_an_honest_device_is_the_cpus);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_lost_layer_of_the_devices_copy_is_found);
+    if (full)
+        tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_kernel_that_lies_to_the_model_is_found);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(half_a_gigabyte_of_free_memory_is_enough);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(the_first_proof_catches_a_lie);
     if (full) {

@@ -477,6 +477,7 @@ static void read_installed(struct scene *s, unsigned n, char **word)
 }
 
 /* proof pass|CODE BACKEND PCI PACKAGE [day=] [tps=] [bench= with=] [detail=] [device=SIZE]
+ * [model=same|CODE what= when=]: what is known of the model on it
  * [kernel=] [canary=]: stored for that choice, on a machine with another kernel or canary where one
  * is named. */
 static void read_proof(struct scene *s, unsigned n, char **word)
@@ -502,6 +503,12 @@ static void read_proof(struct scene *s, unsigned n, char **word)
             spec->proof.detail = v;
         else if ((v = value_of(word[i], "device")))
             spec->proof.device_bytes = bytes(s, v);
+        else if ((v = value_of(word[i], "model")))
+            spec->proof.model_code = strcmp(v, "same") == 0 ? 0 : code_of(s, v);
+        else if ((v = value_of(word[i], "what")))
+            spec->proof.model_what = str_from(v);
+        else if ((v = value_of(word[i], "when")))
+            spec->proof.model_day = v;
         else if ((v = value_of(word[i], "kernel")))
             spec->kernel = v;
         else if ((v = value_of(word[i], "canary")))
@@ -819,6 +826,9 @@ static bool rung_fits(int code, enum plan_rung rung)
         return rung == PLAN_E0 || rung == PLAN_E2;
     case GFXB_E_FAILED_BEFORE:
         return rung >= PLAN_E3;
+    case GFXB_E_CANARY_MISMATCH:
+    case GFXB_E_MODEL_MISMATCH:
+        return rung == PLAN_E4;
     default:
         return rung == PLAN_E2;
     }
