@@ -22,6 +22,7 @@
  *   wrong      WORD                           seeded answers are wrong: of this canary, to prompts
  *                                             of so many tokens, to several at once (together), or
  *                                             there are none (refused)
+ *   steps      other | hang               likely tokens are others on a GPU; none come from the CPU
  *   say        right | byte | garbage | babble | error | garbled | nonsense | silent | doubt |
  *              status | thought (reasoning alone, cut)
  *   word       WORD ACTION                    a request that holds the word is answered so: hang |
@@ -450,6 +451,23 @@ static void complete_together(int fd, const char *prompt)
     send_answer(fd, "200 OK", body);
 }
 
+/* Which tokens are likely, for a text: two of them, twice. */
+static void complete_steps(int fd)
+{
+    bool cpu = strcmp(device, "none") == 0;
+    if (cpu && is("steps", "hang"))
+        hang();
+    const char *best = !cpu && is("steps", "other") ? "-4.5" : "-0.1";
+    char step[200], body[512];
+    snprintf(step, sizeof(step),
+             "{\"id\":7,\"top_logprobs\":[{\"id\":7,\"logprob\":%s},{\"id\":9,\"logprob\":-3}]}",
+             best);
+    snprintf(body, sizeof(body),
+             "{\"content\":\"aa\",\"tokens\":[7,7],\"completion_probabilities\":[%s,%s]}", step,
+             step);
+    send_answer(fd, "200 OK", body);
+}
+
 /* A raw completion: the counts and speeds that it claims, for a prompt of token ids. */
 static void complete(int fd, const char *request)
 {
@@ -466,6 +484,10 @@ static void complete(int fd, const char *request)
     if (is("wrong", "refused")) {
         send_answer(fd, "500 Internal Server Error",
                     "{\"error\":{\"message\":\"Compute error.\"}}");
+        return;
+    }
+    if (strstr(request, "\"n_probs\":")) {
+        complete_steps(fd);
         return;
     }
     prompt = prompt ? prompt + strlen("\"prompt\":") : "";

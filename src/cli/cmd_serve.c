@@ -83,8 +83,8 @@ static int64_t settings_seconds(struct cli *cli, const char *name, const json_t 
     return settings_duration(cli, text);
 }
 
-/* One member: where it goes, and what it may be. The first of list, number, text and seconds that
- * is not NULL. */
+/* One member: where it goes, and what it may be. The first of list, text, number and off that is
+ * not NULL, else seconds. */
 static void settings_member(struct cli *cli, struct settings *s, const char *name,
                             const json_t *value)
 {
@@ -92,6 +92,7 @@ static void settings_member(struct cli *cli, struct settings *s, const char *nam
     const struct {
         const char *name, **list, **text;
         unsigned *number, most;
+        bool *off;
     } members[] = {
         {.name = "api_keys", .list = s->keys},
         {.name = "allowed_hosts", .list = s->hosts},
@@ -105,6 +106,7 @@ static void settings_member(struct cli *cli, struct settings *s, const char *nam
         {.name = "queue", .number = &c->pool.queue, .most = 65536},
         {.name = "connections", .number = &c->http.connections, .most = 65536},
         {.name = "max_models", .number = &c->pool.max_models, .most = 64},
+        {.name = "self_check", .off = &c->pool.no_self_check},
         {.name = "keep_alive"},
     };
     const size_t n_members = sizeof(members) / sizeof(members[0]);
@@ -126,6 +128,10 @@ static void settings_member(struct cli *cli, struct settings *s, const char *nam
             cli_die(cli, EINVAL, "config.json: \"%s\" must be a number from 0 to %u", name,
                     members[i].most);
         *members[i].number = (unsigned)number;
+    } else if (members[i].off) {
+        if (!json_is_boolean(value))
+            settings_bad(cli, name, "true or false");
+        *members[i].off = json_is_false(value);
     } else {
         c->pool.keep_alive = settings_seconds(cli, name, value);
     }

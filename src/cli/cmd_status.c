@@ -17,11 +17,11 @@ static void status_model(const json_t *m)
                strcmp(state, "ready") == 0 ? TEXT_GOOD : TEXT_WARN, state,
                backend[0] ? backend : "nothing yet", cli_json_text(m, "device"),
                report_known_bytes((uint64_t)status_number(m, "bytes")).text);
-    text_print(stdout,
-               "    " TEXT_HANG "%lld active, %lld waiting, %lld answered, %lld fail-overs%s",
-               status_number(m, "active"), status_number(m, "waiting"),
-               status_number(m, "answered"), status_number(m, "failovers"),
-               json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "");
+    text_print(
+        stdout, "    " TEXT_HANG "%lld active, %lld waiting, %lld answered, %lld fail-overs%s%s",
+        status_number(m, "active"), status_number(m, "waiting"), status_number(m, "answered"),
+        status_number(m, "failovers"), json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "",
+        cli_json_text(m, "model_check")[0] ? ", computes as on the CPU" : "");
     if (speed > 0)
         text_print(stdout, "    %.1f tokens/s in the last answer", speed);
 }

@@ -638,6 +638,7 @@ bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_stat
         .active = m->active.n,
         .waiting = m->queue.n,
         .pinned = m->pinned,
+        .checked = e && m->checked,
         .loaded_at = m->loaded_at,
         .last_use = m->last_use,
         .expires_at = m->expires_at,

@@ -387,6 +387,7 @@ static void pool_note_up(struct pool_model *m, const struct session_news *news)
     m->served = m->has_worked = true;
     m->worked = m->asked;
     m->nowhere = 0;
+    m->checked = news->checked;
     m->loaded_at = m->last_use = time(NULL);
     m->used_at = loop_now(pool_loop(m));
 }
@@ -464,6 +465,9 @@ void pool_news(struct pool_model *m, const struct session_news *news)
             blame_failed_proof(&m->blame, &news->why);
         m->doubter = NULL;
         pool_turn(m, SESSION_EV_JUDGED);
+        return;
+    case SESSION_EV_CHECKED:
+        m->checked = news->checked;
         return;
     default:
         pool_turn(m, news->event);

@@ -13,6 +13,9 @@
 enum {
     WORKER_STACK = 1 << 20,
     WORKER_CHECK_MS = 5000, /* between two looks at the length of the engine's log */
+    WORKER_IDLE_MS = 10000, /* without a request, before the model is compared with the CPU */
+    WORKER_COMPARE_MS = 300000,
+    WORKER_COMPARES = 3, /* tries of that: requests end it */
 };
 
 struct worker_order {
@@ -32,9 +35,14 @@ struct worker {
     atomic_uint requests; /* under way in the engine */
     atomic_llong sign_at; /* monotonic ms of the engine's last sign of life */
     int gap_ms;           /* so long without a sign, and it is asked for one */
+    atomic_llong used_at; /* monotonic ms: when a request began or ended last */
+    atomic_int give_way;  /* of comparing the model: a request or an order is there */
     /* Of the thread alone: */
     struct session session;
-    bool watching; /* the engine runs, as far as is known */
+    bool watching;     /* the engine runs, as far as is known */
+    unsigned compares; /* tries to compare its model with the CPU that are left */
+    bool differs;      /* it computes wrongly: it is left once nobody uses it */
+    struct gfxb_error why;
 };
 
 /* ---- news ---- */
@@ -79,6 +87,7 @@ static void worker_tell_up(struct worker *w)
     const struct session *s = &w->session;
     struct session_news news = {.event = SESSION_EV_UP,
                                 .last_resort = session_is_last_resort(s),
+                                .checked = s->running->model_check != NULL,
                                 .fingerprint = s->running->fingerprint,
                                 .failed = s->failure,
                                 .n_failed = s->n_failures};
@@ -108,7 +117,12 @@ static void worker_bring_up(struct worker *w, const struct session_order *order)
         return;
     }
     w->watching = true;
+    w->differs = false;
+    /* Once for each choice, where there is something to compare the CPU with. */
+    bool known = w->session.running->model_check || w->session.running->backend == PLAN_CPU;
+    w->compares = known || w->model->pool->config.no_self_check ? 0 : WORKER_COMPARES;
     atomic_store(&w->requests, 0);
+    atomic_store(&w->used_at, clock_now_ms());
     worker_tell_up(w);
 }
 
@@ -184,6 +198,43 @@ static int worker_patience(const struct worker *w)
     return left < 0 ? 0 : left < WORKER_CHECK_MS ? (int)left : WORKER_CHECK_MS;
 }
 
+/* Is it time to compare the model with the CPU? */
+static bool worker_is_idle(const struct worker *w)
+{
+    const struct pool_config *config = &w->model->pool->config;
+    int64_t idle_ms = config->idle_ms ? config->idle_ms : WORKER_IDLE_MS;
+    return !atomic_load(&w->requests) && clock_now_ms() - atomic_load(&w->used_at) >= idle_ms;
+}
+
+/* From here on who comes ends it. True: nobody is there yet. */
+static bool worker_claim_idle(struct worker *w)
+{
+    atomic_store(&w->give_way, 0);
+    pthread_mutex_lock(&w->lock);
+    bool free = !w->first && !w->closing && worker_is_idle(w);
+    pthread_mutex_unlock(&w->lock);
+    return free;
+}
+
+static void worker_compare(struct worker *w)
+{
+    struct engine_comparison comparison;
+    struct session_check check = {
+        .patience_ms = WORKER_COMPARE_MS, .idle = true, .cancel = &w->give_way};
+    if (!worker_claim_idle(w))
+        return;
+    w->compares--;
+    int result = session_check_model(&w->request, &w->session, &check, &comparison, &w->why);
+    if (result == -GFXB_E_INTERRUPTED)
+        return;
+    w->compares = 0;
+    w->differs = result == -GFXB_E_MODEL_MISMATCH;
+    if (result == 0)
+        worker_tell(w, &(struct session_news){.event = SESSION_EV_CHECKED, .checked = true});
+    else if (!w->differs)
+        log_at(w->request.log, LOG_INFO, "%s: %s", w->session.model, w->why.text);
+}
+
 static void worker_lost(struct worker *w, const struct gfxb_error *why, enum blame_loss loss)
 {
     w->watching = false;
@@ -196,6 +247,13 @@ static void worker_watch(struct worker *w)
     struct engine *engine = w->session.engine;
     struct gfxb_error why;
     int patience = worker_patience(w);
+    if (w->compares && worker_is_idle(w))
+        worker_compare(w);
+    if (w->differs && !atomic_load(&w->requests)) {
+        worker_lost(w, &w->why, BLAME_KILLED);
+        session_stop_engine(&w->session);
+        return;
+    }
     if (patience)
         worker_wait(w, patience);
     if (engine_check(engine, &why) < 0) {
@@ -295,6 +353,7 @@ static void worker_order(void *engine, const struct session_order *what)
     w->last = order;
     if (what->kind == SESSION_END)
         atomic_store(&w->cancel, 1);
+    atomic_store(&w->give_way, 1);
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->wake_fd, 1);
 }
@@ -303,6 +362,9 @@ static void worker_traffic(void *engine, unsigned requests, bool answered)
 {
     struct worker *w = engine;
     bool first = atomic_exchange(&w->requests, requests) == 0 && requests;
+    atomic_store(&w->used_at, clock_now_ms());
+    if (requests)
+        atomic_store(&w->give_way, 1);
     if (first || answered)
         atomic_store(&w->sign_at, clock_now_ms());
     if (first)
@@ -314,6 +376,7 @@ static void worker_close(void *engine)
     struct worker *w = engine;
     pthread_mutex_lock(&w->lock);
     w->closing = true;
+    atomic_store(&w->give_way, 1);
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->wake_fd, 1);
     pthread_join(w->thread, NULL);

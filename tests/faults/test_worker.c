@@ -10,7 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 
-enum { WAIT_MS = 30000 };
+enum { WAIT_MS = 30000, IDLE_MS = 100 };
 
 /* ---- a thread that cannot be made ---- */
 
@@ -158,7 +158,8 @@ static struct served *served_new(int backend)
                                  .slots = 1,
                                  .engine_requests = 8,
                                  .queue = 64,
-                                 .gap_ms = 300};
+                                 .gap_ms = 300,
+                                 .idle_ms = IDLE_MS};
     s->pool = pool_new(&config);
     return s;
 }
@@ -387,6 +388,66 @@ static void one_without_memory_for_the_model(void **state)
     served_done(s);
 }
 
+/* ---- a model beside the CPU, while nobody asks ---- */
+
+/* Until the model is ready on this backend; then: is it known to compute as on the CPU? */
+static bool await_backend(struct served *s, const char *backend)
+{
+    struct pool_status status = {.backend = ""};
+    for (int64_t until = clock_now_ms() + WAIT_MS; clock_now_ms() < until; pass(s, 5)) {
+        if (pool_at(s->pool, 0, &status) && strcmp(status.backend, backend) == 0)
+            return status.checked;
+    }
+    fail_msg("it never runs on %s", backend);
+    return false;
+}
+
+static void an_idle_model_is_compared_with_the_cpu(void **state)
+{
+    struct served *s = served_new(-1);
+    (void)state;
+    check_answered_by(s, "vulkan");
+    while (!await_backend(s, "vulkan"))
+        pass(s, 5);
+    pool_unload(s->pool, STR("model"), NULL);
+    while (pool_count(s->pool))
+        pass(s, 5);
+    check_answered_by(s, "vulkan");
+    assert_true(await_backend(s, "vulkan")); /* it is stored: once is enough */
+    served_done(s);
+}
+
+static void one_that_differs_from_the_cpu_leaves_this_model_alone(void **state)
+{
+    struct served *s = served_new(-1);
+    (void)state;
+    behave(s, PLAN_VULKAN, "steps other\n");
+    check_answered_by(s, "vulkan");
+    assert_false(await_backend(s, "cpu"));
+    check_answered_by(s, "cpu");
+    check_stored(s, PLAN_VULKAN, PLAN_PROVEN); /* for other models */
+    pool_unload(s->pool, STR("model"), NULL);
+    while (pool_count(s->pool))
+        pass(s, 5);
+    check_answered_by(s, "cpu"); /* for this one it stays so */
+    served_done(s);
+}
+
+static void comparing_gives_way_to_a_request(void **state)
+{
+    struct served *s = served_new(-1);
+    (void)state;
+    behave(s, PLAN_VULKAN, "steps hang\n");
+    check_answered_by(s, "vulkan");
+    while (stage_count_engines(&s->world.stage) != 2)
+        pass(s, 5);
+    check_answered_by(s, "vulkan");
+    while (stage_count_engines(&s->world.stage) != 1)
+        pass(s, 1);
+    assert_false(await_backend(s, "vulkan"));
+    served_done(s); /* so does it to the end */
+}
+
 /* ---- nothing is left ---- */
 
 static void the_only_one_is_tried_again_after_a_pause(void **state)
@@ -438,6 +499,9 @@ int main(void)
         cmocka_unit_test(one_that_talks_nonsense_fails_its_proof),
         cmocka_unit_test(one_that_breaks_at_the_start_with_the_model),
         cmocka_unit_test(one_without_memory_for_the_model),
+        cmocka_unit_test(an_idle_model_is_compared_with_the_cpu),
+        cmocka_unit_test(one_that_differs_from_the_cpu_leaves_this_model_alone),
+        cmocka_unit_test(comparing_gives_way_to_a_request),
         cmocka_unit_test(the_only_one_is_tried_again_after_a_pause),
         cmocka_unit_test(nothing_works_until_it_does),
     };

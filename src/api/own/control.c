@@ -18,13 +18,13 @@ static json_t *control_model(const struct pool_status *m)
     json_t *model = control_counters(&m->counters);
     json_t *expires = m->expires_at ? json_integer(m->expires_at) : json_null();
     json_object_update_new(
-        model,
-        json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o}", "name",
-                  report_json_text(m->name), "state", serve_model_state_name(m->state), "backend",
-                  report_json_text(m->backend), "device", report_json_text(m->device), "package",
-                  report_json_text(m->package), "active", (int)m->active, "waiting",
-                  (int)m->waiting, "pinned", (int)m->pinned, "bytes", report_json_bytes(m->bytes),
-                  "expires_at", expires));
+        model, json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
+                         report_json_text(m->name), "state", serve_model_state_name(m->state),
+                         "backend", report_json_text(m->backend), "device",
+                         report_json_text(m->device), "package", report_json_text(m->package),
+                         "active", (int)m->active, "waiting", (int)m->waiting, "pinned",
+                         (int)m->pinned, "bytes", report_json_bytes(m->bytes), "expires_at",
+                         expires, "model_check", m->checked ? json_string("passed") : json_null()));
     return model;
 }
 
