@@ -79,7 +79,7 @@ static int check_save(const struct session_request *r, const struct session *ses
 }
 
 /* Is there memory for the model on the CPU, beside what runs? Pages of its file may be shared, and
- * are counted all the same. */
+ * are counted still. */
 static int check_memory(const struct session_request *r, const struct session *session,
                         struct gfxb_error *err)
 {
