@@ -33,7 +33,8 @@ struct relay {
     const char *shown_type; /* the client's */
     bool began;             /* bytes of the answer are on their way to the client */
     struct buf held;        /* of a whole answer, or a refusal */
-    unsigned folds;         /* other forms of the body that were tried */
+    bool probing;           /* the probe is asked, not the body */
+    unsigned folds;         /* other forms of it that were tried */
     enum engine_call asked; /* what the engine is asked now: ask.call, or a step of the filter */
     struct buf step;        /* the filter's question, or its form of the body */
     struct dialect_error why_not; /* the model cannot answer it */
@@ -46,6 +47,7 @@ static void relay_free(struct relay *r)
     if (r->ask.ops)
         r->ask.ops->free(r->ask.filter);
     buf_done(&r->ask.body);
+    buf_done(&r->ask.probe);
     buf_done(&r->held);
     buf_done(&r->step);
     free(r->type);
@@ -199,7 +201,10 @@ static void relay_on_head(void *owner, const struct http_answer *head)
     bool step = r->asked != r->ask.call;
     if (ok && r->ask.ops && !step)
         r->shown_type = r->ask.ops->head(r->ask.filter, r->engine);
-    r->kind = !ok ? RELAY_REFUSED : step ? RELAY_STEP : known ? RELAY_WHOLE : RELAY_STREAMED;
+    r->kind = !ok                   ? RELAY_REFUSED
+              : step                ? RELAY_STEP
+              : known || r->probing ? RELAY_WHOLE
+                                    : RELAY_STREAMED;
     http_drop_headers(r->x);
     http_add_header(r->x, "x-gfxbridge-backend", r->waiter.endpoint->backend);
     http_add_header(r->x, "x-gfxbridge-device", r->waiter.endpoint->device);
@@ -241,9 +246,9 @@ static void relay_on_body(void *owner, struct str bytes)
         relay_stream(r, bytes);
         return;
     }
-    size_t most = r->kind == RELAY_REFUSED ? RELAY_REFUSAL_MAX
-                  : r->kind == RELAY_STEP  ? RELAY_STEP_MAX
-                                           : RELAY_WHOLE_MAX;
+    size_t most = r->kind == RELAY_REFUSED              ? RELAY_REFUSAL_MAX
+                  : r->kind == RELAY_STEP || r->probing ? RELAY_STEP_MAX
+                                                        : RELAY_WHOLE_MAX;
     if (r->held.n + bytes.n > most)
         bytes.n = most - r->held.n;
     buf_add_str(&r->held, bytes);
@@ -255,13 +260,24 @@ static void relay_call(struct relay *r);
 static bool relay_fold(struct relay *r)
 {
     const char *const *fault = r->engine->template_faults;
+    if (r->kind != RELAY_REFUSED || !r->ask.fold)
+        return false;
     while (*fault && !str_has(buf_view(&r->held), str_from(*fault)))
         fault++;
-    if (r->kind != RELAY_REFUSED || !r->ask.fold || !*fault ||
-        !r->ask.fold(&r->ask.body, r->folds++))
+    if (!*fault || !r->ask.fold(r->probing ? &r->ask.probe : &r->ask.body, r->folds++))
         return false;
-    buf_clear(&r->held);
-    r->tail = (struct dialect_tail){0};
+    relay_call(r);
+    return true;
+}
+
+/* The answer to the probe calls no tool: now the body is asked. */
+static bool relay_go_on(struct relay *r)
+{
+    if (!r->probing || r->kind == RELAY_REFUSED ||
+        str_has(buf_view(&r->held), STR("\"finish_reason\":\"tool_calls\"")))
+        return false;
+    r->probing = false;
+    r->folds = 0;
     relay_call(r);
     return true;
 }
@@ -278,8 +294,6 @@ static bool relay_step(struct relay *r)
     }
     buf_done(&r->step);
     r->step = body;
-    buf_clear(&r->held);
-    r->tail = (struct dialect_tail){0};
     relay_call(r);
     return true;
 }
@@ -290,7 +304,7 @@ static void relay_on_end(void *owner)
     struct gfxb_error err = {0};
     int result = 0;
     r->call = NULL;
-    if (relay_fold(r) || relay_step(r))
+    if (relay_fold(r) || relay_go_on(r) || relay_step(r))
         return;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
@@ -342,12 +356,16 @@ static void relay_call(struct relay *r)
 {
     struct http_call_request request = {
         .path = r->engine->path[r->asked],
-        .body = buf_view(r->step.n ? &r->step : &r->ask.body),
+        .body = buf_view(r->probing  ? &r->ask.probe
+                         : r->step.n ? &r->step
+                                     : &r->ask.body),
         .type = r->ask.type,
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_call_ops,
         .owner = r,
     };
+    buf_clear(&r->held);
+    r->tail = (struct dialect_tail){0};
     r->call = http_call_start(r->waiter.endpoint->http, &request);
 }
 
@@ -378,6 +396,7 @@ static void relay_ready(struct pool_waiter *waiter)
         relay_fail(r, 501, &err);
         return;
     }
+    r->probing = r->ask.probe.n > 0;
     relay_call(r);
 }
 
@@ -464,7 +483,7 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
                                    .ready = relay_ready,
                                    .failed = relay_failed}};
     http_set_worker(x, &relay_worker_ops, r);
-    if (r->ask.body.failed) {
+    if (r->ask.body.failed || r->ask.probe.failed) {
         struct gfxb_error err;
         error_set(&err, ENOMEM, "the request does not fit into memory");
         relay_fail(r, 413, &err);

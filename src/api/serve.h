@@ -101,6 +101,8 @@ struct serve_relay {
     void (*loaded)(struct http_exchange *x, const struct gfxb_error *why);
     enum engine_call call; /* what its engine is asked */
     struct buf body;       /* for the engine; taken over */
+    struct buf probe;      /* not empty: asked first; if a tool is called in its answer, that is the
+                              answer, and the body is not asked; taken over */
     bool stream;           /* the client asked for a stream */
     /* Not NULL: the model's template has refused the body for the (attempt + 1)-th time: another
      * form of it. False: there is none. */

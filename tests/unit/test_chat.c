@@ -481,6 +481,7 @@ static void what_cannot_be_done_is_refused_by_its_name(void **state)
         {responses_read, ASKS("\"truncation\":\"x\""), "truncation", "'x'"},
         {responses_read, ASKS("\"tools\":[{\"type\":\"web_search\"}]"), "tools", "web_search"},
         {responses_read, ASKS("\"tools\":[{\"type\":\"function\"}]"), "tools", "name"},
+        {responses_read, ASKS("\"tools\":[{\"type\":\"file_search\"}]"), "tools", "file_search"},
         {responses_read, ASKS(TOOL_F ",\"tool_choice\":{\"type\":\"function\",\"name\":\"g\"}"),
          "tool_choice", "tool_choice"},
         {responses_read, ASKS("\"tool_choice\":\"required\""), "tool_choice", "tools"},
@@ -612,6 +613,31 @@ static void a_response_has_events_of_each_item(void **state)
     json_decref(last);
 }
 
+/* Codex has them. The engine's functions have no namespaces. */
+static void functions_of_a_namespace_keep_it(void **state)
+{
+    static const char text[] =
+        "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"namespace\":"
+        "\"n\","
+        "\"arguments\":\"{}\"}],\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{"
+        "\"type\":\"function\",\"name\":\"f\"}]}]}";
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20);
+    struct reading reading;
+    reading_start(&reading, responses_read, text);
+    json_t *tool = json_array_get(json_object_get(reading.call.request.body, "tools"), 0);
+    assert_string_equal(chat_text(json_object_get(tool, "function"), "name"), "n__f");
+    json_t *call = json_array_get(
+        json_object_get(json_array_get(reading.call.request.messages, 0), "tool_calls"), 0);
+    assert_string_equal(chat_text(json_object_get(call, "function"), "name"), "n__f");
+    reading_done(&reading);
+    answers(responses_read, text, CALL("0", "c1", "n__f", "{}") LAST("tool_calls"), &out);
+    json_t *root = json_loads(buf_text(&out), 0, NULL);
+    json_t *item = json_array_get(json_object_get(root, "output"), 0);
+    assert_string_equal(chat_text(item, "name"), "f");
+    assert_string_equal(chat_text(item, "namespace"), "n");
+    json_decref(root);
+}
+
 static void a_response_that_was_cut_off_is_incomplete(void **state)
 {
     static const char engine[] = EVENT("{\"content\":\"a\"}") LAST("length");
@@ -675,6 +701,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_done_is_refused_by_its_name),
         cmocka_unit_test(a_chat_goes_as_it_came_unless_something_must_be_said_otherwise),
         cmocka_unit_test(a_response_has_events_of_each_item),
+        cmocka_unit_test(functions_of_a_namespace_keep_it),
         cmocka_unit_test(a_response_that_was_cut_off_is_incomplete),
         cmocka_unit_test(several_choices_are_put_together),
     };

@@ -11,13 +11,28 @@ struct chat_job {
     char *text; /* owned: a large body, which may outlive its exchange; NULL it is small */
     struct chat_call call;
     struct dialect_body body;
-    struct buf out; /* for the engine */
+    struct buf out, probe; /* for the engine */
 };
 
 static int chat_dump(const char *bytes, size_t n, void *out)
 {
     buf_add(out, bytes, n);
     return 0;
+}
+
+/* An engine that must answer by a schema cannot call tools. So it is asked without the schema
+ * first: does it call one? */
+static void chat_add_probe(const json_t *request, struct buf *out)
+{
+    const char *format = chat_text(json_object_get(request, "response_format"), "type");
+    const char *choice = chat_text(request, "tool_choice");
+    if (json_array_size(json_object_get(request, "tools")) == 0 || strcmp(choice, "none") == 0 ||
+        !str_starts(str_from(format), STR("json_")))
+        return;
+    json_t *probe = json_copy((json_t *)request);
+    json_object_del(probe, "response_format");
+    json_dump_callback(probe, chat_dump, out, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    json_decref(probe);
 }
 
 /* From the client's body to the engine's. */
@@ -40,6 +55,8 @@ static void chat_convert(struct chat_job *job, struct str text)
         json_dump_callback(call->request.body, chat_dump, &job->out,
                            JSON_COMPACT | JSON_REAL_PRECISION(12));
     }
+    if (root && !body->error.status)
+        chat_add_probe(call->request.body, &job->probe);
     json_decref(root);
 }
 
@@ -64,6 +81,7 @@ static void chat_go_on(struct chat_job *job)
                 .options = call->options,
                 .call = call->call,
                 .body = job->out,
+                .probe = job->probe,
                 .stream = call->stream,
                 .fold = chat_fold,
                 .ops = call->ops ? &chat_filter_ops : NULL,
@@ -71,8 +89,10 @@ static void chat_go_on(struct chat_job *job)
             });
     else if (call->writer)
         call->ops->free(call->writer);
-    if (!ask)
+    if (!ask) {
         buf_done(&job->out);
+        buf_done(&job->probe);
+    }
     chat_request_done(&call->request);
     free(job->text);
     free(job);
@@ -109,7 +129,8 @@ void chat_serve(struct http_exchange *x, chat_read *read)
     *job = (struct chat_job){.x = x,
                              .read = read,
                              .call = {.options = SERVE_OPTIONS, .call = ENGINE_CALL_CHAT},
-                             .out = BUF_INIT(SIZE_MAX / 2)};
+                             .out = BUF_INIT(SIZE_MAX / 2),
+                             .probe = BUF_INIT(SIZE_MAX / 2)};
     if (text.n > CHAT_INLINE_MAX)
         job->text = str_dup(text); /* no memory: it is read here */
     if (job->text) {

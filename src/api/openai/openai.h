@@ -19,6 +19,9 @@ struct chat_writer *completion_writer_new(const json_t *root, bool stream);
 extern const struct chat_writer_ops responses_writer_ops;
 struct chat_writer *responses_writer_new(json_t *shape, bool stream, bool encrypted);
 
+/* Between the name of a namespace and that of its function, as the model sees it. */
+#define RESPONSES_SPACE "__"
+
 /* Before the thoughts, in encrypted_content: nothing is kept from the client here, the text only
  * has to come back as it was. */
 #define RESPONSES_THOUGHTS "gfxbridge:"

@@ -168,8 +168,12 @@ static const char *input_need(const struct input_place *at, json_t *item, const 
 
 static void input_call(const struct input_place *at, json_t *item)
 {
+    const char *space = chat_text(item, "namespace");
+    json_t *name = json_sprintf("%s%s%s", space, space[0] ? RESPONSES_SPACE : "",
+                                input_need(at, item, "name"));
     chat_add_call(chat_add_message(at->r, "assistant"), input_need(at, item, "call_id"),
-                  input_need(at, item, "name"), json_object_get(item, "arguments"));
+                  json_string_value(name), json_object_get(item, "arguments"));
+    json_decref(name);
 }
 
 static void input_result(const struct input_place *at, json_t *item)
@@ -234,33 +238,54 @@ static void responses_input(struct chat_request *r, const json_t *input)
 
 /* ---- tools ---- */
 
+/* The functions among the tools, which are taken out of *rest; in a namespace (NULL none) a
+ * function is called "SPACE__NAME". */
+static void responses_functions(struct chat_request *r, const char *space, const json_t *tools,
+                                json_t *rest)
+{
+    size_t i;
+    json_t *tool;
+    json_array_foreach((json_t *)tools, i, tool)
+    {
+        const char *type = chat_text(tool, "type"), *name = chat_text(tool, "name");
+        if (strcmp(type, "namespace") == 0 && !space) {
+            responses_functions(r, name, json_object_get(tool, "tools"), rest);
+        } else if (strcmp(type, "function") != 0) {
+            json_array_append(rest, tool);
+        } else if (!name[0]) {
+            dialect_fail_at(r->error, "tools", "tools[%zu]: 'name' is missing", i);
+        } else {
+            json_t *whole =
+                json_sprintf("%s%s%s", space ? space : "", space ? RESPONSES_SPACE : "", name);
+            chat_add_tool(r, json_string_value(whole), chat_get(tool, "description"),
+                          chat_get(tool, "parameters"));
+            json_decref(whole);
+        }
+    }
+}
+
 /* Agents offer tools of OpenAI's own beside their functions in every request, and need none of
  * them: these are left out, also of what the answer repeats. Without a function they are what the
  * request is about. */
 static void responses_tools(struct chat_request *r, json_t *tools)
 {
-    bool functions = false;
+    json_t *rest = json_array(), *other;
     size_t i;
-    json_t *tool;
-    json_array_foreach(tools, i, tool)
+    responses_functions(r, NULL, tools, rest);
+    json_array_foreach(rest, i, other)
     {
-        functions |= strcmp(chat_text(tool, "type"), "function") == 0;
-    }
-    for (i = 0; i < json_array_size(tools); i++) {
-        tool = json_array_get(tools, i);
-        const char *type = chat_text(tool, "type"), *name = chat_text(tool, "name");
-        if (strcmp(type, "function") != 0 && functions)
-            json_array_remove(tools, i--);
-        else if (strcmp(type, "function") != 0)
-            dialect_fail_at(r->error, "tools",
-                            "tools[%zu]: '%s' is not supported: gfxbridge has only functions, and "
-                            "no tools of its own; turn this one off in the client",
-                            i, type);
-        else if (!name[0])
-            dialect_fail_at(r->error, "tools", "tools[%zu]: 'name' is missing", i);
+        if (json_object_get(r->body, "tools"))
+            for (size_t k = json_array_size(tools); k-- > 0;) {
+                if (json_array_get(tools, k) == other)
+                    json_array_remove(tools, k);
+            }
         else
-            chat_add_tool(r, name, chat_get(tool, "description"), chat_get(tool, "parameters"));
+            dialect_fail_at(r->error, "tools",
+                            "'%s' is not supported: gfxbridge has only functions, and no tools of "
+                            "its own; turn this one off in the client",
+                            chat_text(other, "type"));
     }
+    json_decref(rest);
 }
 
 /* "auto", {"type":"function","name"}, {"type":"allowed_tools","mode","tools":[...]}. */

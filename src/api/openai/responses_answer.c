@@ -37,6 +37,25 @@ static json_t *item_part(const struct chat_block *b, json_t *text, json_t *logpr
                      "logprobs", logprobs ? json_incref(logprobs) : json_array());
 }
 
+/* The namespace of the request that a function belongs to, and its name there; NULL: it is in none.
+ */
+static const char *item_space(const struct chat_writer *w, const char *name, const char **ret_name)
+{
+    size_t i;
+    json_t *tool;
+    *ret_name = name;
+    json_array_foreach(json_object_get(w->shape, "tools"), i, tool)
+    {
+        struct str rest = str_from(name), space = str_from(chat_text(tool, "name"));
+        if (strcmp(chat_text(tool, "type"), "namespace") == 0 && str_strip(&rest, space) &&
+            str_strip(&rest, STR(RESPONSES_SPACE))) {
+            *ret_name = rest.p;
+            return space.p;
+        }
+    }
+    return NULL;
+}
+
 /* whole: with its content, else as it begins. */
 static json_t *item_json(const struct chat_writer *w, const struct chat_answer *a,
                          const struct chat_block *b, bool whole)
@@ -44,9 +63,12 @@ static json_t *item_json(const struct chat_writer *w, const struct chat_answer *
     bool cut = strcmp(a->finish, "length") == 0 && item_index(a, b) + 1 == a->n;
     const char *status = !whole ? "in_progress" : cut ? "incomplete" : "completed";
     json_t *id = item_id(w, a, b), *text = chat_string(whole ? buf_view(&b->text) : STR_NONE);
-    if (b->kind == CHAT_CALL)
-        return json_pack("{s:o, s:s, s:s, s:s, s:s, s:o}", "id", id, "type", "function_call",
-                         "status", status, "call_id", b->id, "name", b->name, "arguments", text);
+    if (b->kind == CHAT_CALL) {
+        const char *name, *space = item_space(w, b->name, &name);
+        return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s*, s:o}", "id", id, "type", "function_call",
+                         "status", status, "call_id", b->id, "name", name, "namespace", space,
+                         "arguments", text);
+    }
     json_t *thoughts =
         whole && w->encrypted ? json_sprintf(RESPONSES_THOUGHTS "%s", buf_text(&b->text)) : NULL;
     json_t *content = json_pack("[o]", item_part(b, text, b->logprobs));
@@ -195,11 +217,13 @@ static int writer_close(struct chat_writer *w, const struct chat_answer *a,
                         const struct chat_block *b, struct buf *out)
 {
     json_t *text = chat_string(buf_view(&b->text)), *part;
+    const char *name;
     int code;
     switch (b->kind) {
     case CHAT_CALL:
+        item_space(w, b->name, &name);
         code = event_put_part(w, a, b, "response.function_call_arguments.done",
-                              json_pack("{s:s, s:O}", "name", b->name, "arguments", text), out);
+                              json_pack("{s:s, s:O}", "name", name, "arguments", text), out);
         break;
     case CHAT_THINKING:
         code = event_put_part(w, a, b, "response.reasoning_text.done",
