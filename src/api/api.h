@@ -36,4 +36,18 @@ enum { SERVE_PORT = 13305 }; /* where the command line listens */
  */
 int serve_run(const struct serve_config *config, struct gfxb_error *err);
 
+/*
+ * ---- options that are stored for models (model_options_read), for those who ask an engine
+ * themselves ----
+ */
+
+/* Those of a name and of the models that it stands for; a new reference. ret_model: the last of
+ * these models, to be freed. */
+json_t *serve_options_of(const struct model_env *env, const char *name, char **ret_model);
+/* Into a request for the engine those that it leaves out: sampling, the system text, a
+ * conversation. */
+void serve_options_fill(const json_t *stored, json_t *request);
+/* Those that a model is loaded with, as far as *options says nothing. */
+void serve_options_pool(const json_t *stored, struct pool_options *options);
+
 #endif

@@ -41,6 +41,7 @@ static const struct {
     {EPERM, 403},
     {EACCES, 403},
     {EEXIST, 409},
+    {ELOOP, 400},
     {EBUSY, 503},
     {EAGAIN, 503},
     {ESHUTDOWN, 503},

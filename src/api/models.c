@@ -124,11 +124,11 @@ int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_
     struct model_env env = dialect_model_env(x);
     struct dialect_model m;
     int code = dialect_model_find(&env, name, &m, err);
-    if (code < 0)
-        return code;
-    if (m.model.ours)
+    if (code < 0) /* an alias whose model is gone */
+        return engine_model_remove(&env, name, NULL, err);
+    if (m.model.ours && !m.model.alias)
         http_in_loop(x, models_unload, &(struct models_unload){serve_of(x)->pool, m.model.name});
-    code = engine_model_remove(&env, m.model.name, NULL, err);
+    code = engine_model_remove(&env, model_shown(&m.model), NULL, err);
     dialect_model_done(&m);
     return code;
 }
@@ -152,7 +152,6 @@ int serve_find(void *models, const char *name, struct pool_found *ret_found, str
         .name = xstrdup(m.model.name),
         .path = m.model.origin == MODEL_BUILTIN ? NULL : xstrdup(m.model.path),
         .mmproj = xstrdup_or_null(m.model.mmproj),
-        .named_by = model_named_by(&m.model),
         .args = args.word,
         .known = known,
         .context = m.gguf.context,

@@ -489,5 +489,11 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
         relay_fail(r, 413, &err);
         return;
     }
-    pool_wait(serve_of(x)->pool, relay->model, &relay->options, &r->waiter);
+    char *CLEAN_FREE name = xstr_dup(relay->model);
+    char *CLEAN_FREE model = NULL;
+    json_t *stored = serve_options_of(&serve_of(x)->models, name, &model);
+    serve_options_pool(stored, &r->ask.options);
+    serve_options_apply(stored, r->ask.call, &r->ask.body);
+    json_decref(stored);
+    pool_wait(serve_of(x)->pool, str_from(model), &r->ask.options, &r->waiter);
 }

@@ -15,6 +15,7 @@ const struct http_route *const serve_dialects[] = {
     anthropic_routes,        /* anthropic/ */
     ollama_routes,           /* ollama/ */
     ollama_model_routes,     /* ollama/ */
+    ollama_create_routes,    /* ollama/ */
     lemonade_routes,         /* lemonade/ */
     lemonade_model_routes,   /* lemonade/ */
     lemonade_backend_routes, /* lemonade/ */

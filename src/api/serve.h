@@ -42,6 +42,7 @@ extern const struct http_route lemonade_routes[];
 extern const struct http_route lemonade_system_routes[];
 extern const struct http_route log_routes[];
 extern const struct http_route metrics_routes[];
+extern const struct http_route ollama_create_routes[];
 extern const struct http_route ollama_model_routes[];
 extern const struct http_route ollama_routes[];
 extern const struct http_route openai_routes[];
@@ -142,6 +143,17 @@ uint32_t dialect_model_context(struct http_exchange *x, const struct dialect_mod
 int dialect_model_find(const struct model_env *env, const char *name,
                        struct dialect_model *ret_model, struct gfxb_error *err);
 void dialect_model_done(struct dialect_model *model);
+
+/*
+ * ---- options that are stored for models (model_options_read) ----
+ */
+
+/* pool_unload of the model that a name stands for. */
+int serve_unload(struct http_exchange *x, const char *name, struct gfxb_error *err);
+/* Is this a value that may be stored? Else a fault. */
+void serve_option_check(const char *name, const json_t *value, struct dialect_error *error);
+/* serve_options_fill of a request's text, for calls that have such options. */
+void serve_options_apply(const json_t *stored, enum engine_call call, struct buf *body);
 
 /* Unload and delete it, when it is ours. */
 int dialect_model_delete(struct http_exchange *x, const char *name, struct gfxb_error *err);

@@ -60,7 +60,8 @@ struct chat {
     EditLine *line;
     History *history;
     const char *history_file; /* NULL: this user has no home */
-    json_t *messages;         /* the conversation so far */
+    json_t *request;          /* with the options that are stored for the model */
+    json_t *messages;         /* the conversation so far; lent by the request */
     json_t *images;           /* content parts for the next message */
     bool more;                /* inside a message of several lines */
     bool end;
@@ -78,9 +79,16 @@ static char *chat_prompt(EditLine *line)
 
 static void chat_help(struct chat *chat, struct str rest);
 
+static void chat_begin(struct chat *chat)
+{
+    json_decref(chat->request);
+    chat->request = cli_engine_request(chat->cli);
+    chat->messages = json_object_get(chat->request, "messages");
+}
+
 static void chat_clear(struct chat *chat, struct str rest)
 {
-    json_array_clear(chat->messages);
+    chat_begin(chat);
     json_array_clear(chat->images);
     text_print(stdout, "New conversation.");
 }
@@ -200,9 +208,11 @@ static void chat_ask(struct chat *chat, struct str text)
     if (!messages)
         cli_die(cli, ENOMEM, "out of memory");
     struct chat_answer answer = {.text = BUF_INIT(CHAT_MESSAGE_MAX)};
+    bool greedy = !cli->request.model && !json_object_size(cli->options);
     struct engine_chat request = {.messages = messages,
+                                  .options = chat->request,
                                   .max_tokens = chat->max_tokens,
-                                  .temperature = cli->request.model ? -1 : 0,
+                                  .temperature = greedy ? 0 : -1,
                                   .silence_ms = ENGINE_SILENCE_MS,
                                   .on_text = chat_show,
                                   .context = &answer,
@@ -348,7 +358,7 @@ static void chat_open(struct chat *chat)
 {
     HistEvent event;
     const char *dir = chat->cli->data_dir;
-    chat->messages = json_array();
+    chat_begin(chat);
     chat->images = json_array();
     chat->line = el_init("gfxbridge", stdin, stdout, stderr);
     chat->history = history_init();
@@ -378,6 +388,6 @@ void chat_run(struct cli *cli, unsigned max_tokens)
     chat_loop(&chat);
     el_end(chat.line);
     history_end(chat.history);
-    json_decref(chat.messages);
+    json_decref(chat.request);
     json_decref(chat.images);
 }

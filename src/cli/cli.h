@@ -58,6 +58,7 @@ struct cli {
     struct session_request request;
     struct session session;
     struct model model;
+    json_t *options; /* that are stored for it */
 };
 
 #define CLI_OPTIONS_MAX 12
@@ -88,13 +89,13 @@ struct cli_command {
     int (*run)(struct cli *cli, const struct cli_args *args); /* its exit code */
 };
 
-extern const struct cli_command cli_command_backends, cli_command_bench, cli_command_capture,
-    cli_command_complete, cli_command_demo, cli_command_detect, cli_command_doctor, cli_command_env,
-    cli_command_explain, cli_command_import, cli_command_inspect, cli_command_list,
-    cli_command_load, cli_command_overview, cli_command_plan, cli_command_pull, cli_command_rm,
-    cli_command_run, cli_command_serve, cli_command_show, cli_command_status, cli_command_stop,
-    cli_command_storage, cli_command_table, cli_command_unload, cli_command_update,
-    cli_command_verify;
+extern const struct cli_command cli_command_alias, cli_command_backends, cli_command_bench,
+    cli_command_capture, cli_command_complete, cli_command_demo, cli_command_detect,
+    cli_command_doctor, cli_command_env, cli_command_explain, cli_command_import,
+    cli_command_inspect, cli_command_launch, cli_command_list, cli_command_load, cli_command_logs,
+    cli_command_overview, cli_command_plan, cli_command_pull, cli_command_rm, cli_command_run,
+    cli_command_serve, cli_command_show, cli_command_status, cli_command_stop, cli_command_storage,
+    cli_command_table, cli_command_unload, cli_command_update, cli_command_verify;
 
 /* All commands for people, ending with a NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -213,6 +214,11 @@ struct session_request *cli_read_request(struct cli *cli, const struct cli_args 
 void cli_request_model(struct cli *cli, const struct model *model);
 /* Plan for as many requests at a time as the server answers, to tell what it will do. */
 void cli_request_served(struct cli *cli);
+/* What is stored for the model of this name, in cli->options, and in cli->request as far as it says
+ * nothing itself. */
+void cli_request_options(struct cli *cli, const char *name);
+/* The beginning of a request for the engine: the stored options, and the stored "messages". */
+json_t *cli_engine_request(const struct cli *cli);
 /* cli->session: the plan for cli->request, from what is on disk now. */
 const struct plan *cli_plan(struct cli *cli);
 

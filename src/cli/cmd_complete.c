@@ -56,7 +56,7 @@ static void complete_models_here(const struct complete *c)
     struct model_list list;
     engine_model_list_new(cli_models(c->cli), &list);
     for (size_t i = 0; i < list.n; i++)
-        complete_offer(c, str_from(list.item[i].name), model_task_name(list.item[i].task));
+        complete_offer(c, str_from(model_shown(&list.item[i])), model_task_name(list.item[i].task));
     model_list_done(&list);
 }
 

@@ -24,13 +24,18 @@ static void list_text(const struct model_list *list)
 {
     int widest = 4;
     for (size_t i = 0; i < list->n; i++) {
-        int n = (int)strlen(list->item[i].name);
+        int n = (int)strlen(model_shown(&list->item[i]));
         widest = n > widest ? n : widest;
     }
     if (list->n)
         printf("%-*s  %10s  %-10s  %s\n", widest, "NAME", "SIZE", "TASK", "FROM");
     for (size_t i = 0; i < list->n; i++) {
         const struct model *m = &list->item[i];
+        if (m->alias) {
+            printf("%-*s  %10s  %-10s  stands for %s\n", widest, m->alias, "",
+                   model_task_name(m->task), m->name);
+            continue;
+        }
         printf("%-*s  %10s  %-10s  %s%s\n", widest, m->name, report_known_bytes(m->bytes).text,
                model_task_name(m->task), list_from(m),
                m->ours || m->origin == MODEL_BUILTIN ? "" : " (not pulled by gfxbridge)");

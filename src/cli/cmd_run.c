@@ -110,9 +110,16 @@ static void run_once(struct cli *cli, const char *prompt, unsigned max_tokens)
 {
     bool ended_line = true, canary = !cli->request.model;
     struct engine_reply reply;
-    struct engine_chat chat = {.prompt = prompt,
+    json_t *request = cli_engine_request(cli), *messages = json_object_get(request, "messages");
+    json_t *message = json_pack("{s:s, s:s}", "role", "user", "content", prompt);
+    if (!message)
+        cli_die(cli, EINVAL, "the prompt is not UTF-8 text");
+    json_array_append_new(messages, message);
+    char *CLEAN_FREE text = json_dumps(messages, JSON_COMPACT);
+    struct engine_chat chat = {.messages = text,
+                               .options = request,
                                .max_tokens = max_tokens,
-                               .temperature = canary ? 0 : -1,
+                               .temperature = canary && !json_object_size(cli->options) ? 0 : -1,
                                .silence_ms = ENGINE_SILENCE_MS,
                                .on_text = cli->json ? NULL : run_on_text,
                                .context = &ended_line,
@@ -120,6 +127,7 @@ static void run_once(struct cli *cli, const char *prompt, unsigned max_tokens)
                                .log = &cli->log};
     int result = session_ask(&cli->request, &cli->session, &chat, run_end_line, &reply, &cli->err);
     run_end_line(&ended_line);
+    json_decref(request);
     cli_check_bring_up(cli, result);
     if (cli->json)
         cli_print_json(cli, run_json(&cli->session, &reply));
@@ -146,6 +154,7 @@ static int run_run(struct cli *cli, const struct cli_args *args)
     cli_request_model(cli, &cli->model);
     if (cli->model.origin == MODEL_BUILTIN) /* the engine that proved itself */
         cli->request.model = NULL;
+    cli_request_options(cli, named ? args->word[0] : ENGINE_CANARY);
     cli_check_bring_up(cli, session_bring_up(&cli->request, NULL, &cli->session, &cli->err));
     if (chat)
         chat_run(cli, max_tokens);

@@ -18,6 +18,7 @@ static void cli_end(struct cli *cli, int code)
     gfx_tables_free(cli->tables);
     root_free(cli->root);
     json_decref(cli->answer);
+    json_decref(cli->options);
     while (cli->n_kept)
         free(cli->kept[--cli->n_kept]);
     free(cli->kept);

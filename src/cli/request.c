@@ -1,4 +1,5 @@
 /* request.c - from options, environment and directories to what the folders below are asked for. */
+#include "api/api.h"
 #include "cli/cli.h"
 
 #include <inttypes.h>
@@ -223,6 +224,25 @@ void cli_request_served(struct cli *cli)
     json_int_t slots = json_integer_value(json_object_get(settings, "slots"));
     cli->request.slots = slots > 0 && slots <= 256 ? (unsigned)slots : SESSION_SLOTS;
     json_decref(settings);
+}
+
+void cli_request_options(struct cli *cli, const char *name)
+{
+    struct pool_options load = {.context = cli->request.context,
+                                .backend = cli->request.request.backend};
+    char *CLEAN_FREE model = NULL;
+    cli->options = serve_options_of(cli_models(cli), name, &model);
+    serve_options_pool(cli->options, &load);
+    cli->request.context = load.context;
+    cli->request.request.backend = load.backend;
+}
+
+json_t *cli_engine_request(const struct cli *cli)
+{
+    json_t *request = json_pack("{s:[]}", "messages");
+    if (cli->options)
+        serve_options_fill(cli->options, request);
+    return request;
 }
 
 const struct plan *cli_plan(struct cli *cli)

@@ -9,6 +9,7 @@
 #include "package/package.h"
 #include "plan/plan.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 /* ---- start and stop ---- */
@@ -94,16 +95,18 @@ int engine_wrapper(const struct engine_spec *spec, const char *title, struct buf
 struct engine_chat {
     const char *prompt;   /* one user message; or */
     const char *messages; /* a JSON array of OpenAI chat messages. Exactly one of the two */
-    unsigned max_tokens;  /* 0: no limit of ours */
-    double temperature;   /* 0: greedy; negative: the model's default */
-    bool fixed;           /* no prompt cache, fixed seed: the same bytes each time (with greedy) */
-    bool probabilities;   /* ask for the probability of every token */
-    int first_ms;         /* deadline for the first piece of text; 0 none */
-    int gap_ms;           /* deadline between two pieces, or four times what the first one took;
-                             0 none */
-    int silence_ms;       /* so long without a piece, and as long again without a sign of life
-                             (engine_is_healthy): it hangs. 0 none */
-    size_t max_text;      /* bytes of an answer; more is an error. 0: 16 MiB */
+    const json_t
+        *options;        /* members that the engine's request gets unless it has them; NULL none */
+    unsigned max_tokens; /* 0: no limit of ours */
+    double temperature;  /* 0: greedy; negative: the model's default */
+    bool fixed;          /* no prompt cache, fixed seed: the same bytes each time (with greedy) */
+    bool probabilities;  /* ask for the probability of every token */
+    int first_ms;        /* deadline for the first piece of text; 0 none */
+    int gap_ms;          /* deadline between two pieces, or four times what the first one took;
+                            0 none */
+    int silence_ms;      /* so long without a piece, and as long again without a sign of life
+                            (engine_is_healthy): it hangs. 0 none */
+    size_t max_text;     /* bytes of an answer; more is an error. 0: 16 MiB */
     /* Every piece of text as it comes; thinking: reasoning, which is not part of the text.
      * Negative (an errno or -GFXB_E_INTERRUPTED): stop there with that code. NULL none. */
     int (*on_text)(void *context, struct str piece, bool thinking);

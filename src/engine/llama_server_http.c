@@ -56,6 +56,7 @@ char *llama_chat_request(const struct engine_chat *chat, struct gfxb_error *err)
     if (ok && chat->probabilities)
         ok = json_object_set_new(request, "logprobs", json_true()) == 0 &&
              json_object_set_new(request, "top_logprobs", json_integer(1)) == 0;
+    json_object_update_missing(request, (json_t *)chat->options);
     char *text = ok ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     if (!text)

@@ -8,22 +8,31 @@
 
 #include "engine/kind.h"
 
-/* ---- by name; as model_find and its like in model/model.h but for the canary, whose file is made
- * by its first use ---- */
+/* ---- by name; as model_find and its like in model/model.h, but they also know aliases and the
+ * canary, whose file is made by its first use ---- */
 
 #define ENGINE_CANARY "canary" /* the built-in model's name */
 
 int engine_model_find(const struct model_env *env, const char *name, struct model *ret_model,
                       struct gfxb_error *err);
 
-/* The canary first, whose file is made by the first use. */
+/* The canary first, whose file is made by the first use; aliases last. */
 void engine_model_list_new(const struct model_env *env, struct model_list *ret_list);
 
 /* The canary is there already, and stays: EPERM. */
 int engine_model_pull(const struct model_env *env, const char *name, struct model *ret_model,
                       struct gfxb_error *err);
+/* An alias goes without its model. -EEXIST: an alias stands for the model. */
 int engine_model_remove(const struct model_env *env, const char *name, uint64_t *ret_bytes,
                         struct gfxb_error *err);
+
+/*
+ * Let a name stand for a model, which may be an alias too, with these options (NULL none). One that
+ * is an alias already is replaced. The model's own name: the options become those of the model.
+ * -EEXIST: another model has that name; -EINVAL: it is no name, or the model stands for it.
+ */
+int engine_model_alias(const struct model_env *env, const char *name, const char *model,
+                       const json_t *options, struct gfxb_error *err);
 
 /* ---- one file ---- */
 

@@ -25,9 +25,26 @@ const char *model_task_name(enum model_task task)
     return name[task];
 }
 
+const char *model_shown(const struct model *model)
+{
+    return model->alias ? model->alias : model->name;
+}
+
+void model_copy(const struct model *model, struct model *ret_copy)
+{
+    char **const texts[] = {&ret_copy->name,     &ret_copy->alias,   &ret_copy->path,
+                            &ret_copy->mmproj,   &ret_copy->digest,  &ret_copy->repository,
+                            &ret_copy->revision, &ret_copy->licence, &ret_copy->labels,
+                            &ret_copy->file};
+    *ret_copy = *model;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        *texts[i] = xstrdup_or_null(*texts[i]);
+}
+
 void model_done(struct model *model)
 {
     free(model->name);
+    free(model->alias);
     free(model->path);
     free(model->mmproj);
     free(model->digest);
@@ -141,20 +158,6 @@ void model_list_new(const struct model_env *env, struct model_list *ret_list)
     list.n = n;
     list_sort(&list);
     *ret_list = list;
-}
-
-/* Both layouts hold it beside what it names: .../snapshots/COMMIT/FILE and .../blobs/sha256-HEX. */
-char *model_named_by(const struct model *model)
-{
-    char *CLEAN_FREE place = model->revision ? xasprintf("/snapshots/%s/", model->revision)
-                             : model->origin == MODEL_OLLAMA ? xstrdup("/blobs/sha256-")
-                                                             : NULL;
-    const char *below = place ? strstr(model->path, place) : NULL;
-    if (!below)
-        return NULL;
-    return xasprintf("%.*s%s%s", (int)(below - model->path), model->path,
-                     model->revision ? "/refs/main" : "/manifests/",
-                     model->revision ? "" : model->file);
 }
 
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,

@@ -19,6 +19,7 @@
 
 #include "model/gguf/gguf.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 /* ---- data/models.tsv: the short list ---- */
@@ -211,6 +212,7 @@ struct model_env {
 /* One model that is complete on this disk. All strings are owned. */
 struct model {
     char *name;   /* what a user types, and the id in every API: no path, no blanks */
+    char *alias;  /* another name of it, which it was looked up or is listed by; NULL none */
     char *path;   /* its file; of a split model the first one */
     char *mmproj; /* its projector; NULL none */
     enum model_origin origin;
@@ -229,6 +231,10 @@ struct model {
 };
 
 void model_done(struct model *model);
+/* Its alias, else its name; lent. */
+const char *model_shown(const struct model *model);
+/* Everything is copied. */
+void model_copy(const struct model *model, struct model *ret_copy);
 
 struct model_list {
     struct model *item;
@@ -245,11 +251,31 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
                struct gfxb_error *err);
 
 /*
- * The file that says which file the model's name means: a repository's "main", an Ollama manifest.
- * When it changes the name must be looked up again. To be freed by the caller; NULL: the file
- * itself.
+ * ---- other names and options that the user gave models: DATA/models/options.tsv ----
+ *
+ * {"NAME": {"KEY": value}}. The key "model" makes NAME an alias of that model. The other keys are
+ * Ollama's names of options ("temperature", "num_ctx", "stop" ...), "system", "messages",
+ * "backend", "license": requests that leave them out get them.
  */
-char *model_named_by(const struct model *model);
+
+#define MODEL_OPTION_MODEL "model"
+
+/* The table's path, to be freed; NULL without a data directory. */
+char *model_options_path(const struct model_env *env);
+/* All of it; a new reference. Damaged: -GFXB_E_TABLE with file, line and column. */
+int model_options_read(const struct model_env *env, json_t **ret_all, struct gfxb_error *err);
+/* Puts these in place of the options of one name; NULL or an empty object: of nothing. */
+int model_options_write(const struct model_env *env, const char *name, json_t *options,
+                        struct gfxb_error *err);
+/* The name in the table that this word means, by its case and ":latest" as any name; NULL none.
+ * Lent. */
+const char *model_options_name(const json_t *all, const char *word);
+/*
+ * From alias to alias to the name of a model (lent by `name` or `all`), with the options of all of
+ * them, where the first one that has an option counts; a new reference. -ELOOP: there is no end.
+ */
+int model_options_follow(const json_t *all, const char *name, const char **ret_model,
+                         json_t **ret_options, struct gfxb_error *err);
 
 /*
  * Bring a model here, or find that it is here already. Refused before the first byte of the
@@ -265,6 +291,33 @@ int model_pull(const struct model_env *env, const char *name, struct model *ret_
  */
 int model_import(const struct model_env *env, const char *file, const char *mmproj,
                  const char *name, struct model *ret_model, struct gfxb_error *err);
+
+/*
+ * ---- files that clients upload (blobs), and models made of them: in our store in Ollama's layout
+ * ----
+ */
+
+struct model_blob; /* one on its way */
+
+/* The path of a blob that is here, in Ollama's store too; to be freed. NULL: none. */
+char *model_blob_find(const struct model_env *env, const char *sha256);
+/* size: 0 unknown. disk-full when there is no room for it. Nothing has its name before
+ * model_blob_end has compared the digest (-EINVAL). */
+int model_blob_begin(const struct model_env *env, const char *sha256, uint64_t size,
+                     struct model_blob **ret_blob, struct gfxb_error *err);
+int model_blob_add(struct model_blob *blob, struct str bytes, struct gfxb_error *err);
+int model_blob_end(struct model_blob *blob, struct gfxb_error *err);
+void model_blob_free(struct model_blob *blob); /* NULL is fine; one that did not end is removed */
+
+struct model_file {
+    const char *name;   /* for sentences */
+    const char *sha256; /* of its blob */
+};
+
+/* Let a GGUF file, and its projector, be the model of this name, which replaces one that was made
+ * so before. -EINVAL: a blob is missing, or these are not the files of one model. */
+int model_create(const struct model_env *env, const char *name, const struct model_file *file,
+                 size_t n, struct gfxb_error *err);
 
 /*
  * Delete what we wrote of this model; ret_bytes (may be NULL) is what that freed. -EPERM with a

@@ -114,10 +114,11 @@ static json_t *json_time(int64_t seconds)
 
 json_t *report_json_model(const struct model *m)
 {
-    return json_pack("{s:o, s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                     report_json_text(m->name), "path", report_json_text(m->path), "mmproj",
-                     report_json_text(m->mmproj), "origin", model_origin_name(m->origin), "ours",
-                     (int)m->ours, "task", model_task_name(m->task), "labels",
+    return json_pack("{s:o, s:o, s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "name", report_json_text(model_shown(m)), "alias_of",
+                     report_json_text(m->alias ? m->name : NULL), "path", report_json_text(m->path),
+                     "mmproj", report_json_text(m->mmproj), "origin", model_origin_name(m->origin),
+                     "ours", (int)m->ours, "task", model_task_name(m->task), "labels",
                      report_json_words(str_from(m->labels)), "bytes", report_json_bytes(m->bytes),
                      "modified", json_time(m->modified), "sha256", report_json_text(m->digest),
                      "repository", report_json_text(m->repository), "revision",

@@ -213,11 +213,29 @@ const cases = {
     await assert.rejects(client.chat({ model: 'nobody', messages: ask }), (e) => e.status_code === 404);
     await assert.rejects(client.chat({ model: 'canary', messages: ask, options: { temperature: 'hot' } }),
       (e) => e.status_code === 400 && /temperature/.test(e.message));
-    await assert.rejects(client.copy({ source: 'canary', destination: 'x' }), (e) => e.status_code === 501);
-    await assert.rejects(client.create({ model: 'x', from: 'canary' }));
+    await assert.rejects(client.push({ model: 'canary' }), (e) => e.status_code === 501);
+    await assert.rejects(client.create({ model: 'x', from: 'canary', quantize: 'q8_0' }), (e) => e.status_code === 400);
     await assert.rejects(client.delete({ model: 'canary' }), (e) => e.status_code === 403);
     await assert.rejects(client.delete({ model: 'nobody' }), (e) => e.status_code === 404);
     await assert.rejects(client.pull({ model: '../x' }), (e) => e.status_code === 400);
+  },
+  'ollama: create, copy and delete': async () => {
+    const client = await ollama();
+    const lines = await collect(await client.create({
+      model: 'npm-made', from: 'canary', system: 'You are Mario.', parameters: { num_predict: 3 }, stream: true,
+    }));
+    assert.equal(lines.at(-1).status, 'success');
+    assert.equal((await client.chat({ model: 'npm-made', messages: ask })).done_reason, 'length');
+    assert.equal((await client.create({ model: 'npm-made', from: 'canary', system: 'You are Luigi.' })).status, 'success');
+    assert.equal((await client.show({ model: 'npm-made' })).system, 'You are Luigi.');
+    await client.copy({ source: 'npm-made', destination: 'npm-copy' });
+    await client.delete({ model: 'npm-made' });
+    const names = (await client.list()).models.map((m) => m.name);
+    assert.ok(names.includes('npm-copy:latest') && !names.includes('npm-made:latest'));
+    assert.equal((await client.show({ model: 'npm-copy' })).system, 'You are Luigi.');
+    assert.equal((await client.chat({ model: 'npm-copy', messages: ask })).message.content, answer);
+    await client.delete({ model: 'npm-copy' });
+    await assert.rejects(client.copy({ source: 'nobody', destination: 'x' }), (e) => e.status_code === 404);
   },
   'ollama: pull and delete': async () => {
     const client = await ollama();

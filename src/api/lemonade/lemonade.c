@@ -153,9 +153,7 @@ static void lemonade_read_load(struct dialect_body *body, struct pool_options *r
     ret->context = lemonade_context(body);
     dialect_body_text(body, "llamacpp_args", text, sizeof(text));
     if (text[0])
-        dialect_fail_at(&body->error, "llamacpp_args",
-                        "'llamacpp_args' is not supported: gfxbridge starts models only as they "
-                        "were tested on this computer");
+        dialect_fail_at(&body->error, "llamacpp_args", LEMONADE_NO_ARGS);
     dialect_body_text(body, "llamacpp_backend", text, sizeof(text));
     if (text[0] && strcmp(text, "auto") != 0 && (ret->backend = plan_backend_from_name(text)) < 0)
         dialect_fail_at(&body->error, "llamacpp_backend",
@@ -186,7 +184,7 @@ static void lemonade_unload(struct http_exchange *x)
         lemonade_read(x, false, &body, name);
     if (dialect_refuse(x, &body.error))
         return;
-    if (pool_unload(serve_of(x)->pool, str_from(name), &why) < 0) {
+    if (serve_unload(x, name, &why) < 0) {
         dialect_reply_json(x, 404, json_pack("{s:s+}", "error", "Model not loaded: ", name));
         return;
     }

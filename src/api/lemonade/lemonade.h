@@ -27,4 +27,11 @@ void lemonade_end(const struct dialect_stream *stream, int status, json_t *answe
 void lemonade_read(struct http_exchange *x, bool needed, struct dialect_body *ret_body,
                    char ret_name[DIALECT_NAME_SIZE]);
 
+/* GET, POST and DELETE of "/v1/models/NAME/options". */
+#define LEMONADE_OPTIONS "/options"
+void lemonade_options(struct http_exchange *x);
+#define LEMONADE_NO_ARGS                                                                           \
+    "'llamacpp_args' is not supported: gfxbridge starts models only as they were tested on this "  \
+    "computer"
+
 #endif

@@ -45,9 +45,10 @@ static const char *models_source(enum model_origin origin)
 static json_t *models_full_entry(struct http_exchange *x, const struct dialect_model *m)
 {
     const char *checkpoint = m->model.repository ? m->model.repository : m->model.name;
-    json_t *entry = models_entry(report_json_string(m->model.name), report_json_string(checkpoint),
-                                 str_from(m->model.labels), m->model.bytes, m->model.modified,
-                                 models_source(m->model.origin), true);
+    json_t *entry =
+        models_entry(report_json_string(model_shown(&m->model)), report_json_string(checkpoint),
+                     str_from(m->model.labels), m->model.bytes, m->model.modified,
+                     models_source(m->model.origin), true);
     uint32_t context = dialect_model_context(x, m);
     if (context)
         json_object_set_new(entry, "context_length", json_integer(context));
@@ -121,7 +122,9 @@ static void models_one(struct http_exchange *x)
     char *CLEAN_FREE name = xstr_dup(rest);
     struct dialect_model m;
     struct gfxb_error err;
-    if (!dialect_name_ok(rest)) {
+    if (str_ends(rest, STR(LEMONADE_OPTIONS))) {
+        lemonade_options(x);
+    } else if (!dialect_name_ok(rest)) {
         http_fail(x, 404, "model_not_found", "model", "no model has this name");
     } else if (dialect_model_find(&serve_of(x)->models, name, &m, &err) < 0) {
         dialect_reply_failure(x, &err);
@@ -194,6 +197,8 @@ static void models_delete(struct http_exchange *x)
 const struct http_route lemonade_model_routes[] = {
     {HTTP_GET, "/v1/models", models_list, HTTP_BLOCKS, 0},
     {HTTP_GET, "/v1/models/*", models_one, HTTP_BLOCKS, 0},
+    {HTTP_POST, "/v1/models/*", lemonade_options, HTTP_BLOCKS, 0},
+    {HTTP_DELETE, "/v1/models/*", lemonade_options, HTTP_BLOCKS, 0},
     {HTTP_POST, "/v1/pull", models_pull, HTTP_BLOCKS, 0},
     {HTTP_POST, "/v1/delete", models_delete, HTTP_BLOCKS, 0},
     {0},

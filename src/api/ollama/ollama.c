@@ -70,7 +70,7 @@ static void ollama_empty(struct http_exchange *x, const struct chat_call *call)
         return;
     }
     /* Ollama gives the same answer for a model that is not loaded. */
-    (void)pool_unload(serve_of(x)->pool, name, NULL);
+    (void)serve_unload(x, call->model, NULL);
     ollama_tell_empty(x, "unload", NULL);
 }
 
@@ -161,7 +161,7 @@ static void ollama_version(struct http_exchange *x)
 static void ollama_not_offered(struct http_exchange *x)
 {
     http_fail(x, 501, NULL, NULL,
-              "gfxbridge does not support %s. Add models with /api/pull or gfxbridge import.",
+              "gfxbridge does not support %s: its models stay on this computer.",
               http_route(x)->path);
 }
 
@@ -171,8 +171,6 @@ const struct http_route ollama_routes[] = {
     {HTTP_POST, "/api/embed", ollama_embed, 0, 0},
     {HTTP_POST, "/api/embeddings", ollama_embed, 0, 0},
     {HTTP_GET, "/api/version", ollama_version, 0, 0},
-    {HTTP_POST, "/api/create", ollama_not_offered, HTTP_ANY_BODY, 0},
-    {HTTP_POST, "/api/copy", ollama_not_offered, HTTP_ANY_BODY, 0},
     {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY, 0},
     {0},
 };

@@ -38,6 +38,7 @@ void ollama_read(const char *path, struct dialect_body *body, const json_t *root
 json_t *ollama_member(const json_t *object, const char *name, json_type type,
                       struct dialect_error *error);
 
+bool ollama_is_option(const char *name);   /* "temperature" */
 bool ollama_is_texts(const json_t *value); /* a string, or an array of them */
 
 /* "5m", "1h30m", "300", 300, -1 -> seconds, POOL_KEEP_FOREVER for negative ones and
@@ -69,6 +70,14 @@ struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clo
 
 int64_t ollama_clock_now(void);
 json_t *ollama_time(int64_t nanoseconds); /* "2026-11-24T23:00:00.123456789Z" */
+
+/* Calls that take long tell it line by line, when stream->on, and end with one more line or with
+ * the whole answer. */
+#define OLLAMA_STREAM_TYPE "application/x-ndjson"
+struct dialect_stream;
+void ollama_status(const struct dialect_stream *stream, const char *status);
+void ollama_progress(void *stream, const struct model_progress *p);
+void ollama_end(const struct dialect_stream *stream, int result, const struct gfxb_error *err);
 
 /* The answer of an empty call: {"model", "created_at", "done":true, "done_reason"}. */
 void ollama_empty_answer(const struct ollama_call *call, const char *reason, struct buf *ret);

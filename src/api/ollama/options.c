@@ -59,6 +59,11 @@ static const struct option_rule *option_find(const char *name)
     return NULL;
 }
 
+bool ollama_is_option(const char *name)
+{
+    return option_find(name) != NULL;
+}
+
 /* Numbers of whole value pass as integers, as many clients send "4.0" for 4. */
 static bool option_is_kind(const json_t *value, enum option_kind kind)
 {

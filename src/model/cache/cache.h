@@ -118,6 +118,7 @@ int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfx
 
 /* ---- manifests of an Ollama registry or store: which blobs make a model ---- */
 
+#define OLLAMA_MEDIA_TYPE   "application/vnd.ollama.image." /* and a layer's kind */
 #define OLLAMA_LAYERS_MAX   256
 #define OLLAMA_MANIFEST_MAX (1u << 20) /* bytes */
 

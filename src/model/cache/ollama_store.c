@@ -7,7 +7,6 @@
 
 /* ---- manifests ---- */
 
-#define OLLAMA_TYPE     "application/vnd.ollama.image."
 #define OLLAMA_SIZE_MAX (1ll << 50)
 
 void ollama_manifest_done(struct ollama_manifest *manifest)
@@ -28,8 +27,8 @@ static int ollama_layer_parse(const json_t *json, const char *kind, struct ollam
         size > OLLAMA_SIZE_MAX)
         return -EBADMSG;
     memcpy(layer.sha256, digest + sizeof(prefix) - 1, DIGEST_HEX);
-    if (!kind && type && str_starts(str_from(type), STR(OLLAMA_TYPE)))
-        kind = type + sizeof(OLLAMA_TYPE) - 1;
+    if (!kind && type && str_starts(str_from(type), STR(OLLAMA_MEDIA_TYPE)))
+        kind = type + sizeof(OLLAMA_MEDIA_TYPE) - 1;
     if (kind && strlen(kind) < sizeof(layer.kind))
         memcpy(layer.kind, kind, strlen(kind) + 1);
     *ret_layer = layer;
