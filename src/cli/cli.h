@@ -245,6 +245,8 @@ void chat_run(struct cli *cli, unsigned max_tokens);
 
 /* ---- control.c ---- */
 
+/* Does a server of this user run, and answer? */
+bool control_runs(struct cli *cli);
 /* Asks the running server of this user; body is taken over (NULL: GET). The JSON of a good answer,
  * lent until the next call: a refusal is an error with the server's own words. */
 json_t *control_ask(struct cli *cli, const char *path, json_t *body);

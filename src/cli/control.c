@@ -68,7 +68,7 @@ static const char *control_message(const json_t *answer)
     return text ? text : "it refuses without a reason";
 }
 
-json_t *control_ask(struct cli *cli, const char *path, json_t *body)
+static const char *control_socket(struct cli *cli)
 {
     if (!cli->runtime_dir)
         cli_die(cli, GFXB_E_USAGE,
@@ -78,6 +78,17 @@ json_t *control_ask(struct cli *cli, const char *path, json_t *body)
     if (!cli->socket)
         cli_die(cli, ENAMETOOLONG, "the path of the runtime directory is too long: %s",
                 cli->runtime_dir);
+    return cli->socket;
+}
+
+bool control_runs(struct cli *cli)
+{
+    return control_lives(control_socket(cli));
+}
+
+json_t *control_ask(struct cli *cli, const char *path, json_t *body)
+{
+    control_socket(cli);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     struct control control = {.socket = cli->socket, .path = path};
     int result = control_call(&control, text);

@@ -67,6 +67,16 @@ static void cli_set_global(struct cli *cli, enum cli_global option, const char *
     }
 }
 
+/* -1: there is none of this name. */
+static int cli_find_option(const struct cli_option *options, const char *name)
+{
+    for (int i = 0; options && options[i].name; i++) {
+        if (strcmp(options[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
 /* Sets what cli and, for options of the command's own, value say; optind is at the first word. */
 static void cli_read_options(struct cli *cli, int argc, char **argv, const char *characters,
                              const struct cli_option *own, const char **value)
@@ -84,6 +94,8 @@ static void cli_read_options(struct cli *cli, int argc, char **argv, const char 
             cli_set_global(cli, (enum cli_global)(c - OPTION_GLOBAL), optarg);
         else if (c == 'h')
             cli->help = true;
+        else if (c == 'f' && cli_find_option(own, "follow") >= 0)
+            value[cli_find_option(own, "follow")] = "";
         else if (c == ':')
             cli_die(cli, GFXB_E_USAGE, "the option %s needs a value", argv[optind - 1]);
         else
@@ -200,7 +212,7 @@ const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
     const struct cli_command *command = cli_find_command(argv[0]);
     if (!command)
         cli_die(cli, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);
-    cli_read_options(cli, argc, argv, ":h", command->options, ret_args->value);
+    cli_read_options(cli, argc, argv, ":hf", command->options, ret_args->value);
     if (cli->help) {
         cli_command_help(command);
         cli_exit(cli, CLI_DONE);

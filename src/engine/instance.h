@@ -72,6 +72,12 @@ const char *engine_device(const struct engine *engine); /* that it was given; NU
  * file from growing without end: call it now and then while serving. */
 int engine_check(struct engine *engine, struct gfxb_error *err);
 
+/* The log files of the engines that run below this directory, then that of the last one that
+ * failed; NULL-terminated, all to be freed. NULL: there are none. */
+char **engine_logs(const char *runtime_dir);
+/* Where an engine that fails leaves the end of its log; to be freed. */
+char *engine_failed_log(const char *runtime_dir);
+
 /* Of one that has ended: was it its own doing (a failed exit, a crash), not a signal of an
  * administrator's or the kernel's for memory? An orderly exit was asked for by a signal. */
 bool engine_broke_itself(const struct engine *engine);

@@ -97,6 +97,29 @@ static int rundir_base(const char *runtime_dir, char **ret_base, struct gfxb_err
     return 0;
 }
 
+char *engine_failed_log(const char *runtime_dir)
+{
+    return xfs_join(runtime_dir, "failed-engine.log");
+}
+
+char **engine_logs(const char *runtime_dir)
+{
+    struct engine_words paths = {.n = 0};
+    char *CLEAN_FREE failed = engine_failed_log(runtime_dir);
+    char *CLEAN_FREE base = NULL;
+    const char *name;
+    if (access(runtime_dir, F_OK) < 0 || rundir_base(runtime_dir, &base, NULL) < 0)
+        return NULL;
+    DIR *CLEAN_DIR dir = opendir(base);
+    while ((name = fs_next(dir))) {
+        if (str_starts(str_from(name), STR(RUNDIR_PREFIX)))
+            engine_words_add(&paths, "%s/%s/log", base, name);
+    }
+    if (access(failed, F_OK) == 0)
+        engine_words_add(&paths, "%s", failed);
+    return paths.word;
+}
+
 int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
                 struct gfxb_error *err)
 {

@@ -239,9 +239,11 @@ static int session_start(const struct session_request *r, struct session *sessio
     const struct package *package = session_package_of(session, choice);
     char *CLEAN_FREE cache_dir = session_home(r, package);
     const char **CLEAN_FREE own = model_use_args(session->use, choice);
+    char *CLEAN_FREE keep_log = engine_failed_log(r->runtime_dir);
     const char *args[SESSION_ARGS_MAX];
     struct engine_spec spec;
     session_spec(r, package, cache_dir, &spec);
+    spec.keep_log = keep_log;
     engine_spec_choose(&spec, choice);
     spec.model = session->model;
     spec.args = args;

@@ -1,0 +1,427 @@
+/* cmd_launch.c - starts a coding agent that asks the server of this user, and undoes what it set.
+ */
+#include "api/api.h"
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+extern const char cli_data_agents[], cli_data_agents_end[];
+
+enum { LAUNCH_MODEL, LAUNCH_PRINT };
+enum { LAUNCH_AGENT, LAUNCH_PROGRAM, LAUNCH_INSTALL, LAUNCH_ENV, LAUNCH_ARGS, LAUNCH_CONFIG };
+enum {
+    LAUNCH_WORDS_MAX = 256,
+    LAUNCH_TEXT_MAX = 1 << 20,
+    LAUNCH_START_MS = 60000,
+    LAUNCH_CONTEXT = 32768, /* for a model that says nothing */
+};
+
+static const struct cli_option launch_options[] = {
+    {"model", "MODEL",
+     "the model that answers; by default the one that is loaded, or the only one"},
+    {"print", NULL, "show what would be set and run, and start nothing"},
+    {NULL, NULL, NULL},
+};
+
+struct launch {
+    struct cli *cli;
+    struct table_row row; /* of data/agents.tsv */
+    const char *program;  /* its path; NULL it is not installed */
+    const char *address, *key, *model, *file;
+    unsigned context;
+    char *dir;           /* of the file, for this run; NULL none */
+    struct child server; /* that was started for it */
+};
+
+/* ---- the table ---- */
+
+static bool launch_next(struct cli *cli, struct table *t, struct table_row *ret_row)
+{
+    if (!t->name)
+        TABLE_OPEN(t, "agents.tsv", cli_data_agents, "agent", "program", "install", "env", "args",
+                   "config", "source");
+    return cli_check(cli, table_next(t, ret_row, &cli->err)) > 0;
+}
+
+/* The program's path in PATH; NULL none. */
+static const char *launch_find_program(struct cli *cli, struct str program)
+{
+    struct str rest = str_from(getenv("PATH")), dir;
+    while (str_cut(&rest, ':', &dir)) {
+        char *path = xasprintf("%.*s/%.*s", STR_ARG(dir.n ? dir : STR(".")), STR_ARG(program));
+        struct stat st;
+        if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0)
+            return cli_keep(cli, path);
+        free(path);
+    }
+    return NULL;
+}
+
+static void launch_list(struct cli *cli)
+{
+    struct table t = {.name = NULL};
+    struct table_row row;
+    json_t *list = json_array();
+    while (launch_next(cli, &t, &row)) {
+        const char *path = launch_find_program(cli, row.field[LAUNCH_PROGRAM]);
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "agent",
+                                              report_json_str(row.field[LAUNCH_AGENT]), "program",
+                                              report_json_str(row.field[LAUNCH_PROGRAM]), "path",
+                                              report_json_text(path), "install",
+                                              report_json_str(row.field[LAUNCH_INSTALL])));
+        if (cli->json)
+            continue;
+        text_print(
+            stdout, "%-10.*s " TEXT_HANG "%s%s%.*s" TEXT_END, STR_ARG(row.field[LAUNCH_AGENT]),
+            path ? TEXT_GOOD : TEXT_FAINT,
+            path ? path : "not installed: ", STR_ARG(path ? STR_NONE : row.field[LAUNCH_INSTALL]));
+    }
+    if (cli->json)
+        cli_print_json(cli, json_pack("{s:o}", "agents", list));
+    else
+        json_decref(list);
+}
+
+static void launch_find(struct launch *l, const char *agent)
+{
+    struct table t = {.name = NULL};
+    struct buf CLEAN_BUF names = BUF_INIT(1000);
+    while (launch_next(l->cli, &t, &l->row)) {
+        if (str_is(l->row.field[LAUNCH_AGENT], agent)) {
+            l->program = launch_find_program(l->cli, l->row.field[LAUNCH_PROGRAM]);
+            return;
+        }
+        buf_addf(&names, "%s%.*s", names.n ? ", " : "", STR_ARG(l->row.field[LAUNCH_AGENT]));
+    }
+    cli_die(l->cli, GFXB_E_USAGE, "no agent is called %s; they are %s", agent, buf_text(&names));
+}
+
+/* A text of the table with its words in braces filled in; kept. */
+static const char *launch_fill(const struct launch *l, struct str text)
+{
+    char context[16], output[16];
+    snprintf(context, sizeof(context), "%u", l->context);
+    snprintf(output, sizeof(output), "%u", l->context / 4);
+    const struct {
+        struct str word;
+        const char *value;
+    } words[] = {{STR("{address}"), l->address}, {STR("{key}"), l->key},
+                 {STR("{model}"), l->model},     {STR("{file}"), l->file},
+                 {STR("{context}"), context},    {STR("{output}"), output}};
+    struct buf CLEAN_BUF out = BUF_INIT(LAUNCH_TEXT_MAX);
+    while (text.n) {
+        size_t i = 0, n = sizeof(words) / sizeof(words[0]);
+        while (i < n && !str_strip(&text, words[i].word))
+            i++;
+        if (i < n) {
+            buf_add_text(&out, words[i].value ? words[i].value : "");
+        } else {
+            buf_add_char(&out, text.p[0]);
+            text = str_skip(text, 1);
+        }
+    }
+    return cli_keep(l->cli, xbuf_take(&out));
+}
+
+/* ---- the server ---- */
+
+/* "127.0.0.1:13305" of the server that runs; NULL none. */
+static const char *launch_address(struct cli *cli)
+{
+    json_t *address;
+    size_t i;
+    if (!control_runs(cli))
+        return NULL;
+    const json_t *status = control_ask(cli, "/internal/status", NULL);
+    json_array_foreach(json_object_get(status, "addresses"), i, address)
+    {
+        if (strncmp(json_string_value(address), "unix:", 5) != 0)
+            return cli_keep(cli, xstrdup(json_string_value(address)));
+    }
+    cli_die(cli, EADDRNOTAVAIL, "the server that runs listens on no TCP port");
+}
+
+static void launch_start_server(struct launch *l)
+{
+    struct cli *cli = l->cli;
+    char *log = xfs_join(cli->runtime_dir, "launch-serve.log");
+    const char *path = cli_keep(cli, log);
+    cli_check(cli, fs_make_dirs(cli->runtime_dir, 0700, &cli->err));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const char *const argv[] = {"/proc/self/exe", "--data-dir", cli->data_dir, "serve", NULL};
+    struct child_spec spec = {
+        .argv = argv, .env = (const char *const *)environ, .out_fd = fd, .err_fd = fd};
+    int64_t until = clock_now_ms() + LAUNCH_START_MS;
+    int status, result = child_start(&spec, &l->server, &cli->err);
+    close(fd);
+    cli_check(cli, result);
+    log_at(&cli->log, LOG_INFO, "starting the server, for as long as %.*s runs",
+           STR_ARG(l->row.field[LAUNCH_AGENT]));
+    while (!control_runs(cli)) {
+        if (cli_cancelled || clock_now_ms() > until || child_wait(&l->server, 50, &status) == 1) {
+            child_end(&l->server, 3000, NULL);
+            cli_die(cli, cli_cancelled ? GFXB_E_INTERRUPTED : EIO,
+                    "the server does not start: %s says why, and so does gfxbridge serve", path);
+        }
+    }
+}
+
+/* The API key that the server wants; "gfxbridge" where it wants none. */
+static const char *launch_key(struct cli *cli)
+{
+    const char *key = cli_setting("GFXBRIDGE_API_KEY");
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
+    json_t *config = !key && path ? json_load_file(path, 0, NULL) : NULL;
+    const json_t *first = json_array_get(json_object_get(config, "api_keys"), 0);
+    if (json_is_string(first))
+        key = cli_keep(cli, xstrdup(json_string_value(first)));
+    json_decref(config);
+    if (key && strpbrk(key, "\"\\ \t"))
+        cli_die(cli, EINVAL, "launch cannot hand on an API key with quotes or blanks in it");
+    return key ? key : "gfxbridge";
+}
+
+/* The model that is loaded, or the only one for chats. */
+static const char *launch_default_model(struct cli *cli, bool runs)
+{
+    struct model_list list;
+    const char *only = NULL;
+    size_t n = 0;
+    if (runs) {
+        const json_t *loaded =
+            json_object_get(control_ask(cli, "/internal/status", NULL), "models");
+        if (json_array_size(loaded))
+            return cli_keep(cli, xstrdup(cli_json_text(json_array_get(loaded, 0), "name")));
+    }
+    engine_model_list_new(cli_models(cli), &list);
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.item[i].origin != MODEL_BUILTIN && list.item[i].task == MODEL_CHAT && ++n == 1)
+            only = cli_keep(cli, xstrdup(model_shown(&list.item[i])));
+    }
+    model_list_done(&list);
+    if (n != 1)
+        cli_die(cli, GFXB_E_USAGE, "%s",
+                n ? "several models are here: say --model MODEL, a name of gfxbridge list"
+                  : "no model is here that could write code: gfxbridge list --available names some "
+                    "to pull");
+    return only;
+}
+
+/* The tokens that one request to the model may have. */
+static unsigned launch_context(struct cli *cli, const char *name)
+{
+    struct gguf gguf;
+    unsigned context = 0;
+    cli_check(cli, engine_model_find(cli_models(cli), name, &cli->model, &cli->err));
+    if (gguf_read(cli->model.path, &gguf, NULL) == 0) {
+        context = gguf.context;
+        gguf_done(&gguf);
+    }
+    return context ? context : LAUNCH_CONTEXT;
+}
+
+/* ---- what is set ---- */
+
+struct launch_words {
+    const char *word[LAUNCH_WORDS_MAX + 1];
+    size_t n;
+};
+
+static void launch_add(struct launch *l, struct launch_words *words, const char *word)
+{
+    if (words->n == LAUNCH_WORDS_MAX)
+        cli_die(l->cli, E2BIG, "more than %d words for the agent", LAUNCH_WORDS_MAX);
+    words->word[words->n++] = word;
+}
+
+static void launch_add_all(struct launch *l, struct launch_words *words, struct str list)
+{
+    struct str word;
+    while (str_word(&list, &word))
+        launch_add(l, words, launch_fill(l, word));
+}
+
+static void launch_add_env(struct launch *l, struct launch_words *env)
+{
+    struct launch_words own = {.n = 0};
+    launch_add_all(l, &own, l->row.field[LAUNCH_ENV]);
+    for (size_t i = 0; i < own.n; i++) {
+        char *name = xstr_dup((struct str){own.word[i], strcspn(own.word[i], "=")});
+        setenv(cli_keep(l->cli, name), own.word[i] + strlen(name) + 1, 1);
+        launch_add(l, env, own.word[i]);
+    }
+}
+
+/* Directories of runs that were killed: their number is no process any more. */
+static void launch_sweep(const char *runtime_dir)
+{
+    DIR *CLEAN_DIR dir = opendir(runtime_dir);
+    const char *name;
+    uint64_t pid;
+    while ((name = fs_next(dir))) {
+        struct str rest = str_from(name);
+        char *CLEAN_FREE path = xfs_join(runtime_dir, name);
+        if (str_strip(&rest, STR("launch-")) && str_to_u64(rest, 10, &pid) == 0 &&
+            kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+            fs_remove_tree(path);
+    }
+}
+
+/* The agent's file: "NAME=TEXT". */
+static const char *launch_plan_file(struct launch *l)
+{
+    struct str text = l->row.field[LAUNCH_CONFIG], name;
+    if (!text.n || !str_cut(&text, '=', &name))
+        return NULL;
+    l->dir = xasprintf("%s/launch-%d", l->cli->runtime_dir, (int)getpid());
+    l->file = cli_keep(l->cli, xasprintf("%s/%.*s", l->dir, STR_ARG(name)));
+    return launch_fill(l, text);
+}
+
+static void launch_quote(const char *text)
+{
+    putchar('\'');
+    for (const char *c = text; *c; c++)
+        fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, stdout);
+    putchar('\'');
+}
+
+static void launch_print(const struct launch *l, const struct launch_words *env,
+                         const struct launch_words *argv, const char *text)
+{
+    if (text)
+        printf("# %s\n#   %s\n", l->file, text);
+    for (size_t i = 0; i < env->n; i++) {
+        const char *value = strchr(env->word[i], '=') + 1;
+        printf("export %.*s", (int)(value - env->word[i]), env->word[i]);
+        launch_quote(value);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < argv->n; i++) {
+        fputs(i ? " " : "", stdout);
+        launch_quote(argv->word[i]);
+    }
+    putchar('\n');
+}
+
+/* ---- the run ---- */
+
+static void launch_undo(struct launch *l)
+{
+    if (l->dir)
+        fs_remove_tree(l->dir);
+    free(l->dir);
+    l->dir = NULL;
+    child_end(&l->server, 30000, NULL);
+}
+
+/* Waits for the agent, which has the terminal. What a terminal tells all of its group has reached
+ * it already; other signals are handed on. */
+static int launch_wait(pid_t pid)
+{
+    int status, handed = 0;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (cli_cancelled && cli_cancelled != handed &&
+            !(cli_cancelled == SIGINT && isatty(STDIN_FILENO)))
+            kill(pid, cli_cancelled);
+        handed = cli_cancelled;
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int launch_agent(struct launch *l, const struct launch_words *argv)
+{
+    posix_spawnattr_t attributes;
+    sigset_t all, none;
+    pid_t pid;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    int result =
+        posix_spawn(&pid, l->program, NULL, &attributes, (char *const *)argv->word, environ);
+    posix_spawnattr_destroy(&attributes);
+    int code = result == 0 ? launch_wait(pid) : CLI_FAILED;
+    launch_undo(l);
+    if (result != 0)
+        cli_die(l->cli, result, "cannot start %s: %s", l->program, error_errno_text(result));
+    return code;
+}
+
+static void launch_read(struct launch *l, const struct cli_args *args)
+{
+    struct cli *cli = l->cli;
+    const char *model = args->value[LAUNCH_MODEL];
+    cli_need_data_dir(cli);
+    l->address = launch_address(cli);
+    l->key = launch_key(cli);
+    l->model = model ? model : launch_default_model(cli, l->address != NULL);
+    l->context = launch_context(cli, l->model);
+    if (strpbrk(l->model, "\"\\ \t"))
+        cli_die(cli, EINVAL,
+                "launch cannot hand on this model's name: gfxbridge alias gives it "
+                "another one");
+}
+
+static int launch_run(struct cli *cli, const struct cli_args *args)
+{
+    struct launch l = {.cli = cli, .server = CHILD_NONE};
+    struct launch_words env = {.n = 0}, argv = {.n = 0};
+    bool print = args->value[LAUNCH_PRINT] != NULL;
+    if (args->n_words == 0) {
+        launch_list(cli);
+        return CLI_DONE;
+    }
+    launch_find(&l, args->word[0]);
+    if (!l.program && !print)
+        cli_die(cli, ENOENT, "%s is not installed: %.*s installs it", args->word[0],
+                STR_ARG(l.row.field[LAUNCH_INSTALL]));
+    launch_read(&l, args);
+    cli_catch_signals();
+    if (!l.address && !print) {
+        launch_start_server(&l);
+        l.address = launch_address(cli);
+    }
+    if (!l.address)
+        l.address = cli_keep(cli, xasprintf("127.0.0.1:%d", SERVE_PORT));
+    const char *text = launch_plan_file(&l);
+    launch_add_env(&l, &env);
+    launch_add(&l, &argv, l.program ? l.program : args->word[0]);
+    launch_add_all(&l, &argv, l.row.field[LAUNCH_ARGS]);
+    for (size_t i = 1; i < args->n_words; i++)
+        launch_add(&l, &argv, args->word[i]);
+    if (print) {
+        launch_print(&l, &env, &argv, text);
+        free(l.dir);
+        return CLI_DONE;
+    }
+    launch_sweep(cli->runtime_dir);
+    int result = text ? fs_make_dirs(l.dir, 0700, &cli->err) : 0;
+    if (text && result == 0)
+        result = fs_write(l.file, text, strlen(text), 0600, &cli->err);
+    if (result < 0) {
+        launch_undo(&l);
+        cli_fail(cli);
+    }
+    return launch_agent(&l, &argv);
+}
+
+const struct cli_command cli_command_launch = {
+    .name = "launch",
+    .words = "[AGENT] [ARG...]",
+    .summary = "start a coding agent on a local model",
+    .about = "Starts claude, codex, continue, copilot, opencode or qwen so that it asks the "
+             "server of this user, which is started for as long as the agent runs where none "
+             "runs yet. What the agent needs for it is set for this run alone: no file of yours "
+             "is changed. The exit code is the agent's. Options of the agent come behind --: "
+             "gfxbridge launch codex --model M -- exec \"fix the tests\". Without AGENT it lists "
+             "them, and says which are installed.",
+    .options = launch_options,
+    .live = true,
+    .run = launch_run,
+};
