@@ -385,7 +385,9 @@ static void read_thinking(struct chat_request *r, const json_t *root, struct ant
     }
     if (!on && strcmp(type, "disabled") != 0)
         dialect_fail_at(r->error, "thinking",
-                        "thinking: 'type' must be \"enabled\", \"adaptive\" or \"disabled\"");
+                        "thinking: 'type' must be \"enabled\", \"adaptive\" or \"disabled\", not "
+                        "'%.60s'",
+                        type);
     if (strcmp(type, "enabled") == 0 && !chat_get(thinking, "budget_tokens"))
         dialect_fail_at(r->error, "thinking", "thinking: 'budget_tokens' is required");
     if (strcmp(type, "enabled") == 0)

@@ -44,6 +44,8 @@ static const struct option_rule {
     {"low_vram", OPTION_BOOL, NULL},
     {"numa", OPTION_BOOL, NULL},
     {"vocab_only", OPTION_BOOL, NULL},
+    {"logits_all", OPTION_BOOL, NULL},
+    {"embedding_only", OPTION_BOOL, NULL},
     {"f16_kv", OPTION_BOOL, NULL},
     {"penalize_newline", OPTION_BOOL, NULL},
     {"tfs_z", OPTION_FLOAT, NULL},

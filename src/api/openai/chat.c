@@ -18,11 +18,13 @@ static const struct chat_field completion_fields[] = {
     {"messages", CHAT_FIELD_READ, "a", NULL},
     {"metadata", CHAT_FIELD_IGNORED, "o", NULL},
     {"modalities", CHAT_FIELD_READ, "a", NULL},
+    {"moderation", CHAT_FIELD_REFUSED, NULL, "is not supported"},
     {"n", CHAT_FIELD_READ, "n", NULL},
     {"parallel_tool_calls", CHAT_FIELD_READ, "b", NULL},
     {"prediction", CHAT_FIELD_IGNORED, "o", NULL}, /* only makes OpenAI's answers faster */
     {"presence_penalty", CHAT_FIELD_READ, "n", NULL},
     {"prompt_cache_key", CHAT_FIELD_IGNORED, "s", NULL},
+    {"prompt_cache_options", CHAT_FIELD_IGNORED, "o", NULL},
     {"prompt_cache_retention", CHAT_FIELD_IGNORED, "s", NULL},
     {"reasoning_effort", CHAT_FIELD_READ, "s", NULL},
     {"response_format", CHAT_FIELD_READ, "o", NULL},

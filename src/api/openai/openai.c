@@ -54,9 +54,29 @@ static void openai_chat(struct http_exchange *x)
     chat_serve(x, completion_read);
 }
 
+/* A completion goes to the engine as it came, but for what the engine would pass over. */
+static void text_read(struct dialect_body *body, const json_t *root, struct chat_call *call)
+{
+    static const struct chat_field fields[] = {
+        {"echo", CHAT_FIELD_REFUSED, NULL, "is not supported"},
+        {"suffix", CHAT_FIELD_REFUSED, NULL, "is not supported: /infill takes one"},
+        {0},
+    };
+    chat_read_fields(&call->request, fields, root);
+    if (json_number_value(chat_get(root, "best_of")) > 1.0)
+        dialect_fail_at(&body->error, "best_of", "'best_of' is not supported");
+    call->as_it_came = true;
+    call->call = ENGINE_CALL_COMPLETIONS;
+}
+
+static void openai_text(struct http_exchange *x)
+{
+    chat_serve(x, text_read);
+}
+
 const struct http_route openai_routes[] = {
     {HTTP_POST, "/v1/chat/completions", openai_chat, 0, 0},
-    {HTTP_POST, "/v1/completions", dialect_pass, 0, ENGINE_CALL_COMPLETIONS},
+    {HTTP_POST, "/v1/completions", openai_text, 0, 0},
     {HTTP_POST, "/v1/embeddings", dialect_pass, 0, ENGINE_CALL_EMBEDDINGS},
     {HTTP_POST, "/v1/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
     {HTTP_POST, "/v1/reranking", dialect_pass, 0, ENGINE_CALL_RERANK},

@@ -19,10 +19,12 @@ static const struct chat_field responses_fields[] = {
     {"max_tool_calls", CHAT_FIELD_IGNORED, "n", NULL}, /* of OpenAI's own tools */
     {"metadata", CHAT_FIELD_READ, "o", NULL},
     {"model", CHAT_FIELD_READ, "s", NULL},
+    {"moderation", CHAT_FIELD_REFUSED, NULL, "is not supported"},
     {"parallel_tool_calls", CHAT_FIELD_READ, "b", NULL},
     {"previous_response_id", CHAT_FIELD_REFUSED, NULL, NOT_STORED},
     {"prompt", CHAT_FIELD_REFUSED, NULL, "is not supported: gfxbridge stores no prompt templates"},
     {"prompt_cache_key", CHAT_FIELD_IGNORED, "s", NULL},
+    {"prompt_cache_options", CHAT_FIELD_IGNORED, "o", NULL},
     {"prompt_cache_retention", CHAT_FIELD_IGNORED, "s", NULL},
     {"reasoning", CHAT_FIELD_READ, "o", NULL},
     {"safety_identifier", CHAT_FIELD_IGNORED, "s", NULL},
