@@ -158,6 +158,8 @@ int serve_find(void *models, const char *name, struct pool_found *ret_found, str
         .width = m.gguf.embedding,
         .task = m.model.task,
         .hears = projector.hears,
+        .calls = m.gguf.template &&
+                 (strstr(m.gguf.template, "tool") || strstr(m.gguf.template, "functions")),
         .bytes = m.model.bytes + projector.bytes,
     };
     gguf_done(&projector);

@@ -431,6 +431,10 @@ static bool relay_takes(struct pool_waiter *waiter, const struct pool_found *mod
     else if (call == ENGINE_CALL_TRANSCRIPTIONS && !model->hears)
         dialect_fail_at(&r->why_not, "model", "%s does not support transcriptions: it cannot hear",
                         model->name);
+    else if (r->ask.tools && !model->calls)
+        dialect_fail_at(&r->why_not, "tools",
+                        "%s does not support tools: its chat template has no place for them",
+                        model->name);
     else if (model->width && r->ask.dimensions > model->width)
         dialect_fail_at(&r->why_not, "dimensions", "'dimensions' must be at most %u with %s",
                         model->width, model->name);

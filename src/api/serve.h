@@ -109,6 +109,7 @@ struct serve_relay {
      * form of it. False: there is none. */
     bool (*fold)(struct buf *body, unsigned attempt);
     const char *type;    /* of the body, a literal; NULL: JSON */
+    bool tools;          /* the model must be able to call some, else: 400 */
     unsigned dimensions; /* of the vectors that are wanted; 0 all. More than there are: 400 */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */
     struct serve_filter *filter;        /* of these; taken over */

@@ -218,6 +218,7 @@ struct pool_found {
     uint32_t context, width;         /* tokens that it was trained for; numbers of a vector; or 0 */
     enum model_task task;
     bool hears; /* takes sounds */
+    bool calls; /* its template has a place for tools */
 };
 
 void pool_found_done(struct pool_found *found);

@@ -141,7 +141,8 @@ def template(selectors, *, strict=False, think=False, tools=True, cut=""):
     out.append(RESULT if tools else "")
     out.append("{% endif -%}\n{%- endfor -%}\n")
     out.append("{%%- if 'MARKED' in ns.all %%}{%% set ns.answer = '%s' %%}\n" % selectors["MARKED"])
-    out.append(choose("ns.last == 'tool'", "TOOLDONE"))
+    if tools:
+        out.append(choose("ns.last == 'tool'", "TOOLDONE"))
     if think:
         out.append(choose("'THINKING' in ns.text and enable_thinking is defined and not enable_thinking",
                           "NOTHOUGHT"))

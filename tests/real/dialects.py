@@ -484,8 +484,12 @@ def tools_that_cannot_be_called_are_refused():
                  {"type": "object", "properties": {"a": {"type": "foo"}}}):
         for name, path, body in in_each(tool=tool):
             assert "tools" in told(ask(path, {"model": "plain", **body}, 400)), name
-    for _, path, body in in_each(tool={"type": "object", "properties": {"a": {"not": {}}}}):
+    for name, path, body in in_each(tool={"type": "object", "properties": {"a": {"not": {}}}}):
         ask(path, {"model": "plain", **body})  # a hint to the model, as everywhere
+        for model in ("deaf", "bare"):  # whose templates have no place for tools
+            answer = told(ask(path, {"model": model, **body}, 400))
+            assert answer.startswith(model + " does not support tools"), (name, answer)
+            ask(path, {"model": model, **{k: v for k, v in body.items() if k != "tools"}})
 
 
 def documents_that_cannot_be_read_are_refused():

@@ -60,6 +60,13 @@ static void chat_convert(struct chat_job *job, struct str text)
     json_decref(root);
 }
 
+/* Does a request let the model call tools? */
+static bool chat_calls(const json_t *body)
+{
+    return json_array_size(json_object_get(body, "tools")) > 0 &&
+           strcmp(chat_text(body, "tool_choice"), "none") != 0;
+}
+
 /* In the loop. Takes the job over. */
 static void chat_go_on(struct chat_job *job)
 {
@@ -82,6 +89,7 @@ static void chat_go_on(struct chat_job *job)
                 .call = call->call,
                 .body = job->out,
                 .probe = job->probe,
+                .tools = chat_calls(call->request.body),
                 .stream = call->stream,
                 .fold = chat_fold,
                 .ops = call->ops ? &chat_filter_ops : NULL,
