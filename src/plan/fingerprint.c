@@ -121,6 +121,17 @@ static void add_settings(struct buf *b, const struct builder *d, const struct pl
     field_end(b, start);
 }
 
+bool plan_is_own_cpu(const struct machine *m, const char *fingerprint)
+{
+    const struct builder d = {.m = m};
+    const struct candidate none = {.backend = PLAN_CPU};
+    struct buf CLEAN_BUF begin = BUF_INIT(PLAN_FINGERPRINT_MAX);
+    field_add(&begin, str_from(plan_backend_name(none.backend)));
+    add_device(&begin, &d, &none);
+    buf_add_char(&begin, '|');
+    return buf_ok(&begin) && str_starts(str_from(fingerprint), buf_view(&begin));
+}
+
 void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;

@@ -188,6 +188,9 @@ bool plan_override_tell(const struct machine *m, const struct gfx_tables *tables
 /* Are the tables of these ways whole? For `table check`. */
 int plan_remedy_check(struct gfxb_error *err);
 
+/* Is this the fingerprint of a proof of this machine's own CPU? */
+bool plan_is_own_cpu(const struct machine *m, const char *fingerprint);
+
 /* A target that is asked about, perhaps in a computer, with one package or none in particular. */
 struct plan_quirk_case {
     const struct gfx_tables *tables;

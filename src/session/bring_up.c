@@ -69,15 +69,15 @@ void session_spec(const struct session_request *r, const struct package *package
                                      .log = r->log};
 }
 
-/* The CPU's speed on the canary from its stored proofs, whatever the request leaves out; 0 when it
- * has none. */
-static double session_cpu_speed(const struct session *session)
+/* This CPU's speed on the canary from its stored proofs, whatever the request leaves out; 0 when it
+ * has none. A data directory may have come from another computer. */
+static double session_cpu_speed(const struct session_request *r, const struct session *session)
 {
     double speed = 0;
     for (size_t i = 0; i < session->n_proofs; i++) {
         const struct plan_proof *proof = &session->proof[i];
-        if (proof->passed && str_starts(str_from(proof->fingerprint), STR("cpu|")) &&
-            proof->tokens_per_second > speed)
+        if (proof->passed && proof->tokens_per_second > speed &&
+            plan_is_own_cpu(r->machine, proof->fingerprint))
             speed = proof->tokens_per_second;
     }
     return speed;
@@ -112,12 +112,13 @@ static double session_measure_cpu(const struct engine_trial *trial)
 }
 
 /* What a GPU must reach on the canary. lavapipe is no GPU and is never too slow. */
-static double session_floor(const struct session *session, const struct engine_trial *trial)
+static double session_floor(const struct session_request *r, const struct session *session,
+                            const struct engine_trial *trial)
 {
     enum plan_backend backend = trial->choice->backend;
     if (backend == PLAN_CPU || backend == PLAN_VULKAN_SOFTWARE)
         return 0;
-    double speed = session_cpu_speed(session);
+    double speed = session_cpu_speed(r, session);
     return engine_floor(speed > 0 ? speed : session_measure_cpu(trial));
 }
 
@@ -160,7 +161,7 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     session_spec(r, package, cache_dir, &trial.spec);
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
-    trial.floor = session_floor(session, &trial);
+    trial.floor = session_floor(r, session, &trial);
     int result = engine_prove(&trial, ret_proof, err);
     if (result < 0 || session_lacks_memory(r, choice, ret_proof))
         return result;

@@ -835,9 +835,21 @@ static void nothing_is_freed_twice(void **state)
     plan_free(NULL);
 }
 
+static void a_cpu_proof_of_another_computer_is_not_this_ones(void **state)
+{
+    static const struct machine here = {.host.cpu = "AMD Ryzen 7"},
+                                other = {.host.cpu = "AMD Ryzen"};
+    static const char proof[] = "cpu|-|AMD Ryzen 7|-|6.12.107-amd64|-|-|p@d|none|c|-";
+    (void)state;
+    assert_true(plan_is_own_cpu(&here, proof));
+    assert_false(plan_is_own_cpu(&other, proof));
+    assert_false(plan_is_own_cpu(&here, "vulkan|-|AMD Ryzen 7|-|"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cpu_proof_of_another_computer_is_not_this_ones),
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(terms_are_known),
         cmocka_unit_test(tables_hold_known_terms_only),
