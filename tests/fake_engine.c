@@ -12,6 +12,7 @@
  *   start      ok | hang | exit | abort | kill | mute | unready | flood
  *   only       NAME                           start fails as said above only on this --device
  *   unknown    WORD                           a model with this in its path is of a kind too new
+ *   leaves     WORD                           a model with this in its path is left to the CPU
  *   log        FILE                           stderr of a load; lines with %D once a device
  *   reach      N                              they come for the first N devices alone
  *   map        FILE                           maps this file, as a library would be; may come twice
@@ -571,6 +572,11 @@ int main(int argc, char **argv)
             fputs("all work and no play makes a dull log\n", stderr);
     }
     int listener = listen_on(host);
-    print_file(get("log"), stderr);
+    if (*get("leaves") && strstr(model, get("leaves")))
+        fputs("0.00.1.3 I load_tensors:   CPU_Mapped model buffer size =     1.70 MiB\n"
+              "0.00.1.5 I srv  llama_server: model loaded\n",
+              stderr);
+    else
+        print_file(get("log"), stderr);
     serve(listener);
 }

@@ -122,7 +122,7 @@ static int backends_prove_all(struct cli *cli, const struct package_digests *onl
 {
     const struct plan *plan = cli_plan(cli);
     json_t *results = cli->answer = cli->json ? json_array() : NULL;
-    bool passed = true, any = false;
+    bool passed = true, whole = true, any = false;
     for (size_t i = 0; i < plan->n_choices; i++) {
         const struct plan_choice *c = &plan->choice[i];
         struct engine_proof proof;
@@ -131,11 +131,18 @@ static int backends_prove_all(struct cli *cli, const struct package_digests *onl
         any = true;
         cli_check(cli, session_prove(&cli->request, &cli->session, i, &proof, &cli->err));
         passed &= proof.passed;
+        whole &= !proof.covers.fails[0];
         if (results)
             json_array_append_new(results, report_json_proof(c, &proof));
         else
             text_print(stdout, "%s with %s: %s", plan_backend_name(c->backend), c->package,
                        proof.passed ? proof.shown : proof.sentence);
+        if (proof.covers.fails[0])
+            text_print(stderr,
+                       "gfxbridge: %s with %s fails with models of these kinds, which the next "
+                       "choice serves: %s (%s)",
+                       plan_backend_name(c->backend), c->package, proof.covers.fails,
+                       proof.covers.why);
         engine_proof_done(&proof);
     }
     for (size_t i = 0; only && i < only->n; i++) {
@@ -154,7 +161,7 @@ static int backends_prove_all(struct cli *cli, const struct package_digests *onl
                 STR_ARG(gfx_engine_default()));
     if (results)
         cli_print_json(cli, json_pack("{s:O}", "results", results));
-    return passed ? CLI_DONE : CLI_PROOF_FAILED;
+    return !passed ? CLI_PROOF_FAILED : whole ? CLI_DONE : CLI_FAILED;
 }
 
 static int backends_verify(struct cli *cli, const struct cli_args *args)
@@ -450,22 +457,24 @@ const struct cli_command cli_command_backends = {
     .name = "backends",
     .words = "[list|install|verify|remove|use|bundle] [KIND:BACKEND|FILE] [FILE|DIR|DIGEST]",
     .summary = "engine packages: install, prove again, remove, pin",
-    .about = "list       " TEXT_HANG "every backend with its state, and what is installed\n"
-             "install    " TEXT_HANG
-             "bring the best package of a backend here and prove it; or, without the network, an "
-             "archive (FILE), or a directory or an engine's program, which stays where it is\n"
-             "verify     " TEXT_HANG
-             "test what is installed again, also what failed before, and thoroughly: every tensor "
-             "type and shape\n"
-             "remove     " TEXT_HANG "remove the packages of a backend\n"
-             "use        " TEXT_HANG
-             "prefer one installed package (DIGEST or its beginning), an older one too, until the "
-             "next use; 'none' ends that\n"
-             "bundle     " TEXT_HANG
-             "write the installed packages, or those of one backend, into one FILE; install --from "
-             "FILE takes it on a computer without the network, under the same digests. With --for "
-             "FILE.machine it first fetches what that computer needs: the best package of each "
-             "backend that it can use",
+    .about =
+        "list       " TEXT_HANG "every backend with its state, and what is installed\n"
+        "install    " TEXT_HANG
+        "bring the best package of a backend here and prove it; or, without the network, an "
+        "archive (FILE), or a directory or an engine's program, which stays where it is\n"
+        "verify     " TEXT_HANG
+        "test what is installed again, also what failed before, and thoroughly: every tensor "
+        "type and shape. The exit code is 4 when a test failed, 1 when a package fails with some "
+        "kinds of model alone\n"
+        "remove     " TEXT_HANG "remove the packages of a backend\n"
+        "use        " TEXT_HANG
+        "prefer one installed package (DIGEST or its beginning), an older one too, until the "
+        "next use; 'none' ends that\n"
+        "bundle     " TEXT_HANG
+        "write the installed packages, or those of one backend, into one FILE; install --from "
+        "FILE takes it on a computer without the network, under the same digests. With --for "
+        "FILE.machine it first fetches what that computer needs: the best package of each "
+        "backend that it can use",
     .options = backends_options,
     .run = backends_run,
 };

@@ -23,6 +23,8 @@ struct cover_question {
     bool first; /* asked in every proof */
 };
 
+#define COVER_SHARE 0.5 /* of a canary's weights: what most of its work is done with */
+
 struct cover {
     const struct engine_kind *kind;
     struct engine_spec spec;
@@ -107,7 +109,8 @@ static bool cover_is_wanted(const struct cover *c, const struct cover_question *
         return c->wish->all || q->first;
     /* Another dense canary may have had the same types. */
     bool known = str_list_has(str_from(c->covers->canaries), q->canary) ||
-                 str_list_has(str_from(c->covers->fails), q->canary) || cover_is_in_first(c, q);
+                 str_list_has(str_from(c->covers->fails), q->canary) ||
+                 str_list_has(str_from(c->covers->skipped), q->canary) || cover_is_in_first(c, q);
     return !known && cover_is_part(q, c->wish->need);
 }
 
@@ -120,7 +123,17 @@ static int cover_write(const struct cover *c, const struct cover_question *q, co
     return code < 0 ? code : fs_write(path, file.p, file.n, 0600, err);
 }
 
-/* 1: the engine is older than the type or the shape, and does not know it. */
+/* Did the engine leave the running canary's weights to the CPU, for want of code for its type? */
+static bool cover_is_left_to_cpu(const struct cover *c)
+{
+    struct engine_placement placement = {.n = 0};
+    int code = c->spec.backend == PLAN_CPU ? -1 : engine_verify(c->engine, &placement, NULL);
+    return code == -GFXB_E_NOT_ON_DEVICE ||
+           (code == 0 && placement.gpu_mib < COVER_SHARE * (placement.gpu_mib + placement.cpu_mib));
+}
+
+/* 1: the engine is older than the type or the shape, and does not know it; or it leaves it to the
+ * CPU. */
 static int cover_start(struct cover *c, const struct cover_question *q, struct gfxb_error *err)
 {
     char *CLEAN_FREE path = xasprintf("%s/seeded-%.*s.gguf", c->dir.path, STR_ARG(q->canary));
@@ -131,9 +144,12 @@ static int cover_start(struct cover *c, const struct cover_question *q, struct g
     code = engine_start(&c->spec, &c->engine, err);
     unlink(path);
     c->spec.model = NULL;
-    if (code == -GFXB_E_MODEL_UNUSABLE || code == -GFXB_E_MODEL_DAMAGED) {
-        log_at(c->spec.log, LOG_INFO, "not known to this engine, and left out: %.*s",
+    bool unknown = code == -GFXB_E_MODEL_UNUSABLE || code == -GFXB_E_MODEL_DAMAGED;
+    if (unknown || (code == 0 && !q->first && cover_is_left_to_cpu(c))) {
+        log_at(c->spec.log, LOG_INFO, "%s, and left out: %.*s",
+               unknown ? "not known to this engine" : "computed on the CPU by this engine",
                STR_ARG(q->canary));
+        cover_note(c->covers->skipped, sizeof(c->covers->skipped), q->canary);
         return 1;
     }
     if (code < 0)

@@ -79,6 +79,7 @@ struct engine_covers {
     char lengths[64];   /* tokens of prompts: "6 24 200" */
     uint64_t sequences; /* prompts at the same time; 0 not told */
     char canaries[600]; /* seeded canaries that answered right: "mixed window IQ3_S" */
+    char skipped[200];  /* those that the engine does not know, or leaves to the CPU */
     char fails[100];    /* those that failed: no model of their kind is served */
     char why[400];      /* how the first of them failed */
 };

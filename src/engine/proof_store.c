@@ -110,6 +110,7 @@ static const struct proofs_field {
     FIELD("covers-lengths", PROOFS_FIXED, true, proof.covers.lengths),
     FIELD("covers-sequences", PROOFS_BYTES, true, proof.covers.sequences),
     FIELD("covers-canaries", PROOFS_FIXED, true, proof.covers.canaries),
+    FIELD("covers-skipped", PROOFS_FIXED, true, proof.covers.skipped),
     FIELD("fails", PROOFS_FIXED, true, proof.covers.fails),
     FIELD("fails-why", PROOFS_FIXED, true, proof.covers.why),
 #undef FIELD

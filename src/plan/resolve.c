@@ -140,7 +140,7 @@ static bool resolve_model(struct builder *d, struct builder_choice *dc,
     if (proof->model_code == GFXB_E_CANARY_MISMATCH)
         return !plan_builder_reject(
             d, dc, PLAN_E4, proof->model_code,
-            "Models of the kind %.*s, such as this one, fail on it: gfxbridge backends verify "
+            "On it models of the kind %.*s, such as this one, fail: gfxbridge backends verify "
             "%.*s:%s tests it again.",
             STR_ARG(what), STR_ARG(d->engine.name), plan_backend_name(dc->choice.backend));
     return !plan_builder_reject(d, dc, PLAN_E4, proof->model_code,

@@ -222,12 +222,13 @@ static json_t *json_numbers(struct str list)
 
 json_t *report_json_covers(const struct engine_covers *covers)
 {
-    return json_pack("{s:o, s:I, s:o, s:o, s:o}", "prompt_tokens",
-                     json_numbers(str_from(covers->lengths)), "sequences",
-                     (json_int_t)covers->sequences, "types",
-                     report_json_words(str_from(covers->types)), "shapes",
-                     report_json_words(str_from(covers->shapes)), "failed",
-                     report_json_words(str_from(covers->fails)));
+    return json_pack(
+        "{s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "prompt_tokens",
+        json_numbers(str_from(covers->lengths)), "sequences", (json_int_t)covers->sequences,
+        "types", report_json_words(str_from(covers->types)), "shapes",
+        report_json_words(str_from(covers->shapes)), "failed",
+        report_json_words(str_from(covers->fails)), "failed_reason", report_json_text(covers->why),
+        "skipped", report_json_words(str_from(covers->skipped)));
 }
 
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof)

@@ -326,6 +326,11 @@ static struct world world_of_a_card(const struct fault *f)
     return w;
 }
 
+static const struct engine_covers *covers_of(const struct session *session)
+{
+    return &engine_proofs_find(session->stored, session->running->fingerprint)->covers;
+}
+
 /* Tested before its first answer and told; the second start knows it. A model of types that every
  * proof has is not tested again. */
 static void what_a_model_needs_is_proven_before_it_is_served(void **state)
@@ -366,9 +371,28 @@ static void a_kind_that_the_engine_does_not_know_is_left_out(void **state)
     bring_up(&w, &session);
     assert_int_equal(session.running->backend, PLAN_VULKAN);
     assert_null(session.tested);
+    assert_string_equal(covers_of(&session)->skipped, "IQ3_S"); /* and is not tried again */
     session_done(&session);
     w.request.model = NULL;
     assert_int_equal(world_state(&w, PLAN_VULKAN), PLAN_PROVEN);
+    world_done(&w);
+}
+
+/* The CPU computes it: that says nothing about the device, and is not told as covered. */
+static void a_kind_that_is_left_to_the_cpu_is_not_covered(void **state)
+{
+    static const struct fault leaves = {
+        .name = "leaves", .backend = PLAN_VULKAN, .behaviour = "leaves seeded-TQ1_0\n"};
+    struct world w = world_of_a_card(&leaves);
+    struct session session = {0};
+    char *CLEAN_FREE model = write_model(&w, "dense", "TQ1_0");
+    (void)state;
+    w.request.model = model;
+    bring_up(&w, &session);
+    assert_null(session.tested);
+    assert_string_equal(covers_of(&session)->skipped, "TQ1_0");
+    assert_null(strstr(covers_of(&session)->types, "TQ1_0"));
+    session_done(&session);
     world_done(&w);
 }
 
@@ -535,6 +559,7 @@ int main(void)
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
         cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
         cmocka_unit_test(a_kind_that_the_engine_does_not_know_is_left_out),
+        cmocka_unit_test(a_kind_that_is_left_to_the_cpu_is_not_covered),
         cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
         cmocka_unit_test(without_room_for_the_test_a_proven_choice_serves),
         cmocka_unit_test(the_stored_speed_of_the_cpu_is_what_a_gpu_is_held_to),
