@@ -1,4 +1,4 @@
-"""The packages of tests/npm, installed once a build directory and lock file."""
+"""The packages of tests/npm, installed once a build directory and list."""
 import fcntl
 import hashlib
 import os
@@ -8,19 +8,21 @@ import subprocess
 import tap
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FILES = [os.path.join(os.path.dirname(HERE), "npm", name)
-         for name in ("package.json", "package-lock.json")]
 
 
-def modules():
-    """Path of a directory with node_modules in it. Skips where npm or its registry is not there."""
+def modules(name="npm", script=None):
+    """Path of a directory with the packages of tests/NAME in node_modules. Skips where npm or its registry is not
+    there. script: a shell line that makes them ready. Without a lock file only the packages of the list itself are
+    pinned: npm cannot lock packages that name others that were never published."""
     if not shutil.which("npm"):
         raise tap.Skip("npm is not installed")
-    digest = hashlib.sha256()
-    for path in FILES:
+    digest, lists = hashlib.sha256(), os.path.join(os.path.dirname(HERE), name)
+    files = [os.path.join(lists, file) for file in ("package.json", "package-lock.json")
+             if os.path.exists(os.path.join(lists, file))]
+    for path in files:
         with open(path, "rb") as f:
             digest.update(f.read())
-    place = os.path.join(os.environ.get("GFXB_BUILD", os.path.join(HERE, "..", "..", "build")), "npm")
+    place = os.path.join(os.environ.get("GFXB_BUILD", os.path.join(HERE, "..", "..", "build")), name)
     os.makedirs(place, exist_ok=True)
     stamp = os.path.join(place, "installed")
     with open(os.path.join(place, "lock"), "w", encoding="utf-8") as lock:
@@ -29,12 +31,14 @@ def modules():
             with open(stamp, encoding="utf-8") as f:
                 if f.read() == digest.hexdigest():
                     return place
-        for path in FILES:
+        for path in files:
             shutil.copy(path, place)
-        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                              cwd=place, capture_output=True, text=True, timeout=600)
+        words = ["npm", "ci" if len(files) == 2 else "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=1200)
+        if done.returncode == 0 and script:
+            done = subprocess.run(["sh", "-ec", script], cwd=place, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
-            raise tap.Skip("npm ci: " + done.stderr.strip().splitlines()[-1])
+            raise tap.Skip("npm: " + (done.stderr.strip().splitlines() or ["it failed"])[-1])
         with open(stamp, "w", encoding="utf-8") as f:
             f.write(digest.hexdigest())
     return place
