@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import parrot  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import call  # noqa: E402
-from server import Server  # noqa: E402
+from server import Server, events_of  # noqa: E402
 from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge dialects ")
@@ -509,6 +509,214 @@ def documents_that_cannot_be_read_are_refused():
     assert "images" in ollama("chat", 400, messages=pictures)["error"]
 
 
+# ---- OpenAI: /v1/chat/completions and /v1/responses ----
+
+FUNCTIONS = [{"type": "function", "function": {"name": tool["name"], "parameters": tool["input_schema"]}}
+             for tool in (WEATHER, TIME)]
+FLAT = [{"type": "function", **tool["function"]} for tool in FUNCTIONS]
+PERSON = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+          "required": ["name", "age"], "additionalProperties": False}
+
+
+def completion(text="hi", status=200, **more):
+    return ask("/v1/chat/completions", {"model": "plain", "messages": said(text), **more}, status)
+
+
+def choice_of(*arguments, **more):
+    return completion(*arguments, **more)["choices"][0]
+
+
+def called(choice):
+    return [(c["function"]["name"], json.loads(c["function"]["arguments"]))
+            for c in choice["message"].get("tool_calls") or []]
+
+
+def response(given="hi", status=200, **more):
+    return ask("/v1/responses", {"model": "plain", "input": given, **more}, status)
+
+
+def kinds(answer):
+    return [item["type"] for item in answer["output"]]
+
+
+def output(answer):
+    return "".join(part["text"] for item in answer["output"] if item["type"] == "message"
+                   for part in item["content"])
+
+
+def openai_refusal(answer, param, needle=""):
+    error = answer["error"]
+    assert error["type"] == "invalid_request_error" and error["param"] == param, answer
+    assert needle in error["message"], answer
+
+
+def openai_system_messages_anywhere():
+    """On a template that refuses them, and on one that takes them: the model sees each of them."""
+    for model in ("plain", "strict"):
+        for role in ("system", "developer"):
+            late = {"role": role, "content": "MARKED"}
+            for messages in ([late] + said("hi"), said("hi") + [late], said("a") + [
+                    {"role": "assistant", "content": "b"}, late] + said("c"),
+                    [{"role": "system", "content": "a"}, late] + said("hi")):
+                answer = completion(model=model, messages=messages)
+                assert answer["choices"][0]["message"]["content"] == parrot.MARK_SEEN, (model, messages)
+                assert output(response(messages, model=model, instructions="x")) == parrot.MARK_SEEN
+
+
+def openai_broken_arguments_in_a_history():
+    """An agent that sends back what the model was cut off in gets an answer, not a 500."""
+    for arguments in ('{"city": "Par', "", "[1]", "5", "none"):
+        call_ = {"id": "c1", "type": "function",
+                 "function": {"name": "get_weather", "arguments": arguments}}
+        choice = choice_of(tools=FUNCTIONS, messages=said("x") + [
+            {"role": "assistant", "content": "", "tool_calls": [call_]},
+            {"role": "tool", "tool_call_id": "c1", "content": "error"}])
+        assert choice["message"]["content"] == parrot.TOOLDONE, (arguments, choice)
+        answer = response(said("x") + [
+            {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": arguments},
+            {"type": "function_call_output", "call_id": "c1", "output": "error"}], tools=FLAT)
+        assert output(answer) == parrot.TOOLDONE, (arguments, answer)
+
+
+def openai_tool_choice():
+    name = {"name": "get_weather"}
+    assert called(choice_of("WEATHER", tools=FUNCTIONS, tool_choice="required"))
+    for choice in ({"type": "function", "function": name},
+                   {"type": "allowed_tools", "allowed_tools": {
+                       "mode": "required", "tools": [{"type": "function", "function": name}]}}):
+        assert called(choice_of("WEATHER", tools=FUNCTIONS, tool_choice=choice)) == [
+            ("get_weather", {"city": "Paris"})], choice
+    unknown = {"type": "function", "function": {"name": "nobody"}}
+    openai_refusal(completion(status=400, tools=FUNCTIONS, tool_choice=unknown), "tool_choice")
+    for choice in ({"type": "function", **name}, {"type": "allowed_tools", "mode": "auto",
+                                                  "tools": [{"type": "function", **name}]}):
+        assert kinds(response("WEATHER", tools=FLAT, tool_choice=choice)) == ["function_call"]
+    for stream in (False, True):  # an answer ends after its first call
+        _, _, data = server().ask({"model": "plain", "messages": said("TWOCALLS"), "tools": FUNCTIONS,
+                                   "parallel_tool_calls": False, "stream": stream}, timeout=120)
+        assert b"get_weather" in data and b"get_time" not in data, data
+    assert len(kinds(response("TWOCALLS", tools=FLAT))) == 2
+    assert len(kinds(response("TWOCALLS", tools=FLAT, parallel_tool_calls=False))) == 1
+
+
+def openai_schema_beside_tools():
+    """The model may call a tool first; what it says in the end has the schema."""
+    form = {"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}
+    flat = {"format": {"type": "json_schema", "name": "p", "schema": PERSON}}
+    for model in ("plain", "strict"):
+        late = said("x") + [{"role": "system", "content": "late"}]
+        for text in ("WEATHER", "PERSON"):
+            choice = choice_of(model=model, messages=late + said(text), tools=FUNCTIONS,
+                               response_format=form)
+            answer = response(late + said(text), model=model, tools=FLAT, text=flat)
+            if text == "WEATHER":
+                assert called(choice) == [("get_weather", {"city": "Paris"})], choice
+                assert kinds(answer) == ["function_call"], answer
+            else:
+                assert json.loads(choice["message"]["content"])["age"] == 36, choice
+                assert json.loads(output(answer))["age"] == 36, answer
+
+
+def openai_counts():
+    """Several choices: the usage has the tokens of all. Probabilities as many as asked for."""
+    one, two = completion(), completion(n=2)
+    assert [c["index"] for c in two["choices"]] == [0, 1]
+    assert two["usage"]["completion_tokens"] == 2 * one["usage"]["completion_tokens"], two
+    _, _, data = server().ask({"model": "plain", "messages": said("hi"), "n": 2, "stream": True,
+                               "stream_options": {"include_usage": True}}, timeout=120)
+    last = json.loads(events_of(data)[-2])
+    assert last["choices"] == [] and last["usage"] == two["usage"] | {
+        "prompt_tokens_details": last["usage"]["prompt_tokens_details"]}, last
+    for more, n in (({}, 0), ({"top_logprobs": 2}, 2)):
+        tokens = choice_of(logprobs=True, **more)["logprobs"]["content"]
+        assert "".join(t["token"] for t in tokens) == parrot.HELLO
+        assert all(len(t["top_logprobs"]) == n for t in tokens), tokens
+    answer = response(include=["message.output_text.logprobs"], top_logprobs=1)
+    tokens = answer["output"][0]["content"][0]["logprobs"]
+    assert "".join(t["token"] for t in tokens) == parrot.HELLO, tokens
+    usage = response("THINKING", model="think")["usage"]
+    assert 0 < usage["output_tokens_details"]["reasoning_tokens"] < usage["output_tokens"], usage
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"], usage
+
+
+def openai_files_of_text():
+    """A text file reaches the model; a PDF is refused by name."""
+    for data, known in (("data:text/plain;base64,TUFSS0VE", True),
+                        ("data:application/pdf;base64,TUFSS0VE", False)):
+        file = {"filename": "f", "file_data": data}
+        status = 200 if known else 400
+        chat = completion([{"type": "file", "file": file}], status)
+        answer = response([{"role": "user", "content": [{"type": "input_file", **file}]}], status)
+        if known:
+            assert chat["choices"][0]["message"]["content"] == parrot.MARK_SEEN, chat
+            assert output(answer) == parrot.MARK_SEEN, answer
+        else:
+            openai_refusal(chat, "messages", "'file'")
+            openai_refusal(answer, "input", "'input_file'")
+
+
+def openai_refuses_by_name():
+    for field, value in {"audio": {"voice": "a", "format": "wav"}, "modalities": ["audio"],
+                         "web_search_options": {}, "functions": [{"name": "f"}],
+                         "tools": [{"type": "custom", "custom": {"name": "f"}}],
+                         "response_format": {"type": "xml"}}.items():
+        openai_refusal(completion(status=400, **{field: value}), field)
+    for field, value in {"background": True, "conversation": "c", "previous_response_id": "r",
+                         "prompt": {"id": "p"}, "tools": [{"type": "file_search"}]}.items():
+        openai_refusal(response(status=400, **{field: value}), field, field.rstrip("s"))
+    openai_refusal(response(status=400, text={"format": {"type": "xml"}}), "text.format", "xml")
+    openai_refusal(response([{"type": "item_reference", "id": "i"}], 400), "input", "item_reference")
+    assert server().request("GET", "/v1/responses/resp_1")[0] == 404
+    assert server().request("DELETE", "/v1/responses/resp_1")[0] == 404
+    ask("/v1/responses/resp_1/cancel", {}, 501)
+
+
+def responses_stream(text, **more):
+    """The events, whose numbers have no gaps and whose parts stand where they belong; the response."""
+    _, fields, data = server().ask({"model": "think", "input": text, "stream": True, **more},
+                                   "/v1/responses", timeout=120)
+    assert fields["content-type"].startswith("text/event-stream"), fields
+    events, items = [], []
+    for part in data.decode().strip().split("\n\n"):
+        name, value = part.split("\n")
+        events.append(json.loads(value.removeprefix("data: ")))
+        assert name == "event: " + events[-1]["type"], part
+    assert [e["sequence_number"] for e in events] == list(range(len(events)))
+    for e in events:
+        kind = e["type"].removeprefix("response.")
+        if kind == "output_item.added":
+            assert e["output_index"] == len(items) and e["item"]["status"] == "in_progress", e
+            items.append({"id": e["item"]["id"], "text": "", "done": False})
+        elif "output_index" in e:
+            item = items[e["output_index"]]
+            assert e.get("item_id", item["id"]) == item["id"] and not item["done"], e
+            item["text"] += e["delta"] if kind.endswith(".delta") else ""
+            whole = e.get("arguments" if kind.startswith("function") else "text")
+            assert whole is None or whole == item["text"], e
+            item["done"] = kind == "output_item.done"
+    assert [e["type"] for e in events[:2]] == ["response.created", "response.in_progress"]
+    answer = events[-1]["response"]
+    assert [item["id"] for item in items] == [item["id"] for item in answer["output"]], answer
+    return events[-1]["type"], answer
+
+
+def responses_stream_as_the_api_says():
+    kind, thought = responses_stream("THINKING", include=["reasoning.encrypted_content"])
+    assert kind == "response.completed" and kinds(thought) == ["reasoning", "message"], thought
+    back = response(said("MARK") + thought["output"] + said("hi"), model="think")
+    assert output(back) == parrot.HELLO, back
+    assert kinds(responses_stream("TWOCALLS", tools=FLAT)[1]) == ["function_call"] * 2
+    assert kinds(responses_stream("TEXTCALL", tools=FLAT)[1]) == ["message", "function_call"]
+    kind, cut = responses_stream("ENDLESS", max_output_tokens=3)
+    assert kind == "response.incomplete" and cut["status"] == "incomplete", cut
+    assert cut["incomplete_details"] == {"reason": "max_output_tokens"}, cut
+    assert cut["output"][0]["status"] == "incomplete", cut
+    assert response("ENDLESS", max_output_tokens=3)["status"] == "incomplete"
+    assert kinds(responses_stream("EMPTY")[1]) == ["message"]
+    off = response("THINKING", model="think", reasoning={"effort": "none"})
+    assert output(off) == parrot.NO_THOUGHTS and kinds(off) == ["message"], off
+
+
 CASES = [
     ("a model without a template writes", a_model_without_a_template_writes),
     ("Anthropic: system texts", anthropic_reads_system_texts),
@@ -532,6 +740,14 @@ CASES = [
     ("schemas that cannot be kept are refused", schemas_that_cannot_be_kept_are_refused),
     ("tools that cannot be called are refused", tools_that_cannot_be_called_are_refused),
     ("documents that cannot be read are refused", documents_that_cannot_be_read_are_refused),
+    ("OpenAI: system messages anywhere", openai_system_messages_anywhere),
+    ("OpenAI: broken arguments in a history", openai_broken_arguments_in_a_history),
+    ("OpenAI: tool_choice", openai_tool_choice),
+    ("OpenAI: a schema beside tools", openai_schema_beside_tools),
+    ("OpenAI: usage, choices, probabilities", openai_counts),
+    ("OpenAI: files", openai_files_of_text),
+    ("OpenAI: what cannot be done is refused", openai_refuses_by_name),
+    ("OpenAI: streams of responses", responses_stream_as_the_api_says),
 ]
 
 if __name__ == "__main__":
