@@ -150,6 +150,15 @@ static void name_targets(const struct gfx_tables *t, const char *name, struct bu
     gfx_query_free(query);
 }
 
+static bool name_is_shared(const struct gfx_tables *t, struct str name, struct str gfx)
+{
+    for (size_t i = 0; i < t->n_cards; i++) {
+        if (str_eq(gfx_card_name(&t->card[i]), name) && !str_eq(gfx_card_gfx(&t->card[i]), gfx))
+            return true;
+    }
+    return false;
+}
+
 /* The shortest name of a card of this target that no other target shares; empty: there is none. */
 static struct str name_for(const struct gfx_tables *t, struct str gfx)
 {
@@ -158,7 +167,8 @@ static struct str name_for(const struct gfx_tables *t, struct str gfx)
         struct str name = gfx_card_name(&t->card[i]);
         struct buf CLEAN_BUF targets = BUF_INIT(4096);
         if (!str_eq(gfx_card_gfx(&t->card[i]), gfx) || (best.n && name.n >= best.n) ||
-            !str_starts(name, STR("AMD ")) || str_has(name, STR("/")))
+            !str_starts(name, STR("AMD ")) || str_has(name, STR("/")) ||
+            name_is_shared(t, name, gfx))
             continue;
         char *CLEAN_FREE text = xstr_dup(name);
         name_targets(t, text, &targets);
