@@ -36,7 +36,7 @@ static void compare_report(const char *name, const struct peer_result *result, s
         for (size_t f = 0; f < sizeof(field) / sizeof(field[0]); f++) {
             fputs(f ? " | " : "| ", stdout);
             for (const char *c = field[f]; *c; c++)
-                printf(*c == '|' ? "\\%c" : "%c", *c);
+                printf(*c == '|' ? "\\%c" : "%c", (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c);
         }
         puts(" |");
     }

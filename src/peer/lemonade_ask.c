@@ -2,6 +2,8 @@
  * any computer, and installs nothing. */
 #include "peer/private.h"
 
+#include <limits.h>
+
 enum { ANSWER_MAX = 1 << 20 };
 
 /* 1: a good answer in *ret; 0: the server refuses; negative: it does not answer. */
@@ -38,6 +40,11 @@ static int ask_target(struct peer *p, struct str table, const struct gfx_target 
     if (r < 0)
         return r;
     const char *file = json_string_value(json_object_get(answer, "filename"));
+    if (file && strlen(file) > NAME_MAX) {
+        json_decref(answer);
+        return error_set(p->err, GFXB_E_PACKAGE_UNAVAILABLE,
+                         "%s names a file that no system could store", p->request->url);
+    }
     const json_t *supported = json_object_get(answer, "supported");
     struct peer_claim claim = {.table = table, .os = os, .asset = str_from(file)};
     char *CLEAN_FREE place =

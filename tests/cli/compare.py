@@ -359,6 +359,7 @@ class Lemond(http.server.BaseHTTPRequestHandler):
     """Answers a dry run as Lemonade does: right but for one file without code, one refusal, and errors."""
     asked = []
     lies = True
+    long = ""
 
     def log_message(self, *arguments):
         pass
@@ -381,7 +382,7 @@ class Lemond(http.server.BaseHTTPRequestHandler):
             yes = re.fullmatch("gfx(103[012]|110[0123]|115[012]|120[01])", q["arch"]) is not None
             if self.lies:
                 yes = (yes or q["arch"] == "gfx1036") and q["arch"] != "gfx1201"
-            return self.reply(200, {"supported": yes, "filename": "trellis-rocm-linux-x64.tar.gz"})
+            return self.reply(200, {"supported": yes, "filename": "trellis-rocm-linux-x64.tar.gz" + self.long})
         if q["recipe"] == "ds4" and q["arch"] == "gfx1151":
             return self.reply(200, {"supported": True, "filename": "ds4-b1-linux-rocm-gfx1151-x64.tar.gz"})
         if q["recipe"] in ("ds4", "vllm"):
@@ -406,6 +407,11 @@ def running_server():
     assert trellis == {"gfx1036": "supported, by trellis-rocm-linux-x64.tar.gz", "gfx1201": "not supported"}, trellis
     assert not any("ds4" in m["place"] or "vllm" in m["place"] for m in value["mistakes"]), value
     assert value["claims"] == value["right"] + value["wrong"] + value["open"], value
+    with lemond() as url:
+        Lemond.long = "x" * 300
+        done = call("table", "compare", "lemonade", "--url", url, code=1)
+        Lemond.long = ""
+    assert "names a file that no system could store" in done.stderr, done
     done = call("table", "compare", "lemonade", "--url", "http://127.0.0.1:9", code=1)
     assert "offline" in done.stderr or "127.0.0.1" in done.stderr, done
 
