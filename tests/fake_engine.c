@@ -20,7 +20,8 @@
  *   try        KIND ARGUMENT                  what a hostile engine tries, see fake_hostile.c
  *   answers    FILE                           prompt, answer as in data/canary.tsv
  *   seeded     FILE                           data/seeded.tsv
- *   wrong      WORD                           seeded answers are wrong: of this canary, to prompts
+ *   wrong      WORD                           seeded answers are wrong: of this canary, with this
+ *                                             argument, to prompts
  *                                             of so many tokens, to several at once (together), or
  *                                             there are none (refused)
  *   steps      other | hang               likely tokens are others on a GPU; none come from the CPU
@@ -59,6 +60,7 @@ static struct {
 } behaviour[LINES_MAX];
 static size_t n_lines;
 static const char *device = "", *model = "";
+static bool argument_wrong; /* one of its arguments is what "wrong" says */
 
 static void die(const char *what)
 {
@@ -430,8 +432,8 @@ static void seeded_answer(const char *prompt, bool together, char answer[8])
         if (line[0] == '#' || !field[5] || !strstr(model, name))
             continue;
         seeded_prompt(strtoul(field[4], NULL, 10), strtoul(field[3], NULL, 10), ids);
-        bool wrong =
-            is("wrong", field[0]) || is("wrong", field[3]) || (together && is("wrong", "together"));
+        bool wrong = argument_wrong || is("wrong", field[0]) || is("wrong", field[3]) ||
+                     (together && is("wrong", "together"));
         if (strncmp(prompt, ids, strlen(ids)) == 0 && !wrong)
             snprintf(answer, 8, "%s", field[5]);
     }
@@ -545,6 +547,7 @@ int main(int argc, char **argv)
     behaviour_read();
     for (int i = 1; i < argc; i++) {
         list = list || strcmp(argv[i], "--list-devices") == 0;
+        argument_wrong |= is("wrong", argv[i]);
         if (i + 1 < argc && strcmp(argv[i], "--host") == 0)
             host = argv[i + 1];
         if (i + 1 < argc && strcmp(argv[i], "--device") == 0)

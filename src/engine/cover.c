@@ -13,6 +13,7 @@ enum {
     COVER_ROWS_MAX = 1024,
     COVER_SLOTS = 4,      /* prompts that are asked at the same time, at most */
     COVER_TOGETHER = 200, /* tokens of the longest of them */
+    COVER_ARGS_MAX = 64,
     COVER_FAILS_MAX = 3, /* kinds of model: a device that fails more of them is broken as a whole */
 };
 
@@ -232,7 +233,6 @@ static int cover_questions(struct cover *c, const struct cover_question *q, size
         covers->sequences = together;
     cover_note(covers->types, sizeof(covers->types), q->types);
     cover_note(covers->shapes, sizeof(covers->shapes), q->shape);
-    cover_note(covers->canaries, sizeof(covers->canaries), q->canary);
     return 0;
 }
 
@@ -243,8 +243,9 @@ static bool cover_is_kinds(int code)
            code != GFXB_E_MEMORY_TOO_SMALL && code != GFXB_E_TABLE && code != GFXB_E_DISK_FULL;
 }
 
-/* All questions of one canary. One that is not part of every proof may fail alone. */
-static int cover_canary(struct cover *c, const struct cover_question *q, size_t n,
+/* All questions of one canary. What is not part of every proof may fail alone; it is noted as
+ * `kind`. */
+static int cover_canary(struct cover *c, const struct cover_question *q, size_t n, struct str kind,
                         struct gfxb_error *err)
 {
     struct engine_covers *covers = c->covers;
@@ -252,7 +253,8 @@ static int cover_canary(struct cover *c, const struct cover_question *q, size_t 
     struct str fails = str_from(covers->fails), spare;
     size_t n_fails = 0;
     if (c->wish->need)
-        log_at(c->spec.log, LOG_INFO, "testing models of the kind %.*s", STR_ARG(q->canary));
+        log_at(c->spec.log, LOG_INFO, "testing models of the kind %.*s", STR_ARG(kind));
+    bool always = q->first && str_eq(kind, q->canary);
     int code = -GFXB_E_ENGINE_HANG;
     /* A computer that is busy may look like a hang, once. */
     for (int tries = 0; tries < 2 && code == -GFXB_E_ENGINE_HANG; tries++) {
@@ -261,22 +263,63 @@ static int cover_canary(struct cover *c, const struct cover_question *q, size_t 
             code = cover_questions(c, q, n, &why);
         engine_stop(c->engine);
         c->engine = NULL;
-        if (q->first)
+        if (always)
             break;
     }
     while (str_word(&fails, &spare))
         n_fails++;
+    if (code == 0)
+        cover_note(covers->canaries, sizeof(covers->canaries), kind);
     if (code >= 0)
         return 0;
-    if (q->first || !cover_is_kinds(-code))
+    if (always || !cover_is_kinds(-code))
         return error_set(err, why.code, "%s", why.text);
     if (n_fails == COVER_FAILS_MAX)
         return error_set(err, GFXB_E_CANARY_MISMATCH, "%s", why.text);
     log_at(c->spec.log, LOG_WARNING, "%s", why.text);
     if (!covers->fails[0])
         snprintf(covers->why, sizeof(covers->why), "%.*s", (int)sizeof(covers->why) - 1, why.text);
-    cover_note(covers->fails, sizeof(covers->fails), q->canary);
+    cover_note(covers->fails, sizeof(covers->fails), kind);
     return 0;
+}
+
+/* "attention:-x=q8_0,-y=on" */
+static struct str cover_attention_name(const struct engine_need *need, char name[128])
+{
+    snprintf(name, 128, "attention:%s", need->attention);
+    return str_from(name);
+}
+
+/* What every proof asks, with the arguments of the model's attention: its answers do not change. */
+static int cover_attention(struct cover *c, struct gfxb_error *err)
+{
+    const struct engine_need *need = c->wish->need;
+    const char *args[COVER_ARGS_MAX];
+    const char *const *own = c->spec.args;
+    char name[128], words[sizeof(need->attention)];
+    size_t n = 0, first = 0, end;
+    struct str what = need ? cover_attention_name(need, name) : STR_NONE;
+    if (!need || !need->attention[0] || str_list_has(str_from(c->covers->canaries), what) ||
+        str_list_has(str_from(c->covers->fails), what))
+        return 0;
+    for (const char *const *arg = own; arg && *arg && n + 1 < COVER_ARGS_MAX; arg++)
+        args[n++] = *arg;
+    snprintf(words, sizeof(words), "%s", need->attention);
+    for (char *w = words; *w && n + 1 < COVER_ARGS_MAX;) {
+        args[n++] = w;
+        w += strcspn(w, ",=");
+        if (*w)
+            *w++ = '\0';
+    }
+    args[n] = NULL;
+    while (first + 1 < c->n && !c->question[first].first)
+        first++;
+    for (end = first; end < c->n && str_eq(c->question[end].canary, c->question[first].canary);)
+        end++;
+    c->spec.args = args;
+    int code = cover_canary(c, &c->question[first], end - first, what, err);
+    c->spec.args = own;
+    return code;
 }
 
 int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
@@ -298,8 +341,10 @@ int cover_ask(const struct engine_spec *spec, const struct cover_wish *wish,
         for (end = i + 1; end < c.n && str_eq(c.question[end].canary, c.question[i].canary);)
             end++;
         if (cover_is_wanted(&c, &c.question[i]))
-            code = cover_canary(&c, &c.question[i], end - i, err);
+            code = cover_canary(&c, &c.question[i], end - i, c.question[i].canary, err);
     }
+    if (code == 0)
+        code = cover_attention(&c, err);
     rundir_close(&c.dir);
     free(c.question);
     return code;
@@ -309,8 +354,12 @@ bool engine_covers_fail(const struct engine_kind *kind, const struct engine_cove
                         const struct engine_need *need, struct str *ret_kind)
 {
     struct cover c = {.kind = kind};
-    bool fails = false;
-    if (covers->fails[0] && cover_read(&c, NULL) == 0) {
+    char name[128];
+    bool fails = need->attention[0] &&
+                 str_list_has(str_from(covers->fails), cover_attention_name(need, name));
+    if (fails)
+        *ret_kind = STR("these cache types and flash attention");
+    if (!fails && covers->fails[0] && cover_read(&c, NULL) == 0) {
         for (size_t i = 0; i < c.n && !fails; i++) {
             fails = cover_is_part(&c.question[i], need) &&
                     str_list_has(str_from(covers->fails), c.question[i].canary);

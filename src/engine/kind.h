@@ -80,13 +80,14 @@ struct engine_covers {
     uint64_t sequences; /* prompts at the same time; 0 not told */
     char canaries[600]; /* seeded canaries that answered right: "mixed window IQ3_S" */
     char skipped[200];  /* those that the engine does not know, or leaves to the CPU */
-    char fails[100];    /* those that failed: no model of their kind is served */
+    char fails[200];    /* those that failed: no model of their kind is served */
     char why[400];      /* how the first of them failed */
 };
 
 /* What a model is made of, as above. */
 struct engine_need {
     char types[400], shapes[64];
+    char attention[100]; /* arguments that choose its kernels: "-x=q8_0,-y=on"; "" none */
 };
 
 /* A prompt as tokens. */
@@ -137,12 +138,14 @@ struct engine_kind {
     /* ---- how it is started ---- */
     void (*add_arguments)(const struct engine_spec *spec, const struct engine_serving *serving,
                           struct engine_words *argv);
-    const char *const *variables;      /* always in its environment; NULL-terminated */
-    const char *key_variable;          /* gives it the key that it must be asked with */
-    const char *list_argument;         /* makes it list its devices and end */
-    const char *device_argument;       /* before the device */
-    const char *layers_argument;       /* before the number of layers on the GPU */
-    const char *no_device;             /* the device that keeps it on the CPU */
+    const char *const *variables; /* always in its environment; NULL-terminated */
+    const char *key_variable;     /* gives it the key that it must be asked with */
+    const char *list_argument;    /* makes it list its devices and end */
+    const char *device_argument;  /* before the device */
+    const char *layers_argument;  /* before the number of layers on the GPU */
+    const char *no_device;        /* the device that keeps it on the CPU */
+    /* With a value behind each: they choose the kernels of attention; NULL-terminated. */
+    const char *const *attention_arguments;
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
     const char *const *own_variables;  /* beginnings of names, likewise */
     const char *const *free_variables; /* beginnings that a choice may still give */

@@ -81,6 +81,10 @@ static const char *const llama_variables[] = {"GOMP_SPINCOUNT=1000", "LLAMA_ARG_
 /* On the CPU, the weights as they are in the file: what the file's pages hold is not held twice. */
 static const char *const llama_plain_variables[] = {"LLAMA_ARG_NO_REPACK=1", NULL};
 
+/* Types of the key-value cache; flash attention. */
+static const char *const llama_attention_arguments[] = {
+    "-ctk", "--cache-type-k", "-ctv", "--cache-type-v", "-fa", "--flash-attn", NULL};
+
 static const char *const llama_own_arguments[] = {
     "-m",     "--model",    "--host",         "--port",  "--api-key", "--tools",
     "--path", "--log-file", "--api-key-file", "--agent", NULL};
@@ -392,6 +396,7 @@ const struct engine_kind engine_kind_llama = {
     .device_argument = "--device",
     .layers_argument = LLAMA_LAYERS,
     .no_device = "none",
+    .attention_arguments = llama_attention_arguments,
     .own_arguments = llama_own_arguments,
     .own_variables = llama_own_variables,
     .free_variables = llama_free_variables,

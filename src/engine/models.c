@@ -296,9 +296,24 @@ void model_use_done(struct model_use *use)
     model_launch_done(&use->launch);
 }
 
-void model_use_need(const struct model_use *use, struct engine_need *ret_need)
+static bool models_is_attention(const struct engine_kind *kind, const char *argument)
+{
+    const char *const *known = kind->attention_arguments;
+    while (*known && strcmp(*known, argument) != 0)
+        known++;
+    return *known != NULL;
+}
+
+void model_use_need(const struct engine_kind *kind, const struct model_use *use,
+                    struct engine_need *ret_need)
 {
     struct buf CLEAN_BUF types = BUF_INIT(sizeof(ret_need->types));
+    struct buf CLEAN_BUF attention = BUF_INIT(sizeof(ret_need->attention));
+    for (char *const *arg = use->launch.args; arg && *arg && arg[1]; arg++) {
+        if (models_is_attention(kind, *arg))
+            buf_addf(&attention, "%s%s=%s", attention.n ? "," : "", *arg, arg[1]);
+    }
+    snprintf(ret_need->attention, sizeof(ret_need->attention), "%s", buf_text(&attention));
     for (uint32_t i = 0; i < 64; i++) {
         const char *name = use->gguf.types >> i & 1 ? gguf_type_name(i) : NULL;
         if (name)

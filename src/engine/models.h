@@ -60,8 +60,9 @@ int model_use_new(const struct model_request *request, struct model_use *ret_use
                   struct gfxb_error *err);
 void model_use_done(struct model_use *use);
 
-/* What its engine must compute: the types of its matrices, and its shapes. */
-void model_use_need(const struct model_use *use, struct engine_need *ret_need);
+/* What its engine must compute: the types of its matrices, its shapes, and with which attention. */
+void model_use_need(const struct engine_kind *kind, const struct model_use *use,
+                    struct engine_need *ret_need);
 
 /* A choice's arguments and the model's behind them, NULL-terminated; the caller frees the array,
  * its words are lent by both. use NULL: the choice's alone. */

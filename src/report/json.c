@@ -220,15 +220,30 @@ static json_t *json_numbers(struct str list)
     return array;
 }
 
+/* "-ctk=q8_0,-fa=on" of each word "attention:..." of what was asked. */
+static json_t *json_attention(struct str canaries)
+{
+    json_t *array = json_array();
+    const struct str mark = STR("attention:");
+    struct str word;
+    while (str_word(&canaries, &word)) {
+        if (str_starts(word, mark))
+            json_array_append_new(array,
+                                  report_json_str((struct str){word.p + mark.n, word.n - mark.n}));
+    }
+    return array;
+}
+
 json_t *report_json_covers(const struct engine_covers *covers)
 {
     return json_pack(
-        "{s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "prompt_tokens",
+        "{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "prompt_tokens",
         json_numbers(str_from(covers->lengths)), "sequences", (json_int_t)covers->sequences,
         "types", report_json_words(str_from(covers->types)), "shapes",
         report_json_words(str_from(covers->shapes)), "failed",
         report_json_words(str_from(covers->fails)), "failed_reason", report_json_text(covers->why),
-        "skipped", report_json_words(str_from(covers->skipped)));
+        "skipped", report_json_words(str_from(covers->skipped)), "attention",
+        json_attention(str_from(covers->canaries)));
 }
 
 json_t *report_json_proof(const struct plan_choice *choice, const struct engine_proof *proof)

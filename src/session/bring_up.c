@@ -184,7 +184,7 @@ static int session_prove_need(const struct session_request *r, struct session *s
     if (!session->use || !proof)
         return 0;
     session_spec(r, package, cache_dir, &trial.spec);
-    model_use_need(session->use, &need);
+    model_use_need(session_kind(r), session->use, &need);
     struct engine_covers covers = proof->covers;
     struct gfxb_error why;
     int result = engine_prove_need(&trial, proof->device, &need, &covers, &why);

@@ -51,7 +51,7 @@ void session_read_checks(const struct session_request *r, struct session *sessio
     struct engine_need need;
     if (!session->use)
         return;
-    model_use_need(session->use, &need);
+    model_use_need(session_kind(r), session->use, &need);
     for (size_t i = session->n_failures; i < session->n_proofs; i++) {
         if (session->proof[i].passed)
             check_read(r, session, &need, &session->proof[i]);
@@ -112,15 +112,15 @@ static void check_args(const struct session_request *r, const struct session *se
 }
 
 /* They differ: is the CPU right with this package, and for models of this kind? */
-static int check_cpu(const struct session *session, const struct engine_spec *spec,
-                     const char *data_dir, struct gfxb_error *err)
+static int check_cpu(const struct session_request *r, const struct session *session,
+                     const struct engine_spec *spec, struct gfxb_error *err)
 {
     struct plan_choice cpu = session_cpu_choice();
-    struct engine_trial trial = {.spec = *spec, .choice = &cpu, .data_dir = data_dir};
+    struct engine_trial trial = {.spec = *spec, .choice = &cpu, .data_dir = r->data_dir};
     struct engine_proof proof;
     struct engine_need need;
     struct gfxb_error why = {.code = 0};
-    model_use_need(session->use, &need);
+    model_use_need(session_kind(r), session->use, &need);
     int result = engine_prove(&trial, &proof, &why);
     if (result < 0)
         return error_set(err, why.code, "%s", why.text);
@@ -166,7 +166,7 @@ int session_check_model(const struct session_request *r, struct session *session
     result = engine_compare(&compare, ret_comparison, &why);
     if (result == -GFXB_E_MODEL_MISMATCH) {
         cpu.args = NULL;
-        result = check_cpu(session, &cpu, r->data_dir, err);
+        result = check_cpu(r, session, &cpu, err);
         if (result < 0)
             return result;
     } else if (result < 0) {

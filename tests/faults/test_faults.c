@@ -396,6 +396,36 @@ static void a_kind_that_is_left_to_the_cpu_is_not_covered(void **state)
     world_done(&w);
 }
 
+/* The types of its cache are tested too, once; where they fail it is told. */
+static void the_attention_that_a_model_asks_for_is_proven(void **state)
+{
+    static const struct fault wrong = {
+        .name = "q8_0", .backend = PLAN_CPU, .behaviour = "wrong q8_0\n"};
+    static const struct engine_need need = {"Q4_K", "dense", "-ctk=q8_0,-fa=on"};
+    static char *none[] = {NULL};
+    static const struct plan_choice cpu = {
+        .backend = PLAN_CPU, .gpu_pci = none, .env = none, .args = none, .warning = none};
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        struct stage s = stage_new();
+        char *CLEAN_FREE dir = stage_install(&s, "debian-cpu", PLAN_CPU, fails ? &wrong : NULL);
+        struct package package = stage_package(dir);
+        struct engine_trial trial = {.spec = {.package = &package, .runtime_dir = s.run},
+                                     .choice = &cpu,
+                                     .data_dir = s.data,
+                                     .deadlines = stage_deadlines};
+        struct engine_covers covers = {.canaries = "mixed"};
+        struct gfxb_error err = {.text = ""};
+        int code = engine_prove_need(&trial, "none", &need, &covers, &err);
+        assert_int_equal(code, fails ? -GFXB_E_CANARY_MISMATCH : 0);
+        assert_string_equal(fails ? covers.fails : covers.canaries + strlen("mixed "),
+                            "attention:-ctk=q8_0,-fa=on");
+        stage_behave(&s, dir, PLAN_CPU, fails ? NULL : &wrong); /* it is not asked again */
+        assert_int_equal(engine_prove_need(&trial, "none", &need, &covers, &err), code);
+        stage_done(&s);
+    }
+}
+
 /* The type is named, now and later; the proof stands for other models. */
 static void a_type_that_fails_leads_to_the_next_choice(void **state)
 {
@@ -559,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_new_package_that_fails_leaves_the_proven_one),
         cmocka_unit_test(what_a_model_needs_is_proven_before_it_is_served),
         cmocka_unit_test(a_kind_that_the_engine_does_not_know_is_left_out),
+        cmocka_unit_test(the_attention_that_a_model_asks_for_is_proven),
         cmocka_unit_test(a_kind_that_is_left_to_the_cpu_is_not_covered),
         cmocka_unit_test(a_type_that_fails_leads_to_the_next_choice),
         cmocka_unit_test(without_room_for_the_test_a_proven_choice_serves),

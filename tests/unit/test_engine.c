@@ -901,6 +901,21 @@ static void bench_figures_are_stored_all_or_none(void **state)
     free(data);
 }
 
+static void a_models_need_has_its_attention(void **state)
+{
+    char *args[] = {(char *)"--temp", (char *)"1.0", (char *)"-ctk", (char *)"q8_0", (char *)"-fa",
+                    (char *)"on",     NULL};
+    struct model_use use = {.gguf.types = 1 << 12, .launch.args = args};
+    struct engine_need need;
+    (void)state;
+    model_use_need(llama, &use, &need);
+    assert_string_equal(need.attention, "-ctk=q8_0,-fa=on");
+    assert_string_equal(need.types, "Q4_K");
+    args[2] = NULL;
+    model_use_need(llama, &use, &need);
+    assert_string_equal(need.attention, "");
+}
+
 static void steps_are_read_as_far_as_they_are_told(void **state)
 {
 #define ONE(id)                                                                                    \
@@ -1240,6 +1255,7 @@ static void a_process_count_is_sensible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_models_need_has_its_attention),
         cmocka_unit_test(steps_are_read_as_far_as_they_are_told),
         cmocka_unit_test(decimals_are_read_whole_or_not_at_all),
         cmocka_unit_test(a_device_list_is_read_by_its_last_parentheses),
