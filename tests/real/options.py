@@ -381,6 +381,10 @@ def logs():
     assert "no server of this user runs" in cli("logs", code=1, env={"XDG_RUNTIME_DIR": TOP}).stderr
 
 
+def stops():
+    assert server().stop() == 0
+
+
 tap.run([
     ("requests in every API get what they leave out", what_a_request_leaves_out),
     ("system text and conversation", system_text_and_conversation),
@@ -397,4 +401,5 @@ tap.run([
     ("alias", aliases),
     ("a damaged table is named", a_damaged_table_is_named),
     ("logs", logs),
+    ("SIGTERM ends it well", stops),
 ])

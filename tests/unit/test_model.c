@@ -419,6 +419,143 @@ static void what_is_planned_is_fetched(void **state)
     gfx_tables_free(tables);
 }
 
+/* ---- names and options of the user's own ---- */
+
+static char world_dir[64];
+static struct model_env world_env;
+
+static int world_make(void **state)
+{
+    snprintf(world_dir, sizeof(world_dir), "/tmp/gfxbridge-model-XXXXXX");
+    assert_non_null(mkdtemp(world_dir));
+    world_env = (struct model_env){.data_dir = world_dir};
+    return 0;
+}
+
+static int world_remove(void **state)
+{
+    return fs_remove_tree(world_dir);
+}
+
+static void set_options(const char *name, const char *text)
+{
+    json_t *options = json_loads(text, 0, NULL);
+    assert_non_null(options);
+    assert_int_equal(model_options_write(&world_env, name, options, NULL), 0);
+    json_decref(options);
+}
+
+/* What a name stands for, with the options that it has then: as JSON. */
+static void expect_options(const char *name, const char *model, const char *text)
+{
+    json_t *all = NULL, *options = NULL, *wanted = json_loads(text, 0, NULL);
+    const char *found;
+    assert_int_equal(model_options_read(&world_env, &all, NULL), 0);
+    assert_int_equal(model_options_follow(all, name, &found, &options, NULL), 0);
+    assert_string_equal(found, model);
+    assert_true(json_equal(options, wanted));
+    json_decref(options);
+    json_decref(wanted);
+    json_decref(all);
+}
+
+/* Any text survives the table; the name that is asked comes before those behind it; the same word
+ * in another case, with Ollama's ":latest" or Lemonade's "user." is the same name. */
+static void options_are_stored_and_followed(void **state)
+{
+    expect_options("nobody", "nobody", "{}");
+    set_options("Mario", "{\"model\":\"base:4b\",\"system\":\"a\\tb\\n\\u0001\\\"-\",\"top_k\":5}");
+    set_options("base:4b", "{\"top_k\":1,\"stop\":[\"a\",\"\"]}");
+    set_options("luigi", "{\"model\":\"mario:latest\",\"top_k\":9}");
+    expect_options("mario", "base:4b",
+                   "{\"system\":\"a\\tb\\n\\u0001\\\"-\",\"top_k\":5,\"stop\":[\"a\",\"\"]}");
+    expect_options("user.LUIGI:latest", "base:4b",
+                   "{\"system\":\"a\\tb\\n\\u0001\\\"-\",\"top_k\":9,\"stop\":[\"a\",\"\"]}");
+    set_options("Mario", "{}");
+    expect_options("luigi", "mario:latest", "{\"top_k\":9}");
+}
+
+static void circles_end(void **state)
+{
+    struct gfxb_error err;
+    json_t *all = NULL, *options = NULL;
+    const char *model;
+    set_options("a", "{\"model\":\"b\"}");
+    set_options("b", "{\"model\":\"a\"}");
+    assert_int_equal(model_options_read(&world_env, &all, &err), 0);
+    assert_int_equal(model_options_follow(all, "a", &model, &options, &err), -ELOOP);
+    assert_non_null(strstr(err.text, "gfxbridge alias"));
+    json_decref(all);
+}
+
+static void damaged_options_are_named(void **state)
+{
+    static const char *const bad[] = {
+        "name\tkey\tvalue\nx\ty\n",    "name\tkey\tvalue\nx\ty\t{\n",
+        "name\tkey\tvalue\nx\ty\t-\n", "name\tkey\tvalue\nx\tmodel\t5\n",
+        "name\tkey\nx\ty\n",
+    };
+    char *path = model_options_path(&world_env), *dir = fs_join(world_dir, "models");
+    assert_int_equal(fs_make_dirs(dir, 0700, NULL), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct gfxb_error err = {.text = ""};
+        json_t *all = NULL;
+        assert_int_equal(fs_write(path, bad[i], strlen(bad[i]), 0600, NULL), 0);
+        assert_int_equal(model_options_read(&world_env, &all, &err), -GFXB_E_TABLE);
+        assert_non_null(strstr(err.text, "options.tsv"));
+        assert_null(all);
+        assert_true(model_options_write(&world_env, "z", NULL, NULL) < 0); /* nothing is lost */
+    }
+    free(path);
+    free(dir);
+}
+
+/* ---- uploads ---- */
+
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+static int upload(const char *sha256, const char *text, bool whole, struct gfxb_error *err)
+{
+    struct model_blob *blob = NULL;
+    assert_int_equal(model_blob_begin(&world_env, sha256, strlen(text), &blob, err), 0);
+    assert_int_equal(model_blob_add(blob, str_from(text), err), 0);
+    int r = whole ? model_blob_end(blob, err) : 0;
+    model_blob_free(blob);
+    return r;
+}
+
+/* A blob has its name once its digest was compared, and not before; what breaks off leaves nothing.
+ */
+static void blobs_are_whole_or_not_there(void **state)
+{
+    struct gfxb_error err;
+    struct model_blob *blob = NULL;
+    char *dir = fs_join(world_dir, "models/ollama/blobs");
+    uint64_t bytes = 1;
+    assert_null(model_blob_find(&world_env, ABC));
+    assert_int_equal(upload(ABC, "abd", true, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "digest mismatch"));
+    assert_int_equal(upload(ABC, "abc", false, &err), 0);
+    assert_null(model_blob_find(&world_env, ABC));
+    DIR *list = opendir(dir);
+    assert_null(fs_next(list));
+    closedir(list);
+    assert_int_equal(upload(ABC, "abc", true, &err), 0);
+    char *path = model_blob_find(&world_env, ABC);
+    assert_non_null(path);
+    assert_null(model_blob_find(&world_env, "../x"));
+    assert_int_equal(model_blob_begin(&world_env, ABC, UINT64_MAX / 2, &blob, &err),
+                     -GFXB_E_DISK_FULL);
+    assert_int_equal(fs_tree_bytes(dir, &bytes), 0);
+    struct model_file file = {"x.gguf", ABC};
+    assert_true(model_create(&world_env, "x", &file, 1, &err) < 0); /* it is no GGUF */
+    assert_non_null(strstr(err.text, "x.gguf"));
+    assert_int_equal(model_create(&world_env, "a/b/c", &file, 1, &err), -EINVAL);
+    assert_int_equal(model_create(&world_env, "../x", &file, 1, &err), -EINVAL);
+    free(path);
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +573,10 @@ int main(void)
         cmocka_unit_test(what_is_no_model_file),
         cmocka_unit_test(what_cannot_fit_is_not_fetched),
         cmocka_unit_test(a_card_adds_to_the_memory),
+        cmocka_unit_test_setup_teardown(options_are_stored_and_followed, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(circles_end, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(damaged_options_are_named, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(blobs_are_whole_or_not_there, world_make, world_remove),
         cmocka_unit_test(what_is_planned_is_fetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""launch.py GFXBRIDGE: `launch` with the real server and engine. The agent here is a script that
+writes down what it was given and asks the server itself: what the real agents make of it is
+tests/real/agents.py's.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
+import tap  # noqa: E402
+from gfxbridge import PROGRAM, answer, call, processes_of  # noqa: E402
+from server import Server  # noqa: E402
+from wait import wait_until  # noqa: E402
+
+TOP = tempfile.mkdtemp(prefix="gfxbridge launch ")
+DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "launch-data")  # the engine stays for next time
+RUN, BIN, SEEN = (os.path.join(TOP, name) for name in ("run", "bin", "seen.json"))
+AGENTS = ["claude", "codex", "continue", "copilot", "opencode", "qwen"]
+SHARED = {}
+AGENT = """#!%s
+import json, os, re, signal, sys, time, urllib.request
+words, env = sys.argv, dict(os.environ)
+file = next((w for w in words if w.endswith("config.yaml")), None)
+text = open(file, encoding="utf-8").read() if file else None
+given = "\\n".join([*words, *env.values(), text or ""])
+reply = None
+if "ask" in words:
+    url = re.search("http://127[.]0[.]0[.]1:[0-9]+", given).group(0)
+    request = urllib.request.Request(url + "/v1/chat/completions",
+        json.dumps({"model": "canary", "messages": [{"role": "user", "content":
+                    "Which gfx is the Radeon RX 7900 XT?"}]}).encode(), {"Content-Type": "application/json"})
+    reply = json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"]
+json.dump({"words": words[1:], "env": env, "file": file, "text": text, "reply": reply, "given": given,
+           "pid": os.getpid()}, open(%r + ".part", "w"))
+os.rename(%r + ".part", %r)
+if "wait" in words:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    while True:
+        time.sleep(0.1)
+if "killed" in words:
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(3 if "fail" in words else 0)
+""" % (sys.executable, SEEN, SEEN, SEEN)
+
+
+def prepare():
+    if "ready" not in SHARED:
+        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
+        if done.returncode != 0:
+            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        for place in (RUN, BIN):
+            os.makedirs(place, mode=0o700)
+        for row in answer("launch")["agents"]:
+            path = os.path.join(BIN, row["program"])
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(AGENT)
+            os.chmod(path, 0o755)
+        SHARED["ready"] = True
+    return {"XDG_RUNTIME_DIR": RUN, "GFXBRIDGE_PORT": "0", "PATH": BIN + ":" + os.environ["PATH"]}
+
+
+def launch(*words, code=0, env=None):
+    """Run it; what the agent saw."""
+    if os.path.exists(SEEN):
+        os.unlink(SEEN)
+    done = call("--data-dir", DATA, "launch", *words, code=code, env={**prepare(), **(env or {})})
+    place = os.path.join(RUN, "gfxbridge")
+    left = [n for n in os.listdir(place) if n[:7] == "launch-" and n[7:].isdigit()] if os.path.isdir(place) else []
+    assert not left, left
+    if os.path.exists(SEEN):
+        with open(SEEN, encoding="utf-8") as f:
+            return json.load(f)
+    return done
+
+
+def servers():
+    return processes_of(DATA, "serve")
+
+
+def agents_are_listed():
+    none = answer("launch", env={"PATH": "/usr/bin:/bin"})["agents"]
+    assert [row["agent"] for row in none] == AGENTS
+    for row in none:
+        assert row["install"].startswith("npm install -g ") and row["program"], row
+    done = call("launch", "codex", env={"PATH": TOP}, code=1)
+    assert "codex is not installed: npm install -g @openai/codex installs it" in done.stderr
+    assert "they are claude, codex" in call("launch", "nobody", code=2).stderr
+    here = answer("launch", env=prepare())["agents"]
+    assert all(row["path"] == os.path.join(BIN, row["program"]) for row in here), here
+
+
+def each_agent_gets_an_answer():
+    for agent in AGENTS:
+        seen = launch(agent, "--model", "canary", "--", "ask", "--own-option", "a b")
+        assert seen["words"][-3:] == ["ask", "--own-option", "a b"], seen["words"]
+        assert seen["reply"] == "The Radeon RX 7900 XT is gfx1100.", (agent, seen["reply"])
+        assert "canary" in seen["given"], agent
+    wait_until(lambda: not servers(), "the end of the servers")
+
+
+def what_agents_get():
+    seen = launch("continue", "--model", "canary")
+    config = json.loads(seen["text"])
+    assert config["models"][0]["model"] == "canary" and not os.path.exists(seen["file"])
+    assert config["models"][0]["apiBase"].startswith("http://127.0.0.1:")
+    seen = launch("opencode", "--model", "canary", env={"GFXBRIDGE_API_KEY": "secret"})
+    config = json.loads(seen["env"]["OPENCODE_CONFIG_CONTENT"])
+    assert config["model"] == "gfxbridge/canary"
+    assert config["provider"]["gfxbridge"]["options"]["apiKey"] == "secret"
+    seen = launch("claude", "--model", "canary", env={"ANTHROPIC_API_KEY": "theirs"})
+    assert seen["env"]["ANTHROPIC_API_KEY"] == "" and seen["env"]["ANTHROPIC_MODEL"] == "canary"
+
+
+def exit_codes_are_the_agents():
+    launch("qwen", "--model", "canary", "--", "fail", code=3)
+    launch("qwen", "--model", "canary", "--", "killed", code=128 + signal.SIGKILL)
+    assert "no such model" in launch("qwen", "--model", "nobody", code=1).stderr
+    assert "no model is here" in launch("qwen", code=2).stderr
+
+
+def a_signal_ends_all_of_it():
+    env = {**os.environ, **prepare()}
+    if os.path.exists(SEEN):
+        os.unlink(SEEN)
+    process = subprocess.Popen([PROGRAM, "--data-dir", DATA, "launch", "continue", "--model", "canary",
+                                "--", "wait"], env=env, stdin=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(SEEN), "the agent")
+    with open(SEEN, encoding="utf-8") as f:
+        seen = json.load(f)
+    assert os.path.exists(seen["file"]) and servers()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 7  # the agent's own answer to it
+    assert not os.path.exists(seen["file"]) and not servers()
+    # What a killed one left goes with the next.
+    os.makedirs(os.path.join(RUN, "gfxbridge", "launch-4194305"))
+    launch("qwen", "--model", "canary")
+
+
+def a_running_server_is_used():
+    running = Server(DATA, "--backend", "cpu")
+    try:
+        seen = launch("qwen", "--model", "canary",
+                      env={"XDG_RUNTIME_DIR": running.home, "XDG_CONFIG_HOME": running.home})
+        assert seen["env"]["OPENAI_BASE_URL"] == f"http://127.0.0.1:{running.port}/v1"
+        assert running.process.poll() is None
+    finally:
+        assert running.stop() == 0
+
+
+def print_starts_nothing():
+    done = call("--data-dir", DATA, "launch", "codex", "--model", "canary", "--print", "--", "it's",
+                env=prepare())
+    assert "export GFXBRIDGE_LAUNCH_KEY='gfxbridge'" in done.stdout, done.stdout
+    assert "'model_provider=\"gfxbridge\"'" in done.stdout and done.stdout.rstrip().endswith("'it'\\''s'")
+    assert not servers()
+
+
+tap.run([
+    ("agents are listed, and how to install them", agents_are_listed),
+    ("each agent gets an answer", each_agent_gets_an_answer),
+    ("what agents get", what_agents_get),
+    ("exit codes are the agent's", exit_codes_are_the_agents),
+    ("a signal ends all of it", a_signal_ends_all_of_it),
+    ("a running server is used", a_running_server_is_used),
+    ("--print starts nothing", print_starts_nothing),
+])
