@@ -243,6 +243,11 @@ void cli_check_bring_up(struct cli *cli, int result);
  */
 void chat_run(struct cli *cli, unsigned max_tokens);
 
+/* ---- cmd_launch.c ---- */
+
+/* The index-th agent that launch knows, and its program; false behind the last one. */
+bool launch_agent_at(struct cli *cli, size_t index, struct str *ret_agent, struct str *ret_program);
+
 /* ---- control.c ---- */
 
 /* Does a server of this user run, and answer? */

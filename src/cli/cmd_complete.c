@@ -69,6 +69,15 @@ static void complete_models_known(const struct complete *c)
     }
 }
 
+static void complete_agents(const struct complete *c)
+{
+    struct str agent, program;
+    for (size_t i = 0; launch_agent_at(c->cli, i, &agent, &program); i++) {
+        char *CLEAN_FREE name = xstr_dup(program);
+        complete_offer(c, agent, name);
+    }
+}
+
 /* What is here, but for pull, which wants what is not; what could be pulled is also shown and
  * planned for; what is read as a file where it lies may be any file. */
 static void complete_models(const struct complete *c)
@@ -96,6 +105,8 @@ static void complete_value(const struct complete *c, struct str value)
             complete_backends(c);
         else if (str_is(piece, "MODEL"))
             complete_models(c);
+        else if (str_is(piece, "AGENT"))
+            complete_agents(c);
         else if (str_is(piece, "DIR"))
             puts(":dir");
         else if (str_starts(piece, STR("FILE")) || str_is(piece, "PATH"))

@@ -46,6 +46,20 @@ static bool launch_next(struct cli *cli, struct table *t, struct table_row *ret_
     return cli_check(cli, table_next(t, ret_row, &cli->err)) > 0;
 }
 
+bool launch_agent_at(struct cli *cli, size_t index, struct str *ret_agent, struct str *ret_program)
+{
+    struct table t = {.name = NULL};
+    struct table_row row;
+    for (size_t i = 0; launch_next(cli, &t, &row); i++) {
+        if (i == index) {
+            *ret_agent = row.field[LAUNCH_AGENT];
+            *ret_program = row.field[LAUNCH_PROGRAM];
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The program's path in PATH; NULL none. */
 static const char *launch_find_program(struct cli *cli, struct str program)
 {

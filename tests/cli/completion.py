@@ -63,6 +63,8 @@ def values():
     assert "llamacpp:vulkan" in candidates("backends", "verify", "llama")
     assert ":file" in candidates("inspect", "")
     assert ":dir" in candidates("--data-dir", "")
+    assert candidates("launch", "c") == ["claude", "codex", "continue", "copilot"]
+    assert candidates("alias", "") == ["rm"] and candidates("alias", "x", "can") == ["canary"]
     assert candidates("nonsense", "") == []
 
 

@@ -166,6 +166,26 @@ def capture_round_trip():
             os.unlink(path)
 
 
+def names_and_agents():
+    """alias, launch and logs: their JSON, and one sentence where there is nothing to show."""
+    with tempfile.TemporaryDirectory() as data:
+        place = ("--data-dir", data)
+        assert answer(*place, "alias")["aliases"] == []
+        call(*place, "alias", "mine", "canary")
+        assert answer(*place, "alias")["aliases"] == [{"name": "mine", "model": "canary", "options": {}}]
+        listed = {m["name"]: m["alias_of"] for m in answer(*place, "list")["models"]}
+        assert listed["mine"] == "canary" and listed["canary"] is None, listed
+        for words, code in ((["alias", "mine"], 2), (["alias", "rm", "canary"], 1), (["alias", "x", "nobody"], 1),
+                            (["alias", "canary", "mine"], 1), (["logs"], 1), (["launch", "nobody"], 2),
+                            (["logs", "--follow", "--json"], 2)):
+            one_sentence(call(*place, *words, code=code))
+        call(*place, "alias", "rm", "mine")
+        assert answer(*place, "alias")["aliases"] == []
+        assert answer(*place, "logs", "--engine")["logs"] == []
+    for row in answer("launch")["agents"]:
+        assert set(row) >= {"agent", "program", "path", "install"}, row
+
+
 tap.run([
     ("detect: every field, every captured machine", detect_shapes),
     ("plan: every field, every captured machine", plan_shapes),
@@ -175,6 +195,7 @@ tap.run([
     ("table compare --json has its fields", compare_shape),
     ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),
+    ("alias, launch and logs", names_and_agents),
     ("without a command: this computer", no_command_shows_the_computer),
     ("a full stdout is an error", full_stdout_is_an_error),
     ("capture of a capture is the same machine", capture_round_trip),
