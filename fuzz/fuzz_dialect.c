@@ -4,6 +4,7 @@
  * whole, or a text that one reader of JSON takes and the other does not.
  */
 #include "api/ollama/ollama.h"
+#include "api/openai/openai.h"
 #include "api/serve.h"
 
 #include <stdlib.h>
@@ -112,6 +113,31 @@ static void read_requests(struct str bytes)
     }
 }
 
+/* The same of OpenAI's two; and the other forms of what is taken. */
+static void read_openai(struct str bytes)
+{
+    static chat_read *const reads[] = {responses_read, completion_read};
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        struct dialect_body body;
+        struct chat_call call = {.stream = false};
+        struct buf text = BUF_INIT(1 << 26);
+        dialect_body_read(bytes, &body);
+        json_t *root = chat_load(&body);
+        chat_request_init(&call.request, &body.error);
+        if (root)
+            reads[i](&body, root, &call);
+        require(body.error.status == 0 || body.error.message[0]);
+        chat_request_end(&call.request, true);
+        if (chat_put_json(&text, json_incref(call.request.body)) == 0 && chat_fold(&text, 0))
+            (void)chat_fold(&text, 1);
+        if (call.writer)
+            call.ops->free(call.writer);
+        buf_done(&text);
+        chat_request_done(&call.request);
+        json_decref(root);
+    }
+}
+
 static int convert(struct str bytes, const struct ollama_call *call, size_t step, struct buf *out)
 {
     bool embed = call->kind == OLLAMA_EMBED;
@@ -151,10 +177,12 @@ static void read_figures(struct str bytes)
     struct dialect_tail tail = {.tail_n = 0};
     struct pool_timings t;
     struct dialect_error error;
+    char name[] = "model";
+    const struct pool_found model = {.name = name};
     dialect_tail_feed(&tail, bytes);
     dialect_tail_end(&tail, engine_kind_of_model(NULL)->figures, &t);
     require(t.tokens_per_second >= 0.0);
-    dialect_error_of_engine(engine_kind_of_model(NULL), 500, bytes, &error);
+    dialect_error_of_engine(engine_kind_of_model(NULL), &model, 500, bytes, &error);
     require(error.status >= 400 && error.message[0]);
 }
 
@@ -173,8 +201,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const readers[])(struct str) = {read_body, read_requests, read_answers,
-                                                  read_figures, read_words};
+    static void (*const readers[])(struct str) = {read_body,    read_requests, read_answers,
+                                                  read_figures, read_words,    read_openai};
     if (size == 0)
         return 0;
     /* An exact copy, so that a byte beyond the end is seen. */

@@ -53,6 +53,8 @@ static void system_messages_become_what_strict_templates_take(void **state)
              "[" SAYS("user", "a\\n\\nb") "]");
     folds_to("[" SAYS("system", "a") "," SAYS("user", "b") "]", 1,
              "[" SAYS("user", "a\\n\\nb") "]");
+    folds_to("[" SAYS("user", "a") ",{\"role\":\"system\"},{\"role\":\"user\"}]", 0,
+             "[" SAYS("user", "a") "]");
     folds_to("[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}," SAYS("system", "b") "]",
              0,
              "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"},"
@@ -507,6 +509,11 @@ static void what_cannot_be_done_is_refused_by_its_name(void **state)
          "file_id"},
         {completion_read, CHAT_OF("{\"type\":\"file\",\"file\":{}}"), "messages", "file"},
         {completion_read, "{\"messages\":5}", "messages", "messages"},
+        {completion_read, "{\"messages\":[]}", "messages", "messages"},
+        {completion_read, "{}", "messages", "messages"},
+        {completion_read, "{\"messages\":[" SAYS("function", "a") "]}", "messages", "function"},
+        {completion_read, CHATS("\"response_format\":{\"type\":\"json_schema\"}"),
+         "response_format", "schema"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct reading reading;
@@ -658,6 +665,31 @@ static void a_response_that_was_cut_off_is_incomplete(void **state)
     json_decref(last);
 }
 
+static void a_response_that_is_lost_has_failed(void **state)
+{
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20), CLEAN_BUF types = BUF_INIT(1 << 16);
+    struct gfxb_error err;
+    struct reading reading;
+    json_t *last = NULL;
+    reading_start(&reading, responses_read, "{\"input\":\"hi\",\"stream\":true}");
+    struct serve_filter *f = chat_filter_new(reading.call.ops, reading.call.writer,
+                                             &(struct chat_options){.stream = true});
+    reading.call.writer = NULL;
+    chat_filter_ops.head(f, engine_kind_of_model(NULL));
+    chat_filter_ops.feed(f, STR(EVENT("{\"content\":\"a\"}")), &out, &err);
+    error_set(&err, GFXB_E_ENGINE_CRASH, "the engine was lost");
+    (chat_filter_ops.fail)(f, DIALECT_OPENAI, &err, &out);
+    chat_filter_ops.free(f);
+    responses_events(&out, &types, &last);
+    json_t *response = json_object_get(last, "response");
+    assert_string_equal(chat_text(last, "type"), "response.failed");
+    assert_string_equal(chat_text(response, "status"), "failed");
+    assert_string_equal(chat_text(json_object_get(response, "error"), "message"),
+                        "the engine was lost");
+    json_decref(last);
+    reading_done(&reading);
+}
+
 static void several_choices_are_put_together(void **state)
 {
     static const char engine[] =
@@ -703,6 +735,7 @@ int main(void)
         cmocka_unit_test(a_response_has_events_of_each_item),
         cmocka_unit_test(functions_of_a_namespace_keep_it),
         cmocka_unit_test(a_response_that_was_cut_off_is_incomplete),
+        cmocka_unit_test(a_response_that_is_lost_has_failed),
         cmocka_unit_test(several_choices_are_put_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,6 +340,8 @@ void chat_set_thinking(struct chat_request *r, bool on, const char *effort)
 static void fold_join(json_t *message, const json_t *content, bool before)
 {
     json_t *own = json_object_get(message, "content");
+    if (!content)
+        return;
     if (json_is_string(own) && json_is_string(content)) {
         const char *a = json_string_value(before ? content : own);
         const char *b = json_string_value(before ? own : content);
@@ -443,7 +445,7 @@ static void fold_system(json_t *messages, size_t i)
         fold_join(before, content, false);
     else
         json_array_insert_new(messages, i + 1,
-                              json_pack("{s:s, s:O}", "role", "user", "content", content));
+                              json_pack("{s:s, s:O*}", "role", "user", "content", content));
     json_array_remove(messages, i);
 }
 

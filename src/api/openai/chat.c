@@ -76,6 +76,10 @@ static bool message_read(struct chat_request *r, size_t at, json_t *message)
     json_t *part;
     size_t i;
     bool changed = false;
+    if (!str_list_has(STR("system developer user assistant tool"),
+                      str_from(chat_text(message, "role"))))
+        dialect_fail_at(r->error, "messages", "messages[%zu]: the role '%s' is not supported", at,
+                        chat_text(message, "role"));
     json_array_foreach(json_object_get(message, "content"), i, part)
     {
         const char *type = chat_text(part, "type");
@@ -169,6 +173,13 @@ static void completion_check(struct chat_request *r, const json_t *root)
                         format);
     chat_check_schema(chat_get(chat_get(schema, "json_schema"), "schema"), true, "response_format",
                       r->error);
+    if (strcmp(format, "json_schema") == 0 &&
+        !json_is_object(json_object_get(
+            json_object_get(json_object_get(root, "response_format"), "json_schema"), "schema")))
+        dialect_fail_at(r->error, "response_format",
+                        "'response_format.json_schema.schema' must be an object");
+    if (json_array_size(json_object_get(root, "messages")) == 0)
+        dialect_fail_at(r->error, "messages", "'messages' is missing or empty");
     if (effort[0] && !str_list_has(STR("none minimal low medium high xhigh max"), str_from(effort)))
         dialect_fail_at(r->error, "reasoning_effort", "'reasoning_effort' cannot be '%s'", effort);
 }
