@@ -148,8 +148,11 @@ static bool decode(struct str text, char *ret, size_t size)
         int high = i + 2 < text.n ? str_hex_digit(text.p[i + 1]) : -1;
         int low = high < 0 ? -1 : str_hex_digit(text.p[i + 2]);
         bool coded = text.p[i] == '%' && low >= 0;
-        ret[n++] = coded ? (char)(high << 4 | low) : text.p[i];
-        i += coded ? 2 : 0;
+        ret[n++] = text.p[i];
+        if (coded) {
+            ret[n - 1] = (char)(high << 4 | low);
+            i += 2;
+        }
     }
     ret[n] = '\0';
     return n + 1 < size && strlen(ret) == n;

@@ -367,7 +367,7 @@ static int read_backend(struct peer *p, const char *name)
     char *CLEAN_FREE path = xasprintf(LEMONADE_BACKENDS "/%s/%s.h", name, name);
     char *CLEAN_FREE file = xfs_join(p->request->dir, path);
     struct recipe recipe;
-    bool rocm;
+    bool rocm = false;
     if (access(file, F_OK) < 0)
         return 0;
     struct peer_text *text = peer_open(p, path);
