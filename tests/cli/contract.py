@@ -75,6 +75,23 @@ def explain_queries():
     assert windows and all(p["os"] == "windows" for p in windows), windows
 
 
+def env_programs():
+    """--help names the programs of data/env.tsv; wheels are those of the GPU's own family."""
+    with open(os.path.join(SOURCE, "data", "env.tsv"), encoding="utf-8") as f:
+        rows = [line.split("\t") for line in f if line[0] != "#"][1:]
+    programs = [p for i, p in enumerate(r[0] for r in rows) if i == 0 or p != rows[i - 1][0]]
+    assert programs == sorted(set(programs)) and all(len(r) == 5 for r in rows), programs
+    said = call("env", "--for", "something", code=2).stderr
+    assert "|".join(programs) in said, said
+    for name, family in (("rx7900xtx-raphael", "gfx110X-all"), ("mi300x-x8", "gfx94X-dcgpu"), ("krackan-860m", "gfx1152")):
+        for program in ("pytorch", "comfyui"):
+            value = answer("env", "--for", program, "--sysroot", machine(name))
+            url = value["env"]["PIP_INDEX_URL"]
+            assert url.endswith(f"/{family}/") and family in value["how"], (name, value)
+    one_sentence(call("env", "--for", "pytorch", "--sysroot", machine("intel-only"), code=None))
+    one_sentence(call("env", "--for", "ramalama", "--sysroot", machine("rx7900xtx-raphael"), code=2))
+
+
 def compare_shape():
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as f:
         f.write("id\tpackage\n1002:744c\tgfx1100\n1002:1902\tgfx1152\n1002:744c\tsomething\n")
@@ -192,6 +209,7 @@ tap.run([
     ("detect, plan and doctor on this computer", live_computer),
     ("explain: ids, targets, families, names", explain_queries),
     ("explain: too old, and unknown", chips_without_a_target),
+    ("env --for knows the programs of its table", env_programs),
     ("table compare --json has its fields", compare_shape),
     ("explain: overrides are the last resort", overrides_are_the_last_resort),
     ("exit codes and one sentence", exit_codes),

@@ -89,6 +89,24 @@ def lemonade():
     starts(f'exec "{program}" --ctx-size 2048 --jinja --metrics', os.path.join(TOP, "models"))
 
 
+def ramalama():
+    """Without a container it starts the llama-server that stands first in PATH."""
+    need_engine()
+    told = answer("--data-dir", DATA, "env", "--backend", "cpu", "--for", "ramalama")["env"]
+    assert told["RAMALAMA_IN_CONTAINER"] == "false", told
+    assert shutil.which("llama-server", path=told["PATH"]) == os.path.join(DATA, "bin", "llama-server"), told
+
+
+def own_engines():
+    """The environment of the proof, and nothing else."""
+    need_engine()
+    proven = {v.split("=", 1)[0] for v in answer("--data-dir", DATA, "plan", "--backend", "cpu")["choices"][0]["env"]}
+    for program in ("jan", "koboldcpp", "lm-studio", "localai", "text-generation-webui"):
+        told = answer("--data-dir", DATA, "env", "--backend", "cpu", "--for", program)
+        assert set(told["env"]) == proven, (program, told)
+        assert told["how"].startswith("Nothing has to be set") == (not proven), (program, told)
+
+
 def ollama():
     assert answer("env", "--for", "ollama")["env"]["OLLAMA_HOST"] == "127.0.0.1:13305"
 
@@ -99,6 +117,8 @@ try:
         ("an engine is installed and proven", prepare),
         ("llama.cpp: llama-server in a shell is the proven engine", llama_cpp),
         ("lemonade: its variable names a program that it can start", lemonade),
+        ("ramalama: it finds the proven engine and uses no container", ramalama),
+        ("programs with engines of their own get the environment of the proof", own_engines),
         ("ollama: its programs are pointed at the server", ollama),
     ])
 finally:
