@@ -224,17 +224,13 @@ static const char *launch_default_model(struct cli *cli, bool runs)
     return only;
 }
 
-/* The tokens that one request to the model may have. */
+/* The tokens that one request to the model may have, as the server tells them; 0: it tells nothing.
+ */
 static unsigned launch_context(struct cli *cli, const char *name)
 {
-    struct gguf gguf;
-    unsigned context = 0;
-    cli_check(cli, engine_model_find(cli_models(cli), name, &cli->model, &cli->err));
-    if (gguf_read(cli->model.path, &gguf, NULL) == 0) {
-        context = gguf.context;
-        gguf_done(&gguf);
-    }
-    return context ? context : LAUNCH_CONTEXT;
+    char *CLEAN_FREE path = xasprintf("/v1/models/%s", name);
+    const json_t *tokens = json_object_get(control_ask(cli, path, NULL), "context_length");
+    return (unsigned)json_integer_value(tokens);
 }
 
 /* ---- what is set ---- */
@@ -375,7 +371,8 @@ static void launch_read(struct launch *l, const struct cli_args *args)
     l->address = launch_address(cli);
     l->key = launch_key(cli);
     l->model = model ? model : launch_default_model(cli, l->address != NULL);
-    l->context = launch_context(cli, l->model);
+    l->context = LAUNCH_CONTEXT;
+    cli_check(cli, engine_model_find(cli_models(cli), l->model, &cli->model, &cli->err));
     if (strpbrk(l->model, "\"\\ \t"))
         cli_die(cli, EINVAL,
                 "launch cannot hand on this model's name: gfxbridge alias gives it "
@@ -401,6 +398,8 @@ static int launch_run(struct cli *cli, const struct cli_args *args)
         launch_start_server(&l);
         l.address = launch_address(cli);
     }
+    unsigned context = l.address ? launch_context(cli, l.model) : 0;
+    l.context = context ? context : l.context;
     if (!l.address)
         l.address = cli_keep(cli, xasprintf("127.0.0.1:%d", SERVE_PORT));
     const char *text = launch_plan_file(&l);
