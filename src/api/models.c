@@ -152,6 +152,7 @@ int serve_find(void *models, const char *name, struct pool_found *ret_found, str
         .name = xstrdup(m.model.name),
         .path = m.model.origin == MODEL_BUILTIN ? NULL : xstrdup(m.model.path),
         .mmproj = xstrdup_or_null(m.model.mmproj),
+        .named_by = model_named_by(&m.model),
         .args = args.word,
         .known = known,
         .context = m.gguf.context,

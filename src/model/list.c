@@ -160,6 +160,20 @@ void model_list_new(const struct model_env *env, struct model_list *ret_list)
     *ret_list = list;
 }
 
+/* Both layouts hold it beside what it names: .../snapshots/COMMIT/FILE and .../blobs/sha256-HEX. */
+char *model_named_by(const struct model *model)
+{
+    char *CLEAN_FREE place = model->revision ? xasprintf("/snapshots/%s/", model->revision)
+                             : model->origin == MODEL_OLLAMA ? xstrdup("/blobs/sha256-")
+                                                             : NULL;
+    const char *below = place ? strstr(model->path, place) : NULL;
+    if (!below)
+        return NULL;
+    return xasprintf("%.*s%s%s", (int)(below - model->path), model->path,
+                     model->revision ? "/refs/main" : "/manifests/",
+                     model->revision ? "" : model->file);
+}
+
 int list_find_path(const struct model_env *env, const char *path, struct model *ret_model,
                    struct gfxb_error *err)
 {

@@ -278,6 +278,13 @@ int model_options_follow(const json_t *all, const char *name, const char **ret_m
                          json_t **ret_options, struct gfxb_error *err);
 
 /*
+ * The file that says which file the model's name means: a repository's "main", an Ollama manifest.
+ * When it changes the name must be looked up again. To be freed by the caller; NULL: the file
+ * itself.
+ */
+char *model_named_by(const struct model *model);
+
+/*
  * Bring a model here, or find that it is here already. Refused before the first byte of the
  * weights when env->machine cannot run it (model_offer_check).
  */

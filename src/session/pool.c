@@ -19,7 +19,7 @@ enum {
 struct pool_model *pool_find(const struct pool *pool, struct str name)
 {
     for (struct pool_model *m = pool->models; m; m = m->next) {
-        for (size_t i = 0; i < m->n_names; i++) {
+        for (size_t i = 0; i < m->n_names && !m->stale; i++) {
             if (str_is(name, m->names[i]))
                 return m;
         }
@@ -55,6 +55,7 @@ void pool_found_done(struct pool_found *found)
     free(found->name);
     free(found->path);
     free(found->mmproj);
+    free(found->named_by);
     *found = (struct pool_found){0};
 }
 
@@ -515,6 +516,40 @@ static void pool_enter(struct pool_model *m, struct pool_waiter *w)
     pool_serve(m);
 }
 
+static void pool_hand_over(struct pool_model *m, struct pool_model *other)
+{
+    while (m->queue.first) {
+        struct pool_waiter *w = m->queue.first;
+        pool_dequeue(w);
+        pool_enter(other, w);
+    }
+}
+
+/* Does the name mean other files by now? A name without a model may have one now, too. */
+static bool pool_is_stale(const struct pool_model *m)
+{
+    if (!m->found.name)
+        return m->state == SESSION_FAILED && m->why.code == GFXB_E_MODEL_UNKNOWN;
+    return m->found.path && pool_stamp(&m->found) != m->stamp;
+}
+
+/* Another model of this name, which looks its files up; those who wait go over to it. */
+static struct pool_model *pool_renew(struct pool_model *m, struct str name)
+{
+    struct pool *pool = m->pool;
+    struct pool_model *fresh;
+    log_at(pool->config.log, LOG_INFO, "%s was replaced or removed: looking for it again",
+           m->names[0]);
+    m->stale = true;
+    fresh = pool_model_new(pool, name);
+    fresh->pinned = m->pinned;
+    fresh->keep = m->keep;
+    fresh->options = m->options;
+    pool_hand_over(m, fresh);
+    pool_let_go(m);
+    return fresh;
+}
+
 void pool_wait(struct pool *pool, struct str name, const struct pool_options *options,
                struct pool_waiter *w)
 {
@@ -523,6 +558,8 @@ void pool_wait(struct pool *pool, struct str name, const struct pool_options *op
     if (pool_refuse(pool, w))
         return;
     struct pool_model *m = pool_find(pool, name);
+    if (m && pool_is_stale(m))
+        m = pool_renew(m, name);
     pool_enter(m ? m : pool_model_new(pool, name), w);
 }
 
@@ -530,11 +567,7 @@ void pool_join(struct pool_model *m, struct pool_model *other)
 {
     pool_add_name(other, str_from(m->names[0]));
     other->pinned |= m->pinned;
-    while (m->queue.first) {
-        struct pool_waiter *w = m->queue.first;
-        pool_dequeue(w);
-        pool_enter(other, w);
-    }
+    pool_hand_over(m, other);
 }
 
 /* ---- what waiters may see ---- */
@@ -574,7 +607,7 @@ static enum pool_state pool_shown_state(const struct pool_model *m)
     switch (m->state) {
     case SESSION_READY:
     case SESSION_BUSY:
-        return POOL_READY;
+        return m->stale ? POOL_UNLOADING : POOL_READY;
     case SESSION_STOPPING:
         return POOL_UNLOADING;
     default:

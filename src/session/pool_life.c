@@ -4,6 +4,7 @@
 #include "session/session_private.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum {
@@ -108,26 +109,47 @@ struct pool_search {
     char *name;
     int result;
     struct pool_found found;
+    uint64_t stamp;
     struct gfxb_error why;
 };
+
+uint64_t pool_stamp(const struct pool_found *found)
+{
+    const char *const files[] = {found->path, found->mmproj, found->named_by};
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct stat st = {.st_ino = 0};
+        if (files[i] && stat(files[i], &st) < 0)
+            st = (struct stat){.st_ino = 0};
+        const uint64_t facts[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
+                                  (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+        for (size_t k = 0; k < sizeof(facts) / sizeof(facts[0]); k++)
+            stamp = (stamp ^ facts[k]) * UINT64_C(0x100000001b3); /* FNV's prime */
+    }
+    return stamp;
+}
 
 static void pool_search(void *context)
 {
     struct pool_search *search = context;
     const struct pool_config *config = &search->model->pool->config;
     search->result = config->find(config->find_context, search->name, &search->found, &search->why);
+    if (search->result == 0)
+        search->stamp = pool_stamp(&search->found);
 }
 
-static void pool_found_out(struct pool_model *m, int result, struct pool_found *found,
-                           const struct gfxb_error *why)
+static void pool_found_out(struct pool_search *search)
 {
+    struct pool_model *m = search->model;
     struct pool *pool = m->pool;
+    struct pool_found *found = &search->found;
+    int result = search->result;
     struct pool_model *other = result < 0 ? NULL : pool_find(pool, str_from(found->name));
     if (result == 0 && pool->ending) {
         pool_found_done(found);
         result = error_set(&m->why, ESHUTDOWN, "the server is shutting down");
     } else if (result < 0) {
-        m->why = *why;
+        m->why = search->why;
     }
     if (result < 0) {
         pool_turn(m, SESSION_EV_NOTHING_WORKS);
@@ -138,6 +160,7 @@ static void pool_found_out(struct pool_model *m, int result, struct pool_found *
     } else {
         char *asked = m->names[0];
         m->found = *found;
+        m->stamp = search->stamp;
         m->names[0] = xstrdup(m->found.name);
         pool_add_name(m, str_from(asked));
         free(asked);
@@ -155,7 +178,7 @@ static void pool_searched(void *context)
     struct pool_search *search = context;
     struct pool *pool = search->model->pool;
     pool->looking--;
-    pool_found_out(search->model, search->result, &search->found, &search->why);
+    pool_found_out(search);
     free(search->name);
     free(search);
     pool_check_end(pool);
@@ -454,12 +477,20 @@ void pool_news(struct pool_model *m, const struct session_news *news)
 
 /* ---- from outside ---- */
 
+void pool_let_go(struct pool_model *m)
+{
+    m->pinned = false;
+    m->keep = 0;
+    if (!m->active.n && !m->queue.n)
+        pool_turn(m, SESSION_EV_UNWANTED);
+}
+
 /* The model of exactly this name, else one that it may mean. */
 static struct pool_model *pool_find_like(const struct pool *pool, struct str name)
 {
     struct pool_model *m = pool_find(pool, name);
     for (struct pool_model *at = pool->models; at && !m; at = at->next) {
-        for (size_t i = 0; i < at->n_names && !m; i++)
+        for (size_t i = 0; i < at->n_names && !m && !at->stale; i++)
             m = model_name_same(name, str_from(at->names[i])) ? at : NULL;
     }
     return m;
@@ -474,10 +505,7 @@ int pool_unload(struct pool *pool, struct str name, struct gfxb_error *err)
         if ((name.n && wanted != m) || !pool_holds_memory(m))
             continue;
         n++;
-        m->pinned = false;
-        m->keep = 0;
-        if (!m->active.n && !m->queue.n)
-            pool_turn(m, SESSION_EV_UNWANTED);
+        pool_let_go(m);
     }
     if (!n && name.n)
         return error_set(err, ENOENT, "the model %.*s is not loaded", STR_ARG(name));

@@ -209,10 +209,11 @@ struct pool_model;
 
 /* A model on this disk. Everything is owned: pool_found_done. */
 struct pool_found {
-    char *name;   /* as it is called in every answer */
-    char *path;   /* NULL: the built-in one */
-    char *mmproj; /* its projector; NULL none */
-    char **args;  /* of the server's own, beside the recipe's; NULL-terminated; NULL nothing */
+    char *name;     /* as it is called in every answer */
+    char *path;     /* NULL: the built-in one */
+    char *mmproj;   /* its projector; NULL none */
+    char *named_by; /* the file that says which file the name means (model_named_by); NULL none */
+    char **args;    /* of the server's own, beside the recipe's; NULL-terminated; NULL nothing */
     const struct model_known *known; /* its row of the list; NULL none */
     uint64_t bytes;                  /* memory that it needs; 0 unknown */
     uint32_t context, width;         /* tokens that it was trained for; numbers of a vector; or 0 */

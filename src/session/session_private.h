@@ -210,7 +210,9 @@ struct pool_model {
     char *names[POOL_NAMES_MAX]; /* as it was asked for; [0] is its own once found */
     size_t n_names;
     struct pool_found found;
-    void *engine; /* of pool_config.engines; NULL none */
+    uint64_t stamp; /* of the files of found, when they were looked up */
+    bool stale;     /* they are other ones now, or gone: no request gets here any more */
+    void *engine;   /* of pool_config.engines; NULL none */
     struct loop_timer timer;
     struct pool_endpoint *endpoint;  /* NULL: no engine is ready */
     struct pool_queue queue, active; /* active: of all its endpoints */
@@ -261,6 +263,11 @@ void pool_look(struct pool_model *m);
 void pool_due(struct loop_timer *timer);
 void pool_order(struct pool_model *m, const struct session_order *order);
 void pool_check_end(struct pool *pool);
+
+/* What tells the files of a model from others at the same place, or from none. */
+uint64_t pool_stamp(const struct pool_found *found);
+/* It is to go, once the requests that have it are done. The model may be gone afterwards. */
+void pool_let_go(struct pool_model *m);
 
 /* pool.c */
 struct pool_model *pool_find(const struct pool *pool, struct str name);

@@ -2,6 +2,7 @@
  * test_session_pool.c - the pool with engines that follow a script: no process, no socket. The test
  * plays the worker (what an engine comes to) and the relay (what an answer comes to).
  */
+#include "base/xalloc.h"
 #include "session/session_private.h"
 
 #include <errno.h>
@@ -169,15 +170,17 @@ static void client_failed(struct pool_waiter *w, const struct gfxb_error *why)
     c->why = *why;
 }
 
+static const char *file = "/dev/null"; /* of all models; NULL: there are none */
+
 /* "a" and "b" are models; "a:latest" is "a" too; "nosuch..." is none. */
 static int find(void *context, const char *name, struct pool_found *ret_found,
                 struct gfxb_error *err)
 {
     (void)context;
-    if (strncmp(name, "nosuch", 6) == 0)
+    if (!file || strncmp(name, "nosuch", 6) == 0)
         return error_set(err, GFXB_E_MODEL_UNKNOWN, "there is no model %s", name);
     *ret_found = (struct pool_found){
-        .name = strndup(name, strcspn(name, ":")), .path = strdup("/dev/null"), .bytes = 100};
+        .name = strndup(name, strcspn(name, ":")), .path = strdup(file), .bytes = 100};
     return 0;
 }
 
@@ -362,9 +365,83 @@ static void a_name_that_nobody_knows_is_told(void **state)
     ask_for(bed, &c, "nosuch", &as_it_is);
     await(bed, &c.failed, 1);
     assert_int_equal(c.why.code, GFXB_E_MODEL_UNKNOWN);
-    ask_for(bed, &again, "nosuch", &as_it_is); /* and at once for a while */
-    assert_int_equal(again.failed, 1);
+    ask_for(bed, &again, "nosuch", &as_it_is);
+    await(bed, &again.failed, 1);
     bed_done(bed);
+    /* It comes: nobody hears of the failure any more. */
+    bed = bed_new(NULL);
+    c = again = (struct client){.ready = 0};
+    file = NULL;
+    ask(bed, &c);
+    await(bed, &c.failed, 1);
+    file = "/dev/null";
+    ask(bed, &again);
+    await(bed, &script[0].bring_ups, 1);
+    up(&script[0], GPU);
+    assert_int_equal(again.ready, 1);
+    pool_done(&again.waiter, POOL_OK);
+    bed_done(bed);
+}
+
+/* A model's file, and what another program does to it. */
+static void put_file(const char *path, const char *text)
+{
+    char *CLEAN_FREE temporary = xasprintf("%s.new", path);
+    assert_int_equal(fs_write(temporary, text, strlen(text), 0600, NULL), 0);
+    assert_int_equal(rename(temporary, path), 0);
+}
+
+/* The next request gets the new file; the one under way ends with the old one. */
+static void a_replaced_model_is_loaded_anew(void **state)
+{
+    char path[] = "/tmp/gfxb-pool-XXXXXX";
+    struct client c = {.ready = 0}, next = {.ready = 0}, last = {.ready = 0};
+    (void)state;
+    close(mkstemp(path));
+    file = path;
+    struct bed *bed = bed_new(NULL);
+    serving(bed, GPU, &c, 1);
+    put_file(path, "another model");
+    ask(bed, &next);
+    await(bed, &script[1].bring_ups, 1);
+    up(&script[1], GPU);
+    assert_int_equal(next.ready, 1);
+    assert_int_equal(script[0].ends, 0);
+    assert_int_equal(c.failed, 0);
+    pool_done(&c.waiter, POOL_OK);
+    assert_int_equal(script[0].ends, 1);
+    tell(&script[0], SESSION_EV_ENDED, 0);
+    pool_done(&next.waiter, POOL_OK);
+    assert_int_equal(pool_count(bed->pool), 1);
+    ask(bed, &last); /* nothing has changed since */
+    assert_int_equal(last.ready, 1);
+    pool_done(&last.waiter, POOL_OK);
+    bed_done(bed);
+    unlink(path);
+    file = "/dev/null";
+}
+
+static void a_removed_model_is_gone(void **state)
+{
+    char path[] = "/tmp/gfxb-pool-XXXXXX";
+    struct pool_status status;
+    struct client c = {.ready = 0}, next = {.ready = 0};
+    (void)state;
+    close(mkstemp(path));
+    file = path;
+    struct bed *bed = bed_new(NULL);
+    serving(bed, GPU, &c, 1);
+    pool_done(&c.waiter, POOL_OK);
+    unlink(path);
+    file = NULL;
+    ask(bed, &next);
+    await(bed, &next.failed, 1);
+    assert_int_equal(next.why.code, GFXB_E_MODEL_UNKNOWN);
+    assert_int_equal(script[0].ends, 1);
+    tell(&script[0], SESSION_EV_ENDED, 0);
+    assert_false(pool_at(bed->pool, 0, &status));
+    bed_done(bed);
+    file = "/dev/null";
 }
 
 static unsigned threads(void)
@@ -973,6 +1050,8 @@ int main(void)
         cmocka_unit_test(a_model_is_loaded_serves_and_is_unloaded),
         cmocka_unit_test(a_name_that_nobody_knows_is_told),
         cmocka_unit_test(many_unknown_names_are_one_thread_and_few_failures),
+        cmocka_unit_test(a_replaced_model_is_loaded_anew),
+        cmocka_unit_test(a_removed_model_is_gone),
         cmocka_unit_test(a_second_name_keeps_what_it_asks_for),
         cmocka_unit_test(the_context_grows_only_when_it_must),
         cmocka_unit_test(what_cannot_be_had_otherwise_comes_back_as_it_was),

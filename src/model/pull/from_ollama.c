@@ -144,7 +144,13 @@ static int pull_ollama_publish(const struct pull_ollama *p, struct gfxb_error *e
                           "%s was removed while %s was pulled: pull it again", layer->kind,
                           p->pull.name);
     }
-    return r ?: fs_make_dirs(dir, 0755, err) ?: fs_write(p->path, p->text.p, p->text.n, 0644, err);
+    struct buf CLEAN_BUF now = BUF_INIT(2 * OLLAMA_MANIFEST_MAX);
+    bool same = r == 0 && fs_read(p->path, OLLAMA_MANIFEST_MAX, &now) == 0 &&
+                str_eq(buf_view(&now), buf_view(&p->text));
+    /* A manifest that is written again makes a server load the model again. */
+    return r < 0 || same ? r
+                         : fs_make_dirs(dir, 0755, err)
+                               ?: fs_write(p->path, p->text.p, p->text.n, 0644, err);
 }
 
 static int pull_ollama_run(struct pull_ollama *p, struct model *ret_model, struct gfxb_error *err)
