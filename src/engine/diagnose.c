@@ -64,11 +64,15 @@ int diagnose_explain(const struct engine_kind *kind, int status, struct str log,
     buf_add_str(&text, log);
     struct str words = diagnose_last_words(kind, log);
     if (diagnose_cause(buf_view(&text), &cause)) {
-        bool library = cause.code == GFXB_E_LIBRARY_MISSING && words.n; /* which one */
+        struct str which = STR_NONE; /* library, architecture, tokenizer */
+        bool spare;
+        if (cause.code == GFXB_E_LIBRARY_MISSING)
+            which = words;
+        else if (cause.code == GFXB_E_MODEL_UNUSABLE && kind->cut_stamp(&cause.line, &spare))
+            which = utf8_cut(cause.line, DIAGNOSE_WORDS_MAX);
         return error_set(err, cause.code, "the engine ended %s (%s): %.*s%s%.*s%s%.*s", what, how,
-                         STR_ARG(cause.text), library ? ": " : "",
-                         STR_ARG(library ? words : STR_NONE), cause.remedy.n ? "; " : "",
-                         STR_ARG(cause.remedy));
+                         STR_ARG(cause.text), which.n ? ": " : "", STR_ARG(which),
+                         cause.remedy.n ? "; " : "", STR_ARG(cause.remedy));
     }
     int code = WIFSIGNALED(status) ? GFXB_E_ENGINE_CRASH : GFXB_E_ENGINE_EXIT;
     if (words.n == 0)

@@ -326,8 +326,9 @@ static int session_step(const struct session_request *r, struct session *session
     if (result >= 0 || ours)
         return result;
     if (session_blames_model(r, choice, -result)) {
+        err->code = GFXB_E_MODEL_UNUSABLE;
         error_prefix(err, "the model %s cannot be loaded: ", session->model);
-        return result;
+        return -err->code;
     }
     log_at(r->log, LOG_INFO, "%s cannot be used: %s", plan_backend_name(choice->backend),
            err->text);

@@ -533,21 +533,15 @@ static bool pool_is_stale(const struct pool_model *m)
     return m->found.path && pool_stamp(&m->found) != m->stamp;
 }
 
-/* Another model of this name, which looks its files up; those who wait go over to it. */
-static struct pool_model *pool_renew(struct pool_model *m, struct str name)
+void pool_retire(struct pool_model *m, struct pool_model *fresh)
 {
-    struct pool *pool = m->pool;
-    struct pool_model *fresh;
-    log_at(pool->config.log, LOG_INFO, "%s was replaced or removed: looking for it again",
+    log_at(m->pool->config.log, LOG_INFO, "%s was replaced or removed: it is looked up again",
            m->names[0]);
     m->stale = true;
-    fresh = pool_model_new(pool, name);
-    fresh->pinned = m->pinned;
+    fresh->pinned |= m->pinned;
     fresh->keep = m->keep;
-    fresh->options = m->options;
     pool_hand_over(m, fresh);
     pool_let_go(m);
-    return fresh;
 }
 
 void pool_wait(struct pool *pool, struct str name, const struct pool_options *options,
@@ -558,9 +552,15 @@ void pool_wait(struct pool *pool, struct str name, const struct pool_options *op
     if (pool_refuse(pool, w))
         return;
     struct pool_model *m = pool_find(pool, name);
-    if (m && pool_is_stale(m))
-        m = pool_renew(m, name);
-    pool_enter(m ? m : pool_model_new(pool, name), w);
+    if (!m || pool_is_stale(m)) {
+        struct pool_model *fresh = pool_model_new(pool, name);
+        if (m) {
+            fresh->options = m->options;
+            pool_retire(m, fresh);
+        }
+        m = fresh;
+    }
+    pool_enter(m, w);
 }
 
 void pool_join(struct pool_model *m, struct pool_model *other)

@@ -151,6 +151,10 @@ static void pool_found_out(struct pool_search *search)
     } else if (result < 0) {
         m->why = search->why;
     }
+    if (other && other != m && other->found.name && other->stamp != search->stamp) {
+        pool_retire(other, m);
+        other = NULL;
+    }
     if (result < 0) {
         pool_turn(m, SESSION_EV_NOTHING_WORKS);
     } else if (other && other != m) { /* it is there under another name already */

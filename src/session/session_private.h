@@ -286,6 +286,9 @@ void pool_drop_endpoint(struct pool_model *m);
 void pool_lost_engine(struct pool_model *m, enum blame_loss loss, const struct gfxb_error *why);
 /* The canary was right: the engine that gave no answers is not at fault in general. */
 void pool_charge_doubter(struct pool_model *m);
+/* Its files are other ones now, or gone: who waits goes over to the fresh one. It may be gone
+ * afterwards. */
+void pool_retire(struct pool_model *m, struct pool_model *fresh);
 /* Its waiters go over to the other model, with what they asked for. */
 void pool_join(struct pool_model *m, struct pool_model *other);
 

@@ -130,7 +130,7 @@ static void lemonade_load_done(struct http_exchange *x, const struct gfxb_error 
     }
     dialect_error_from(why, &error);
     const char *code = error.status == 404 ? "model_not_found" : "model_load_error";
-    dialect_reply_json(x, error.status == 404 ? 404 : 500,
+    dialect_reply_json(x, error.status,
                        json_pack("{s:{s:s, s:o, s:s, s:s, s:s, s:s?}}", "error", "code", code,
                                  "message", report_json_string(error.message), "param", "model",
                                  "requested_model", name, "type", code, "reason", error.code));

@@ -319,6 +319,12 @@ int gguf_layers_add(const struct gguf_header *header, struct gguf *gguf)
         const struct gguf_tensor *t = &header->tensor[i];
         uint64_t layer;
         struct str part;
+        if (str_starts(t->name, STR("v.blk.")))
+            return error_set(header->err, GFXB_E_MODEL_UNUSABLE,
+                             "%s is made for Ollama's own engine: what it sees with is in the same "
+                             "file. Take a GGUF file of this model with its projector (mmproj) "
+                             "from the Hugging Face hub",
+                             header->what);
         if (t->dims[1] > 1 && t->type < 64)
             gguf->types |= UINT64_C(1) << t->type;
         if (layer_of(t->name, &layer, &part)) {

@@ -10,7 +10,7 @@
 
 struct gguf_tensor_type {
     const char *name; /* NULL: no such type */
-    uint32_t block;   /* elements of one block */
+    uint32_t block;   /* elements of one block; 0: llama.cpp has removed the type */
     uint32_t bytes;   /* of one block */
 };
 
@@ -26,7 +26,10 @@ static const struct gguf_tensor_type types[] = {
     [26] = {"I32", 1, 4},        [27] = {"I64", 1, 8},        [28] = {"F64", 1, 8},
     [29] = {"IQ1_M", 256, 56},   [30] = {"BF16", 1, 2},       [34] = {"TQ1_0", 256, 54},
     [35] = {"TQ2_0", 256, 66},   [39] = {"MXFP4", 32, 17},    [40] = {"NVFP4", 64, 36},
-    [41] = {"Q1_0", 128, 18},    [42] = {"Q2_0", 64, 18},
+    [41] = {"Q1_0", 128, 18},    [42] = {"Q2_0", 64, 18},     [4] = {"Q4_2", 0, 0},
+    [5] = {"Q4_3", 0, 0},        [31] = {"Q4_0_4_4", 0, 0},   [32] = {"Q4_0_4_8", 0, 0},
+    [33] = {"Q4_0_8_8", 0, 0},   [36] = {"IQ4_NL_4_4", 0, 0}, [37] = {"IQ4_NL_4_8", 0, 0},
+    [38] = {"IQ4_NL_8_8", 0, 0},
 };
 
 static const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
@@ -39,7 +42,7 @@ static const struct gguf_tensor_type *gguf_tensor_type(uint32_t type)
 const char *gguf_type_name(uint32_t type)
 {
     const struct gguf_tensor_type *known = gguf_tensor_type(type);
-    return known ? known->name : NULL;
+    return known && known->block ? known->name : NULL;
 }
 
 const char *gguf_file_type_name(int64_t file_type)
@@ -79,7 +82,10 @@ struct cursor {
 
 #define FAIL(c, failure) ((c)->result = (c)->result ? (c)->result : (failure))
 #define REFUSE(c, ...)   FAIL(c, gguf_refuse((c)->header->what, (c)->header->err, __VA_ARGS__))
-#define DAMAGED(c, ...)  FAIL(c, gguf_damaged((c)->header, __VA_ARGS__))
+#define UNUSABLE(c, format, ...)                                                                   \
+    FAIL(c, error_set((c)->header->err, GFXB_E_MODEL_UNUSABLE, "%s " format, (c)->header->what,    \
+                      __VA_ARGS__))
+#define DAMAGED(c, ...) FAIL(c, gguf_damaged((c)->header, __VA_ARGS__))
 
 /* n more bytes; NULL when they are not there. */
 static const unsigned char *cursor_take(struct cursor *c, uint64_t n, const char *of)
@@ -275,9 +281,16 @@ static void tensor_read_type(struct cursor *c, struct gguf_tensor *t)
     const struct gguf_tensor_type *type = gguf_tensor_type(t->type);
     if (!type) {
         REFUSE(c,
-               "is damaged, or newer than this gfxbridge: the tensor '%.*s' is stored in a way "
-               "(type %u) that is not known",
+               "is damaged, newer than this gfxbridge, or made for another program: the tensor "
+               "'%.*s' is stored in a way (type %u) that is not known",
                STR_ARG(t->name), t->type);
+        return;
+    }
+    if (!type->block) {
+        UNUSABLE(c,
+                 "cannot be loaded: the tensor '%.*s' is stored as %s (type %u), which llama.cpp "
+                 "has removed. Take another quantisation of this model, such as Q4_0",
+                 STR_ARG(t->name), type->name, t->type);
         return;
     }
     if (t->dims[0] % type->block)
@@ -372,6 +385,8 @@ int gguf_header_parse(const char *what, const void *bytes, size_t n, uint64_t si
 {
     struct gguf_header h = {.what = what, .err = err, .size = size};
     struct cursor c = {.header = &h, .bytes = bytes, .n = n};
+    if (size == 0)
+        REFUSE(&c, "is empty: download it again");
     const unsigned char *magic = cursor_take(&c, 4, "its first bytes");
     if (magic && memcmp(magic, "GGUF", 4) != 0) {
         const char *kind = fs_mistaken((struct str){bytes, n < 64 ? n : 64});
