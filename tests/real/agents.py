@@ -3,8 +3,9 @@
 namespace that has nothing but loopback.
 
 Each agent on each model says hello, runs a tool that its model asks for and answers with its result, and goes on
-with that session in another process. The models are parrots (tests/lib/parrot.py) with a call of each agent's own
-tool. A run of all agents compares its outcome with the table in docs/clients.md; GFXB_WRITE_TABLE=1 writes it.
+with that session in another process; on the first model it also says hello when `gfxbridge launch` starts it. The
+models are parrots (tests/lib/parrot.py) with a call of each agent's own tool. A run of all agents compares its outcome
+with the table in docs/clients.md; GFXB_WRITE_TABLE=1 writes it.
 """
 import fcntl
 import json
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import npm  # noqa: E402
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import SOURCE, call  # noqa: E402
+from gfxbridge import PROGRAM, SOURCE, call  # noqa: E402
 from server import Server  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge-agents-")
@@ -91,6 +92,10 @@ AGENTS = {
                         "    model: {m}\n    apiBase: {u}/v1\n    apiKey: any\n    roles: [chat]\n")),
 }
 PROMPT_FLAG = {"qwen", "copilot", "copilot-responses", "copilot-anthropic"}  # "-p" stands before the prompt
+LAUNCH = {  # for one prompt, behind `gfxbridge launch AGENT --`
+    "codex": "exec --skip-git-repo-check", "claude": "-p", "opencode": "run", "qwen": "-p",
+    "copilot": "--allow-all-tools -p", "continue": "--auto -p",
+}
 SHARED, OUTCOME = {}, {}
 
 
@@ -157,8 +162,12 @@ def says(name, model, prompt, more=()):
     agent, (home, project, fill) = AGENTS[name], place(name, model)
     words = [fill(word) for word in agent.words]
     words += [*more, "-p", prompt] if name in PROMPT_FLAG else [*more, prompt]
+    return prints(words, home, project, {key: fill(value) for key, value in agent.env.items()})
+
+
+def prints(words, home, project, env):
     env = {"HOME": home, "PATH": os.path.join(SHARED["modules"], "node_modules", ".bin") + ":" + os.environ["PATH"],
-           "LANG": "C.UTF-8", "TERM": "dumb", **{key: fill(value) for key, value in agent.env.items()}}
+           "LANG": "C.UTF-8", "TERM": "dumb", **env}
     done = subprocess.run(words, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=600)
     said = done.stdout + done.stderr
@@ -176,6 +185,12 @@ def step(name, model, what):
             trigger = "RUN" + name.split("-")[0].upper()
             said, wanted = says(name, model, f"Do {trigger} now."), parrot.MARK_SEEN
             assert os.path.exists(os.path.join(project, "executed")), f"the tool did not run: {said[-1500:]}"
+        elif what == "launch":  # in a home without settings, which stays so
+            home, runtime = tempfile.mkdtemp(dir=TOP), server().home
+            words = [PROGRAM, "--data-dir", DATA, "launch", name, "--model", model, "--", *LAUNCH[name].split()]
+            said = prints([*words, "Say HELLO."], home, project, {"XDG_RUNTIME_DIR": runtime})
+            wanted, left = parrot.HELLO, os.listdir(os.path.join(runtime, "gfxbridge"))
+            assert not any(file.startswith("launch") for file in left), left
         else:  # only the history holds the mark
             said, wanted = says(name, model, "And now?", AGENTS[name].resume), parrot.MARK_SEEN
         assert wanted in said, said[-1500:]
@@ -183,12 +198,16 @@ def step(name, model, what):
     return run
 
 
+def steps(name, model):
+    return STEPS + ("launch",) * (name in LAUNCH and model == "plain")
+
+
 def rows():
     """The table of docs/clients.md."""
     lines = ["| client | version | " + " | ".join(title for _, _, title in MODELS.values()) + " |",
              "|---|---" + "|---" * len(MODELS) + "|"]
     for name, agent in AGENTS.items():
-        cells = [", ".join(what if OUTCOME.get((name, model, what)) else f"~~{what}~~" for what in STEPS)
+        cells = [", ".join(what if OUTCOME.get((name, model, what)) else f"~~{what}~~" for what in steps(name, model))
                  for model in MODELS]
         lines.append("| " + " | ".join([agent.title, version(agent.package), *cells]) + " |")
     return "\n".join(lines)
@@ -213,7 +232,7 @@ def stops():
 def cases(names):
     for name in names:
         for model in MODELS:
-            for what in STEPS:
+            for what in steps(name, model):
                 yield f"{AGENTS[name].title}, {MODELS[model][2]}: {what}", step(name, model, what)
     if set(names) == set(AGENTS):
         yield "the table in docs/clients.md says the same", table_is_true
