@@ -4,8 +4,10 @@
  * whole, or a text that one reader of JSON takes and the other does not.
  */
 #include "api/ollama/ollama.h"
+#include "api/openai/form.h"
 #include "api/openai/openai.h"
 #include "api/serve.h"
+#include "api/vectors.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -109,6 +111,8 @@ static void read_requests(struct str bytes)
         require(body.error.status == 0 || (body.error.status >= 400 && body.error.message[0]));
         chat_request_end(&call.request, true);
         chat_request_done(&call.request);
+        if (call.filter)
+            call.filter_ops->free(call.filter);
         json_decref(root);
     }
 }
@@ -141,10 +145,11 @@ static void read_openai(struct str bytes)
 static int convert(struct str bytes, const struct ollama_call *call, size_t step, struct buf *out)
 {
     bool embed = call->kind == OLLAMA_EMBED;
-    const struct serve_filter_ops *ops = embed ? &ollama_embed_ops : &chat_filter_ops;
+    const struct serve_filter_ops *ops = embed ? &vectors_ops : &chat_filter_ops;
+    const struct vectors_ask ask = {.shape = VECTORS_OLLAMA, .model = "m", .clock = still};
     const struct chat_options about = {.stream = call->stream};
     struct serve_filter *f =
-        embed ? ollama_embed_new(call, still)
+        embed ? vectors_new(&ask, NULL)
               : chat_filter_new(&ollama_writer_ops, ollama_writer_new(call, still), &about);
     struct gfxb_error err = {.code = 0};
     int code = 0;
@@ -197,12 +202,26 @@ static void read_words(struct str bytes)
     json_decref(value);
 }
 
+/* Parts lie within the form, and are found by their names. */
+static void read_form(struct str bytes)
+{
+    struct dialect_error error = {.status = 0};
+    struct form form;
+    form_read(STR("multipart/form-data; boundary=b"), bytes, &form, &error);
+    for (size_t i = 0; i < form.n && !error.status; i++) {
+        struct str value = form.part[i].value;
+        require(!value.n || (value.p >= bytes.p && value.p + value.n <= bytes.p + bytes.n));
+        require(form.part[i].name[0] && form_find(&form, form.part[i].name));
+    }
+    form_read(bytes, STR_NONE, &form, &error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const readers[])(struct str) = {read_body,    read_requests, read_answers,
-                                                  read_figures, read_words,    read_openai};
+    static void (*const readers[])(struct str) = {
+        read_body, read_requests, read_answers, read_figures, read_words, read_openai, read_form};
     if (size == 0)
         return 0;
     /* An exact copy, so that a byte beyond the end is seen. */

@@ -220,8 +220,8 @@ struct serve_filter_ops {
     /* NULL, or: the engine has refused the request, or has answered what was asked by this function
      * before. Is it to be asked something else? Then what: ret_call and ret_body, which is
      * empty. */
-    bool (*step)(struct serve_filter *f, bool refused, struct str answer,
-                 enum engine_call *ret_call, struct buf *ret_body);
+    bool (*step)(struct serve_filter *f, const struct engine_kind *engine, bool refused,
+                 struct str answer, enum engine_call *ret_call, struct buf *ret_body);
     void (*free)(struct serve_filter *f);
 };
 

@@ -29,6 +29,7 @@ struct relay {
     struct http_call *call;
     enum relay_kind kind;
     int status;
+    char *sent_type;        /* owned: of the request's body; NULL JSON */
     char *type;             /* owned: the engine's; NULL none */
     const char *shown_type; /* the client's */
     bool began;             /* bytes of the answer are on their way to the client */
@@ -51,6 +52,7 @@ static void relay_free(struct relay *r)
     buf_done(&r->held);
     buf_done(&r->step);
     free(r->type);
+    free(r->sent_type);
     free(r);
 }
 
@@ -288,7 +290,8 @@ static bool relay_step(struct relay *r)
     struct buf body = BUF_INIT(SIZE_MAX / 2);
     bool refused = r->kind == RELAY_REFUSED;
     if (!r->ask.ops || !r->ask.ops->step || (!refused && r->kind != RELAY_STEP) ||
-        !r->ask.ops->step(r->ask.filter, refused, buf_view(&r->held), &r->asked, &body)) {
+        !r->ask.ops->step(r->ask.filter, r->engine, refused, buf_view(&r->held), &r->asked,
+                          &body)) {
         buf_done(&body);
         return false;
     }
@@ -359,7 +362,7 @@ static void relay_call(struct relay *r)
         .body = buf_view(r->probing  ? &r->ask.probe
                          : r->step.n ? &r->step
                                      : &r->ask.body),
-        .type = r->ask.type,
+        .type = r->sent_type,
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_call_ops,
         .owner = r,
@@ -481,6 +484,7 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
     *r = (struct relay){.x = x,
                         .ask = *relay,
                         .asked = relay->call,
+                        .sent_type = xstrdup_or_null(relay->type),
                         .held = BUF_INIT(RELAY_STEP_MAX + 1),
                         .waiter = {.load_only = relay->loaded != NULL,
                                    .takes = relay->loaded ? NULL : relay_takes,

@@ -42,7 +42,7 @@ enum dialect dialect_of_path(struct str path)
     static const char *const models[] = {
         "models",    "chat/",          "completions", "embeddings", "embedding",
         "responses", "rerank",         "reranking",   "tokenize",   "detokenize",
-        "infill",    "apply-template", "completion",
+        "infill",    "apply-template", "completion",  "audio/",
     };
     struct str rest = path;
     if (str_starts(path, STR("/gfxbridge/")))

@@ -108,7 +108,7 @@ struct serve_relay {
     /* Not NULL: the model's template has refused the body for the (attempt + 1)-th time: another
      * form of it. False: there is none. */
     bool (*fold)(struct buf *body, unsigned attempt);
-    const char *type;    /* of the body, a literal; NULL: JSON */
+    const char *type;    /* of the body, lent until serve_relay returns; NULL: JSON */
     bool tools;          /* the model must be able to call some, else: 400 */
     unsigned dimensions; /* of the vectors that are wanted; 0 all. More than there are: 400 */
     const struct serve_filter_ops *ops; /* NULL: bytes pass as they are */

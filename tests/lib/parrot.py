@@ -257,9 +257,9 @@ def write(path, kind="plain", more=None, *, context=32768):
     return f.write(path)
 
 
-def write_embedder(path, *, width=64, context=128):
+def write_embedder(path, *, width=64, context=128, ranks=False):
     """A small BERT with random weights, always the same: other texts have other vectors. One letter is
-    one token."""
+    one token. ranks: a reranker."""
     chance = random.Random(7)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     f = gguf.start("bert", layers=1, width=width, context=context, heads=4, heads_kv=4, ff=width,
@@ -268,7 +268,7 @@ def write_embedder(path, *, width=64, context=128):
     f.keys["tokenizer.ggml.tokens"].items[5:5 + 2 * len(letters)] = (
         ["\u2581" + c for c in letters] + list(letters))
     f.keys["general.file_type"] = (gguf.U32, 0)
-    f.own(attention__layer_norm_epsilon=1e-12, attention__causal=False, pooling_type=1)
+    f.own(attention__layer_norm_epsilon=1e-12, attention__causal=False, pooling_type=4 if ranks else 1)
 
     def weights(name, *dims, scale=0.5):
         n = 1
@@ -288,6 +288,11 @@ def write_embedder(path, *, width=64, context=128):
     for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"):
         weights(f"blk.0.{name}.weight", width, width)
         f.tensor(f"blk.0.{name}.bias", width)
+    if ranks:
+        weights("cls.weight", width, width)
+        f.tensor("cls.bias", width, data=floats(*[0.0] * width))
+        weights("cls.output.weight", width, 1)
+        f.tensor("cls.output.bias", 1, data=floats(0.0))
     return f.write(path)
 
 

@@ -136,11 +136,10 @@ def main():
              ("num_ctx is the context of one request", num_ctx),
              ("what a model was trained for is the most", no_more_than_trained)]
     try:
-        return tap.run(cases)
+        tap.run(cases)
     finally:
         if SERVER:
             assert SERVER[0].stop() == 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main()

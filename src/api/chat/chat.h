@@ -198,6 +198,10 @@ struct chat_call {
     /* NULL: the engine's answer passes as it is. */
     const struct chat_writer_ops *ops;
     struct chat_writer *writer; /* taken over; NULL when something is wrong */
+    /* For calls that are no chats: a filter in place of a writer, taken over, with its ops. */
+    const struct serve_filter_ops *filter_ops;
+    struct serve_filter *filter;
+    unsigned dimensions; /* as in struct serve_relay */
     /* Not NULL: the engine is not asked, this answers. */
     void (*instead)(struct http_exchange *x, const struct chat_call *call);
 };

@@ -81,22 +81,25 @@ static void chat_go_on(struct chat_job *job)
         ask = false;
     }
     if (ask)
-        serve_relay(
-            job->x,
-            &(struct serve_relay){
-                .model = str_from(call->model),
-                .options = call->options,
-                .call = call->call,
-                .body = job->out,
-                .probe = job->probe,
-                .tools = chat_calls(call->request.body),
-                .stream = call->stream,
-                .fold = chat_fold,
-                .ops = call->ops ? &chat_filter_ops : NULL,
-                .filter = call->ops ? chat_filter_new(call->ops, call->writer, &about) : NULL,
-            });
+        serve_relay(job->x,
+                    &(struct serve_relay){
+                        .model = str_from(call->model),
+                        .options = call->options,
+                        .call = call->call,
+                        .body = job->out,
+                        .probe = job->probe,
+                        .tools = chat_calls(call->request.body),
+                        .stream = call->stream,
+                        .fold = chat_fold,
+                        .dimensions = call->dimensions,
+                        .ops = call->ops ? &chat_filter_ops : call->filter_ops,
+                        .filter = call->ops ? chat_filter_new(call->ops, call->writer, &about)
+                                            : call->filter,
+                    });
     else if (call->writer)
         call->ops->free(call->writer);
+    else if (call->filter)
+        call->filter_ops->free(call->filter);
     if (!ask) {
         buf_done(&job->out);
         buf_done(&job->probe);

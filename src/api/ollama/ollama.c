@@ -83,7 +83,7 @@ static void ollama_read_any(const char *path, struct dialect_body *body, const j
     ollama_read(path, body, root, call, &about);
     if (about.empty)
         call->instead = ollama_empty;
-    if (body->error.status || about.empty)
+    if (body->error.status || about.empty || call->filter)
         return;
     call->ops = &ollama_writer_ops;
     call->writer = ollama_writer_new(&about, NULL);
@@ -112,40 +112,25 @@ static void ollama_generate(struct http_exchange *x)
 
 /* ---- embed ---- */
 
-static void ollama_relay(struct http_exchange *x, const struct chat_call *call,
-                         const struct ollama_call *about)
+static void ollama_read_embed(struct dialect_body *body, const json_t *root, struct chat_call *call)
 {
-    char *CLEAN_FREE text = json_dumps(call->request.body, JSON_COMPACT);
-    if (!text) {
-        struct dialect_error error = {.status = 0};
-        dialect_fail_memory(&error);
-        dialect_reply_error(x, &error);
-        return;
-    }
-    struct serve_relay relay = {
-        .model = str_from(call->model),
-        .options = call->options,
-        .call = call->call,
-        .body = BUF_INIT(SIZE_MAX / 2),
-        .ops = &ollama_embed_ops,
-        .filter = ollama_embed_new(about, NULL),
-    };
-    buf_add_text(&relay.body, text);
-    serve_relay(x, &relay);
+    ollama_read_any("/api/embed", body, root, call);
+}
+
+static void ollama_read_embeddings(struct dialect_body *body, const json_t *root,
+                                   struct chat_call *call)
+{
+    ollama_read_any("/api/embeddings", body, root, call);
 }
 
 static void ollama_embed(struct http_exchange *x)
 {
-    struct ollama_call about;
-    struct chat_call call;
-    struct dialect_body body;
-    if (!ollama_load(x, &body, &call, &about))
-        dialect_reply_error(x, &body.error);
-    else if (about.empty)
-        ollama_empty(x, &call);
-    else
-        ollama_relay(x, &call, &about);
-    chat_request_done(&call.request);
+    chat_serve(x, ollama_read_embed);
+}
+
+static void ollama_embeddings(struct http_exchange *x)
+{
+    chat_serve(x, ollama_read_embeddings);
 }
 
 /* ---- the rest ---- */
@@ -169,7 +154,7 @@ const struct http_route ollama_routes[] = {
     {HTTP_POST, "/api/chat", ollama_chat, 0, 0},
     {HTTP_POST, "/api/generate", ollama_generate, 0, 0},
     {HTTP_POST, "/api/embed", ollama_embed, 0, 0},
-    {HTTP_POST, "/api/embeddings", ollama_embed, 0, 0},
+    {HTTP_POST, "/api/embeddings", ollama_embeddings, 0, 0},
     {HTTP_GET, "/api/version", ollama_version, 0, 0},
     {HTTP_POST, "/api/push", ollama_not_offered, HTTP_ANY_BODY, 0},
     {0},

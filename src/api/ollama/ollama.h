@@ -24,7 +24,6 @@ struct ollama_call {
     bool empty;         /* no prompt: the model is only to be loaded, or unloaded */
     int64_t keep_alive; /* seconds, POOL_KEEP_... */
     unsigned context;   /* tokens; 0 no request */
-    unsigned dimensions;
 };
 
 /* ---- requests: what is wrong with one goes into *error, or body->error ---- */
@@ -62,11 +61,9 @@ void ollama_add_images(struct chat_request *r, json_t *message, const json_t *fr
 typedef int64_t ollama_clock(void);
 
 extern const struct chat_writer_ops ollama_writer_ops; /* chat, generate, raw, infill */
-extern const struct serve_filter_ops ollama_embed_ops;
 
 /* clock NULL: the system's. */
 struct chat_writer *ollama_writer_new(const struct ollama_call *call, ollama_clock *clock);
-struct serve_filter *ollama_embed_new(const struct ollama_call *call, ollama_clock *clock);
 
 int64_t ollama_clock_now(void);
 json_t *ollama_time(int64_t nanoseconds); /* "2026-11-24T23:00:00.123456789Z" */

@@ -1,5 +1,6 @@
 /* request.c - Ollama's chat, generate and embed requests become requests for the engine. */
 #include "api/ollama/ollama.h"
+#include "api/vectors.h"
 
 json_t *ollama_member(const json_t *object, const char *name, json_type type,
                       struct dialect_error *error)
@@ -156,23 +157,41 @@ bool ollama_is_texts(const json_t *value)
     return json_is_array(value) || json_is_string(value);
 }
 
+static const struct chat_field embed_fields[] = {
+    {"model", CHAT_FIELD_READ, "s", NULL},
+    {"name", CHAT_FIELD_READ, "s", NULL},
+    {"input", CHAT_FIELD_READ, "sa", NULL},
+    {"prompt", CHAT_FIELD_READ, "s", NULL},
+    {"truncate", CHAT_FIELD_READ, "b", NULL},
+    {"dimensions", CHAT_FIELD_READ, "n", NULL},
+    {"options", CHAT_FIELD_READ, "o", NULL},
+    {"keep_alive", CHAT_FIELD_READ, NULL, NULL},
+    {0},
+};
+
 static void request_embed(struct chat_call *call, const json_t *root, struct ollama_call *about)
 {
     struct chat_request *r = &call->request;
-    const char *member = about->kind == OLLAMA_EMBEDDINGS ? "prompt" : "input";
+    bool one = about->kind == OLLAMA_EMBEDDINGS;
+    const char *member = one ? "prompt" : "input";
     json_t *input = chat_get(root, member), *ignored = json_object();
+    struct vectors_ask ask = {
+        .shape = one ? VECTORS_OLLAMA_ONE : VECTORS_OLLAMA,
+        /* dialect_body_read has seen that it is a whole number, at least 1. */
+        .dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions")),
+        .truncate = !json_is_false(json_object_get(root, "truncate")),
+    };
+    memcpy(ask.model, about->model, sizeof(ask.model));
+    chat_read_fields(r, embed_fields, root);
     if (input && !ollama_is_texts(input))
         dialect_fail_at(r->error, member, "'%s' must be a string or an array of strings", member);
     about->context = ollama_add_options(ignored, root, r->error);
     json_decref(ignored);
-    /* dialect_body_read has seen that it is a whole number, at least 1. */
-    about->dimensions = (unsigned)json_number_value(json_object_get(root, "dimensions"));
+    about->stream = false;
     about->empty =
         json_is_string(input) ? json_string_length(input) == 0 : json_array_size(input) == 0;
-    json_decref(r->body);
-    r->messages = NULL;
-    r->body = json_pack("{s:s, s:O*}", "model", about->model, "input", input);
-    call->call = ENGINE_CALL_EMBEDDINGS;
+    if (!about->empty)
+        vectors_request(call, &ask, input);
 }
 
 /* ---- any of them ---- */

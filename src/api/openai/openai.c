@@ -74,12 +74,23 @@ static void openai_text(struct http_exchange *x)
     chat_serve(x, text_read);
 }
 
+static void openai_embeddings(struct http_exchange *x)
+{
+    chat_serve(x, embeddings_read);
+}
+
+static void openai_rerank(struct http_exchange *x)
+{
+    chat_serve(x, rerank_read);
+}
+
 const struct http_route openai_routes[] = {
     {HTTP_POST, "/v1/chat/completions", openai_chat, 0, 0},
     {HTTP_POST, "/v1/completions", openai_text, 0, 0},
-    {HTTP_POST, "/v1/embeddings", dialect_pass, 0, ENGINE_CALL_EMBEDDINGS},
-    {HTTP_POST, "/v1/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
-    {HTTP_POST, "/v1/reranking", dialect_pass, 0, ENGINE_CALL_RERANK},
+    {HTTP_POST, "/v1/embeddings", openai_embeddings, 0, 0},
+    {HTTP_POST, "/v1/rerank", openai_rerank, 0, 0},
+    {HTTP_POST, "/v1/reranking", openai_rerank, 0, 0},
+    {HTTP_POST, "/v1/audio/transcriptions", openai_transcriptions, HTTP_ANY_BODY, 0},
     {HTTP_POST, "/v1/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},
     {HTTP_POST, "/v1/detokenize", dialect_pass, 0, ENGINE_CALL_DETOKENIZE},
     {HTTP_POST, "/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},
@@ -87,6 +98,6 @@ const struct http_route openai_routes[] = {
     {HTTP_POST, "/apply-template", dialect_pass, 0, ENGINE_CALL_TEMPLATE},
     {HTTP_POST, "/infill", dialect_pass, 0, ENGINE_CALL_INFILL},
     {HTTP_POST, "/completion", dialect_pass, 0, ENGINE_CALL_COMPLETION},
-    {HTTP_POST, "/rerank", dialect_pass, 0, ENGINE_CALL_RERANK},
+    {HTTP_POST, "/rerank", openai_rerank, 0, 0},
     {0},
 };

@@ -6,9 +6,14 @@
 
 #include "api/chat/chat.h"
 
-/* chat_read of /v1/responses and of /v1/chat/completions. */
+/* chat_read of /v1/responses, /v1/chat/completions, /v1/embeddings and /v1/rerank. */
 void responses_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
 void completion_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+void embeddings_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+void rerank_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
+
+/* The handler of /v1/audio/transcriptions. */
+void openai_transcriptions(struct http_exchange *x);
 
 /* The writer of the answer to a chat, whose request is root. */
 extern const struct chat_writer_ops completion_writer_ops;
