@@ -115,6 +115,21 @@ def sentencepiece(f, n):
     f.keys["tokenizer.ggml.eos_token_id"] = (U32, 2)
 
 
+def letters(f, n):
+    """As sentencepiece, with tokens that English and programs are made of: few for a text."""
+    sentencepiece(f, n)
+    space = "\u2581"
+    pieces = [space, *"abcdefghijklmnopqrstuvwxyz0123456789.,:;?\"'()[]{}<=-+_ATQWMI\n"]
+    pieces += [space + c for c in "abcdefhilmnoprstuw0123456789\"[{"]
+    pieces += """th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co
+        me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ho us el la ge no ec lo un id so am ow ut il ot et""".split()
+    pieces += ["the", "and", "ing", space + "the", space + "and", space + "is", space + "it", space + "in",
+               "name", "weight", "colours", "\":", "\",", "},", "{\"", "[\"", "\"]", space * 2, space * 4]
+    tokens = f.keys["tokenizer.ggml.tokens"].items
+    for i, piece in enumerate(dict.fromkeys(pieces)):
+        tokens[259 + i] = piece
+
+
 def wordpiece(f, n):
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokens += ["\u2581" + chr(97 + i) for i in range(26)]
@@ -448,7 +463,7 @@ def random_model(path, *, layers=24, width=1024, ff=4096, heads=16, heads_kv=4, 
     otherwise. Its matrices have the types in turn, its logits spread as those of trained models do."""
     dice, head, vocabulary = random.Random(seed), width // heads, 512
     f = start("llama", layers=layers, width=width, context=4096, heads=heads, heads_kv=heads_kv, ff=ff,
-              vocabulary=vocabulary)
+              vocabulary=vocabulary, words=letters)
     f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=1e4, rope__dimension_count=head,
           vocab_size=vocabulary)
     f.tensors = []
