@@ -449,6 +449,7 @@ static void items_of_a_response_become_messages(void **state)
 #define CONTENT(part) "{\"input\":[{\"role\":\"user\",\"content\":[" part "]}]}"
 #define CHATS(more)   "{\"messages\":[" SAYS("user", "hi") "]," more "}"
 #define CHAT_OF(part) "{\"messages\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+#define ENDLESS       "{\"type\":\"string\",\"minLength\":5,\"maxLength\":1}"
 #define TOOL_F        "\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]"
 #define CHAT_TOOL_F   "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
 
@@ -512,6 +513,10 @@ static void what_cannot_be_done_is_refused_by_its_name(void **state)
         {completion_read, "{\"messages\":[]}", "messages", "messages"},
         {completion_read, "{}", "messages", "messages"},
         {completion_read, "{\"messages\":[" SAYS("function", "a") "]}", "messages", "function"},
+        {completion_read,
+         CHATS("\"response_format\":{\"type\":\"json_object\",\"schema\":" ENDLESS "}"),
+         "response_format", "maxLength"},
+        {completion_read, CHATS("\"json_schema\":" ENDLESS), "json_schema", "maxLength"},
         {completion_read, CHATS("\"response_format\":{\"type\":\"json_schema\"}"),
          "response_format", "schema"},
     };

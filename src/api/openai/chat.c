@@ -109,19 +109,19 @@ static bool message_read(struct chat_request *r, size_t at, json_t *message)
 
 /* ---- tools, and what the answer must be ---- */
 
-static void completion_tools(struct chat_request *r, const json_t *tools)
+void openai_check_tools(const json_t *tools, struct dialect_error *error)
 {
     size_t i;
     json_t *tool;
     json_array_foreach((json_t *)tools, i, tool)
     {
         if (strcmp(chat_text(tool, "type"), "function") != 0)
-            dialect_fail_at(r->error, "tools", "tools[%zu]: '%s' is not supported, only 'function'",
-                            i, chat_text(tool, "type"));
+            dialect_fail_at(error, "tools", "tools[%zu]: '%s' is not supported, only 'function'", i,
+                            chat_text(tool, "type"));
         else if (!chat_text(json_object_get(tool, "function"), "name")[0])
-            dialect_fail_at(r->error, "tools", "tools[%zu]: the function has no 'name'", i);
+            dialect_fail_at(error, "tools", "tools[%zu]: the function has no 'name'", i);
         chat_check_schema(chat_get(json_object_get(tool, "function"), "parameters"), false, "tools",
-                          r->error);
+                          error);
     }
 }
 
@@ -153,6 +153,15 @@ static void completion_choice(struct chat_request *r, const json_t *choice)
     json_decref(names);
 }
 
+void openai_check_schemas(const json_t *root, struct dialect_error *error)
+{
+    const json_t *format = chat_get(root, "response_format");
+    chat_check_schema(chat_get(root, "json_schema"), true, "json_schema", error);
+    chat_check_schema(chat_get(format, "schema"), true, "response_format", error);
+    chat_check_schema(chat_get(chat_get(format, "json_schema"), "schema"), true, "response_format",
+                      error);
+}
+
 /* What is refused by its value. */
 static void completion_check(struct chat_request *r, const json_t *root)
 {
@@ -171,8 +180,7 @@ static void completion_check(struct chat_request *r, const json_t *root)
                         "'response_format' must be of type text, json_object or json_schema, not "
                         "'%s'",
                         format);
-    chat_check_schema(chat_get(chat_get(schema, "json_schema"), "schema"), true, "response_format",
-                      r->error);
+    openai_check_schemas(root, r->error);
     if (strcmp(format, "json_schema") == 0 &&
         !json_is_object(json_object_get(
             json_object_get(json_object_get(root, "response_format"), "json_schema"), "schema")))
@@ -196,7 +204,7 @@ void completion_read(struct dialect_body *body, const json_t *root, struct chat_
     json_decref(r->body);
     r->body = json_incref((json_t *)root);
     r->messages = json_object_get(root, "messages");
-    completion_tools(r, json_object_get(root, "tools"));
+    openai_check_tools(json_object_get(root, "tools"), r->error);
     json_array_foreach(r->messages, i, message) changed |= message_read(r, i, message);
     if (json_is_object(choice))
         completion_choice(r, choice);

@@ -54,6 +54,41 @@ static void openai_chat(struct http_exchange *x)
     chat_serve(x, completion_read);
 }
 
+/* The engine's own calls go to it as they came. An answer by some schemas never ends. */
+static void own_read(struct dialect_body *body, const json_t *root, struct chat_call *call)
+{
+    openai_check_schemas(root, &body->error);
+    call->as_it_came = true;
+}
+
+static void own_read_completion(struct dialect_body *body, const json_t *root,
+                                struct chat_call *call)
+{
+    own_read(body, root, call);
+    call->call = ENGINE_CALL_COMPLETION;
+}
+
+static void own_read_infill(struct dialect_body *body, const json_t *root, struct chat_call *call)
+{
+    own_read(body, root, call);
+    call->call = ENGINE_CALL_INFILL;
+}
+
+static void own_read_template(struct dialect_body *body, const json_t *root, struct chat_call *call)
+{
+    own_read(body, root, call);
+    openai_check_tools(chat_get(root, "tools"), &body->error);
+    call->call = ENGINE_CALL_TEMPLATE;
+}
+
+static void openai_own(struct http_exchange *x)
+{
+    chat_read *const reads[] = {[ENGINE_CALL_TEMPLATE] = own_read_template,
+                                [ENGINE_CALL_INFILL] = own_read_infill,
+                                [ENGINE_CALL_COMPLETION] = own_read_completion};
+    chat_serve(x, reads[http_route(x)->about]);
+}
+
 /* A completion goes to the engine as it came, but for what the engine would pass over. */
 static void text_read(struct dialect_body *body, const json_t *root, struct chat_call *call)
 {
@@ -65,7 +100,7 @@ static void text_read(struct dialect_body *body, const json_t *root, struct chat
     chat_read_fields(&call->request, fields, root);
     if (json_number_value(chat_get(root, "best_of")) > 1.0)
         dialect_fail_at(&body->error, "best_of", "'best_of' is not supported");
-    call->as_it_came = true;
+    own_read(body, root, call);
     call->call = ENGINE_CALL_COMPLETIONS;
 }
 
@@ -95,9 +130,9 @@ const struct http_route openai_routes[] = {
     {HTTP_POST, "/v1/detokenize", dialect_pass, 0, ENGINE_CALL_DETOKENIZE},
     {HTTP_POST, "/tokenize", dialect_pass, 0, ENGINE_CALL_TOKENIZE},
     {HTTP_POST, "/detokenize", dialect_pass, 0, ENGINE_CALL_DETOKENIZE},
-    {HTTP_POST, "/apply-template", dialect_pass, 0, ENGINE_CALL_TEMPLATE},
-    {HTTP_POST, "/infill", dialect_pass, 0, ENGINE_CALL_INFILL},
-    {HTTP_POST, "/completion", dialect_pass, 0, ENGINE_CALL_COMPLETION},
+    {HTTP_POST, "/apply-template", openai_own, 0, ENGINE_CALL_TEMPLATE},
+    {HTTP_POST, "/infill", openai_own, 0, ENGINE_CALL_INFILL},
+    {HTTP_POST, "/completion", openai_own, 0, ENGINE_CALL_COMPLETION},
     {HTTP_POST, "/rerank", openai_rerank, 0, 0},
     {0},
 };

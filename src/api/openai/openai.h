@@ -12,6 +12,12 @@ void completion_read(struct dialect_body *body, const json_t *root, struct chat_
 void embeddings_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
 void rerank_read(struct dialect_body *body, const json_t *root, struct chat_call *call);
 
+/* Is each a function with a name, and a schema that is no trap? */
+void openai_check_tools(const json_t *tools, struct dialect_error *error);
+/* Those of the members that an engine takes schemas of answers from: response_format and
+ * json_schema. */
+void openai_check_schemas(const json_t *root, struct dialect_error *error);
+
 /* The handler of /v1/audio/transcriptions. */
 void openai_transcriptions(struct http_exchange *x);
 
