@@ -172,6 +172,12 @@ bool peer_judge_package(struct peer *p, const struct peer_claim *claim,
     return truth != PEER_OPEN && says != (truth == PEER_YES);
 }
 
+void peer_judge_open(struct peer *p)
+{
+    p->result->claims++;
+    p->result->open++;
+}
+
 bool peer_judge_card(struct peer *p, const struct peer_claim *claim, const struct gfx_card *card,
                      struct str gfx)
 {

@@ -56,16 +56,13 @@ static void mapping_judge(struct peer *p, const struct peer_claim *claim, struct
     struct gfxb_error err;
     char *CLEAN_FREE text = xstr_dup(key);
     if (gfx_query_new(p->tables, text, &query, &err) < 0) {
-        p->result->claims++;
-        p->result->open++;
+        peer_judge_open(p);
         return;
     }
-    if (query->n_targets == 1 && !query->ambiguous) {
+    if (query->n_targets == 1 && !query->ambiguous)
         mapping_judge_target(p, claim, key, says, query);
-    } else {
-        p->result->claims++;
-        p->result->open++;
-    }
+    else
+        peer_judge_open(p);
     gfx_query_free(query);
 }
 

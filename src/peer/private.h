@@ -87,6 +87,8 @@ enum peer_truth peer_holds(const struct peer *p, const struct peer_claim *claim,
 /* Judge "the package holds, or does not hold, code for this target". True: it is a mistake. */
 bool peer_judge_package(struct peer *p, const struct peer_claim *claim,
                         const struct gfx_target *target, bool says);
+/* A claim of which our rows say neither yes nor no. */
+void peer_judge_open(struct peer *p);
 /* Judge "this card has this target, or one of this family (gfx110X)"; cards of which the tables
  * know no target are open. */
 bool peer_judge_card(struct peer *p, const struct peer_claim *claim, const struct gfx_card *card,

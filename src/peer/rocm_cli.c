@@ -202,12 +202,10 @@ static int judge_ids(struct peer *p, struct peer_text *text, const struct arm *a
         if (arm->prefix || str_to_u64(arm->pattern[i], 16, &id) < 0 || id > UINT16_MAX)
             return peer_unknown(p, text, arm->pattern[i].p, "this is not a PCI device id");
         const struct gfx_card *card = gfx_card_find(p->tables, (uint16_t)id, -1);
-        if (card) {
+        if (card)
             wrong |= peer_judge_card(p, &claim, card, arm->value);
-        } else {
-            p->result->claims++;
-            p->result->open++;
-        }
+        else
+            peer_judge_open(p);
     }
     if (wrong)
         mend_ids(p, text, arm);
