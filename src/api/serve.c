@@ -102,6 +102,7 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
                         .request = *config->request,
                         .models = *config->models,
                         .started_at = time(NULL)};
+    s->models.files = false; /* clients name models, never files of our directory */
     s->request.log = s->models.log = log_ring_log(s->log);
     int result = serve_listen(s, config->http, err);
     if (result == 0) {

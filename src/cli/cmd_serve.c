@@ -183,6 +183,8 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args)
                                    .http = {.runtime_dir = cli->runtime_dir, .port = SERVE_PORT},
                                    .log = &cli->log}};
     const char *keep_alive = args->value[SERVE_OPTION_KEEP_ALIVE];
+    const char *pin = args->value[SERVE_OPTION_PIN];
+    char *file = pin && str_ends(str_from(pin), STR(".gguf")) ? realpath(pin, NULL) : NULL;
     settings_file(cli, &s);
     settings_place(cli, &s, cli_setting("GFXBRIDGE_HOST"), "GFXBRIDGE_PORT",
                    cli_setting("GFXBRIDGE_PORT"));
@@ -191,7 +193,7 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args)
                    args->value[SERVE_OPTION_PORT]);
     settings_only(s.hosts, args->value[SERVE_OPTION_ALLOW_HOST]);
     settings_only(s.origins, args->value[SERVE_OPTION_ALLOW_ORIGIN]);
-    settings_only(s.pinned, args->value[SERVE_OPTION_PIN]);
+    settings_only(s.pinned, file ? cli_keep(cli, file) : pin);
     if (keep_alive)
         s.serve.pool.keep_alive = settings_duration(cli, keep_alive);
     s.serve.http.keys = s.keys;

@@ -142,6 +142,7 @@ struct model_env *cli_models(struct cli *cli)
         .hf_token = models_token(cli, hf_home),
         .ollama_registry = models_endpoint(cli, "GFXBRIDGE_OLLAMA_REGISTRY", MODEL_HUB_OLLAMA),
         .no_network = cli->no_network || models_is_true("HF_HUB_OFFLINE"),
+        .files = true,
         .fetch = cli_package_net(cli).fetch,
         .log = &cli->log,
         .cancel = &cli_cancelled,

@@ -337,9 +337,8 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
                struct gfxb_error *err)
 {
     struct model_list list;
-    struct model_name parsed;
-    if (model_name_parse(name, &parsed, NULL) == 0 && parsed.kind == MODEL_NAME_FILE)
-        return find_file(env, parsed.file, ret_model, err);
+    if (name_is_file(env, name))
+        return find_file(env, name, ret_model, err);
     caches_find(env, &list);
     struct model *item = list_match(&list, name);
     int r = item ? list_take(item, ret_model, err) : list_nothing(&list, name, err);

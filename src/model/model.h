@@ -92,8 +92,8 @@ bool model_name_same(struct str a, struct str b);
 
 /*
  * Strict: each part has its own alphabet and length, no part is "." or "..", none starts with a
- * dash. A path is told by its start ("/", "./", "../", "~" is the shell's business) or because such
- * a file is there. -EINVAL with one sentence that names the forms there are and the nearest names.
+ * dash. A path is told by its start ("/", "./", "../", "~" is the shell's business). -EINVAL with
+ * one sentence that names the forms there are and the nearest names.
  */
 int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err);
 
@@ -201,6 +201,8 @@ struct model_env {
     const char *ollama_registry;   /* base URL of the Ollama registry */
     const struct machine *machine; /* that it must fit on; NULL: not asked */
     bool no_network;
+    bool
+        files; /* a name ending in ".gguf" may be a file of the working directory: not a server's */
     struct fetch_config fetch;
     const struct log *log;    /* NULL none */
     const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */

@@ -56,6 +56,9 @@ size_t pick_projector(const char *const *path, size_t n, struct str model);
 
 /* ---- name.c ---- */
 
+/* Is it the path of a file, or of one in the working directory where env->files says so? */
+bool name_is_file(const struct model_env *env, const char *text);
+
 /* As model_name_nearest_known, of these names. */
 void name_nearest(const char *text, const struct str *name, size_t n, char *ret_text, size_t size);
 

@@ -73,13 +73,16 @@ bool model_name_same(struct str a, struct str b)
     return str_eq_nocase(without_latest(a), without_latest(b));
 }
 
-static bool is_path(const char *text)
+static bool is_path(struct str s)
 {
-    struct str s = str_from(text);
+    return str_starts(s, STR("/")) || str_starts(s, STR("./")) || str_starts(s, STR("../"));
+}
+
+bool name_is_file(const struct model_env *env, const char *text)
+{
     struct stat st;
-    if (str_starts(s, STR("/")) || str_starts(s, STR("./")) || str_starts(s, STR("../")))
-        return true;
-    return str_ends(s, STR(".gguf")) && stat(text, &st) == 0 && S_ISREG(st.st_mode);
+    return is_path(str_from(text)) || (env->files && str_ends(str_from(text), STR(".gguf")) &&
+                                       stat(text, &st) == 0 && S_ISREG(st.st_mode));
 }
 
 /* org/repo, org/repo:QUANT, org/repo/dir/file.gguf, org/repo:dir/file.gguf */
@@ -288,7 +291,7 @@ int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_
     int result = 0;
     if (word.n == 0 || word.n > 4000)
         return error_set(err, EINVAL, "no model is named: %s", FORMS);
-    if (is_path(text)) {
+    if (is_path(str_from(text))) {
         if (strlen(text) >= sizeof(name.file))
             return error_set(err, ENAMETOOLONG, "the path %.60s... is longer than %zu characters",
                              text, sizeof(name.file) - 1);

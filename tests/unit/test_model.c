@@ -475,6 +475,24 @@ static void options_are_stored_and_followed(void **state)
     expect_options("luigi", "mario:latest", "{\"top_k\":9}");
 }
 
+/* A name is a file of the working directory for a command line, never for a server's clients. */
+static void only_a_command_line_names_files(void **state)
+{
+    struct model_env command = world_env;
+    struct gfxb_error err;
+    struct model model;
+    char back[4096];
+    command.files = true;
+    assert_non_null(getcwd(back, sizeof(back)));
+    assert_int_equal(chdir(world_dir), 0);
+    assert_int_equal(fs_write("secret.gguf", "x", 1, 0600, NULL), 0);
+    assert_int_equal(model_find(&command, "secret.gguf", &model, &err), -GFXB_E_MODEL_DAMAGED);
+    assert_int_equal(model_find(&world_env, "secret.gguf", &model, &err), -GFXB_E_MODEL_UNKNOWN);
+    assert_int_equal(model_pull(&world_env, "./secret.gguf", &model, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "gfxbridge import"));
+    assert_int_equal(chdir(back), 0);
+}
+
 static void circles_end(void **state)
 {
     struct gfxb_error err;
@@ -574,6 +592,7 @@ int main(void)
         cmocka_unit_test(what_cannot_fit_is_not_fetched),
         cmocka_unit_test(a_card_adds_to_the_memory),
         cmocka_unit_test_setup_teardown(options_are_stored_and_followed, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(only_a_command_line_names_files, world_make, world_remove),
         cmocka_unit_test_setup_teardown(circles_end, world_make, world_remove),
         cmocka_unit_test_setup_teardown(damaged_options_are_named, world_make, world_remove),
         cmocka_unit_test_setup_teardown(blobs_are_whole_or_not_there, world_make, world_remove),

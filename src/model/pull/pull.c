@@ -100,7 +100,7 @@ int model_pull(const struct model_env *env, const char *text, struct model *ret_
     int r = model_name_parse(text, &name, err);
     if (r < 0)
         return r;
-    if (name.kind == MODEL_NAME_FILE)
+    if (name_is_file(env, text))
         return error_set(err, EINVAL,
                          "%s is a file on this computer: gfxbridge import takes it in, and "
                          "gfxbridge run takes its path as it is",
