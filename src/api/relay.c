@@ -5,13 +5,14 @@
 #include <errno.h>
 
 enum {
-    RELAY_WHOLE_MAX = 1 << 20,    /* an answer of known length up to this is held until it is whole:
-                                     it can be asked for again when its engine is lost */
-    RELAY_OUT_MAX = 32 << 20,     /* bytes that a filter may make of what it is given at once */
-    RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
-    RELAY_STEP_MAX = 64 << 20,    /* bytes of an answer that the client does not see */
-    RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */
-    RELAY_WHOLE_GAP_MS = 3600000, /* an answer without streaming shows nothing until it is there */
+    RELAY_WHOLE_MAX = 1 << 20, /* an answer of known length up to this is held until it is whole:
+                                  it can be asked for again when its engine is lost */
+    RELAY_OUT_MAX = 32 << 20,  /* bytes that a filter may make of what it is given at once */
+    RELAY_REFUSAL_MAX = 65536, /* bytes of an engine's refusal */
+    RELAY_FOLD_INLINE = 256 << 10, /* a larger body gets its other form on a thread */
+    RELAY_STEP_MAX = 64 << 20,     /* bytes of an answer that the client does not see */
+    RELAY_STREAM_GAP_MS = 300000,  /* between two pieces; the engine sends a comment each second */
+    RELAY_WHOLE_GAP_MS = 3600000,  /* an answer without streaming shows nothing until it is there */
 };
 
 enum relay_kind {
@@ -19,6 +20,15 @@ enum relay_kind {
     RELAY_WHOLE,    /* held until it is whole */
     RELAY_REFUSED,  /* not 2xx: held */
     RELAY_STEP,     /* to a question of the filter's own: held */
+};
+
+/* The body, or the probe, on its way to another form. */
+struct relay_folding {
+    struct relay *r; /* NULL: the client has left */
+    bool (*fold)(struct buf *body, unsigned attempt);
+    unsigned attempt;
+    bool folded; /* there was one */
+    struct buf body;
 };
 
 struct relay {
@@ -29,13 +39,14 @@ struct relay {
     struct http_call *call;
     enum relay_kind kind;
     int status;
-    char *sent_type;        /* owned: of the request's body; NULL JSON */
-    char *type;             /* owned: the engine's; NULL none */
-    const char *shown_type; /* the client's */
-    bool began;             /* bytes of the answer are on their way to the client */
-    struct buf held;        /* of a whole answer, or a refusal */
-    bool probing;           /* the probe is asked, not the body */
-    unsigned folds;         /* other forms of it that were tried */
+    char *sent_type;               /* owned: of the request's body; NULL JSON */
+    char *type;                    /* owned: the engine's; NULL none */
+    const char *shown_type;        /* the client's */
+    bool began;                    /* bytes of the answer are on their way to the client */
+    struct buf held;               /* of a whole answer, or a refusal */
+    bool probing;                  /* the probe is asked, not the body */
+    struct relay_folding *folding; /* under way; NULL none */
+    unsigned folds;                /* other forms of it that were tried */
     enum engine_call asked; /* what the engine is asked now: ask.call, or a step of the filter */
     struct buf step;        /* the filter's question, or its form of the body */
     struct dialect_error why_not; /* the model cannot answer it */
@@ -258,6 +269,37 @@ static void relay_on_body(void *owner, struct str bytes)
 
 static void relay_call(struct relay *r);
 
+static void relay_conclude(struct relay *r);
+
+static struct buf *relay_body(struct relay *r)
+{
+    return r->probing ? &r->ask.probe : &r->ask.body;
+}
+
+static void relay_fold_on_thread(void *context)
+{
+    struct relay_folding *f = context;
+    f->folded = f->fold(&f->body, f->attempt);
+}
+
+static void relay_on_folded(void *context)
+{
+    struct relay_folding *f = context;
+    struct relay *r = f->r;
+    bool folded = f->folded;
+    if (r) {
+        r->folding = NULL;
+        *relay_body(r) = f->body;
+    } else {
+        buf_done(&f->body);
+    }
+    free(f);
+    if (r && folded)
+        relay_call(r);
+    else if (r)
+        relay_conclude(r);
+}
+
 /* The template of the model refused the messages: they are asked in another form. */
 static bool relay_fold(struct relay *r)
 {
@@ -266,9 +308,18 @@ static bool relay_fold(struct relay *r)
         return false;
     while (*fault && !str_has(buf_view(&r->held), str_from(*fault)))
         fault++;
-    if (!*fault || !r->ask.fold(r->probing ? &r->ask.probe : &r->ask.body, r->folds++))
+    if (!*fault)
         return false;
-    relay_call(r);
+    struct buf *body = relay_body(r);
+    struct relay_folding *f = xcalloc(1, sizeof(*f));
+    *f = (struct relay_folding){.r = r, .fold = r->ask.fold, .attempt = r->folds++, .body = *body};
+    *body = BUF_INIT(0);
+    r->folding = f;
+    if (f->body.n > RELAY_FOLD_INLINE &&
+        work_run(serve_of(r->x)->work, relay_fold_on_thread, relay_on_folded, f) == 0)
+        return true;
+    relay_fold_on_thread(f);
+    relay_on_folded(f);
     return true;
 }
 
@@ -301,13 +352,12 @@ static bool relay_step(struct relay *r)
     return true;
 }
 
-static void relay_on_end(void *owner)
+/* The engine has answered, and the request has no other form. */
+static void relay_conclude(struct relay *r)
 {
-    struct relay *r = owner;
     struct gfxb_error err = {0};
     int result = 0;
-    r->call = NULL;
-    if (relay_fold(r) || relay_go_on(r) || relay_step(r))
+    if (relay_go_on(r) || relay_step(r))
         return;
     if (r->kind == RELAY_REFUSED)
         relay_tell_refusal(r);
@@ -322,6 +372,14 @@ static void relay_on_end(void *owner)
     relay_count(r);
     pool_done(&r->waiter, r->kind == RELAY_REFUSED ? POOL_DECLINED : POOL_OK);
     relay_free(r);
+}
+
+static void relay_on_end(void *owner)
+{
+    struct relay *r = owner;
+    r->call = NULL;
+    if (!relay_fold(r))
+        relay_conclude(r);
 }
 
 static void relay_on_broken(void *owner, int code, bool local)
@@ -359,9 +417,7 @@ static void relay_call(struct relay *r)
 {
     struct http_call_request request = {
         .path = r->engine->path[r->asked],
-        .body = buf_view(r->probing  ? &r->ask.probe
-                         : r->step.n ? &r->step
-                                     : &r->ask.body),
+        .body = buf_view(r->step.n ? &r->step : relay_body(r)),
         .type = r->sent_type,
         .gap_ms = r->ask.stream ? RELAY_STREAM_GAP_MS : RELAY_WHOLE_GAP_MS,
         .ops = &relay_call_ops,
@@ -464,6 +520,8 @@ static void relay_failed(struct pool_waiter *waiter, const struct gfxb_error *wh
 static void relay_cancel(void *worker)
 {
     struct relay *r = worker;
+    if (r->folding)
+        r->folding->r = NULL;
     relay_hang_up(r);
     pool_leave(&r->waiter);
     relay_free(r);

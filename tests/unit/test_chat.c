@@ -126,6 +126,82 @@ static void a_request_is_put_together(void **state)
     chat_request_done(&r);
 }
 
+static void texts_around_an_image_stay_in_order(void **state)
+{
+    struct dialect_error error = {.status = 0};
+    struct chat_request r;
+    json_t *url = json_string("data:,");
+    chat_request_init(&r, &error);
+    json_t *message = chat_add_message(&r, "user");
+    chat_add_text(message, "a");
+    chat_add_text(message, "");
+    chat_add_text(message, "b");
+    chat_add_image(&r, message, url, "input");
+    chat_add_text(message, "c");
+    chat_request_end(&r, false);
+    json_t *expected = json_loads(
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\\nb\"},{\"type\":"
+        "\"image_url\",\"image_url\":{\"url\":\"data:,\"}},{\"type\":\"text\",\"text\":\"c\"}]}]",
+        0, NULL);
+    assert_true(json_equal(r.messages, expected));
+    json_decref(expected);
+    json_decref(url);
+    chat_request_done(&r);
+}
+
+/* Work that grows with the square of these numbers takes longer than a test may. */
+static void many_texts_are_joined(void **state)
+{
+    enum { MANY = 1 << 18 };
+    struct dialect_error error = {.status = 0};
+    struct chat_request r;
+    json_t *allowed = json_array();
+    chat_request_init(&r, &error);
+    json_t *message = chat_add_message(&r, "user");
+    for (size_t i = 0; i < MANY; i++)
+        chat_add_text(message, "abcdefg");
+    for (size_t i = 0; i < MANY / 4; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "f%zu", i);
+        chat_add_text(chat_add_message(&r, "system"), "s");
+        chat_add_tool(&r, name, NULL, NULL);
+        if (i % 2)
+            json_array_append_new(allowed, json_string(name));
+    }
+    chat_set_choice(&r, "auto", allowed, "tool_choice");
+    chat_request_end(&r, false);
+    assert_int_equal(error.status, 0);
+    assert_int_equal(json_string_length(json_object_get(message, "content")), MANY * 8 - 1);
+    assert_int_equal(json_array_size(json_object_get(r.body, "tools")), MANY / 8);
+    char *text = json_dumps(r.body, 0);
+    struct buf CLEAN_BUF body = BUF_INIT(SIZE_MAX / 2);
+    buf_add_text(&body, text);
+    assert_true(chat_fold(&body, 0));
+    free(text);
+    json_decref(allowed);
+    chat_request_done(&r);
+}
+
+static void too_many_messages_are_refused(void **state)
+{
+    static const char *const parts[] = {"{\"role\":\"user\"}", "{\"content\":[{},{}]}"};
+    for (size_t i = 0; i < 2; i++) {
+        struct dialect_error error = {.status = 0};
+        json_t *root = json_pack("{s:[]}", "messages");
+        json_t *messages = json_object_get(root, "messages");
+        for (size_t k = 0; k < CHAT_OBJECTS_MAX / (i ? 3 : 1); k++)
+            json_array_append_new(messages, json_loads(parts[i], 0, NULL));
+        chat_check_size(root, &error);
+        assert_int_equal(error.status, 0);
+        for (size_t k = 0; k < 3; k++)
+            json_array_append_new(messages, json_object());
+        chat_check_size(root, &error);
+        assert_int_equal(error.status, 400);
+        assert_string_equal(error.param, "messages");
+        json_decref(root);
+    }
+}
+
 static void files_of_text_are_given_as_text(void **state)
 {
     static const struct {
@@ -407,6 +483,7 @@ static void responses_input_is(const char *input, const char *expected)
     struct reading reading;
     char *text = xasprintf("{\"input\":%s}", input);
     reading_start(&reading, responses_read, text);
+    chat_request_end(&reading.call.request, false);
     assert_string_equal(reading.body.error.message, "");
     assert_int_equal(reading.body.error.status, 0);
     json_t *theirs = json_loads(expected, 0, NULL);
@@ -728,6 +805,9 @@ int main(void)
         cmocka_unit_test(a_request_without_another_form_stays),
         cmocka_unit_test(arguments_of_a_call_are_an_object),
         cmocka_unit_test(a_request_is_put_together),
+        cmocka_unit_test(texts_around_an_image_stay_in_order),
+        cmocka_unit_test(many_texts_are_joined),
+        cmocka_unit_test(too_many_messages_are_refused),
         cmocka_unit_test(files_of_text_are_given_as_text),
         cmocka_unit_test(members_are_done_or_refused),
         cmocka_unit_test(blocks_come_one_after_the_other),

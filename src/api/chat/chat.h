@@ -35,6 +35,11 @@ struct chat_request {
 /* The body as JSON; NULL with body->error filled. */
 json_t *chat_load(struct dialect_body *body);
 
+/* A chat has at most CHAT_OBJECTS_MAX messages, parts and calls, and as many tools: a million
+ * tokens are far less, and work that grows with their square stays short. */
+enum { CHAT_OBJECTS_MAX = 20000 };
+void chat_check_size(const json_t *root, struct dialect_error *error);
+
 void chat_request_init(struct chat_request *r, struct dialect_error *error);
 void chat_request_done(struct chat_request *r);
 

@@ -20,6 +20,30 @@ json_t *chat_load(struct dialect_body *body)
     return root;
 }
 
+/* Objects in these arrays, and in the arrays in them: messages, their parts and calls, tools. */
+static size_t chat_objects(const json_t *array)
+{
+    size_t i, n = 0;
+    json_t *item, *value;
+    const char *name;
+    json_array_foreach((json_t *)array, i, item)
+    {
+        n += json_is_object(item);
+        json_object_foreach(item, name, value) n += json_is_array(value) ? chat_objects(value) : 0;
+    }
+    return n;
+}
+
+void chat_check_size(const json_t *root, struct dialect_error *error)
+{
+    static const char *const members[] = {"messages", "input", "system", "tools"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        if (chat_objects(json_object_get(root, members[i])) > CHAT_OBJECTS_MAX)
+            dialect_fail_at(error, members[i], "'%s' has more than %d messages, parts or tools",
+                            members[i], CHAT_OBJECTS_MAX);
+    }
+}
+
 void chat_request_init(struct chat_request *r, struct dialect_error *error)
 {
     *r = (struct chat_request){.messages = json_array(), .error = error};
@@ -108,17 +132,41 @@ json_t *chat_add_message(struct chat_request *r, const char *role)
     return message;
 }
 
-/* To a text member of an object, on a line of its own. */
+/* To a text member of an object, on a line of its own. Several texts are an array until chat_join:
+ * joined one by one, many would be copied again and again. */
 static void chat_append(json_t *object, const char *name, const char *text)
 {
-    const char *before = chat_text(object, name);
-    json_object_set_new(object, name,
-                        json_sprintf("%s%s%s", before, before[0] && text[0] ? "\n" : "", text));
+    json_t *texts = json_object_get(object, name);
+    if (text[0] && json_is_array(texts))
+        json_array_append_new(texts, json_string(text));
+    else if (text[0])
+        json_object_set_new(object, name,
+                            json_string_length(texts) > 0 ? json_pack("[O, s]", texts, text)
+                                                          : json_string(text));
+}
+
+/* The texts that chat_append has put into a member become one. */
+static void chat_join(json_t *object, const char *name)
+{
+    struct buf CLEAN_BUF joined = BUF_INIT(SIZE_MAX / 2);
+    json_t *texts = json_object_get(object, name), *text;
+    size_t i;
+    if (!json_is_string(json_array_get(texts, 0)))
+        return;
+    json_array_foreach(texts, i, text)
+    {
+        if (i)
+            buf_add_char(&joined, '\n');
+        buf_add(&joined, json_string_value(text), json_string_length(text));
+    }
+    if (buf_ok(&joined))
+        json_object_set_new(object, name, json_stringn(buf_text(&joined), joined.n));
 }
 
 /* The content as an array of parts. */
 static json_t *chat_parts(json_t *message)
 {
+    chat_join(message, "content");
     json_t *content = json_object_get(message, "content"), *parts = json_array();
     if (json_is_array(content)) {
         json_decref(parts);
@@ -134,7 +182,7 @@ static json_t *chat_parts(json_t *message)
 void chat_add_text(json_t *message, const char *text)
 {
     json_t *content = json_object_get(message, "content");
-    if (json_is_array(content))
+    if (json_is_object(json_array_get(content, 0)))
         json_array_append_new(content, json_pack("{s:s, s:s}", "type", "text", "text", text));
     else
         chat_append(message, "content", text);
@@ -270,35 +318,32 @@ void chat_add_tool(struct chat_request *r, const char *name, const json_t *descr
                                            "parameters", schema));
 }
 
-static bool choice_has(const json_t *names, const json_t *tool)
-{
-    const char *name = chat_text(json_object_get(tool, "function"), "name");
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *)names, i, one)
-    {
-        if (json_is_string(one) && strcmp(json_string_value(one), name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* The engine knows no names: it is shown the tools that may be called, and no others. */
 void chat_set_choice(struct chat_request *r, const char *mode, const json_t *allowed,
                      const char *param)
 {
-    json_t *tools = json_object_get(r->body, "tools");
-    size_t n = json_array_size(tools);
-    for (size_t i = n; allowed && i-- > 0;) {
-        if (!choice_has(allowed, json_array_get(tools, i)))
-            json_array_remove(tools, i);
+    json_t *tools = json_object_get(r->body, "tools"), *tool;
+    json_t *names = json_object(), *kept = json_array(), *name;
+    size_t n = json_array_size(tools), i;
+    json_array_foreach((json_t *)allowed, i, name)
+    {
+        json_object_set_new(names, json_string_value(name) ?: "", json_true());
     }
-    if (allowed && json_array_size(tools) < json_array_size(allowed))
+    json_array_foreach(tools, i, tool)
+    {
+        if (json_object_get(names, chat_text(json_object_get(tool, "function"), "name")))
+            json_array_append(kept, tool);
+    }
+    if (allowed && n)
+        json_object_set(r->body, "tools", kept);
+    if (allowed && json_array_size(kept) < json_array_size(allowed))
         dialect_fail_at(r->error, param, "'%s' names a tool that is not in 'tools'", param);
     else if (strcmp(mode, "required") == 0 && n == 0)
         dialect_fail_at(r->error, param, "'%s' asks for a tool, but there are no 'tools'", param);
     if (n)
         json_object_set_new(r->body, "tool_choice", json_string(mode));
+    json_decref(names);
+    json_decref(kept);
 }
 
 void chat_set_schema(struct chat_request *r, const json_t *schema, const char *param)
@@ -336,25 +381,28 @@ void chat_set_thinking(struct chat_request *r, bool on, const char *effort)
 
 /* ---- the whole ---- */
 
-/* Content in front of another one's, or behind it: texts stay texts. */
-static void fold_join(json_t *message, const json_t *content, bool before)
+/* The content of these messages in the first one: texts stay a text. */
+static void fold_join(const json_t *messages, size_t first, size_t end)
 {
-    json_t *own = json_object_get(message, "content");
-    if (!content)
-        return;
-    if (json_is_string(own) && json_is_string(content)) {
-        const char *a = json_string_value(before ? content : own);
-        const char *b = json_string_value(before ? own : content);
-        json_object_set_new(message, "content",
-                            json_sprintf("%s%s%s", a, a[0] && b[0] ? "\n\n" : "", b));
-        return;
+    struct buf CLEAN_BUF text = BUF_INIT(SIZE_MAX / 2);
+    json_t *parts = json_array();
+    bool texts = true;
+    for (size_t i = first; i < end; i++) {
+        const json_t *content = chat_get(json_array_get(messages, i), "content");
+        texts &= !content || json_is_string(content);
+        if (text.n && json_string_length(content) > 0)
+            buf_add_text(&text, "\n\n");
+        if (json_is_string(content))
+            buf_add(&text, json_string_value(content), json_string_length(content));
     }
-    json_t *other = json_pack("{s:O}", "content", content);
-    json_t *first = before ? other : message, *second = before ? message : other;
-    json_t *parts = json_copy(chat_parts(first));
-    json_array_extend(parts, chat_parts(second));
-    json_object_set_new(message, "content", parts);
-    json_decref(other);
+    texts &= buf_ok(&text);
+    for (size_t i = first; !texts && i < end; i++)
+        json_array_extend(parts, chat_parts(json_array_get(messages, i)));
+    json_object_set(json_array_get(messages, first), "content", parts);
+    if (texts)
+        json_object_set_new(json_array_get(messages, first), "content",
+                            json_stringn(buf_text(&text), text.n));
+    json_decref(parts);
 }
 
 static bool fold_is(const json_t *message, const char *role)
@@ -363,21 +411,22 @@ static bool fold_is(const json_t *message, const char *role)
     return strcmp(strcmp(own, "developer") == 0 ? "system" : own, role) == 0;
 }
 
-/* Neighbours of this role become one message, from the i-th message on (to the end if `all`). */
-static void fold_neighbours(json_t *messages, const char *role, bool all)
+/* Neighbours of this role become one message: the first ones, or any. */
+static void fold_neighbours(json_t *messages, const char *role, bool any)
 {
-    for (size_t i = 0; i + 1 < json_array_size(messages);) {
-        json_t *message = json_array_get(messages, i), *next = json_array_get(messages, i + 1);
-        bool same = fold_is(message, role) && fold_is(next, role);
-        if (same) {
-            fold_join(message, json_object_get(next, "content"), false);
-            json_array_remove(messages, i + 1);
-        } else if (!all) {
-            return;
-        } else {
-            i++;
-        }
+    json_t *folded = json_array();
+    for (size_t i = 0, end; i < json_array_size(messages); i = end) {
+        end = i + 1;
+        while ((any || i == 0) && fold_is(json_array_get(messages, i), role) &&
+               fold_is(json_array_get(messages, end), role))
+            end++;
+        if (end - i > 1)
+            fold_join(messages, i, end);
+        json_array_append(folded, json_array_get(messages, i));
     }
+    json_array_clear(messages);
+    json_array_extend(messages, folded);
+    json_decref(folded);
 }
 
 /* An image in a tool's answer: most templates show images of users only. */
@@ -405,12 +454,20 @@ static void request_move_images(json_t *messages)
             else
                 json_array_append(moved, part);
         }
+        chat_join(message, "content");
         json_decref(parts);
     }
 }
 
 void chat_request_end(struct chat_request *r, bool stream)
 {
+    size_t i;
+    json_t *message;
+    json_array_foreach(r->messages, i, message)
+    {
+        chat_join(message, "content");
+        chat_join(message, "reasoning_content");
+    }
     fold_neighbours(r->messages, "system", false);
     request_move_images(r->messages);
     if (!stream)
@@ -433,30 +490,17 @@ static void fold_calls(json_t *message)
     }
 }
 
-/* The i-th message, of the system, becomes part of a user's. */
-static void fold_system(json_t *messages, size_t i)
-{
-    json_t *message = json_array_get(messages, i), *next = json_array_get(messages, i + 1);
-    json_t *before = i ? json_array_get(messages, i - 1) : NULL;
-    json_t *content = json_object_get(message, "content");
-    if (fold_is(next, "user"))
-        fold_join(next, content, true);
-    else if (fold_is(before, "user"))
-        fold_join(before, content, false);
-    else
-        json_array_insert_new(messages, i + 1,
-                              json_pack("{s:s, s:O*}", "role", "user", "content", content));
-    json_array_remove(messages, i);
-}
-
 static void fold_messages(json_t *messages, bool no_system)
 {
     json_t *message;
     size_t i;
     fold_neighbours(messages, "system", false);
-    for (i = json_array_size(messages); i-- > (no_system ? 0 : 1);) {
-        if (fold_is(json_array_get(messages, i), "system"))
-            fold_system(messages, i);
+    for (i = no_system ? 0 : 1; i < json_array_size(messages); i++) {
+        message = json_array_get(messages, i);
+        if (fold_is(message, "system")) /* it becomes part of a user's */
+            json_array_set_new(messages, i,
+                               json_pack("{s:s, s:O*}", "role", "user", "content",
+                                         json_object_get(message, "content")));
     }
     fold_neighbours(messages, "user", true);
     json_array_foreach(messages, i, message) fold_calls(message);

@@ -43,7 +43,8 @@ static void chat_convert(struct chat_job *job, struct str text)
     dialect_body_read(text, body);
     json_t *root = chat_load(body);
     chat_request_init(&call->request, &body->error);
-    if (root) {
+    chat_check_size(root, &body->error);
+    if (root && !body->error.status) {
         dialect_body_model(body, false, call->model);
         call->stream = dialect_body_flag(body, "stream", false);
         job->read(body, root, call);

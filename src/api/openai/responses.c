@@ -271,17 +271,20 @@ static void responses_functions(struct chat_request *r, const char *space, const
  * request is about. */
 static void responses_tools(struct chat_request *r, json_t *tools)
 {
-    json_t *rest = json_array(), *other;
+    json_t *rest = json_array(), *kept = json_array(), *other;
     size_t i;
     responses_functions(r, NULL, tools, rest);
+    json_array_foreach(tools, i, other)
+    {
+        if (str_list_has(STR("function namespace"), str_from(chat_text(other, "type"))))
+            json_array_append(kept, other);
+    }
+    json_array_clear(tools);
+    json_array_extend(tools, kept);
+    json_decref(kept);
     json_array_foreach(rest, i, other)
     {
-        if (json_object_get(r->body, "tools"))
-            for (size_t k = json_array_size(tools); k-- > 0;) {
-                if (json_array_get(tools, k) == other)
-                    json_array_remove(tools, k);
-            }
-        else
+        if (!json_object_get(r->body, "tools"))
             dialect_fail_at(r->error, "tools",
                             "'%s' is not supported: gfxbridge has only functions, and no tools of "
                             "its own; turn this one off in the client",
