@@ -15,6 +15,8 @@
 #define FS_LOCK_POLL_MIN_MS 20
 #define FS_LOCK_POLL_MAX_MS 200
 
+#define FS_COPY_PIECE (4u << 20) /* between two looks at *cancel */
+
 char *fs_join(const char *dir, const char *name)
 {
     char *path = NULL;
@@ -361,6 +363,39 @@ int fs_tree_bytes(const char *path, uint64_t *ret_bytes)
     if (result == 0)
         *ret_bytes = bytes;
     return result;
+}
+
+/* Some bytes by read and write, for file systems between which the kernel does not copy. */
+static ssize_t fs_copy_some(int in, int out, size_t most)
+{
+    char bytes[65536];
+    ssize_t got = read(in, bytes, most < sizeof(bytes) ? most : sizeof(bytes));
+    for (ssize_t at = 0; at < got;) {
+        ssize_t n = write(out, bytes + at, (size_t)(got - at));
+        if (n < 0 && errno != EINTR)
+            return -1;
+        at += n < 0 ? 0 : n;
+    }
+    return got;
+}
+
+int fs_copy(int in, int out, uint64_t size, const atomic_int *cancel)
+{
+    bool by_kernel = true;
+    for (uint64_t at = 0; at < size;) {
+        size_t most = size - at < FS_COPY_PIECE ? (size_t)(size - at) : FS_COPY_PIECE;
+        ssize_t n =
+            by_kernel ? copy_file_range(in, NULL, out, NULL, most, 0) : fs_copy_some(in, out, most);
+        if (cancel && *cancel)
+            return -ECANCELED;
+        if (n > 0)
+            at += (uint64_t)n;
+        else if (by_kernel)
+            by_kernel = n < 0 && errno == EINTR; /* the other way says why, if it fails as well */
+        else if (n == 0 || errno != EINTR)
+            return n < 0 ? -errno : -EIO;
+    }
+    return 0;
 }
 
 /* One try. 1: got it, but on a file that its last holder has removed; try again. */

@@ -43,6 +43,10 @@ int fs_publish_tree(const char *stage, const char *final, struct gfxb_error *err
 /* Bytes free for this user on the file system that holds path (or its nearest existing parent). */
 int fs_free_bytes(const char *path, uint64_t *ret_bytes);
 
+/* Copy this many bytes from one open file to another, by the kernel where it can. -ECANCELED soon
+ * after *cancel is set (NULL never). */
+int fs_copy(int in, int out, uint64_t size, const atomic_int *cancel);
+
 /* Bytes that a tree takes on disk (blocks; hard links once). */
 int fs_tree_bytes(const char *path, uint64_t *ret_bytes);
 

@@ -7,26 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#define IMPORT_PIECE (4u << 20)
-
-/* Copied bytes, with a look at the user's request to end it between the pieces. */
-static int import_copy(const struct model_env *env, int in, int out, uint64_t size)
-{
-    uint64_t at = 0;
-    while (at < size) {
-        size_t most = size - at < IMPORT_PIECE ? (size_t)(size - at) : IMPORT_PIECE;
-        ssize_t n = copy_file_range(in, NULL, out, NULL, most, 0);
-        if (env->cancel && *env->cancel)
-            return -GFXB_E_INTERRUPTED;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        at += (uint64_t)n;
-    }
-    return 0;
-}
-
 static int import_clone(const struct pull *p, const char *from, const char *to,
                         struct gfxb_error *err)
 {
@@ -41,8 +21,8 @@ static int import_clone(const struct pull *p, const char *from, const char *to,
     if (r < 0)
         return r;
     log_at(p->env->log, LOG_INFO, "copying %s: it is on another file system", from);
-    r = import_copy(p->env, in, out, (uint64_t)st.st_size);
-    if (r == -GFXB_E_INTERRUPTED)
+    r = fs_copy(in, out, (uint64_t)st.st_size, p->env->cancel);
+    if (r == -ECANCELED)
         return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
     return r < 0 ? fs_error(err, -r, "copy the model to", to) : 0;
 }

@@ -311,6 +311,42 @@ static void fs_sweeps_killed_writes(void **state)
     free(dir);
 }
 
+/* Bytes from one file to another; by read and write where the kernel refuses (here: into a pipe).
+ */
+static void fs_copies(void **state)
+{
+    (void)state;
+    static char bytes[50000], came[sizeof(bytes)];
+    atomic_int cancel = 0;
+    int pipes[2];
+    char *dir = scratch_dir(), *from = fs_join(dir, "from"), *to = fs_join(dir, "to");
+    memset(bytes, 'x', sizeof(bytes));
+    assert_int_equal(fs_write(from, bytes, sizeof(bytes), 0644, NULL), 0);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(fs_copy(in, out, sizeof(bytes), &cancel), 0);
+    assert_int_equal(pread(out, came, sizeof(came), 0), sizeof(bytes));
+    assert_memory_equal(came, bytes, sizeof(bytes));
+    assert_int_equal(fs_copy(in, out, 1, NULL), -EIO); /* it has no more */
+    assert_int_equal(lseek(in, 0, SEEK_SET), 0);
+    cancel = 1;
+    assert_int_equal(fs_copy(in, out, sizeof(bytes), &cancel), -ECANCELED);
+    assert_int_equal(lseek(in, 0, SEEK_SET), 0);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    memset(came, 0, sizeof(came));
+    assert_int_equal(fs_copy(in, pipes[1], sizeof(bytes), NULL), 0);
+    assert_int_equal(read(pipes[0], came, sizeof(came)), sizeof(bytes));
+    assert_memory_equal(came, bytes, sizeof(bytes));
+    close(pipes[0]);
+    close(pipes[1]);
+    close(in);
+    close(out);
+    assert_int_equal(fs_remove_tree(dir), 0);
+    free(to);
+    free(from);
+    free(dir);
+}
+
 /* The next openat of this name fails with EACCES, and a link to outside stands there afterwards: as
  * somebody who swaps a directory that we are about to remove would have it. */
 static const char *swap_name, *swap_outside;
@@ -778,6 +814,7 @@ int main(void)
         cmocka_unit_test(table_errors_name_the_place),
         cmocka_unit_test(fs_writes_whole_files),
         cmocka_unit_test(fs_sweeps_killed_writes),
+        cmocka_unit_test(fs_copies),
         cmocka_unit_test(fs_remove_tree_never_opens_up_what_a_link_leads_to),
         cmocka_unit_test(fs_publishes_once),
         cmocka_unit_test(fs_lock_is_exclusive),
