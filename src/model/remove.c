@@ -28,12 +28,13 @@ static bool remove_is_linked(const char *dir, const struct stat *blob, int depth
     return found;
 }
 
-/* A link that is still one, to the blob that we gave it; or one whose blob is gone. */
-static bool remove_is_our_link(const struct stock_file *file)
+/* A link that is still one, to the blob that we gave it; or one whose blob is gone; or the file
+ * that we put in its place. */
+static bool remove_is_our_link(const struct stock_file *file, const struct stat *own)
 {
-    struct stat own, at, blob;
-    if (!file->made || lstat(file->link, &own) < 0 || !S_ISLNK(own.st_mode))
-        return false;
+    struct stat at, blob;
+    if (!file->made || !S_ISLNK(own->st_mode))
+        return file->made && stock_is_file(file, own);
     if (stat(file->link, &at) < 0 || !file->blob)
         return true;
     return stat(file->blob, &blob) == 0 && at.st_ino == blob.st_ino && at.st_dev == blob.st_dev;
@@ -51,6 +52,18 @@ static void remove_empty_dirs(const char *path, const char *top)
     }
 }
 
+static void remove_link(const struct stock_file *file, const char *snapshots, uint64_t *ret_bytes)
+{
+    struct stat own;
+    if (file->made)
+        fs_sweep_writes(file->link);
+    if (lstat(file->link, &own) < 0 || !remove_is_our_link(file, &own) || unlink(file->link) < 0)
+        return;
+    if (S_ISREG(own.st_mode) && own.st_nlink < 2)
+        *ret_bytes += (uint64_t)own.st_size;
+    remove_empty_dirs(file->link, snapshots);
+}
+
 /* Unless somebody is fetching it right now. */
 static void remove_blob(const struct hub_cache *c, const struct stock_file *file,
                         const char *snapshots, uint64_t *ret_bytes)
@@ -63,7 +76,8 @@ static void remove_blob(const struct hub_cache *c, const struct stock_file *file
         return;
     if (file->inode == 0 && lstat(part, &st) == 0 && S_ISREG(st.st_mode) && unlink(part) == 0)
         *ret_bytes += (uint64_t)st.st_size;
-    if (lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != file->inode ||
+    if (lstat(file->blob, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (st.st_ino != file->inode && !stock_is_file(file, &st)) ||
         remove_is_linked(snapshots, &st, REMOVE_DEPTH))
         return;
     if (unlink(file->blob) == 0)
@@ -100,8 +114,7 @@ int remove_record(const struct model_env *env, const struct stock_record *record
         /* A record of another cache (HF_HOME has changed since) is not this one's business. */
         if (!str_starts(str_from(file->link), str_from(snapshots)))
             continue;
-        if (remove_is_our_link(file) && unlink(file->link) == 0)
-            remove_empty_dirs(file->link, snapshots);
+        remove_link(file, snapshots, ret_bytes);
         if (file->blob && str_starts(str_from(file->blob), str_from(blobs)))
             remove_blob(&cache, file, snapshots, ret_bytes);
     }

@@ -6,6 +6,7 @@ nginx with TLS plays hub, registry and storage (hub_world.py). Every case ends i
 complete and whole, or in one clear sentence and nothing that looks like a model.
 """
 import contextlib
+import errno
 import fcntl
 import glob
 import json
@@ -662,6 +663,133 @@ def disk_too_small():
     assert storage_requests(since) == [], "bytes were fetched that there is no room for"
 
 
+# ---- file systems without links ----
+
+def no_links(symlink=errno.EPERM, link=errno.EPERM, copy=0):
+    """The environment in which these calls fail; 0: they do not."""
+    library = os.path.join(os.environ.get("GFXB_BUILD", ""), "tests", "nolinks.so")
+    if not os.path.exists(library):
+        raise tap.Skip("GFXB_BUILD does not lead to tests/nolinks.so")
+    return {"LD_PRELOAD": library, "GFXB_NOLINKS": f"{symlink} {link} {copy}",
+            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def listed_as(home, name, ours, origin="hub"):
+    model = home.list()[name]
+    assert model["ours"] is ours and model["origin"] == origin, model
+    return model["path"]
+
+
+def hard_links_in_place_of_symlinks():
+    data = unique()
+    WORLD.publish("org/hard", {"m-Q8_0.gguf": data})
+    for code in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+        home = Home(**no_links(symlink=code, link=0))
+        home.pull("org/hard")
+        path = listed_as(home, "org/hard:Q8_0", True)
+        assert os.path.samefile(path, home.repo("org/hard", "blobs", hw.sha256(data)))
+        assert not os.path.islink(path) and read(path) == data
+        assert "gfxbridge rm deletes it" in home.call("show", "--backend", "cpu", "org/hard").stdout
+        assert json.loads(home.call("rm", "--json", "org/hard").stdout)["freed_bytes"] == len(data)
+        assert home.list() == {} and tree(home.hub) == [".locks", ".locks/models--org--hard"] + [
+            f".locks/models--org--hard/{hw.sha256(data)}.lock"], tree(home.hub)
+
+
+def a_blob_is_moved_where_there_are_no_links():
+    """As huggingface_hub does. Nothing is fetched twice, and rm takes what it made."""
+    files = {"sub/m-Q8_0-00001-of-00002.gguf": b"", "sub/m-Q8_0-00002-of-00002.gguf": b""}
+    for path, data in zip(files, hw.split_gguf(CANARY, 2)):
+        files[path] = data
+    WORLD.publish("org/moved", files)
+    home = Home(**no_links())
+    home.pull("org/moved")
+    for path, data in files.items():
+        place = home.repo("org/moved", "snapshots", hw.COMMIT, path)
+        assert not os.path.islink(place) and read(place) == data, place
+    assert os.listdir(home.repo("org/moved", "blobs")) == []
+    assert read(home.repo("org/moved", "refs", "main")) == hw.COMMIT.encode()
+    listed_as(home, "org/moved:Q8_0", True)
+    since = len(WORLD.requests())
+    home.pull("org/moved")
+    assert storage_requests(since) == []
+    home.answers(listed_as(home, "org/moved:Q8_0", True))
+    # Inode numbers of some file systems change, and times are kept to two seconds.
+    for path, data in files.items():
+        place = home.repo("org/moved", "snapshots", hw.COMMIT, path)
+        seen = os.stat(place)
+        write(place + ".new", data)
+        os.utime(place + ".new", (0, seen.st_mtime // 2 * 2))
+        os.rename(place + ".new", place)
+    listed_as(home, "org/moved:Q8_0", True)
+    total = json.loads(home.call("storage", "--json").stdout)["total_bytes"]
+    ours = sum(map(len, files.values()))
+    assert json.loads(home.call("rm", "--json", "org/moved").stdout)["freed_bytes"] == ours
+    less = total - json.loads(home.call("storage", "--json").stdout)["total_bytes"]
+    assert less >= ours, (less, ours)
+    assert home.list() == {} and not os.path.exists(home.repo("org/moved"))
+
+
+def no_links_and_the_files_of_others():
+    """A blob that was there is copied and stays; a file that was replaced is no longer ours; a file
+    that stands in a snapshot is used."""
+    mine, theirs, whole = unique(), unique(9000000), unique()
+    WORLD.publish("org/both", {"m-Q8_0.gguf": mine, "m-Q4_0.gguf": theirs, "m-Q2_K.gguf": whole})
+    home = Home(**no_links(copy=errno.EXDEV))
+    blob = write(home.repo("org/both", "blobs", hw.sha256(theirs)), theirs)
+    os.utime(blob, (1000000000, 1000000000))
+    write(home.repo("org/both", "snapshots", hw.COMMIT, "m-Q2_K.gguf"), whole)
+    killed = write(home.repo("org/both", "snapshots", hw.COMMIT, "m-Q4_0.gguf.tmp-1"), b"a copy")
+    since = len(WORLD.requests())
+    home.pull("org/both:Q4_0")
+    assert not os.path.exists(killed)
+    home.pull("org/both:Q2_K")
+    assert storage_requests(since) == []
+    copy = listed_as(home, "org/both:Q4_0", True)
+    assert read(copy) == theirs and read(blob) == theirs and not os.path.samefile(copy, blob)
+    listed_as(home, "org/both:Q2_K", False, "lemonade")
+    write(killed, b"a copy")
+    assert json.loads(home.call("rm", "--json", "org/both:Q4_0").stdout)["freed_bytes"] == len(theirs)
+    assert read(blob) == theirs and not os.path.exists(copy) and not os.path.exists(killed)
+    home.call("rm", "org/both:Q2_K", code=1)
+    home.pull("org/both:Q8_0")
+    place = listed_as(home, "org/both:Q8_0", True)
+    os.utime(place, (1000000000, 1000000000))
+    listed_as(home, "org/both:Q8_0", False, "lemonade")
+    home.call("rm", "org/both:Q8_0", code=1)
+    assert read(place) == mine
+    # A new commit with the same file: it is compared, not fetched.
+    WORLD.publish("org/both", {"m-Q8_0.gguf": mine, "README.md": b"new"}, commit="e" * 40)
+    since = len(WORLD.requests())
+    home.pull("org/both:Q8_0")
+    assert storage_requests(since) == []
+
+
+def no_links_and_no_room():
+    """A copy of a blob that is there needs room; a blob that is moved needs none."""
+    data = CANARY + bytes(12000000)
+    WORLD.publish("org/room", {"m-Q8_0.gguf": data})
+    home = Home(**no_links())
+    blob = write(home.path("blob"), data)
+    place = home.path("disk")
+    os.makedirs(place)
+    script = ('mount -t tmpfs -o size="$1" tmpfs "$2" || exit 77; blobs=$2/models--org--room/blobs; '
+              'mkdir -p "$blobs"; [ -z "$3" ] || cp "$3" "$blobs/$4" || exit 77; shift 4; exec "$@"')
+    flags = ["-m"] if os.geteuid() == 0 else ["-Urm"]
+    since = len(WORLD.requests())
+    for size, there, code in (("86m", blob, 1), ("86m", "", 0), ("110m", blob, 0)):
+        done = subprocess.run(
+            ["unshare", *flags, "sh", "-c", script, "sh", size, place, there, hw.sha256(data),
+             PROGRAM, "pull", "--progress", "json", "org/room"], capture_output=True, text=True,
+            env={**home.env, "HF_HUB_CACHE": place}, timeout=60)
+        if done.returncode not in (0, 1):
+            raise tap.Skip("no tmpfs can be mounted here")
+        last = json.loads(done.stdout.splitlines()[-1])
+        assert done.returncode == code, done.stdout + done.stderr
+        assert code == 0 or last["code"] == "disk-full", last
+        assert code == 0 or storage_requests(since) == []
+        shutil.rmtree(home.data, ignore_errors=True)
+
+
 def too_large_for_this_computer():
     """Refused before the first byte, with the largest one that can run."""
     files = {f"m-{q}.gguf": WORLD.file(unique()) for q in ("IQ1_S", "Q4_K_M", "Q8_0")}
@@ -1156,6 +1284,10 @@ CASES = [
     ("another program holds the lock", another_program_holds_the_lock),
     ("offline", offline),
     ("a disk that is too small", disk_too_small),
+    ("no symbolic links: hard links", hard_links_in_place_of_symlinks),
+    ("no links: a blob is moved", a_blob_is_moved_where_there_are_no_links),
+    ("no links: files of others", no_links_and_the_files_of_others),
+    ("no links: no room", no_links_and_no_room),
     ("a model that is too large for this computer", too_large_for_this_computer),
     ("names from the hub that lead elsewhere", names_that_lead_elsewhere),
     ("names on the command line", names_on_the_command_line),

@@ -79,7 +79,7 @@ def content(path):
     with open(path, "rb") as f:
         data = f.read()
     if path.endswith(".json"):
-        data = re.sub(rb'"inode": ?[0-9]+', b"", data)
+        data = re.sub(rb'"(?:inode|modified)": ?[0-9]+', b"", data)
     if path.endswith("package.manifest"):
         data = re.sub(rb"(?m)^installed .*", b"", data)
     if path.endswith(".proof"):

@@ -8,7 +8,7 @@
 #include "base/xalloc.h"
 #include "model/model.h"
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 /* ---- every model file on this disk ---- */
 
@@ -77,11 +77,18 @@ struct hub_file {
 /* 40 or 64 lower-case hex digits, as many as digits says? */
 bool hub_is_hex(const char *text, size_t digits);
 
+/*
+ * How a snapshot gets its files. Where the file system has no links, huggingface_hub moves a blob
+ * that it fetched into the snapshot and copies one that was there before, and so do we.
+ */
+enum hub_way { HUB_SYMLINK, HUB_HARD_LINK, HUB_MOVE };
+
 struct hub_cache {
     char *hub;   /* the cache's top; owned, as the others */
     char *name;  /* "models--org--name" */
     char *top;   /* HUB/models--org--name */
     char *locks; /* HUB/.locks/models--org--name */
+    enum hub_way way;
 };
 
 void hub_cache_done(struct hub_cache *c);
@@ -91,6 +98,9 @@ int hub_cache_name(const char *hub, const char *repository, struct hub_cache *re
                    struct gfxb_error *err);
 /* "org/name" of a directory's name, to be freed by the caller; NULL when it is no repository. */
 char *hub_cache_repository(const char *directory);
+
+/* Find out which way this file system allows, by trying in the cache's top, which is made. */
+void hub_cache_find_way(struct hub_cache *c);
 
 /* Make the repository's directories. */
 int hub_cache_make(const struct hub_cache *c, struct gfxb_error *err);
@@ -109,9 +119,11 @@ int hub_cache_lock(const struct model_env *env, const struct hub_cache *c, const
 /* A blob that another repository has already: link to it in the shared store. True when it did. */
 bool hub_cache_share(const struct hub_cache *c, const struct hub_file *file);
 
-/* Make the snapshot's link, in place of whatever is there and is not that file. */
+/* Make the snapshot's link, in place of whatever is there and is not that file. Call with the
+ * blob's lock. ours: the blob may
+ * be moved. A file in the link's place has the blob's time. */
 int hub_cache_link(const struct hub_cache *c, const char *commit, const struct hub_file *file,
-                   struct gfxb_error *err);
+                   bool ours, const atomic_int *cancel, struct gfxb_error *err);
 
 /* Let "main" be this commit: only when all its files that were asked for are linked. */
 int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfxb_error *err);
@@ -177,6 +189,10 @@ struct stock_file {
     bool made;   /* by us; else it was there before */
     char *blob;  /* NULL: somebody else's, or a shared one */
     ino_t inode; /* of the blob that we made; 0: not made yet */
+    /* The same of its bytes and its time, in seconds; of a file that stands in the link's place,
+     * too. */
+    uint64_t bytes;
+    int64_t modified;
 };
 
 struct stock_record {
@@ -191,7 +207,11 @@ void stock_record_add(struct stock_record *record, const char *link, bool made, 
 /* The file of this link; NULL: none. */
 const struct stock_file *stock_record_find(const struct stock_record *record, const char *link);
 
-/* Did a pull of ours make this link, as the first of a model? */
+/* Is it the file that we recorded? By its size and time: some file systems give inode numbers that
+ * last until they are unmounted, and keep times to two seconds. */
+bool stock_is_file(const struct stock_file *file, const struct stat *st);
+
+/* Did a pull of ours make this link, or the file in its place, as the first of a model? */
 bool stock_is_ours(const struct model_env *env, const char *link);
 /* -ENOENT: nothing of ours; -EBADMSG: no record. */
 int stock_load_record(const struct model_env *env, const char *link,

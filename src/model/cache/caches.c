@@ -151,10 +151,11 @@ static void group_add_file(struct caches *c, const struct cache_group *group,
     item.repository = xstrdup_or_null(group->repository);
     item.revision = xstrdup_or_null(group->revision);
     item.digest = xstrdup_or_null(group->digest);
-    /* Lemonade is the one that puts files themselves into snapshots. */
-    if (group->origin == MODEL_HUB && lstat(item.path, &st) == 0 && S_ISREG(st.st_mode))
-        item.origin = MODEL_LEMONADE;
     item.ours = group->revision && stock_is_ours(c->env, item.path);
+    /* Lemonade is the one that puts files themselves into snapshots; we do so without links. */
+    if (group->origin == MODEL_HUB && !item.ours && lstat(item.path, &st) == 0 &&
+        S_ISREG(st.st_mode))
+        item.origin = MODEL_LEMONADE;
     if (projector < files->n) {
         item.mmproj = xfs_join(group->top, files->item[projector]);
         item.bytes += stat(item.mmproj, &st) == 0 ? (uint64_t)st.st_size : 0;

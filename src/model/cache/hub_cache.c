@@ -123,23 +123,77 @@ static int hub_cache_open_parent(const struct hub_cache *c, const char *commit, 
     return fd < 0 ? -errno : fd;
 }
 
-/* A link under a name of its own first, then in place of what is there. */
-static int hub_cache_put_link(int dir, const char *name, const char *target)
+/* One file of a snapshot, and how it is put there. */
+struct hub_put {
+    enum hub_way way;
+    bool ours;          /* the blob may be moved */
+    const char *target; /* of a symbolic link */
+    const char *blob;
+    const atomic_int *cancel;
+};
+
+/* A copy of the blob that also has its time. */
+static int hub_cache_copy(const struct hub_put *put, int dir, const char *name)
 {
-    char *CLEAN_FREE temporary = xasprintf(".%.200s.%d.tmp", name, (int)getpid());
-    unlinkat(dir, temporary, 0);
-    if (symlinkat(target, dir, temporary) < 0)
+    struct stat st;
+    int CLEAN_CLOSE in = open(put->blob, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int CLEAN_CLOSE out =
+        openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (in < 0 || out < 0 || fstat(in, &st) < 0)
         return -errno;
-    if (renameat(dir, temporary, dir, name) < 0) {
-        int code = errno;
+    int r = fs_copy(in, out, (uint64_t)st.st_size, put->cancel);
+    if (r < 0)
+        return r;
+    const struct timespec times[] = {st.st_atim, st.st_mtim};
+    return futimens(out, times) < 0 || fsync(out) < 0 ? -errno : 0;
+}
+
+/* Under a name of its own first (fs_sweep_writes finds it), then in place of what is there. */
+static int hub_cache_put(const struct hub_put *put, int dir, const char *name)
+{
+    char *CLEAN_FREE temporary = xasprintf("%.200s.tmp-%d", name, (int)getpid());
+    int r = 0;
+    unlinkat(dir, temporary, 0);
+    if (put->way == HUB_SYMLINK)
+        r = symlinkat(put->target, dir, temporary) < 0 ? -errno : 0;
+    else if (put->way == HUB_HARD_LINK)
+        r = linkat(AT_FDCWD, put->blob, dir, temporary, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+    else if (!put->ours)
+        r = hub_cache_copy(put, dir, temporary);
+    bool moved = put->way == HUB_MOVE && put->ours;
+    if (r == 0 && (moved ? renameat(AT_FDCWD, put->blob, dir, name)
+                         : renameat(dir, temporary, dir, name)) < 0)
+        r = -errno;
+    if (r < 0)
         unlinkat(dir, temporary, 0);
-        return -code;
+    return r == 0 && fsync(dir) < 0 ? -errno : r;
+}
+
+/* As Linux and its network file systems say that there are no such links, or that they may not be
+ * made. What else is wrong, such as a full disk, says nothing about links. */
+static bool hub_cache_has_no_links(int code)
+{
+    return code == EPERM || code == EOPNOTSUPP || code == ENOSYS || code == EACCES ||
+           code == EINVAL;
+}
+
+void hub_cache_find_way(struct hub_cache *c)
+{
+    char *CLEAN_FREE link_path = xasprintf("%s/.gfxbridge-%d.link", c->hub, (int)getpid());
+    char *CLEAN_FREE file = xasprintf("%s/.gfxbridge-%d.file", c->hub, (int)getpid());
+    (void)fs_make_dirs(c->hub, 0755, NULL);
+    unlink(link_path); /* of a process that had this number and was killed */
+    if (symlink("x", link_path) < 0 && hub_cache_has_no_links(errno)) {
+        int CLEAN_CLOSE fd = open(file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0) /* else nothing can be written here at all: hub_cache_make says why */
+            c->way = link(file, link_path) == 0 ? HUB_HARD_LINK : HUB_MOVE;
+        unlink(file);
     }
-    return fsync(dir) < 0 ? -errno : 0;
+    unlink(link_path);
 }
 
 int hub_cache_link(const struct hub_cache *c, const char *commit, const struct hub_file *file,
-                   struct gfxb_error *err)
+                   bool ours, const atomic_int *cancel, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF target = BUF_INIT(4096); /* paths have PICK_PATH_MAX bytes at most */
     char *CLEAN_FREE path = hub_cache_link_path(c, commit, file->path);
@@ -155,8 +209,14 @@ int hub_cache_link(const struct hub_cache *c, const char *commit, const struct h
     buf_addf(&target, "blobs/%s", file->etag);
     const char *name = NULL;
     int CLEAN_CLOSE dir = hub_cache_open_parent(c, commit, str_from(file->path), &name);
-    int r = dir < 0 ? dir : hub_cache_put_link(dir, name, buf_text(&target));
-    return r < 0 ? fs_error(err, -r, "make the link", path) : 0;
+    char *CLEAN_FREE blob = hub_cache_blob(c, file->etag);
+    const struct hub_put put = {c->way, ours, buf_text(&target), blob, cancel};
+    if (dir >= 0)
+        fs_sweep_writes(path);
+    int r = dir < 0 ? dir : hub_cache_put(&put, dir, name);
+    if (r == -ECANCELED)
+        return error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    return r < 0 ? fs_error(err, -r, c->way == HUB_MOVE ? "write" : "make the link", path) : 0;
 }
 
 int hub_cache_set_main(const struct hub_cache *c, const char *commit, struct gfxb_error *err)
@@ -214,13 +274,14 @@ static int shared_put_link(const struct hub_cache *c, const struct hub_file *fil
     char *CLEAN_FREE target = xasprintf("../../blobs/%.2s/%s", file->xet, file->xet);
     char *CLEAN_FREE blobs = xfs_join(c->top, "blobs");
     int CLEAN_CLOSE dir = open(blobs, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return dir < 0 ? -errno : hub_cache_put_link(dir, file->etag, target);
+    const struct hub_put put = {.way = HUB_SYMLINK, .target = target};
+    return dir < 0 ? -errno : hub_cache_put(&put, dir, file->etag);
 }
 
 bool hub_cache_share(const struct hub_cache *c, const struct hub_file *file)
 {
     int CLEAN_CLOSE fd = -1;
-    if (!file->xet[0] || !shared_is_store(c))
+    if (!file->xet[0] || c->way != HUB_SYMLINK || !shared_is_store(c))
         return false;
     char *CLEAN_FREE store = xasprintf("%s/blobs/%.2s/%s", c->hub, file->xet, file->xet);
     char *CLEAN_FREE lock = xasprintf("%s.lock", store);

@@ -9,6 +9,8 @@
 #define STOCK_ABOUT "about.json"
 #define STOCK_STAGE ".stage-"
 
+#define STOCK_TIME_STEP 2 /* seconds, of FAT */
+
 char *stock_path(const struct model_env *env, const char *name)
 {
     return xasprintf("%s/models/%s", env->data_dir, name);
@@ -55,6 +57,12 @@ const struct stock_file *stock_record_find(const struct stock_record *record, co
     return NULL;
 }
 
+bool stock_is_file(const struct stock_file *file, const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && (uint64_t)st->st_size == file->bytes &&
+           llabs(st->st_mtim.tv_sec - file->modified) <= STOCK_TIME_STEP;
+}
+
 /* A short name for a path: FNV-1a (the numbers are its own). It proves nothing, as a record holds
  * the path itself; a digest would bring libcrypto into every program that lists models. */
 static uint64_t stock_hash(const char *text, uint64_t hash)
@@ -87,12 +95,14 @@ static int stock_parse_record(json_t *json, struct stock_record *record)
         const char *link;
         json_t *blob = NULL; /* a text or null */
         int made = 0;
-        json_int_t inode = 0;
-        if (json_unpack(file, "{s:s, s?b, s?o, s?I}", "link", &link, "made", &made, "blob", &blob,
-                        "inode", &inode) < 0)
+        json_int_t inode = 0, bytes = 0, modified = 0;
+        if (json_unpack(file, "{s:s, s?b, s?o, s?I, s?I, s?I}", "link", &link, "made", &made,
+                        "blob", &blob, "inode", &inode, "bytes", &bytes, "modified", &modified) < 0)
             return -EBADMSG;
         stock_record_add(record, link, made, json_string_value(blob));
         record->file[i].inode = (ino_t)inode;
+        record->file[i].bytes = (uint64_t)bytes;
+        record->file[i].modified = modified;
     }
     return record->n ? 0 : -EBADMSG;
 }
@@ -120,9 +130,12 @@ int stock_load_record(const struct model_env *env, const char *link,
 bool stock_is_ours(const struct model_env *env, const char *link)
 {
     struct stock_record record;
+    struct stat st;
     if (stock_load_record(env, link, &record) < 0)
         return false;
-    bool is_ours = record.file[0].made && strcmp(record.file[0].link, link) == 0;
+    bool is_ours = record.file[0].made && strcmp(record.file[0].link, link) == 0 &&
+                   lstat(link, &st) == 0 &&
+                   (S_ISLNK(st.st_mode) || stock_is_file(&record.file[0], &st));
     stock_record_done(&record);
     return is_ours;
 }
@@ -147,9 +160,11 @@ int stock_save_record(const struct model_env *env, const struct stock_record *re
     json_t *files = json_array();
     for (size_t i = 0; i < record->n; i++) {
         const struct stock_file *file = &record->file[i];
-        json_array_append_new(files, json_pack("{s:s, s:b, s:s?, s:I}", "link", file->link, "made",
-                                               file->made, "blob", file->blob, "inode",
-                                               (json_int_t)file->inode));
+        json_array_append_new(files,
+                              json_pack("{s:s, s:b, s:s?, s:I, s:I, s:I}", "link", file->link,
+                                        "made", file->made, "blob", file->blob, "inode",
+                                        (json_int_t)file->inode, "bytes", (json_int_t)file->bytes,
+                                        "modified", (json_int_t)file->modified));
     }
     return stock_write_json(
         path,

@@ -385,13 +385,15 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
         return -ENOENT;
     caches_find(env, &list);
     for (size_t i = 0; r < 0 && i < list.n; i++) {
+        struct stat st;
         char hex[DIGEST_HEX] = "";
         const struct model *item = &list.item[i];
         bool may_be =
             item->bytes == file->size &&
-            (item->digest ? strcmp(item->digest, file->etag) == 0
-                          : item->origin == MODEL_LMSTUDIO && item->repository &&
-                                str_eq_nocase(str_from(item->repository), str_from(p->repository)));
+            (item->digest
+                 ? strcmp(item->digest, file->etag) == 0
+                 : item->repository && lstat(item->path, &st) == 0 && S_ISREG(st.st_mode) &&
+                       str_eq_nocase(str_from(item->repository), str_from(p->repository)));
         if (!may_be)
             continue;
         if (!item->digest) {
@@ -405,7 +407,13 @@ static int pull_hub_find_elsewhere(const struct pull_hub *p, struct model *ret_m
     return r;
 }
 
-/* Bytes of the chosen files that are not on this disk yet. */
+/* Does a file stand in the link's place already? Links are judged by what they lead to. */
+static bool pull_hub_stands(const struct pull_hub *p, const char *link, const struct hub_file *file)
+{
+    return p->cache.way != HUB_SYMLINK && hub_cache_has(link, file->size);
+}
+
+/* Bytes of the chosen files that must be written, once it is known which blobs are ours. */
 static uint64_t pull_hub_measure(struct pull_hub *p)
 {
     uint64_t missing = 0;
@@ -415,7 +423,10 @@ static uint64_t pull_hub_measure(struct pull_hub *p)
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
         char *CLEAN_FREE part = xasprintf("%s.incomplete", blob);
         p->pull.total += file->size;
-        missing += pull_missing(blob, part, file->size);
+        if (pull_hub_stands(p, p->record.file[i].link, file))
+            continue;
+        bool is_copied = p->cache.way == HUB_MOVE && !p->record.file[i].blob;
+        missing += is_copied ? file->size : pull_missing(blob, part, file->size);
     }
     return missing;
 }
@@ -443,10 +454,14 @@ static bool pull_hub_plan_record(struct pull_hub *p)
         char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
         const struct stock_file *before = stock_record_find(&old, link);
         bool made = !hub_cache_has(link, file->size) || (before && before->made);
-        bool brought = !hub_cache_has(blob, file->size) || (before && before->blob);
+        bool brought = (before && before->blob) ||
+                       (!pull_hub_stands(p, link, file) && !hub_cache_has(blob, file->size));
         stock_record_add(&p->record, link, made, brought ? blob : NULL);
-        if (before)
+        if (before) {
             p->record.file[i].inode = before->inode;
+            p->record.file[i].bytes = before->bytes;
+            p->record.file[i].modified = before->modified;
+        }
         is_new = is_new || made || brought;
     }
     stock_record_done(&old);
@@ -455,35 +470,57 @@ static bool pull_hub_plan_record(struct pull_hub *p)
 
 /* ---- the way ---- */
 
+/* The blob that came is told by its inode, size and time from one that somebody puts there later;
+ * the file that is put into a snapshot by the latter two. */
+static int pull_hub_record(const struct pull_hub *p, struct stock_file *file, const char *blob,
+                           struct gfxb_error *err)
+{
+    struct stat st;
+    bool placed = file->made && p->cache.way != HUB_SYMLINK;
+    if ((!file->blob && !placed) || lstat(blob, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (file->inode == st.st_ino && stock_is_file(file, &st)))
+        return 0;
+    file->inode = file->blob ? st.st_ino : 0;
+    file->bytes = (uint64_t)st.st_size;
+    file->modified = st.st_mtim.tv_sec;
+    return stock_save_record(p->pull.env, &p->record, err);
+}
+
 static int pull_hub_bring(struct pull_hub *p, size_t i, struct gfxb_error *err)
 {
     const struct hub_file *file = p->chosen[i];
     struct stock_file *record = &p->record.file[i];
     char *CLEAN_FREE blob = hub_cache_blob(&p->cache, file->etag);
     int CLEAN_CLOSE lock = -1;
-    struct stat st;
     p->file = file;
     p->pull.file = file->path;
     p->pull.sha256 = file->lfs ? file->etag : "";
     int r = hub_cache_lock(p->pull.env, &p->cache, file->etag, &lock, err);
-    if (r == 0 && !hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file))
-        r = hub_fetch_file(p, blob, err);
-    if (r < 0)
-        return r;
-    /* The blob that came is told by its inode from one that somebody puts there later. */
-    if (record->blob && lstat(blob, &st) == 0 && S_ISREG(st.st_mode) &&
-        record->inode != st.st_ino) {
-        record->inode = st.st_ino;
-        r = stock_save_record(p->pull.env, &p->record, err);
+    if (r == 0 && !pull_hub_stands(p, record->link, file)) {
+        if (!hub_cache_has(blob, file->size) && !hub_cache_share(&p->cache, file))
+            r = hub_fetch_file(p, blob, err);
+        r = r ?: pull_hub_record(p, record, blob, err);
     }
     if (r == 0)
         pull_show_whole(&p->pull, file->size);
     return r;
 }
 
+/* Into the snapshot. */
+static int pull_hub_place(const struct pull_hub *p, size_t i, struct gfxb_error *err)
+{
+    const struct model_env *env = p->pull.env;
+    int CLEAN_CLOSE lock = -1;
+    return hub_cache_lock(env, &p->cache, p->chosen[i]->etag, &lock, err)
+               ?: hub_cache_link(&p->cache, p->tree.commit, p->chosen[i], p->record.file[i].blob,
+                                 env->cancel, err);
+}
+
 static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb_error *err)
 {
     const struct model_env *env = p->pull.env;
+    hub_cache_find_way(&p->cache);
+    bool is_new = pull_hub_plan_record(p);
     uint64_t missing = pull_hub_measure(p);
     if (missing && pull_hub_find_elsewhere(p, ret_model) == 0)
         return 0;
@@ -491,14 +528,13 @@ static int pull_hub_run(struct pull_hub *p, struct model *ret_model, struct gfxb
                 ?: pull_check_room(&p->pull, env->hub, missing, err);
     if (r < 0)
         return r;
-    bool is_new = pull_hub_plan_record(p);
     r = hub_cache_make(&p->cache, err) ?: (is_new ? stock_save_record(env, &p->record, err) : 0);
     for (size_t i = 0; r == 0 && i < p->n_chosen; i++)
         r = pull_hub_bring(p, i, err);
     /* The model's own first part is linked last: a program that looks meanwhile sees no model yet.
      */
     for (size_t i = p->n_chosen; r == 0 && i > 0; i--)
-        r = hub_cache_link(&p->cache, p->tree.commit, p->chosen[i - 1], err);
+        r = pull_hub_place(p, i - 1, err);
     r = r ?: hub_cache_set_main(&p->cache, p->tree.commit, err);
     if (r < 0)
         return r;
