@@ -96,6 +96,19 @@ def pulled_anew_while_loaded():
     assert who("ORG/moving:q8_0") == "Commit two."
 
 
+def alias_moved_while_loaded():
+    """Every spelling of a name of one's own reaches the model that it stands for now."""
+    for name, hello in (("one", "The one."), ("other", "The other.")):
+        put(os.path.join(FOLDER, name + ".gguf"), hello)
+    env = {"HOME": TOP, "LLAMA_CACHE": FOLDER}
+    for name, hello in (("one", "The one."), ("other", "The other."), ("one", "The one.")):
+        call("--data-dir", DATA, "alias", "pointer", name, env=env)
+        for word in ("pointer", "POINTER", "pointer:latest", "user.pointer"):
+            assert who(word) == hello, (name, word)
+    call("--data-dir", DATA, "alias", "rm", "pointer", env=env)
+    refused("pointer", 404, "pointer")
+
+
 # ---- names ----
 
 def names_over_http():
@@ -200,6 +213,7 @@ CASES = [
     ("a model that is replaced while it is loaded", replaced_while_loaded),
     ("a model that is removed while it is loaded", removed_while_loaded),
     ("a model that is pulled again while it is loaded", pulled_anew_while_loaded),
+    ("an alias that is moved while its model is loaded", alias_moved_while_loaded),
     ("names over HTTP", names_over_http),
     ("each odd file has its cause", each_odd_file_has_its_cause),
 ]
