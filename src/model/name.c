@@ -248,7 +248,9 @@ void model_name_nearest_known(const char *text, char *ret_text, size_t size)
     name_nearest(text, names, list->n, ret_text, size);
 }
 
-static int parse_words(struct str text, struct model_name *name, struct gfxb_error *err)
+/* ollama: the command before it says that a name without a host is Ollama's. */
+static int parse_words(struct str text, bool ollama, struct model_name *name,
+                       struct gfxb_error *err)
 {
     char near[300];
     name->known = model_known_find(without_latest(text));
@@ -258,8 +260,8 @@ static int parse_words(struct str text, struct model_name *name, struct gfxb_err
     }
     if (parse_hosted(text, name))
         return 0;
-    if (!name->hosted &&
-        (memchr(text.p, '/', text.n) ? parse_hub(text, name) : parse_ollama(text, name)))
+    ollama = ollama || !memchr(text.p, '/', text.n);
+    if (!name->hosted && (ollama ? parse_ollama(text, name) : parse_hub(text, name)))
         return 0;
     if (name->hosted)
         return error_set(err, EINVAL,
@@ -272,25 +274,44 @@ static int parse_words(struct str text, struct model_name *name, struct gfxb_err
                      near[0] ? ": did you mean " : "", near, near[0] ? "?" : "", FORMS);
 }
 
-/* A command that a page shows beside a model: the word behind it. */
-static struct str strip_command(struct str text)
+/* The name in a command that a page shows beside a model; to be freed. ret_ollama: it is Ollama's.
+ */
+static int strip_command(struct str text, char **ret_name, bool *ret_ollama, struct gfxb_error *err)
 {
-    static const char *const commands[] = {"ollama run ", "ollama pull ", "hf download "};
-    struct str word = text = str_trim(text);
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (str_strip(&text, str_from(commands[i])))
-            (void)str_word(&text, &word);
+    static const struct {
+        const char *words;
+        bool ollama;
+    } commands[] = {{"ollama run ", true},
+                    {"ollama pull ", true},
+                    {"hf download ", false},
+                    {"huggingface-cli download ", false}};
+    struct str rest = text, word = text, file = STR_NONE, more;
+    *ret_ollama = false;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && word.p == text.p; i++) {
+        if (!str_strip(&rest, str_from(commands[i].words)) || !str_word(&rest, &word))
+            continue;
+        *ret_ollama = commands[i].ollama;
+        (void)str_word(&rest, &file);
+        if (str_word(&rest, &more) || (file.n && (*ret_ollama || !is_file(file))))
+            return error_set(err, EINVAL, "'%.*s': only the model can stand behind \"%s\"%s",
+                             (int)(text.n < 200 ? text.n : 200), text.p, commands[i].words,
+                             *ret_ollama ? "" : ", and one GGUF file of it");
     }
-    return word;
+    *ret_name = xasprintf("%.*s%s%.*s", STR_ARG(word), file.n ? "/" : "", STR_ARG(file));
+    return 0;
 }
 
 int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_error *err)
 {
     struct model_name name = {.kind = MODEL_NAME_FILE};
-    struct str word = strip_command(str_from(text));
-    int result = 0;
-    if (word.n == 0 || word.n > 4000)
+    struct str trimmed = str_trim(str_from(text));
+    char *CLEAN_FREE word = NULL;
+    bool ollama = false;
+    if (trimmed.n == 0 || trimmed.n > 4000)
         return error_set(err, EINVAL, "no model is named: %s", FORMS);
+    int result = strip_command(trimmed, &word, &ollama, err);
+    if (result < 0)
+        return result;
     if (is_path(str_from(text))) {
         if (strlen(text) >= sizeof(name.file))
             return error_set(err, ENAMETOOLONG, "the path %.60s... is longer than %zu characters",
@@ -299,7 +320,7 @@ int model_name_parse(const char *text, struct model_name *ret_name, struct gfxb_
     } else if (strstr(text, "#sha256=")) {
         result = parse_url(text, &name, err);
     } else {
-        result = parse_words(word, &name, err);
+        result = parse_words(str_from(word), ollama, &name, err);
         if (result == -EINVAL && !name.hosted && strstr(text, "://"))
             result = parse_url(text, &name, err);
     }

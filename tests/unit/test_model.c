@@ -63,7 +63,11 @@ static void names_mean_what_they_say(void **state)
         {"https://ollama.com/library/qwen3/tags", MODEL_NAME_OLLAMA, "library/qwen3", "latest", ""},
         {"ollama.com/some/one", MODEL_NAME_OLLAMA, "some/one", "latest", ""},
         {"ollama run hf.co/org/repo:Q8_0", MODEL_NAME_HUB, "org/repo", "Q8_0", ""},
-        {" hf download org/repo x.gguf ", MODEL_NAME_HUB, "org/repo", "", ""},
+        {"ollama run org/repo", MODEL_NAME_OLLAMA, "org/repo", "latest", ""},
+        {"hf download org/repo", MODEL_NAME_HUB, "org/repo", "", ""},
+        {" hf download org/repo x.gguf ", MODEL_NAME_HUB, "org/repo", "", "x.gguf"},
+        {"huggingface-cli download org/repo  Q8_0/x.gguf", MODEL_NAME_HUB, "org/repo", "",
+         "Q8_0/x.gguf"},
         {"/m/x.gguf", MODEL_NAME_FILE, "", "", "/m/x.gguf"},
         {"./x", MODEL_NAME_FILE, "", "", "./x"},
         {"../x.gguf", MODEL_NAME_FILE, "", "", "../x.gguf"},
@@ -132,6 +136,12 @@ static void bad_words_are_refused(void **state)
         "https://huggingface.co/org/re%20po",
         "https://huggingface.co.evil.example/org/repo",
         "https://ollama.com/library/qwen3/blobs/0123",
+        "hf download ",
+        "hf download org/repo x.gguf y.gguf",
+        "hf download org/repo config.json",
+        "hf download org/repo --local-dir .",
+        "ollama run qwen3:8b Hello",
+        "ollama pull org/repo x.gguf",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct model_name name;
