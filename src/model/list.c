@@ -212,44 +212,56 @@ static struct model *find_by_name(const struct model_list *list, const char *nam
 }
 
 /* A file of a repository, also without its folder; file empty: what a pull would take for the tag.
- */
+ * An error: several files have this name. */
 static struct model *find_in_repository(const struct model_list *list, struct str repository,
-                                        struct str file, struct str tag)
+                                        struct str file, struct str tag, struct gfxb_error *err)
 {
     struct model **CLEAN_FREE item = xcalloc(list->n, sizeof(*item));
     const char **CLEAN_FREE path = xcalloc(list->n, sizeof(*path));
-    size_t n = 0;
+    size_t n = 0, picked;
     for (size_t i = 0; i < list->n; i++) {
         struct model *at = &list->item[i];
         if (!at->repository || !at->file || !str_eq_nocase(str_from(at->repository), repository))
             continue;
-        if (file.n && (str_eq_nocase(str_from(at->file), file) ||
-                       str_eq_nocase(pick_name(str_from(at->file)), file)))
-            return at;
         item[n] = at;
         path[n++] = at->file;
     }
-    size_t picked = file.n ? n : pick_model(path, n, tag);
+    if (file.n)
+        (void)pick_file(path, n, file, &picked, err);
+    else
+        picked = pick_model(path, n, tag);
     return picked < n ? item[picked] : NULL;
 }
 
+/* By its manifest: models of other origins may have such names, or have taken the name itself. */
 static struct model *find_ollama(const struct model_list *list, const struct model_name *name)
 {
-    struct str repository = str_from(name->repository);
-    (void)str_strip(&repository, STR("library/"));
-    char *CLEAN_FREE text = xasprintf("%.*s:%s", STR_ARG(repository), name->tag);
-    return find_by_name(list, text, str_eq_nocase);
+    char *CLEAN_FREE file = xasprintf("%.*s/%s/%s", STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)),
+                                      name->repository, name->tag);
+    struct model *found = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        struct model *at = &list->item[i];
+        if (at->origin != MODEL_OLLAMA || !str_eq_nocase(str_from(at->file), str_from(file)))
+            continue;
+        if (found && strcmp(found->file, at->file) != 0)
+            return NULL; /* they differ in case */
+        /* Of two stores: the one whose name has no origin before it. */
+        if (!found || strlen(at->name) < strlen(found->name))
+            found = at;
+    }
+    return found;
 }
 
-static struct model *find_parsed(const struct model_list *list, const struct model_name *name)
+static struct model *find_parsed(const struct model_list *list, const struct model_name *name,
+                                 struct gfxb_error *err)
 {
     switch (name->kind) {
     case MODEL_NAME_LISTED:
         return find_in_repository(list, name->known->repository, name->known->file,
-                                  name->known->tag);
+                                  name->known->tag, err);
     case MODEL_NAME_HUB:
         return find_in_repository(list, str_from(name->repository), str_from(name->file),
-                                  str_from(name->tag));
+                                  str_from(name->tag), err);
     case MODEL_NAME_OLLAMA:
         return find_ollama(list, name);
     default:
@@ -265,7 +277,7 @@ struct model *list_match(const struct model_list *list, const char *text)
     if (!found)
         found = find_by_name(list, text, str_eq_nocase);
     if (!found && model_name_parse(text, &name, NULL) == 0)
-        found = find_parsed(list, &name);
+        found = find_parsed(list, &name, NULL);
     if (!found)
         found = find_by_name(list, text, model_name_same);
     /* Lemonade's clients name what a user added so. */
@@ -316,9 +328,13 @@ int list_nothing(const struct model_list *list, const char *text, struct gfxb_er
                          "%s can be each of these: %s. Write the one that you mean as it stands "
                          "here.",
                          text, buf_text(&same));
+    struct gfxb_error several = {.code = 0};
     int r = model_name_parse(text, &name, err);
     if (r < 0)
         return r;
+    (void)find_parsed(list, &name, &several);
+    if (several.code)
+        return error_set(err, several.code, "%s", several.text);
     name_nearest(text, names, list->n, here, sizeof(here));
     model_name_nearest_known(text, near, sizeof(near));
     /* A bare word is most likely a misspelt name: that some registry could have it is no advice. */

@@ -48,6 +48,11 @@ struct str pick_tag(struct str path);
 /* The model for a tag; empty: Q4_K_M, else Q8_0, else the first. Of a split one the first part. */
 size_t pick_model(const char *const *path, size_t n, struct str tag);
 
+/* The file of this path, in this case first, or of this name in any folder. -GFXB_E_MODEL_UNKNOWN
+ * (and none): several have the name, which the sentence lists. */
+int pick_file(const char *const *path, size_t n, struct str wanted, size_t *ret_index,
+              struct gfxb_error *err);
+
 /* Is path[i] the number-th part of what path[first] is a part of? */
 bool pick_is_part(struct str first, struct str path, unsigned *ret_index);
 

@@ -184,6 +184,36 @@ bool pick_is_part(struct str first, struct str path, unsigned *ret_index)
     return true;
 }
 
+static bool pick_is_named(struct str path, struct str wanted)
+{
+    return str_eq_nocase(pick_name(path), wanted);
+}
+
+int pick_file(const char *const *path, size_t n, struct str wanted, size_t *ret_index,
+              struct gfxb_error *err)
+{
+    static bool (*const ways[])(struct str a, struct str b) = {str_eq, str_eq_nocase,
+                                                               pick_is_named};
+    struct buf CLEAN_BUF all = BUF_INIT(1000);
+    size_t found = n;
+    bool several = false;
+    for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]) && found == n; w++) {
+        for (size_t i = 0; i < n; i++) {
+            if (!ways[w](str_from(path[i]), wanted))
+                continue;
+            several = several || (found < n && strcmp(path[found], path[i]) != 0);
+            found = found < n ? found : i;
+            buf_addf(&all, "%s%s", all.n ? ", " : "", path[i]);
+        }
+    }
+    *ret_index = several ? n : found;
+    return several ? error_set(err, GFXB_E_MODEL_UNKNOWN,
+                               "%.*s can be each of these files: %s. Write the one that you mean "
+                               "with its folder, as it stands here.",
+                               STR_ARG(wanted), buf_text(&all))
+                   : 0;
+}
+
 /* Q4_0 -> 4, F16 -> 16; 0 when the name says nothing. */
 static int pick_bits(struct str path)
 {

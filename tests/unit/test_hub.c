@@ -132,6 +132,31 @@ static void test_choice(void **state)
     assert_int_equal(pick_projector(files, 5, STR("m-Q4_K_M.gguf")), 5);
 }
 
+/* The path itself comes before a file of that name in a folder, the case as it stands before any
+ * other; what can be several files is refused with their names. */
+static void test_file_by_its_name(void **state)
+{
+    static const char *const files[] = {"BF16/m.gguf", "M.gguf", "a/n.gguf",
+                                        "b/n.gguf",    "m.gguf", "o/O.gguf"};
+    static const struct {
+        const char *wanted;
+        size_t index;
+    } of[] = {{"m.gguf", 4}, {"M.gguf", 1}, {"bf16/M.GGUF", 0}, {"b/n.gguf", 3},
+              {"o.GGUF", 5}, {"n.gguf", 6}, {"p.gguf", 6}};
+    struct gfxb_error err = {.text = ""};
+    size_t index;
+    for (size_t i = 0; i < COUNT(of); i++) {
+        bool several = strcmp(of[i].wanted, "n.gguf") == 0;
+        assert_int_equal(pick_file(files, 6, str_from(of[i].wanted), &index, &err),
+                         several ? -GFXB_E_MODEL_UNKNOWN : 0);
+        assert_int_equal(index, of[i].index);
+    }
+    assert_non_null(strstr(err.text, "a/n.gguf, b/n.gguf"));
+    assert_int_equal(pick_file(files, 4, STR("m.GGUF"), &index, NULL), 0);
+    assert_int_equal(index, 1);
+    assert_int_equal(pick_file(files, 6, STR("m.GGUF"), &index, NULL), -GFXB_E_MODEL_UNKNOWN);
+}
+
 static void test_projector_in_its_folder(void **state)
 {
     static const char *const files[] = {"a/mmproj-F32.gguf", "b/mmproj-F16.gguf",
@@ -278,12 +303,19 @@ static void test_manifest(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_safe_paths), cmocka_unit_test(test_repository_names),
-        cmocka_unit_test(test_parts),      cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_choice),     cmocka_unit_test(test_projector_in_its_folder),
-        cmocka_unit_test(test_tree),       cmocka_unit_test(test_commit),
-        cmocka_unit_test(test_next_page),  cmocka_unit_test(test_etags),
-        cmocka_unit_test(test_url_paths),  cmocka_unit_test(test_manifest),
+        cmocka_unit_test(test_safe_paths),
+        cmocka_unit_test(test_repository_names),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_file_by_its_name),
+        cmocka_unit_test(test_projector_in_its_folder),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_commit),
+        cmocka_unit_test(test_next_page),
+        cmocka_unit_test(test_etags),
+        cmocka_unit_test(test_url_paths),
+        cmocka_unit_test(test_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

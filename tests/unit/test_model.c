@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/stat.h>
 
 static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -538,6 +539,91 @@ static void damaged_options_are_named(void **state)
     free(dir);
 }
 
+/* ---- models of this disk ---- */
+
+#define COMMIT "0123456789012345678901234567890123456789"
+
+/* The canary's file under this path of the world: a link, as in the hub's cache, or a copy. */
+static void put_model(const char *below, bool link)
+{
+    struct buf CLEAN_BUF bytes = BUF_INIT(4 << 20);
+    const char *source = getenv("GFXB_TEST_SOURCE");
+    char *path = fs_join(world_dir, below);
+    char *dir = strdup(path), *from = fs_join(source ? source : ".", "data/canary.gguf");
+    *strrchr(dir, '/') = '\0';
+    assert_int_equal(fs_make_dirs(dir, 0755, NULL), 0);
+    assert_int_equal(fs_read(from, bytes.max, &bytes), 0);
+    if (link)
+        assert_int_equal(symlink(from, path), 0);
+    else
+        assert_int_equal(fs_write(path, bytes.p, bytes.n, 0644, NULL), 0);
+    free(path);
+    free(dir);
+    free(from);
+}
+
+/* A store in Ollama's layout with one model, the canary. */
+static void put_ollama(const char *store, const char *manifest)
+{
+    char below[300], text[600];
+    struct stat st;
+    snprintf(below, sizeof(below), "%s/blobs/sha256-%s", store, zeros);
+    put_model(below, false);
+    char *blob = fs_join(world_dir, below);
+    assert_int_equal(stat(blob, &st), 0);
+    free(blob);
+    snprintf(below, sizeof(below), "%s/manifests/%s", store, manifest);
+    char *path = fs_join(world_dir, below), *dir = strdup(path);
+    *strrchr(dir, '/') = '\0';
+    snprintf(text, sizeof(text),
+             "{\"config\":{\"digest\":\"sha256:%s\",\"size\":1},\"layers\":[{\"mediaType\":"
+             "\"application/vnd.ollama.image.model\",\"digest\":\"sha256:%s\",\"size\":%lld}]}",
+             zeros, zeros, (long long)st.st_size);
+    assert_int_equal(fs_make_dirs(dir, 0755, NULL), 0);
+    assert_int_equal(fs_write(path, text, strlen(text), 0644, NULL), 0);
+    free(path);
+    free(dir);
+}
+
+/* below: the end of the path that is found, or words of the error. */
+static void expect_found(const struct model_env *env, const char *name, enum model_origin origin,
+                         const char *below)
+{
+    struct gfxb_error err = {.text = ""};
+    struct model model;
+    int r = model_find(env, name, &model, &err);
+    if (r < 0 && (origin != MODEL_ORIGINS || !strstr(err.text, below)))
+        fail_msg("%s: %s", name, err.text);
+    if (r < 0)
+        return;
+    if (model.origin != origin || !str_ends(str_from(model.path), str_from(below)))
+        fail_msg("%s: %s", name, model.path);
+    model_done(&model);
+}
+
+/* A file is found by its path before one of that name in a folder; where only folders have it, and
+ * several do, none is taken. Words for Ollama's registry never mean another program's file. */
+static void names_mean_one_file(void **state)
+{
+    char *hub = fs_join(world_dir, "hub"), *ollama = fs_join(world_dir, "ollama");
+    struct model_env env = {.hub = hub};
+    put_model("hub/models--org--repo/snapshots/" COMMIT "/m-Q8_0.gguf", true);
+    put_model("hub/models--org--repo/snapshots/" COMMIT "/old/m-Q8_0.gguf", true);
+    put_model("hub/models--org--repo/snapshots/" COMMIT "/a/n-Q4_0.gguf", true);
+    put_model("hub/models--org--repo/snapshots/" COMMIT "/b/n-Q4_0.gguf", true);
+    expect_found(&env, "org/repo/m-Q8_0.gguf", MODEL_HUB, COMMIT "/m-Q8_0.gguf");
+    expect_found(&env, "org/repo:old/m-q8_0.gguf", MODEL_HUB, "/old/m-Q8_0.gguf");
+    expect_found(&env, "org/repo/n-Q4_0.gguf", MODEL_ORIGINS, "b/n-Q4_0.gguf, a/n-Q4_0.gguf");
+    expect_found(&env, "org/repo:Q8_0", MODEL_HUB, COMMIT "/m-Q8_0.gguf");
+    expect_found(&env, "ollama.com/org/repo:Q8_0", MODEL_ORIGINS, "gfxbridge pull");
+    put_ollama("ollama", "registry.ollama.ai/org/repo/Q8_0");
+    env.ollama = ollama;
+    expect_found(&env, "org/repo:Q8_0", MODEL_HUB, COMMIT "/m-Q8_0.gguf");
+    expect_found(&env, "ollama.com/org/repo:Q8_0", MODEL_OLLAMA, zeros);
+    free(hub);
+    free(ollama);
+}
+
 /* ---- uploads ---- */
 
 #define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -605,6 +691,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_a_command_line_names_files, world_make, world_remove),
         cmocka_unit_test_setup_teardown(circles_end, world_make, world_remove),
         cmocka_unit_test_setup_teardown(damaged_options_are_named, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(names_mean_one_file, world_make, world_remove),
         cmocka_unit_test_setup_teardown(blobs_are_whole_or_not_there, world_make, world_remove),
         cmocka_unit_test(what_is_planned_is_fetched),
     };

@@ -291,16 +291,6 @@ static int pull_hub_no_match(const struct pull_hub *p, struct str wanted, struct
                      STR_ARG(wanted), buf_text(&offer));
 }
 
-static size_t pull_hub_index(const struct pull_hub *p, struct str path)
-{
-    size_t i = 0;
-    while (i < p->tree.n && !str_eq_nocase(str_from(p->path[i]), path))
-        i++;
-    for (size_t k = 0; i == p->tree.n && k < p->tree.n; k++)
-        i = str_eq_nocase(pick_name(str_from(p->path[k])), path) ? k : i; /* without its folder */
-    return i;
-}
-
 /* All parts of the model of which path[i] is one, in order. */
 static int pull_hub_take_parts(struct pull_hub *p, size_t i, struct gfxb_error *err)
 {
@@ -310,8 +300,8 @@ static int pull_hub_take_parts(struct pull_hub *p, size_t i, struct gfxb_error *
     p->chosen = xcalloc(split.count + 1, sizeof(*p->chosen)); /* and a projector */
     for (unsigned number = 1; number <= split.count; number++) {
         char *CLEAN_FREE part = pick_part(p->path[i], number);
-        size_t k = pull_hub_index(p, str_from(part));
-        if (k == p->tree.n)
+        size_t k;
+        if (pick_file(p->path, p->tree.n, str_from(part), &k, NULL) < 0 || k == p->tree.n)
             return error_set(err, GFXB_E_MODEL_UNAVAILABLE,
                              "part %u of %u of %s is missing at the hub: choose another "
                              "quantisation",
@@ -324,17 +314,21 @@ static int pull_hub_take_parts(struct pull_hub *p, size_t i, struct gfxb_error *
 static int pull_hub_choose(struct pull_hub *p, struct str file, struct str tag, struct str mmproj,
                            struct gfxb_error *err)
 {
-    size_t i = file.n ? pull_hub_index(p, file) : pick_model(p->path, p->tree.n, tag);
+    const size_t n = p->tree.n;
+    size_t i = file.n ? n : pick_model(p->path, n, tag), projector;
     struct str wanted = file.n ? file : tag.n ? tag : STR("GGUF model");
-    if (i == p->tree.n)
+    int r = file.n ? pick_file(p->path, n, file, &i, err) : 0;
+    if (r == 0 && i == n)
         return pull_hub_no_match(p, wanted, err);
-    int r = pull_hub_take_parts(p, i, err);
+    r = r ?: pull_hub_take_parts(p, i, err);
     if (r < 0)
         return r;
     struct str first = str_from(p->chosen[0]->path);
-    size_t projector =
-        mmproj.n ? pull_hub_index(p, mmproj) : pick_projector(p->path, p->tree.n, first);
-    if (projector < p->tree.n && projector != i)
+    if (mmproj.n)
+        (void)pick_file(p->path, n, mmproj, &projector, NULL);
+    else
+        projector = pick_projector(p->path, n, first);
+    if (projector < n && projector != i)
         p->chosen[p->n_chosen++] = &p->tree.file[projector];
     else if (mmproj.n)
         log_at(p->pull.env->log, LOG_WARNING, "%s has no projector %.*s (any more): text only",
