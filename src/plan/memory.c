@@ -43,7 +43,8 @@ static uint64_t seen_memory(const struct builder *d, const struct candidate *c)
     for (size_t i = 0; i < d->request->n_proofs; i++) {
         const struct plan_proof *proof = &d->request->proof[i];
         struct str name = str_from(proof->fingerprint);
-        if (proof->passed && proof->gpu_bytes == machine_gpu_memory(d->m, c->gpu) &&
+        if (proof->passed && proof->device_bytes &&
+            proof->gpu_bytes == machine_gpu_memory(d->m, c->gpu) &&
             str_starts(name, buf_view(&on)) && str_has(name, buf_view(&package)))
             seen = proof->device_bytes;
     }
