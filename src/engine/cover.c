@@ -104,14 +104,19 @@ static bool cover_is_in_first(const struct cover *c, const struct cover_question
     return false;
 }
 
+static bool cover_was_asked(const struct engine_covers *covers, struct str kind)
+{
+    return str_list_has(str_from(covers->canaries), kind) ||
+           str_list_has(str_from(covers->fails), kind) ||
+           str_list_has(str_from(covers->skipped), kind);
+}
+
 static bool cover_is_wanted(const struct cover *c, const struct cover_question *q)
 {
     if (c->wish->all || !c->wish->need)
         return c->wish->all || q->first;
     /* Another dense canary may have had the same types. */
-    bool known = str_list_has(str_from(c->covers->canaries), q->canary) ||
-                 str_list_has(str_from(c->covers->fails), q->canary) ||
-                 str_list_has(str_from(c->covers->skipped), q->canary) || cover_is_in_first(c, q);
+    bool known = cover_was_asked(c->covers, q->canary) || cover_is_in_first(c, q);
     return !known && cover_is_part(q, c->wish->need);
 }
 
@@ -134,8 +139,9 @@ static bool cover_is_left_to_cpu(const struct cover *c)
 }
 
 /* 1: the engine is older than the type or the shape, and does not know it; or it leaves it to the
- * CPU. */
-static int cover_start(struct cover *c, const struct cover_question *q, struct gfxb_error *err)
+ * CPU. That is noted as `kind`. */
+static int cover_start(struct cover *c, const struct cover_question *q, struct str kind,
+                       struct gfxb_error *err)
 {
     char *CLEAN_FREE path = xasprintf("%s/seeded-%.*s.gguf", c->dir.path, STR_ARG(q->canary));
     int code = cover_write(c, q, path, err);
@@ -149,8 +155,8 @@ static int cover_start(struct cover *c, const struct cover_question *q, struct g
     if (unknown || (code == 0 && !q->first && cover_is_left_to_cpu(c))) {
         log_at(c->spec.log, LOG_INFO, "%s, and left out: %.*s",
                unknown ? "not known to this engine" : "computed on the CPU by this engine",
-               STR_ARG(q->canary));
-        cover_note(c->covers->skipped, sizeof(c->covers->skipped), q->canary);
+               STR_ARG(kind));
+        cover_note(c->covers->skipped, sizeof(c->covers->skipped), kind);
         return 1;
     }
     if (code < 0)
@@ -258,7 +264,7 @@ static int cover_canary(struct cover *c, const struct cover_question *q, size_t 
     int code = -GFXB_E_ENGINE_HANG;
     /* A computer that is busy may look like a hang, once. */
     for (int tries = 0; tries < 2 && code == -GFXB_E_ENGINE_HANG; tries++) {
-        code = cover_start(c, q, &why);
+        code = cover_start(c, q, kind, &why);
         if (code == 0)
             code = cover_questions(c, q, n, &why);
         engine_stop(c->engine);
@@ -299,8 +305,7 @@ static int cover_attention(struct cover *c, struct gfxb_error *err)
     char name[128], words[sizeof(need->attention)];
     size_t n = 0, first = 0, end;
     struct str what = need ? cover_attention_name(need, name) : STR_NONE;
-    if (!need || !need->attention[0] || str_list_has(str_from(c->covers->canaries), what) ||
-        str_list_has(str_from(c->covers->fails), what))
+    if (!need || !need->attention[0] || cover_was_asked(c->covers, what))
         return 0;
     for (const char *const *arg = own; arg && *arg && n + 1 < COVER_ARGS_MAX; arg++)
         args[n++] = *arg;
