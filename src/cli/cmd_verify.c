@@ -72,6 +72,7 @@ static int verify_run(struct cli *cli, const struct cli_args *args)
     cli_read_request(cli, args);
     cli_check(cli, engine_model_find(cli_models(cli), args->word[0], &cli->model, &cli->err));
     cli_request_model(cli, &cli->model);
+    cli_request_options(cli, args->word[0]);
     cli->request.recheck = true;
     if (cli->json)
         cli->answer = v.results = json_array();
@@ -82,13 +83,16 @@ static int verify_run(struct cli *cli, const struct cli_args *args)
     session_history_done(&v.history);
     if (result < 0 && !differed)
         cli_check_bring_up(cli, result);
-    if (result < 0)
+    const bool ours = result < 0 && session_is_ours(-result);
+    if (result < 0 && !ours)
         text_print(stderr, "gfxbridge: nothing else can run this model: %s", cli->err.text);
     if (cli->json)
         cli_print_json(cli, json_pack("{s:o, s:O}", "model", report_json_text(cli->model.name),
                                       "results", v.results));
+    if (ours) /* it says nothing about the choices that are left */
+        cli_fail(cli);
     if (result < 0)
-        return result == -GFXB_E_INTERRUPTED ? CLI_INTERRUPTED : CLI_PROOF_FAILED;
+        return CLI_PROOF_FAILED;
     return differed || code ? CLI_FAILED : CLI_DONE;
 }
 
