@@ -290,7 +290,6 @@ int proof_store_write(const char *dir, const char *name, const void *bytes, size
 
 struct proofs_item {
     char *fingerprint; /* owned */
-    char day[16];
     struct engine_proof proof;
 };
 

@@ -37,6 +37,7 @@ struct engine_rung {
 
 struct engine_proof {
     bool passed;
+    char day[16];   /* when it was stored; "" it was not yet */
     int code;       /* GFXB_E_OK, or why not */
     char *sentence; /* owned: why not; "" when it passed */
     struct engine_rung rung[ENGINE_RUNGS];
@@ -48,6 +49,8 @@ struct engine_proof {
     double load_ms, first_token_ms;
     double tokens_per_second; /* on the canary; 0 not measured */
     struct engine_covers covers;
+    /* Owned: "STATE PATH" of the model file that was compared with the CPU. NULL: a proof. */
+    char *model;
     char *log_tail; /* owned: end of the engine's log; "" none */
     /* What `bench --apply` stored, and with what it was measured ("MODEL, 8192 tokens"): the policy
      * "fastest" may rank by it. A new proof has none: 0 and "". */
@@ -103,12 +106,13 @@ struct engine_proofs; /* everything that is stored, read once */
 int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
                       struct gfxb_error *err);
 void engine_proofs_free(struct engine_proofs *proofs);
-/* As plan_request wants them; lent. ret_n is always filled. */
+/* As plan_request wants them, without outcomes of one model; lent. ret_n is always filled. */
 const struct plan_proof *engine_proofs_for_plan(const struct engine_proofs *proofs, size_t *ret_n);
 /* One of them in full; NULL when there is none. Lent; log_tail is "". */
 const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs,
                                               const char *fingerprint);
 
+/* With the outcome of one model, those of files that are gone are removed. */
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, const atomic_int *cancel,
                        struct gfxb_error *err);

@@ -94,7 +94,7 @@ static const struct proofs_field {
             sizeof(((struct proofs_item *)0)->member)                                              \
     }
     FIELD("fingerprint", PROOFS_TEXT, false, fingerprint),
-    FIELD("day", PROOFS_FIXED, false, day),
+    FIELD("day", PROOFS_FIXED, false, proof.day),
     FIELD("sentence", PROOFS_TEXT, false, proof.sentence),
     FIELD("device", PROOFS_FIXED, false, proof.device),
     FIELD("shown", PROOFS_FIXED, false, proof.shown),
@@ -113,6 +113,7 @@ static const struct proofs_field {
     FIELD("covers-skipped", PROOFS_FIXED, true, proof.covers.skipped),
     FIELD("fails", PROOFS_FIXED, true, proof.covers.fails),
     FIELD("fails-why", PROOFS_FIXED, true, proof.covers.why),
+    FIELD("model", PROOFS_TEXT, true, proof.model),
 #undef FIELD
 };
 
@@ -146,7 +147,7 @@ static void proofs_add_field(struct buf *to, const struct proofs_item *item,
         return;
     }
     const char *text = f->type == PROOFS_TEXT ? *(char *const *)at : at;
-    if (!f->optional || text[0])
+    if (!f->optional || (text && text[0]))
         proofs_add_line(to, f->key, text);
 }
 
@@ -271,13 +272,15 @@ void engine_proof_done(struct engine_proof *proof)
         free(proof->rung[i].detail);
     free(proof->sentence);
     free(proof->log_tail);
+    free(proof->model);
     *proof = (struct engine_proof){.passed = false};
 }
 
 struct engine_proofs {
     struct proofs_item *item;
-    struct plan_proof *for_plan; /* the same, as the plan wants them */
     size_t n;
+    struct plan_proof *for_plan; /* those that are of no model, as the plan wants them */
+    size_t n_for_plan;
 };
 
 static bool proofs_read(const char *dir, const char *name, struct proofs_item *ret_item)
@@ -296,11 +299,13 @@ static void proofs_fill_plan(struct engine_proofs *proofs)
     proofs->for_plan = xcalloc(proofs->n + 1, sizeof(proofs->for_plan[0]));
     for (size_t i = 0; i < proofs->n; i++) {
         const struct proofs_item *item = &proofs->item[i];
-        proofs->for_plan[i] = (struct plan_proof){
+        if (item->proof.model)
+            continue;
+        proofs->for_plan[proofs->n_for_plan++] = (struct plan_proof){
             .fingerprint = item->fingerprint,
             .passed = item->proof.passed,
             .code = item->proof.code,
-            .day = item->day,
+            .day = item->proof.day,
             .detail = item->proof.passed ? item->proof.shown : item->proof.sentence,
             .device_bytes = item->proof.device_bytes,
             .gpu_bytes = item->proof.gpu_bytes,
@@ -309,6 +314,12 @@ static void proofs_fill_plan(struct engine_proofs *proofs)
             .bench_with = item->proof.bench_with,
         };
     }
+}
+
+static int proofs_order(const void *a, const void *b)
+{
+    return strcmp(((const struct proofs_item *)a)->fingerprint,
+                  ((const struct proofs_item *)b)->fingerprint);
 }
 
 int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
@@ -327,6 +338,8 @@ int engine_proofs_new(const char *data_dir, struct engine_proofs **ret_proofs,
         proofs->item = xreallocarray(proofs->item, proofs->n + 1, sizeof(item));
         proofs->item[proofs->n++] = item;
     }
+    if (proofs->n)
+        qsort(proofs->item, proofs->n, sizeof(proofs->item[0]), proofs_order);
     proofs_fill_plan(proofs);
     *ret_proofs = proofs;
     return 0;
@@ -345,18 +358,18 @@ void engine_proofs_free(struct engine_proofs *proofs)
 
 const struct plan_proof *engine_proofs_for_plan(const struct engine_proofs *proofs, size_t *ret_n)
 {
-    *ret_n = proofs->n;
+    *ret_n = proofs->n_for_plan;
     return proofs->for_plan;
 }
 
 const struct engine_proof *engine_proofs_find(const struct engine_proofs *proofs,
                                               const char *fingerprint)
 {
-    for (size_t i = 0; i < proofs->n; i++) {
-        if (strcmp(proofs->item[i].fingerprint, fingerprint) == 0)
-            return &proofs->item[i].proof;
-    }
-    return NULL;
+    const struct proofs_item wanted = {.fingerprint = (char *)(uintptr_t)fingerprint};
+    const struct proofs_item *item =
+        proofs->n ? bsearch(&wanted, proofs->item, proofs->n, sizeof(proofs->item[0]), proofs_order)
+                  : NULL;
+    return item ? &item->proof : NULL;
 }
 
 /* The file name of a fingerprint, to be freed. */
@@ -380,6 +393,23 @@ static int proofs_write(const char *data_dir, const struct proofs_item *item,
     return proof_store_write(dir, name, text.p, text.n, cancel, err);
 }
 
+/* Outcomes of models whose file is no more. */
+static void proofs_drop_gone(const char *data_dir)
+{
+    char *CLEAN_FREE path = xfs_join(data_dir, PROOFS_DIR);
+    DIR *CLEAN_DIR dir = opendir(path);
+    const char *name;
+    while ((name = fs_next(dir))) {
+        struct proofs_item item;
+        if (!proofs_is_name(name) || !proofs_read(path, name, &item))
+            continue;
+        const char *file = item.proof.model ? strchr(item.proof.model, ' ') : NULL;
+        if (file && access(file + 1, F_OK) < 0 && errno == ENOENT)
+            unlinkat(dirfd(dir), name, 0);
+        proofs_item_done(&item);
+    }
+}
+
 int engine_proofs_save(const char *data_dir, const char *fingerprint,
                        const struct engine_proof *proof, const atomic_int *cancel,
                        struct gfxb_error *err)
@@ -390,7 +420,9 @@ int engine_proofs_save(const char *data_dir, const char *fingerprint,
     if (fingerprint[0] == '\0' || strpbrk(fingerprint, "\r\n"))
         return error_set(err, EINVAL, "a fingerprint is one line of text");
     if (localtime_r(&now, &parts))
-        strftime(item.day, sizeof(item.day), "%Y-%m-%d", &parts);
+        strftime(item.proof.day, sizeof(item.proof.day), "%Y-%m-%d", &parts);
+    if (proof->model)
+        proofs_drop_gone(data_dir);
     return proofs_write(data_dir, &item, cancel, err);
 }
 

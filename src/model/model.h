@@ -238,6 +238,10 @@ const char *model_shown(const struct model *model);
 /* Everything is copied. */
 void model_copy(const struct model *model, struct model *ret_copy);
 
+/* Sizes and times of change of this file, or of all parts of a split model, as text: to see whether
+ * they are the same ones later. To be freed; NULL: one of them is not there. */
+char *model_files_state(const char *path);
+
 struct model_list {
     struct model *item;
     size_t n;

@@ -2,6 +2,7 @@
 #include "model/model_private.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define PICK_GGUF       STR(".gguf")
 #define PICK_NAME_MAX   255
@@ -71,6 +72,22 @@ char *pick_part(const char *path, unsigned number)
     if (!pick_take_apart(str_from(path), &split) || split.count == 1)
         return xstrdup(path);
     return xasprintf("%.*s-%05u-of-%05u.gguf", STR_ARG(split.prefix), number, split.count);
+}
+
+char *model_files_state(const char *path)
+{
+    struct pick_split split = {.count = 1};
+    struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+    struct stat st;
+    (void)pick_take_apart(str_from(path), &split);
+    for (unsigned i = 1; i <= split.count; i++) {
+        char *CLEAN_FREE part = pick_part(path, i);
+        if (stat(part, &st) < 0)
+            return NULL;
+        buf_addf(&text, "%lld %lld.%09ld\n", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+                 st.st_mtim.tv_nsec);
+    }
+    return buf_ok(&text) ? xstrdup(buf_text(&text)) : NULL;
 }
 
 struct str pick_name(struct str path)

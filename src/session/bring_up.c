@@ -258,6 +258,8 @@ static int session_start(const struct session_request *r, struct session *sessio
         result = session_prove_need(r, session, choice, err);
     if (result == 0 && r->on_load)
         r->on_load(r->load_context);
+    free(session->model_state);
+    session->model_state = session_model_state(r, session);
     if (result == 0)
         result = engine_start(&spec, &session->engine, err);
     if (result == -GFXB_E_MEMORY_TOO_SMALL) {

@@ -4,46 +4,75 @@
 #include "session/session_private.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 enum {
     CHECK_CONTEXT = 2048, /* tokens: its prompts are short */
     CHECK_ARGS_MAX = 64,
 };
 
-/* What the outcome for this model on this choice is stored under: a proof's fingerprint, and which
- * file it was. To be freed; NULL: there is no such file. */
+/* The model's own arguments, but for its projector, which no text needs. */
+static void check_args(const struct session_request *r, const struct session *session,
+                       const char *ret_args[CHECK_ARGS_MAX])
+{
+    char *const *own = session->use->launch.args;
+    size_t n = 0;
+    for (size_t i = 0; own[i] && n + 1 < CHECK_ARGS_MAX; i++) {
+        if (r->mmproj && own[i + 1] && strcmp(own[i + 1], r->mmproj) == 0)
+            i++;
+        else
+            ret_args[n++] = own[i];
+    }
+    ret_args[n] = NULL;
+}
+
+static void check_digest(const char *text, char ret_hex[static DIGEST_HEX])
+{
+    if (digest_bytes(text, strlen(text), ret_hex) < 0)
+        xalloc_die();
+}
+
+char *session_model_state(const struct session_request *r, const struct session *session)
+{
+    const char *args[CHECK_ARGS_MAX];
+    char hex[DIGEST_HEX];
+    struct buf CLEAN_BUF text = BUF_INIT(2 << 20);
+    char *CLEAN_FREE files = r->model && session->use ? model_files_state(r->model) : NULL;
+    if (!files)
+        return NULL;
+    buf_add_text(&text, files);
+    check_args(r, session, args);
+    for (size_t i = 0; args[i]; i++)
+        buf_addf(&text, "%s\n", args[i]);
+    check_digest(buf_text(&text), hex);
+    return xasprintf("%.16s %s", hex, r->model);
+}
+
+/* What the outcome for a model file on a choice is stored under, whatever the file's state. To be
+ * freed. */
 static char *check_name(const char *model, const char *fingerprint)
 {
-    struct stat st;
     char hex[DIGEST_HEX];
-    if (!model || stat(model, &st) < 0)
-        return NULL;
-    char *CLEAN_FREE file = xasprintf("%s\n%lld %lld.%09ld", model, (long long)st.st_size,
-                                      (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-    if (digest_bytes(file, strlen(file), hex) < 0)
-        xalloc_die();
+    check_digest(model, hex);
     return xasprintf("%s|model=%.16s", fingerprint, hex);
 }
 
+/* state: of the model's files now; NULL: what is stored counts for nothing. */
 static void check_read(const struct session_request *r, const struct session *session,
-                       const struct engine_need *need, struct plan_proof *proof)
+                       const struct engine_need *need, const char *state, struct plan_proof *proof)
 {
     const struct engine_proof *whole = engine_proofs_find(session->stored, proof->fingerprint);
-    char *CLEAN_FREE name = r->recheck ? NULL : check_name(r->model, proof->fingerprint);
     if (whole && engine_covers_fail(session_kind(r), &whole->covers, need, &proof->model_what)) {
         proof->model_code = GFXB_E_CANARY_MISMATCH;
         return;
     }
     proof->model_what = STR_NONE;
-    for (size_t i = session->n_failures; name && i < session->n_proofs; i++) {
-        const struct plan_proof *check = &session->proof[i];
-        if (strcmp(check->fingerprint, name) == 0) {
-            proof->model_code = check->code;
-            proof->model_what = str_from(check->detail);
-            proof->model_day = check->day;
-        }
-    }
+    char *CLEAN_FREE name = state ? check_name(r->model, proof->fingerprint) : NULL;
+    const struct engine_proof *check = name ? engine_proofs_find(session->stored, name) : NULL;
+    if (!check || !check->model || strcmp(check->model, state) != 0)
+        return;
+    proof->model_code = check->code;
+    proof->model_what = str_from(check->passed ? check->shown : check->sentence);
+    proof->model_day = check->day;
 }
 
 void session_read_checks(const struct session_request *r, struct session *session)
@@ -51,10 +80,11 @@ void session_read_checks(const struct session_request *r, struct session *sessio
     struct engine_need need;
     if (!session->use)
         return;
+    char *CLEAN_FREE state = r->recheck ? NULL : session_model_state(r, session);
     model_use_need(session_kind(r), session->use, &need);
     for (size_t i = session->n_failures; i < session->n_proofs; i++) {
         if (session->proof[i].passed)
-            check_read(r, session, &need, &session->proof[i]);
+            check_read(r, session, &need, state, &session->proof[i]);
     }
 }
 
@@ -63,10 +93,10 @@ static int check_save(const struct session_request *r, const struct session *ses
                       struct gfxb_error *err)
 {
     char *CLEAN_FREE name = check_name(session->model, session->running->fingerprint);
-    struct engine_proof proof = {
-        .passed = !why->code, .code = why->code, .sentence = xstrdup(why->code ? why->text : "")};
-    if (!name)
-        return error_set(err, ENOENT, "the model %s is gone", session->model);
+    struct engine_proof proof = {.passed = !why->code,
+                                 .code = why->code,
+                                 .sentence = xstrdup(why->code ? why->text : ""),
+                                 .model = xstrdup(session->model_state)};
     snprintf(proof.shown, sizeof(proof.shown),
              "the first tokens of %u prompts, log-probabilities at most %.2f apart (%.2f allowed)",
              c->prompts, c->greatest, c->allowed);
@@ -76,6 +106,17 @@ static int check_save(const struct session_request *r, const struct session *ses
     int result = engine_proofs_save(r->data_dir, name, &proof, r->cancel, err);
     engine_proof_done(&proof);
     return result;
+}
+
+/* The device and the CPU are to compute the same files: those that the engine was started with. */
+static int check_files(const struct session_request *r, const struct session *session,
+                       struct gfxb_error *err)
+{
+    char *CLEAN_FREE now = session_model_state(r, session);
+    if (now && session->model_state && strcmp(now, session->model_state) == 0)
+        return 0;
+    return error_set(err, ESTALE, "not compared: the files of %s were changed after it was loaded",
+                     session->model);
 }
 
 /* Is there memory for the model on the CPU, beside what runs? Pages of its file may be shared, and
@@ -94,21 +135,6 @@ static int check_memory(const struct session_request *r, const struct session *s
                      "not compared: beside it the CPU would need %llu MiB for the model, and %llu "
                      "MiB are free",
                      (unsigned long long)(need.host.total >> 20), (unsigned long long)(now >> 20));
-}
-
-/* The model's own arguments, but for its projector, which no text needs. */
-static void check_args(const struct session_request *r, const struct session *session,
-                       const char *ret_args[CHECK_ARGS_MAX])
-{
-    char *const *own = session->use->launch.args;
-    size_t n = 0;
-    for (size_t i = 0; own[i] && n + 1 < CHECK_ARGS_MAX; i++) {
-        if (r->mmproj && own[i + 1] && strcmp(own[i + 1], r->mmproj) == 0)
-            i++;
-        else
-            ret_args[n++] = own[i];
-    }
-    ret_args[n] = NULL;
 }
 
 /* They differ: is the CPU right with this package, and for models of this kind? */
@@ -147,7 +173,7 @@ int session_check_model(const struct session_request *r, struct session *session
         session->use->launch.task == MODEL_RERANKING)
         return error_set(err, GFXB_E_MODEL_UNUSABLE,
                          "not compared: only models that write text can be");
-    int result = check_memory(r, session, err);
+    int result = check_files(r, session, err) ?: check_memory(r, session, err);
     if (result < 0)
         return result;
     session_spec(r, session->package, cache_dir, &cpu);
@@ -172,6 +198,14 @@ int session_check_model(const struct session_request *r, struct session *session
     } else if (result < 0) {
         return error_set(err, why.code, "not compared: %s", why.text);
     }
+    result = check_files(r, session, err);
+    if (result < 0)
+        return result;
     result = check_save(r, session, ret_comparison, &why, err);
-    return result < 0 || !why.code ? result : error_set(err, why.code, "%s", why.text);
+    if (!why.code)
+        return result;
+    if (result < 0)
+        log_at(r->log, LOG_WARNING, "the model computes wrongly, and this cannot be stored: %s",
+               err->text);
+    return error_set(err, why.code, "%s", why.text);
 }

@@ -216,6 +216,7 @@ void session_done(struct session *session)
         model_use_done(session->use);
     free(session->use);
     free(session->model);
+    free(session->model_state);
     free(session->tested);
     *session = (struct session){0};
 }

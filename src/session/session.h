@@ -96,6 +96,7 @@ struct session {
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
+    char *model_state;                 /* session_model_state before it was started */
     struct model_use *use;             /* what the model's file says; NULL: the canary */
     uint32_t use_context;              /* that was asked for when it was read */
     char *tested;                      /* kinds of model that were tested for it now; NULL none */
@@ -176,8 +177,9 @@ struct session_check {
 /*
  * Does the running engine compute the session's model as the CPU does? Asks both, stores the
  * outcome for this model on this choice, and the next plan goes by it. 0: it does, or
- * -GFXB_E_MODEL_MISMATCH: it does not. All else (too little memory beside it, no time, a model that
- * writes no text) says nothing, and nothing is stored.
+ * -GFXB_E_MODEL_MISMATCH: it does not, stored or (which is logged) not. All else (too little memory
+ * beside it, no time, files that were changed, a model that writes no text) says nothing, and
+ * nothing is stored.
  */
 int session_check_model(const struct session_request *request, struct session *session,
                         const struct session_check *check, struct engine_comparison *ret_comparison,

@@ -126,6 +126,9 @@ bool session_is_last_resort(const struct session *session);
 
 /* What is stored of this model on the choices of the proofs that the plan is to see. */
 void session_read_checks(const struct session_request *r, struct session *session);
+/* "STATE PATH": the state of the model's files and of its recipe's arguments. To be freed; NULL:
+ * the files are not there, or it is the canary. */
+char *session_model_state(const struct session_request *r, const struct session *session);
 /* bring_up.c: how an engine of this package is started, as far as the request says; cache_dir is
  * lent, session_home to be freed. */
 void session_spec(const struct session_request *r, const struct package *package,

@@ -39,9 +39,10 @@ struct worker {
     atomic_int give_way;  /* of comparing the model: a request or an order is there */
     /* Of the thread alone: */
     struct session session;
-    bool watching;     /* the engine runs, as far as is known */
-    unsigned compares; /* tries to compare its model with the CPU that are left */
-    bool differs;      /* it computes wrongly: it is left once nobody uses it */
+    bool watching;               /* the engine runs, as far as is known */
+    unsigned compares;           /* tries to compare its model with the CPU that are left */
+    bool differs;                /* it computes wrongly: it is left once nobody uses it */
+    struct session_history left; /* choices that were left for that, stored or not: failed alone */
     struct gfxb_error why;
 };
 
@@ -105,13 +106,15 @@ static void worker_tell_up(struct worker *w)
 
 /* ---- orders, as they are carried out ---- */
 
-static void worker_bring_up(struct worker *w, const struct session_order *order)
+static void worker_bring_up(struct worker *w, struct session_order *order)
 {
     const struct session_request *wanted = w->model->pool->config.request;
     struct session_news news = {.event = SESSION_EV_NOTHING_WORKS};
     int backend = order->options.backend;
     w->request.context = order->options.context;
     w->request.request.backend = backend >= 0 ? backend : wanted->request.backend;
+    for (size_t i = 0; i < w->left.n_failed; i++)
+        session_history_add(&order->history, &w->left.failed[i]);
     if (session_bring_up(&w->request, &order->history, &w->session, &news.why) < 0) {
         worker_tell(w, &news);
         return;
@@ -136,7 +139,7 @@ static void worker_prove(struct worker *w)
     worker_tell(w, &news);
 }
 
-static void worker_carry_out(struct worker *w, const struct session_order *order)
+static void worker_carry_out(struct worker *w, struct session_order *order)
 {
     struct gfxb_error err;
     w->watching &= order->kind == SESSION_REJECT;
@@ -229,6 +232,9 @@ static void worker_compare(struct worker *w)
         return;
     w->compares = 0;
     w->differs = result == -GFXB_E_MODEL_MISMATCH;
+    if (w->differs)
+        session_history_add(&w->left, &(struct session_failure){w->session.running->fingerprint,
+                                                                w->why.text, w->why.code, false});
     if (result == 0)
         worker_tell(w, &(struct session_news){.event = SESSION_EV_CHECKED, .checked = true});
     else if (!w->differs)
@@ -286,6 +292,7 @@ static void *worker_thread(void *context)
         }
     }
     session_done(&w->session);
+    session_history_done(&w->left);
     return NULL;
 }
 

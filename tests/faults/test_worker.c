@@ -5,6 +5,7 @@
 #include "faults.h"
 #include "session/session_private.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
@@ -433,6 +434,43 @@ static void one_that_differs_from_the_cpu_leaves_this_model_alone(void **state)
     served_done(s);
 }
 
+/* Nothing can be written where the outcome of a model is stored. */
+static void block_outcomes(const struct served *s)
+{
+    char *CLEAN_FREE path = stage_join(s->world.stage.data, "proofs");
+    DIR *CLEAN_DIR dir = opendir(path);
+    const char *name;
+    unsigned n = 0;
+    while ((name = fs_next(dir))) {
+        struct buf CLEAN_BUF text = BUF_INIT(1 << 20);
+        char *CLEAN_FREE file = stage_join(path, name);
+        char *CLEAN_FREE below = stage_join(file, "below");
+        if (fs_read(file, 1 << 20, &text) < 0 || !str_has(buf_view(&text), STR("\nmodel ")))
+            continue;
+        n++;
+        assert_int_equal(unlink(file), 0);
+        assert_int_equal(fs_make_dirs(below, 0755, NULL), 0);
+    }
+    assert_int_equal(n, 1);
+}
+
+static void one_that_differs_is_left_also_where_that_cannot_be_stored(void **state)
+{
+    struct served *s = served_new(-1);
+    (void)state;
+    behave(s, PLAN_VULKAN, "steps other\n");
+    check_answered_by(s, "vulkan");
+    await_backend(s, "cpu");
+    block_outcomes(s);
+    pool_unload(s->pool, STR("model"), NULL);
+    while (pool_count(s->pool))
+        pass(s, 5);
+    check_answered_by(s, "vulkan");
+    await_backend(s, "cpu");
+    check_answered_by(s, "cpu");
+    served_done(s);
+}
+
 static void comparing_gives_way_to_a_request(void **state)
 {
     struct served *s = served_new(-1);
@@ -501,6 +539,7 @@ int main(void)
         cmocka_unit_test(one_without_memory_for_the_model),
         cmocka_unit_test(an_idle_model_is_compared_with_the_cpu),
         cmocka_unit_test(one_that_differs_from_the_cpu_leaves_this_model_alone),
+        cmocka_unit_test(one_that_differs_is_left_also_where_that_cannot_be_stored),
         cmocka_unit_test(comparing_gives_way_to_a_request),
         cmocka_unit_test(the_only_one_is_tried_again_after_a_pause),
         cmocka_unit_test(nothing_works_until_it_does),

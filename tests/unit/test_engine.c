@@ -1027,6 +1027,40 @@ static void a_median_is_in_the_middle(void **state)
     assert_true(bench_median(one, 1) == 3 && bench_median(one, 0) == 0);
 }
 
+/* It is no proof, and goes with the model's file. */
+static void the_outcome_of_a_model_is_kept_apart(void **state)
+{
+    (void)state;
+    char *data = below_top("proofs-3"), *file = fs_join(data, "a model.gguf");
+    struct engine_proof proof = test_proof(true), outcome = test_proof(true);
+    struct engine_proofs *proofs = NULL;
+    size_t n = 0;
+    assert_int_equal(asprintf(&outcome.model, "0123 %s", file) < 0, 0);
+    assert_int_equal(engine_proofs_save(data, "vulkan|model=1", &outcome, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "vulkan", &proof, NULL, NULL), 0);
+    assert_int_equal(fs_write(file, "GGUF", 4, 0644, NULL), 0);
+    assert_int_equal(engine_proofs_save(data, "cpu|model=1", &outcome, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_new(data, &proofs, NULL), 0);
+    assert_string_equal(engine_proofs_for_plan(proofs, &n)[0].fingerprint, "vulkan");
+    assert_int_equal(n, 1);
+    assert_null(engine_proofs_find(proofs, "vulkan")->model);
+    assert_string_equal(engine_proofs_find(proofs, "cpu|model=1")->model, outcome.model);
+    assert_int_equal(strlen(engine_proofs_find(proofs, "cpu|model=1")->day), 10);
+    engine_proofs_free(proofs);
+    /* The next outcome takes that of a file that is gone away. */
+    assert_int_equal(unlink(file), 0);
+    outcome.model[0] = '1';
+    assert_int_equal(engine_proofs_save(data, "rocm|model=1", &outcome, NULL, NULL), 0);
+    assert_int_equal(engine_proofs_new(data, &proofs, NULL), 0);
+    assert_null(engine_proofs_find(proofs, "cpu|model=1"));
+    assert_non_null(engine_proofs_find(proofs, "vulkan"));
+    engine_proofs_free(proofs);
+    engine_proof_done(&proof);
+    engine_proof_done(&outcome);
+    free(file);
+    free(data);
+}
+
 static void a_damaged_proof_proves_nothing(void **state)
 {
     (void)state;
@@ -1034,9 +1068,8 @@ static void a_damaged_proof_proves_nothing(void **state)
     struct engine_proof good = test_proof(true);
     assert_int_equal(engine_proofs_save(data, "one", &good, NULL, NULL), 0);
     struct buf CLEAN_BUF text = BUF_INIT(1u << 20);
-    proofs_print(
-        &(struct proofs_item){.fingerprint = (char *)"two", .day = "2026-11-23", .proof = good},
-        &text);
+    snprintf(good.day, sizeof(good.day), "2026-11-23");
+    proofs_print(&(struct proofs_item){.fingerprint = (char *)"two", .proof = good}, &text);
     char name[128];
     snprintf(name, sizeof(name), "%064d.proof", 0);
     assert_int_equal(proof_store_write(dir, name, text.p, text.n / 2, NULL, NULL), 0);
@@ -1293,6 +1326,7 @@ int main(void)
         cmocka_unit_test(a_completion_tells_its_timings),
         cmocka_unit_test(a_prompt_of_ids_has_the_length_that_was_asked),
         cmocka_unit_test(a_median_is_in_the_middle),
+        cmocka_unit_test(the_outcome_of_a_model_is_kept_apart),
         cmocka_unit_test(a_damaged_proof_proves_nothing),
         cmocka_unit_test(the_table_of_causes_is_sound),
         cmocka_unit_test(real_messages_find_their_cause),

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -410,6 +411,48 @@ static void a_start_that_fails_once_after_it_worked_is_an_accident(void **state)
     court_done(&c);
 }
 
+/* ---- which files an outcome is of ---- */
+
+static void check_state(const struct session_request *r, const struct session *s, bool same,
+                        char **before)
+{
+    char *now = session_model_state(r, s);
+    assert_non_null(now);
+    assert_string_equal(strchr(now, ' ') + 1, r->model);
+    assert_int_equal(*before && strcmp(now, *before) == 0, same);
+    free(*before);
+    *before = now;
+}
+
+/* What is stored counts until a part of the model is another one, or its recipe. */
+static void a_model_is_another_one_with_each_file_and_argument(void **state)
+{
+    char dir[] = "/tmp/gfxbridge-test-XXXXXX", one[80], two[80], *before = NULL;
+    char *plain[] = {"--mmproj", "eyes.gguf", NULL}, *other[] = {"-fa", "on", NULL};
+    struct model_use use = {.launch = {.args = plain}};
+    struct session session = {.use = &use};
+    struct session_request r = {.model = one, .mmproj = "eyes.gguf"};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(one, sizeof(one), "%s/m-00001-of-00002.gguf", dir);
+    snprintf(two, sizeof(two), "%s/m-00002-of-00002.gguf", dir);
+    assert_int_equal(fs_write(one, "1", 1, 0644, NULL), 0);
+    assert_null(session_model_state(&r, &session));
+    assert_int_equal(fs_write(two, "2", 1, 0644, NULL), 0);
+    check_state(&r, &session, false, &before);
+    check_state(&r, &session, true, &before);
+    assert_int_equal(fs_write(two, "22", 2, 0644, NULL), 0);
+    check_state(&r, &session, false, &before);
+    use.launch.args = plain + 2; /* a projector changes no text */
+    check_state(&r, &session, true, &before);
+    use.launch.args = other;
+    check_state(&r, &session, false, &before);
+    free(before);
+    unlink(one);
+    unlink(two);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +474,7 @@ int main(void)
         cmocka_unit_test(one_that_had_sent_all_before_it_died_is_innocent),
         cmocka_unit_test(a_start_that_failed_counts_once_another_choice_has_answered),
         cmocka_unit_test(a_start_that_fails_once_after_it_worked_is_an_accident),
+        cmocka_unit_test(a_model_is_another_one_with_each_file_and_argument),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
