@@ -158,8 +158,8 @@ static void relay_hang_up(struct relay *r)
     r->call = NULL;
 }
 
-/* Bytes that are no answer are the engine's doing; that there is no memory for them says nothing of
- * it. */
+/* Bytes that are no answer are the engine's doing; that there is no memory for them, or that they
+ * are too many for us, says nothing of it. */
 static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
 {
     bool engine = why->code == EPROTO;
@@ -169,7 +169,7 @@ static void relay_fail_answer(struct relay *r, const struct gfxb_error *why)
         return;
     }
     pool_done(&r->waiter, engine ? POOL_BROKEN : POOL_CANCELLED);
-    relay_fail(r, 502, why);
+    relay_fail(r, why->code == ENOMEM ? 503 : 502, why);
 }
 
 static void relay_tell_refusal(struct relay *r)

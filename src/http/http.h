@@ -84,7 +84,8 @@ int work_run(struct work *work, void (*fn)(void *context), void (*done)(void *co
 
 /* ---- server-sent events, fed in pieces of any size ---- */
 
-#define SSE_LINE_MAX (4u << 20)
+/* The last event of an answer can hold its whole prompt. */
+#define SSE_LINE_MAX (64u << 20)
 
 /* field is "data" or "error" (some servers have it for errors), value the rest of its line.
  * Negative: stop. */

@@ -450,6 +450,26 @@ static void an_answer_that_makes_no_sense_is_told_from_an_error(void **state)
     }
 }
 
+/* A limit of ours does not make the engine a liar. */
+static void an_answer_that_is_too_long_is_told_from_nonsense(void **state)
+{
+    struct buf CLEAN_BUF engine = BUF_INIT(SIZE_MAX / 2), CLEAN_BUF out = BUF_INIT(1 << 20);
+    for (size_t i = 0; i < 4097; i++)
+        buf_addf(&engine,
+                 "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":%zu,"
+                 "\"function\":{\"name\":\"f\"}}]}}]}\n\n",
+                 i);
+    buf_add_text(&engine, LAST("stop"));
+    assert_int_equal(answer_in_pieces((struct chat_options){0}, buf_text(&engine), 65536, &out),
+                     -EMSGSIZE);
+    buf_clear(&engine);
+    buf_add_text(&engine, EVENT("{\"content\":\"a\"}") "data: {\"prompt\":\"");
+    for (size_t i = 0; i < 8u << 20; i++)
+        buf_add_char(&engine, 'p');
+    buf_add_text(&engine, "\"}\n\n" LAST("stop"));
+    assert_int_equal(answer_in_pieces((struct chat_options){0}, buf_text(&engine), 65536, &out), 0);
+}
+
 /* ---- OpenAI's two dialects ---- */
 
 struct reading {
@@ -814,6 +834,7 @@ int main(void)
         cmocka_unit_test(probabilities_belong_to_the_text_behind_them),
         cmocka_unit_test(the_sequence_that_stopped_it_is_told),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_told_from_an_error),
+        cmocka_unit_test(an_answer_that_is_too_long_is_told_from_nonsense),
         cmocka_unit_test(items_of_a_response_become_messages),
         cmocka_unit_test(what_cannot_be_done_is_refused_by_its_name),
         cmocka_unit_test(a_chat_goes_as_it_came_unless_something_must_be_said_otherwise),

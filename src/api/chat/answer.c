@@ -112,7 +112,7 @@ static int answer_open(struct serve_filter *f, enum chat_block_kind kind, const 
     if (code < 0)
         return code;
     if (a->n == ANSWER_BLOCKS_MAX)
-        return -EBADMSG;
+        return -EMSGSIZE;
     if (a->n == f->capacity) {
         f->capacity = f->capacity ? 2 * f->capacity : 4;
         a->block = xreallocarray(a->block, f->capacity, sizeof(a->block[0]));
@@ -136,7 +136,7 @@ static int answer_piece(struct serve_filter *f, struct str text, json_t *logprob
     b->pieces++;
     buf_add_str(&b->text, text);
     if (!buf_ok(&b->text))
-        code = -EBADMSG;
+        code = -EMSGSIZE;
     else if (f->about.stream && (text.n || logprobs))
         code = f->ops->piece(f->writer, &f->answer, b, text, logprobs, f->out);
     if (logprobs && !b->logprobs)
@@ -277,7 +277,8 @@ static int answer_take_chunk(struct serve_filter *f, const json_t *root)
     return code;
 }
 
-/* -EBADMSG: the event is no JSON object, or makes no sense. -EREMOTEIO: the engine's error. */
+/* -EBADMSG: the event is no JSON object, or makes no sense. -EREMOTEIO: the engine's error.
+ * -EMSGSIZE: a limit of ours, for which the engine is not to blame. */
 static int answer_take(void *context, struct str field, struct str value)
 {
     struct serve_filter *f = context;
@@ -312,6 +313,8 @@ static int answer_result(const struct serve_filter *f, int code, struct gfxb_err
 {
     if (code == -ENOMEM)
         return error_set(err, ENOMEM, "the engine's answer does not fit into memory");
+    if (code == -EMSGSIZE)
+        return error_set(err, EMSGSIZE, "the engine's answer is too long");
     if (code == -EREMOTEIO)
         return error_set(err, EREMOTEIO, "%s", f->refusal);
     return code < 0 ? error_set(err, EPROTO, "the engine's answer makes no sense") : 0;
