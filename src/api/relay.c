@@ -560,6 +560,8 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
     json_t *stored = serve_options_of(&serve_of(x)->models, name, &model);
     serve_options_pool(stored, &r->ask.options);
     serve_options_apply(stored, r->ask.call, &r->ask.body);
+    if (r->ask.probe.n)
+        serve_options_apply(stored, r->ask.call, &r->ask.probe);
     json_decref(stored);
     pool_wait(serve_of(x)->pool, str_from(model), &r->ask.options, &r->waiter);
 }

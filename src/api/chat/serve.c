@@ -56,7 +56,7 @@ static void chat_convert(struct chat_job *job, struct str text)
         json_dump_callback(call->request.body, chat_dump, &job->out,
                            JSON_COMPACT | JSON_REAL_PRECISION(12));
     }
-    if (root && !body->error.status)
+    if (root && !body->error.status && call->call == ENGINE_CALL_CHAT)
         chat_add_probe(call->request.body, &job->probe);
     json_decref(root);
 }
