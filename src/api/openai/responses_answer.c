@@ -41,16 +41,21 @@ static json_t *item_part(const struct chat_block *b, json_t *text, json_t *logpr
  */
 static const char *item_space(const struct chat_writer *w, const char *name, const char **ret_name)
 {
-    size_t i;
-    json_t *tool;
+    size_t i, k;
+    json_t *tool, *function;
     *ret_name = name;
     json_array_foreach(json_object_get(w->shape, "tools"), i, tool)
     {
         struct str rest = str_from(name), space = str_from(chat_text(tool, "name"));
-        if (strcmp(chat_text(tool, "type"), "namespace") == 0 && str_strip(&rest, space) &&
-            str_strip(&rest, STR(RESPONSES_SPACE))) {
-            *ret_name = rest.p;
-            return space.p;
+        if (strcmp(chat_text(tool, "type"), "namespace") != 0 || !str_strip(&rest, space) ||
+            !str_strip(&rest, STR(RESPONSES_SPACE)))
+            continue;
+        json_array_foreach(json_object_get(tool, "tools"), k, function)
+        {
+            if (str_is(rest, chat_text(function, "name"))) {
+                *ret_name = rest.p;
+                return space.p;
+            }
         }
     }
     return NULL;
