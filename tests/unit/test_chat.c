@@ -82,6 +82,9 @@ static void arguments_of_a_call_are_an_object(void **state)
     folds_to(CALLS("\"[1]\""), 0, CALLS("\"{\\\"arguments\\\":\\\"[1]\\\"}\""));
     folds_to(CALLS("{\"a\":1}"), 0, CALLS("\"{\\\"a\\\":1}\""));
     folds_to(CALLS("\"{ }\""), 0, NULL);
+    folds_to(CALLS("[1]"), 0, CALLS("\"{\\\"arguments\\\":[1]}\""));
+    folds_to(CALLS("5"), 0, CALLS("\"{\\\"arguments\\\":5}\""));
+    folds_to(CALLS("null"), 0, CALLS("\"{}\""));
 }
 
 /* ---- requests ---- */
@@ -412,6 +415,14 @@ static void probabilities_belong_to_the_text_behind_them(void **state)
           "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}," TOKEN "}]}\n\n"
           "data: {\"choices\":[{\"delta\":{}," TOKEN "}]}\n\n" LAST("stop"),
           "begin text(a[2][1]) end stop - 9/4/2 a");
+}
+
+static void probabilities_of_hidden_thoughts_are_hidden(void **state)
+{
+    tells((struct chat_options){.stream = true, .hide_thinking = true},
+          "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}," TOKEN "}]}\n\n"
+          "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}," TOKEN "}]}\n\n" LAST("stop"),
+          "begin text(a[1]) end stop - 9/4/2 a");
 }
 
 static void the_sequence_that_stopped_it_is_told(void **state)
@@ -747,6 +758,46 @@ static void functions_of_a_namespace_keep_it(void **state)
     json_decref(root);
 }
 
+static void a_namespace_is_given_back_only_with_its_own_functions(void **state)
+{
+#define SPACE(name, function)                                                                      \
+    "{\"type\":\"namespace\",\"name\":\"" name                                                     \
+    "\",\"tools\":[{\"type\":\"function\",\"name\":\"" function "\"}]}"
+    static const char text[] = ASKS("\"tools\":[" SPACE("a", "f") "," SPACE(
+        "a__b", "g") ",{\"type\":\"function\",\"name\":\"a__h\"}]");
+    static const char *const given[][2] = {{"a", "f"}, {"a__b", "g"}, {"", "a__h"}};
+    struct buf CLEAN_BUF out = BUF_INIT(1 << 20);
+    answers(responses_read, text,
+            CALL("0", "x", "a__f", "{}") CALL("1", "y", "a__b__g", "{}")
+                CALL("2", "z", "a__h", "{}") LAST("tool_calls"),
+            &out);
+    json_t *root = json_loads(buf_text(&out), 0, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        json_t *item = json_array_get(json_object_get(root, "output"), i);
+        assert_string_equal(chat_text(item, "namespace"), given[i][0]);
+        assert_string_equal(chat_text(item, "name"), given[i][1]);
+    }
+    json_decref(root);
+}
+
+static void names_of_tools_that_would_be_cut_are_refused(void **state)
+{
+    static const struct {
+        chat_read *read;
+        const char *format;
+    } cases[] = {{responses_read, ASKS("\"tools\":[{\"type\":\"function\",\"name\":\"%0*d\"}]")},
+                 {completion_read, CHATS("\"tools\":[{\"type\":\"function\",\"function\":{"
+                                         "\"name\":\"%0*d\"}}]")}};
+    for (size_t i = 0; i < 4; i++) {
+        struct reading reading;
+        char text[1024];
+        snprintf(text, sizeof(text), cases[i / 2].format, i % 2 ? 256 : 255, 0);
+        reading_start(&reading, cases[i / 2].read, text);
+        assert_int_equal(reading.body.error.status, i % 2 ? 400 : 0);
+        reading_done(&reading);
+    }
+}
+
 static void a_response_that_was_cut_off_is_incomplete(void **state)
 {
     static const char engine[] = EVENT("{\"content\":\"a\"}") LAST("length");
@@ -832,6 +883,7 @@ int main(void)
         cmocka_unit_test(members_are_done_or_refused),
         cmocka_unit_test(blocks_come_one_after_the_other),
         cmocka_unit_test(probabilities_belong_to_the_text_behind_them),
+        cmocka_unit_test(probabilities_of_hidden_thoughts_are_hidden),
         cmocka_unit_test(the_sequence_that_stopped_it_is_told),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_told_from_an_error),
         cmocka_unit_test(an_answer_that_is_too_long_is_told_from_nonsense),
@@ -840,6 +892,8 @@ int main(void)
         cmocka_unit_test(a_chat_goes_as_it_came_unless_something_must_be_said_otherwise),
         cmocka_unit_test(a_response_has_events_of_each_item),
         cmocka_unit_test(functions_of_a_namespace_keep_it),
+        cmocka_unit_test(a_namespace_is_given_back_only_with_its_own_functions),
+        cmocka_unit_test(names_of_tools_that_would_be_cut_are_refused),
         cmocka_unit_test(a_response_that_was_cut_off_is_incomplete),
         cmocka_unit_test(a_response_that_is_lost_has_failed),
         cmocka_unit_test(several_choices_are_put_together),

@@ -120,10 +120,10 @@ static int answer_open(struct serve_filter *f, enum chat_block_kind kind, const 
     b = &a->block[a->n++];
     *b = (struct chat_block){.kind = kind, .choice = f->at, .text = BUF_INIT(ANSWER_TEXT_MAX)};
     if (id && id[0])
-        snprintf(b->id, sizeof(b->id), "%s", id);
+        dialect_copy(b->id, sizeof(b->id), id);
     else if (kind == CHAT_CALL)
         chat_id("call_", b->id, sizeof(b->id));
-    snprintf(b->name, sizeof(b->name), "%s", name ? name : "");
+    dialect_copy(b->name, sizeof(b->name), name ? name : "");
     f->choice[f->at].open = a->n;
     return f->about.stream && f->ops->open ? f->ops->open(f->writer, a, b, f->out) : 0;
 }
@@ -267,7 +267,8 @@ static int answer_take_chunk(struct serve_filter *f, const json_t *root)
     int code = says ? answer_begin(f) : 0;
     if (c.finish)
         snprintf(f->answer.finishes[at], sizeof(f->answer.finishes[at]), "%s", c.finish);
-    answer_take_logprobs(f, c.logprobs);
+    if (!f->about.hide_thinking || !c.thinking.n)
+        answer_take_logprobs(f, c.logprobs);
     if (code == 0 && !f->about.hide_thinking)
         code = answer_take_text(f, CHAT_THINKING, c.thinking);
     if (code == 0)

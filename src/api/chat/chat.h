@@ -79,8 +79,8 @@ void chat_add_part(json_t *message, json_t *part); /* of OpenAI's: image_url, in
 void chat_add_image(struct chat_request *r, json_t *message, const json_t *url, const char *param);
 /* To an assistant's message. */
 void chat_add_thinking(json_t *message, const char *text);
-/* arguments: a text, or an object. What is no JSON object (cut off, empty) is given to the template
- * as an object that holds it. */
+/* arguments: a text, or an object. What is no JSON object (cut off, an array) is given to the
+ * template as an object that holds it, and nothing as an empty one. */
 void chat_add_call(json_t *message, const char *id, const char *name, const json_t *arguments);
 /* A new message with the answer of a tool; content is added to it. name: the tool's; NULL unknown.
  */
@@ -90,6 +90,8 @@ json_t *chat_add_result(struct chat_request *r, const char *id, const char *name
  * (PDF ...), or is not UTF-8. name: the file's, shown to the model; NULL none. */
 bool chat_add_file(json_t *message, const char *name, const char *data);
 
+/* Is the function's name short enough, and can an answer keep its schema (NULL: it has none)? */
+void chat_check_tool(const char *name, const json_t *parameters, struct dialect_error *error);
 /* A function; description and parameters may be NULL. */
 void chat_add_tool(struct chat_request *r, const char *name, const json_t *description,
                    const json_t *parameters);

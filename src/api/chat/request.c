@@ -219,8 +219,9 @@ static json_t *chat_arguments(const json_t *arguments)
     bool good = json_is_object(object);
     if (!good) {
         json_decref(object);
-        object = json_string_length(arguments) > 0 ? json_pack("{s:O}", "arguments", arguments)
-                                                   : json_object();
+        bool empty = !arguments || json_is_null(arguments) ||
+                     (json_is_string(arguments) && json_string_length(arguments) == 0);
+        object = empty ? json_object() : json_pack("{s:O}", "arguments", arguments);
     }
     char *CLEAN_FREE text =
         good && json_is_string(arguments) ? NULL : json_dumps(object, JSON_COMPACT);
@@ -302,10 +303,17 @@ bool chat_add_file(json_t *message, const char *name, const char *data)
 
 /* ---- tools, and what the answer must be ---- */
 
+void chat_check_tool(const char *name, const json_t *parameters, struct dialect_error *error)
+{
+    if (strlen(name) >= sizeof(((struct chat_block *)NULL)->name))
+        dialect_fail_at(error, "tools", "'tools': the name '%.40s...' is too long", name);
+    chat_check_schema(parameters, false, "tools", error);
+}
+
 void chat_add_tool(struct chat_request *r, const char *name, const json_t *description,
                    const json_t *parameters)
 {
-    chat_check_schema(parameters, false, "tools", r->error);
+    chat_check_tool(name, parameters, r->error);
     json_t *tools = json_object_get(r->body, "tools");
     if (!tools) {
         tools = json_array();

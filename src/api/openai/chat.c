@@ -115,13 +115,13 @@ void openai_check_tools(const json_t *tools, struct dialect_error *error)
     json_t *tool;
     json_array_foreach((json_t *)tools, i, tool)
     {
+        const json_t *function = json_object_get(tool, "function");
         if (strcmp(chat_text(tool, "type"), "function") != 0)
             dialect_fail_at(error, "tools", "tools[%zu]: '%s' is not supported, only 'function'", i,
                             chat_text(tool, "type"));
-        else if (!chat_text(json_object_get(tool, "function"), "name")[0])
+        else if (!chat_text(function, "name")[0])
             dialect_fail_at(error, "tools", "tools[%zu]: the function has no 'name'", i);
-        chat_check_schema(chat_get(json_object_get(tool, "function"), "parameters"), false, "tools",
-                          error);
+        chat_check_tool(chat_text(function, "name"), chat_get(function, "parameters"), error);
     }
 }
 
