@@ -214,6 +214,21 @@ static void test_commit(void **state)
     assert_int_equal(hub_info_parse(STR_NONE, commit, name, NULL), -GFXB_E_MODEL_UNAVAILABLE);
 }
 
+/* A name goes to the Ollama registry only when the public hub itself has no such repository. */
+static void test_names_stay_at_their_hub(void **state)
+{
+    char *public = xstr_dup(model_hub_endpoint(MODEL_HUB_HF));
+    const struct model_env env = {.hf_endpoint = public}, own = {.hf_endpoint = BASE};
+    const struct model_name name = {.kind = MODEL_NAME_HUB, .repository = "org/name"};
+    const struct model_name capital = {.kind = MODEL_NAME_HUB, .repository = "org/Name"};
+    assert_true(pull_hub_lacks(&env, &name, 404, "RepoNotFound"));
+    assert_false(pull_hub_lacks(&env, &name, 401, "RepoNotFound"));
+    assert_false(pull_hub_lacks(&env, &name, 404, "RevisionNotFound"));
+    assert_false(pull_hub_lacks(&env, &capital, 404, "RepoNotFound"));
+    assert_false(pull_hub_lacks(&own, &name, 404, "RepoNotFound"));
+    free(public);
+}
+
 static void next_is(const char *link, const char *wanted)
 {
     char *next = hub_next_page(str_from(link), BASE);
@@ -313,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_commit),
         cmocka_unit_test(test_next_page),
+        cmocka_unit_test(test_names_stay_at_their_hub),
         cmocka_unit_test(test_etags),
         cmocka_unit_test(test_url_paths),
         cmocka_unit_test(test_manifest),

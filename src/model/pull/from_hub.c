@@ -555,16 +555,31 @@ static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
     return pull_hub_choose(p, str_from(name->file), str_from(name->tag), STR_NONE, err);
 }
 
-/* The hub has no such repository: is it a user's model of the Ollama registry? */
-static int pull_hub_elsewhere(const struct model_env *env, const char *text,
-                              const struct model_name *name, struct model *ret_model,
-                              struct gfxb_error *err)
+bool pull_hub_lacks(const struct model_env *env, const struct model_name *name, long status,
+                    const char *code)
 {
+    bool lower = true;
+    for (const char *c = name->repository; *c; c++)
+        lower = lower && str_lower(*c) == *c;
+    return lower && str_is(model_hub_endpoint(MODEL_HUB_HF), env->hf_endpoint) && status == 404 &&
+           strcmp(code, "RepoNotFound") == 0;
+}
+
+/* The hub gives no such repository: is it a user's model of the Ollama registry? */
+static int pull_hub_elsewhere(const struct pull_hub *p, const struct model_name *name,
+                              struct model *ret_model, struct gfxb_error *err)
+{
+    const struct model_env *env = p->pull.env;
     struct model_name other;
     struct gfxb_error first = *err;
     if (!name_as_ollama(name, &other))
         return -err->code;
-    int r = pull_ollama(env, text, &other, ret_model, err);
+    if (!pull_hub_lacks(env, name, p->pull.status, p->said.code))
+        return error_set(err, first.code, "%.380s. A model of the Ollama registry: ollama.com/%s",
+                         first.text, p->pull.name);
+    log_at(env->log, LOG_WARNING, "%s is not on the Hugging Face hub: asking the Ollama registry",
+           name->repository);
+    int r = pull_ollama(env, p->pull.name, &other, ret_model, err);
     if (r == -GFXB_E_MODEL_UNKNOWN || r == -GFXB_E_OFFLINE || r == -GFXB_E_MODEL_UNAVAILABLE)
         error_prefix(err, "%.380s; ", first.text);
     return r;
@@ -581,7 +596,7 @@ int pull_hub(const struct model_env *env, const char *text, const struct model_n
     int r = hub_cache_name(env->hub, p.repository, &p.cache, err) ?: hub_look_up(&p, err);
     hub_cache_done(&p.cache);
     if (r == -GFXB_E_MODEL_UNKNOWN)
-        r = pull_hub_elsewhere(env, text, name, ret_model, err);
+        r = pull_hub_elsewhere(&p, name, ret_model, err);
     else
         r = r ?: hub_cache_name(env->hub, p.repository, &p.cache, err)
                 ?: pull_hub_resolve(&p, name, err)
