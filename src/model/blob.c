@@ -188,9 +188,10 @@ static char *blob_manifest_path(const char *store, const char *name)
         memchr(rest.p ? rest.p : "", '/', rest.n) ||
         (slash && memchr(slash + 1, '/', path.n - (size_t)(slash + 1 - path.p))))
         return NULL;
-    return xasprintf("%s/manifests/%.*s/%s%.*s/%.*s", store,
-                     STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)), slash ? "" : "library/",
-                     STR_ARG(path), STR_ARG(rest.n ? rest : STR("latest")));
+    char *CLEAN_FREE file =
+        xasprintf("%.*s/%s%.*s/%.*s", STR_ARG(model_hub_host(MODEL_HUB_OLLAMA)),
+                  slash ? "" : "library/", STR_ARG(path), STR_ARG(rest.n ? rest : STR("latest")));
+    return ollama_manifest_path(store, file);
 }
 
 /* The manifest's last part, which says what Ollama's own programs want to know. */

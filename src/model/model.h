@@ -270,7 +270,8 @@ int model_find(const struct model_env *env, const char *name, struct model *ret_
 char *model_options_path(const struct model_env *env);
 /* All of it; a new reference. Damaged: -GFXB_E_TABLE with file, line and column. */
 int model_options_read(const struct model_env *env, json_t **ret_all, struct gfxb_error *err);
-/* Puts these in place of the options of one name; NULL or an empty object: of nothing. */
+/* Puts these in place of the options of one name, in any case; NULL or an empty object: of nothing.
+ */
 int model_options_write(const struct model_env *env, const char *name, json_t *options,
                         struct gfxb_error *err);
 /* The name in the table that this word means, by its case and ":latest" as any name; NULL none.

@@ -98,10 +98,13 @@ int model_options_write(const struct model_env *env, const char *name, json_t *o
     if (r < 0)
         return r;
     fs_sweep_writes(path);
+    /* One row for a name, whatever its case: the one that is there. */
+    const char *row = model_options_name(all, name);
+    char *CLEAN_FREE key = xstrdup(row ? row : name);
     if (json_object_size(options))
-        json_object_set(all, name, options);
+        json_object_set(all, key, options);
     else
-        json_object_del(all, name);
+        json_object_del(all, key);
     options_print(all, &text);
     json_decref(all);
     if (!buf_ok(&text))

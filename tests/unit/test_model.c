@@ -482,7 +482,10 @@ static void options_are_stored_and_followed(void **state)
                    "{\"system\":\"a\\tb\\n\\u0001\\\"-\",\"top_k\":5,\"stop\":[\"a\",\"\"]}");
     expect_options("user.LUIGI:latest", "base:4b",
                    "{\"system\":\"a\\tb\\n\\u0001\\\"-\",\"top_k\":9,\"stop\":[\"a\",\"\"]}");
-    set_options("Mario", "{}");
+    set_options("LUIGI:latest", "{\"top_k\":8}"); /* in its place: it is an alias no more */
+    expect_options("luigi", "luigi", "{\"top_k\":8}");
+    set_options("luigi", "{\"model\":\"mario:latest\",\"top_k\":9}");
+    set_options("mario", "{}");
     expect_options("luigi", "mario:latest", "{\"top_k\":9}");
 }
 
@@ -624,6 +627,20 @@ static void names_mean_one_file(void **state)
     free(ollama);
 }
 
+/* A model that is made again in another case replaces the one that is there. */
+static void a_model_is_made_in_its_place(void **state)
+{
+    struct model_file file = {"m.gguf", zeros};
+    struct gfxb_error err;
+    struct model model;
+    put_ollama("models/ollama", "registry.ollama.ai/library/Foo/latest");
+    assert_int_equal(model_create(&world_env, "foo", &file, 1, &err), 0);
+    assert_int_equal(model_create(&world_env, "FOO:Latest", &file, 1, &err), 0);
+    assert_int_equal(model_find(&world_env, "fOO", &model, &err), 0);
+    assert_string_equal(model.name, "Foo:latest");
+    model_done(&model);
+}
+
 /* ---- uploads ---- */
 
 #define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -692,6 +709,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(circles_end, world_make, world_remove),
         cmocka_unit_test_setup_teardown(damaged_options_are_named, world_make, world_remove),
         cmocka_unit_test_setup_teardown(names_mean_one_file, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(a_model_is_made_in_its_place, world_make, world_remove),
         cmocka_unit_test_setup_teardown(blobs_are_whole_or_not_there, world_make, world_remove),
         cmocka_unit_test(what_is_planned_is_fetched),
     };

@@ -129,7 +129,7 @@ static void options_of_model(struct http_exchange *x, const struct dialect_model
         options_read(x, own, &body, &dry_run);
     bool writes = method != HTTP_GET && !dry_run && !body.error.status;
     if (r == 0 && writes)
-        r = model_options_write(&env, row ? row : model_shown(model), own, &err);
+        r = model_options_write(&env, model_shown(model), own, &err);
     if (r < 0)
         dialect_reply_failure(x, &err);
     else if (!dialect_refuse(x, &body.error))

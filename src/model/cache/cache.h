@@ -157,6 +157,10 @@ const struct ollama_layer *ollama_manifest_find(const struct ollama_manifest *ma
 
 /* The manifests of a store, as paths below STORE/manifests: HOST/NAMESPACE/MODEL/TAG. */
 struct paths ollama_manifests(const struct log *log, const char *store);
+
+/* "STORE/manifests/FILE", spelled as the one that is there: names of models have no case. To be
+ * freed. */
+char *ollama_manifest_path(const char *store, const char *file);
 /* "STORE/blobs/sha256-HEX", to be freed by the caller. */
 char *ollama_blob_path(const char *store, const char *sha256);
 

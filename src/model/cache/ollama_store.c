@@ -90,6 +90,16 @@ struct paths ollama_manifests(const struct log *log, const char *store)
     return paths_find(log, top, 4, 4, S_IFREG);
 }
 
+char *ollama_manifest_path(const char *store, const char *file)
+{
+    struct paths CLEAN_PATHS files = ollama_manifests(NULL, store);
+    for (size_t i = 0; i < files.n; i++) {
+        if (str_eq_nocase(str_from(files.item[i]), str_from(file)))
+            return xasprintf("%s/manifests/%s", store, files.item[i]);
+    }
+    return xasprintf("%s/manifests/%s", store, file);
+}
+
 /* What a user of Ollama types for HOST/NAMESPACE/MODEL/TAG: "qwen3:8b", "user/model:tag",
  * "host/space/model:tag". */
 static char *ollama_name(const char *file)

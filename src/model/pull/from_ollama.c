@@ -190,8 +190,8 @@ int pull_ollama(const struct model_env *env, const char *text, const struct mode
     struct str host = model_hub_host(MODEL_HUB_OLLAMA);
     char *CLEAN_FREE base = xasprintf("%s/v2/%s", env->ollama_registry, name->repository);
     char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
-    char *CLEAN_FREE path =
-        xasprintf("%s/manifests/%.*s/%s/%s", store, STR_ARG(host), name->repository, name->tag);
+    char *CLEAN_FREE file = xasprintf("%.*s/%s/%s", STR_ARG(host), name->repository, name->tag);
+    char *CLEAN_FREE path = ollama_manifest_path(store, file);
     struct pull_ollama p = {.pull = {.env = env, .name = text, .file = "", .sha256 = ""},
                             .name = name,
                             .base = base,
