@@ -22,7 +22,7 @@ enum {
 static const struct cli_option launch_options[] = {
     {"model", "MODEL",
      "the model that answers; by default the one that is loaded, or the only one"},
-    {"print", NULL, "show what would be set and run, and start nothing"},
+    {"print", NULL, "print it as shell commands, with the API key, and start nothing"},
     {NULL, NULL, NULL},
 };
 
@@ -31,6 +31,7 @@ struct launch {
     struct table_row row; /* of data/agents.tsv */
     const char *program;  /* its path; NULL it is not installed */
     const char *address, *key, *model, *file;
+    const char *variables; /* of env, as a JSON object */
     unsigned context;
     char *dir;           /* of the file, for this run; NULL none */
     struct child server; /* that was started for it */
@@ -116,15 +117,17 @@ static void launch_find(struct launch *l, const char *agent)
 /* A text of the table with its words in braces filled in; kept. */
 static const char *launch_fill(const struct launch *l, struct str text)
 {
-    char context[16], output[16];
+    char context[16], output[16], prompt[16];
     snprintf(context, sizeof(context), "%u", l->context);
     snprintf(output, sizeof(output), "%u", l->context / 4);
+    snprintf(prompt, sizeof(prompt), "%u", l->context - l->context / 4);
     const struct {
         struct str word;
         const char *value;
     } words[] = {{STR("{address}"), l->address}, {STR("{key}"), l->key},
                  {STR("{model}"), l->model},     {STR("{file}"), l->file},
-                 {STR("{context}"), context},    {STR("{output}"), output}};
+                 {STR("{context}"), context},    {STR("{output}"), output},
+                 {STR("{prompt}"), prompt},      {STR("{env}"), l->variables}};
     struct buf CLEAN_BUF out = BUF_INIT(LAUNCH_TEXT_MAX);
     while (text.n) {
         size_t i = 0, n = sizeof(words) / sizeof(words[0]);
@@ -254,15 +257,36 @@ static void launch_add_all(struct launch *l, struct launch_words *words, struct 
         launch_add(l, words, launch_fill(l, word));
 }
 
+/* Requests to the server go to no proxy, whatever else does. */
+static void launch_add_no_proxy(struct launch *l, struct launch_words *env)
+{
+    static const char *const names[] = {"NO_PROXY", "no_proxy"};
+    struct str host = {l->address, (size_t)(strrchr(l->address, ':') - l->address)};
+    const char *value[] = {cli_setting(names[0]), cli_setting(names[1])};
+    if (str_strip(&host, STR("[")))
+        host.n--;
+    for (size_t i = 0; i < 2; i++) {
+        const char *old = value[i] ? value[i] : value[1 - i];
+        launch_add(l, env,
+                   cli_keep(l->cli, xasprintf("%s=%s%s127.0.0.1,localhost,%.*s", names[i],
+                                              old ? old : "", old ? "," : "", STR_ARG(host))));
+    }
+}
+
 static void launch_add_env(struct launch *l, struct launch_words *env)
 {
-    struct launch_words own = {.n = 0};
-    launch_add_all(l, &own, l->row.field[LAUNCH_ENV]);
-    for (size_t i = 0; i < own.n; i++) {
-        char *name = xstr_dup((struct str){own.word[i], strcspn(own.word[i], "=")});
-        setenv(cli_keep(l->cli, name), own.word[i] + strlen(name) + 1, 1);
-        launch_add(l, env, own.word[i]);
+    json_t *object = json_object();
+    launch_add_all(l, env, l->row.field[LAUNCH_ENV]);
+    launch_add_no_proxy(l, env);
+    for (size_t i = 0; i < env->n; i++) {
+        const char *value = strchr(env->word[i], '=') + 1;
+        char *CLEAN_FREE name =
+            xstr_dup((struct str){env->word[i], (size_t)(value - env->word[i]) - 1});
+        setenv(name, value, 1);
+        json_object_set_new(object, name, json_string(value));
     }
+    l->variables = cli_keep(l->cli, json_dumps(object, JSON_COMPACT));
+    json_decref(object);
 }
 
 /* Directories of runs that were killed: their number is no process any more. */
@@ -280,15 +304,16 @@ static void launch_sweep(const char *runtime_dir)
     }
 }
 
-/* The agent's file: "NAME=TEXT". */
-static const char *launch_plan_file(struct launch *l)
+/* Where the agent's file will be; its text is what is behind the name in the row. */
+static void launch_plan_file(struct launch *l, bool print)
 {
     struct str text = l->row.field[LAUNCH_CONFIG], name;
     if (!text.n || !str_cut(&text, '=', &name))
-        return NULL;
-    l->dir = xasprintf("%s/launch-%d", l->cli->runtime_dir, (int)getpid());
+        return;
+    l->row.field[LAUNCH_CONFIG] = text;
+    l->dir = print ? xfs_join(l->cli->runtime_dir, "print")
+                   : xasprintf("%s/launch-%d", l->cli->runtime_dir, (int)getpid());
     l->file = cli_keep(l->cli, xasprintf("%s/%.*s", l->dir, STR_ARG(name)));
-    return launch_fill(l, text);
 }
 
 static void launch_quote(const char *text)
@@ -302,8 +327,13 @@ static void launch_quote(const char *text)
 static void launch_print(const struct launch *l, const struct launch_words *env,
                          const struct launch_words *argv, const char *text)
 {
-    if (text)
-        printf("# %s\n#   %s\n", l->file, text);
+    if (text) {
+        fputs("umask 077\nmkdir -p ", stdout);
+        launch_quote(l->dir);
+        fputs("\ncat >", stdout);
+        launch_quote(l->file);
+        printf(" <<'END'\n%s\nEND\n", text);
+    }
     for (size_t i = 0; i < env->n; i++) {
         const char *value = strchr(env->word[i], '=') + 1;
         printf("export %.*s", (int)(value - env->word[i]), env->word[i]);
@@ -402,8 +432,9 @@ static int launch_run(struct cli *cli, const struct cli_args *args)
     l.context = context ? context : l.context;
     if (!l.address)
         l.address = cli_keep(cli, xasprintf("127.0.0.1:%d", SERVE_PORT));
-    const char *text = launch_plan_file(&l);
+    launch_plan_file(&l, print);
     launch_add_env(&l, &env);
+    const char *text = l.file ? launch_fill(&l, l.row.field[LAUNCH_CONFIG]) : NULL;
     launch_add(&l, &argv, l.program ? l.program : args->word[0]);
     launch_add_all(&l, &argv, l.row.field[LAUNCH_ARGS]);
     for (size_t i = 1; i < args->n_words; i++)

@@ -24,8 +24,10 @@ AGENTS = ["claude", "codex", "continue", "copilot", "opencode", "qwen"]
 SHARED = {}
 AGENT = """#!%s
 import json, os, re, signal, sys, time, urllib.request
+if "wait" in sys.argv:  # before anybody can know that this runs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 words, env = sys.argv, dict(os.environ)
-file = next((w for w in words if w.endswith("config.yaml")), None)
+file = next((w for w in words + list(env.values()) if w.startswith(%r) and os.path.isfile(w)), None)
 text = open(file, encoding="utf-8").read() if file else None
 given = "\\n".join([*words, *env.values(), text or ""])
 reply = None
@@ -38,14 +40,12 @@ if "ask" in words:
 json.dump({"words": words[1:], "env": env, "file": file, "text": text, "reply": reply, "given": given,
            "pid": os.getpid()}, open(%r + ".part", "w"))
 os.rename(%r + ".part", %r)
-if "wait" in words:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
-    while True:
-        time.sleep(0.1)
+while "wait" in words:
+    time.sleep(0.1)
 if "killed" in words:
     os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(3 if "fail" in words else 0)
-""" % (sys.executable, SEEN, SEEN, SEEN)
+""" % (sys.executable, RUN, SEEN, SEEN, SEEN)
 
 
 def prepare():
@@ -110,10 +110,43 @@ def what_agents_get():
     assert config["models"][0]["apiBase"].startswith("http://127.0.0.1:")
     seen = launch("opencode", "--model", "canary", env={"GFXBRIDGE_API_KEY": "secret"})
     config = json.loads(seen["env"]["OPENCODE_CONFIG_CONTENT"])
-    assert config["model"] == "gfxbridge/canary"
+    assert config["model"] == "gfxbridge/canary" and config["enabled_providers"] == ["gfxbridge"]
     assert config["provider"]["gfxbridge"]["options"]["apiKey"] == "secret"
-    seen = launch("claude", "--model", "canary", env={"ANTHROPIC_API_KEY": "theirs"})
-    assert seen["env"]["ANTHROPIC_API_KEY"] == "" and seen["env"]["ANTHROPIC_MODEL"] == "canary"
+    limit = config["provider"]["gfxbridge"]["models"]["canary"]["limit"]
+    seen = launch("copilot", "--model", "canary", env={"COPILOT_PROVIDER_BEARER_TOKEN": "theirs"})
+    assert "theirs" not in seen["given"]  # it would go to the server instead of the key
+    assert int(seen["env"]["COPILOT_PROVIDER_MAX_OUTPUT_TOKENS"]) == limit["output"]
+    assert int(seen["env"]["COPILOT_PROVIDER_MAX_PROMPT_TOKENS"]) == limit["context"] - limit["output"]
+    seen = launch("qwen", "--model", "canary")
+    model = json.loads(seen["text"])["modelProviders"]["openai"][0]
+    assert model["id"] == "canary" and model["baseUrl"] == seen["env"]["OPENAI_BASE_URL"]
+    assert model["generationConfig"]["contextWindowSize"] == limit["context"]
+    assert seen["env"]["QWEN_CODE_SYSTEM_SETTINGS_PATH"] == seen["file"]
+
+
+def claude_ignores_other_settings():
+    """Claude Code takes variables of the user's settings before those of its environment, and those of --settings
+    before both."""
+    theirs = {"ANTHROPIC_BASE_URL": "http://192.0.2.1", "ANTHROPIC_MODEL": "theirs", "CLAUDE_CODE_USE_BEDROCK": "1",
+              "ANTHROPIC_CUSTOM_HEADERS": "X-Key: theirs", "ANTHROPIC_API_KEY": "theirs", "NO_PROXY": "theirs"}
+    seen = launch("claude", "--model", "canary", env={**theirs, "CLAUDE_CODE_USE_VERTEX": "1"})
+    assert seen["words"][:2] == ["--settings", seen["file"]], seen["words"]
+    settings = json.loads(seen["text"])
+    used = {**seen["env"], **theirs, **settings["env"]}
+    assert used["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:") and used["ANTHROPIC_MODEL"] == "canary"
+    for name in ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_API_KEY"):
+        assert used[name] == "", name
+    assert settings["apiKeyHelper"] == "" and "127.0.0.1" in used["NO_PROXY"].split(",")
+    assert int(used["CLAUDE_CODE_MAX_CONTEXT_TOKENS"]) > int(used["CLAUDE_CODE_MAX_OUTPUT_TOKENS"]) > 0
+
+
+def no_proxy_sees_the_server():
+    proxy = {"HTTP_PROXY": "http://192.0.2.1:1", "http_proxy": "http://192.0.2.1:1", "no_proxy": "example.org"}
+    for agent in AGENTS:
+        seen = launch(agent, "--model", "canary", "--", "ask", env=proxy)
+        for name in ("NO_PROXY", "no_proxy"):
+            assert seen["env"][name] == "example.org,127.0.0.1,localhost,127.0.0.1", seen["env"][name]
+        assert seen["reply"] and (agent != "qwen" or not seen["env"]["HTTP_PROXY"]), agent
 
 
 def exit_codes_are_the_agents():
@@ -158,12 +191,22 @@ def print_starts_nothing():
     assert "export GFXBRIDGE_LAUNCH_KEY='gfxbridge'" in done.stdout, done.stdout
     assert "'model_provider=\"gfxbridge\"'" in done.stdout and done.stdout.rstrip().endswith("'it'\\''s'")
     assert not servers()
+    # The shell can do what it prints, the file of the agent included.
+    done = call("--data-dir", DATA, "launch", "continue", "--model", "canary", "--print", env=prepare())
+    assert not os.path.exists(os.path.join(RUN, "gfxbridge", "print"))
+    subprocess.run(["sh", "-ec", done.stdout], env={**os.environ, **prepare()}, check=True)
+    with open(SEEN, encoding="utf-8") as f:
+        seen = json.load(f)
+    assert json.loads(seen["text"])["models"][0]["model"] == "canary"
+    assert os.stat(seen["file"]).st_mode & 0o077 == 0
 
 
 tap.run([
     ("agents are listed, and how to install them", agents_are_listed),
     ("each agent gets an answer", each_agent_gets_an_answer),
     ("what agents get", what_agents_get),
+    ("claude ignores other settings", claude_ignores_other_settings),
+    ("no proxy sees the server", no_proxy_sees_the_server),
     ("exit codes are the agent's", exit_codes_are_the_agents),
     ("a signal ends all of it", a_signal_ends_all_of_it),
     ("a running server is used", a_running_server_is_used),
