@@ -4,9 +4,12 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 extern const char cli_data_agents[], cli_data_agents_end[];
 
@@ -16,12 +19,15 @@ enum {
     LAUNCH_WORDS_MAX = 256,
     LAUNCH_TEXT_MAX = 1 << 20,
     LAUNCH_START_MS = 60000,
+    LAUNCH_KNOCK_S = 10,
+    LAUNCH_LOOK_MS = 500, /* how often a server that was started here asks whether it is needed */
+    LAUNCH_GRACE_MS = 30000,
     LAUNCH_CONTEXT = 32768, /* for a model that says nothing */
 };
 
 static const struct cli_option launch_options[] = {
     {"model", "MODEL",
-     "the model that answers; by default the one that is loaded, or the only one"},
+     "the model that answers; by default the only one for chats that is loaded, or here"},
     {"print", NULL, "print it as shell commands, with the API key, and start nothing"},
     {NULL, NULL, NULL},
 };
@@ -33,8 +39,7 @@ struct launch {
     const char *address, *key, *model, *file;
     const char *variables; /* of env, as a JSON object */
     unsigned context;
-    char *dir;           /* of the file, for this run; NULL none */
-    struct child server; /* that was started for it */
+    char *dir; /* of the file, for this run; NULL none */
 };
 
 /* ---- the table ---- */
@@ -161,37 +166,150 @@ static const char *launch_address(struct cli *cli)
     cli_die(cli, EADDRNOTAVAIL, "the server that runs listens on no TCP port");
 }
 
-static void launch_start_server(struct launch *l)
+static const char *launch_place(struct cli *cli, const char *name)
+{
+    return cli_keep(cli, xfs_join(cli->runtime_dir, name));
+}
+
+/* Until it ends, this process needs the server that a launch has started. */
+static void launch_need_server(struct cli *cli)
+{
+    const char *path = launch_place(cli, "agents.lock");
+    cli_check(cli, fs_make_dirs(cli->runtime_dir, 0700, &cli->err));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    while (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0) {
+        if (fd < 0 || (errno != EWOULDBLOCK && errno != EINTR))
+            cli_check(cli, fs_error(&cli->err, errno, "lock", path));
+        if (cli_cancelled)
+            cli_die(cli, GFXB_E_INTERRUPTED, "interrupted");
+        /* The last one's server is ending. */
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+}
+
+/* In a process of its own, as several launches may need the server: runs it until none does, and
+ * ends it in order. A launch that is killed lets go of its lock too. */
+static void launch_keep_server(const char *const *argv, const char *lock, int log)
+    __attribute__((noreturn));
+
+static void launch_keep_server(const char *const *argv, const char *lock, int log)
+{
+    struct child_spec spec = {
+        .argv = argv, .env = (const char *const *)environ, .out_fd = 1, .err_fd = 2};
+    struct child server = CHILD_NONE;
+    struct gfxb_error err = {0};
+    setsid();
+    dup2(open("/dev/null", O_RDONLY), 0);
+    dup2(log, 1);
+    dup2(log, 2);
+    close_range(3, ~0U, 0); /* the locks of the launch among them */
+    int fd = open(lock, O_RDWR | O_CLOEXEC);
+    if (child_start(&spec, &server, &err) < 0)
+        text_print(stderr, "gfxbridge: %s", err.text);
+    while (server.pid > 0 && !cli_cancelled && child_wait(&server, LAUNCH_LOOK_MS, NULL) == 0 &&
+           flock(fd, LOCK_EX | LOCK_NB) < 0)
+        ;
+    child_end(&server, LAUNCH_GRACE_MS, NULL);
+    _exit(0);
+}
+
+/* any_port: another program has the usual one. */
+static void launch_start_server(struct launch *l, bool any_port)
 {
     struct cli *cli = l->cli;
-    char *log = xfs_join(cli->runtime_dir, "launch-serve.log");
-    const char *path = cli_keep(cli, log);
-    cli_check(cli, fs_make_dirs(cli->runtime_dir, 0700, &cli->err));
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    const char *const argv[] = {"/proc/self/exe", "--data-dir", cli->data_dir, "serve", NULL};
-    struct child_spec spec = {
-        .argv = argv, .env = (const char *const *)environ, .out_fd = fd, .err_fd = fd};
+    const char *log = launch_place(cli, "launch-serve.log");
+    const char *lock = launch_place(cli, "agents.lock");
+    const char *argv[12] = {"/proc/self/exe", "--data-dir", cli->data_dir};
+    size_t n = 3;
     int64_t until = clock_now_ms() + LAUNCH_START_MS;
-    int status, result = child_start(&spec, &l->server, &cli->err);
-    close(fd);
-    cli_check(cli, result);
+    if (cli->no_network)
+        argv[n++] = "--no-network";
+    if (cli->verbose)
+        argv[n++] = "--verbose";
+    if (cli->quiet)
+        argv[n++] = "--quiet";
+    argv[n++] = "serve";
+    if (any_port) {
+        argv[n++] = "--port";
+        argv[n++] = "0";
+    }
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        cli_check(cli, fs_error(&cli->err, errno, "write", log));
     log_at(&cli->log, LOG_INFO, "starting the server, for as long as %.*s runs",
            STR_ARG(l->row.field[LAUNCH_AGENT]));
+    pid_t keeper = fork();
+    if (keeper == 0)
+        launch_keep_server(argv, lock, fd);
+    close(fd);
+    if (keeper < 0)
+        cli_die(cli, errno, "cannot start the server: %s", error_errno_text(errno));
     while (!control_runs(cli)) {
-        if (cli_cancelled || clock_now_ms() > until || child_wait(&l->server, 50, &status) == 1) {
-            child_end(&l->server, 3000, NULL);
-            cli_die(cli, cli_cancelled ? GFXB_E_INTERRUPTED : EIO,
-                    "the server does not start: %s says why, and so does gfxbridge serve", path);
-        }
+        if (cli_cancelled)
+            cli_die(cli, GFXB_E_INTERRUPTED, "interrupted");
+        if (clock_now_ms() > until || waitpid(keeper, NULL, WNOHANG) == keeper)
+            cli_die(cli, EIO, "the server does not start: %s says why, and so does gfxbridge serve",
+                    log);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
+}
+
+static json_t *launch_config(struct cli *cli)
+{
+    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
+    return path ? json_load_file(path, 0, NULL) : NULL;
+}
+
+/* Does anybody listen where `gfxbridge serve` would? A socket unit of systemd starts the server for
+ * this request, and the answer tells that it runs. */
+static bool launch_knock(struct cli *cli)
+{
+    static const char ask[] = "GET /api/version HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    json_t *config = launch_config(cli);
+    const char *host = cli_setting("GFXBRIDGE_HOST"), *port = cli_setting("GFXBRIDGE_PORT");
+    json_int_t number = json_integer_value(json_object_get(config, "port"));
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *at = NULL;
+    char text[24], byte;
+    bool taken = false;
+    if (!host)
+        host = json_string_value(json_object_get(config, "host"));
+    snprintf(text, sizeof(text), "%lld", (long long)(number ? number : SERVE_PORT));
+    if (getaddrinfo(host ? host : "127.0.0.1", port ? port : text, &hints, &at) == 0) {
+        int CLEAN_CLOSE fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = LAUNCH_KNOCK_S},
+                   sizeof(struct timeval));
+        taken = connect(fd, at->ai_addr, at->ai_addrlen) == 0 &&
+                send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0;
+        if (taken)
+            (void)!recv(fd, &byte, 1, 0);
+        freeaddrinfo(at);
+    }
+    json_decref(config);
+    return taken;
+}
+
+/* l->address of the server that runs, which is started where none does. */
+static void launch_find_server(struct launch *l)
+{
+    struct cli *cli = l->cli;
+    int CLEAN_CLOSE turn = -1; /* one launch at a time */
+    launch_need_server(cli);
+    cli_check(cli,
+              fs_lock(launch_place(cli, "start.lock"), true, &cli_cancelled, &turn, &cli->err));
+    l->address = launch_address(cli);
+    if (l->address)
+        return;
+    bool taken = launch_knock(cli);
+    if (!taken || !control_runs(cli))
+        launch_start_server(l, taken);
+    l->address = launch_address(cli);
 }
 
 /* The API key that the server wants; "gfxbridge" where it wants none. */
 static const char *launch_key(struct cli *cli)
 {
     const char *key = cli_setting("GFXBRIDGE_API_KEY");
-    char *CLEAN_FREE path = cli->config_dir ? xfs_join(cli->config_dir, "config.json") : NULL;
-    json_t *config = !key && path ? json_load_file(path, 0, NULL) : NULL;
+    json_t *config = key ? NULL : launch_config(cli);
     const json_t *first = json_array_get(json_object_get(config, "api_keys"), 0);
     if (json_is_string(first))
         key = cli_keep(cli, xstrdup(json_string_value(first)));
@@ -201,30 +319,43 @@ static const char *launch_key(struct cli *cli)
     return key ? key : "gfxbridge";
 }
 
-/* The model that is loaded, or the only one for chats. */
-static const char *launch_default_model(struct cli *cli, bool runs)
+static bool launch_is_loaded(const json_t *status, const char *name)
 {
-    struct model_list list;
-    const char *only = NULL;
-    size_t n = 0;
-    if (runs) {
-        const json_t *loaded =
-            json_object_get(control_ask(cli, "/internal/status", NULL), "models");
-        if (json_array_size(loaded))
-            return cli_keep(cli, xstrdup(cli_json_text(json_array_get(loaded, 0), "name")));
+    const json_t *model;
+    size_t i;
+    json_array_foreach(json_object_get(status, "models"), i, model)
+    {
+        if (strcmp(cli_json_text(model, "name"), name) == 0)
+            return true;
     }
+    return false;
+}
+
+/* The only model for chats that is loaded; the only one where none is. */
+static const char *launch_default_model(struct cli *cli)
+{
+    const json_t *status =
+        control_runs(cli) ? control_ask(cli, "/internal/status", NULL) : json_null();
+    struct model_list list;
+    const char *first[2] = {NULL, NULL}; /* [true]: of the loaded ones */
+    size_t n[2] = {0, 0};
     engine_model_list_new(cli_models(cli), &list);
     for (size_t i = 0; i < list.n; i++) {
-        if (list.item[i].origin != MODEL_BUILTIN && list.item[i].task == MODEL_CHAT && ++n == 1)
-            only = cli_keep(cli, xstrdup(model_shown(&list.item[i])));
+        const struct model *model = &list.item[i];
+        if (model->origin == MODEL_BUILTIN || model->task != MODEL_CHAT)
+            continue;
+        bool loaded = launch_is_loaded(status, model_shown(model));
+        if (n[loaded]++ == 0)
+            first[loaded] = cli_keep(cli, xstrdup(model_shown(model)));
     }
     model_list_done(&list);
-    if (n != 1)
+    bool loaded = n[true] > 0;
+    if (n[loaded] != 1)
         cli_die(cli, GFXB_E_USAGE, "%s",
-                n ? "several models are here: say --model MODEL, a name of gfxbridge list"
-                  : "no model is here that could write code: gfxbridge list --available names some "
-                    "to pull");
-    return only;
+                n[loaded] ? "several models are here: say --model MODEL, a name of gfxbridge list"
+                          : "no model is here that could write code: gfxbridge list --available "
+                            "names some to pull");
+    return first[loaded];
 }
 
 /* The tokens that one request to the model may have, as the server tells them; 0: it tells nothing.
@@ -355,19 +486,30 @@ static void launch_undo(struct launch *l)
         fs_remove_tree(l->dir);
     free(l->dir);
     l->dir = NULL;
-    child_end(&l->server, 30000, NULL);
+}
+
+/* The signals that are for the agent, but for those that our parent ignores (nohup). */
+static void launch_signals(sigset_t *ret)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+    sigemptyset(ret);
+    sigaddset(ret, SIGCHLD);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(ret, numbers[i]);
+    }
 }
 
 /* Waits for the agent, which has the terminal. What a terminal tells all of its group has reached
- * it already; other signals are handed on. */
-static int launch_wait(pid_t pid)
+ * it already; other signals, which are blocked here, are handed on. */
+static int launch_wait(pid_t pid, const sigset_t *signals)
 {
-    int status, handed = 0;
-    while (waitpid(pid, &status, 0) < 0) {
-        if (cli_cancelled && cli_cancelled != handed &&
-            !(cli_cancelled == SIGINT && isatty(STDIN_FILENO)))
-            kill(pid, cli_cancelled);
-        handed = cli_cancelled;
+    int status;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        int number = sigwaitinfo(signals, NULL);
+        if (number > 0 && number != SIGCHLD && !(number == SIGINT && isatty(STDIN_FILENO)))
+            kill(pid, number);
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -375,19 +517,24 @@ static int launch_wait(pid_t pid)
 static int launch_agent(struct launch *l, const struct launch_words *argv)
 {
     posix_spawnattr_t attributes;
-    sigset_t all, none;
+    sigset_t pipe, signals, before;
     pid_t pid;
-    sigemptyset(&none);
-    sigfillset(&all);
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE); /* which we ignore */
+    launch_signals(&signals);
+    sigprocmask(SIG_BLOCK, &signals, &before);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &pipe);
+    posix_spawnattr_setsigmask(&attributes, &before);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    int result =
-        posix_spawn(&pid, l->program, NULL, &attributes, (char *const *)argv->word, environ);
+    int result = cli_cancelled ? GFXB_E_INTERRUPTED
+                               : posix_spawn(&pid, l->program, NULL, &attributes,
+                                             (char *const *)argv->word, environ);
     posix_spawnattr_destroy(&attributes);
-    int code = result == 0 ? launch_wait(pid) : CLI_FAILED;
+    int code = result == 0 ? launch_wait(pid, &signals) : CLI_FAILED;
     launch_undo(l);
+    if (result == GFXB_E_INTERRUPTED)
+        cli_die(l->cli, result, "interrupted");
     if (result != 0)
         cli_die(l->cli, result, "cannot start %s: %s", l->program, error_errno_text(result));
     return code;
@@ -398,9 +545,14 @@ static void launch_read(struct launch *l, const struct cli_args *args)
     struct cli *cli = l->cli;
     const char *model = args->value[LAUNCH_MODEL];
     cli_need_data_dir(cli);
-    l->address = launch_address(cli);
     l->key = launch_key(cli);
-    l->model = model ? model : launch_default_model(cli, l->address != NULL);
+    l->model = model ? model : launch_default_model(cli);
+    struct str name = str_from(l->model);
+    if (str_starts(name, STR("/")) || str_starts(name, STR("./")) || str_starts(name, STR("../")) ||
+        (str_ends(name, STR(".gguf")) && access(l->model, F_OK) == 0))
+        cli_die(cli, GFXB_E_USAGE,
+                "the server knows models by name, not by path: gfxbridge import %s gives it one",
+                l->model);
     l->context = LAUNCH_CONTEXT;
     cli_check(cli, engine_model_find(cli_models(cli), l->model, &cli->model, &cli->err));
     if (strpbrk(l->model, "\"\\ \t"))
@@ -411,7 +563,7 @@ static void launch_read(struct launch *l, const struct cli_args *args)
 
 static int launch_run(struct cli *cli, const struct cli_args *args)
 {
-    struct launch l = {.cli = cli, .server = CHILD_NONE};
+    struct launch l = {.cli = cli};
     struct launch_words env = {.n = 0}, argv = {.n = 0};
     bool print = args->value[LAUNCH_PRINT] != NULL;
     if (args->n_words == 0) {
@@ -424,10 +576,10 @@ static int launch_run(struct cli *cli, const struct cli_args *args)
                 STR_ARG(l.row.field[LAUNCH_INSTALL]));
     launch_read(&l, args);
     cli_catch_signals();
-    if (!l.address && !print) {
-        launch_start_server(&l);
+    if (print)
         l.address = launch_address(cli);
-    }
+    else
+        launch_find_server(&l);
     unsigned context = l.address ? launch_context(cli, l.model) : 0;
     l.context = context ? context : l.context;
     if (!l.address)
@@ -459,12 +611,13 @@ const struct cli_command cli_command_launch = {
     .name = "launch",
     .words = "[AGENT] [ARG...]",
     .summary = "start a coding agent on a local model",
-    .about = "Starts claude, codex, continue, copilot, opencode or qwen so that it asks the "
-             "server of this user, which is started for as long as the agent runs where none "
-             "runs yet. What the agent needs for it is set for this run alone: no file of yours "
-             "is changed. The exit code is the agent's. Options of the agent come behind --: "
-             "gfxbridge launch codex --model M -- exec \"fix the tests\". Without AGENT it lists "
-             "them, and says which are installed.",
+    .about =
+        "Starts claude, codex, continue, copilot, opencode or qwen so that it asks the "
+        "server of this user. Where none runs yet one is started, and ends with the last agent "
+        "that needs it. What the agent needs for it is set for this run alone: no file of yours "
+        "is changed. The exit code is the agent's. Options of the agent come behind --: "
+        "gfxbridge launch codex --model M -- exec \"fix the tests\". Without AGENT it lists "
+        "them, and says which are installed.",
     .options = launch_options,
     .live = true,
     .run = launch_run,

@@ -3,12 +3,17 @@
 writes down what it was given and asks the server itself: what the real agents make of it is
 tests/real/agents.py's.
 """
+import atexit
+import http.server
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
@@ -19,13 +24,18 @@ from wait import wait_until  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge launch ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "launch-data")  # the engine stays for next time
-RUN, BIN, SEEN = (os.path.join(TOP, name) for name in ("run", "bin", "seen.json"))
+RUN, BIN, SEEN, TOLD = (os.path.join(TOP, name) for name in ("run", "bin", "seen.json", "told"))
 AGENTS = ["claude", "codex", "continue", "copilot", "opencode", "qwen"]
 SHARED = {}
 AGENT = """#!%s
 import json, os, re, signal, sys, time, urllib.request
-if "wait" in sys.argv:  # before anybody can know that this runs
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+told = []
+def end(*_):  # the last signal that it waits for
+    told.append(1)
+    open(%r, "a").write(".")
+    if len(told) >= sys.argv.count("wait"):
+        sys.exit(7)
+signal.signal(signal.SIGTERM, end)  # before anybody can know that this runs
 words, env = sys.argv, dict(os.environ)
 file = next((w for w in words + list(env.values()) if w.startswith(%r) and os.path.isfile(w)), None)
 text = open(file, encoding="utf-8").read() if file else None
@@ -45,7 +55,7 @@ while "wait" in words:
 if "killed" in words:
     os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(3 if "fail" in words else 0)
-""" % (sys.executable, RUN, SEEN, SEEN, SEEN)
+""" % (sys.executable, TOLD, RUN, SEEN, SEEN, SEEN)
 
 
 def prepare():
@@ -70,7 +80,8 @@ def launch(*words, code=0, env=None):
         os.unlink(SEEN)
     done = call("--data-dir", DATA, "launch", *words, code=code, env={**prepare(), **(env or {})})
     place = os.path.join(RUN, "gfxbridge")
-    left = [n for n in os.listdir(place) if n[:7] == "launch-" and n[7:].isdigit()] if os.path.isdir(place) else []
+    left = [n for n in os.listdir(place) if n[:7] == "launch-" and n[7:].isdigit()
+            and not os.path.exists("/proc/" + n[7:])] if os.path.isdir(place) else []
     assert not left, left
     if os.path.exists(SEEN):
         with open(SEEN, encoding="utf-8") as f:
@@ -79,7 +90,7 @@ def launch(*words, code=0, env=None):
 
 
 def servers():
-    return processes_of(DATA, "serve")
+    return processes_of(DATA, "\0serve")  # not its engines
 
 
 def agents_are_listed():
@@ -100,7 +111,7 @@ def each_agent_gets_an_answer():
         assert seen["words"][-3:] == ["ask", "--own-option", "a b"], seen["words"]
         assert seen["reply"] == "The Radeon RX 7900 XT is gfx1100.", (agent, seen["reply"])
         assert "canary" in seen["given"], agent
-    wait_until(lambda: not servers(), "the end of the servers")
+    no_server()
 
 
 def what_agents_get():
@@ -156,22 +167,104 @@ def exit_codes_are_the_agents():
     assert "no model is here" in launch("qwen", code=2).stderr
 
 
-def a_signal_ends_all_of_it():
-    env = {**os.environ, **prepare()}
+def start(*words, options=(), signals=1):
+    """A launch whose agent waits for so many signals; what the agent saw."""
     if os.path.exists(SEEN):
         os.unlink(SEEN)
-    process = subprocess.Popen([PROGRAM, "--data-dir", DATA, "launch", "continue", "--model", "canary",
-                                "--", "wait"], env=env, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([PROGRAM, "--data-dir", DATA, *options, "launch", *words, "--model", "canary", "--",
+                                *["wait"] * signals], env={**os.environ, **prepare()}, stdin=subprocess.DEVNULL)
+    atexit.register(process.terminate)  # where the case fails
     wait_until(lambda: os.path.exists(SEEN), "the agent")
     with open(SEEN, encoding="utf-8") as f:
-        seen = json.load(f)
+        return process, json.load(f)
+
+
+def no_server():
+    wait_until(lambda: not servers(), "the end of the servers")
+
+
+def a_signal_ends_all_of_it():
+    process, seen = start("continue")
     assert os.path.exists(seen["file"]) and servers()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 7  # the agent's own answer to it
-    assert not os.path.exists(seen["file"]) and not servers()
+    assert not os.path.exists(seen["file"])
+    no_server()
     # What a killed one left goes with the next.
     os.makedirs(os.path.join(RUN, "gfxbridge", "launch-4194305"))
     launch("qwen", "--model", "canary")
+
+
+def each_signal_is_handed_on():
+    process, _ = start("qwen", signals=2)
+    before = os.path.getsize(TOLD) if os.path.exists(TOLD) else 0
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: os.path.exists(TOLD) and os.path.getsize(TOLD) > before, "the first signal")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 7
+
+
+def a_server_serves_all_launches():
+    no_server()
+    first, alone = start("qwen", options=["--no-network"])
+    (server, line), = servers().items()
+    assert b"--no-network" in line, line
+    second, seen = start("claude")
+    assert set(servers()) == {server}
+    first.kill()  # says nothing to anybody
+    first.wait(60)
+    os.kill(alone["pid"], signal.SIGKILL)
+    for _ in range(3):
+        assert launch("qwen", "--model", "canary", "--", "ask")["env"]["OPENAI_BASE_URL"] == \
+            seen["env"]["ANTHROPIC_BASE_URL"] + "/v1"
+    assert set(servers()) == {server}
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(60) == 7
+    no_server()
+
+
+def another_program_has_the_port():
+    no_server()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        port = str(other.server_address[1])
+        seen = launch("qwen", "--model", "canary", "--", "ask", env={"GFXBRIDGE_PORT": port})
+        assert seen["reply"] and ":" + port not in seen["env"]["OPENAI_BASE_URL"]
+        other.shutdown()
+
+
+def a_socket_unit_is_asked():
+    """systemd holds the port, and starts the server when somebody asks."""
+    no_server()
+    with socket.create_server(("127.0.0.1", 0)) as unit:
+        port = unit.getsockname()[1]
+        env, started = {**os.environ, **prepare()}, []
+
+        def activate():
+            select.select([unit], [], [])
+            started.append(subprocess.Popen(
+                ["sh", "-c", 'eval "exec 3<&$3"; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$1" --data-dir "$2" serve',
+                 "sh", PROGRAM, DATA, str(unit.fileno())], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                pass_fds=[unit.fileno()]))
+        thread = threading.Thread(target=activate)
+        thread.start()
+        try:
+            seen = launch("qwen", "--model", "canary", "--", "ask", env={"GFXBRIDGE_PORT": str(port)})
+            thread.join(60)
+            assert f"127.0.0.1:{port}/" in seen["env"]["OPENAI_BASE_URL"] and seen["reply"]
+            assert list(servers()) == [started[0].pid]  # and it stays
+        finally:
+            socket.create_connection(("127.0.0.1", port)).close()
+            thread.join(60)
+            started[0].terminate()
+            started[0].wait(60)
+
+
+def paths_are_refused():
+    for name in ("./x.gguf", "/x.gguf"):
+        done = launch("qwen", "--model", name, code=2)
+        assert f"gfxbridge import {name}" in done.stderr, done.stderr
+    assert not servers()
 
 
 def a_running_server_is_used():
@@ -186,6 +279,7 @@ def a_running_server_is_used():
 
 
 def print_starts_nothing():
+    no_server()
     done = call("--data-dir", DATA, "launch", "codex", "--model", "canary", "--print", "--", "it's",
                 env=prepare())
     assert "export GFXBRIDGE_LAUNCH_KEY='gfxbridge'" in done.stdout, done.stdout
@@ -209,6 +303,11 @@ tap.run([
     ("no proxy sees the server", no_proxy_sees_the_server),
     ("exit codes are the agent's", exit_codes_are_the_agents),
     ("a signal ends all of it", a_signal_ends_all_of_it),
+    ("each signal is handed on", each_signal_is_handed_on),
+    ("a server serves all launches", a_server_serves_all_launches),
+    ("another program has the port", another_program_has_the_port),
+    ("a socket unit is asked", a_socket_unit_is_asked),
+    ("paths are refused", paths_are_refused),
     ("a running server is used", a_running_server_is_used),
     ("--print starts nothing", print_starts_nothing),
 ])
