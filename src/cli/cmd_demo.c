@@ -17,10 +17,13 @@ static int demo_run(struct cli *cli, const struct cli_args *args)
     struct str text = {cli_data_demo, (size_t)(cli_data_demo_end - cli_data_demo)};
     if (cli->json)
         cli_die(cli, GFXB_E_USAGE, "demo is for people: give plan --json --sysroot FILE");
-    cli->sysroot = args->n_words ? args->word[0] : "demo";
-    cli->data_dir_given = false;
-    if (!args->n_words)
+    if (args->n_words)
+        cli->sysroot = args->word[0];
+    if (!cli->sysroot) {
+        cli->sysroot = "demo";
         cli_check(cli, root_new_text("demo", text, &cli->root, &cli->err));
+    }
+    cli->data_dir_given = false;
     text_print(stdout, TEXT_WARN "This is a demo." TEXT_END
                                  " It shows a described computer, not yours, and runs no model.");
     demo_step(cli, &cli_command_overview, "", "1 The computer, in short");
@@ -36,7 +39,8 @@ const struct cli_command cli_command_demo = {
     .words = "[MACHINE]",
     .summary = "how it works, on a computer with a Radeon that you do not need",
     .about = "Shows the first minute on a described computer (an RX 7900 XTX beside the small GPU "
-             "of a Ryzen), or on MACHINE, a file that capture wrote: the GPUs, the plan with its "
-             "reasons, the problems. Nothing is installed and no model runs.",
+             "of a Ryzen), or on MACHINE, a file that capture wrote (--sysroot names one too): "
+             "the GPUs, the plan with its reasons, the problems. Nothing is installed and no model "
+             "runs.",
     .run = demo_run,
 };

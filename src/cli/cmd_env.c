@@ -21,6 +21,7 @@ static const struct cli_option env_options[] = {
 /* What rows may ask for. Made on first use. */
 struct env {
     struct cli *cli;
+    const struct plan *plan;
     const struct plan_choice *choice; /* proven; NULL: not asked for yet */
     const char *engine;               /* the wrapper's file */
     const char *program;              /* its name */
@@ -56,6 +57,14 @@ static const char *env_write_wrapper(struct cli *cli, const struct plan_choice *
     return file;
 }
 
+/* Once: a second plan frees the choices of the first. */
+static const struct plan *env_plan(struct env *e)
+{
+    if (!e->plan)
+        e->plan = cli_plan(e->cli);
+    return e->plan;
+}
+
 /* The proven choice. */
 static const struct plan_choice *env_choice(struct env *e)
 {
@@ -65,7 +74,7 @@ static const struct plan_choice *env_choice(struct env *e)
     if (cli->sysroot)
         cli_die(cli, GFXB_E_USAGE,
                 "env works on this computer only: a captured machine runs nothing");
-    const struct plan *plan = cli_plan(cli);
+    const struct plan *plan = env_plan(e);
     e->choice = plan->chosen < 0 ? NULL : &plan->choice[plan->chosen];
     if (!e->choice || e->choice->state != PLAN_PROVEN)
         cli_die(cli, GFXB_E_NO_PACKAGE,
@@ -101,9 +110,9 @@ static struct str env_family_of(const struct gfx_package *package)
 static void env_find_family(struct env *e)
 {
     const struct gfx_tables *t = cli_tables(e->cli);
-    const struct plan *plan = e->rocm ? NULL : cli_plan(e->cli);
+    const struct plan *plan = env_plan(e);
     size_t shortest = SIZE_MAX;
-    for (size_t i = 0; plan && i < plan->n_choices && !e->rocm; i++) {
+    for (size_t i = 0; i < plan->n_choices && !e->rocm; i++) {
         if (plan->choice[i].backend == PLAN_ROCM && plan->choice[i].gfx)
             e->rocm = &plan->choice[i];
     }

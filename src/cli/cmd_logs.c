@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -102,6 +103,7 @@ static void logs_engines(struct cli *cli)
 static int logs_run(struct cli *cli, const struct cli_args *args)
 {
     bool follow = args->value[LOGS_FOLLOW], engine = args->value[LOGS_ENGINE];
+    struct pollfd out = {.fd = STDOUT_FILENO}; /* for its errors alone: a reader that went away */
     json_int_t after = 0;
     if (follow && cli->json)
         cli_die(cli, GFXB_E_USAGE, "--follow is for people: leave --json out");
@@ -111,13 +113,12 @@ static int logs_run(struct cli *cli, const struct cli_args *args)
             logs_engines(cli);
         else
             after = logs_server(cli, after);
-        fflush(stdout);
-        if (follow)
-            nanosleep(&(struct timespec){.tv_nsec = LOGS_POLL_MS * 1000000}, NULL);
-    } while (follow && !cli_cancelled);
+        if (fflush(stdout) != 0 || ferror(stdout))
+            break;
+    } while (follow && poll(&out, 1, LOGS_POLL_MS) == 0 && !cli_cancelled);
     if (engine && !follow && !cli->json && json_object_size(cli->answer) == 0)
         text_print(stderr, "No engine runs, and none has failed.");
-    return follow ? CLI_INTERRUPTED : CLI_DONE;
+    return cli_cancelled ? CLI_INTERRUPTED : CLI_DONE;
 }
 
 const struct cli_command cli_command_logs = {

@@ -199,6 +199,8 @@ def names_and_agents():
         call(*place, "alias", "rm", "mine")
         assert answer(*place, "alias")["aliases"] == []
         assert answer(*place, "logs", "--engine")["logs"] == []
+    place = machine("amdgpu-dkms")
+    assert call("--sysroot", place, "demo").stdout == call("demo", place).stdout != call("demo").stdout
     for row in answer("launch")["agents"]:
         assert set(row) >= {"agent", "program", "path", "install"}, row
 

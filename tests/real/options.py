@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -17,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import SOURCE, answer, call  # noqa: E402
+from gfxbridge import PROGRAM, SOURCE, answer, call  # noqa: E402
 from server import Server  # noqa: E402
 from wait import wait_until  # noqa: E402
 
@@ -378,6 +379,12 @@ def logs():
     ask("/v1/chat/completions", {"model": "parrot", "messages": [{"role": "user", "content": "hi"}]})
     engine = server().command("logs", "--engine").stdout
     assert "/log\n" in engine and "llama" in engine.lower(), engine[:500]
+    # A reader that has had enough ends it: logs -f | head -1
+    with subprocess.Popen([PROGRAM, "--data-dir", DATA, "logs", "-f"], env=server().env, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) in (0, 1)
     assert "no server of this user runs" in cli("logs", code=1, env={"XDG_RUNTIME_DIR": TOP}).stderr
 
 
