@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import npm  # noqa: E402
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, SOURCE, call  # noqa: E402
+from gfxbridge import PROGRAM, SOURCE, call, need_engine  # noqa: E402
 from server import Server  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge-agents-")
@@ -103,6 +103,8 @@ def enter_loopback():
     """Go on in a network namespace of our own, in which only loopback is up."""
     if os.environ.get("GFXB_LOOPBACK") != "1":
         words = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+        for place in (TOP, os.environ["HOME"]):  # the next one makes its own
+            shutil.rmtree(place)
         os.execvpe(words[0], [*words, sys.executable, *sys.argv], {**os.environ, "GFXB_LOOPBACK": "1"})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x49))  # SIOCSIFFLAGS: up, loopback, running
@@ -111,9 +113,7 @@ def enter_loopback():
 def prepare():
     """What needs the network, and the models."""
     modules = npm.modules("npm/agents", READY)
-    done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-    if done.returncode != 0:
-        raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+    need_engine(DATA)
     answers = {"RUN" + name.upper().replace("-", ""): agent.tool for name, agent in AGENTS.items()
                if not name.startswith("copilot-")}
     for name, (kind, context, _) in MODELS.items():
@@ -243,7 +243,7 @@ def main():
     try:
         if os.environ.get("GFXB_LOOPBACK") != "1":
             npm.modules("npm/agents", READY)
-            call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
+            need_engine(DATA)
         enter_loopback()
         SHARED["modules"] = prepare()
     except (tap.Skip, OSError) as reason:

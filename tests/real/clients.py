@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
@@ -20,14 +19,14 @@ import hub_world  # noqa: E402
 import npm  # noqa: E402
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import SOURCE, call  # noqa: E402
+from gfxbridge import SOURCE, call, need_engine, temporary  # noqa: E402
 from server import ANSWER, Server  # noqa: E402
 from wait import wait_until  # noqa: E402
 
 CLIENTS = os.path.join(os.path.dirname(HERE), "npm", "clients.mjs")
 KITS = os.path.join(os.path.dirname(HERE), "npm", "kits.mjs")
 PARROTS = {"parrot": "plain", "strict": "strict", "thinker": "think"}  # the names in kits.mjs
-TOP = tempfile.mkdtemp(prefix="gfxbridge clients ")
+TOP = temporary("gfxbridge clients ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "clients-data")  # the engine stays for next time
 
 # ChatML with Hermes' way of calling tools.
@@ -73,7 +72,7 @@ def bring(name, write=talker):
 
 def hub():
     """A hub with the canary's file as a model of its own; the variables that lead to it."""
-    world = hub_world.World(tempfile.mkdtemp(prefix="gfxbridge-clients-"))
+    world = hub_world.World(temporary("gfxbridge-clients-"))
     world.start()
     SHARED["world"] = world
     with open(os.path.join(SOURCE, "data", "canary.gguf"), "rb") as f:
@@ -88,9 +87,7 @@ def hub():
 def server():
     """One for all cases, from the first one on."""
     if "server" not in SHARED:
-        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-        if done.returncode != 0:
-            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        need_engine(DATA)
         bring("talker")
         bring("embedder", parrot.write_embedder)
         for name, kind in PARROTS.items():

@@ -8,15 +8,14 @@ import json
 import os
 import re
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
+from gfxbridge import call, need_engine, temporary  # noqa: E402
 from server import Server  # noqa: E402
 
-TOP = tempfile.mkdtemp(prefix="gfxbridge-context-")
+TOP = temporary("gfxbridge-context-")
 DATA = os.environ.get("GFXB_TEST_DATA") or os.path.join(os.environ.get("GFXB_BUILD", TOP),
                                                         "dialects-data")  # the engine stays for next time
 SERVER = []
@@ -26,9 +25,7 @@ HEADERS = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"
 
 def server():
     if not SERVER:
-        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-        if done.returncode != 0:
-            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        need_engine(DATA)
         for name, context in (("long", TRAINED), ("short", 2048)):
             path = parrot.write(os.path.join(TOP, f"{name}.gguf"), context=context)
             call("--data-dir", DATA, "rm", name, code=None)

@@ -4,17 +4,16 @@ answer the request chooses (tests/lib/parrot.py)."""
 import json
 import os
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
+from gfxbridge import call, need_engine, temporary  # noqa: E402
 from server import Server, events_of  # noqa: E402
 from wait import wait_until  # noqa: E402
 
-TOP = tempfile.mkdtemp(prefix="gfxbridge dialects ")
+TOP = temporary("gfxbridge dialects ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "dialects-data")  # the engine stays for next time
 SHARED = {}
 
@@ -22,9 +21,7 @@ SHARED = {}
 def server():
     """One for all cases, from the first one on."""
     if "server" not in SHARED:
-        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-        if done.returncode != 0:
-            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        need_engine(DATA)
         for kind in ("plain", "think", "strict", "deaf", "bare"):
             bring(kind, parrot.write(os.path.join(TOP, kind + ".gguf"), kind))
         bring("embedder", parrot.write_embedder(os.path.join(TOP, "embedder.gguf")))

@@ -8,19 +8,18 @@ import concurrent.futures
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
+from gfxbridge import call, temporary  # noqa: E402
 from server import ANSWER, QUESTION, Server, chat, outcome_of, text_of  # noqa: E402
 from wait import wait_until  # noqa: E402
 
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 10
 IN_FLIGHT = 50
-DATA = os.environ.get("GFXB_TEST_DATA") or tempfile.mkdtemp(prefix="gfxbridge-killed-data-")
+DATA = os.environ.get("GFXB_TEST_DATA") or temporary("gfxbridge-killed-data-")
 GROWTH = 16 << 20  # bytes that the allocator may keep
 # AddressSanitizer keeps what is freed, up to 256 MB: that would be taken for growth.
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"

@@ -12,17 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import tap  # noqa: E402
-from gfxbridge import PROGRAM, answer, call, processes_of  # noqa: E402
+from gfxbridge import PROGRAM, answer, call, need_engine, processes_of, temporary  # noqa: E402
 from server import Server  # noqa: E402
 from wait import wait_until  # noqa: E402
 
-TOP = tempfile.mkdtemp(prefix="gfxbridge launch ")
+TOP = temporary("gfxbridge launch ")
 DATA = os.path.join(os.environ.get("GFXB_BUILD", TOP), "launch-data")  # the engine stays for next time
 RUN, BIN, SEEN, TOLD = (os.path.join(TOP, name) for name in ("run", "bin", "seen.json", "told"))
 AGENTS = ["claude", "codex", "continue", "copilot", "opencode", "qwen"]
@@ -60,9 +59,7 @@ sys.exit(3 if "fail" in words else 0)
 
 def prepare():
     if "ready" not in SHARED:
-        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-        if done.returncode != 0:
-            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        need_engine(DATA)
         for place in (RUN, BIN):
             os.makedirs(place, mode=0o700)
         for row in answer("launch")["agents"]:
@@ -164,7 +161,8 @@ def exit_codes_are_the_agents():
     launch("qwen", "--model", "canary", "--", "fail", code=3)
     launch("qwen", "--model", "canary", "--", "killed", code=128 + signal.SIGKILL)
     assert "no such model" in launch("qwen", "--model", "nobody", code=1).stderr
-    assert "no model is here" in launch("qwen", code=2).stderr
+    if not os.path.isdir("/usr/share/ollama"):  # whose models count as here
+        assert "no model is here" in launch("qwen", code=2).stderr
 
 
 def start(*words, options=(), signals=1):

@@ -9,15 +9,14 @@ import math
 import os
 import struct
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import parrot  # noqa: E402
 import tap  # noqa: E402
-from gfxbridge import call  # noqa: E402
+from gfxbridge import call, need_engine, temporary  # noqa: E402
 from server import Server  # noqa: E402
 
-TOP = tempfile.mkdtemp(prefix="gfxbridge-vectors-")
+TOP = temporary("gfxbridge-vectors-")
 DATA = os.environ.get("GFXB_TEST_DATA") or os.path.join(os.environ.get("GFXB_BUILD", TOP),
                                                         "dialects-data")  # the engine stays for next time
 SERVER = []
@@ -26,9 +25,7 @@ WIDTH, CONTEXT = 64, 128  # of the embedder
 
 def server():
     if not SERVER:
-        done = call("--data-dir", DATA, "run", "--backend", "cpu", "hi", code=None, timeout=600)
-        if done.returncode != 0:
-            raise tap.Skip("no engine: " + done.stderr.strip().splitlines()[-1])
+        need_engine(DATA)
         for name, write in (("embedder", parrot.write_embedder), ("plain", parrot.write),
                             ("ranker", lambda path: parrot.write_embedder(path, ranks=True))):
             call("--data-dir", DATA, "rm", name, code=None)
