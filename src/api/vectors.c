@@ -166,6 +166,15 @@ static int vectors_feed(struct serve_filter *f, struct str bytes, struct buf *ou
     return code < 0 ? error_set(err, EPROTO, "the engine's answer has no valid vectors") : 0;
 }
 
+/* The engine's name of the model, which stands before the vectors. */
+static struct str vectors_model(const struct serve_filter *f)
+{
+    struct str head = {f->seen.head, f->seen.head_n}, name;
+    const char *mark = memmem(head.p, head.n, "\"model\":\"", 9);
+    struct str rest = mark ? str_skip(head, (size_t)(mark - head.p) + 9) : STR_NONE;
+    return str_cut(&rest, '"', &name) ? name : str_from(f->about.model);
+}
+
 static int vectors_end(struct serve_filter *f, struct buf *out, struct gfxb_error *err)
 {
     struct pool_timings timings;
@@ -176,8 +185,8 @@ static int vectors_end(struct serve_filter *f, struct buf *out, struct gfxb_erro
     unsigned long long tokens = timings.prompt_tokens;
     if (f->about.shape == VECTORS_OPENAI)
         buf_addf(out,
-                 "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%llu,\"total_tokens\":%llu}}",
-                 f->about.model, tokens, tokens);
+                 "],\"model\":\"%.*s\",\"usage\":{\"prompt_tokens\":%llu,\"total_tokens\":%llu}}",
+                 STR_ARG(vectors_model(f)), tokens, tokens);
     else if (f->about.shape == VECTORS_OLLAMA)
         buf_addf(out,
                  "],\"total_duration\":%lld,\"load_duration\":%lld,\"prompt_eval_count\":%llu}",
@@ -219,7 +228,8 @@ static void vectors_free(struct serve_filter *f)
 
 static json_t *vectors_body(const struct serve_filter *f, json_t *input)
 {
-    return json_pack("{s:s, s:O, s:s}", "model", f->about.model, "input", input, "encoding_format",
+    const char *model = f->about.model[0] ? f->about.model : NULL; /* the engine knows its own */
+    return json_pack("{s:s*, s:O, s:s}", "model", model, "input", input, "encoding_format",
                      "base64");
 }
 

@@ -151,8 +151,8 @@ void rerank_read(struct dialect_body *body, const json_t *root, struct chat_call
     size_t top = (size_t)json_number_value(chat_get(root, "top_n")); /* looked at by body.c */
     json_decref(r->body);
     r->messages = NULL;
-    r->body = json_pack("{s:s, s:s, s:O}", "model", call->model, "query", chat_text(root, "query"),
-                        "documents", documents);
+    r->body = json_pack("{s:s*, s:s, s:O}", "model", call->model[0] ? call->model : NULL, "query",
+                        chat_text(root, "query"), "documents", documents);
     call->call = ENGINE_CALL_RERANK;
     call->stream = false;
     struct serve_filter *f = xcalloc(1, sizeof(*f));
