@@ -10,6 +10,8 @@ static void demo_step(struct cli *cli, const struct cli_command *command, const 
     const struct cli_args args = {.n_words = 0};
     text_print(stdout, "\n" TEXT_STRONG "%s" TEXT_END "\n$ gfxbridge %s\n", what, words);
     command->run(cli, &args);
+    session_done(&cli->session);
+    cli->session = (struct session){.plan = NULL};
 }
 
 static int demo_run(struct cli *cli, const struct cli_args *args)

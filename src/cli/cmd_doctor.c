@@ -108,6 +108,8 @@ static void doctor_check_own_tables(struct cli *cli, struct doctor_case *c)
     uint64_t version;
     const char *const dirs[] = {cli->config_dir, cli_newest_tables(cli, &version)};
     struct gfxb_error broken = {.text = ""};
+    if (cli->tables) /* `demo` has read them */
+        return;
     if (gfx_tables_layered(dirs, 2, &cli->tables, &broken) < 0)
         cli_check(cli, gfx_tables_layered(dirs + 1, 1, &cli->tables, &cli->err));
     doctor_check_tables(c, cli->config_dir, broken.text[0] ? broken.text : NULL);

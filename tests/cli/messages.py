@@ -438,7 +438,7 @@ def what_was_narrowed_is_still_found():
     means("library-missing", "Visual C++", "VCRUNTIME140_1.dll was not found", "MSVCP140.dll was not found")
     means("engine-hang", "TDR", "Display driver amdkmdag stopped responding and has successfully recovered.", "VIDEO_TDR_FAILURE (amdkmdag.sys)")
     means("vulkan-software-only", "processor", "ggml_vulkan: 0 = llvmpipe (LLVM 19.1.7, 256 bits) (llvmpipe) | uma: 0", "OpenGL renderer string: llvmpipe (LLVM 19.1.7)")
-    means("engine-exit", "part", "missing tensor 'blk.12.attn_q.weight'", "missing tensor 'output.weight'")
+    means("model-unusable", "part", "missing tensor 'blk.12.attn_q.weight'", "missing tensor 'output.weight'")
     means("package-unavailable", "no file of this name", "Err:4 http://archive.example/debian bookworm/main amd64 x  404  Not Found [IP: 1.2.3.4 80]",
           "HTTP request sent, awaiting response... 404 Not Found", "curl: (22) The requested URL returned error: 404")
     means("offline", "", "  Could not resolve 'archive.example'", "curl: (6) Could not resolve host: github.com",

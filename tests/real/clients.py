@@ -193,7 +193,7 @@ def a_model_of_ours_can_be_deleted():
     assert "gone" not in [m["id"] for m in ask("/api/v1/models")["data"]]
     wait_until(lambda: "gone" not in [m["model_name"] for m in
                                       ask("/v1/health")["all_models_loaded"]], "its engine's end")
-    ask("/v1/chat/completions", {"model": "gone", "messages": []}, status=404)
+    ask("/v1/chat/completions", {"model": "gone", "messages": [{"role": "user", "content": "hi"}]}, status=404)
 
 
 def dry_run_knows_every_target():

@@ -99,6 +99,9 @@ def mend(body):
         if tool.get("type") == "x":
             tool["type"] = "function"
             tool["function"].setdefault("name", "x")
+    form = body.get("response_format")
+    if isinstance(form, dict) and "json_schema" in form:
+        form["json_schema"].setdefault("schema", {})
     for name in ("messages", "input"):
         items = body.get(name)
         if isinstance(items, list) and items and isinstance(items[-1], dict) and (
