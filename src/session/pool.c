@@ -467,8 +467,9 @@ static void pool_apply(struct pool_model *m, const struct pool_options *o)
         m->keep = o->keep_alive;
     if (o->pin >= 0)
         m->pinned = o->pin;
-    if (o->context > m->options.context)
-        m->options.context = o->context;
+    unsigned context = pool_context(m, o->context);
+    if (!m->too_large || context < m->too_large)
+        m->options.context = context > m->options.context ? context : m->options.context;
     if (o->backend >= 0)
         m->options.backend = o->backend;
 }

@@ -210,11 +210,17 @@ void pool_order(struct pool_model *m, const struct session_order *order)
     m->pool->engines->order(m->engine, order);
 }
 
+unsigned pool_context(const struct pool_model *m, unsigned wish)
+{
+    return m->found.context && wish > m->found.context ? m->found.context : wish;
+}
+
 static void pool_bring_up(struct pool_model *m)
 {
     struct session_order order = {.kind = SESSION_BRING_UP, .options = m->options};
     blame_history(&m->blame, m->served, &order.history);
     m->reload = false;
+    m->options.context = order.options.context = pool_context(m, m->options.context);
     m->asked = m->options;
     pool_order(m, &order);
 }
@@ -268,6 +274,7 @@ static void pool_forget(struct pool_model *m)
         pool->engines->close(m->engine);
     m->engine = NULL;
     m->served = m->has_worked = m->reload = false; /* the next engine is no fail-over */
+    m->too_large = 0;
     blame_forget(&m->blame);
     loop_timer_clear(pool_loop(m), &m->timer);
     if (!m->active.n && !m->queue.n && !m->serving)
@@ -424,6 +431,8 @@ static bool pool_return(struct pool_model *m)
     if (!m->has_worked ||
         (m->options.backend == m->worked.backend && m->options.context == m->worked.context))
         return false;
+    if (m->options.backend == m->worked.backend)
+        m->too_large = m->options.context;
     m->options = m->worked;
     m->has_worked = false; /* once */
     pool_fail(m, &m->why, true);

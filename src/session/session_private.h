@@ -234,6 +234,7 @@ struct pool_model {
     /* Context and backend: wanted; of the last bring-up; of the last that ran. */
     struct pool_options options, asked, worked;
     bool has_worked;             /* worked is filled in */
+    unsigned too_large;          /* a context that could not be had since it was loaded; 0 none */
     bool served;                 /* an engine of it ran since it was loaded */
     bool checked;                /* it computes as on the CPU, by what is stored */
     unsigned nowhere;            /* bring-ups in a row that ended nowhere */
@@ -254,6 +255,11 @@ struct pool {
     uint64_t generation;
     struct pool_counters totals;
     bool draining, ending;
+    /* Written by the workers' threads too: is the whole server idle? */
+    atomic_uint busy;     /* requests in engines, and engines that are being brought up */
+    atomic_llong used_at; /* monotonic ms: when one of them began or ended last */
+    atomic_int comparing; /* a model is compared with the CPU: one at a time */
+    atomic_int give_way;  /* of that: a request or an order is there */
     void (*ended)(void *context);
     void *ended_context;
 };
@@ -266,6 +272,9 @@ void pool_look(struct pool_model *m);
 void pool_due(struct loop_timer *timer);
 void pool_order(struct pool_model *m, const struct session_order *order);
 void pool_check_end(struct pool *pool);
+
+/* Tokens that the model takes, of those that are wished for. */
+unsigned pool_context(const struct pool_model *m, unsigned wish);
 
 /* What tells the files of a model from others at the same place, or from none. */
 uint64_t pool_stamp(const struct pool_found *found);

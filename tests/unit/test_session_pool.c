@@ -534,6 +534,39 @@ static void the_context_grows_only_when_it_must(void **state)
     bed_done(bed);
 }
 
+/* The same from clients that send num_ctx with every request. */
+static void a_context_that_cannot_be_had_is_asked_for_once(void **state)
+{
+    struct bed *bed = bed_new(NULL);
+    struct client c = {.ready = 0};
+    struct pool_options wish = {
+        .context = 8192, .keep_alive = POOL_KEEP_DEFAULT, .pin = -1, .backend = -1};
+    (void)state;
+    struct script *s = serving(bed, CPU, &c, 1);
+    pool_done(&c.waiter, POOL_OK);
+    ask_for(bed, &c, "a", &wish);
+    tell(s, SESSION_EV_ENDED, 0);
+    tell(s, SESSION_EV_NOTHING_WORKS, GFXB_E_MEMORY_TOO_SMALL);
+    await(bed, &s->bring_ups, 3);
+    up(s, CPU);
+    assert_int_equal(c.ready, 2);
+    pool_done(&c.waiter, POOL_OK);
+    ask_for(bed, &c, "a", &wish);
+    assert_int_equal(c.ready, 3);
+    pool_done(&c.waiter, POOL_OK);
+    assert_int_equal(s->ends, 1);
+    /* What is above the trained context is no wish for more. */
+    s->model->found.context = 4096;
+    s->model->endpoint->context = 4096;
+    s->model->too_large = 0;
+    s->model->asked.context = s->model->options.context = 4096;
+    ask_for(bed, &c, "a", &wish);
+    assert_int_equal(c.ready, 4);
+    assert_int_equal(s->model->options.context, 4096);
+    pool_done(&c.waiter, POOL_OK);
+    bed_done(bed);
+}
+
 static void what_cannot_be_had_otherwise_comes_back_as_it_was(void **state)
 {
     struct bed *bed = bed_new(NULL);
@@ -1054,6 +1087,7 @@ int main(void)
         cmocka_unit_test(a_removed_model_is_gone),
         cmocka_unit_test(a_second_name_keeps_what_it_asks_for),
         cmocka_unit_test(the_context_grows_only_when_it_must),
+        cmocka_unit_test(a_context_that_cannot_be_had_is_asked_for_once),
         cmocka_unit_test(what_cannot_be_had_otherwise_comes_back_as_it_was),
         cmocka_unit_test(the_least_used_model_makes_room),
         cmocka_unit_test(an_end_in_the_middle_of_a_load_ends_it),
