@@ -48,15 +48,15 @@ struct compare {
     struct engine_steps device[COMPARE_PROMPTS], cpu[COMPARE_PROMPTS];
 };
 
-/* All prompts of one engine. */
-static int compare_ask(struct compare *c, struct engine *engine, struct engine_steps *ret_steps,
-                       struct gfxb_error *err)
+/* All prompts of one engine, in one of its slots: the others keep their conversations. */
+static int compare_ask(struct compare *c, struct engine *engine, unsigned slot,
+                       struct engine_steps *ret_steps, struct gfxb_error *err)
 {
     int code = 0;
     for (size_t i = 0; i < COMPARE_PROMPTS && code == 0; i++) {
         struct buf CLEAN_BUF body = BUF_INIT(0);
         char *CLEAN_FREE request =
-            engine->kind->steps_request(compare_prompts[i], COMPARE_TOKENS, COMPARE_LIKELY);
+            engine->kind->steps_request(compare_prompts[i], COMPARE_TOKENS, COMPARE_LIKELY, slot);
         int64_t left = c->until - clock_now_ms();
         code = engine_post(engine, ENGINE_CALL_COMPLETION, request, left > 0 ? left : 0,
                            c->job->cancel, &body, err);
@@ -79,7 +79,7 @@ static int compare_ask_cpu(struct compare *c, struct gfxb_error *err)
     int code = engine_start(&spec, &engine, err);
     if (code < 0)
         return code;
-    code = compare_ask(c, engine, c->cpu, err);
+    code = compare_ask(c, engine, 0, c->cpu, err);
     child_end(&engine->child, 0, NULL);
     engine_stop(engine);
     return code;
@@ -152,7 +152,7 @@ int engine_compare(const struct engine_compare *job, struct engine_comparison *r
     struct compare *c = xcalloc(1, sizeof(*c));
     c->job = job;
     c->until = clock_now_ms() + job->patience_ms;
-    int code = compare_ask(c, job->device, c->device, err);
+    int code = compare_ask(c, job->device, job->slot, c->device, err);
     if (code < 0)
         error_prefix(err, "on the device: ");
     if (code == 0) {

@@ -160,7 +160,7 @@ int llama_read_ids(struct str body, json_t **ret_ids);
 char *llama_timed_request(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);
 char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
 int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size);
-char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely);
+char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely, unsigned slot);
 int llama_read_steps(struct str body, struct engine_steps *ret_steps);
 int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 

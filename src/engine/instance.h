@@ -178,6 +178,7 @@ int engine_bench(struct engine *engine, const struct engine_bench_spec *spec,
 
 struct engine_compare {
     struct engine *device;         /* runs the model */
+    unsigned slot;                 /* of it, from 0: only what this one keeps is lost */
     const struct engine_spec *cpu; /* how the same file is started on the CPU, to compare with */
     int patience_ms;               /* for each of the two */
     const atomic_int *cancel;      /* not 0: give up with "interrupted"; NULL never */

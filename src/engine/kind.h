@@ -196,8 +196,9 @@ struct engine_kind {
     char *(*tokens_request)(const struct engine_tokens *prompt, size_t n, unsigned answer_tokens);
     int (*read_answer)(struct str body, size_t i, char *ret_text, size_t size);
     /* To compare two devices: a body with a text that is gone on with for `tokens` tokens,
-     * greedily, with the `likely` likeliest ones of each (to be freed), and these. 0 or -EPROTO. */
-    char *(*steps_request)(const char *prompt, unsigned tokens, unsigned likely);
+     * greedily in this slot, with the `likely` likeliest ones of each (to be freed), and these. 0
+     * or -EPROTO. */
+    char *(*steps_request)(const char *prompt, unsigned tokens, unsigned likely, unsigned slot);
     int (*read_steps)(struct str body, struct engine_steps *ret_steps);
     const char *words_request;
     int (*read_ids)(struct str body, json_t **ret_ids);

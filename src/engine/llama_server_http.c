@@ -233,12 +233,12 @@ int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size)
     return text ? 0 : -EPROTO;
 }
 
-char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely)
+char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely, unsigned slot)
 {
     json_t *request =
-        json_pack("{s:s, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt, "n_predict",
-                  (int)tokens, "n_probs", (int)likely, "return_tokens", 1, "ignore_eos", 1,
-                  "cache_prompt", 0, "stream", 0, "temperature", 0, "seed", 1);
+        json_pack("{s:s, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i}", "prompt", prompt, "id_slot",
+                  (int)slot, "n_predict", (int)tokens, "n_probs", (int)likely, "return_tokens", 1,
+                  "ignore_eos", 1, "cache_prompt", 0, "stream", 0, "temperature", 0, "seed", 1);
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     json_decref(request);
     if (!text)

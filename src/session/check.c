@@ -186,6 +186,7 @@ int session_check_model(const struct session_request *r, struct session *session
     cpu.idle = check->idle;
     cpu.cancel = check->cancel;
     struct engine_compare compare = {.device = session->engine,
+                                     .slot = session->slots - 1,
                                      .cpu = &cpu,
                                      .patience_ms = check->patience_ms,
                                      .cancel = check->cancel};

@@ -35,8 +35,7 @@ struct worker {
     atomic_uint requests; /* under way in the engine */
     atomic_llong sign_at; /* monotonic ms of the engine's last sign of life */
     int gap_ms;           /* so long without a sign, and it is asked for one */
-    atomic_llong used_at; /* monotonic ms: when a request began or ended last */
-    atomic_int give_way;  /* of comparing the model: a request or an order is there */
+    atomic_int asked;     /* a request was in the engine that runs */
     /* Of the thread alone: */
     struct session session;
     bool watching;               /* the engine runs, as far as is known */
@@ -124,8 +123,6 @@ static void worker_bring_up(struct worker *w, struct session_order *order)
     /* Once for each choice, where there is something to compare the CPU with. */
     bool known = w->session.running->model_check || w->session.running->backend == PLAN_CPU;
     w->compares = known || w->model->pool->config.no_self_check ? 0 : WORKER_COMPARES;
-    atomic_store(&w->requests, 0);
-    atomic_store(&w->used_at, clock_now_ms());
     worker_tell_up(w);
 }
 
@@ -139,10 +136,19 @@ static void worker_prove(struct worker *w)
     worker_tell(w, &news);
 }
 
-static void worker_carry_out(struct worker *w, struct session_order *order)
+/* Requests in its engine from now on; how many there were. */
+static unsigned worker_set_requests(struct worker *w, unsigned n)
+{
+    struct pool *pool = w->model->pool;
+    unsigned before = atomic_exchange(&w->requests, n);
+    atomic_fetch_add(&pool->busy, n - before);
+    atomic_store(&pool->used_at, clock_now_ms());
+    return before;
+}
+
+static void worker_do(struct worker *w, struct session_order *order)
 {
     struct gfxb_error err;
-    w->watching &= order->kind == SESSION_REJECT;
     switch (order->kind) {
     case SESSION_BRING_UP:
         worker_bring_up(w, order);
@@ -159,6 +165,21 @@ static void worker_carry_out(struct worker *w, struct session_order *order)
         worker_tell(w, &(struct session_news){.event = SESSION_EV_ENDED});
         return;
     }
+}
+
+/* Nothing else is to compute beside it. */
+static void worker_carry_out(struct worker *w, struct session_order *order)
+{
+    struct pool *pool = w->model->pool;
+    w->watching &= order->kind == SESSION_REJECT;
+    if (order->kind != SESSION_REJECT) {
+        worker_set_requests(w, 0);
+        atomic_store(&w->asked, 0);
+    }
+    atomic_fetch_add(&pool->busy, 1);
+    worker_do(w, order);
+    atomic_store(&pool->used_at, clock_now_ms());
+    atomic_fetch_sub(&pool->busy, 1);
 }
 
 /* The next order; NULL none. Behind an end the next one may block again. */
@@ -201,21 +222,29 @@ static int worker_patience(const struct worker *w)
     return left < 0 ? 0 : left < WORKER_CHECK_MS ? (int)left : WORKER_CHECK_MS;
 }
 
-/* Is it time to compare the model with the CPU? */
+/* Is it time to compare the model with the CPU? While nobody uses any model; and not where a user's
+ * conversation is kept in the engine's only slot. */
 static bool worker_is_idle(const struct worker *w)
 {
-    const struct pool_config *config = &w->model->pool->config;
-    int64_t idle_ms = config->idle_ms ? config->idle_ms : WORKER_IDLE_MS;
-    return !atomic_load(&w->requests) && clock_now_ms() - atomic_load(&w->used_at) >= idle_ms;
+    const struct pool *pool = w->model->pool;
+    int64_t idle_ms = pool->config.idle_ms ? pool->config.idle_ms : WORKER_IDLE_MS;
+    bool kept = w->session.slots < 2 && atomic_load(&w->asked);
+    return !kept && !atomic_load(&pool->busy) &&
+           clock_now_ms() - atomic_load(&pool->used_at) >= idle_ms;
 }
 
 /* From here on who comes ends it. True: nobody is there yet. */
 static bool worker_claim_idle(struct worker *w)
 {
-    atomic_store(&w->give_way, 0);
+    struct pool *pool = w->model->pool;
+    if (atomic_exchange(&pool->comparing, 1))
+        return false;
+    atomic_store(&pool->give_way, 0);
     pthread_mutex_lock(&w->lock);
     bool free = !w->first && !w->closing && worker_is_idle(w);
     pthread_mutex_unlock(&w->lock);
+    if (!free)
+        atomic_store(&pool->comparing, 0);
     return free;
 }
 
@@ -223,11 +252,12 @@ static void worker_compare(struct worker *w)
 {
     struct engine_comparison comparison;
     struct session_check check = {
-        .patience_ms = WORKER_COMPARE_MS, .idle = true, .cancel = &w->give_way};
+        .patience_ms = WORKER_COMPARE_MS, .idle = true, .cancel = &w->model->pool->give_way};
     if (!worker_claim_idle(w))
         return;
     w->compares--;
     int result = session_check_model(&w->request, &w->session, &check, &comparison, &w->why);
+    atomic_store(&w->model->pool->comparing, 0);
     if (result == -GFXB_E_INTERRUPTED)
         return;
     w->compares = 0;
@@ -360,7 +390,8 @@ static void worker_order(void *engine, const struct session_order *what)
     w->last = order;
     if (what->kind == SESSION_END)
         atomic_store(&w->cancel, 1);
-    atomic_store(&w->give_way, 1);
+    atomic_store(&w->model->pool->used_at, clock_now_ms());
+    atomic_store(&w->model->pool->give_way, 1);
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->wake_fd, 1);
 }
@@ -368,10 +399,11 @@ static void worker_order(void *engine, const struct session_order *what)
 static void worker_traffic(void *engine, unsigned requests, bool answered)
 {
     struct worker *w = engine;
-    bool first = atomic_exchange(&w->requests, requests) == 0 && requests;
-    atomic_store(&w->used_at, clock_now_ms());
-    if (requests)
-        atomic_store(&w->give_way, 1);
+    bool first = worker_set_requests(w, requests) == 0 && requests;
+    if (requests) {
+        atomic_store(&w->asked, 1);
+        atomic_store(&w->model->pool->give_way, 1);
+    }
     if (first || answered)
         atomic_store(&w->sign_at, clock_now_ms());
     if (first)
@@ -383,7 +415,7 @@ static void worker_close(void *engine)
     struct worker *w = engine;
     pthread_mutex_lock(&w->lock);
     w->closing = true;
-    atomic_store(&w->give_way, 1);
+    atomic_store(&w->model->pool->give_way, 1);
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->wake_fd, 1);
     pthread_join(w->thread, NULL);

@@ -156,7 +156,7 @@ static struct served *served_new(int backend)
                                  .find_context = s,
                                  .default_model = "model",
                                  .keep_alive = POOL_KEEP_FOREVER,
-                                 .slots = 1,
+                                 .slots = 2,
                                  .engine_requests = 8,
                                  .queue = 64,
                                  .gap_ms = 300,
