@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -121,11 +122,10 @@ void fs_sweep_writes(const char *path)
     }
 }
 
-int fs_read(const char *path, size_t max, struct buf *ret)
+static int fs_read_fd(int fd, size_t max, struct buf *ret)
 {
-    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
@@ -141,6 +141,37 @@ int fs_read(const char *path, size_t max, struct buf *ret)
             return -EFBIG;
         left -= (size_t)n;
     }
+}
+
+int fs_read(const char *path, size_t max, struct buf *ret)
+{
+    int CLEAN_CLOSE fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return fd < 0 ? -errno : fs_read_fd(fd, max, ret);
+}
+
+int fs_read_below(const char *dir, const char *path, size_t max, struct buf *ret)
+{
+    int CLEAN_CLOSE fd = fs_open_below(dir, path, O_RDONLY | O_NONBLOCK);
+    return fd < 0 ? fd : fs_read_fd(fd, max, ret);
+}
+
+int fs_open_below(const char *dir, const char *path, int flags)
+{
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct str rest = str_from(path), name;
+    while (fd >= 0 && str_cut(&rest, '/', &name)) {
+        int CLEAN_CLOSE above = fd;
+        char part[NAME_MAX + 1], link;
+        if (name.n > NAME_MAX)
+            return -ENAMETOOLONG;
+        if (name.n == 0 || str_is(name, ".") || str_is(name, ".."))
+            return -EINVAL;
+        snprintf(part, sizeof(part), "%.*s", STR_ARG(name));
+        fd = openat(above, part, (rest.n ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == ENOTDIR)
+            errno = readlinkat(above, part, &link, 1) < 0 ? ENOTDIR : ELOOP;
+    }
+    return fd < 0 ? -errno : fd;
 }
 
 int fs_make_dirs(const char *path, mode_t mode, struct gfxb_error *err)

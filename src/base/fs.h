@@ -26,6 +26,13 @@ int fs_sync_parent(const char *path);
 /* Append a whole regular file to *ret; -EFBIG when it is larger than max. */
 int fs_read(const char *path, size_t max, struct buf *ret);
 
+/* The same for what fs_open_below opens. */
+int fs_read_below(const char *dir, const char *path, size_t max, struct buf *ret);
+
+/* Open a path below dir, which others may have filled: no link below dir is followed (-ELOOP), and
+ * no part may be empty, "." or "..". The descriptor, or -errno. */
+int fs_open_below(const char *dir, const char *path, int flags);
+
 /* The next name in a directory, "." and ".." left out; lent until the next call. NULL at the end,
  * and when dir is NULL: "DIR *CLEAN_DIR dir = opendir(path); while ((name = fs_next(dir)))". */
 const char *fs_next(DIR *dir);

@@ -41,18 +41,21 @@ void peer_set_version(struct peer *p, struct str version)
 /* A file of the checkout's .git, trimmed; empty: there is none. */
 static struct str compare_git(const struct peer *p, struct str name, struct buf *ret)
 {
-    char *CLEAN_FREE path = xasprintf("%s/.git/%.*s", p->request->dir, STR_ARG(name));
-    buf_clear(ret);
-    return fs_read(path, ret->max, ret) < 0 ? STR_NONE : str_trim(buf_view(ret));
+    char *CLEAN_FREE path = xasprintf(".git/%.*s", STR_ARG(name));
+    return fs_read_below(p->request->dir, path, ret->max, ret) < 0 ? STR_NONE
+                                                                   : str_trim(buf_view(ret));
 }
 
 void peer_set_commit(struct peer *p)
 {
     struct buf CLEAN_BUF head = BUF_INIT(4096), CLEAN_BUF commit = BUF_INIT(4096);
     struct str name = compare_git(p, STR("HEAD"), &head);
+    size_t digits = 0;
     if (str_strip(&name, STR("ref: ")))
-        name = compare_git(p, name, &commit);
-    if (name.n == 40)
+        name = str_starts(name, STR("refs/")) ? compare_git(p, name, &commit) : STR_NONE;
+    while (digits < name.n && str_hex_digit(name.p[digits]) >= 0)
+        digits++;
+    if (digits == name.n && (digits == 40 || digits == 64)) /* SHA-1, SHA-256 */
         peer_set_version(p, name);
 }
 

@@ -1,11 +1,13 @@
 /* lemonade.c - the sources of Lemonade: recipes' lists of targets, and rules for cards' names. */
 #include "peer/private.h"
 
+#include <fcntl.h>
+
 #define LEMONADE_BACKENDS "src/cpp/include/lemon/backends"
 
 #define NAMES_FUNCTION "std::string identify_rocm_arch_from_name(const std::string& device_name) {"
 
-enum { LIST_MAX = 64, GATES_MAX = 32, CHANNELS_MAX = 4 };
+enum { LIST_MAX = 64, GATES_MAX = 32, CHANNELS_MAX = 4, BACKENDS_MAX = 4096 };
 
 struct list {
     struct str item[LIST_MAX];
@@ -365,12 +367,12 @@ static int read_names(struct peer *p)
 static int read_backend(struct peer *p, const char *name)
 {
     char *CLEAN_FREE path = xasprintf(LEMONADE_BACKENDS "/%s/%s.h", name, name);
-    char *CLEAN_FREE file = xfs_join(p->request->dir, path);
     struct recipe recipe;
     bool rocm = false;
-    if (access(file, F_OK) < 0)
-        return 0;
     struct peer_text *text = peer_open(p, path);
+    /* A file beside the directories, or a directory without a recipe. */
+    if (!text && (p->err->code == ENOENT || p->err->code == ENOTDIR))
+        return 0;
     int r = text ? read_recipe(p, text, &recipe, &rocm) : -p->err->code;
     if (r == 0 && rocm)
         judge_recipe(p, text, &recipe);
@@ -385,12 +387,13 @@ static int name_compare(const void *a, const void *b)
 static int read_backends(struct peer *p)
 {
     char *CLEAN_FREE path = xfs_join(p->request->dir, LEMONADE_BACKENDS);
-    DIR *CLEAN_DIR dir = opendir(path);
+    int fd = fs_open_below(p->request->dir, LEMONADE_BACKENDS, O_RDONLY | O_DIRECTORY);
+    DIR *CLEAN_DIR dir = fd < 0 ? NULL : fdopendir(fd);
     char **names = NULL;
     size_t n = 0, capacity = 0;
     const char *name;
-    int r = dir ? 0 : fs_error(p->err, errno, "read", path);
-    while (dir && (name = fs_next(dir))) {
+    int r = dir ? 0 : fs_error(p->err, fd < 0 ? -fd : errno, "read", path);
+    while (n < BACKENDS_MAX && (name = fs_next(dir))) {
         if (!array_grow(&names, n, &capacity, sizeof(*names)))
             xalloc_die();
         names[n++] = xstrdup(name);

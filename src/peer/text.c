@@ -14,6 +14,16 @@ static struct peer_text *text_find(const struct peer *p, const char *path)
     return NULL;
 }
 
+/* A patch names it, and a terminal shows it. */
+static bool text_has_plain_path(const char *path)
+{
+    for (const char *c = path; *c; c++) {
+        if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
+            return false;
+    }
+    return true;
+}
+
 struct peer_text *peer_open(struct peer *p, const char *path)
 {
     char *CLEAN_FREE file = xfs_join(p->request->dir, path);
@@ -27,9 +37,14 @@ struct peer_text *peer_open(struct peer *p, const char *path)
     if (before)
         peer_mended(before, &text->bytes);
     else
-        r = fs_read(file, TEXT_MAX, &text->bytes);
-    if (r < 0 || !buf_ok(&text->bytes)) {
-        fs_error(p->err, r < 0 ? -r : ENOMEM, "read", file);
+        r = fs_read_below(p->request->dir, path, TEXT_MAX, &text->bytes);
+    const struct str bytes = buf_view(&text->bytes);
+    if (r < 0 || !buf_ok(&text->bytes))
+        r = fs_error(p->err, r < 0 ? -r : ENOMEM, "read", file);
+    else if (!text_has_plain_path(path) || (bytes.n && memchr(bytes.p, '\0', bytes.n)))
+        r = error_set(p->err, GFXB_E_TABLE, "%s: it is no source text, or has an unusual name",
+                      path);
+    if (r < 0) {
         buf_done(&text->bytes);
         free(text);
         return NULL;

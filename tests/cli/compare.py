@@ -322,6 +322,49 @@ def changed_layouts():
     assert "CMakePresets.json" in done.stderr, done
 
 
+def nothing_outside_the_checkout():
+    """A link in a checkout is not followed, wherever it leads; neither is a reference of git's that leads out of .git."""
+    outside = os.path.join(TOP, "outside")
+    shutil.copytree(checkout(OLLAMA), outside)
+    for path in ("discover", "discover/runner.go", "docs/gpu.mdx", "llama"):
+        top = checkout(OLLAMA)
+        place = os.path.join(top, path)
+        shutil.rmtree(place) if os.path.isdir(place) else os.remove(place)
+        os.symlink(os.path.join(outside, path), place)
+        done = call("table", "compare", "ollama", "--source", top, "--patch", code=1)
+        assert os.strerror(40) in done.stderr and path in done.stderr and not done.stdout, (path, done)
+    top = checkout(LEMONADE)
+    backends = os.path.join(top, "src/cpp/include/lemon/backends")
+    os.rename(os.path.join(backends, "whispercpp"), os.path.join(TOP, "whispercpp"))
+    os.symlink(os.path.join(TOP, "whispercpp"), os.path.join(backends, "whispercpp"))
+    assert "whispercpp" in call("table", "compare", "lemonade", "--source", top, code=1).stderr
+    os.rename(backends, backends + "2")
+    os.symlink("backends2", backends)
+    assert "backends" in call("table", "compare", "lemonade", "--source", top, code=1).stderr
+
+    commit, other = "0123456789abcdef" * 2 + "01234567", "f" * 40
+    for name, text in (("digest", commit), ("words", "my password is this and it is long enou")):
+        with open(os.path.join(TOP, name), "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+    for head, version in ((commit, commit), ("ref: refs/heads/main", other), ("ref: ../../digest", None), ("ref: digest", None),
+                          ("ref: refs/../../../digest", None), ("ref: refs/heads/link", None), ("ref: refs/heads/words", None)):
+        top = checkout({**OLLAMA, ".git/HEAD": head + "\n", ".git/refs/heads/main": other + "\n", ".git/digest": commit,
+                        ".git/refs/heads/words": "my password is this and it is long enou"})
+        os.symlink(os.path.join(TOP, "digest"), os.path.join(top, ".git/refs/heads/link"))
+        assert compare("ollama", top)["version"] == version, head
+
+
+def unusual_files():
+    """Bytes and names that a patch cannot carry are refused."""
+    done = call("table", "compare", "ollama", "--source", checkout(OLLAMA, runner=("// a comment", "// \0")), "--patch", code=1)
+    assert "runner.go" in done.stderr and not done.stdout, done
+    whisper = LEMONADE["src/cpp/include/lemon/backends/whispercpp/whispercpp.h"]
+    for name in ("a\n+++ b", "a b", "\x1b[2J", "ä", '"'):
+        top = checkout({**LEMONADE, f"src/cpp/include/lemon/backends/{name}/{name}.h": whisper})
+        done = call("table", "compare", "lemonade", "--source", top, "--patch", code=1)
+        assert "unusual name" in done.stderr and not done.stdout and "\x1b" not in done.stderr, (name, done)
+
+
 def cut_short():
     """Half a file ends in a sentence, wherever it is cut."""
     for peer, files in (("lemonade", LEMONADE), ("rocm-cli", ROCM_CLI), ("ollama", OLLAMA), ("llamacpp-rocm", LLAMACPP_ROCM)):
@@ -449,6 +492,8 @@ try:
         ("ollama: every planted mistake with its line, and a patch", ollama),
         ("llamacpp-rocm: every planted mistake with its line, and a patch", llamacpp_rocm),
         ("a layout that is not known is an error with file and line", changed_layouts),
+        ("nothing outside the checkout is read", nothing_outside_the_checkout),
+        ("files that a patch cannot carry are refused", unusual_files),
         ("a file that is cut short is no crash", cut_short),
         ("a family that nobody publishes is mended too", a_patch_that_would_leave_mistakes),
         ("anybody's mapping in a file", mapping),
