@@ -284,6 +284,8 @@ void text_print(FILE *out, const char *format, ...) __attribute__((format(printf
 /* The same, wrapped to this many columns, whatever out is; 0: endless. */
 void text_wrap(FILE *out, size_t width, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Bytes of the control character at the start of a text, also of a C1 one in UTF-8; 0: none. */
+size_t text_control(const char *text);
 
 /* Switch to the style of a mark, for text that is written directly. */
 void text_style(FILE *out, const char *mark);

@@ -22,21 +22,31 @@ static json_t *compare_json(const char *name, const struct peer_result *result, 
                      "mistakes", list);
 }
 
+/* Nothing in it ends the cell, the row or the table. */
+static void compare_cell(const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        size_t control = text_control(c);
+        printf(*c == '|' || *c == '\\' ? "\\%c" : "%c", control ? '?' : *c);
+        c += control == 2;
+    }
+}
+
 /* For an issue in the peer's tracker: a table in Markdown. */
 static void compare_report(const char *name, const struct peer_result *result, size_t wrong)
 {
+    compare_cell(name);
     printf(
-        "%s%s%s: %zu statements about GPUs compared with gfxbridge's tables, %zu wrong, %zu not "
+        "%s%s: %zu statements about GPUs compared with gfxbridge's tables, %zu wrong, %zu not "
         "known.\n\n| place | table | for | it says | right | source |\n|---|---|---|---|---|---|\n",
-        name, result->version[0] ? " " : "", result->version, result->claims, wrong, result->open);
+        result->version[0] ? " " : "", result->version, result->claims, wrong, result->open);
     for (size_t i = 0; i < result->n; i++) {
         const char *const field[] = {result->mistake[i].place,    result->mistake[i].table,
                                      result->mistake[i].subjects, result->mistake[i].says,
                                      result->mistake[i].right,    result->mistake[i].source};
         for (size_t f = 0; f < sizeof(field) / sizeof(field[0]); f++) {
             fputs(f ? " | " : "| ", stdout);
-            for (const char *c = field[f]; *c; c++)
-                printf(*c == '|' ? "\\%c" : "%c", (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c);
+            compare_cell(field[f]);
         }
         puts(" |");
     }
@@ -57,6 +67,16 @@ static void compare_text(FILE *out, const char *name, const struct peer_result *
                result->open);
 }
 
+/* A terminal would obey what a source text has in it. */
+static bool compare_is_safe(const char *patch)
+{
+    for (const char *c = patch; c && *c; c++) {
+        if (*c != '\n' && *c != '\t' && text_control(c))
+            return false;
+    }
+    return true;
+}
+
 static void compare_show(struct cli *cli, const struct cli_args *args,
                          const struct peer_result *result)
 {
@@ -70,6 +90,9 @@ static void compare_show(struct cli *cli, const struct cli_args *args,
         cli_print_json(cli, compare_json(name, result, wrong));
     else
         compare_text(args->value[COMPARE_PATCH] ? stderr : stdout, name, result, wrong);
+    if (isatty(STDOUT_FILENO) && !compare_is_safe(result->patch))
+        cli_die(cli, GFXB_E_USAGE,
+                "the patch has control characters: write it to a file with > NAME");
     if (result->patch)
         fputs(result->patch, stdout);
 }
@@ -93,6 +116,9 @@ int cli_table_compare(struct cli *cli, const struct cli_args *args)
     if (patch && (!request.dir || cli->json || args->value[COMPARE_REPORT]))
         cli_die(cli, GFXB_E_USAGE,
                 "--patch needs --source, and prints the patch alone: no --json, no --report");
+    if (request.url && cli->no_network)
+        cli_die(cli, GFXB_E_OFFLINE,
+                "a server is asked over the network: without it give --source or --file");
     cli_catch_signals();
     int r = peer_compare(cli_tables(cli), &request, patch, &result, &cli->err);
     if (r == 0)

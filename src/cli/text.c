@@ -73,6 +73,14 @@ static size_t text_columns(struct str s)
     return total;
 }
 
+size_t text_control(const char *text)
+{
+    unsigned char first = (unsigned char)text[0], second = first ? (unsigned char)text[1] : 0;
+    return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2
+           : first && (first < 0x20 || first == 0x7f)       ? 1
+                                                            : 0;
+}
+
 static void text_put(struct text_line *line, struct str s)
 {
     for (; s.n; s.p++, s.n--) {
@@ -176,6 +184,10 @@ static void text_vprint(FILE *out, size_t width, const char *format, va_list arg
     int n = vasprintf(&text, format, arguments);
     if (n < 0)
         xalloc_die(); /* an error that is not told would be worse */
+    for (char *c = text; *c; c++) {
+        if (text_control(c) == 2) /* before another character set makes one byte of it */
+            memcpy(c, "??", 2);
+    }
     struct str rest = {text, (size_t)n}, line;
     if (text_transliterate(rest, &converted))
         rest = buf_view(&converted);

@@ -1,6 +1,8 @@
 /* compare.c - the drivers, and how a peer is read, judged, mended and judged again. */
 #include "peer/private.h"
 
+#include <ctype.h>
+
 static const struct peer_driver *const drivers[] = {
     &peer_lemonade,
     &peer_rocm_cli,
@@ -8,7 +10,7 @@ static const struct peer_driver *const drivers[] = {
     &peer_llamacpp_rocm,
 };
 
-enum { DRIVERS = sizeof(drivers) / sizeof(drivers[0]) };
+enum { DRIVERS = sizeof(drivers) / sizeof(drivers[0]), VERSION_MAX = 64 };
 
 void peer_mistake_done(struct peer_mistake *mistake)
 {
@@ -34,8 +36,12 @@ void peer_set_version(struct peer *p, struct str version)
 {
     if (version.n == 0)
         return;
+    version.n = version.n < VERSION_MAX ? version.n : VERSION_MAX;
     free(p->result->version);
     p->result->version = xstr_dup(version);
+    for (char *c = p->result->version; *c; c++)
+        *c = (unsigned char)*c < 0x80 && (isalnum((unsigned char)*c) || strchr(".-+_~", *c)) ? *c
+                                                                                             : '?';
 }
 
 /* A file of the checkout's .git, trimmed; empty: there is none. */

@@ -109,7 +109,7 @@ bool peer_is_chip(const struct gfx_target *target);
 
 /* ---- compare.c ---- */
 
-/* What the peer says of itself; empty stays unknown. */
+/* What the peer says of itself, in plain characters; empty stays unknown. */
 void peer_set_version(struct peer *p, struct str version);
 /* The commit of a checkout as its version, where it is one of git's. */
 void peer_set_commit(struct peer *p);

@@ -14,7 +14,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import answer, call  # noqa: E402
+from gfxbridge import PROGRAM, answer, call  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge compare ")
 
@@ -476,6 +476,40 @@ def report_for_an_issue():
     assert any("discover/runner.go:4" in line for line in rows), rows
 
 
+def hostile_server():
+    """What a server says of itself forges no row of the report and no escape sequence, C1 ones included."""
+    forged = "1.0\n| a | b | c | d | e | f |\n\x1b[2J\u009b2J`" + "9" * 500
+    try:
+        Lemond.version, Lemond.long = forged, "\\|\u009b2J\x1b[2J"
+        with lemond() as url:
+            report = call("table", "compare", "lemonade", "--url", url, "--report", code=1).stdout
+            text = call("table", "compare", "lemonade", "--url", url, code=1).stdout
+            asked = len(Lemond.asked)
+            offline = call("table", "compare", "lemonade", "--url", url, "--no-network", code=1)
+            assert "network" in offline.stderr and not offline.stdout and len(Lemond.asked) == asked, offline
+    finally:
+        Lemond.version, Lemond.long = "9.9", ""
+    lines = report.splitlines()
+    assert "lemonade 1.0???a???b" in lines[0] and len(lines[0]) < 200 and lines[1] == "", lines[:3]
+    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 7 for line in lines[2:] if line), report
+    for shown in (report, text):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown), shown
+
+
+def patch_on_a_terminal():
+    """A patch with an escape sequence in it is not printed on a terminal, but goes to a file."""
+    top = checkout(OLLAMA, runner=("a comment", "\x1b[2J a comment"))
+    assert "\x1b[2J" in call("table", "compare", "ollama", "--source", top, "--patch", code=1).stdout
+    ours, theirs = os.openpty()
+    child = subprocess.run([PROGRAM, "table", "compare", "ollama", "--source", top, "--patch"], stdout=theirs,
+                           stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    os.write(theirs, b"end")
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    os.close(theirs)
+    assert shown == b"end" and child.returncode and "control characters" in child.stderr, (shown, child)
+
+
 def usage():
     top = checkout(OLLAMA)
     for words in (("table", "compare"), ("table", "compare", "ollama"), ("table", "check", "--patch"),
@@ -499,6 +533,8 @@ try:
         ("anybody's mapping in a file", mapping),
         ("a running server is asked for every pair, once", running_server),
         ("the report is a Markdown table", report_for_an_issue),
+        ("a server that forges rows and escape sequences", hostile_server),
+        ("a patch with control characters is not for a terminal", patch_on_a_terminal),
         ("usage", usage),
     ])
 finally:
