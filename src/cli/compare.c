@@ -107,6 +107,7 @@ int cli_table_compare(struct cli *cli, const struct cli_args *args)
         .file = args->value[COMPARE_FILE],
         .os = cli->os,
         .net = &net.fetch,
+        .cancel = &cli_cancelled,
     };
     bool patch = args->value[COMPARE_PATCH];
     struct peer_result result = {.n = 0};

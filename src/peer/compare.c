@@ -112,13 +112,23 @@ static int compare_again(const struct peer *p, int (*read)(struct peer *))
 static int compare_patch(struct peer *p, int (*read)(struct peer *))
 {
     struct buf CLEAN_BUF patch = BUF_INIT(64 << 20);
-    int r = p->result->n ? compare_again(p, read) : 0;
+    int r = p->result->n && !peer_stopped(p) ? compare_again(p, read) : 0;
     if (r < 0 || p->result->n == 0)
         return r;
-    for (size_t i = 0; i < p->n_texts; i++)
+    for (size_t i = 0; i < p->n_texts && !peer_stopped(p); i++)
         peer_diff(p->text[i], &patch);
     p->result->patch = buf_take(&patch);
     return p->result->patch ? 0 : error_set(p->err, ENOMEM, "out of memory");
+}
+
+static bool compare_cancelled(const struct peer *p)
+{
+    return p->request->cancel && *p->request->cancel;
+}
+
+bool peer_stopped(const struct peer *p)
+{
+    return p->result->n >= PEER_MISTAKES_MAX || compare_cancelled(p);
 }
 
 int peer_compare(const struct gfx_tables *tables, const struct peer_request *request, bool patch,
@@ -137,6 +147,10 @@ int peer_compare(const struct gfx_tables *tables, const struct peer_request *req
         r = read(&p);
     if (r == 0 && patch)
         r = compare_patch(&p, read);
+    if (compare_cancelled(&p))
+        r = error_set(err, GFXB_E_INTERRUPTED, "interrupted");
+    else if (peer_stopped(&p))
+        r = error_set(err, GFXB_E_TABLE, "there are more than %d mistakes", PEER_MISTAKES_MAX);
     peer_texts_done(&p);
     peer_rows_done(&p.rows);
     return r;

@@ -7,7 +7,7 @@
 
 #define NAMES_FUNCTION "std::string identify_rocm_arch_from_name(const std::string& device_name) {"
 
-enum { LIST_MAX = 64, GATES_MAX = 32, CHANNELS_MAX = 4, BACKENDS_MAX = 4096 };
+enum { LIST_MAX = 64, GATES_MAX = 32, CHANNELS_MAX = 4, BACKENDS_MAX = 1024 };
 
 struct list {
     struct str item[LIST_MAX];
@@ -314,6 +314,8 @@ static int read_name_rule(struct peer_scan *s, struct peer_rules *rules)
                             "a second condition is before or among the rules");
     if (guard)
         rules->guard = rule;
+    if (r == 0 && rules->n == PEER_RULES_MAX)
+        r = peer_unknown(s->p, s->text, s->end, "there are too many rules");
     if (r < 0 || guard)
         return r;
     if (!array_grow(&rules->rule, rules->n, &rules->capacity, sizeof(rule)))
@@ -401,7 +403,7 @@ static int read_backends(struct peer *p)
     if (n)
         qsort(names, n, sizeof(*names), name_compare);
     for (size_t i = 0; i < n; i++) {
-        r = r == 0 ? read_backend(p, names[i]) : r;
+        r = r == 0 && !peer_stopped(p) ? read_backend(p, names[i]) : r;
         free(names[i]);
     }
     free(names);

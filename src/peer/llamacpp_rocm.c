@@ -128,7 +128,7 @@ static void judge_families(struct peer *p, struct peer_text *text, struct str fa
     struct buf by = BUF_INIT(4096);
     struct str rest = families, family;
     bool wrong = false;
-    while (str_cut(&rest, ',', &family)) {
+    while (!peer_stopped(p) && str_cut(&rest, ',', &family)) {
         bool published = false;
         for (size_t i = 0; i < p->rows.n && !published; i++)
             published = str_is(p->rows.row[i].peer, p->request->name) &&

@@ -2,8 +2,6 @@
  * whose second is the target or the package for it. */
 #include "peer/private.h"
 
-enum { MAPPING_MAX = 16 << 20 };
-
 /* Is it a package of ours, or a file that one of them is got from? */
 static const struct gfx_package *mapping_package(const struct gfx_tables *t, struct str says)
 {
@@ -69,13 +67,13 @@ static void mapping_judge(struct peer *p, const struct peer_claim *claim, struct
 int peer_mapping_read(struct peer *p)
 {
     static const char *const keys[] = {"id", "name", "gfx", NULL};
-    struct buf CLEAN_BUF bytes = BUF_INIT(MAPPING_MAX);
-    int r = fs_read(p->request->file, MAPPING_MAX, &bytes);
+    struct buf CLEAN_BUF bytes = BUF_INIT(PEER_TEXT_MAX);
+    int r = fs_read(p->request->file, PEER_TEXT_MAX, &bytes);
     if (r < 0)
         return fs_error(p->err, -r, "read", p->request->file);
     struct str rest = buf_view(&bytes), line, key, says;
     bool head = false;
-    for (unsigned n = 1; str_cut(&rest, '\n', &line); n++) {
+    for (unsigned n = 1; !peer_stopped(p) && str_cut(&rest, '\n', &line); n++) {
         line = str_trim_end(line, '\r');
         if (line.n == 0 || line.p[0] == '#')
             continue;

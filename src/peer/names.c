@@ -40,9 +40,15 @@ static void names_add(struct names *names, const struct gfx_card *card, struct s
 
 static bool name_fits(const char *name, struct str literal, bool words)
 {
-    char *CLEAN_FREE text =
-        xasprintf("%s%.*s%s", words ? " " : "", STR_ARG(literal), words ? " " : "");
-    return strstr(name, text) != NULL;
+    const char *end = name + strlen(name);
+    for (const char *at = name; at < end; at++) {
+        at = memmem(at, (size_t)(end - at), literal.p, literal.n);
+        if (!at)
+            return false;
+        if (!words || (at > name && at[-1] == ' ' && at[literal.n] == ' '))
+            return true;
+    }
+    return false;
 }
 
 static bool name_has(const char *name, const struct peer_rule *rule, bool words)
@@ -65,9 +71,9 @@ static size_t names_rule(const char *name, const struct peer_rules *rules)
     return SIZE_MAX;
 }
 
-static void names_read(const struct gfx_tables *t, const struct peer_rules *rules,
-                       struct names *ret)
+static void names_read(const struct peer *p, const struct peer_rules *rules, struct names *ret)
 {
+    const struct gfx_tables *t = p->tables;
     for (size_t i = 0; i < t->n_cards; i++) {
         struct str name = gfx_card_name(&t->card[i]);
         while (name.n) {
@@ -77,7 +83,7 @@ static void names_read(const struct gfx_tables *t, const struct peer_rules *rule
             name = str_skip(name, end ? n + 3 : n);
         }
     }
-    for (size_t i = 0; i < ret->n; i++)
+    for (size_t i = 0; i < ret->n && !peer_stopped(p); i++)
         ret->item[i].rule = names_rule(ret->item[i].text, rules);
 }
 
@@ -199,7 +205,7 @@ static void narrow_rule(const struct peer *p, struct peer_text *text, struct nam
     struct buf by = BUF_INIT(1 << 20);
     for (unsigned pass = 0; pass < 2; pass++) {
         w.behind = pass == 1;
-        for (size_t i = 0; i < p->tables->n_targets; i++) {
+        for (size_t i = 0; i < p->tables->n_targets && !peer_stopped(p); i++) {
             w.gfx = p->tables->target[i].gfx;
             struct peer_rule new = {.n = 0};
             if (peer_is_family_of(old->gfx, w.gfx))
@@ -216,8 +222,8 @@ static void narrow_rule(const struct peer *p, struct peer_text *text, struct nam
 void peer_judge_names(struct peer *p, struct peer_text *text, const struct peer_rules *rules)
 {
     struct names names = {.n = 0};
-    names_read(p->tables, rules, &names);
-    for (size_t r = 0; r < rules->n; r++) {
+    names_read(p, rules, &names);
+    for (size_t r = 0; r < rules->n && !peer_stopped(p); r++) {
         const struct peer_rule *rule = &rules->rule[r];
         struct peer_claim claim = {
             .path = text->path,

@@ -213,7 +213,7 @@ static int read_examples(struct peer *p, struct peer_text *text)
     str_cut(&rest, '\n', &line);
     const char *end = rest.p;
     struct buf by = BUF_INIT(1 << 16);
-    while (str_cut(&rest, '\n', &line) && row_fields(line, &gfx, &name)) {
+    while (!peer_stopped(p) && str_cut(&rest, '\n', &line) && row_fields(line, &gfx, &name)) {
         const struct gfx_target *target = gfx_target_find(p->tables, gfx);
         if (!target)
             return buf_done(&by), peer_unknown(p, text, line.p, "the row names no target");
@@ -256,7 +256,7 @@ static void judge_cards(struct peer *p, const struct peer_claim *claim, struct s
                         struct card_row *row, struct buf *listed)
 {
     struct str name;
-    while (str_cut(&names, '`', &name) && str_cut(&names, '`', &name)) {
+    while (!peer_stopped(p) && str_cut(&names, '`', &name) && str_cut(&names, '`', &name)) {
         struct buf CLEAN_BUF targets = BUF_INIT(4096);
         char *CLEAN_FREE whole = xasprintf("%.*s %.*s", STR_ARG(row->head), STR_ARG(name));
         char *CLEAN_FREE alone = xstr_dup(name);

@@ -20,6 +20,7 @@ struct peer_request {
     const char *file; /* a table of two columns: docs/tables.md, "table compare" */
     enum gfx_os os;   /* that the file's packages are for */
     const struct fetch_config *net;
+    const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
 };
 
 /* One mistake; those that a place makes for the same reason are one. */
@@ -44,7 +45,7 @@ struct peer_result {
  * Read and judge a peer. patch: also make the diff that mends a checkout; it is judged again, and
  * one that leaves a mistake is an error. Fills *ret_result also when it fails.
  * usage: no such peer, or it has no driver of this kind; table: a layout that is not understood,
- * with file and line; what fetch_get and reading files return.
+ * with file and line, or too much of it; interrupted; what fetch_get and reading files return.
  */
 int peer_compare(const struct gfx_tables *tables, const struct peer_request *request, bool patch,
                  struct peer_result *ret_result, struct gfxb_error *err);

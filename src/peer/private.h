@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { PEER_TEXT_MAX = 4 << 20, PEER_RULES_MAX = 4096, PEER_MISTAKES_MAX = 4096 };
+
 /* A replacement of bytes [from, to) of a text. */
 struct peer_mend {
     size_t from, to;
@@ -45,7 +47,7 @@ struct peer {
     const struct peer_request *request;
     struct peer_result *result;
     struct peer_text **text;
-    size_t n_texts, texts_capacity;
+    size_t n_texts, texts_capacity, text_bytes;
     const struct peer *before; /* the reading whose mended texts this one reads; NULL: from disk */
     struct gfxb_error *err;
 };
@@ -109,6 +111,9 @@ bool peer_is_chip(const struct gfx_target *target);
 
 /* ---- compare.c ---- */
 
+/* Nothing more is to be read or judged: the user has had enough, or there are too many mistakes. A
+ * loop that sees it ends as if there were nothing left; peer_compare has the error. */
+bool peer_stopped(const struct peer *p);
 /* What the peer says of itself, in plain characters; empty stays unknown. */
 void peer_set_version(struct peer *p, struct str version);
 /* The commit of a checkout as its version, where it is one of git's. */

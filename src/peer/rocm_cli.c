@@ -2,7 +2,7 @@
  * PCI id and by name. */
 #include "peer/private.h"
 
-enum { PATTERNS_MAX = 64 };
+enum { PATTERNS_MAX = 64, ARMS_MAX = 1024 };
 
 /* One arm of a match: "a" | "b" => Some("value"), or value if value.starts_with("a") => ... */
 struct arm {
@@ -73,7 +73,8 @@ static int read_match(struct peer *p, const struct peer_text *text, const char *
         r = peer_scan_need(&s, match, NULL);
     while (r == 0 && !peer_scan_is(&s, "_")) {
         struct arm arm = {.n = 0};
-        r = read_arm(&s, &arm);
+        r = ret->n < ARMS_MAX ? read_arm(&s, &arm)
+                              : peer_unknown(p, text, s.end, "there are too many arms");
         if (!array_grow(&ret->arm, ret->n, &ret->capacity, sizeof(arm)))
             xalloc_die();
         ret->arm[ret->n++] = arm;
@@ -154,7 +155,7 @@ static int read_families(struct peer *p, struct peer_text *text)
 {
     struct arms arms = {.n = 0};
     int r = read_match(p, text, "fn normalize_therock_family(", "target . as_str ( ) {", &arms);
-    for (size_t a = 0; r == 0 && a < arms.n; a++) {
+    for (size_t a = 0; r == 0 && a < arms.n && !peer_stopped(p); a++) {
         struct peer_claim claim = arm_claim(text, &arms.arm[a], "therock");
         bool wrong = false;
         for (size_t i = 0; i < p->tables->n_targets; i++) {
@@ -217,7 +218,7 @@ static int read_ids(struct peer *p, struct peer_text *text)
     struct arms arms = {.n = 0};
     int r = read_match(p, text, "fn gfx_target_from_amd_pci_device_id(",
                        "device_id . to_ascii_lowercase ( ) . as_str ( ) {", &arms);
-    for (size_t a = 0; r == 0 && a < arms.n; a++)
+    for (size_t a = 0; r == 0 && a < arms.n && !peer_stopped(p); a++)
         r = judge_ids(p, text, &arms.arm[a]);
     free(arms.arm);
     return r;
@@ -241,6 +242,8 @@ static int read_name_rules(struct peer_scan *s, struct peer_rules *rules)
     while (r == 0 && !peer_scan_take(s, "]")) {
         struct peer_rule rule = {.n = 1, .line = peer_line(s->text, s->token.p)};
         const char *from = s->token.p;
+        if (rules->n == PEER_RULES_MAX)
+            return peer_unknown(s->p, s->text, s->end, "there are too many rules");
         r = peer_scan_need(s, "AmdMarketingGfxTarget { pattern : $ ,", &rule.literal[0]);
         if (r == 0)
             r = peer_scan_need(s, "gfx_target : $", &rule.gfx);

@@ -3,7 +3,7 @@
 
 #include <ctype.h>
 
-enum { TEXT_MAX = 32 << 20, TEXT_CONTEXT = 3 };
+enum { TEXT_CONTEXT = 3, TEXT_ALL_MAX = 32 << 20 };
 
 static struct peer_text *text_find(const struct peer *p, const char *path)
 {
@@ -32,15 +32,17 @@ struct peer_text *peer_open(struct peer *p, const char *path)
     if (text)
         return text;
     text = xcalloc(1, sizeof(*text));
-    text->bytes = BUF_INIT(TEXT_MAX);
+    text->bytes = BUF_INIT(PEER_TEXT_MAX);
     int r = 0;
     if (before)
         peer_mended(before, &text->bytes);
     else
-        r = fs_read_below(p->request->dir, path, TEXT_MAX, &text->bytes);
+        r = fs_read_below(p->request->dir, path, PEER_TEXT_MAX, &text->bytes);
     const struct str bytes = buf_view(&text->bytes);
     if (r < 0 || !buf_ok(&text->bytes))
         r = fs_error(p->err, r < 0 ? -r : ENOMEM, "read", file);
+    else if ((p->text_bytes += bytes.n) > TEXT_ALL_MAX)
+        r = fs_error(p->err, EFBIG, "read", file);
     else if (!text_has_plain_path(path) || (bytes.n && memchr(bytes.p, '\0', bytes.n)))
         r = error_set(p->err, GFXB_E_TABLE, "%s: it is no source text, or has an unusual name",
                       path);
@@ -73,8 +75,9 @@ void peer_texts_done(struct peer *p)
 unsigned peer_line(const struct peer_text *text, const char *at)
 {
     unsigned line = 1;
-    for (const char *c = text->bytes.p; c < at; c++)
-        line += *c == '\n';
+    for (const char *c = text->bytes.p;
+         c && c < at && (c = memchr(c, '\n', (size_t)(at - c))) != NULL; c++)
+        line++;
     return line;
 }
 
@@ -185,7 +188,7 @@ static void diff_next(const struct peer_text *text, size_t *mend, struct change 
             to++;
         at++;
     } while (at < text->n_mends && text->mend[at].from < to);
-    *ret = (struct change){.from = from, .to = to, .by = BUF_INIT(TEXT_MAX)};
+    *ret = (struct change){.from = from, .to = to, .by = BUF_INIT(PEER_TEXT_MAX)};
     ret->first = diff_count(diff_part(text, 0, from));
     ret->lines = diff_count(diff_part(text, from, to));
     mended_part(text, from, to, mend, &ret->by);
@@ -225,7 +228,7 @@ void peer_diff(const struct peer_text *text, struct buf *ret)
     if (text->n_mends)
         buf_addf(ret, "--- a/%s\n+++ b/%s\n", text->path, text->path);
     for (size_t mend = 0; mend < text->n_mends;) {
-        struct buf CLEAN_BUF hunk = BUF_INIT(TEXT_MAX);
+        struct buf CLEAN_BUF hunk = BUF_INIT(PEER_TEXT_MAX);
         struct change c;
         diff_next(text, &mend, &c);
         struct str context = diff_context(text, c.from, TEXT_CONTEXT, false);
@@ -291,8 +294,10 @@ void peer_scan_next(struct peer_scan *s)
         n += 1u + (s->is_string && p[n] == '\\' && n + 1 < s->rest.n);
     if (!s->is_string && n == 0 && s->rest.n)
         n = 1;
-    s->token = s->rest.n ? (struct str){p, n} : STR_NONE;
-    s->rest = str_skip(s->rest, n < s->rest.n ? n + s->is_string : s->rest.n);
+    bool ends = s->rest.n == 0 || peer_stopped(s->p);
+    s->token = ends ? STR_NONE : (struct str){p, n};
+    s->is_string &= !ends;
+    s->rest = str_skip(s->rest, !ends && n < s->rest.n ? n + s->is_string : s->rest.n);
 }
 
 void peer_scan_init(struct peer_scan *s, struct peer *p, const struct peer_text *text,

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -365,6 +366,39 @@ def unusual_files():
         assert "unusual name" in done.stderr and not done.stdout and "\x1b" not in done.stderr, (name, done)
 
 
+def too_much():
+    """What is larger than any project's tables is an error, and what takes long ends with Ctrl-C."""
+    top = checkout({**OLLAMA, "discover/runner.go": OLLAMA["discover/runner.go"] + "// more\n" * (1 << 20)})
+    assert "runner.go" in call("table", "compare", "ollama", "--source", top, code=1).stderr
+    rule = 'AmdMarketingGfxTarget { pattern: "%s", gfx_target: "gfx1100" },\n'
+    end = ROCM_CLI["crates/rocm-core/src/lib.rs"].rindex("];")
+    text = ROCM_CLI["crates/rocm-core/src/lib.rs"][:end]
+    top = checkout({"crates/rocm-core/src/lib.rs": text + rule % "x" * 4100 + "];\n"})
+    assert "too many rules" in call("table", "compare", "rocm-cli", "--source", top, code=1).stderr
+    path = os.path.join(TOP, "mapping.tsv")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("id\tpackage\n" + "1002:744c\tgfx1030\n" * 5000)
+    assert "mistakes" in call("table", "compare", "somebody", "--file", path, code=1).stderr
+
+    names = " || ".join(f'device_lower.find("no card {n}") != std::string::npos' for n in range(32))
+    system = LEMONADE["src/cpp/server/system_info.cpp"]
+    rules = f'    if ({names}) {{ return "gfx110X"; }}\n' * 1500
+    at = system.index("    // both")
+    top = checkout({**LEMONADE, "src/cpp/server/system_info.cpp": system[:at] + rules + system[at:]})
+    with subprocess.Popen([PROGRAM, "table", "compare", "lemonade", "--source", top], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as child:
+        try:
+            ticks = 0
+            while child.poll() is None and ticks < os.sysconf("SC_CLK_TCK"):
+                with open(f"/proc/{child.pid}/stat", encoding="utf-8") as f:
+                    ticks = int(f.read().rsplit(")", 1)[1].split()[11])
+            child.send_signal(signal.SIGINT)
+            _, told = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    assert "interrupted" in told and child.returncode not in (0, -signal.SIGINT), (child.returncode, told)
+
+
 def cut_short():
     """Half a file ends in a sentence, wherever it is cut."""
     for peer, files in (("lemonade", LEMONADE), ("rocm-cli", ROCM_CLI), ("ollama", OLLAMA), ("llamacpp-rocm", LLAMACPP_ROCM)):
@@ -528,6 +562,7 @@ try:
         ("a layout that is not known is an error with file and line", changed_layouts),
         ("nothing outside the checkout is read", nothing_outside_the_checkout),
         ("files that a patch cannot carry are refused", unusual_files),
+        ("too large a table is an error, and Ctrl-C ends a long comparison", too_much),
         ("a file that is cut short is no crash", cut_short),
         ("a family that nobody publishes is mended too", a_patch_that_would_leave_mistakes),
         ("anybody's mapping in a file", mapping),
