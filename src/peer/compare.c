@@ -112,6 +112,12 @@ static int compare_again(const struct peer *p, int (*read)(struct peer *))
 static int compare_patch(struct peer *p, int (*read)(struct peer *))
 {
     struct buf CLEAN_BUF patch = BUF_INIT(64 << 20);
+    for (size_t i = 0; i < p->n_texts; i++) {
+        if (p->text[i]->overlap)
+            return error_set(p->err, GFXB_E_TABLE,
+                             "no patch is written: two changes of %s are at the same place",
+                             p->text[i]->path);
+    }
     int r = p->result->n && !peer_stopped(p) ? compare_again(p, read) : 0;
     if (r < 0 || p->result->n == 0)
         return r;

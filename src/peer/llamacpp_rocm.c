@@ -172,7 +172,6 @@ static int llamacpp_rocm_read(struct peer *p)
     int r = text ? read_families(p, text, &families) : -p->err->code;
     if (r == 0)
         judge_families(p, text, families);
-    /* Windows' map stands first in the file, and mends come in the order of their places. */
     for (size_t m = 0; r == 0 && m < sizeof(map) / sizeof(map[0]); m++) {
         r = read_map(p, text, &map[m]);
         for (size_t f = 0; r == 0 && f <= map[m].n; f++) {

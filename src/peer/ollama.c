@@ -30,27 +30,39 @@ static bool holds(const struct peer *p, enum gfx_os os, const struct gfx_target 
 
 /* ---- what is built ---- */
 
+/* The words "gfx90a:xnack+" whose target is, or is not, in the list. */
+static void add_targets(struct buf *by, struct str words, struct str list, bool listed)
+{
+    struct str word;
+    while (str_word(&words, &word)) {
+        struct str rest = word, gfx;
+        str_cut(&rest, ':', &gfx);
+        if (str_list_has(list, gfx) == listed)
+            buf_addf(by, "%s%.*s", by->n ? ";" : "", STR_ARG(word));
+    }
+}
+
 /* "gfx908:xnack-;gfx942" of a preset */
 static void judge_preset(struct peer *p, struct peer_text *text, struct str list, enum gfx_os os)
 {
     struct peer_claim claim = claim_at(text, list.p, os);
     char *CLEAN_FREE words = xstr_dup(list);
-    bool wrong = false;
+    struct buf CLEAN_BUF gone = BUF_INIT(4096), CLEAN_BUF missing = BUF_INIT(4096);
     for (char *c = words; *c; c++)
         *c = *c == ';' ? ' ' : *c;
     for (size_t i = 0; i < p->tables->n_targets; i++) {
         const struct gfx_target *target = &p->tables->target[i];
         bool says = gfx_covers(p->tables, target, str_from(words), NULL) == GFX_VIA_EXACT;
-        if (peer_is_chip(target))
-            wrong |= peer_judge_package(p, &claim, target, says);
+        if (peer_is_chip(target) && peer_judge_package(p, &claim, target, says))
+            buf_addf(says ? &gone : &missing, " %.*s", STR_ARG(target->gfx));
     }
-    if (!wrong)
-        return;
-    struct buf by = BUF_INIT(4096);
-    struct str rest = held(p, os), word;
-    while (str_word(&rest, &word))
-        buf_addf(&by, "%s%.*s", by.n ? ";" : "", STR_ARG(word));
-    peer_mend(text, list, &by);
+    struct buf by = BUF_INIT(PEER_TEXT_MAX);
+    add_targets(&by, str_from(words), buf_view(&gone), false);
+    add_targets(&by, held(p, os), buf_view(&missing), true);
+    if (gone.n + missing.n)
+        peer_mend(text, list, &by);
+    else
+        buf_done(&by);
 }
 
 /* Presets "rocm_..._linux" and "rocm_..._windows", each with its "AMDGPU_TARGETS". */
@@ -127,15 +139,27 @@ static int read_integrated(struct peer *p)
 
 /* ---- the page ---- */
 
-/* The fields of a Markdown row "| a | b |"; false: it is none. */
+/* The fields of a Markdown row "| a | b |"; false: it has not two. */
 static bool row_fields(struct str line, struct str *ret_first, struct str *ret_second)
 {
     if (!str_strip(&line, STR("|")) || !str_cut(&line, '|', ret_first) ||
-        !str_cut(&line, '|', ret_second))
+        !str_cut(&line, '|', ret_second) || str_trim(line).n)
         return false;
     *ret_first = str_trim(*ret_first);
     *ret_second = str_trim(*ret_second);
     return true;
+}
+
+/* Has every row from this one, the table's first, two fields? Both are written when it is mended.
+ */
+static int check_table(struct peer *p, const struct peer_text *text, const char *from, size_t max)
+{
+    struct str rest = {from, (size_t)(text->bytes.p + text->bytes.n - from)}, line, first, second;
+    for (size_t n = 0; str_cut(&rest, '\n', &line) && str_starts(line, STR("|")); n++) {
+        if (!row_fields(line, &first, &second) || n == max)
+            return peer_unknown(p, text, line.p, "the row has not two fields, or is one too many");
+    }
+    return 0;
 }
 
 /* The targets of a name, as "gfx1100 gfx1101"; empty: the tables do not know it. */
@@ -208,6 +232,8 @@ static int read_examples(struct peer *p, struct peer_text *text)
     const char *head = rest.n ? memmem(rest.p, rest.n, "| **LLVM Target**", 17) : NULL;
     if (!head)
         return peer_unknown(p, text, rest.p, "it has no table of LLVM targets");
+    if (check_table(p, text, head, SIZE_MAX) < 0)
+        return -p->err->code;
     rest = str_skip(rest, (size_t)(head - rest.p));
     str_cut(&rest, '\n', &line);
     str_cut(&rest, '\n', &line);
@@ -313,6 +339,8 @@ static int read_cards(struct peer *p, struct peer_text *text, const char *title,
     while (str_cut(&rest, '\n', &line) && !str_starts(line, STR("| Family")));
     if (!line.n)
         return peer_unknown(p, text, at ? at : text->bytes.p, "it has no table of cards");
+    if (check_table(p, text, line.p, CARD_ROWS_MAX + 2) < 0)
+        return -p->err->code;
     struct peer_claim claim = claim_at(text, line.p, os);
     str_cut(&rest, '\n', &line);
     const char *end = rest.p;

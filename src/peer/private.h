@@ -18,12 +18,14 @@ struct peer_mend {
     char *text;
 };
 
-/* A file of the peer, and what mends it; mends are in the order of their places. */
+/* A file of the peer, and what mends it; mends are in the order of their places, none in another.
+ */
 struct peer_text {
     char *path; /* below the checkout */
     struct buf bytes;
     struct peer_mend *mend;
     size_t n_mends, mends_capacity;
+    bool overlap; /* one was left out, because it changed what another one did */
 };
 
 /* A file that a peer may install: a row of peers.tsv, or of packages.tsv that such a row names. */
@@ -126,7 +128,7 @@ struct peer_text *peer_open(struct peer *p, const char *path);
 unsigned peer_line(const struct peer_text *text, const char *at);
 /* "path:line: the layout is not the one that gfxbridge knows: WHAT"; returns -GFXB_E_TABLE. */
 int peer_unknown(struct peer *p, const struct peer_text *text, const char *at, const char *what);
-/* Replace these bytes, which lie behind all that was mended before; takes over *by. */
+/* Replace these bytes, and keep the order; takes over *by. */
 void peer_mend(struct peer_text *text, struct str bytes, struct buf *by);
 void peer_mended(const struct peer_text *text, struct buf *ret);
 void peer_diff(const struct peer_text *text, struct buf *ret);

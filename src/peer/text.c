@@ -105,6 +105,25 @@ static void mend_whole_lines(const struct peer_text *text, size_t *from, size_t 
     *to = end + (end < n);
 }
 
+/* At its place: what only adds comes before what replaces bytes from there on. */
+static void mend_insert(struct peer_text *text, struct peer_mend new)
+{
+    size_t at = text->n_mends;
+    if (!array_grow(&text->mend, text->n_mends, &text->mends_capacity, sizeof(new)))
+        xalloc_die();
+    struct peer_mend *mend = text->mend;
+    while (at > 0 && (mend[at - 1].from > new.from ||
+                      (mend[at - 1].from == new.to &&mend[at - 1].to > new.to)))
+        at--;
+    if ((at > 0 && mend[at - 1].to > new.from) || (at < text->n_mends && mend[at].from < new.to)) {
+        text->overlap = true;
+        free(new.text);
+        return;
+    }
+    memmove(mend + at + 1, mend + at, (text->n_mends++ - at) * sizeof(new));
+    mend[at] = new;
+}
+
 void peer_mend(struct peer_text *text, struct str bytes, struct buf *by)
 {
     char *new = xbuf_take(by);
@@ -125,9 +144,7 @@ void peer_mend(struct peer_text *text, struct str bytes, struct buf *by)
         free(new);
         return;
     }
-    if (!array_grow(&text->mend, text->n_mends, &text->mends_capacity, sizeof(*text->mend)))
-        xalloc_die();
-    text->mend[text->n_mends++] = (struct peer_mend){from, to, xstr_dup(rest)};
+    mend_insert(text, (struct peer_mend){from, to, xstr_dup(rest)});
     free(new);
 }
 

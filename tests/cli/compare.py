@@ -296,6 +296,28 @@ def llamacpp_rocm():
     assert "gfx90a,gfx908' }}" in text and "gfx1034;gfx1036" not in text and '"gfx1100;gfx1101;gfx1102;gfx1103"' in text, text
 
 
+def order_of_mends():
+    """Mistakes are mended in whatever order the parts stand; two changes of one place are refused."""
+    name = ".github/workflows/build-llamacpp-rocm.yml"
+    head, rest = LLAMACPP_ROCM[name].split("  windows:\n")
+    windows, ubuntu = rest.split("  ubuntu:\n")
+    mended("llamacpp-rocm", checkout({name: head + "  ubuntu:\n" + ubuntu + "  windows:\n" + windows}))
+    page = OLLAMA["docs/gpu.mdx"]
+    one, two = page.index("| Family"), page.index("### Windows")
+    done = call("table", "compare", "ollama", "--source", checkout({**OLLAMA, "docs/gpu.mdx": page[:one] + page[two:]}),
+                "--patch", code=1)
+    assert "gpu.mdx" in done.stderr and not done.stdout, done
+
+
+def preset():
+    """Single targets come and go; order, options and what is not judged stay."""
+    top = checkout(OLLAMA, CMakePresets=("gfx908:xnack-;", "gfx9999;"))
+    text = OLLAMA["llama/server/CMakePresets.json"]
+    mended("ollama", top)
+    assert read(top, "CMakePresets.json") == text.replace("gfx908:xnack-;", "gfx9999;").replace(
+        "gfx1103;", "").replace('gfx1201"', 'gfx1201;gfx908:xnack-"'), read(top, "CMakePresets.json")
+
+
 def changed_layouts():
     """Each is an error that names file and line, never a guess."""
     cases = [
@@ -311,6 +333,9 @@ def changed_layouts():
         ("ollama", OLLAMA, {"CMakePresets": ("AMDGPU_TARGETS", "GPUS")}, "CMakePresets.json:1"),
         ("ollama", OLLAMA, {"runner": ('"gfx1151": {}', '"gfx1151": true')}, "runner.go:3"),
         ("ollama", OLLAMA, {"gpu": ("| **LLVM Target**", "| Target")}, "gpu.mdx:1"),
+        ("ollama", OLLAMA, {"gpu": ("| Radeon Instinct MI100 |", "| Radeon Instinct MI100 | 32 GB |")}, "gpu.mdx:19"),
+        ("ollama", OLLAMA, {"gpu": ("`MI100` |", "`MI100` | ROCm 7 |")}, "gpu.mdx:9"),
+        ("ollama", OLLAMA, {"gpu": ("| Family | Cards |", "| Family | Cards | Notes |")}, "gpu.mdx:5"),
         ("ollama", OLLAMA, {"gpu": ("| gfx908 |", "| MI100 |")}, "gpu.mdx:19"),
         ("llamacpp-rocm", LLAMACPP_ROCM, {"build_llamacpp_rocm": ('mapped_target="gfx1200', 'targets="gfx1200')},
          "build-llamacpp-rocm.yml:18"),
@@ -559,6 +584,8 @@ try:
         ("rocm-cli: every planted mistake with its line, and a patch", rocm_cli),
         ("ollama: every planted mistake with its line, and a patch", ollama),
         ("llamacpp-rocm: every planted mistake with its line, and a patch", llamacpp_rocm),
+        ("mends in any order", order_of_mends),
+        ("a list of targets is changed target by target", preset),
         ("a layout that is not known is an error with file and line", changed_layouts),
         ("nothing outside the checkout is read", nothing_outside_the_checkout),
         ("files that a patch cannot carry are refused", unusual_files),
