@@ -150,7 +150,7 @@ def a_change_counts_at_once():
     cli("alias", "fresh", "cut")
     same({"chat": everywhere("fresh", "STOPPER")["chat"]}, CUT)
     cli("alias", "rm", "fresh")
-    ask("/v1/chat/completions", {"model": "fresh", "messages": []}, status=404)
+    ask("/v1/chat/completions", {"model": "fresh", "messages": [{"role": "user", "content": "hi"}]}, status=404)
 
 
 # ---- Ollama's writes ----

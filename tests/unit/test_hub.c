@@ -214,19 +214,26 @@ static void test_commit(void **state)
     assert_int_equal(hub_info_parse(STR_NONE, commit, name, NULL), -GFXB_E_MODEL_UNAVAILABLE);
 }
 
-/* A name goes to the Ollama registry only when the public hub itself has no such repository. */
+/* A name goes to the Ollama registry only when the hub has no such repository. */
 static void test_names_stay_at_their_hub(void **state)
 {
     char *public = xstr_dup(model_hub_endpoint(MODEL_HUB_HF));
-    const struct model_env env = {.hf_endpoint = public}, own = {.hf_endpoint = BASE};
-    const struct model_name name = {.kind = MODEL_NAME_HUB, .repository = "org/name"};
-    const struct model_name capital = {.kind = MODEL_NAME_HUB, .repository = "org/Name"};
-    assert_true(pull_hub_lacks(&env, &name, 404, "RepoNotFound"));
-    assert_false(pull_hub_lacks(&env, &name, 401, "RepoNotFound"));
-    assert_false(pull_hub_lacks(&env, &name, 404, "RevisionNotFound"));
-    assert_false(pull_hub_lacks(&env, &capital, 404, "RepoNotFound"));
-    assert_false(pull_hub_lacks(&own, &name, 404, "RepoNotFound"));
+    char *registry = xstr_dup(model_hub_endpoint(MODEL_HUB_OLLAMA));
+    struct model_env env = {.hf_endpoint = public, .ollama_registry = registry};
+    assert_true(pull_hub_lacks(&env, 404, "RepoNotFound"));
+    assert_true(pull_hub_lacks(&env, 401, "RepoNotFound"));
+    assert_true(pull_hub_lacks(&env, 401, ""));
+    assert_false(pull_hub_lacks(&env, 401, "GatedRepo"));
+    assert_false(pull_hub_lacks(&env, 404, "RevisionNotFound"));
+    env.hf_token = "hf_x";
+    assert_true(pull_hub_lacks(&env, 404, "RepoNotFound"));
+    assert_false(pull_hub_lacks(&env, 401, ""));
+    env.hf_endpoint = BASE;
+    assert_false(pull_hub_lacks(&env, 404, "RepoNotFound"));
+    env.ollama_registry = BASE;
+    assert_true(pull_hub_lacks(&env, 404, "RepoNotFound"));
     free(public);
+    free(registry);
 }
 
 static void next_is(const char *link, const char *wanted)

@@ -266,9 +266,9 @@ static void responses_functions(struct chat_request *r, const char *space, const
     }
 }
 
-/* Agents offer tools of OpenAI's own beside their functions in every request, and need none of
- * them: these are left out, also of what the answer repeats. Without a function they are what the
- * request is about. */
+/* Agents offer OpenAI's web search beside their functions in every request, and do not need it: it
+ * is left out, also of what the answer repeats. Without a function it is what the request is about.
+ */
 static void responses_tools(struct chat_request *r, json_t *tools)
 {
     json_t *rest = json_array(), *kept = json_array(), *other;
@@ -284,7 +284,8 @@ static void responses_tools(struct chat_request *r, json_t *tools)
     json_decref(kept);
     json_array_foreach(rest, i, other)
     {
-        if (!json_object_get(r->body, "tools"))
+        bool offered = str_starts(str_from(chat_text(other, "type")), STR("web_search"));
+        if (!offered || !json_object_get(r->body, "tools"))
             dialect_fail_at(r->error, "tools",
                             "'%s' is not supported: gfxbridge has only functions, and no tools of "
                             "its own; turn this one off in the client",

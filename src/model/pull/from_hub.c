@@ -555,14 +555,12 @@ static int pull_hub_resolve(struct pull_hub *p, const struct model_name *name,
     return pull_hub_choose(p, str_from(name->file), str_from(name->tag), STR_NONE, err);
 }
 
-bool pull_hub_lacks(const struct model_env *env, const struct model_name *name, long status,
-                    const char *code)
+bool pull_hub_lacks(const struct model_env *env, long status, const char *code)
 {
-    bool lower = true;
-    for (const char *c = name->repository; *c; c++)
-        lower = lower && str_lower(*c) == *c;
-    return lower && str_is(model_hub_endpoint(MODEL_HUB_HF), env->hf_endpoint) && status == 404 &&
-           strcmp(code, "RepoNotFound") == 0;
+    bool own = !str_is(model_hub_endpoint(MODEL_HUB_HF), env->hf_endpoint);
+    bool registry_too = !str_is(model_hub_endpoint(MODEL_HUB_OLLAMA), env->ollama_registry);
+    bool lacks = strcmp(code, "RepoNotFound") == 0 || (status == 401 && !code[0]);
+    return (!own || registry_too) && lacks && (status == 404 || (status == 401 && !env->hf_token));
 }
 
 /* The hub gives no such repository: is it a user's model of the Ollama registry? */
@@ -574,7 +572,7 @@ static int pull_hub_elsewhere(const struct pull_hub *p, const struct model_name 
     struct gfxb_error first = *err;
     if (!name_as_ollama(name, &other))
         return -err->code;
-    if (!pull_hub_lacks(env, name, p->pull.status, p->said.code))
+    if (!pull_hub_lacks(env, p->pull.status, p->said.code))
         return error_set(err, first.code, "%.380s. A model of the Ollama registry: ollama.com/%s",
                          first.text, p->pull.name);
     log_at(env->log, LOG_WARNING, "%s is not on the Hugging Face hub: asking the Ollama registry",
