@@ -54,8 +54,8 @@ int import_local(const struct pull *p, const struct import *what, struct gfxb_er
 /* The ways. */
 int pull_hub(const struct model_env *env, const char *text, const struct model_name *name,
              struct model *ret_model, struct gfxb_error *err);
-/* Does this answer say that the hub has no such repository, so that the name may be asked for at the
- * Ollama registry? 401 says so only where no token was sent: with one it stands for a private
+/* Does this answer say that the hub has no such repository, so that the name may be asked for at
+ * the Ollama registry? 401 says so only where no token was sent: with one it stands for a private
  * repository. A name of a hub of the user's own goes to a registry of the user's own alone. */
 bool pull_hub_lacks(const struct model_env *env, long status, const char *code);
 int pull_ollama(const struct model_env *env, const char *text, const struct model_name *name,
