@@ -15,9 +15,11 @@ enum {
     CONNECTION_READER_MS = 60000, /* without a byte taken by a slow reader */
     CONNECTION_LINGER_MS = 2000,
     CONNECTION_LINGER_MAX = 1 << 20,
-    CONNECTION_SMALL = 65536, /* bytes of a request that nobody counts */
+    CONNECTION_SMALL = 8192, /* bytes of a request that nobody counts */
     CONNECTION_OUT_MAX = 64 << 20,
 };
+
+#define CONNECTION_OVERLOAD "too many large requests at a time"
 
 /* ---- phases ---- */
 
@@ -53,13 +55,19 @@ static void connection_enter(struct connection *c, enum connection_phase phase)
         c->timer.at = INT64_MAX; /* cheaper than to clear it: the next phase comes soon */
 }
 
-/* Large requests of all clients together have a limit. */
 static void connection_count(struct connection *c)
 {
     size_t held = c->in.capacity + (c->exchange ? c->exchange->body.capacity : 0);
     held = held > CONNECTION_SMALL ? held : 0;
     c->server->body_bytes += held - c->counted;
     c->counted = held;
+}
+
+/* Large requests of all clients together have a limit. Are they above it? */
+static bool connection_overloads(struct connection *c)
+{
+    connection_count(c);
+    return c->server->body_bytes > 8 * c->server->config.max_body;
 }
 
 void connection_close(struct connection *c)
@@ -158,10 +166,12 @@ void connection_unread(struct connection *c)
     connection_enter(c, CONNECTION_ANSWER);
 }
 
-/* A request that is refused before a handler sees it. Returns false. */
+/* A request that is refused before a handler has all of it. Returns false. */
 static bool connection_refuse(struct connection *c, int status, const char *code, const char *why)
 {
     connection_unread(c);
+    if (c->exchange->job)
+        job_tell(c->exchange->job, false, true);
     http_fail(c->exchange, status, code, NULL, "%s", why);
     return false;
 }
@@ -200,7 +210,7 @@ static bool connection_unknown(struct connection *c)
 {
     char why[2 * EXCHANGE_PATH_GUESSED + 100] = "no such path";
     struct http_exchange *x = c->exchange;
-    x->meant = exchange_guess(&c->server->config, x->head.method, x->request.path);
+    x->meant = exchange_guess(&c->server->config, c->control, x->head.method, x->request.path);
     if (x->meant)
         snprintf(why, sizeof(why), "no such path: use %s (check the client's base URL)", x->meant);
     return connection_refuse(c, 404, "not_found", why);
@@ -222,7 +232,8 @@ static bool connection_admit(struct connection *c)
                                  "--allow-host if it is");
     if (known[REQUEST_ORIGIN].n && !guard_origin_ok(guard, known[REQUEST_ORIGIN]))
         return connection_refuse(c, 403, "origin_not_allowed", "Origin not allowed");
-    x->route = exchange_route(&c->server->config, x->head.method, x->request.path, &rest, &methods);
+    x->route = exchange_route(&c->server->config, c->control, x->head.method, x->request.path,
+                              &rest, &methods);
     if (x->head.method == HTTP_OPTIONS && !x->route)
         return connection_preflight(c);
     unsigned flags = x->route ? x->route->flags : 0;
@@ -230,10 +241,6 @@ static bool connection_admit(struct connection *c)
         !guard_key_ok(guard, known[REQUEST_AUTHORIZATION], known[REQUEST_API_KEY])) {
         http_add_header(x, "WWW-Authenticate", "Bearer");
         return connection_refuse(c, 401, "invalid_api_key", "the API key is missing or wrong");
-    }
-    if ((flags & HTTP_CONTROL) && !c->control) {
-        x->route = NULL; /* as if it were not there */
-        methods = 0;
     }
     if (!x->route && methods) {
         exchange_add_methods(x, methods);
@@ -252,8 +259,8 @@ static bool connection_admit(struct connection *c)
     return true;
 }
 
-/* The first n bytes are a head. False: it is refused. */
-static bool connection_head(struct connection *c, size_t n)
+/* The first n bytes are a head, or all of it that is read. False: it is refused. */
+static bool connection_head(struct connection *c, size_t n, bool overload)
 {
     struct http_exchange *x = c->exchange = xcalloc(1, sizeof(*x));
     const char *why;
@@ -262,6 +269,8 @@ static bool connection_head(struct connection *c, size_t n)
                                 .bytes = xstr_dup((struct str){c->in.p, n}),
                                 .fields = BUF_INIT(PARSER_HEAD_MAX)};
     connection_drop(c, n);
+    if (overload)
+        return connection_refuse(c, 503, "overloaded", CONNECTION_OVERLOAD);
     int status = request_head_read((struct str){x->bytes, n}, &x->head, &why);
     if (status < 0)
         return connection_refuse(c, -status, "malformed_request", why);
@@ -285,9 +294,8 @@ static bool connection_body(struct connection *c)
 {
     const struct http_exchange *x = c->exchange;
     uint64_t most = c->server->config.max_body;
-    connection_count(c);
-    if (c->server->body_bytes > 8 * most)
-        return connection_refuse(c, 503, "overloaded", "too many large requests at a time");
+    if (connection_overloads(c))
+        return connection_refuse(c, 503, "overloaded", CONNECTION_OVERLOAD);
     if (!x->head.chunked) {
         c->body_n = (size_t)x->head.length;
         return c->in.n >= c->body_n;
@@ -324,6 +332,15 @@ static void connection_dispatch(struct connection *c)
         x->route->handle(x);
 }
 
+/* The time for the rest of a body that comes piece by piece: n bytes more of it are here. */
+static void connection_extend(struct connection *c, size_t n)
+{
+    int64_t left = c->timer.at - loop_now(c->server->loop);
+    if (left < CONNECTION_BODY_MS)
+        left += (int64_t)n * 1000 / CONNECTION_BODY_RATE;
+    connection_timer(c, left < CONNECTION_BODY_MS ? left : CONNECTION_BODY_MS);
+}
+
 /* More of a body for the handler that receives it. */
 static void connection_feed(struct connection *c)
 {
@@ -334,7 +351,7 @@ static void connection_feed(struct connection *c)
     if (x->head.chunked)
         result = http_chunks_take(&c->chunks, c->in.p, c->in.n, &n, &used);
     if (result < 0) {
-        c->dead = true;
+        connection_refuse(c, 400, "malformed_request", "malformed chunked body");
         return;
     }
     c->last |= c->chunks.extras;
@@ -344,7 +361,7 @@ static void connection_feed(struct connection *c)
     if (result > 0)
         connection_enter(c, CONNECTION_ANSWER);
     else
-        connection_timer(c, CONNECTION_BODY_MS);
+        connection_extend(c, n);
 }
 
 /* An empty line before a request: some clients end a body with one too many. */
@@ -364,10 +381,11 @@ static void connection_parse(struct connection *c)
             return;
         }
         size_t n = http_head_end(buf_view(&c->in), &c->looked);
-        if (!n && c->in.n > PARSER_HEAD_MAX)
+        bool overload = !n && connection_overloads(c);
+        if (!n && (overload || c->in.n > PARSER_HEAD_MAX))
             n = c->in.n; /* which is refused for its size */
         connection_enter(c, CONNECTION_HEAD);
-        if (!n || !connection_head(c, n))
+        if (!n || !connection_head(c, n, overload))
             return;
     }
     bool receives = c->exchange->route->flags & HTTP_RECEIVES;
@@ -482,7 +500,7 @@ static void connection_due(struct loop_timer *timer)
         connection_timer(c, CONNECTION_BODY_MS);
         return;
     }
-    if (c->phase == CONNECTION_BODY && !c->exchange->job) {
+    if (c->phase == CONNECTION_BODY) {
         connection_refuse(c, 408, "timeout", "the request's body did not come in time");
         connection_run(c);
         return;

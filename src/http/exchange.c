@@ -48,14 +48,15 @@ static bool exchange_fits(const char *row, struct str begin, struct str path, st
     return true;
 }
 
-static const struct http_route *exchange_find(const struct http_server_config *config,
+static const struct http_route *exchange_find(const struct http_server_config *config, bool control,
                                               enum http_method method, struct str begin,
                                               struct str path, struct str *ret_rest,
                                               unsigned *methods)
 {
     for (const struct http_route *const *table = config->routes; *table; table++) {
         for (const struct http_route *r = *table; r->path; r++) {
-            if (!exchange_fits(r->path, begin, path, ret_rest))
+            if (((r->flags & HTTP_CONTROL) && !control) ||
+                !exchange_fits(r->path, begin, path, ret_rest))
                 continue;
             *methods |= 1u << r->method;
             if (r->method == method || (r->method == HTTP_GET && method == HTTP_HEAD))
@@ -65,7 +66,7 @@ static const struct http_route *exchange_find(const struct http_server_config *c
     return NULL;
 }
 
-const struct http_route *exchange_route(const struct http_server_config *config,
+const struct http_route *exchange_route(const struct http_server_config *config, bool control,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods)
 {
@@ -73,16 +74,17 @@ const struct http_route *exchange_route(const struct http_server_config *config,
     if (str_has(path, STR("//")))
         return NULL; /* which one reader would fold and another would not */
     const struct http_route *route =
-        exchange_find(config, method, STR_NONE, path, ret_rest, ret_methods);
+        exchange_find(config, control, method, STR_NONE, path, ret_rest, ret_methods);
     for (const struct http_alias *a = config->aliases; !route && a && a->prefix; a++) {
         struct str rest = path;
         if (str_strip(&rest, str_from(a->prefix)))
-            route = exchange_find(config, method, str_from(a->means), rest, ret_rest, ret_methods);
+            route = exchange_find(config, control, method, str_from(a->means), rest, ret_rest,
+                                  ret_methods);
     }
     return route;
 }
 
-char *exchange_guess(const struct http_server_config *config, enum http_method method,
+char *exchange_guess(const struct http_server_config *config, bool control, enum http_method method,
                      struct str path)
 {
     char plain[EXCHANGE_PATH_GUESSED + 1] = "";
@@ -98,7 +100,8 @@ char *exchange_guess(const struct http_server_config *config, enum http_method m
     for (const char *at = plain; at && *at; at = strchr(at + 1, '/')) {
         for (int i = 0; i < 2; i++) {
             char *guess = xasprintf("%s%s", i ? "/v1" : "", at);
-            if (exchange_route(config, method, str_from(guess), &rest, &methods) || methods)
+            if (exchange_route(config, control, method, str_from(guess), &rest, &methods) ||
+                methods)
                 return guess;
             free(guess);
         }

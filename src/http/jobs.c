@@ -77,7 +77,9 @@ static void job_done(void *context)
     struct job *job = context;
     struct http_exchange *x = job->x;
     struct http_server *s = x->server;
-    if (x->connection && !x->began)
+    if (x->connection && !x->began && s->draining)
+        http_fail(x, 503, NULL, NULL, "the server is shutting down");
+    else if (x->connection && !x->began)
         http_fail(x, 500, "no_answer", NULL, "this call has ended without an answer");
     else if (x->connection && !x->ended)
         http_end(x);

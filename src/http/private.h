@@ -75,15 +75,16 @@ struct http_exchange {
 
 enum { EXCHANGE_PATH_GUESSED = 256 }; /* bytes of a path for which another one is looked for */
 
-/* The row of a table, or NULL with the methods that exist there (bits). */
-const struct http_route *exchange_route(const struct http_server_config *config,
+/* The row of a table, or NULL with the methods that exist there (bits). Without control the rows of
+ * the control socket are not there. */
+const struct http_route *exchange_route(const struct http_server_config *config, bool control,
                                         enum http_method method, struct str path,
                                         struct str *ret_rest, unsigned *ret_methods);
 /*
  * The path that was probably meant by one that no table has: a base URL with or without /v1, with a
  * slash too many, or with a whole path in it makes such paths. To be freed; NULL none.
  */
-char *exchange_guess(const struct http_server_config *config, enum http_method method,
+char *exchange_guess(const struct http_server_config *config, bool control, enum http_method method,
                      struct str path);
 /* The Allow field of an answer: methods as exchange_route gives them. */
 void exchange_add_methods(struct http_exchange *x, unsigned methods);

@@ -636,9 +636,9 @@ static void test_trailers_are_the_last_of_a_connection(void **state)
 
 static void test_limits(void **state)
 {
-    struct world *w = world_new(&(struct http_server_config){.max_body = 1000});
+    struct world *w = world_new(&(struct http_server_config){.max_body = 20000});
     struct buf CLEAN_BUF big = BUF_INIT(1 << 20);
-    char whole[2000];
+    static char whole[21000];
     (void)state;
     buf_add_text(&big, "GET /hello HTTP/1.1\r\nHost: localhost\r\nX: ");
     while (big.n < 60000)
@@ -652,13 +652,13 @@ static void test_limits(void **state)
     buf_add_text(&big, "\r\n\r\n");
     assert_int_equal(ask(w->port, buf_text(&big)), 431);
     assert_int_equal(ask(w->port, "POST /any HTTP/1.1\r\nHost: localhost\r\n"
-                                  "Content-Length: 1001\r\n\r\n"),
+                                  "Content-Length: 20001\r\n\r\n"),
                      413);
     assert_int_equal(ask(w->port, "POST /any HTTP/1.1\r\nHost: localhost\r\n"
-                                  "Transfer-Encoding: chunked\r\n\r\n3E9\r\n"),
+                                  "Transfer-Encoding: chunked\r\n\r\n4E21\r\n"),
                      413); /* before a byte of it has come */
     snprintf(whole, sizeof(whole),
-             "POST /any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n%01000d", 7);
+             "POST /any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n%020000d", 7);
     assert_int_equal(ask(w->port, whole), 200);
     world_free(w);
 }
@@ -779,6 +779,24 @@ static void test_bodies_together(void **state)
     assert_int_equal(w->over[0] + w->over[5], 16);
     assert_in_range(w->over[0], 4, 12); /* as many as the limit allows were not disturbed */
     assert_int_equal(ask(w->port, GET("/hello")), 200);
+    world_free(w);
+}
+
+/* Heads that do not end count, too: they may be as large as any small body. */
+static void test_heads_together(void **state)
+{
+    struct world *w = world_new(&(struct http_server_config){.max_body = 20000});
+    static char head[20000];
+    int fd[16];
+    (void)state;
+    snprintf(head, sizeof(head), "GET /hello HTTP/1.1\r\nX: %019000d", 7);
+    for (int i = 0; i < 16; i++) {
+        fd[i] = client_new(w->port);
+        client_send(fd[i], head);
+    }
+    expect_answer(fd[15], 503, NULL);
+    for (int i = 0; i < 16; i++)
+        close(fd[i]);
     world_free(w);
 }
 
@@ -1179,6 +1197,7 @@ static int control_status(const char *dir, const char *path, int pid)
 static void test_control_socket(void **state)
 {
     static const char *const keys[] = {"secret", NULL};
+    struct answer a;
     char dir[64];
     dir_new(dir, sizeof(dir));
     struct world *w = world_new(&(struct http_server_config){.runtime_dir = dir, .keys = keys});
@@ -1186,9 +1205,15 @@ static void test_control_socket(void **state)
     assert_int_equal(control_status(dir, "/control", getpid()), 200);
     assert_int_equal(control_status(dir, "/hello", 0), 200); /* without a key */
     assert_int_equal(control_status(dir, "/control", 1), -EPERM);
-    assert_int_equal(ask(w->port, "GET /control HTTP/1.1\r\nHost: localhost\r\n"
-                                  "X-Api-Key: secret\r\n\r\n"),
-                     404);
+    for (size_t i = 0; i < 2; i++) { /* over TCP it is as if it were not there */
+        int fd = client_new(w->port);
+        client_send(fd, i ? "POST" : "GET");
+        client_send(fd, " /control HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: secret\r\n\r\n");
+        assert_true(client_answer(fd, &a));
+        assert_int_equal(a.status, 404);
+        assert_non_null(strstr(a.body, "\"no such path\""));
+        close(fd);
+    }
     struct http_server *second;
     struct gfxb_error err;
     struct http_server_config config = {.runtime_dir = dir, .routes = tables};
@@ -1411,9 +1436,9 @@ static void test_bodies_that_break_off(void **state)
     w->release = true;
     fd = client_new(w->port);
     client_send(fd, RECEIVE "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n");
-    expect_closed(fd);
-    wait_until(&w->job_cancels, 2);
+    expect_answer(fd, 400, NULL);
     close(fd);
+    wait_until(&w->job_cancels, 2);
     fd = client_new(w->port);
     client_send(fd, "POST /job/refuses HTTP/1.1\r\nHost: localhost\r\n"
                     "Content-Length: 100000000\r\n\r\n");
@@ -1425,6 +1450,21 @@ static void test_bodies_that_break_off(void **state)
     client_send(fd, GET("/hello"));
     expect_answer(fd, 200, "hello");
     close(fd);
+    world_free(w);
+}
+
+/* An upload that the server's end cuts off is no fault of the server's. */
+static void test_the_end_of_a_body_under_way(void **state)
+{
+    struct world *w = world_new(NULL);
+    (void)state;
+    int fd = client_new(w->port);
+    client_send(fd, RECEIVE "Content-Length: 10\r\n\r\nabc");
+    wait_until(&w->jobs, 1);
+    loop_post(http_server_loop(w->server), drain, w->server);
+    expect_answer(fd, 503, NULL);
+    close(fd);
+    world_join(w);
     world_free(w);
 }
 
@@ -1461,6 +1501,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_upgrade_is_ignored),
         cmocka_unit_test(test_refusal_reaches_a_sending_client),
         cmocka_unit_test(test_bodies_together),
+        cmocka_unit_test(test_heads_together),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_half_closed_client_is_answered),
@@ -1482,6 +1523,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_bodies_that_are_received),
         cmocka_unit_test(test_bodies_that_break_off),
+        cmocka_unit_test(test_the_end_of_a_body_under_way),
         cmocka_unit_test(test_jobs_that_go_on),
     };
     if (argc > 1)
