@@ -11,12 +11,14 @@
 #include <sys/stat.h>
 
 #define BLOB_UPLOAD ".upload-"
+#define BLOB_STEP   (64u << 20) /* bytes after which the disk is looked at again */
 
 struct model_blob {
     char *dir, *path, *temporary; /* temporary NULL: it has its name */
     char sha256[DIGEST_HEX];
     int fd; /* locked, so that nobody takes it for what a killed server left */
     struct digest *digest;
+    uint64_t unchecked; /* bytes since the disk had room */
 };
 
 char *model_blob_find(const struct model_env *env, const char *sha256)
@@ -55,23 +57,48 @@ static void blob_sweep(const char *dir)
     }
 }
 
+/* For this many bytes more; the length of an upload may be unknown. */
+static int blob_check_room(const char *dir, uint64_t bytes, struct gfxb_error *err)
+{
+    uint64_t room = 0;
+    if (fs_free_bytes(dir, &room) < 0 || (room >= PULL_SPARE && room - PULL_SPARE >= bytes))
+        return 0;
+    return error_set(err, GFXB_E_DISK_FULL,
+                     "no room for the upload: %.1f GB are free where %s is, and %.1f GB more are "
+                     "needed; free some space and send the file again",
+                     (double)room / 1e9, dir, (double)bytes / 1e9 + PULL_SPARE / 1e9);
+}
+
+/* Its file, locked. The sweep of another upload may remove it before that: then another one. */
+static int blob_make(struct model_blob *b, struct gfxb_error *err)
+{
+    struct stat st = {.st_nlink = 0};
+    while (!st.st_nlink) {
+        if (b->fd >= 0)
+            close(b->fd);
+        free(b->temporary);
+        b->temporary = xfs_join(b->dir, BLOB_UPLOAD "XXXXXX");
+        b->fd = mkostemp(b->temporary, O_CLOEXEC);
+        if (b->fd < 0 || fchmod(b->fd, 0644) < 0 || flock(b->fd, LOCK_EX) < 0 ||
+            fstat(b->fd, &st) < 0)
+            return fs_error(err, errno, "make a file in", b->dir);
+    }
+    return 0;
+}
+
 int model_blob_begin(const struct model_env *env, const char *sha256, uint64_t size,
                      struct model_blob **ret_blob, struct gfxb_error *err)
 {
-    struct pull room = {.env = env};
     struct model_blob *b = xcalloc(1, sizeof(*b));
     b->fd = -1;
     int r = stock_make(env, STOCK_OLLAMA "/blobs", &b->dir, err);
-    r = r ?: pull_check_room(&room, b->dir, size, err) ?: digest_new(&b->digest, err);
+    r = r ?: blob_check_room(b->dir, size, err) ?: digest_new(&b->digest, err);
     if (r == 0) {
         char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
         blob_sweep(b->dir);
         memcpy(b->sha256, sha256, DIGEST_HEX);
         b->path = ollama_blob_path(store, sha256);
-        b->temporary = xfs_join(b->dir, BLOB_UPLOAD "XXXXXX");
-        b->fd = mkostemp(b->temporary, O_CLOEXEC);
-        if (b->fd < 0 || fchmod(b->fd, 0644) < 0 || flock(b->fd, LOCK_EX | LOCK_NB) < 0)
-            r = fs_error(err, errno, "make a file in", b->dir);
+        r = blob_make(b, err);
     }
     if (r == 0)
         *ret_blob = b;
@@ -82,6 +109,13 @@ int model_blob_begin(const struct model_env *env, const char *sha256, uint64_t s
 
 int model_blob_add(struct model_blob *b, struct str bytes, struct gfxb_error *err)
 {
+    b->unchecked += bytes.n;
+    if (b->unchecked >= BLOB_STEP) {
+        int r = blob_check_room(b->dir, bytes.n, err);
+        if (r < 0)
+            return r;
+        b->unchecked = 0;
+    }
     digest_add(b->digest, bytes.p, bytes.n);
     while (bytes.n) {
         ssize_t n = write(b->fd, bytes.p, bytes.n);

@@ -315,8 +315,8 @@ struct model_blob; /* one on its way */
 
 /* The path of a blob that is here, in Ollama's store too; to be freed. NULL: none. */
 char *model_blob_find(const struct model_env *env, const char *sha256);
-/* size: 0 unknown. disk-full when there is no room for it. Nothing has its name before
- * model_blob_end has compared the digest (-EINVAL). */
+/* size: 0 unknown. disk-full when there is no room for it, from model_blob_add too. Nothing has its
+ * name before model_blob_end has compared the digest (-EINVAL). */
 int model_blob_begin(const struct model_env *env, const char *sha256, uint64_t size,
                      struct model_blob **ret_blob, struct gfxb_error *err);
 int model_blob_add(struct model_blob *blob, struct str bytes, struct gfxb_error *err);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -677,6 +678,7 @@ static void blobs_are_whole_or_not_there(void **state)
     assert_null(model_blob_find(&world_env, "../x"));
     assert_int_equal(model_blob_begin(&world_env, ABC, UINT64_MAX / 2, &blob, &err),
                      -GFXB_E_DISK_FULL);
+    assert_non_null(strstr(err.text, "no room for the upload"));
     assert_int_equal(fs_tree_bytes(dir, &bytes), 0);
     struct model_file file = {"x.gguf", ABC};
     assert_true(model_create(&world_env, "x", &file, 1, &err) < 0); /* it is no GGUF */
@@ -685,6 +687,32 @@ static void blobs_are_whole_or_not_there(void **state)
     assert_int_equal(model_create(&world_env, "../x", &file, 1, &err), -EINVAL);
     free(path);
     free(dir);
+}
+
+enum { UPLOADS = 200 };
+
+static void *upload_many(void *context)
+{
+    int *good = context;
+    for (int i = 0; i < UPLOADS; i++) {
+        struct model_blob *blob = NULL;
+        *good += model_blob_begin(&world_env, ABC, 3, &blob, NULL) == 0 &&
+                 model_blob_add(blob, STR("abc"), NULL) == 0 && model_blob_end(blob, NULL) == 0;
+        model_blob_free(blob);
+    }
+    return NULL;
+}
+
+/* Uploads that begin at the same time do not take each other's files for a killed server's. */
+static void uploads_leave_each_other_alone(void **state)
+{
+    pthread_t thread;
+    int good[2] = {0, 0};
+    assert_int_equal(pthread_create(&thread, NULL, upload_many, &good[0]), 0);
+    upload_many(&good[1]);
+    pthread_join(thread, NULL);
+    assert_int_equal(good[0], UPLOADS);
+    assert_int_equal(good[1], UPLOADS);
 }
 
 int main(void)
@@ -711,6 +739,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_mean_one_file, world_make, world_remove),
         cmocka_unit_test_setup_teardown(a_model_is_made_in_its_place, world_make, world_remove),
         cmocka_unit_test_setup_teardown(blobs_are_whole_or_not_there, world_make, world_remove),
+        cmocka_unit_test_setup_teardown(uploads_leave_each_other_alone, world_make, world_remove),
         cmocka_unit_test(what_is_planned_is_fetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define PULL_SPARE (64u << 20) /* bytes that stay free, for records and for other programs */
-
 void pull_show(void *context, const struct fetch_progress *progress)
 {
     const struct pull *p = context;

@@ -6,6 +6,8 @@
 #include "model/model_private.h"
 
 /* Several files under way, one after the other. */
+#define PULL_SPARE (64u << 20) /* bytes that stay free, for records and for other programs */
+
 struct pull {
     const struct model_env *env;
     const char *name;       /* as the user said it */
