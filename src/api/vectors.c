@@ -8,6 +8,8 @@
 
 /* A vector of 65,536 numbers in base64; today's largest models have 8,192. */
 #define VECTORS_MOST (350u << 10)
+/* Bytes of a token, on the average of a text, in any language. */
+#define VECTORS_TOKEN_BYTES 16
 
 static const char vectors_mark[] = "\"embedding\":\"";
 
@@ -262,9 +264,24 @@ static void vectors_cut(struct serve_filter *f, const json_t *ids)
     json_array_set_new(f->shorter, f->at, kept);
 }
 
-static void vectors_ask_tokens(const char *text, struct buf *ret_body)
+/* text is taken over. */
+static void vectors_ask_tokens(json_t *text, struct buf *ret_body)
 {
-    vectors_dump(json_pack("{s:s, s:b}", "content", text, "add_special", 1), ret_body);
+    vectors_dump(json_pack("{s:o, s:b}", "content", text, "add_special", 1), ret_body);
+}
+
+/* The tokens of input[at], of which nobody looks at more than its beginning. */
+static void vectors_ask_next(struct serve_filter *f, struct buf *ret_body)
+{
+    json_t *text = json_array_get(f->shorter, f->at);
+    size_t n = json_string_length(text), most = (size_t)f->most * VECTORS_TOKEN_BYTES;
+    if (n > most) {
+        while (most > 0 && (json_string_value(text)[most] & 0xc0) == 0x80)
+            most--; /* into the middle of a character */
+        text = json_stringn(json_string_value(text), most);
+        json_array_set_new(f->shorter, f->at, text);
+    }
+    vectors_ask_tokens(json_incref(text), ret_body);
 }
 
 /* The next text that may be too long, from f->at on: a token has one byte at least. */
@@ -290,7 +307,7 @@ static bool vectors_step(struct serve_filter *f, const struct engine_kind *engin
     if (refused) {
         f->step = VECTORS_MARKS;
         f->shorter = json_copy(f->input);
-        vectors_ask_tokens("", ret_body);
+        vectors_ask_tokens(json_string(""), ret_body);
         return true;
     }
     int code = engine->read_ids(answer, &ids);
@@ -306,7 +323,7 @@ static bool vectors_step(struct serve_filter *f, const struct engine_kind *engin
     bool more = vectors_next(f);
     f->step = more ? VECTORS_TOKENS : VECTORS_SHORTER;
     if (more) {
-        vectors_ask_tokens(json_string_value(json_array_get(f->input, f->at)), ret_body);
+        vectors_ask_next(f, ret_body);
         return true;
     }
     *ret_call = ENGINE_CALL_EMBEDDINGS;

@@ -158,6 +158,28 @@ static void a_long_text_loses_its_end(void **state)
     json_decref(input);
 }
 
+/* Of a text of megabytes the engine is asked about its beginning only, which is enough. */
+static void a_huge_text_is_cut_before_it_is_counted(void **state)
+{
+    struct buf CLEAN_BUF body = BUF_INIT(4096);
+    char text[100], expected[300];
+    enum engine_call call;
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    memcpy(text + 79, "\xc3\xa4", 2); /* 5 tokens have 80 bytes */
+    json_t *input = json_string(text);
+    struct serve_filter *f =
+        vectors_new(&(struct vectors_ask){.shape = VECTORS_OLLAMA, .truncate = true}, input);
+    step(f, true, REFUSAL, &call, &body);
+    snprintf(expected, sizeof(expected), "{\"content\":\"%.79s\",\"add_special\":true}", text);
+    assert_string_equal(step(f, false, "{\"tokens\":[2,3]}", &call, &body), expected);
+    snprintf(expected, sizeof(expected), "{\"input\":[\"%.79s\"],\"encoding_format\":\"base64\"}",
+             text);
+    assert_string_equal(step(f, false, "{\"tokens\":[2,7,3]}", &call, &body), expected);
+    vectors_ops.free(f);
+    json_decref(input);
+}
+
 /* ---- requests ---- */
 
 /* The message of what is wrong with the body; "" nothing is. ret_body: what the engine is asked;
@@ -351,6 +373,7 @@ int main(void)
         cmocka_unit_test(vectors_are_cut),
         cmocka_unit_test(answers_without_vectors_are_none),
         cmocka_unit_test(a_long_text_loses_its_end),
+        cmocka_unit_test(a_huge_text_is_cut_before_it_is_counted),
         cmocka_unit_test(inputs_are_texts_or_tokens),
         cmocka_unit_test(rankings_are_sorted_with_scores_up_to_1),
         cmocka_unit_test(bad_rankings_are_refused),
