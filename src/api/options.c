@@ -2,17 +2,54 @@
 #include "api/ollama/ollama.h"
 #include "api/serve.h"
 
-json_t *serve_options_of(const struct model_env *env, const char *name, char **ret_model)
+#include <sys/stat.h>
+
+/* Bytes of one option as JSON. Requests get them in the server's loop. */
+enum { OPTIONS_ONE_MAX = 64 << 10 };
+
+static json_t *options_read(const struct model_env *env)
 {
-    json_t *all = NULL, *options = NULL;
+    json_t *all = NULL;
+    struct gfxb_error err;
+    if (model_options_read(env, &all, &err) < 0)
+        log_at(env->log, LOG_WARNING, "%s", err.text);
+    return all ? all : json_object();
+}
+
+static json_t *options_follow(const struct model_env *env, const json_t *all, const char *name,
+                              char **ret_model)
+{
+    json_t *options = NULL;
     const char *model = name;
     struct gfxb_error err;
-    if (model_options_read(env, &all, &err) < 0 ||
-        model_options_follow(all, name, &model, &options, &err) < 0)
+    if (model_options_follow(all, name, &model, &options, &err) < 0)
         log_at(env->log, LOG_WARNING, "%s", err.text);
     *ret_model = xstrdup(model);
-    json_decref(all);
     return options ? options : json_object();
+}
+
+json_t *serve_options_of(const struct model_env *env, const char *name, char **ret_model)
+{
+    json_t *all = options_read(env);
+    json_t *options = options_follow(env, all, name, ret_model);
+    json_decref(all);
+    return options;
+}
+
+json_t *serve_options_now(struct serve *s, const char *name, char **ret_model)
+{
+    char *CLEAN_FREE path = model_options_path(&s->models);
+    struct stat now = {.st_size = 0}, *then = &s->options_at;
+    if (path && stat(path, &now) < 0)
+        now = (struct stat){.st_size = 0};
+    if (!s->options || now.st_ino != then->st_ino || now.st_size != then->st_size ||
+        now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != then->st_mtim.tv_nsec) {
+        json_decref(s->options);
+        s->options = options_read(&s->models);
+        s->options_at = now;
+    }
+    return options_follow(&s->models, s->options, name, ret_model);
 }
 
 int serve_unload(struct http_exchange *x, const char *name, struct gfxb_error *err)
@@ -122,7 +159,9 @@ void serve_option_check(const char *name, const json_t *value, struct dialect_er
 {
     bool text = strcmp(name, "system") == 0 || strcmp(name, "license") == 0;
     json_t *options = json_pack("{s:{s:O}}", "options", name, value), *ignored = json_object();
-    if (strcmp(name, "messages") == 0)
+    if (json_dumpb(value, NULL, 0, JSON_ENCODE_ANY) > OPTIONS_ONE_MAX)
+        dialect_fail_at(error, name, "'%s' is larger than %d KiB", name, OPTIONS_ONE_MAX >> 10);
+    else if (strcmp(name, "messages") == 0)
         options_check_messages(value, error);
     else if (strcmp(name, "backend") == 0 &&
              plan_backend_from_name(json_string_value(value) ? json_string_value(value) : "") < 0)

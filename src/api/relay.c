@@ -5,14 +5,14 @@
 #include <errno.h>
 
 enum {
-    RELAY_WHOLE_MAX = 1 << 20, /* an answer of known length up to this is held until it is whole:
-                                  it can be asked for again when its engine is lost */
-    RELAY_OUT_MAX = 32 << 20,  /* bytes that a filter may make of what it is given at once */
-    RELAY_REFUSAL_MAX = 65536, /* bytes of an engine's refusal */
-    RELAY_FOLD_INLINE = 256 << 10, /* a larger body gets its other form on a thread */
-    RELAY_STEP_MAX = 64 << 20,     /* bytes of an answer that the client does not see */
-    RELAY_STREAM_GAP_MS = 300000,  /* between two pieces; the engine sends a comment each second */
-    RELAY_WHOLE_GAP_MS = 3600000,  /* an answer without streaming shows nothing until it is there */
+    RELAY_WHOLE_MAX = 1 << 20,    /* an answer of known length up to this is held until it is whole:
+                                     it can be asked for again when its engine is lost */
+    RELAY_OUT_MAX = 32 << 20,     /* bytes that a filter may make of what it is given at once */
+    RELAY_REFUSAL_MAX = 65536,    /* bytes of an engine's refusal */
+    RELAY_INLINE_MAX = 256 << 10, /* a larger body is changed on a thread */
+    RELAY_STEP_MAX = 64 << 20,    /* bytes of an answer that the client does not see */
+    RELAY_STREAM_GAP_MS = 300000, /* between two pieces; the engine sends a comment each second */
+    RELAY_WHOLE_GAP_MS = 3600000, /* an answer without streaming shows nothing until it is there */
 };
 
 enum relay_kind {
@@ -34,6 +34,8 @@ struct relay_folding {
 struct relay {
     struct http_exchange *x;
     struct serve_relay ask;
+    char *model;    /* owned: the name that the pool is asked for */
+    json_t *stored; /* its options */
     struct pool_waiter waiter;
     const struct engine_kind *engine; /* that it is under way in */
     struct http_call *call;
@@ -62,6 +64,8 @@ static void relay_free(struct relay *r)
     buf_done(&r->ask.probe);
     buf_done(&r->held);
     buf_done(&r->step);
+    json_decref(r->stored);
+    free(r->model);
     free(r->type);
     free(r->sent_type);
     free(r);
@@ -315,7 +319,7 @@ static bool relay_fold(struct relay *r)
     *f = (struct relay_folding){.r = r, .fold = r->ask.fold, .attempt = r->folds++, .body = *body};
     *body = BUF_INIT(0);
     r->folding = f;
-    if (f->body.n > RELAY_FOLD_INLINE &&
+    if (f->body.n > RELAY_INLINE_MAX &&
         work_run(serve_of(r->x)->work, relay_fold_on_thread, relay_on_folded, f) == 0)
         return true;
     relay_fold_on_thread(f);
@@ -536,8 +540,38 @@ static void relay_writable(void *worker)
 
 static const struct http_worker_ops relay_worker_ops = {relay_cancel, relay_writable};
 
+/* ---- stored options: of a large request on a thread ---- */
+
+static void relay_fill(void *context)
+{
+    struct relay *r = context;
+    serve_options_apply(r->stored, r->ask.call, &r->ask.body);
+    if (r->ask.probe.n)
+        serve_options_apply(r->stored, r->ask.call, &r->ask.probe);
+}
+
+static void relay_filled(void *context)
+{
+    struct relay *r = context;
+    if (!r->x) {
+        relay_free(r);
+        return;
+    }
+    http_set_worker(r->x, &relay_worker_ops, r);
+    pool_wait(serve_of(r->x)->pool, str_from(r->model), &r->ask.options, &r->waiter);
+}
+
+static void relay_fill_cancel(void *worker)
+{
+    struct relay *r = worker;
+    r->x = NULL; /* its thread is at work */
+}
+
+static const struct http_worker_ops relay_fill_ops = {.cancel = relay_fill_cancel};
+
 void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
 {
+    struct serve *s = serve_of(x);
     struct relay *r = xcalloc(1, sizeof(*r));
     *r = (struct relay){.x = x,
                         .ask = *relay,
@@ -555,13 +589,14 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
         relay_fail(r, 413, &err);
         return;
     }
-    char *CLEAN_FREE name = xstr_dup(relay->model);
-    char *CLEAN_FREE model = NULL;
-    json_t *stored = serve_options_of(&serve_of(x)->models, name, &model);
-    serve_options_pool(stored, &r->ask.options);
-    serve_options_apply(stored, r->ask.call, &r->ask.body);
-    if (r->ask.probe.n)
-        serve_options_apply(stored, r->ask.call, &r->ask.probe);
-    json_decref(stored);
-    pool_wait(serve_of(x)->pool, str_from(model), &r->ask.options, &r->waiter);
+    char *CLEAN_FREE name = xstr_dup(relay->model.n ? relay->model : pool_default(s->pool));
+    r->stored = serve_options_now(s, name, &r->model);
+    serve_options_pool(r->stored, &r->ask.options);
+    if (json_object_size(r->stored) && r->ask.body.n > RELAY_INLINE_MAX) {
+        http_set_worker(x, &relay_fill_ops, r);
+        if (work_run(s->work, relay_fill, relay_filled, r) == 0)
+            return;
+    }
+    relay_fill(r);
+    relay_filled(r);
 }

@@ -116,6 +116,7 @@ int serve_run(const struct serve_config *config, struct gfxb_error *err)
     work_free(s->work);
     http_server_free(s->http);
     log_ring_free(s->log);
+    json_decref(s->options);
     free(s);
     return result;
 }

@@ -7,6 +7,8 @@
 #include "api/api.h"
 #include "api/dialect.h"
 
+#include <sys/stat.h>
+
 struct serve {
     struct http_server *http;
     struct loop *loop; /* the server's */
@@ -16,6 +18,8 @@ struct serve {
     struct log_ring *log;
     struct session_request request; /* of every session */
     struct model_env models;        /* where models are */
+    json_t *options;                /* stored for models, as they were read last; NULL not yet */
+    struct stat options_at;         /* their file then */
     int64_t started_at;
 };
 
@@ -151,6 +155,8 @@ void dialect_model_done(struct dialect_model *model);
 
 /* pool_unload of the model that a name stands for. */
 int serve_unload(struct http_exchange *x, const char *name, struct gfxb_error *err);
+/* serve_options_of in the loop: the file is read only when it is another one than before. */
+json_t *serve_options_now(struct serve *s, const char *name, char **ret_model);
 /* Is this a value that may be stored? Else a fault. */
 void serve_option_check(const char *name, const json_t *value, struct dialect_error *error);
 /* serve_options_fill of a request's text, for calls that have such options. */

@@ -435,8 +435,7 @@ void pool_lost_engine(struct pool_model *m, enum blame_loss loss, const struct g
 
 /* ---- requests ---- */
 
-/* No name: the model that was used last, else the default one. */
-static struct str pool_default(const struct pool *pool)
+struct str pool_default(const struct pool *pool)
 {
     const struct pool_model *best = NULL;
     for (const struct pool_model *m = pool->models; m; m = m->next) {
@@ -548,7 +547,6 @@ void pool_retire(struct pool_model *m, struct pool_model *fresh)
 void pool_wait(struct pool *pool, struct str name, const struct pool_options *options,
                struct pool_waiter *w)
 {
-    name = name.n ? name : pool_default(pool);
     w->options = *options;
     if (pool_refuse(pool, w))
         return;

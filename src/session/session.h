@@ -350,7 +350,8 @@ void pool_free(struct pool *pool);
 void pool_drain(struct pool *pool);
 void pool_load_pinned(struct pool *pool);
 
-/* name empty: the model that was used last, else the default one. */
+/* Of requests without a name: the model that was used last, else the default one. Lent. */
+struct str pool_default(const struct pool *pool);
 void pool_wait(struct pool *pool, struct str name, const struct pool_options *options,
                struct pool_waiter *waiter);
 /* The client left: out of the queue, or of what is under way. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "api/ollama/ollama.h"
+#include "api/serve.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -822,6 +823,61 @@ static void an_answer_without_an_end_is_none(void **state)
     }
 }
 
+/* ---- stored options ---- */
+
+static void store(const struct serve *s, const char *name, const char *text)
+{
+    json_t *options = json_loads(text, 0, NULL);
+    assert_int_equal(model_options_write(&s->models, name, options, NULL), 0);
+    json_decref(options);
+}
+
+static void expect_stored(struct serve *s, const char *name, const char *model, int top_k)
+{
+    char *found = NULL;
+    json_t *options = serve_options_now(s, name, &found);
+    assert_string_equal(found, model);
+    assert_int_equal(json_integer_value(json_object_get(options, "top_k")), top_k);
+    json_decref(options);
+    free(found);
+}
+
+/* The server keeps the table, and sees that it was replaced. */
+static void stored_options_are_kept_until_they_change(void **state)
+{
+    char dir[] = "/tmp/gfxbridge-options-XXXXXX";
+    struct serve s = {.models = {.data_dir = mkdtemp(dir)}};
+    assert_non_null(s.models.data_dir);
+    expect_stored(&s, "mario", "mario", 0);
+    store(&s, "mario", "{\"model\":\"base\",\"top_k\":1}");
+    expect_stored(&s, "mario", "base", 1);
+    const json_t *kept = s.options;
+    expect_stored(&s, "mario", "base", 1);
+    assert_ptr_equal(s.options, kept);
+    store(&s, "mario", "{\"model\":\"base\",\"top_k\":2}");
+    expect_stored(&s, "mario", "base", 2);
+    json_decref(s.options);
+    assert_int_equal(fs_remove_tree(dir), 0);
+}
+
+/* Each request gets them, so they are small. */
+static void a_stored_option_has_a_limit(void **state)
+{
+    struct dialect_error error = {.status = 0};
+    char text[70000] = "";
+    memset(text, 'x', 60000);
+    json_t *value = json_string(text);
+    serve_option_check("system", value, &error);
+    assert_int_equal(error.status, 0);
+    json_decref(value);
+    memset(text, 'x', sizeof(text) - 1);
+    value = json_pack("[{s:s, s:s}]", "role", "user", "content", text);
+    serve_option_check("messages", value, &error);
+    assert_int_equal(error.status, 400);
+    assert_non_null(strstr(error.message, "64 KiB"));
+    json_decref(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -854,6 +910,8 @@ int main(void)
         cmocka_unit_test(a_nul_in_the_answer_is_no_end_of_it),
         cmocka_unit_test(other_shapes_of_the_engine_are_read),
         cmocka_unit_test(an_answer_without_an_end_is_none),
+        cmocka_unit_test(stored_options_are_kept_until_they_change),
+        cmocka_unit_test(a_stored_option_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
