@@ -3,6 +3,7 @@
  * byte chooses the reader. Anything goes but a crash, a hang, a difference between pieces and the
  * whole, or a text that one reader of JSON takes and the other does not.
  */
+#include "api/anthropic/anthropic.h"
 #include "api/ollama/ollama.h"
 #include "api/openai/form.h"
 #include "api/openai/openai.h"
@@ -117,10 +118,11 @@ static void read_requests(struct str bytes)
     }
 }
 
-/* The same of OpenAI's two; and the other forms of what is taken. */
-static void read_openai(struct str bytes)
+/* The same of OpenAI's and Anthropic's; and the other forms of what is taken. */
+static void read_chats(struct str bytes)
 {
-    static chat_read *const reads[] = {responses_read, completion_read};
+    static chat_read *const reads[] = {responses_read, completion_read, anthropic_read,
+                                       anthropic_read_count};
     for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
         struct dialect_body body;
         struct chat_call call = {.stream = false};
@@ -139,6 +141,25 @@ static void read_openai(struct str bytes)
         buf_done(&text);
         chat_request_done(&call.request);
         json_decref(root);
+    }
+}
+
+/* Anthropic's answer, streamed and whole. */
+static void read_messages(struct str bytes)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        const struct anthropic_about about = {.model = "m", .stream = stream, .max_tokens = 9};
+        const struct chat_options options = {.stream = stream};
+        struct buf CLEAN_BUF out = BUF_INIT(1u << 24);
+        struct gfxb_error err = {.code = 0};
+        struct serve_filter *f =
+            chat_filter_new(&anthropic_writer_ops, anthropic_writer_new(&about), &options);
+        chat_filter_ops.head(f, engine_kind_of_model(NULL));
+        int code = chat_filter_ops.feed(f, bytes, &out, &err);
+        if (code == 0)
+            code = chat_filter_ops.end(f, &out, &err);
+        require(code == 0 || err.text[0]);
+        chat_filter_ops.free(f);
     }
 }
 
@@ -220,8 +241,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const readers[])(struct str) = {
-        read_body, read_requests, read_answers, read_figures, read_words, read_openai, read_form};
+    static void (*const readers[])(struct str) = {read_body,    read_requests, read_answers,
+                                                  read_figures, read_words,    read_form,
+                                                  read_chats,   read_messages};
     if (size == 0)
         return 0;
     /* An exact copy, so that a byte beyond the end is seen. */
