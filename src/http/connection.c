@@ -28,7 +28,7 @@ static void connection_timer(struct connection *c, int64_t ms)
     loop_timer_set(c->server->loop, &c->timer, ms);
 }
 
-/* A state without a limit here is timed by the code that handles it. */
+/* How long a state may last. The code of a state that is not listed sets its own limit. */
 static const int connection_phase_ms[] = {
     [CONNECTION_IDLE] = CONNECTION_IDLE_MS,
     [CONNECTION_HEAD] = CONNECTION_HEAD_MS,

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "api/openai/openai.h"
+#include "filter_pieces.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -341,24 +342,8 @@ static int answer_in_pieces(struct chat_options about, const char *engine, size_
                             struct buf *out)
 {
     struct chat_writer writer = {0};
-    struct gfxb_error err = {.code = 0};
     struct serve_filter *f = chat_filter_new(&log_ops, &writer, &about);
-    const struct serve_filter_ops *ops = &chat_filter_ops;
-    struct str rest = str_from(engine);
-    int code = 0;
-    ops->head(f, engine_kind_of_model(NULL));
-    ops->feed(f, (struct str){rest.p, rest.n / 2}, out, &err);
-    ops->reset(f);
-    buf_clear(out);
-    ops->head(f, engine_kind_of_model(NULL));
-    while (rest.n && code == 0) {
-        size_t piece = rest.n < n ? rest.n : n;
-        code = ops->feed(f, (struct str){rest.p, piece}, out, &err);
-        rest = str_skip(rest, piece);
-    }
-    if (code == 0)
-        code = ops->end(f, out, &err);
-    ops->free(f);
+    int code = convert(&chat_filter_ops, f, engine, n, out);
     assert_int_equal(writer.free_calls, 1);
     return code;
 }

@@ -12,6 +12,7 @@
 
 #include "api/ollama/ollama.h"
 #include "api/serve.h"
+#include "filter_pieces.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -672,34 +673,6 @@ static int64_t still(void)
 }
 
 #define WHEN "\"created_at\":\"2026-11-24T22:53:15.000000042Z\""
-
-/* Through a filter in pieces of n bytes, after a first attempt that was cut off and is forgotten.
- */
-static int convert(const struct serve_filter_ops *ops, struct serve_filter *f, const char *engine,
-                   size_t n, struct buf *out)
-{
-    struct gfxb_error err = {.code = 0};
-    struct str rest = str_from(engine);
-    int code = 0;
-    ops->head(f, engine_kind_of_model(NULL));
-    ops->feed(f, (struct str){rest.p, rest.n / 2}, out, &err);
-    ops->reset(f);
-    buf_clear(out);
-    ops->head(f, engine_kind_of_model(NULL));
-    while (rest.n && code == 0) {
-        size_t piece = rest.n < n ? rest.n : n;
-        /* An exact copy, so that a byte beyond the end is seen. */
-        char *copy = malloc(piece);
-        memcpy(copy, rest.p, piece);
-        code = ops->feed(f, (struct str){copy, piece}, out, &err);
-        free(copy);
-        rest = (struct str){rest.p + piece, rest.n - piece};
-    }
-    if (code == 0)
-        code = ops->end(f, out, &err);
-    ops->free(f);
-    return code;
-}
 
 static struct serve_filter *filter(const struct ollama_call *call)
 {

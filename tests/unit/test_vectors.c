@@ -13,32 +13,13 @@
 #include "api/openai/form.h"
 #include "api/openai/openai.h"
 #include "api/vectors.h"
+#include "filter_pieces.h"
 
 #include <stdio.h>
 
 static int64_t still(void)
 {
     return 42;
-}
-
-/* Through a filter in pieces of n bytes, after a first attempt that was cut off. */
-static int convert(const struct serve_filter_ops *ops, struct serve_filter *f, const char *engine,
-                   size_t n, struct buf *out)
-{
-    struct gfxb_error err = {.code = 0};
-    struct str rest = str_from(engine);
-    int code = 0;
-    ops->head(f, engine_kind_of_model(NULL));
-    ops->feed(f, (struct str){rest.p, rest.n / 2}, out, &err);
-    ops->reset(f);
-    buf_clear(out);
-    ops->head(f, engine_kind_of_model(NULL));
-    for (; rest.n && code == 0; rest = str_skip(rest, n < rest.n ? n : rest.n))
-        code = ops->feed(f, (struct str){rest.p, n < rest.n ? n : rest.n}, out, &err);
-    if (code == 0)
-        code = ops->end(f, out, &err);
-    ops->free(f);
-    return code;
 }
 
 /* ---- vectors ---- */
