@@ -14,6 +14,16 @@
 
 /* ---- start and stop ---- */
 
+/* A worker on another computer, as an engine sees it: a device of its own. */
+struct engine_remote {
+    const char *name; /* of the computer, for sentences */
+    unsigned layers;  /* of the model's; with those of the spec they say how it is divided */
+    /* A connected stream socket, whose ownership passes, or -errno. Called on a thread of the
+     * engine's, one call at a time, until engine_stop. */
+    int (*connect)(void *context);
+    void *context;
+};
+
 /* What to start. Strings and arrays are lent until engine_start returns. Zero is a valid default
  * for every field but package, model and runtime_dir. */
 struct engine_spec {
@@ -40,6 +50,13 @@ struct engine_spec {
     bool idle;                /* computes only while nobody else wants the processors */
     bool unconfined;          /* without the sandbox (see sandbox.h): for a driver that it breaks */
     const struct log *log;    /* progress; NULL none */
+    /* Workers that take a part of the model; names are lent until engine_stop. Their connections
+     * are unix sockets that engine_remote.connect makes: the engine has no network. */
+    const struct engine_remote *remote;
+    size_t n_remotes;
+    unsigned layers; /* of the spec's own device, beside those of remotes; the CPU gets what is left
+                        and needs none */
+    uint64_t memory; /* of a worker on the CPU: bytes that it may take; 0 no limit */
 };
 
 /* A running engine. It ends with the thread that started it, even when that is killed: start it
@@ -57,6 +74,24 @@ void engine_spec_choose(struct engine_spec *spec, const struct plan_choice *choi
  */
 int engine_start(const struct engine_spec *spec, struct engine **ret_engine,
                  struct gfxb_error *err);
+/*
+ * The package's worker for engines on other computers (engine_remote) on the spec's device, in the
+ * same sandbox: it computes what comes over engine_socket, a unix socket, one connection at a time,
+ * and listens nowhere else. The model of the spec is not used. It keeps no copy of weights on disk.
+ * engine_check, engine_stop, engine_pid, engine_pidfd and engine_log work on it as on any engine.
+ * Codes: no-package: the package has no worker; sandbox: see engine_remotes_possible; those of
+ * engine_start.
+ */
+int engine_start_worker(const struct engine_spec *spec, struct engine **ret_engine,
+                        struct gfxb_error *err);
+/* "8.0.0": the version of the protocol that a worker speaks. */
+const char *engine_protocol(const struct engine *worker);
+/* Does the package hold a worker, and the backend for those of others? 0 or -no-package. */
+int engine_has_worker(const struct package *package, struct gfxb_error *err);
+/* Can this kernel give sockets to a worker, or to an engine with remotes? off: the sandbox is
+ * switched off, without which there are none. 0 or -ENOTSUP and why not. */
+int engine_remotes_possible(bool off, struct gfxb_error *err);
+
 /* Orderly stop (3 s), then by force; removes the run directory. NULL is fine. */
 void engine_stop(struct engine *engine);
 
