@@ -229,7 +229,8 @@ static void words_of_remedy(const struct buf *remedy, struct buf *ret)
 }
 
 /* What the table says of a node that does not open, with the reason code of its kind. */
-static bool reject_node(struct builder *d, struct builder_choice *dc, const struct plan_node *node)
+static bool reject_node(struct builder *d, struct builder_choice *dc,
+                        const struct plan_device_node *node)
 {
     struct buf CLEAN_BUF cause = BUF_INIT(600), remedy = BUF_INIT(900), words = BUF_INIT(900);
     struct buf CLEAN_BUF here = BUF_INIT(100);
@@ -262,7 +263,7 @@ static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
             "gfxbridge yet.");
     }
     if (access_container(d)[0])
-        return reject_node(d, dc, &(struct plan_node){"/dev/kfd", ENOENT, 0, 0, ""});
+        return reject_node(d, dc, &(struct plan_device_node){"/dev/kfd", ENOENT, 0, 0, ""});
     if (m->amdgpu_loaded == TRI_NO) {
         plan_builder_remedy(d, dc,
                             "sudo modprobe amdgpu  # if that changes nothing, a newer kernel");
@@ -272,7 +273,7 @@ static bool reject_absent_kfd(struct builder *d, struct builder_choice *dc)
             "sudo modprobe amdgpu.");
     }
     if (dc->candidate.gpu->kfd_node >= 0)
-        return reject_node(d, dc, &(struct plan_node){"/dev/kfd", ENOENT, 0, 0, ""});
+        return reject_node(d, dc, &(struct plan_device_node){"/dev/kfd", ENOENT, 0, 0, ""});
     if (plan_kernel_is_old(m, dc->candidate.gpu->target))
         return reject_kernel(d, dc, "/dev/kfd does not exist");
     plan_builder_remedy(d, dc,
@@ -363,9 +364,9 @@ bool plan_check_kfd(struct builder *d, struct builder_choice *dc)
     if (gpu->kfd_node < 0 && kfd_topology_known(d->m))
         return reject_no_kfd_node(d, dc);
     if (kfd->openable == TRI_NO)
-        return reject_node(
-            d, dc,
-            &(struct plan_node){"/dev/kfd", kfd->open_errno, kfd->mode, kfd->gid, kfd->group});
+        return reject_node(d, dc,
+                           &(struct plan_device_node){"/dev/kfd", kfd->open_errno, kfd->mode,
+                                                      kfd->gid, kfd->group});
     if (gpu->kfd_node >= 0)
         warn_kernel(d, dc);
     plan_words_add(kfd->openable == TRI_YES ? &dc->known : &dc->unknown,
@@ -384,8 +385,8 @@ bool plan_check_render(struct builder *d, struct builder_choice *dc)
     snprintf(node, sizeof(node), "/dev/dri/renderD%d", gpu->render_minor);
     if (gpu->render_openable == TRI_NO)
         return reject_node(d, dc,
-                           &(struct plan_node){node, gpu->render_errno, gpu->render_mode,
-                                               gpu->render_gid, gpu->render_group});
+                           &(struct plan_device_node){node, gpu->render_errno, gpu->render_mode,
+                                                      gpu->render_gid, gpu->render_group});
     plan_words_add(&dc->known, node);
     buf_add_text(&dc->known, " opens");
     return true;

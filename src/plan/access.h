@@ -17,7 +17,7 @@ plan_check plan_check_glibc;  /* this computer's C library is new enough for the
 plan_check plan_check_memory; /* the model fits, or a part of its layers */
 
 /* A device node that does not open. */
-struct plan_node {
+struct plan_device_node {
     const char *path;
     int code; /* errno */
     unsigned mode, gid;
@@ -27,7 +27,7 @@ struct plan_node {
 enum plan_access { PLAN_ACCESS_ABSENT, PLAN_ACCESS_DENIED, PLAN_ACCESS_MISSING };
 
 /* The row of data/access.tsv for it: its cause as a half sentence, and what to do. */
-enum plan_access plan_remedy_access(const struct machine *m, const struct plan_node *node,
+enum plan_access plan_remedy_access(const struct machine *m, const struct plan_device_node *node,
                                     struct buf *ret_cause, struct buf *ret_remedy);
 
 /* What the owner of this virtual machine can do about a GPU. False: it is none, or not known. */

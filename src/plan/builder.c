@@ -32,6 +32,7 @@ void plan_choice_done(struct plan_choice *choice)
     list_free(choice->warning);
     free(choice->fingerprint);
     free(choice->model_check);
+    free(choice->member);
 }
 
 static void builder_choice_free(struct builder_choice *dc)

@@ -36,6 +36,10 @@ struct plan_installed {
     const char *blas; /* measured BLAS kernel targets; NULL or "": not inspected or not needed */
     bool pinned;      /* `backends use` */
     const char *provider; /* "system", "file" ...; NULL: as its packages.tsv row says */
+    const char *version;  /* of the engine, as its provider calls it; NULL not known */
+    /* Version of the protocol that its engine speaks with workers on other computers; "": it has no
+     * such part; NULL: not known yet. */
+    const char *protocol;
 };
 
 /* A provider that cannot bring packages to this computer, as package_provider_usable tells it. Its
@@ -73,6 +77,28 @@ struct plan_proof {
     bool fresh;
 };
 
+/* Another computer that was paired with this one, as it told of itself. Strings are lent by the
+ * caller; NULL is not known. */
+struct plan_node {
+    const char *name;     /* that it has here */
+    const char *identity; /* digest of its key, hex digits: a part of a set's fingerprint */
+    /* The same text for two nodes that are one computer, and in plan_request for this one: memory
+     * counts once. */
+    const char *computer;
+    /* GFXB_E_OK; else why it cannot take part now (node-unknown, node-busy, node-unproven, what it
+     * just failed with), with a sentence that does not name it. Of one that did not answer nothing
+     * else need be known: it is unknown, not absent. */
+    int code;
+    const char *reason;
+    /* Its best proven choice: what plan_choice calls so, and of that choice's package. */
+    const char *card, *gfx, *backend, *package, *digest, *version, *protocol;
+    const char *fingerprint;                /* or a digest of it */
+    uint64_t total_bytes, free_bytes;       /* that a model may use there; 0 not known */
+    double bytes_per_second, round_trip_us; /* of the link to it; 0 not measured */
+};
+
+#define PLAN_NODES_MOST 8 /* in one set */
+
 struct plan_request {
     enum plan_policy policy;
     struct str engine; /* the kind that is to run it, of engines.tsv; empty: the first row's */
@@ -91,6 +117,20 @@ struct plan_request {
     size_t n_proofs;
     const struct plan_provider *unusable; /* providers that cannot bring anything here */
     size_t n_unusable;
+    /* Nodes make choices over a set of computers where no choice of this one alone is left, or
+     * want_set asks for it: then such a choice comes before those. */
+    const struct plan_node *node;
+    size_t n_nodes;
+    bool want_set;
+    const char *computer; /* this one, as plan_node.computer; NULL not known */
+};
+
+/* A computer of a set. */
+struct plan_member {
+    const struct plan_node *node; /* lent by the request */
+    /* Of plan_choice.gpu_layers; 0: not known, because the model's file is not here yet. */
+    size_t layers;
+    uint64_t need_bytes, have_bytes; /* 0 unknown; what it has is what is free there now */
 };
 
 struct plan_choice {
@@ -120,8 +160,16 @@ struct plan_choice {
     uint32_t context;          /* tokens of one request */
     uint32_t slots;            /* requests at the same time, each with so much context */
     size_t layers, gpu_layers; /* of the model; on the GPU, layers + 1 being all of it */
-    char **env, **args;        /* owned, NULL-terminated; never NULL */
-    char **warning;            /* owned, NULL-terminated: of quirks and of memory; never NULL */
+    /* Owned: the other computers of a set, in the order of their layers; 0: this computer alone.
+     * gpu_layers are those of all members and behind them of this computer's GPU; need_bytes and
+     * have_bytes are this computer's part. The one that a rejection is about, where it is about
+     * one. */
+    struct plan_member *member;
+    size_t n_members;
+    uint64_t link_bytes; /* over all links for a token of the answer; 0 unknown */
+    double link_ms;      /* that this takes, as the links were measured; 0 unknown */
+    char **env, **args;  /* owned, NULL-terminated; never NULL */
+    char **warning;      /* owned, NULL-terminated: of quirks and of memory; never NULL */
     /* Owned: what a proof of this choice is stored under, one readable line. The digest of a
      * package that is not installed yet is "-": plan again after the installation. */
     char *fingerprint;

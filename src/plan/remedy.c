@@ -224,7 +224,7 @@ bool plan_virtual_gpu(const struct machine *m, struct str *ret_words)
 
 /* ---- device nodes that do not open ---- */
 
-static bool access_is_owner(struct str owner, const struct plan_node *node)
+static bool access_is_owner(struct str owner, const struct plan_device_node *node)
 {
     const char *is = node->gid == 0              ? "root"
                      : node->gid == GROUP_NOBODY ? "nobody"
@@ -245,7 +245,7 @@ static bool access_is_place(struct str place, const struct machine *m)
 }
 
 static bool access_fits(const struct table_row *row, const struct machine *m,
-                        const struct plan_node *node)
+                        const struct plan_device_node *node)
 {
     const struct str *field = row->field;
     const char *name = strerrorname_np(node->code);
@@ -259,7 +259,7 @@ static bool access_fits(const struct table_row *row, const struct machine *m,
            access_is_owner(field[ACCESS_OWNER], node) && access_is_place(field[ACCESS_PLACE], m);
 }
 
-enum plan_access plan_remedy_access(const struct machine *m, const struct plan_node *node,
+enum plan_access plan_remedy_access(const struct machine *m, const struct plan_device_node *node,
                                     struct buf *ret_cause, struct buf *ret_remedy)
 {
     struct buf CLEAN_BUF pass = BUF_INIT(600), join = BUF_INIT(600), udev = BUF_INIT(600);
