@@ -80,7 +80,13 @@ extern "C" {
     X(MODEL_UNUSABLE, 1071, "model-unusable")                                                      \
     X(MODEL_UNKNOWN, 1072, "model-unknown")                                                        \
     X(MODEL_GATED, 1073, "model-gated")                                                            \
-    X(MODEL_UNAVAILABLE, 1074, "model-unavailable")
+    X(MODEL_UNAVAILABLE, 1074, "model-unavailable")                                                \
+    X(NODE_UNREACHABLE, 1080, "node-unreachable")                                                  \
+    X(NODE_IDENTITY, 1081, "node-identity")                                                        \
+    X(NODE_VERSION, 1082, "node-version")                                                          \
+    X(NODE_BUSY, 1083, "node-busy")                                                                \
+    X(NODE_UNPROVEN, 1084, "node-unproven")                                                        \
+    X(NODE_LOST, 1085, "node-lost")
 
 enum gfxb_code {
 #define GFXB_CODE_ENUM(id, number, name) GFXB_E_##id = (number),
