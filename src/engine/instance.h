@@ -233,6 +233,22 @@ struct engine_comparison {
 int engine_compare(const struct engine_compare *job, struct engine_comparison *ret_comparison,
                    struct gfxb_error *err);
 
+/* The same in two steps, for engines that run one after the other. */
+struct engine_asking {
+    unsigned slot; /* as above */
+    int patience_ms;
+    const atomic_int *cancel; /* NULL never */
+};
+struct engine_answers;
+/* The first tokens of the fixed prompts; to be freed. */
+int engine_answers_new(struct engine *engine, const struct engine_asking *how,
+                       struct engine_answers **ret_answers, struct gfxb_error *err);
+void engine_answers_free(struct engine_answers *answers);
+/* Results as of engine_compare. where: of the reference, for the sentence: "on the CPU". */
+int engine_answers_compare(const struct engine_answers *reference,
+                           const struct engine_answers *answers, const char *where,
+                           struct engine_comparison *ret_comparison, struct gfxb_error *err);
+
 /* ---- the sandbox ----
  *
  * Every engine is started in it, for the device list, for a proof and for serving alike: Landlock
