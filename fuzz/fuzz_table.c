@@ -1,6 +1,6 @@
 /*
- * fuzz_table.c - the TSV reader, the four tables' readers, the rules between them, and people's
- * queries. The first byte chooses: 0-3 the table that the rest replaces, 4 a query against small
+ * fuzz_table.c - the TSV reader, the five tables' readers, the rules between them, and people's
+ * queries. The first byte chooses: 0-4 the table that the rest replaces, 5 a query against small
  * tables, others the bare TSV reader. Anything goes but a crash, a hang or an error without a
  * sentence.
  */
@@ -11,13 +11,13 @@
 /* Small, so that most time goes into the foreign bytes. */
 static const char small_targets[] =
     "gfx\tfamily\tgeneration\tasics\tkind\tgc\tkfd\tgeneric\tcovers\telf_mach\tvgpr_kib\tvulkan\t"
-    "source\n"
-    "gfx900\tgfx90X\tVega\tVega 10\tdiscrete\t9.0.1\t90000\t-\t-\t0x2c\t256\tyes\tS\n"
+    "linux\tmesa\tatomics\tsource\n"
+    "gfx900\tgfx90X\tVega\tVega 10\tdiscrete\t9.0.1\t90000\t-\t-\t0x2c\t256\tyes\t-\t-\t-\tS\n"
     "gfx1030\tgfx103X\tRDNA2\tNavi 21\tdiscrete\t10.3.0\t100300\tgfx10-3-generic\t-\t0x36\t256\t"
-    "yes\tS\n"
+    "yes\t-\t-\t-\tS\n"
     "gfx1031\tgfx103X\tRDNA2\tNavi 22\tdiscrete\t10.3.2\t100301\tgfx10-3-generic\t-\t0x37\t256\t"
-    "yes\tS\n"
-    "gfx10-3-generic\t-\tRDNA2\t-\tunknown\t-\t-\t-\tgfx1030 gfx1031\t0x53\t-\t-\tS\n";
+    "yes\t-\t-\t-\tS\n"
+    "gfx10-3-generic\t-\tRDNA2\t-\tunknown\t-\t-\t-\tgfx1030 gfx1031\t0x53\t-\t-\t-\t-\t-\tS\n";
 static const char small_cards[] =
     "device\trevision\tname\tasic\tgfx\tgeneration\tkind\tconfidence\tsource\n"
     "6718\t*\tRadeon HD 6970 / HD 6950\tCayman\t-\tTeraScale 3\tdiscrete\tverified\tS\n"
@@ -33,6 +33,9 @@ static const char small_packages[] =
 static const char small_quirks[] =
     "id\tgfx\tcondition\teffect\tcode\tvalue\ttext\tremedy\tconfidence\tsource\n"
     "q\tgfx1031\tos=linux\toverride\t-\tgfx1030\ttext\t-\thigh\tS\n";
+static const char small_proofs[] =
+    "card\tgfx\ton\tpackage\tkernel\tdriver\tdate\toutcome\ttokens_per_second\tsource\n"
+    "1002:73bf\tgfx1030\thardware\ta\t6.1\tamdgpu\t2026-11-30\tproven\t9\tS\n";
 
 static const struct {
     const char *file;
@@ -42,6 +45,7 @@ static const struct {
     [GFX_CARDS] = {"cards", {small_cards, sizeof(small_cards) - 1}},
     [GFX_PACKAGES] = {"packages", {small_packages, sizeof(small_packages) - 1}},
     [GFX_QUIRKS] = {"quirks", {small_quirks, sizeof(small_quirks) - 1}},
+    [GFX_PROOFS] = {"proofs", {small_proofs, sizeof(small_proofs) - 1}},
 };
 
 static void require(bool good)
@@ -88,6 +92,7 @@ static void exercise(const struct gfx_tables *t)
         require(gfx_target_find(t, t->target[i].gfx) == &t->target[i]);
         (void)gfx_target_by_gc(t, t->target[i].gc);
         (void)gfx_target_by_kfd(t, t->target[i].kfd);
+        (void)gfx_known_of(t, &t->target[i], "", "rocm", STR("a"));
     }
     query(t, "Radeon RX 6800 XT");
     query(t, "1002:73bf:c1");

@@ -190,7 +190,24 @@ static bool answer_has_quirk(const struct explain *e, const struct answer *a,
            answer_could(e, a, q);
 }
 
+/* What is known elsewhere of a backend on this target; package empty: of any. */
+static struct gfx_known answer_known(const struct explain *e, const struct answer *a,
+                                     const char *backend, struct str package)
+{
+    bool here = a->target && e->os == GFX_LINUX;
+    return here ? gfx_known_of(e->tables, a->target, "", backend, package)
+                : (struct gfx_known){.proven = 0};
+}
+
 /* ---- JSON ---- */
+
+static json_t *answer_known_json(const struct explain *e, const struct answer *a,
+                                 const char *backend, struct str package)
+{
+    struct gfx_known known = answer_known(e, a, backend, package);
+    return json_pack("{s:i, s:i, s:i}", "proven", (int)known.proven, "failed", (int)known.failed,
+                     "emulated", (int)known.emulated);
+}
 
 static json_t *answer_family_json(const struct gfx_tables *t, const struct answer *a)
 {
@@ -206,13 +223,15 @@ static json_t *answer_family_json(const struct gfx_tables *t, const struct answe
                      report_json_str(target ? target->asics : STR_NONE), "members", members);
 }
 
-static json_t *answer_package_json(const struct answer_package *p)
+static json_t *answer_package_json(const struct explain *e, const struct answer *a,
+                                   const struct answer_package *p)
 {
-    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:s, s:o, s:b}", "id", report_json_str(p->row->id),
-                     "source", report_json_str(p->row->provider), "backend", "rocm", "os",
-                     p->row->os == GFX_WINDOWS ? "windows" : "linux", "holds_exactly",
-                     p->via == GFX_VIA_EXACT, "via", answer_via_name(p->via), "runtime",
-                     report_json_str(p->row->runtime), "installable", (int)p->row->installable);
+    return json_pack(
+        "{s:o, s:o, s:s, s:s, s:b, s:s, s:o, s:b, s:o}", "id", report_json_str(p->row->id),
+        "source", report_json_str(p->row->provider), "backend", "rocm", "os",
+        p->row->os == GFX_WINDOWS ? "windows" : "linux", "holds_exactly", p->via == GFX_VIA_EXACT,
+        "via", answer_via_name(p->via), "runtime", report_json_str(p->row->runtime), "installable",
+        (int)p->row->installable, "proofs", answer_known_json(e, a, "rocm", p->row->id));
 }
 
 static json_t *answer_quirk_json(const struct gfx_quirk *q)
@@ -232,18 +251,19 @@ static json_t *answer_json(const struct explain *e, const struct answer *a)
     struct answer_package p = {.next = 0};
     json_t *packages = json_array(), *quirks = json_array();
     while (answer_next_package(e, a, &p))
-        json_array_append_new(packages, answer_package_json(&p));
+        json_array_append_new(packages, answer_package_json(e, a, &p));
     for (size_t i = 0; i < e->tables->n_quirks; i++) {
         if (answer_has_quirk(e, a, &e->tables->quirk[i]))
             json_array_append_new(quirks, answer_quirk_json(&e->tables->quirk[i]));
     }
     bool vulkan = answer_has_vulkan(e, a);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o}, s:o}", "gfx",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o}", "gfx",
                      report_json_str(a->target ? a->target->gfx : STR_NONE), "reason",
                      report_json_text(answer_no_gfx(a)), "family", answer_family_json(e->tables, a),
                      "packages", packages, "if_unavailable",
                      report_json_words(vulkan ? STR("vulkan cpu") : STR("cpu")), "vulkan", "works",
-                     (int)vulkan, "reason", report_json_str(answer_vulkan(e, a)), "quirks", quirks);
+                     (int)vulkan, "reason", report_json_str(answer_vulkan(e, a)), "proofs",
+                     answer_known_json(e, a, "vulkan", STR_NONE), "quirks", quirks);
 }
 
 static json_t *explain_card_json(const struct gfx_card *card)
@@ -279,9 +299,12 @@ static void answer_packages_text(const struct explain *e, const struct answer *a
     struct answer_package p = {.next = 0};
     const char *label = "3 ROCm package?   ";
     while (answer_next_package(e, a, &p) && p.row->installable) {
-        text_print(stdout, "%-18s" TEXT_HANG "%.*s (%s %.*s, runtime %.*s)", label,
+        struct gfx_known known = answer_known(e, a, "rocm", p.row->id);
+        struct buf CLEAN_BUF words = BUF_INIT(200);
+        gfx_known_write(&known, &words);
+        text_print(stdout, "%-18s" TEXT_HANG "%.*s (%s %.*s, runtime %.*s): %s", label,
                    STR_ARG(p.row->id), p.via == GFX_VIA_EXACT ? "holds" : answer_via_name(p.via),
-                   STR_ARG(p.used), STR_ARG(p.row->runtime));
+                   STR_ARG(p.used), STR_ARG(p.row->runtime), buf_text(&words));
         label = "";
     }
     if (label[0])
@@ -321,8 +344,15 @@ static void answer_text(const struct explain *e, const struct answer *a)
         text_print(stdout, "1 Which family?   %.*s\n2 Which gfx?      " TEXT_HANG "none: %s",
                    STR_ARG(answer_generation(a)), answer_no_gfx(a));
     answer_packages_text(e, a);
-    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %.*s",
-               vulkan ? "Vulkan, then " : "", vulkan ? "yes" : "no", STR_ARG(answer_vulkan(e, a)));
+    struct gfx_known known = answer_known(e, a, "vulkan", STR_NONE);
+    struct buf CLEAN_BUF words = BUF_INIT(200);
+    if (vulkan) {
+        buf_add_text(&words, "; ");
+        gfx_known_write(&known, &words);
+    }
+    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %.*s%s",
+               vulkan ? "Vulkan, then " : "", vulkan ? "yes" : "no", STR_ARG(answer_vulkan(e, a)),
+               buf_text(&words));
     answer_quirks_text(e, a);
 }
 

@@ -90,12 +90,14 @@ static void table_check(struct cli *cli, const struct gfx_tables *t)
     cli_check(cli, model_tables_check(&cli->err));
     cli_check(cli, peer_rows_check(t, &cli->err));
     if (cli->json)
-        cli_print_json(cli, json_pack("{s:b, s:i, s:i, s:i, s:i}", "ok", 1, "targets",
+        cli_print_json(cli, json_pack("{s:b, s:i, s:i, s:i, s:i, s:i}", "ok", 1, "targets",
                                       (int)t->n_targets, "cards", (int)t->n_cards, "packages",
-                                      (int)t->n_packages, "quirks", (int)t->n_quirks));
+                                      (int)t->n_packages, "quirks", (int)t->n_quirks, "proofs",
+                                      (int)t->n_proofs));
     else
-        text_print(stdout, "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks",
-                   t->n_targets, t->n_cards, t->n_packages, t->n_quirks);
+        text_print(stdout,
+                   "the tables hold: %zu targets, %zu cards, %zu packages, %zu quirks, %zu proofs",
+                   t->n_targets, t->n_cards, t->n_packages, t->n_quirks, t->n_proofs);
 }
 
 /* The first line that is neither empty nor a comment. */
@@ -116,8 +118,8 @@ static enum gfx_table table_recognise(struct cli *cli, struct str bytes, const c
             return i;
     }
     cli_die(cli, GFXB_E_TABLE,
-            "%s has the header row of no table: it must be that of targets, cards, packages or "
-            "quirks (docs/tables.md)",
+            "%s has the header row of no table: it must be that of targets, cards, packages, "
+            "quirks or proofs (docs/tables.md)",
             path);
 }
 

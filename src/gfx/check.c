@@ -2,6 +2,7 @@
 #include "gfx/rows.h"
 
 #include <stdio.h>
+#include <time.h>
 
 /* "file:line: sentence" */
 static int finding(const struct gfx_tables *t, enum gfx_table table, unsigned line,
@@ -194,6 +195,78 @@ static int quirk_check(const struct gfx_tables *t, const struct gfx_quirk *quirk
                ?: (quirk->effect == GFX_OVERRIDE ? quirk_check_override(t, quirk, err) : 0);
 }
 
+/* Of one origin with the outcomes: a table of the user's own may lack what they name. */
+static bool proof_is_beside(const struct gfx_tables *t, enum gfx_table table)
+{
+    return str_eq(fs_dir(t->file[GFX_PROOFS]), fs_dir(t->file[table]));
+}
+
+/* The target is the card's. */
+static int proof_check_card(const struct gfx_tables *t, const struct gfx_proof *p,
+                            struct gfxb_error *err)
+{
+    const struct gfx_target *target = gfx_target_find(t, p->gfx);
+    uint64_t device = 0;
+    bool amd = str_starts(p->card, STR("1002:"));
+    str_to_u64(str_skip(p->card, 5), 16, &device);
+    const struct gfx_card *card = amd ? gfx_card_find(t, (uint16_t)device, -1) : NULL;
+    if (amd ? !target || target_is_generic(target) : p->gfx.n > 0)
+        return finding(t, GFX_PROOFS, p->line, err, "'%.*s' is not a target of the card %.*s",
+                       STR_ARG(p->gfx), STR_ARG(p->card));
+    if (amd && !card && proof_is_beside(t, GFX_CARDS))
+        return finding(t, GFX_PROOFS, p->line, err, "the card %.*s is not in %s", STR_ARG(p->card),
+                       t->file[GFX_CARDS]);
+    if (card && !str_eq(gfx_card_gfx(card), p->gfx) &&
+        (gfx_card_gfx(card).n || gfx_card_is_old(card)))
+        return finding(t, GFX_PROOFS, p->line, err, "%s:%u says that the card %.*s is '%.*s'",
+                       t->file[GFX_CARDS], card->line, STR_ARG(p->card),
+                       STR_ARG(gfx_card_gfx(card)));
+    return 0;
+}
+
+/* A day from tomorrow on cannot have been. */
+static bool date_is_to_come(struct str date)
+{
+    char limit[16] = "";
+    time_t tomorrow = time(NULL) + 24 * 3600;
+    struct tm parts;
+    if (gmtime_r(&tomorrow, &parts))
+        strftime(limit, sizeof(limit), "%Y-%m-%d", &parts);
+    return str_compare(date, str_from(limit)) > 0;
+}
+
+static int proof_check(const struct gfx_tables *t, const struct gfx_proof *p,
+                       struct gfxb_error *err)
+{
+    const struct gfx_package *row;
+    const struct gfx_target *target = gfx_target_find(t, p->gfx);
+    struct str backend = gfx_proof_backend(t, p, &row);
+    bool rocm = str_is(backend, "rocm"), proven = str_is(p->outcome, "proven");
+    if (!row && !proof_is_beside(t, GFX_PACKAGES))
+        return 0;
+    if (p->gfx.n && !target && !proof_is_beside(t, GFX_TARGETS))
+        return 0;
+    if ((!rocm && !str_is(backend, "vulkan")) || (row && row->os != GFX_LINUX))
+        return finding(t, GFX_PROOFS, p->line, err,
+                       "'%.*s' is no package for ROCm or Vulkan on Linux", STR_ARG(p->package));
+    int result = proof_check_card(t, p, err);
+    if (result < 0)
+        return result;
+    if (rocm && (!target || (row && proven && !gfx_covers(t, target, row->gfx, NULL) &&
+                             !gfx_covers(t, target, row->unconfirmed, NULL))))
+        return finding(t, GFX_PROOFS, p->line, err, "'%.*s' holds no code for '%.*s'",
+                       STR_ARG(p->package), STR_ARG(p->gfx));
+    if (!rocm && proven && target && str_is(target->vulkan, "no"))
+        return finding(t, GFX_PROOFS, p->line, err, "no Vulkan driver offers '%.*s'",
+                       STR_ARG(p->gfx));
+    if (!p->emulated && p->kernel.n == 0)
+        return finding(t, GFX_PROOFS, p->line, err, "the row does not say which kernel ran");
+    if (date_is_to_come(p->date))
+        return finding(t, GFX_PROOFS, p->line, err, "the day '%.*s' is yet to come",
+                       STR_ARG(p->date));
+    return 0;
+}
+
 /* What remains when ROCm is unavailable: a package for Vulkan and one for the CPU. */
 static int fallback_check(const struct gfx_tables *t, enum gfx_os os, const char *backend,
                           struct gfxb_error *err)
@@ -223,5 +296,7 @@ int gfx_tables_check(const struct gfx_tables *t, struct gfxb_error *err)
         result = fallback_check(t, (enum gfx_os)os, "vulkan", err)
                      ?: fallback_check(t, (enum gfx_os)os, "cpu", err);
     }
+    for (size_t i = 0; result == 0 && i < t->n_proofs; i++)
+        result = proof_check(t, &t->proof[i], err);
     return result;
 }

@@ -8,8 +8,8 @@
 
 #include "base/base.h"
 
-/* The four tables; data/NAME.tsv, described in docs/tables.md. */
-enum gfx_table { GFX_TARGETS, GFX_CARDS, GFX_PACKAGES, GFX_QUIRKS, GFX_TABLES };
+/* The five tables; data/NAME.tsv, described in docs/tables.md. */
+enum gfx_table { GFX_TARGETS, GFX_CARDS, GFX_PACKAGES, GFX_QUIRKS, GFX_PROOFS, GFX_TABLES };
 
 enum gfx_kind { GFX_KIND_UNKNOWN, GFX_DISCRETE, GFX_INTEGRATED, GFX_ACCELERATOR };
 enum gfx_os { GFX_LINUX, GFX_WINDOWS };
@@ -127,6 +127,20 @@ struct gfx_quirk {
     unsigned line;
 };
 
+/* data/proofs.tsv: what came of a package's proof on a card elsewhere. Knowledge, never a proof. */
+struct gfx_proof {
+    struct str card;    /* "1002:744c" */
+    struct str gfx;     /* empty for cards of other vendors */
+    bool emulated;      /* an emulator ran the card's code */
+    struct str package; /* a row of packages.tsv, or KIND:BACKEND */
+    struct str kernel, driver;
+    struct str date;            /* "2026-11-30" */
+    struct str outcome;         /* "proven", or a reason code */
+    unsigned tokens_per_second; /* 0 not measured */
+    struct str source;
+    unsigned line;
+};
+
 struct gfx_tables {
     const struct gfx_target *target; /* shorter names first, then by their bytes */
     size_t n_targets;
@@ -136,6 +150,8 @@ struct gfx_tables {
     size_t n_packages;
     const struct gfx_quirk *quirk; /* sorted by id */
     size_t n_quirks;
+    const struct gfx_proof *proof; /* sorted by their fields */
+    size_t n_proofs;
     const char *file[GFX_TABLES]; /* where each came from: "cards.tsv" is the embedded one */
 };
 
@@ -161,10 +177,10 @@ struct gfx_table_source {
 int gfx_tables_from(const struct gfx_table_source *source, size_t n, struct gfx_tables **ret_tables,
                     struct gfxb_error *err);
 
-/* "targets", "cards", "packages", "quirks". */
+/* "targets", "cards", "packages", "quirks", "proofs". */
 const char *gfx_table_name(enum gfx_table table);
 
-/* The table's bytes as embedded (name "targets", "cards", "packages", "quirks"); n 0: no such. */
+/* The table's bytes as embedded (name as above); n 0: no such. */
 struct str gfx_table_bytes(const char *name);
 
 /* Every rule that one row cannot see: unknown gfx, generic targets and what they cover, overrides
@@ -218,6 +234,21 @@ const struct gfx_package *gfx_runtime_find(const struct gfx_tables *t,
 /* Does a quirk row name this target ("gfx" column), whatever its condition? target NULL: only a row
  * that is about any target. */
 bool gfx_quirk_names(const struct gfx_quirk *quirk, const struct gfx_target *target);
+
+/* What is known of a card elsewhere: rows of proofs.tsv. */
+struct gfx_known {
+    unsigned proven, failed; /* on hardware */
+    unsigned emulated;       /* proven on an emulator */
+};
+
+/* Of all cards of this target; target NULL: of cards with this id ("10de:2335"). package empty: of
+ * every package of the backend. */
+struct gfx_known gfx_known_of(const struct gfx_tables *t, const struct gfx_target *target,
+                              const char *card, const char *backend, struct str package);
+/* "proven by 2, failed for 1"; without such rows "published", or "published, proven on an
+ * emulator".
+ */
+void gfx_known_write(const struct gfx_known *known, struct buf *ret);
 
 /* data/names.tsv: what else GPUs, and things with a GPU in them, are called. Views into static
  * text. */

@@ -1,4 +1,4 @@
-/* rows.h - how the four tables are read: growing arrays of rows and checked fields. */
+/* rows.h - how the five tables are read: growing arrays of rows and checked fields. */
 #ifndef GFX_ROWS_H
 #define GFX_ROWS_H
 
@@ -60,7 +60,7 @@ struct gfx_reader {
 };
 
 extern const struct gfx_reader gfx_target_reader, gfx_card_reader, gfx_package_reader,
-    gfx_quirk_reader;
+    gfx_quirk_reader, gfx_proof_reader;
 
 /* The titles, for table_init. */
 void gfx_titles(const struct gfx_column *columns,
@@ -103,6 +103,11 @@ bool gfx_alias_is_unit(struct str word);
 
 /* The rows of engines.tsv are whole and different? */
 int gfx_engines_check(struct gfxb_error *err);
+
+/* The backend of the package that a row is about: of packages.tsv (*ret_row), or as KIND:BACKEND
+ * says; empty: neither. */
+struct str gfx_proof_backend(const struct gfx_tables *t, const struct gfx_proof *proof,
+                             const struct gfx_package **ret_row);
 
 /* "gfx90a" of "gfx90a:xnack+". */
 struct str gfx_name_bare(struct str name);

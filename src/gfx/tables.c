@@ -1,4 +1,4 @@
-/* tables.c - the four tables: embedded, replaced from a directory, read in one pass. */
+/* tables.c - the five tables: embedded, replaced from a directory, read in one pass. */
 #include "gfx/rows.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@ extern const char gfx_data_targets[], gfx_data_targets_end[];
 extern const char gfx_data_cards[], gfx_data_cards_end[];
 extern const char gfx_data_packages[], gfx_data_packages_end[];
 extern const char gfx_data_quirks[], gfx_data_quirks_end[];
+extern const char gfx_data_proofs[], gfx_data_proofs_end[];
 
 #define TABLE_BYTES_MAX ((size_t)16 << 20) /* far above ours of 0.3 MiB: a mistake, not a table */
 
@@ -24,6 +25,8 @@ static const struct {
                       &gfx_package_reader},
     [GFX_QUIRKS] = {"quirks", "quirks.tsv", gfx_data_quirks, gfx_data_quirks_end,
                     &gfx_quirk_reader},
+    [GFX_PROOFS] = {"proofs", "proofs.tsv", gfx_data_proofs, gfx_data_proofs_end,
+                    &gfx_proof_reader},
 };
 
 #define ROW_BYTES 96 /* of an average line: one allocation is enough for our own tables */
@@ -141,6 +144,8 @@ static void set_publish(struct gfx_set *set)
     view->n_packages = set->rows[GFX_PACKAGES].n;
     view->quirk = (const void *)set->rows[GFX_QUIRKS].p;
     view->n_quirks = set->rows[GFX_QUIRKS].n;
+    view->proof = (const void *)set->rows[GFX_PROOFS].p;
+    view->n_proofs = set->rows[GFX_PROOFS].n;
 }
 
 static int set_read(struct gfx_set *set, const struct gfx_table_source *source, size_t n,

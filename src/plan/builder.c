@@ -127,6 +127,13 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     dc->gpu_place = builder_gpu_place(d, c->gpu);
     dc->row_place = c->row ? (size_t)(c->row - d->tables->package) : SIZE_MAX;
     dc->number = d->n;
+    if (c->gpu && c->row) {
+        char card[16];
+        snprintf(card, sizeof(card), "%04x:%04x", c->gpu->vendor,
+                 (unsigned)c->gpu->device & 0xffff);
+        dc->known_elsewhere = gfx_known_of(d->tables, c->gpu->target, card,
+                                           plan_backend_name(c->backend), c->row->id);
+    }
     dc->reached = -1;
     dc->known = BUF_INIT(DRAFT_TEXT_MAX);
     dc->unknown = BUF_INIT(DRAFT_TEXT_MAX);
@@ -151,6 +158,15 @@ static void builder_fill(struct builder *d, struct builder_choice *dc, const str
     for (size_t i = 0; !d->failed && c->gpu && i < (c->set ? c->set->n : 1); i++)
         plan_list_add(d, &choice->gpu_pci,
                       plan_text(d, "%s", c->set ? c->set->gpu[i]->pci : c->gpu->pci));
+}
+
+void plan_builder_known(const struct builder_choice *dc, struct buf *ret)
+{
+    const struct gfx_known *known = &dc->known_elsewhere;
+    if (!known->proven && !known->failed)
+        return;
+    buf_add_text(ret, "; elsewhere on such a GPU: ");
+    gfx_known_write(known, ret);
 }
 
 struct builder_choice *plan_builder_add(struct builder *d, const struct candidate *c)

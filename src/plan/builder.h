@@ -26,15 +26,16 @@ struct candidate {
 struct builder_choice {
     struct plan_choice choice;
     struct candidate candidate;
-    size_t gpu_place;          /* among the GPUs, best first; n_gpus: none */
-    size_t row_place;          /* in packages.tsv; SIZE_MAX: not there */
-    size_t number;             /* in the order of making */
-    int reached;               /* the rung that a rejected choice failed at; -1: not looked at */
-    bool partial;              /* only a part of the model fits on the GPU */
-    bool managed;              /* it is to use the computer's memory as the GPU's */
-    double bench_speed;        /* tokens/s of `bench --apply`; 0 not measured */
-    const char *bench_with;    /* lent by the proof */
-    struct buf known, unknown; /* what E2 found good, and what it could not see */
+    size_t gpu_place; /* among the GPUs, best first; n_gpus: none */
+    size_t row_place; /* in packages.tsv; SIZE_MAX: not there */
+    size_t number;    /* in the order of making */
+    int reached;      /* the rung that a rejected choice failed at; -1: not looked at */
+    struct gfx_known known_elsewhere; /* of its package on such GPUs; all 0 without a row */
+    bool partial;                     /* only a part of the model fits on the GPU */
+    bool managed;                     /* it is to use the computer's memory as the GPU's */
+    double bench_speed;               /* tokens/s of `bench --apply`; 0 not measured */
+    const char *bench_with;           /* lent by the proof */
+    struct buf known, unknown;        /* what E2 found good, and what it could not see */
 };
 
 struct builder {
@@ -106,6 +107,9 @@ uint64_t plan_memory_need(const struct plan_request *request);
 /* Memory that a model may use now: of the GPU, or RAM where the backend computes on the CPU. 0
  * unknown. */
 uint64_t plan_memory_have(struct builder *d, const struct candidate *c);
+
+/* Behind a sentence about the package: what is known of it on such GPUs elsewhere, if anything. */
+void plan_builder_known(const struct builder_choice *dc, struct buf *ret);
 
 /* Best first: see docs/how-it-decides.md. */
 void plan_builder_sort(struct builder *d);

@@ -42,12 +42,21 @@ static bool needs_system(const struct builder_choice *dc)
     return !dc->choice.installed && str_is(plan_candidate_runtime(&dc->candidate), "system");
 }
 
+/* Proven elsewhere on such GPUs more often than not first, the other way round last. */
+static int by_known(const struct builder_choice *a, const struct builder_choice *b)
+{
+    const struct gfx_known *x = &a->known_elsewhere, *y = &b->known_elsewhere;
+    return by_size(y->proven > y->failed, x->proven > x->failed)
+               ?: by_size(x->failed > x->proven, y->failed > y->proven);
+}
+
 static int by_package(const struct builder_choice *a, const struct builder_choice *b)
 {
     return by_size(a->choice.via, b->choice.via) /* exact, generic, override */
                ?: by_yes(is_radv(a), is_radv(b))
                ?: by_yes(a->choice.installed != NULL, b->choice.installed != NULL)
                ?: by_yes(!needs_system(a), !needs_system(b))
+               ?: by_known(a, b)
                ?: by_size(a->row_place, b->row_place)
                ?: by_size(a->number, b->number);
 }

@@ -222,6 +222,7 @@ static bool check_code(struct builder *d, struct builder_choice *dc)
     buf_add_text(&words,
                  c->installed && c->installed->gfx ? ", seen in its files" : ", by its table row");
     tell_difference(c, &words);
+    plan_builder_known(dc, &words);
     plan_builder_tell(d, dc, PLAN_E1, TRI_YES, "%s", buf_text(&words));
     return true;
 }

@@ -217,8 +217,11 @@ static void tell_card(struct builder *d, struct builder_choice *dc)
         plan_builder_tell(d, dc, PLAN_E0,
                           gpu->card || !plan_device_is_amd(gpu) ? TRI_YES : TRI_UNKNOWN, "%s%s",
                           name, plan_device_is_amd(gpu) ? "" : ", not AMD's");
+    buf_clear(&others);
+    plan_builder_known(dc, &others);
     plan_builder_tell(d, dc, PLAN_E1, TRI_YES,
-                      "the driver compiles the package's Vulkan code for the card itself");
+                      "the driver compiles the package's Vulkan code for the card itself%s",
+                      buf_text(&others));
 }
 
 static void judge(struct builder *d, const struct candidate *c)

@@ -71,6 +71,10 @@ def explain_queries():
     assert gfx("1002:6798") == ["gfx600"]
     assert gfx("AMD Radeon HD 6900 Series") == ["None"]
     assert gfx("RX 7900 XT") == ["gfx1100"]
+    packages = {p["id"]: p for p in answer("explain", "gfx1100")["answers"][0]["packages"]}
+    assert packages["debian-rocm"]["proofs"]["emulated"] > 0, packages["debian-rocm"]
+    assert set(packages["debian-rocm"]["proofs"]) == {"proven", "failed", "emulated"}
+    assert "debian-rocm (holds gfx1100, runtime bundled): published, proven on an emulator" in call("explain", "gfx1100").stdout
     windows = answer("explain", "gfx1100", "--os", "windows")["answers"][0]["packages"]
     assert windows and all(p["os"] == "windows" for p in windows), windows
 

@@ -32,7 +32,7 @@ def tables(version, change=None):
     folder = os.path.join(TOP, f"data-{version}")
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)
-    for name in ("targets.tsv", "cards.tsv", "packages.tsv", "quirks.tsv"):
+    for name in ("targets.tsv", "cards.tsv", "packages.tsv", "quirks.tsv", "proofs.tsv"):
         shutil.copy(os.path.join(SOURCE, "data", name), folder)
     with open(os.path.join(folder, "version"), "w", encoding="ascii") as f:
         f.write(str(version))

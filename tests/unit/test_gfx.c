@@ -276,6 +276,7 @@ static const char *const headers[GFX_TABLES] = {
         ("id|provider|engine|backend|os|arch|gfx|unconfirmed|runtime|glibc|locate|tag|sha256|"
          "size|installable|notes|source"),
     [GFX_QUIRKS] = "id|gfx|condition|effect|code|value|text|remedy|confidence|source",
+    [GFX_PROOFS] = "card|gfx|on|package|kernel|driver|date|outcome|tokens_per_second|source",
 };
 
 /* A small set that passes every rule. */
@@ -300,6 +301,11 @@ static const char *const good_rows[GFX_TABLES] = {
         "r|therock|-|runtime|linux|x86_64|gfx1030|-|none|-|https://h/r|7|-|-|no|-|S\n",
     [GFX_QUIRKS] = ("q1|gfx1031|os=linux|override|-|gfx1030|text|-|high|S\n"
                     "q2|-|-|env|-|NAME=1|text|-|low|S\n"),
+    [GFX_PROOFS] = "1002:73df|gfx1031|emulated|a|-|e|2026-11-30|proven|-|S\n"
+                   "1002:73df|gfx1031|hardware|a|6.1|k|2026-11-30|canary-mismatch|-|S\n"
+                   "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|proven|9|S\n"
+                   "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|proven|9|T\n"
+                   "10de:2335|-|hardware|llamacpp:vulkan|6.1|n|2026-11-30|proven|-|S\n",
 };
 
 /* '|' stands for a tab. Owned by the caller. */
@@ -317,7 +323,7 @@ static char *table_text(enum gfx_table table, const char *rows)
 /* The good set with one table's rows replaced, read and checked. The first row is in line 4. */
 static int set_result(enum gfx_table table, const char *rows, struct gfxb_error *err)
 {
-    static const char *const files[GFX_TABLES] = {"t.tsv", "c.tsv", "p.tsv", "q.tsv"};
+    static const char *const files[GFX_TABLES] = {"t.tsv", "c.tsv", "p.tsv", "q.tsv", "k.tsv"};
     struct gfx_table_source source[GFX_TABLES];
     char *text[GFX_TABLES];
     for (unsigned i = 0; i < GFX_TABLES; i++) {
@@ -511,6 +517,92 @@ static void test_bad_package_rows(void **state)
     run_bad(bad, sizeof(bad) / sizeof(bad[0]));
 }
 
+#define P1 "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|proven|9|S\n"
+#define P(card, gfx, package, kernel, outcome)                                                     \
+    card "|" gfx "|hardware|" package "|" kernel "|k|2026-11-30|" outcome "|-|S\n"
+
+/* Forged and contradictory outcomes: each has its sentence. */
+static void test_bad_proofs(void **state)
+{
+    (void)state;
+    static const struct bad_table bad[] = {
+        {GFX_PROOFS, P("1002:73DF", "gfx1031", "b", "6.1", "proven"), "k.tsv:4:1 (card)", "PCI id"},
+        {GFX_PROOFS, P("73df", "gfx1031", "b", "6.1", "proven"), "k.tsv:4:1 (card)", "PCI id"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "b", "6.1", "fine"), "k.tsv:4:8 (outcome)", "fine"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|2026-13-30|proven|9|S\n",
+         "k.tsv:4:7 (date)", "2026-13-30"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|yesterday|proven|9|S\n",
+         "k.tsv:4:7 (date)", "not a date"},
+        {GFX_PROOFS, "1002:73df|gfx1031|dreamt|b|6.1|k|2026-11-30|proven|9|S\n", "k.tsv:4:3 (on)",
+         "hardware, emulated"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|engine-hang|9|S\n", "k.tsv:4:9",
+         "no speed"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|proven|9000000|S\n",
+         "k.tsv:4:9", "at most"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|proven|9|-\n", "k.tsv:4:10",
+         "must have"},
+        {GFX_PROOFS, P1 P1, "k.tsv:5:1", "twice"},
+        {GFX_PROOFS, P1 "1002:73df|gfx1031|hardware|b|6.1|k|2026-11-30|too-slow|-|T\n",
+         "k.tsv:5:8 (outcome)", "contradicts"},
+        {GFX_PROOFS, P1 P("1002:73df", "gfx1031", "a", "6.1", "engine-crash"), "k.tsv:5:4",
+         "sorted"},
+        {GFX_PROOFS, P("1002:73df", "gfx1030", "b", "6.1", "proven"),
+         "k.tsv:4:", "c.tsv:5 says that the card 1002:73df is 'gfx1031'"},
+        {GFX_PROOFS, P("1002:73df", "-", "b", "6.1", "proven"), "k.tsv:4:", "not a target"},
+        {GFX_PROOFS, P("1002:73df", "gfx10-3-generic", "b", "6.1", "proven"),
+         "k.tsv:4:", "not a target"},
+        {GFX_PROOFS, P("1002:6718", "gfx1031", "b", "6.1", "proven"),
+         "k.tsv:4:", "1002:6718 is ''"},
+        {GFX_PROOFS, P("1002:ffff", "gfx1031", "b", "6.1", "proven"), "k.tsv:4:", "not in c.tsv"},
+        {GFX_PROOFS, P("10de:2335", "gfx1031", "b", "6.1", "proven"), "k.tsv:4:", "not a target"},
+        {GFX_PROOFS, P("10de:2335", "-", "a", "6.1", "proven"), "k.tsv:4:", "holds no code"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "c", "6.1", "proven"), "k.tsv:4:", "'c' is no"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "d", "6.1", "proven"), "k.tsv:4:", "'d' is no"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "zzz", "6.1", "proven"), "k.tsv:4:", "'zzz' is no"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "other:rocm", "6.1", "proven"),
+         "k.tsv:4:", "'other:rocm'"},
+        {GFX_PROOFS, P("1002:73df", "gfx1031", "b", "-", "proven"), "k.tsv:4:", "which kernel"},
+        {GFX_PROOFS, "1002:73df|gfx1031|hardware|b|6.1|k|2126-11-30|proven|9|S\n",
+         "k.tsv:4:", "yet to come"},
+    };
+    run_bad(bad, sizeof(bad) / sizeof(bad[0]));
+}
+
+/* Failures count apart, emulators for nothing, and a package's rows for that package alone. */
+static void test_known(void **state)
+{
+    (void)state;
+    struct gfx_table_source source[GFX_TABLES];
+    char *text[GFX_TABLES];
+    for (unsigned i = 0; i < GFX_TABLES; i++) {
+        text[i] = table_text((enum gfx_table)i, good_rows[i]);
+        source[i] = (struct gfx_table_source){(enum gfx_table)i, "t", str_from(text[i])};
+    }
+    struct gfx_tables *t = NULL;
+    assert_int_equal(gfx_tables_from(source, GFX_TABLES, &t, NULL), 0);
+    const struct gfx_target *target = gfx_target_find(t, STR("gfx1031"));
+    struct gfx_known any = gfx_known_of(t, target, "", "vulkan", STR_NONE);
+    struct gfx_known a = gfx_known_of(t, target, "", "rocm", STR("a"));
+    struct gfx_known other = gfx_known_of(t, target, "", "vulkan", STR("x"));
+    struct gfx_known by_id = gfx_known_of(t, NULL, "10de:2335", "vulkan", STR_NONE);
+    assert_true(any.proven == 2 && any.failed == 0 && any.emulated == 0);
+    assert_true(a.proven == 0 && a.failed == 1 && a.emulated == 1);
+    assert_true(other.proven == 0 && other.failed == 0 && by_id.proven == 1);
+    struct buf CLEAN_BUF words = BUF_INIT(400);
+    gfx_known_write(&any, &words);
+    buf_add_text(&words, "|");
+    gfx_known_write(&a, &words);
+    buf_add_text(&words, "|");
+    gfx_known_write(&other, &words);
+    buf_add_text(&words, "|");
+    gfx_known_write(&(struct gfx_known){.emulated = 1}, &words);
+    assert_string_equal(buf_text(&words),
+                        "proven by 2|failed for 1|published|published, proven on an emulator");
+    gfx_tables_free(t);
+    for (unsigned i = 0; i < GFX_TABLES; i++)
+        free(text[i]);
+}
+
 #define G "gfx10-3-generic|-|RDNA2|-|unknown|-|-|-|gfx1030|0x53|-|-|-|-|-|S\n"
 #define REST                                                                                       \
     "b|debian|llamacpp|vulkan|linux|x86_64|-|-|none|-|p|-|-|-|yes|-|S\n"                           \
@@ -596,19 +688,21 @@ static void test_an_override_needs_the_same_registers(void **state)
         char row[128];
         snprintf(row, sizeof(row), "a|gfx1152|-|override|-|%s|t|-|low|S\n", tails[i]);
         char *quirks = table_text(GFX_QUIRKS, row), *cards = table_text(GFX_CARDS, "");
-        char *packages = table_text(GFX_PACKAGES, REST);
+        char *packages = table_text(GFX_PACKAGES, REST), *proofs = table_text(GFX_PROOFS, "");
         struct gfx_table_source source[] = {{GFX_TARGETS, "t", str_from(targets)},
                                             {GFX_QUIRKS, "q", str_from(quirks)},
                                             {GFX_CARDS, "c", str_from(cards)},
-                                            {GFX_PACKAGES, "p", str_from(packages)}};
+                                            {GFX_PACKAGES, "p", str_from(packages)},
+                                            {GFX_PROOFS, "k", str_from(proofs)}};
         struct gfx_tables *t = NULL;
         struct gfxb_error err = {0};
-        assert_int_equal(gfx_tables_from(source, 4, &t, &err), 0);
+        assert_int_equal(gfx_tables_from(source, 5, &t, &err), 0);
         assert_int_equal(gfx_tables_check(t, &err), i == 0 ? 0 : -GFXB_E_TABLE);
         gfx_tables_free(t);
         free(quirks);
         free(cards);
         free(packages);
+        free(proofs);
     }
     free(targets);
 }
@@ -996,6 +1090,8 @@ int main(void)
         cmocka_unit_test(test_bad_package_rows),
         cmocka_unit_test(test_engines),
         cmocka_unit_test(test_bad_sets),
+        cmocka_unit_test(test_bad_proofs),
+        cmocka_unit_test(test_known),
         cmocka_unit_test(test_an_override_needs_the_same_registers),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_override_directory),

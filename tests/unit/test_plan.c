@@ -84,6 +84,46 @@ static const struct plan_choice *choice_of(const struct plan *p, enum plan_backe
     return NULL;
 }
 
+/* ---- what is known elsewhere ---- */
+
+/* An outcome elsewhere is told, and orders packages that are equal otherwise; it proves nothing
+ * here, and comes behind what is installed. */
+static void known_elsewhere_is_a_tie_break(void **state)
+{
+    static const char proofs[] =
+        "card\tgfx\ton\tpackage\tkernel\tdriver\tdate\toutcome\ttokens_per_second\tsource\n"
+        "1002:744c\tgfx1100\temulated\tdebian-rocm\t-\te\t2026-11-30\tproven\t-\tS\n"
+        "1002:744c\tgfx1100\thardware\tdebian-vulkan\t6.1\tk\t2026-11-30\tcanary-mismatch\t-\tS\n"
+        "1002:744c\tgfx1100\thardware\tggml-rocm-10.0-linux\t6.1\tk\t2026-11-30\tproven\t9\tS\n";
+    struct gfxb_error err;
+    struct gfx_tables *t = NULL;
+    struct gfx_table_source source = {GFX_PROOFS, "proofs.tsv", str_from(proofs)};
+    if (gfx_tables_from(&source, 1, &t, &err) < 0)
+        fail_msg("%s", err.text);
+    struct machine_gpu gpu = gpu_make(t, "0000:03:00.0", 0x744c);
+    struct machine m = machine_make(&gpu, 1);
+    struct plan_request request = {.backend = -1};
+    struct plan *p = plan_make(&m, t, &request);
+    const struct plan_choice *first = &p->choice[0];
+    assert_string_equal(first->package, "ggml-rocm-10.0-linux");
+    assert_int_equal(first->state, PLAN_USABLE);
+    assert_non_null(strstr(first->evidence[1].detail, "elsewhere on such a GPU: proven by 1"));
+    const struct plan_choice *failed = choice_of(p, PLAN_VULKAN, "debian-vulkan");
+    assert_int_equal(failed->state, PLAN_USABLE);
+    assert_true(choice_of(p, PLAN_VULKAN, "ggml-vulkan-linux-x86_64")->rank < failed->rank);
+    assert_non_null(strstr(failed->evidence[1].detail, "failed for 1"));
+    assert_null(strstr(choice_of(p, PLAN_ROCM, "debian-rocm")->evidence[1].detail, "elsewhere"));
+    plan_free(p);
+    struct plan_installed installed = {
+        .id = "debian-rocm", .backend = "rocm", .digest = "d", .gfx = "gfx1100", .blas = "gfx1100"};
+    request.installed = &installed;
+    request.n_installed = 1;
+    p = plan_make(&m, t, &request);
+    assert_string_equal(p->choice[0].package, "debian-rocm");
+    plan_free(p);
+    gfx_tables_free(t);
+}
+
 /* ---- names ---- */
 
 static void names_go_both_ways(void **state)
@@ -850,6 +890,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cpu_proof_of_another_computer_is_not_this_ones),
+        cmocka_unit_test(known_elsewhere_is_a_tie_break),
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(terms_are_known),
         cmocka_unit_test(tables_hold_known_terms_only),
