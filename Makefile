@@ -15,7 +15,7 @@ define compile
 	@ninja -C $(1) --quiet $(3)
 endef
 
-.PHONY: run build check check-heavy check-emulated bench soak fuzz deb canary lint format clean
+.PHONY: run build check check-heavy check-emulated bench soak fuzz deb portable canary lint format clean
 
 run: build
 	@$(BUILD)/run/src/cli/gfxbridge run $(RUN_OPTIONS) "$(PROMPT)"
@@ -56,6 +56,10 @@ soak: build
 fuzz:
 	@tools/install-deps build check heavy
 	@fuzz/run $(BUILD)/fuzz
+
+portable: build
+	@tools/install-deps check
+	@tools/make-portable $(BUILD)/run $(BUILD)
 
 canary:
 	@tools/install-deps build

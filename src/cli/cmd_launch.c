@@ -219,7 +219,10 @@ static void launch_start_server(struct launch *l, bool any_port)
     struct cli *cli = l->cli;
     const char *log = launch_place(cli, "launch-serve.log");
     const char *lock = launch_place(cli, "agents.lock");
-    const char *argv[12] = {"/proc/self/exe", "--data-dir", cli->data_dir};
+    /* The portable archive's starter gives its own path: /proc/self/exe is the loader there. */
+    const char *self =
+        program_invocation_name[0] == '/' ? program_invocation_name : "/proc/self/exe";
+    const char *argv[12] = {self, "--data-dir", cli->data_dir};
     size_t n = 3;
     int64_t until = clock_now_ms() + LAUNCH_START_MS;
     if (cli->no_network)

@@ -10,23 +10,15 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
+from chroot import Root, run  # noqa: E402
 from gfxbridge import SOURCE  # noqa: E402
 
 TOP = tempfile.mkdtemp(prefix="gfxbridge-deb-")
-ROOT = os.path.join(TOP, "root")
+DEBIAN = Root(os.path.join(TOP, "root"))
+ROOT = DEBIAN.path
 QUESTION = "Which gfx is the Radeon RX 7900 XT?"
 BUILT = []
-
-
-def run(*words, code=0, **options):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=1800, **options)
-    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def inside(*words, **options):
-    return run("chroot", ROOT, "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-               "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *words, **options)
+inside = DEBIAN.inside
 
 
 def files():
@@ -60,16 +52,8 @@ def lintian_has_no_error():
 
 
 def debian_13_is_made():
-    sites = run("apt-get", "indextargets", "--format", "$(REPO_URI)").split()
-    assert sites, "apt has no archive"
-    run("debootstrap", "--variant=minbase", "trixie", ROOT, sites[0])
-    # How this computer reaches its archive: proxies, certificates, a mirror whose dates are old.
-    with open(os.path.join(ROOT, "etc/apt/apt.conf.d/90host"), "w", encoding="utf-8") as f:
-        f.write("\n".join(line for line in run("apt-config", "dump").splitlines()
-                          if line.startswith("Acquire::")))
-    shutil.copy("/etc/resolv.conf", os.path.join(ROOT, "etc/resolv.conf"))
-    run("mount", "-t", "proc", "proc", os.path.join(ROOT, "proc"))
-    inside("apt-get", "update", "-qq")
+    DEBIAN.debootstrap("trixie")
+    DEBIAN.reach_the_archive()
 
 
 def need_root():
@@ -120,6 +104,5 @@ try:
         ("the tree is built and run there", tree_builds_there),
     ])
 finally:
-    if os.path.ismount(os.path.join(ROOT, "proc")):
-        subprocess.run(["umount", os.path.join(ROOT, "proc")])
+    DEBIAN.remove()
     shutil.rmtree(TOP, ignore_errors=True)
