@@ -90,7 +90,7 @@ struct machine {
         char cpu[96];
         unsigned cpus;                            /* 0 unknown */
         char arch[16];                            /* "x86_64" */
-        uint64_t memory_bytes, memory_free_bytes; /* MemTotal, MemAvailable; 0 unknown */
+        uint64_t memory_bytes, memory_free_bytes; /* MemTotal, and as machine_memory; 0 unknown */
         uint64_t cgroup_limit_bytes;              /* 0 none or unknown */
         uint64_t ttm_limit_bytes;                 /* ttm.pages_limit; 0 unknown */
         char container[24]; /* "docker", "podman", "lxc", "snap", "flatpak" ...; "" none */
@@ -156,7 +156,8 @@ struct machine_load {
 void machine_gpu_load(const struct root *root, const struct machine_gpu *gpu,
                       struct machine_load *ret_load);
 
-/* This computer's MemTotal and MemAvailable as they are now; untouched where unknown. */
+/* This computer's MemTotal, and its MemAvailable or what our cgroups leave of it (a limit less what
+ * is used, but for pages of files); untouched where unknown. */
 void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_free);
 
 const char *machine_kind_name(enum gfx_kind kind); /* "discrete" ...; NULL for unknown */

@@ -7,7 +7,27 @@
 
 #define CGROUP_DEPTH_MAX 32
 
-void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_free)
+/* Where a version of cgroups says what; the names of memory.stat count the groups below too. */
+struct memory_cgroups {
+    const char *base, *limit, *used, *inactive, *active;
+};
+
+static const struct memory_cgroups memory_versions[] = {
+    {"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file", "active_file"},
+    {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     "total_inactive_file", "total_active_file"},
+};
+
+struct memory_bounds {
+    uint64_t limit, free; /* 0 none or unknown */
+};
+
+static uint64_t memory_least(uint64_t a, uint64_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+static void memory_read_info(const struct root *root, uint64_t *ret_total, uint64_t *ret_free)
 {
     struct buf CLEAN_BUF text = BUF_INIT(8 << 10);
     if (root_read(root, "/proc/meminfo", 8 << 10, &text) < 0)
@@ -25,26 +45,53 @@ void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_
     }
 }
 
-/* The smallest limit on the way from a cgroup up to its root; 0 none. */
-static uint64_t memory_cgroup_limit(const struct root *root, const char *base, struct str path,
-                                    const char *file)
+/* What a group below its limit can still take: pages of files can be given back. 0 unknown, 1 byte
+ * where there is none. */
+static uint64_t memory_cgroup_free(const struct root *root, const struct memory_cgroups *v,
+                                   struct str path, uint64_t limit)
 {
-    uint64_t least = 0;
+    struct buf CLEAN_BUF text = BUF_INIT(16 << 10);
+    char file[MACHINE_PATH_MAX];
+    uint64_t used, bytes, files = 0;
+    unsigned n = 0;
+    snprintf(file, sizeof(file), "%s%.*s/memory.stat", v->base, STR_ARG(path));
+    if (machine_read_number(root, &used, "%s%.*s/%s", v->base, STR_ARG(path), v->used) < 0 ||
+        root_read(root, file, 16 << 10, &text) < 0)
+        return 0;
+    struct str rest = buf_view(&text), name, value;
+    while (str_pair(&rest, ' ', &name, &value)) {
+        if ((!str_is(name, v->inactive) && !str_is(name, v->active)) ||
+            str_to_u64(value, 10, &bytes) < 0 || bytes > (uint64_t)1 << 60)
+            continue;
+        files += bytes;
+        n++;
+    }
+    if (n != 2)
+        return 0;
+    uint64_t held = used > files ? used - files : 0;
+    return held < limit ? limit - held : 1;
+}
+
+/* The smallest limit on the way from a cgroup up to its root, and the least that is free. */
+static void memory_cgroup_bounds(const struct root *root, const struct memory_cgroups *v,
+                                 struct str path, struct memory_bounds *bounds)
+{
     for (int depth = 0; depth < CGROUP_DEPTH_MAX; depth++) {
         uint64_t limit;
         while (path.n && path.p[path.n - 1] == '/')
             path.n--;
         /* "max" and the huge number of version 1 are no limits. */
         if (path.n < 256 &&
-            machine_read_number(root, &limit, "%s%.*s/%s", base, STR_ARG(path), file) == 0 &&
-            limit < (uint64_t)1 << 60 && (least == 0 || limit < least))
-            least = limit;
+            machine_read_number(root, &limit, "%s%.*s/%s", v->base, STR_ARG(path), v->limit) == 0 &&
+            limit < (uint64_t)1 << 60) {
+            bounds->limit = memory_least(bounds->limit, limit);
+            bounds->free = memory_least(bounds->free, memory_cgroup_free(root, v, path, limit));
+        }
         if (path.n == 0)
             break;
         while (path.n && path.p[path.n - 1] != '/')
             path.n--;
     }
-    return least;
 }
 
 static bool memory_list_has(struct str list, const char *word)
@@ -58,28 +105,29 @@ static bool memory_list_has(struct str list, const char *word)
 }
 
 /* Lines "ID:CONTROLLERS:PATH"; version 2 has ID 0 and no controllers. See cgroups(7). */
-static void memory_read_cgroup(const struct root *root, struct machine *m)
+static struct memory_bounds memory_read_cgroup(const struct root *root)
 {
     struct buf CLEAN_BUF text = BUF_INIT(16 << 10);
+    struct memory_bounds bounds = {0, 0};
     if (root_read(root, "/proc/self/cgroup", 16 << 10, &text) < 0)
-        return;
-    uint64_t least = 0;
+        return bounds;
     struct str rest = buf_view(&text), line;
     while (str_cut(&rest, '\n', &line)) {
         struct str id, controllers;
         if (!str_cut(&line, ':', &id) || !str_cut(&line, ':', &controllers) || !line.n)
             continue;
-        uint64_t limit = 0;
         if (str_is(id, "0") && controllers.n == 0)
-            limit = memory_cgroup_limit(root, "/sys/fs/cgroup", line, "memory.max");
+            memory_cgroup_bounds(root, &memory_versions[0], line, &bounds);
         else if (memory_list_has(controllers, "memory"))
-            limit =
-                memory_cgroup_limit(root, "/sys/fs/cgroup/memory", line, "memory.limit_in_bytes");
-        if (limit && (least == 0 || limit < least))
-            least = limit;
+            memory_cgroup_bounds(root, &memory_versions[1], line, &bounds);
     }
-    if (m->host.memory_bytes == 0 || least < m->host.memory_bytes)
-        m->host.cgroup_limit_bytes = least;
+    return bounds;
+}
+
+void machine_memory(const struct root *root, uint64_t *ret_total, uint64_t *ret_free)
+{
+    memory_read_info(root, ret_total, ret_free);
+    *ret_free = memory_least(*ret_free, memory_read_cgroup(root).free);
 }
 
 /* Pages that TTM may hand to GPUs; amdgpu's DKMS package brings a TTM of its own. */
@@ -104,7 +152,10 @@ static void memory_read_ttm(const struct root *root, struct machine *m)
 
 void machine_read_memory(const struct root *root, struct machine *m)
 {
-    machine_memory(root, &m->host.memory_bytes, &m->host.memory_free_bytes);
-    memory_read_cgroup(root, m);
+    struct memory_bounds bounds = memory_read_cgroup(root);
+    memory_read_info(root, &m->host.memory_bytes, &m->host.memory_free_bytes);
+    m->host.memory_free_bytes = memory_least(m->host.memory_free_bytes, bounds.free);
+    if (m->host.memory_bytes == 0 || bounds.limit < m->host.memory_bytes)
+        m->host.cgroup_limit_bytes = bounds.limit;
     memory_read_ttm(root, m);
 }

@@ -127,7 +127,7 @@ static int check_memory(const struct session_request *r, const struct session *s
     struct fit_need need;
     uint64_t all = 0, now = 0, limit = r->machine->host.cgroup_limit_bytes;
     machine_memory(r->root, &all, &now);
-    now = limit && limit < now ? limit : now;
+    now = limit && limit < now ? limit : now; /* where the cgroup's use is not known */
     fit_need(&session->use->shape, &session->use->use, CHECK_CONTEXT, 0, &need);
     if (!now || need.host.total <= fit_usable(now))
         return 0;

@@ -345,6 +345,59 @@ static void classes_of_other_functions_are_no_gpus(void **state)
 
 /* ---- host ---- */
 
+/* A limit less what is used counts as free, but pages of files can be given back; where a figure
+ * is missing, what the whole computer has free stands. */
+static void what_a_cgroup_leaves_is_free(void **state)
+{
+    static const char info[] = "file /proc/meminfo\n    MemTotal: 32000000 kB\n"
+                               "    MemAvailable: 30000000 kB\n";
+    static const char v2[] = "file /proc/self/cgroup 0::/a.slice/b\n"
+                             "file /sys/fs/cgroup/a.slice/memory.max 8000000000\n";
+    static const char v1[] =
+        "file /proc/self/cgroup 12:memory:/docker/abc\n"
+        "file /sys/fs/cgroup/memory/memory.limit_in_bytes 8000000000\n"
+        "file /sys/fs/cgroup/memory/memory.usage_in_bytes 7000000000\n"
+        "file /sys/fs/cgroup/memory/memory.stat\n    inactive_file 1\n    active_file 2\n"
+        "    total_inactive_file 1000000000\n    total_active_file 500000000\n";
+    static const struct {
+        const char *version, *use;
+        uint64_t free;
+    } rows[] = {
+        {v2,
+         "file /sys/fs/cgroup/a.slice/memory.current 7000000000\n"
+         "file /sys/fs/cgroup/a.slice/memory.stat\n    anon 5500000000\n    file 1500000000\n"
+         "    inactive_file 1000000000\n    active_file 500000000\n",
+         2500000000},
+        {v2,
+         "file /sys/fs/cgroup/a.slice/memory.current 7000000000\n"
+         "file /sys/fs/cgroup/a.slice/memory.stat\n    inactive_file 0\n    active_file 0\n"
+         "file /sys/fs/cgroup/a.slice/b/memory.max 2000000000\n"
+         "file /sys/fs/cgroup/a.slice/b/memory.current 1500000000\n"
+         "file /sys/fs/cgroup/a.slice/b/memory.stat\n    inactive_file 0\n    active_file 0\n",
+         500000000},
+        {v2,
+         "file /sys/fs/cgroup/a.slice/memory.current 9000000000\n"
+         "file /sys/fs/cgroup/a.slice/memory.stat\n    inactive_file 0\n    active_file 0\n",
+         1},
+        {v2, "file /sys/fs/cgroup/a.slice/memory.stat\n    inactive_file 0\n    active_file 0\n",
+         30720000000},
+        {v2, "file /sys/fs/cgroup/a.slice/memory.current 7000000000\n", 30720000000},
+        {v2,
+         "file /sys/fs/cgroup/a.slice/memory.current 7000000000\n"
+         "file /sys/fs/cgroup/a.slice/memory.stat inactive_file 10\n",
+         30720000000},
+        {v1, "", 2500000000},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf CLEAN_BUF lines = BUF_INIT(8192);
+        buf_addf(&lines, "%s%s%s", info, rows[i].version, rows[i].use);
+        struct machine *m = read_lines(buf_text(&lines));
+        assert_int_equal(m->host.memory_free_bytes, rows[i].free);
+        assert_int_equal(m->host.cgroup_limit_bytes, i == 1 ? 2000000000 : 8000000000);
+        machine_free(m);
+    }
+}
+
 static void the_smallest_cgroup_limit_counts(void **state)
 {
     struct machine *m = read_lines("file /proc/self/cgroup\n"
@@ -579,6 +632,7 @@ int main(void)
         cmocka_unit_test(nothing_recorded_is_unknown_not_no),
         cmocka_unit_test(two_of_three_statements_decide_who_a_device_is),
         cmocka_unit_test(classes_of_other_functions_are_no_gpus),
+        cmocka_unit_test(what_a_cgroup_leaves_is_free),
         cmocka_unit_test(the_smallest_cgroup_limit_counts),
         cmocka_unit_test(containers_are_told_by_what_they_leave),
         cmocka_unit_test(the_c_library_of_a_copy_is_read_from_its_banner),
