@@ -16,8 +16,8 @@
  * PIPELINE is a pattern of fnmatch for the name that the engine gave the pipeline, or for '#' and
  * the 16 hex digits of its shader's hash. A CONDITION is x=A-B, y=A-B, z=A-B (workgroups),
  * wordN=A-B (a word of the push constants) or nth=A-B (of the dispatches that fit otherwise,
- * counted from 1). "A" alone is "A-A". The first line that fits a dispatch is followed. The first
- * lie of each line in a process adds the line to the file `told`, so that a test knows that it was
+ * counted from 1). "A" alone is "A-A". The first line that fits a dispatch is followed, and added
+ * to the file `told` when there is none: a test removes it, and knows afterwards whether a lie was
  * told.
  */
 #include <dlfcn.h>
@@ -66,7 +66,6 @@ struct rule {
     struct condition condition[CONDITIONS_MAX];
     size_t n;
     uint64_t seen; /* dispatches that fit but for nth */
-    bool told;
 };
 
 static struct {
@@ -340,12 +339,11 @@ static const struct rule *rule_of(const struct recording *r, const uint32_t grou
         struct rule *rule = &lies.rule[i];
         if (!rule_fits(rule, r, groups))
             continue;
-        FILE *told = rule->told ? NULL : open_beside("told", "a");
+        FILE *told = open_beside("told", "wx");
         if (told) {
             fprintf(told, "%s\n", rule->line);
             fclose(told);
         }
-        rule->told = true;
         return rule;
     }
     return NULL;

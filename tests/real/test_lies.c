@@ -21,18 +21,17 @@
 
 enum { COVER_MS = 400000, HONEST_PROOFS = 200, LIES_MIN = 60, LIES_MAX = 160, TEXT_MAX = 256 };
 
-/* A lie, and the first question that it must spoil. */
 struct lie {
     char name[TEXT_MAX];
     char rule[TEXT_MAX]; /* lines of the layer's file `lies` */
     char canary[32];
-    unsigned tokens;
 };
 
 static enum plan_backend backend = PLAN_VULKAN_SOFTWARE;
 static char *layer_dir; /* where the engine's Vulkan loader finds the layer */
 static const char *asked_canary;
 static unsigned n_told, n_missed;
+static bool told, told_last; /* to any question, to the last one */
 
 /* ---- the layer ---- */
 
@@ -67,18 +66,19 @@ static int tear_down(void **state)
     return world_tear_down(state);
 }
 
+/* Was a lie told since the last call? */
+static bool layer_told(void)
+{
+    char *CLEAN_FREE file = xfs_join(layer_dir, "told");
+    return unlink(file) == 0;
+}
+
 static void layer_set(const char *rules)
 {
     char *CLEAN_FREE lies = xfs_join(layer_dir, "lies");
-    char *CLEAN_FREE told = xfs_join(layer_dir, "told");
-    unlink(told);
     assert_int_equal(fs_write(lies, rules, strlen(rules), 0644, NULL), 0);
-}
-
-static bool layer_told(void)
-{
-    char *CLEAN_FREE told = xfs_join(layer_dir, "told");
-    return access(told, F_OK) == 0;
+    layer_told();
+    told = told_last = false;
 }
 
 /* ---- all questions to one canary ---- */
@@ -114,6 +114,26 @@ const struct engine_kind *__wrap_engine_kind_of(const char *name, struct gfxb_er
     return &kind;
 }
 
+int __real_engine_post(struct engine *engine, enum engine_call call, const char *body,
+                       int64_t deadline_ms, const atomic_int *cancel, struct buf *ret,
+                       struct gfxb_error *err);
+int __wrap_engine_post(struct engine *engine, enum engine_call call, const char *body,
+                       int64_t deadline_ms, const atomic_int *cancel, struct buf *ret,
+                       struct gfxb_error *err);
+
+/* A question, and whether a lie was told to it. */
+int __wrap_engine_post(struct engine *engine, enum engine_call call, const char *body,
+                       int64_t deadline_ms, const atomic_int *cancel, struct buf *ret,
+                       struct gfxb_error *err)
+{
+    layer_told();
+    int code = __real_engine_post(engine, call, body, deadline_ms, cancel, ret, err);
+    told_last = layer_told();
+    told = told || told_last;
+    return code;
+}
+
+/* 1: the engine leaves this canary to the CPU, or does not know it. */
 static int ask_canary(const char *name, struct gfxb_error *err)
 {
     struct engine_covers covers = {.types = ""};
@@ -125,8 +145,9 @@ static int ask_canary(const char *name, struct gfxb_error *err)
     int code = cover_ask(&spec, &wish, &covers, err);
     asked_canary = NULL;
     /* One that is not part of every proof fails alone. */
-    return code == 0 && covers.fails[0] ? error_set(err, GFXB_E_CANARY_MISMATCH, "%s", covers.why)
-                                        : code;
+    if (code == 0 && covers.fails[0])
+        return error_set(err, GFXB_E_CANARY_MISMATCH, "%s", covers.why);
+    return code == 0 && covers.skipped[0] ? 1 : code;
 }
 
 /* ---- honest ---- */
@@ -135,8 +156,11 @@ static void an_honest_device_passes(void **state)
 {
     struct gfxb_error err = {.text = ""};
     layer_set("");
-    if (ask_canary(*state, &err) < 0)
+    int code = ask_canary(*state, &err);
+    if (code < 0)
         fail_msg("%s", err.text);
+    if (code == 1)
+        skip();
 }
 
 static void prove_honestly(unsigned n)
@@ -242,23 +266,36 @@ static void expect_harmless(const struct lie *lie)
     fail_msg("missed: %s", lie->rule);
 }
 
+/* No dispatch fits the lie: it was none. On lavapipe that is a mistake in the list; a GPU's driver
+ * may have other kernels. */
+static void expect_other_kernels(const struct lie *lie)
+{
+    if (backend == PLAN_VULKAN_SOFTWARE)
+        fail_msg("no dispatch fits: %s", lie->rule);
+    fprintf(stderr, "# not told, no dispatch fits: %s\n", lie->name);
+    skip();
+}
+
+/* The first question to which the lie is told, or a later one, is answered wrongly; never one to
+ * which it is not told. */
 static void a_lie_is_caught(void **state)
 {
     const struct lie *lie = *state;
     struct gfxb_error err = {.text = ""};
-    char kind[64], prompt[64];
+    char kind[64];
     layer_set(lie->rule);
     int code = ask_canary(lie->canary, &err);
-    if (!layer_told())
-        fail_msg("no dispatch fits: %s", lie->rule);
+    if (code == 1)
+        skip();
+    if (!told)
+        expect_other_kernels(lie);
     if (code == 0)
         expect_harmless(lie);
     n_told++;
     fprintf(stderr, "# %s\n", err.text);
     snprintf(kind, sizeof(kind), "of the kind %s ", lie->canary);
-    snprintf(prompt, sizeof(prompt), "to a prompt of %u tokens", lie->tokens);
-    if (code != -GFXB_E_CANARY_MISMATCH || !strstr(err.text, kind) || !strstr(err.text, prompt))
-        fail_msg("'%s%s' is not told: %s", kind, prompt, err.text);
+    if (code != -GFXB_E_CANARY_MISMATCH || !told_last || !strstr(err.text, kind))
+        fail_msg("a lie %sto this question: %s", told_last ? "" : "that was not told ", err.text);
 }
 
 static void the_first_proof_catches_a_lie(void **state)
@@ -362,7 +399,7 @@ static void a_kernel_that_lies_to_the_model_is_found(void **state)
     make_compared(&m, *state);
     assert_int_equal(compare_files(&m, m.model, "halve mul_mat_vec_q4_k_*\n"),
                      -GFXB_E_MODEL_MISMATCH);
-    assert_true(layer_told());
+    assert_true(told);
     compared_done(&m);
 }
 
@@ -393,7 +430,6 @@ static void add_lie(const char *canary, unsigned tokens, const char *kernel, con
     snprintf(lie->name, sizeof(lie->name), "%s, %u tokens: %s %s %s", canary, tokens, way, kernel,
              when);
     snprintf(lie->canary, sizeof(lie->canary), "%s", canary);
-    lie->tokens = tokens;
 }
 
 /* A model all of one type: by the token that the answer goes on with, which the first question
@@ -406,7 +442,6 @@ static void add_type(const char *type)
     add_lie(type, 200, "matmul_*", "word1=200", "word2=128");
 }
 
-/* No TQ1_0 and TQ2_0: the engine has no Vulkan code for them and computes them on the CPU. */
 static const char *const types[] = {
     "F16",   "BF16",    "F32",    "Q4_0",   "Q4_1",  "Q5_0",  "Q5_1",  "Q8_0",    "Q2_K",
     "Q3_K",  "Q4_K",    "Q5_K",   "Q6_K",   "IQ1_S", "IQ1_M", "IQ2_S", "IQ2_XXS", "IQ2_XS",
@@ -418,8 +453,10 @@ static void add_shapes(void)
     static const char *const middle[][3] = {
         {"matmul_*", "word1=24", "word2=128"},    {"flash_attn_*", "word3=24", "word1=128"},
         {"rms_norm_*", "word2=24", "word0=3072"}, {"swiglu_*", "y=24", "word0=6144"},
-        {"rope_norm_*", "x=48-96", "word2=32"},   {"add_*", "word10=24", "word0=3072"},
+        {"rope_norm_*", "x=48-96", "word2=8"},    {"add_*", "word10=24", "word0=3072"},
     };
+    /* word2 of rotary positions: how many dimensions are turned. The second half of them turns by
+     * a quarter of a radian over 24 tokens, which is no lie yet, and by two over 200. */
     for (size_t i = 0; i < sizeof(middle) / sizeof(middle[0]); i++)
         add_lie("mixed", 24, middle[i][0], middle[i][1], middle[i][2]);
     add_lie("mixed", 1, "mul_mat_vec_*", ONE_TOKEN, "word0=128");
@@ -432,9 +469,10 @@ static void add_shapes(void)
     add_lie("mixed", 600, "flash_attn_*", "word3=88", "word1=128");
     add_lie("mixed", 1100, "matmul_*", "word1=76", "word2=128");
     add_lie("mixed", 1100, "flash_attn_*", "word3=76", "word1=128");
-    add_lie("window", 24, "flash_attn_*", "word3=24", "word1=16");
-    add_lie("window", 200, "flash_attn_*", "word3=200", "word1=128");
-    add_lie("window", 200, "matmul_*", "word1=200", "word2=128");
+    /* With a sliding window it stops 4 tokens before a prompt's end, to copy its cache. */
+    add_lie("window", 24, "flash_attn_*", "word3=20", "word1=16");
+    add_lie("window", 200, "flash_attn_*", "word3=196", "word1=128");
+    add_lie("window", 200, "matmul_*", "word1=196", "word2=128");
 }
 
 static void add_experts(const char *canary)
@@ -451,6 +489,8 @@ static void add_all(void)
     add_shapes();
     add_experts("experts");
     add_experts("experts-MXFP4");
+    add_lie("mixed", 200, "rms_norm_*", "word2=200", "word0=3072");
+    add_lie("mixed", 200, "rope_norm_*", "x=400-800", "word2=32");
 }
 
 static struct CMUnitTest test_of(const char *name, CMUnitTestFunction function, void *state)
