@@ -169,8 +169,8 @@ int session_check_model(const struct session_request *r, struct session *session
     const char *args[CHECK_ARGS_MAX];
     struct engine_spec cpu;
     struct gfxb_error why = {.code = 0};
-    if (!session->use || session->use->launch.task == MODEL_EMBEDDING ||
-        session->use->launch.task == MODEL_RERANKING)
+    enum model_task task = session->use->launch.task;
+    if (task == MODEL_EMBEDDING || task == MODEL_RERANKING)
         return error_set(err, GFXB_E_MODEL_UNUSABLE,
                          "not compared: only models that write text can be");
     int result = check_files(r, session, err) ?: check_memory(r, session, err);

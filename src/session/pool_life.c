@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define POOL_STAMP_PRIME UINT64_C(0x100000001b3) /* FNV's */
+
 enum {
     POOL_FAILED_MS = 5000, /* so long a failure is told, before it is tried again */
     POOL_OURS_MS = 1000,   /* likewise, where this process was at fault */
@@ -116,7 +118,10 @@ struct pool_search {
 uint64_t pool_stamp(const struct pool_found *found)
 {
     const char *const files[] = {found->path, found->mmproj, found->named_by};
+    char *CLEAN_FREE parts = found->path ? model_files_state(found->path) : NULL;
     uint64_t stamp = 0;
+    for (const char *c = parts; c && *c; c++)
+        stamp = (stamp ^ (unsigned char)*c) * POOL_STAMP_PRIME;
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         struct stat st = {.st_ino = 0};
         if (files[i] && stat(files[i], &st) < 0)
@@ -124,7 +129,7 @@ uint64_t pool_stamp(const struct pool_found *found)
         const uint64_t facts[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
                                   (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
         for (size_t k = 0; k < sizeof(facts) / sizeof(facts[0]); k++)
-            stamp = (stamp ^ facts[k]) * UINT64_C(0x100000001b3); /* FNV's prime */
+            stamp = (stamp ^ facts[k]) * POOL_STAMP_PRIME;
     }
     return stamp;
 }

@@ -120,8 +120,10 @@ static void worker_bring_up(struct worker *w, struct session_order *order)
     }
     w->watching = true;
     w->differs = false;
-    /* Once for each choice, where there is something to compare the CPU with. */
-    bool known = w->session.running->model_check || w->session.running->backend == PLAN_CPU;
+    /* Once for each choice, where there is something to compare the CPU with. The canary's answers
+     * are known: every proof compares them. */
+    bool known = w->session.running->model_check || w->session.running->backend == PLAN_CPU ||
+                 !w->session.use;
     w->compares = known || w->model->pool->config.no_self_check ? 0 : WORKER_COMPARES;
     worker_tell_up(w);
 }

@@ -392,16 +392,13 @@ static void put_file(const char *path, const char *text)
 }
 
 /* The next request gets the new file; the one under way ends with the old one. */
-static void a_replaced_model_is_loaded_anew(void **state)
+static void expect_new_model(const char *path, const char *replaced)
 {
-    char path[] = "/tmp/gfxb-pool-XXXXXX";
     struct client c = {.ready = 0}, next = {.ready = 0}, last = {.ready = 0};
-    (void)state;
-    close(mkstemp(path));
     file = path;
     struct bed *bed = bed_new(NULL);
     serving(bed, GPU, &c, 1);
-    put_file(path, "another model");
+    put_file(replaced, "another model");
     ask(bed, &next);
     await(bed, &script[1].bring_ups, 1);
     up(&script[1], GPU);
@@ -417,8 +414,29 @@ static void a_replaced_model_is_loaded_anew(void **state)
     assert_int_equal(last.ready, 1);
     pool_done(&last.waiter, POOL_OK);
     bed_done(bed);
-    unlink(path);
     file = "/dev/null";
+}
+
+static void a_replaced_model_is_loaded_anew(void **state)
+{
+    char path[] = "/tmp/gfxb-pool-XXXXXX";
+    (void)state;
+    close(mkstemp(path));
+    expect_new_model(path, path);
+    unlink(path);
+}
+
+static void a_model_with_a_replaced_part_is_loaded_anew(void **state)
+{
+    char dir[] = "/tmp/gfxb-pool-XXXXXX";
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    char *CLEAN_FREE first = xfs_join(dir, "m-00001-of-00002.gguf");
+    char *CLEAN_FREE second = xfs_join(dir, "m-00002-of-00002.gguf");
+    put_file(first, "one");
+    put_file(second, "two");
+    expect_new_model(first, second);
+    assert_int_equal(fs_remove_tree(dir), 0);
 }
 
 static void a_removed_model_is_gone(void **state)
@@ -1084,6 +1102,7 @@ int main(void)
         cmocka_unit_test(a_name_that_nobody_knows_is_told),
         cmocka_unit_test(many_unknown_names_are_one_thread_and_few_failures),
         cmocka_unit_test(a_replaced_model_is_loaded_anew),
+        cmocka_unit_test(a_model_with_a_replaced_part_is_loaded_anew),
         cmocka_unit_test(a_removed_model_is_gone),
         cmocka_unit_test(a_second_name_keeps_what_it_asks_for),
         cmocka_unit_test(the_context_grows_only_when_it_must),
