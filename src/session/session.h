@@ -176,10 +176,10 @@ struct session_check {
 
 /*
  * Does the running engine compute the session's model, which is a file (request->model), as the CPU
- * does? Asks both, stores the outcome for this model on this choice, and the next plan goes by it. 0: it does, or
- * -GFXB_E_MODEL_MISMATCH: it does not, stored or (which is logged) not. All else (too little memory
- * beside it, no time, files that were changed, a model that writes no text) says nothing, and
- * nothing is stored.
+ * does? Asks both, stores the outcome for this model on this choice, and the next plan goes by it.
+ * 0: it does, or -GFXB_E_MODEL_MISMATCH: it does not, stored or (which is logged) not. All else
+ * (too little memory beside it, no time, files that were changed, a model that writes no text) says
+ * nothing, and nothing is stored.
  */
 int session_check_model(const struct session_request *request, struct session *session,
                         const struct session_check *check, struct engine_comparison *ret_comparison,
