@@ -75,7 +75,8 @@ struct node_card {
 };
 
 struct node_status {
-    char version[NODE_TEXT]; /* of gfxbridge */
+    char computer[DIGEST_HEX]; /* node_computer there */
+    char version[NODE_TEXT];   /* of gfxbridge */
     char os[NODE_TEXT], arch[NODE_TEXT];
     struct node_card card[NODE_CARDS_MAX];
     size_t n_cards;
@@ -92,11 +93,16 @@ struct node_status {
     double bytes_per_second, round_trip_us;
 };
 
+/* A number of this computer until it starts again, so that one computer with two keys counts once.
+ * "": not known. */
+void node_computer(char ret_computer[static DIGEST_HEX]);
+
 /*
  * Asks a node, which takes no longer than the deadline. measure: bandwidth and round trip too, with
  * at most 4 MiB or 200 ms. -GFXB_E_NODE_UNREACHABLE: no answer, which says nothing about the node;
  * -GFXB_E_NODE_IDENTITY: another key is there, or it does not know ours; -GFXB_E_NODE_VERSION: a
- * gfxbridge that speaks another language; -GFXB_E_NODE_LOST: it broke off or talks nonsense.
+ * gfxbridge that speaks another language; -GFXB_E_NODE_LOST: it broke off or talks nonsense. The
+ * sentence does not name the node.
  */
 int node_ask(const struct node_identity *identity, const struct node_peer *peer, int deadline_ms,
              bool measure, struct node_status *ret_status, struct gfxb_error *err);
@@ -119,7 +125,8 @@ struct node_want {
 int node_link_open(const struct node_identity *identity, const struct node_peer *peer,
                    const struct node_want *want, int deadline_ms, struct node_link **ret_link,
                    struct gfxb_error *err);
-/* A connected stream socket to the worker; its ownership passes. Or -errno. In this form for struct
+/* A connected stream socket to the worker; its ownership passes. Or -errno. One call at a time, and
+ * none during node_link_close. In this form for struct
  * engine_remote: context is the link. */
 int node_link_connect(void *link);
 /* 0: the node answers, and its worker runs. Else the negative code of why the link was lost, with
