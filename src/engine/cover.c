@@ -135,7 +135,7 @@ static bool cover_is_left_to_cpu(const struct cover *c)
     struct engine_placement placement = {.n = 0};
     int code = c->spec.backend == PLAN_CPU ? -1 : engine_verify(c->engine, &placement, NULL);
     return code == -GFXB_E_NOT_ON_DEVICE ||
-           (code == 0 && placement.gpu_mib < COVER_SHARE * (placement.gpu_mib + placement.cpu_mib));
+           (code == 0 && placement_device_share(&placement) < COVER_SHARE);
 }
 
 /* 1: the engine is older than the type or the shape, and does not know it; or it leaves it to the

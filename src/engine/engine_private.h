@@ -54,6 +54,9 @@ struct engine {
     bool is_canary;
     struct engine_words gpu_pci;       /* where the weights must be; n 0 any */
     struct engine_placement placement; /* as the log told before it was cut; n 0 before */
+    struct sockets *sockets;           /* of a worker, or with remotes; NULL none */
+    char protocol[32];                 /* of a worker */
+    struct engine_words remotes;       /* their names */
 };
 
 /* After this a person is told what takes so long, and that is: */
@@ -81,9 +84,19 @@ struct sandbox {
     int ruleset;                /* Landlock's; -1: the kernel has none */
     struct sock_filter *filter; /* owned: seccomp's program; NULL: there is none */
     size_t n_filter;
+    int channel; /* lent: where the child sends the filter's listener, which is for sockets.c; -1:
+                    the filter has none */
+    uint64_t memory; /* bytes that it may take; 0 no limit */
 };
 
-#define SANDBOX_NONE ((struct sandbox){.ruleset = -1})
+#define SANDBOX_NONE ((struct sandbox){.ruleset = -1, .channel = -1})
+
+/* What an engine may do with sockets beside its own unix socket; see sockets.c. */
+enum sandbox_sockets {
+    SANDBOX_NO_SOCKETS,
+    SANDBOX_CONNECTS, /* to remotes */
+    SANDBOX_LISTENS,  /* a worker */
+};
 
 /* The ABI of this kernel's Landlock; 0 none. */
 int sandbox_landlock_abi(void);
@@ -95,8 +108,8 @@ bool sandbox_has_filter(void);
  * path that is not there is passed over: the engine will say so itself. -errno when the kernel
  * has Landlock and still refuses a ruleset.
  */
-int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
-                struct sandbox *ret_sandbox, struct gfxb_error *err);
+int sandbox_new(const struct engine_spec *spec, enum sandbox_sockets sockets, const char *scratch,
+                const char *cache, struct sandbox *ret_sandbox, struct gfxb_error *err);
 /* Fine on SANDBOX_NONE. */
 void sandbox_done(struct sandbox *sandbox);
 
@@ -105,9 +118,22 @@ void sandbox_done(struct sandbox *sandbox);
 int sandbox_enter(void *context);
 
 /* The seccomp filter's program, where there can be one. 0 or -errno. */
-int sandbox_filter_new(struct sandbox *ret_sandbox);
+int sandbox_filter_new(enum sandbox_sockets sockets, struct sandbox *ret_sandbox);
 /* Enter it, in the child: its copy of the program is changed. Async-signal-safe. 0 or -errno. */
 int sandbox_filter_enter(struct sandbox *sandbox);
+
+/* ---- sockets.c: sockets for an engine without a network ---- */
+
+struct sockets;
+
+/* Send the filter's listener from the child. Async-signal-safe. 0 or -errno. */
+int sockets_send(int channel, int listener);
+/* The child has entered its sandbox: take its listener from the channel and answer its calls, with
+ * the remotes of the spec, on a thread. bind_at: where a worker's socket is made; NULL none. */
+int sockets_start(int channel, const struct engine_spec *spec, const char *bind_at,
+                  struct sockets **ret_sockets, struct gfxb_error *err);
+/* Once the engine has ended, or is to get no more. NULL is fine. */
+void sockets_close(struct sockets *sockets);
 
 /* ---- launch.c: the exact argv, environment and working directory of an engine ---- */
 
@@ -125,10 +151,12 @@ struct launch {
 int loader_explain(const struct root *root, struct str said, unsigned vendor,
                    struct gfxb_error *err);
 
-/* The package's program as argv, with its own loader where it has one, and the variables that this
- * needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
-int launch_program(const struct package *package, struct engine_words *argv,
+/* A program of the package as argv, with its own loader where it has one, and the variables that
+ * this needs. -EINVAL: a directory whose name the dynamic loader cannot take. */
+int launch_program(const struct package *package, const char *program, struct engine_words *argv,
                    struct engine_words *env, struct gfxb_error *err);
+/* Its worker's program, to be freed; NULL: it has none. */
+char *launch_worker(const struct package *package);
 
 /*
  * serving: NULL for a mere list of devices. scratch: a directory of this run for temporary files,
@@ -166,6 +194,8 @@ int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
 
+/* Of the weights, how much is on GPUs and remotes, 0 to 1? */
+double placement_device_share(const struct engine_placement *placement);
 /* Is this share the named one: "Vulkan0" of "Vulkan0,Vulkan1"? */
 bool placement_names(const struct engine_share *share, const char *devices);
 

@@ -9,6 +9,7 @@
 #define DEVICES_DEADLINE_MS 30000
 #define DEVICES_OUTPUT_MAX  (1u << 20)
 #define VERIFY_CANARY       2 /* GPUs that its two layers and its output are enough for, at least */
+#define VERIFY_CANARY_PARTS 3 /* that can be on computers of their own: all of these */
 #define VERIFY_LOG_MAX      (64u << 20)
 #define VERIFY_MAPS_MAX     (16u << 20)
 #define VERIFY_SETTLE_MS    500 /* the engine's log is written by a thread of its own */
@@ -165,6 +166,12 @@ bool maps_are_mixed(const struct maps *maps, const struct maps_library **ret_a,
 
 /* ---- this very start ---- */
 
+double placement_device_share(const struct engine_placement *placement)
+{
+    double devices = placement->gpu_mib + placement->remote_mib;
+    return devices > 0.0 ? devices / (devices + placement->cpu_mib) : 0.0;
+}
+
 bool placement_names(const struct engine_share *share, const char *devices)
 {
     struct str rest = str_from(devices), name;
@@ -180,13 +187,16 @@ void engine_placement_text(const struct engine_placement *placement, char *ret_t
     struct buf CLEAN_BUF text = BUF_INIT(8192);
     for (size_t i = 0; i < placement->n; i++) {
         const struct engine_share *share = &placement->item[i];
-        if (!share->gpu || share->model_mib <= 0.0)
+        if ((!share->gpu && !share->remote) || share->model_mib <= 0.0)
             continue;
-        buf_addf(&text, "%s%s", text.n ? ", " : "", share->device);
-        if (share->description[0])
+        buf_addf(&text, "%s%s", text.n ? ", " : "",
+                 share->remote ? share->description : share->device);
+        if (share->description[0] && !share->remote)
             buf_addf(&text, " (%s)", share->description);
     }
-    snprintf(ret_text, size, "%s", text.n ? buf_text(&text) : "CPU");
+    bool cpu = placement->gpu_mib <= 0.0 && (placement->cpu_mib > 0.0 || text.n == 0);
+    snprintf(ret_text, size, "%s%s%s", buf_text(&text), cpu && text.n ? ", " : "",
+             cpu ? "CPU" : "");
 }
 
 static int verify_read_placement(const struct engine *engine,
@@ -269,13 +279,39 @@ static int verify_gpu(const struct engine *engine, const struct engine_placement
     return verify_cards(engine, placement, err);
 }
 
+/* Every worker has weights, as far as the model goes round, and is called by its name from here on.
+ */
+static int verify_remotes(const struct engine *engine, struct engine_placement *placement,
+                          struct gfxb_error *err)
+{
+    size_t without = 0, first = 0;
+    for (size_t k = 0; k < engine->remotes.n; k++) {
+        bool found = false;
+        for (size_t i = 0; i < placement->n; i++) {
+            struct engine_share *share = &placement->item[i];
+            if (share->remote != k + 1)
+                continue;
+            snprintf(share->description, sizeof(share->description), "%s", engine->remotes.word[k]);
+            found = found || share->model_mib > 0.0;
+        }
+        if (!found && without++ == 0)
+            first = k;
+    }
+    size_t all = engine->remotes.n + (engine->backend != PLAN_CPU);
+    size_t spared = engine->is_canary && all > VERIFY_CANARY_PARTS ? all - VERIFY_CANARY_PARTS : 0;
+    if (without <= spared)
+        return 0;
+    return error_set(err, GFXB_E_NOT_ON_DEVICE, "no weights are on %s",
+                     engine->remotes.word[first]);
+}
+
 static int verify_cpu(const struct engine_placement *placement, struct gfxb_error *err)
 {
     if (placement->gpu_mib > 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "%.1f MiB of weights are on a GPU although the CPU was asked for",
                          placement->gpu_mib);
-    if (placement->cpu_mib <= 0.0)
+    if (placement->cpu_mib <= 0.0 && placement->remote_mib <= 0.0)
         return error_set(err, GFXB_E_NOT_ON_DEVICE,
                          "the engine's log does not say where its weights are");
     return 0;
@@ -360,9 +396,11 @@ int engine_verify(struct engine *engine, struct engine_placement *ret_placement,
     int code = placement.n ? 0 : verify_read_placement(engine, &placement, err);
     if (code < 0)
         return code;
+    code = verify_remotes(engine, &placement, err);
     engine->placement = placement;
-    code = engine->backend == PLAN_CPU ? verify_cpu(&placement, err)
-                                       : verify_gpu(engine, &placement, err);
+    if (code == 0)
+        code = engine->backend == PLAN_CPU ? verify_cpu(&placement, err)
+                                           : verify_gpu(engine, &placement, err);
     if (code == 0)
         code = verify_libraries(engine, err);
     if (code == 0 || code == -GFXB_E_NOT_ON_DEVICE)

@@ -29,10 +29,12 @@ void engine_devices_done(struct engine_devices *devices);
 
 /* Where one start put its weights, by its own log. */
 struct engine_share {
-    char device[32];       /* "Vulkan0", "CPU" (kinds like CPU_Mapped are added up) */
+    /* "Vulkan0", "CPU" (kinds like CPU_Mapped are added up), "RPC0[127.0.0.1:1]" */
+    char device[32];
     char description[160]; /* "" for the CPU */
     char pci[20];          /* "0000:03:00.0"; "" not told */
-    bool gpu;              /* not the CPU, not a host buffer, not BLAS */
+    bool gpu;              /* not the CPU, not a host buffer, not BLAS, not a remote's */
+    unsigned remote;       /* from 1: of engine_spec.remote, whose name is the description; 0 */
     double model_mib;      /* weights; negative: none */
     double other_mib;      /* KV cache and compute buffers; negative: none */
 };
@@ -40,14 +42,15 @@ struct engine_share {
 struct engine_placement {
     struct engine_share item[ENGINE_PLACEMENT_MAX];
     size_t n;
-    double gpu_mib, cpu_mib; /* weights */
-    bool loaded;             /* the log says that loading has ended */
+    double gpu_mib, cpu_mib, remote_mib; /* weights; gpu and cpu: of this computer */
+    bool loaded;                         /* the log says that loading has ended */
 };
 
 /*
- * Judge this very start: are the weights where spec->backend, device and gpu_pci wanted them, did
- * every ROCm library come from one tree? Milliseconds: for every start, proven or not. Codes:
- * not-on-device, library-missing. ret_placement is filled on success and on not-on-device.
+ * Judge this very start: are the weights where spec->backend, device and gpu_pci wanted them, has
+ * every remote some, did every ROCm library come from one tree? Milliseconds: for every start,
+ * proven or not. Codes: not-on-device, library-missing. ret_placement is filled on success and on
+ * not-on-device.
  */
 int engine_verify(struct engine *engine, struct engine_placement *ret_placement,
                   struct gfxb_error *err);

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define ENGINE_READY_MS    120000
@@ -38,10 +40,12 @@ static int engine_make_key(char ret_key[static INSTANCE_KEY_HEX], struct gfxb_er
 
 static void engine_free(struct engine *engine)
 {
+    sockets_close(engine->sockets);
     rundir_close(&engine->rundir);
     if (engine->log_fd >= 0)
         close(engine->log_fd);
     engine_words_done(&engine->gpu_pci);
+    engine_words_done(&engine->remotes);
     free(engine->device);
     free(engine->keep_log);
     free(engine->package_dir);
@@ -61,17 +65,42 @@ static struct engine *engine_new(const struct engine_kind *kind, const struct en
         .keep_log = xstrdup_or_null(spec->keep_log),
         .package_dir = realpath(spec->package->dir, NULL),
         .backend = spec->backend,
-        .is_canary = canary_is(kind->canary, spec->model),
+        .is_canary = spec->model && canary_is(kind->canary, spec->model),
     };
+    for (size_t i = 0; i < spec->n_remotes; i++)
+        engine_words_add(&engine->remotes, "%s", spec->remote[i].name);
     for (size_t i = 0; spec->gpu_pci && spec->gpu_pci[i]; i++)
         engine_words_add(&engine->gpu_pci, "%s", spec->gpu_pci[i]);
     return engine;
 }
 
-static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
+/* The child is started; its calls for sockets are answered from here on. */
+static int engine_start_sockets(struct engine *engine, const struct engine_spec *spec, bool worker,
+                                struct launch *launch, struct child_spec *child,
+                                struct gfxb_error *err)
+{
+    int channel[2] = {-1, -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
+        return error_set(err, errno, "cannot make a socket: %s", error_errno_text(errno));
+    launch->sandbox.channel = channel[1];
+    int code = child_start(child, &engine->child, err);
+    if (code == -EBUSY) /* the kernel's answer to a second listener */
+        code = error_set(err, GFXB_E_KERNEL_QUIRK,
+                         "models over several computers need seccomp user notification, which the "
+                         "container that gfxbridge runs in has taken for itself");
+    if (code == 0)
+        code = sockets_start(channel[0], spec, worker ? engine->rundir.socket : NULL,
+                             &engine->sockets, err);
+    close(channel[0]);
+    close(channel[1]);
+    return code;
+}
+
+static int engine_spawn(struct engine *engine, const struct engine_spec *spec, bool worker,
                         struct gfxb_error *err)
 {
-    struct engine_serving serving = {.socket = engine->rundir.socket, .key = engine->key};
+    struct engine_serving serving = {.socket = worker ? NULL : engine->rundir.socket,
+                                     .key = worker ? NULL : engine->key};
     struct launch launch;
     /* O_APPEND: engine_check may cut the file while the engine writes. */
     engine->log_fd =
@@ -85,7 +114,9 @@ static int engine_spawn(struct engine *engine, const struct engine_spec *spec,
     child.out_fd = engine->log_fd;
     child.err_fd = engine->log_fd;
     struct gfxb_error why;
-    code = child_start(&child, &engine->child, &why);
+    code = worker || spec->n_remotes
+               ? engine_start_sockets(engine, spec, worker, &launch, &child, &why)
+               : child_start(&child, &engine->child, &why);
     launch_done(&launch);
     if (code == -ENOENT || code == -EACCES || code == -ENOEXEC || code == -ENOTDIR)
         return error_set(err, GFXB_E_PACKAGE_UNAVAILABLE,
@@ -150,11 +181,41 @@ static int engine_probe(const struct engine *engine, const char *path, int ms,
     return http_ask(&request, ret_status);
 }
 
+int engine_connect(void *worker)
+{
+    const struct engine *engine = worker;
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", engine->rundir.socket);
+    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+        return fd;
+    int code = -errno;
+    close(fd);
+    return code;
+}
+
+/* One look at a worker: it flushes what it has said when somebody connects. As below. */
+static int engine_worker_answers(struct engine *engine, struct gfxb_error *err)
+{
+    struct buf CLEAN_BUF log = BUF_INIT(INSTANCE_LOG_TAIL + 1);
+    int CLEAN_CLOSE fd = engine_connect(engine);
+    if (fd < 0)
+        return http_is_local(fd)
+                   ? error_set(err, -fd, "cannot ask the worker: %s", error_errno_text(-fd))
+                   : 0;
+    return instance_read_log(engine, 0, INSTANCE_LOG_TAIL, &log) == 0 &&
+           engine->kind->read_protocol(buf_view(&log), engine->protocol, sizeof(engine->protocol));
+}
+
 /* One look; what accepts a connection and then says nothing is not ready. 1 ready, 0 not yet. */
-static int engine_answers(const struct engine *engine, const struct engine_spec *spec,
+static int engine_answers(struct engine *engine, const struct engine_spec *spec, bool worker,
                           struct gfxb_error *err)
 {
     int status = 0;
+    if (worker)
+        return engine_worker_answers(engine, err);
     int code =
         engine_probe(engine, engine->kind->ready_path, ENGINE_PROBE_MS, spec->cancel, &status);
     if (code == -EPERM)
@@ -186,8 +247,8 @@ const char *instance_reason(enum plan_backend backend)
     }
 }
 
-static int engine_await(struct engine *engine, const struct engine_spec *spec, struct buf *ret_tail,
-                        struct gfxb_error *err)
+static int engine_await(struct engine *engine, const struct engine_spec *spec, bool worker,
+                        struct buf *ret_tail, struct gfxb_error *err)
 {
     int64_t start = clock_now_ms();
     int64_t limit = spec->ready_ms > 0 ? spec->ready_ms : ENGINE_READY_MS;
@@ -203,7 +264,7 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
         }
         if (spec->cancel && *spec->cancel)
             return error_set(err, GFXB_E_INTERRUPTED, "interrupted while the engine was loading");
-        code = engine_answers(engine, spec, err);
+        code = engine_answers(engine, spec, worker, err);
         if (code > 0)
             engine->load_ms = (double)(clock_now_ms() - start);
         if (code != 0)
@@ -220,20 +281,32 @@ static int engine_await(struct engine *engine, const struct engine_spec *spec, s
     }
 }
 
-int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
-                   struct gfxb_error *err)
+/* A worker, or with remotes: can there be one? */
+static int engine_check_sockets(const struct engine_kind *kind, const struct engine_spec *spec,
+                                bool worker, struct gfxb_error *err)
+{
+    if (!worker && !spec->n_remotes)
+        return 0;
+    if (!kind->add_worker_arguments)
+        return error_set(err, GFXB_E_NO_PACKAGE, "%s cannot use several computers", kind->name);
+    return engine_has_worker(spec->package, err) ?: engine_remotes_possible(spec->unconfined, err);
+}
+
+static int engine_begin(const struct engine_spec *spec, bool worker, struct engine **ret_engine,
+                        struct buf *ret_tail, struct gfxb_error *err)
 {
     const struct engine_kind *kind = engine_kind_of(spec->package->engine, err);
-    if (!kind)
-        return -GFXB_E_NO_PACKAGE;
+    int code = kind ? engine_check_sockets(kind, spec, worker, err) : -GFXB_E_NO_PACKAGE;
+    if (code < 0)
+        return code;
     struct engine *engine = engine_new(kind, spec);
-    int code = engine_make_key(engine->key, err);
+    code = engine_make_key(engine->key, err);
     if (code == 0)
         code = rundir_open(spec->runtime_dir, spec->cancel, &engine->rundir, err);
     if (code == 0)
-        code = engine_spawn(engine, spec, err);
+        code = engine_spawn(engine, spec, worker, err);
     if (code == 0)
-        code = engine_await(engine, spec, ret_tail, err);
+        code = engine_await(engine, spec, worker, ret_tail, err);
     if (code < 0) {
         child_end(&engine->child, 0, NULL);
         engine_free(engine);
@@ -243,9 +316,26 @@ int instance_start(const struct engine_spec *spec, struct engine **ret_engine, s
     return 0;
 }
 
+int instance_start(const struct engine_spec *spec, struct engine **ret_engine, struct buf *ret_tail,
+                   struct gfxb_error *err)
+{
+    return engine_begin(spec, false, ret_engine, ret_tail, err);
+}
+
 int engine_start(const struct engine_spec *spec, struct engine **ret_engine, struct gfxb_error *err)
 {
     return instance_start(spec, ret_engine, NULL, err);
+}
+
+int engine_start_worker(const struct engine_spec *spec, struct engine **ret_engine,
+                        struct gfxb_error *err)
+{
+    return engine_begin(spec, true, ret_engine, NULL, err);
+}
+
+const char *engine_protocol(const struct engine *worker)
+{
+    return worker->protocol;
 }
 
 void engine_stop(struct engine *engine)
@@ -396,12 +486,13 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret)
 #define HEALTH_SHARE                                                                               \
     0.2 /* of the weights in the CPU's memory: then a good part of the work is its */
 
-/* Does the CPU do a good part of the work? Of a GPU's engine it may only wait, and busily. */
+/* Does the CPU do a good part of the work? Of a GPU's or worker's it may only wait, and busily. */
 static bool health_by_cpu(const struct engine *engine)
 {
     const struct engine_placement *p = &engine->placement;
-    return engine->backend == PLAN_CPU || engine->backend == PLAN_VULKAN_SOFTWARE ||
-           p->cpu_mib > HEALTH_SHARE * (p->cpu_mib + p->gpu_mib);
+    return (engine->backend == PLAN_CPU && !engine->remotes.n) ||
+           engine->backend == PLAN_VULKAN_SOFTWARE ||
+           placement_device_share(p) < 1.0 - HEALTH_SHARE;
 }
 
 /* ms of all cores that it has used so far; 0 unknown. */

@@ -79,17 +79,19 @@ int engine_start(const struct engine_spec *spec, struct engine **ret_engine,
  * same sandbox: it computes what comes over engine_socket, a unix socket, one connection at a time,
  * and listens nowhere else. The model of the spec is not used. It keeps no copy of weights on disk.
  * engine_check, engine_stop, engine_pid, engine_pidfd and engine_log work on it as on any engine.
- * Codes: no-package: the package has no worker; sandbox: see engine_remotes_possible; those of
- * engine_start.
+ * Codes: no-package: the package has no worker; those of engine_remotes_possible and engine_start.
  */
 int engine_start_worker(const struct engine_spec *spec, struct engine **ret_engine,
                         struct gfxb_error *err);
 /* "8.0.0": the version of the protocol that a worker speaks. */
 const char *engine_protocol(const struct engine *worker);
+/* A connected stream socket to a worker, or -errno: struct engine_remote for one on this computer.
+ */
+int engine_connect(void *worker);
 /* Does the package hold a worker, and the backend for those of others? 0 or -no-package. */
 int engine_has_worker(const struct package *package, struct gfxb_error *err);
 /* Can this kernel give sockets to a worker, or to an engine with remotes? off: the sandbox is
- * switched off, without which there are none. 0 or -ENOTSUP and why not. */
+ * switched off, without which there are none. 0, -policy (off) or -kernel-quirk. */
 int engine_remotes_possible(bool off, struct gfxb_error *err);
 
 /* Orderly stop (3 s), then by force; removes the run directory. NULL is fine. */

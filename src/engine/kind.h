@@ -47,7 +47,7 @@ struct engine_words {
 
 /* What a serving engine is given beside its spec. */
 struct engine_serving {
-    const char *socket;
+    const char *socket; /* NULL: it is a worker */
     const char *key;
     unsigned threads;
     bool is_canary;
@@ -141,9 +141,14 @@ struct engine_kind {
     const char *const *variables; /* always in its environment; NULL-terminated */
     const char *key_variable;     /* gives it the key that it must be asked with */
     const char *list_argument;    /* makes it list its devices and end */
-    const char *device_argument;  /* before the device */
-    const char *layers_argument;  /* before the number of layers on the GPU */
-    const char *no_device;        /* the device that keeps it on the CPU */
+    /* The arguments of the package's worker; NULL: the kind has none. */
+    void (*add_worker_arguments)(const struct engine_spec *spec,
+                                 const struct engine_serving *serving, struct engine_words *argv);
+    /* The version of the protocol in a worker's log; false: it does not say yet. */
+    bool (*read_protocol)(struct str log, char *ret_version, size_t size);
+    const char *device_argument; /* before the device */
+    const char *layers_argument; /* before the number of layers on the GPU */
+    const char *no_device;       /* the device that keeps it on the CPU */
     /* With a value behind each: they choose the kernels of attention; NULL-terminated. */
     const char *const *attention_arguments;
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */

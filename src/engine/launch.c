@@ -5,6 +5,7 @@
 #include "engine/engine_private.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -42,11 +43,44 @@ static int launch_library_path(const struct package *package, struct buf *ret)
     return buf_ok(ret) ? 0 : -EINVAL;
 }
 
-int launch_program(const struct package *package, struct engine_words *argv,
+char *launch_worker(const struct package *package)
+{
+    struct gfx_engine row;
+    char *CLEAN_FREE server = launch_path(package, str_from(package->executable));
+    struct str rest = STR_NONE, place;
+    char *found = NULL;
+    if (gfx_engine_find(str_from(package->engine), &row))
+        rest = row.worker;
+    while (!found && str_word(&rest, &place)) {
+        char *CLEAN_FREE pattern = xasprintf("%.*s/%.*s", STR_ARG(fs_dir(server)), STR_ARG(place));
+        glob_t places = {.gl_pathc = 0};
+        if (glob(pattern, GLOB_NOSORT, NULL, &places) == 0)
+            found = xstrdup(places.gl_pathv[0]);
+        globfree(&places);
+    }
+    return found;
+}
+
+int engine_has_worker(const struct package *package, struct gfxb_error *err)
+{
+    struct gfx_engine row;
+    char *CLEAN_FREE worker = launch_worker(package);
+    char *CLEAN_FREE dir = launch_path(package, str_from(package->backend_dir));
+    bool known = gfx_engine_find(str_from(package->engine), &row) && row.rpc.n;
+    char *CLEAN_FREE backend = xasprintf("%s/%.*s", dir, STR_ARG(known ? row.rpc : STR_NONE));
+    if (worker && known && access(worker, X_OK) == 0 && access(backend, R_OK) == 0)
+        return 0;
+    return error_set(err, GFXB_E_NO_PACKAGE,
+                     "the package %s cannot use several computers: it has no %s; `gfxbridge "
+                     "backends install` gets a newer one",
+                     package->id, worker ? "backend for workers" : "worker");
+}
+
+int launch_program(const struct package *package, const char *executable, struct engine_words *argv,
                    struct engine_words *env, struct gfxb_error *err)
 {
     struct buf CLEAN_BUF libraries = BUF_INIT(LAUNCH_PATHS_MAX);
-    char *CLEAN_FREE program = launch_path(package, str_from(package->executable));
+    char *CLEAN_FREE program = launch_path(package, str_from(executable));
     if (launch_library_path(package, &libraries) < 0)
         return error_set(err, EINVAL,
                          "the package's directory %s has a name that the dynamic loader cannot "
@@ -105,7 +139,7 @@ static void launch_environment(const struct engine_kind *kind, const struct engi
         engine_words_add(env, "%s", *variable);
     for (const char *const *variable = kind->plain_variables; spec->plain && *variable; variable++)
         engine_words_add(env, "%s", *variable);
-    if (serving)
+    if (serving && serving->key)
         engine_words_add(env, "%s=%s", kind->key_variable, serving->key);
     for (size_t i = 0; spec->env && spec->env[i]; i++)
         engine_words_add(env, "%s", spec->env[i]);
@@ -125,7 +159,7 @@ static unsigned launch_threads(const struct engine_spec *spec)
     struct stat st;
     if (spec->threads)
         return spec->threads;
-    if (stat(spec->model, &st) == 0 && st.st_size < LAUNCH_TINY_MODEL)
+    if (spec->model && stat(spec->model, &st) == 0 && st.st_size < LAUNCH_TINY_MODEL)
         return 1;
     return engine_default_threads();
 }
@@ -178,10 +212,25 @@ static void launch_arguments(const struct engine_kind *kind, const struct engine
     }
     struct engine_serving complete = *serving;
     complete.threads = launch_threads(spec);
+    if (!serving->socket) {
+        kind->add_worker_arguments(spec, &complete, argv);
+        return;
+    }
     complete.is_canary = canary_is(kind->canary, spec->model);
     kind->add_arguments(spec, &complete, argv);
     for (size_t i = 0; spec->args && spec->args[i]; i++)
         engine_words_add(argv, "%s", spec->args[i]);
+}
+
+/* The list of devices is of this computer's alone. */
+static enum sandbox_sockets launch_sockets(const struct engine_spec *spec,
+                                           const struct engine_serving *serving)
+{
+    if (!serving)
+        return SANDBOX_NO_SOCKETS;
+    return !serving->socket  ? SANDBOX_LISTENS
+           : spec->n_remotes ? SANDBOX_CONNECTS
+                             : SANDBOX_NO_SOCKETS;
 }
 
 int launch_new(const struct engine_kind *kind, const struct engine_spec *spec, const char *scratch,
@@ -194,11 +243,15 @@ int launch_new(const struct engine_kind *kind, const struct engine_spec *spec, c
     if (code == 0 && spec->cache_dir)
         code = fs_make_dirs(spec->cache_dir, 0700, err);
     if (code == 0 && launch.confined)
-        code = sandbox_new(spec, scratch, launch_cache(spec, scratch), &launch.sandbox, err);
+        code = sandbox_new(spec, launch_sockets(spec, serving), scratch,
+                           launch_cache(spec, scratch), &launch.sandbox, err);
     if (code < 0)
         return code;
+    char *CLEAN_FREE worker = serving && !serving->socket ? launch_worker(spec->package) : NULL;
+    launch.sandbox.memory = worker && spec->backend == PLAN_CPU ? spec->memory : 0;
     launch_environment(kind, spec, scratch, serving, &launch.env);
-    code = launch_program(spec->package, &launch.argv, &launch.env, err);
+    code = launch_program(spec->package, worker ? worker : spec->package->executable, &launch.argv,
+                          &launch.env, err);
     if (code < 0) {
         launch_done(&launch);
         return code;
@@ -290,7 +343,8 @@ int engine_wrapper(const struct engine_spec *spec, const char *title, struct buf
 {
     struct engine_words argv = {.n = 0}, env = {.n = 0};
     const struct engine_kind *kind = engine_kind_of(spec->package->engine, err);
-    int code = kind ? launch_program(spec->package, &argv, &env, err) : -GFXB_E_NO_PACKAGE;
+    int code = kind ? launch_program(spec->package, spec->package->executable, &argv, &env, err)
+                    : -GFXB_E_NO_PACKAGE;
     if (code == 0)
         wrapper_script(kind, spec, title, &argv, &env, ret);
     engine_words_done(&argv);

@@ -25,6 +25,47 @@ static bool llama_has(const char *const *words, const char *word)
     return false;
 }
 
+/* Workers first and this computer's device behind them, with the layers of each. */
+static void llama_add_remotes(const struct engine_spec *spec, const char *device,
+                              struct engine_words *argv)
+{
+    struct buf CLEAN_BUF rpc = BUF_INIT(4096), devices = BUF_INIT(4096), layers = BUF_INIT(4096);
+    unsigned sum = spec->layers;
+    for (size_t i = 0; i < spec->n_remotes; i++)
+        sum += spec->remote[i].layers;
+    for (size_t i = 0; i < spec->n_remotes; i++) {
+        const char *comma = i ? "," : "";
+        buf_addf(&rpc, "%s127.0.0.1:%zu", comma, i + 1); /* sockets.c knows these */
+        buf_addf(&devices, "%sRPC%zu", comma, i);
+        buf_addf(&layers, "%s%u", comma, sum ? spec->remote[i].layers : 1);
+    }
+    if (device && spec->backend != PLAN_CPU) {
+        buf_addf(&devices, ",%s", device);
+        buf_addf(&layers, ",%u", sum ? spec->layers : 1);
+    }
+    /* Prompts of idle slots are not kept: to fetch them back over RPC aborts (ggml-org#26529). */
+    const char *const words[] = {
+        "--rpc", buf_text(&rpc), "--device",        buf_text(&devices), "-sm",
+        "layer", "-ts",          buf_text(&layers), "--cache-ram",      "0"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        engine_words_add(argv, "%s", words[i]);
+}
+
+static void llama_add_worker_arguments(const struct engine_spec *spec,
+                                       const struct engine_serving *serving,
+                                       struct engine_words *argv)
+{
+    const char *device = launch_device(&engine_kind_llama, spec);
+    engine_words_add(argv, "--threads");
+    engine_words_add(argv, "%u", serving->threads);
+    if (spec->backend == PLAN_CPU)
+        device = "CPU"; /* with "none" it would have no device at all */
+    if (device) {
+        engine_words_add(argv, "--device");
+        engine_words_add(argv, "%s", device);
+    }
+}
+
 static void llama_add_arguments(const struct engine_spec *spec,
                                 const struct engine_serving *serving, struct engine_words *argv)
 {
@@ -59,11 +100,14 @@ static void llama_add_arguments(const struct engine_spec *spec,
         engine_words_add(argv, "1");
     }
     /* All layers, unless the choice says how many. */
-    if (spec->backend != PLAN_CPU && !llama_has(spec->args, LLAMA_LAYERS)) {
+    if ((spec->backend != PLAN_CPU || spec->n_remotes) && !llama_has(spec->args, LLAMA_LAYERS)) {
         engine_words_add(argv, LLAMA_LAYERS);
         engine_words_add(argv, LLAMA_ALL_LAYERS);
     }
-    if (device && !llama_has(spec->args, "--device")) { /* the plan's choice may name it itself */
+    if (spec->n_remotes)
+        llama_add_remotes(spec, device, argv);
+    else if (device &&
+             !llama_has(spec->args, "--device")) { /* the plan's choice may name it itself */
         engine_words_add(argv, "--device");
         engine_words_add(argv, "%s", device);
     }
@@ -97,6 +141,21 @@ static const char *const llama_free_variables[] = {"LLAMA_ARG_LOAD_MODE=",
 static void llama_copy(char *to, size_t size, struct str from)
 {
     snprintf(to, size, "%.*s", STR_ARG(from));
+}
+
+/* "Starting RPC server v8.0.0" */
+static bool llama_read_protocol(struct str log, char *ret_version, size_t size)
+{
+    struct str line, version;
+    while (str_cut(&log, '\n', &line)) {
+        version = str_trim(line);
+        struct str mark = STR("Starting RPC server v");
+        if (!str_starts(version, mark))
+            continue;
+        llama_copy(ret_version, size, (struct str){version.p + mark.n, version.n - mark.n});
+        return true;
+    }
+    return false;
 }
 
 /* "24105 MiB" */
@@ -165,7 +224,20 @@ static struct str llama_device_of(struct str buffer)
     return buffer;
 }
 
-/* A name and a number: "ROCm0", "Vulkan12", "RPC0[host:port]". Not "CPU", "BLAS", "AMX". */
+/* "RPC0[127.0.0.1:2]": the device's number counts the devices of one worker, the port is the
+ * worker's. 0: none of ours. */
+static unsigned llama_remote(struct str device)
+{
+    const struct str mark = STR("[127.0.0.1:");
+    const char *at = memmem(device.p, device.n, mark.p, mark.n);
+    uint64_t number = 0;
+    if (!at || !str_starts(device, STR("RPC")) || !str_ends(device, STR("]")))
+        return 0;
+    struct str port = {at + mark.n, device.n - (size_t)(at - device.p) - mark.n - 1};
+    return str_to_u64(port, 10, &number) == 0 && number <= UINT16_MAX ? (unsigned)number : 0;
+}
+
+/* A name and a number: "ROCm0", "Vulkan12". Not "CPU", "BLAS", "AMX", "RPC0". */
 static bool llama_is_gpu(struct str device)
 {
     size_t letters = 0;
@@ -174,7 +246,8 @@ static bool llama_is_gpu(struct str device)
         letters++;
     struct str kind = {device.p, letters};
     return letters > 0 && letters < device.n && device.p[letters] >= '0' &&
-           device.p[letters] <= '9' && !str_is(kind, "CPU") && !str_is(kind, "BLAS");
+           device.p[letters] <= '9' && !str_is(kind, "CPU") && !str_is(kind, "BLAS") &&
+           !str_is(kind, "RPC");
 }
 
 static struct engine_share *llama_share(struct engine_placement *placement, struct str device)
@@ -187,8 +260,10 @@ static struct engine_share *llama_share(struct engine_placement *placement, stru
         device.n >= sizeof(placement->item[0].device))
         return NULL;
     struct engine_share *share = &placement->item[placement->n++];
-    *share =
-        (struct engine_share){.gpu = llama_is_gpu(device), .model_mib = -1.0, .other_mib = -1.0};
+    *share = (struct engine_share){.gpu = llama_is_gpu(device),
+                                   .remote = llama_remote(device),
+                                   .model_mib = -1.0,
+                                   .other_mib = -1.0};
     llama_copy(share->device, sizeof(share->device), device);
     return share;
 }
@@ -326,7 +401,9 @@ static void llama_read_placement(struct str log, struct engine_placement *ret_pl
         llama_take_line(&placement, str_trim(line));
     for (size_t i = 0; i < placement.n; i++) {
         double mib = placement.item[i].model_mib;
-        if (mib > 0.0 && placement.item[i].gpu)
+        if (mib > 0.0 && placement.item[i].remote)
+            placement.remote_mib += mib;
+        else if (mib > 0.0 && placement.item[i].gpu)
             placement.gpu_mib += mib;
         else if (mib > 0.0)
             placement.cpu_mib += mib;
@@ -393,6 +470,8 @@ const struct engine_kind engine_kind_llama = {
     .plain_variables = llama_plain_variables,
     .key_variable = "LLAMA_API_KEY",
     .list_argument = "--list-devices",
+    .add_worker_arguments = llama_add_worker_arguments,
+    .read_protocol = llama_read_protocol,
     .device_argument = "--device",
     .layers_argument = LLAMA_LAYERS,
     .no_device = "none",

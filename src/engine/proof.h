@@ -58,8 +58,9 @@ struct engine_proof {
     char bench_with[256];
 };
 
-/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined. Its model, env, args,
- * backend, device, gpu_pci and ready_ms are set by engine_prove. */
+/* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined and at most
+ * PLAN_NODES_MOST remotes. Its model, env, args, backend, device, gpu_pci and ready_ms are set by
+ * engine_prove. */
 struct engine_trial {
     struct engine_spec spec;
     const struct plan_choice *choice;

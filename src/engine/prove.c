@@ -28,6 +28,7 @@ struct prove {
     struct engine_proof proof;         /* being filled in */
     struct engine *engine;             /* running; NULL none */
     struct engine_placement placement;
+    struct engine_remote remote[PLAN_NODES_MOST]; /* the trial's, with equal parts of the canary */
 };
 
 /* One rung's outcome in words. */
@@ -181,7 +182,7 @@ static int prove_ask_all(struct prove *p, const struct canary_proof *wanted, siz
     return code;
 }
 
-/* The canary's answers alone, of a GPU that will be one of several. */
+/* The canary's answers alone, of a GPU or a worker that will be one of several. */
 static int prove_member(struct prove *p, struct gfxb_error *err)
 {
     struct canary_proof wanted[CANARY_PROOFS_MAX];
@@ -221,7 +222,9 @@ static int prove_canary(struct prove *p, struct gfxb_error *err)
                    "%zu canary answers equal to the byte (least probability %.2f), %.1f MiB of "
                    "weights on %s%s%s",
                    n, least,
-                   p->placement.gpu_mib > 0.0 ? p->placement.gpu_mib : p->placement.cpu_mib,
+                   placement_device_share(&p->placement) > 0.0
+                       ? p->placement.gpu_mib + p->placement.remote_mib
+                       : p->placement.cpu_mib,
                    placement, blas.n ? ", BLAS from " : "", buf_text(&blas));
     return prove_speed(p, err);
 }
@@ -398,13 +401,16 @@ static void prove_end_engine(struct prove *p)
 static int prove_share(const struct prove *p, struct gfxb_error *err)
 {
     const struct engine_placement *placement = &p->placement;
-    if (p->spec.backend == PLAN_CPU ||
-        placement->gpu_mib >= PROVE_SHARE * (placement->gpu_mib + placement->cpu_mib))
+    if ((p->spec.backend == PLAN_CPU && !p->spec.n_remotes) ||
+        placement_device_share(placement) >= PROVE_SHARE)
         return 0;
-    return error_set(err, GFXB_E_NOT_ON_DEVICE,
-                     "only %.2f of %.2f MiB of the canary's weights are on the GPU: the CPU does "
-                     "most of the work",
-                     placement->gpu_mib, placement->gpu_mib + placement->cpu_mib);
+    return error_set(
+        err, GFXB_E_NOT_ON_DEVICE,
+        "only %.2f of %.2f MiB of the canary's weights are on %s: the CPU does most of "
+        "the work",
+        placement->gpu_mib + placement->remote_mib,
+        placement->gpu_mib + placement->remote_mib + placement->cpu_mib,
+        p->spec.n_remotes ? "other devices" : "the GPU");
 }
 
 /* Start on this device and see where the weights are. On failure nothing runs. */
@@ -506,6 +512,29 @@ static int prove_find_set(struct prove *p, const struct engine_devices *devices,
     return prove_start(p, set, err);
 }
 
+/* The device of this computer was found and started alone: each worker answers with it alone, then
+ * all together. */
+static int prove_remotes(struct prove *p, struct gfxb_error *err)
+{
+    size_t n = p->trial->spec.n_remotes;
+    char *CLEAN_FREE device = xstrdup(engine_device(p->engine));
+    int code = 0;
+    prove_end_engine(p);
+    p->spec.n_remotes = 1;
+    for (size_t i = 0; code == 0 && n > 1 && i < n; i++) {
+        p->spec.remote = &p->remote[i];
+        code = prove_start(p, device, err) ?: prove_member(p, err);
+        prove_end_engine(p);
+        if (code < 0)
+            error_prefix(err, "%s fails alone already: ", p->remote[i].name);
+    }
+    p->spec.remote = p->remote;
+    p->spec.n_remotes = n;
+    code = code ?: prove_start(p, device, err);
+    p->spec.device = NULL; /* lent by what ends here */
+    return code;
+}
+
 /* Beyond the canary, whose engine is ended for them: seeded canaries, in prompts of every length
  * at which engines change kernels. */
 static int prove_cover(struct prove *p, struct gfxb_error *err)
@@ -555,6 +584,8 @@ static int prove_climb(struct prove *p, struct gfxb_error *err)
         code = prove_find_card(p, &devices, err);
     else
         code = prove_start(p, devices.item[0].name, err);
+    if (code == 0 && p->trial->spec.n_remotes)
+        code = prove_remotes(p, err);
     if (code == 0) {
         snprintf(p->proof.device, sizeof(p->proof.device), "%s", engine_device(p->engine));
         engine_placement_text(&p->placement, p->proof.shown, sizeof(p->proof.shown));
@@ -589,6 +620,11 @@ static int prove_init(struct prove *p, const struct engine_trial *trial, struct 
     if (!p->kind)
         return -GFXB_E_NO_PACKAGE;
     engine_spec_choose(&p->spec, trial->choice);
+    for (size_t i = 0; i < trial->spec.n_remotes && i < PLAN_NODES_MOST; i++) {
+        p->remote[i] = trial->spec.remote[i];
+        p->remote[i].layers = 0;
+    }
+    p->spec.n_remotes = p->spec.layers = 0; /* of a canary each gets an equal part, later */
     for (const char *const *arg = p->spec.args; *arg && n + 1 < PROVE_ARGS_MAX; arg++) {
         if (strcmp(*arg, p->kind->layers_argument) == 0 && arg[1])
             arg++;
@@ -641,6 +677,8 @@ int engine_prove_need(const struct engine_trial *trial, const char *device,
         return code;
     struct cover_wish wish = {.deadline_ms = p.deadlines.whole, .need = need};
     p.spec.device = device;
+    p.spec.remote = p.remote;
+    p.spec.n_remotes = trial->spec.n_remotes;
     if (p.spec.backend != PLAN_VULKAN_SOFTWARE)
         code = cover_ask(&p.spec, &wish, covers, err);
     if (code == 0 && engine_covers_fail(p.kind, covers, need, &canary))

@@ -284,13 +284,13 @@ static int sandbox_rules_new(const struct engine_spec *spec, const char *scratch
     return -m.failed;
 }
 
-int sandbox_new(const struct engine_spec *spec, const char *scratch, const char *cache,
-                struct sandbox *ret_sandbox, struct gfxb_error *err)
+int sandbox_new(const struct engine_spec *spec, enum sandbox_sockets sockets, const char *scratch,
+                const char *cache, struct sandbox *ret_sandbox, struct gfxb_error *err)
 {
     struct sandbox sandbox = SANDBOX_NONE;
     int code = sandbox_rules_new(spec, scratch, cache, &sandbox);
     if (code == 0)
-        code = sandbox_filter_new(&sandbox);
+        code = sandbox_filter_new(sockets, &sandbox);
     if (code < 0) {
         sandbox_done(&sandbox);
         return error_set(err, -code, "cannot make the engine's sandbox: %s",
@@ -311,10 +311,12 @@ void sandbox_done(struct sandbox *sandbox)
 /* ---- in the child ---- */
 
 /* No core file, which would hold prompts; no more open files than an engine can have use for. */
-static void sandbox_set_limits(void)
+static void sandbox_set_limits(uint64_t bytes)
 {
-    struct rlimit core = {0, 0}, files;
+    struct rlimit core = {0, 0}, files, memory = {bytes, bytes};
     setrlimit(RLIMIT_CORE, &core);
+    if (bytes)
+        setrlimit(RLIMIT_DATA, &memory);
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return;
     if (files.rlim_max == RLIM_INFINITY || files.rlim_max > SANDBOX_FILES_MAX)
@@ -337,7 +339,7 @@ static void sandbox_drop_capabilities(void)
 int sandbox_enter(void *context)
 {
     struct sandbox *sandbox = context;
-    sandbox_set_limits();
+    sandbox_set_limits(sandbox->memory);
     sandbox_drop_capabilities();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;

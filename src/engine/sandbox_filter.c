@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -35,9 +36,8 @@ static const int filter_refused[] = {
     SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(pidfd_open),
     SCMP_SYS(pidfd_send_signal), SCMP_SYS(pidfd_getfd), SCMP_SYS(shmget), SCMP_SYS(msgget),
     SCMP_SYS(semget), SCMP_SYS(mq_open),
-    /* other programs' sockets; io_uring would do all of this past the filter */
-    SCMP_SYS(connect), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register),
+    /* io_uring would do all of this past the filter */
+    SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
     /* what a file is besides its content: Landlock does not look at it */
     SCMP_SYS(chmod), SCMP_SYS(chown), SCMP_SYS(lchown), SCMP_SYS(utime), SCMP_SYS(utimes),
     SCMP_SYS(futimesat), SCMP_SYS(truncate), SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fchown),
@@ -59,13 +59,38 @@ struct filter_rule {
     struct scmp_arg_cmp argument;
 };
 
+/*
+ * Calls that sockets.c answers in the kernel's place, as the kernel's own sockets for IP would lead
+ * out: to send with a flag connects, to listen takes a port. Options of TCP are taken and do
+ * nothing. Anything that is not a stream stays refused.
+ */
+static int filter_add_sockets(scmp_filter_ctx filter, enum sandbox_sockets sockets)
+{
+    if (sockets == SANDBOX_NO_SOCKETS)
+        return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(connect), 0)
+                   ?: seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                                       SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    bool listens = sockets == SANDBOX_LISTENS;
+    return seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2,
+                            SCMP_A0(SCMP_CMP_EQ, AF_INET),
+                            SCMP_A1(SCMP_CMP_MASKED_EQ, FILTER_TYPES - 1, SOCK_STREAM)) ?:
+           seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                            SCMP_A0(SCMP_CMP_LT, AF_UNIX)) ?:
+           seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                            SCMP_A0(SCMP_CMP_GT, AF_INET)) ?:
+           seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(setsockopt), 1,
+                            SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP)) ?:
+           seccomp_rule_add(filter, SCMP_ACT_NOTIFY,
+                            listens ? SCMP_SYS(bind) : SCMP_SYS(connect), 0) ?:
+           listens ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(connect), 0) : 0;
+}
+
 static int filter_add_rules(scmp_filter_ctx filter)
 {
     const struct filter_rule rules[] = {
         /* A thread is no process. clone3's flags are in memory, where a filter cannot look: the C
          * library takes clone instead. */
         {SCMP_SYS(clone), EPERM, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)},
-        {SCMP_SYS(socket), EACCES, SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
         {SCMP_SYS(socketpair), EACCES, SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
         {SCMP_SYS(kill), EPERM, SCMP_A0(SCMP_CMP_NE, FILTER_SELF)},
         {SCMP_SYS(tgkill), EPERM, SCMP_A0(SCMP_CMP_NE, FILTER_SELF)},
@@ -116,7 +141,7 @@ bool sandbox_has_filter(void)
     return filter && syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-int sandbox_filter_new(struct sandbox *ret_sandbox)
+int sandbox_filter_new(enum sandbox_sockets sockets, struct sandbox *ret_sandbox)
 {
     if (!sandbox_has_filter())
         return 0;
@@ -125,7 +150,7 @@ int sandbox_filter_new(struct sandbox *ret_sandbox)
     if (code == 0) /* a table of calls with other numbers */
         code = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
     if (code == 0)
-        code = filter_add_rules(filter);
+        code = filter_add_rules(filter) ?: filter_add_sockets(filter, sockets);
     if (code == 0)
         code = filter_export(filter, ret_sandbox);
     seccomp_release(filter);
@@ -140,7 +165,11 @@ int sandbox_filter_enter(struct sandbox *sandbox)
             code[i].k = (unsigned)getpid();
     }
     struct sock_fprog program = {(unsigned short)sandbox->n_filter, code};
+    unsigned flags = sandbox->channel >= 0 ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
     if (!code)
         return 0;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    if (listener < 0)
+        return -errno;
+    return flags ? sockets_send(sandbox->channel, (int)listener) : 0;
 }

@@ -4,12 +4,12 @@
 /* Made by the build from data/engines.tsv. */
 extern const char gfx_data_engines[], gfx_data_engines_end[];
 
-enum { NAME, TITLE, PROGRAM, PROGRAMS, LIBRARIES, CPU = 9, SOURCE = 15 };
+enum { NAME, TITLE, PROGRAM, PROGRAMS, LIBRARIES, CPU = 9, SOURCE = 17 };
 
 static const char *const engine_columns[] = {
-    "engine",        "title",        "program",  "programs", "libraries", "loaded",
-    "plugins",       "rocm",         "vulkan",   "cpu",      "cpu_args",  "layers_arg",
-    "projector_arg", "software_env", "own_args", "source",   NULL,
+    "engine", "title",  "program",  "programs", "libraries",  "loaded",        "plugins",
+    "rocm",   "vulkan", "cpu",      "cpu_args", "layers_arg", "projector_arg", "software_env",
+    "rpc",    "worker", "own_args", "source",   NULL,
 };
 
 static void engine_open(struct table *table)

@@ -97,6 +97,8 @@ struct gfx_engine {
     struct str layers_arg;    /* before the number of layers on the GPU; empty: it has none */
     struct str projector_arg; /* before the file of a projector; empty: it takes none */
     struct str software_env;  /* variable with which it uses a software device; empty none */
+    struct str rpc;           /* file of the backend that uses workers elsewhere; empty none */
+    struct str worker;        /* places of its worker's program, below that of the server */
     struct str own_args;      /* arguments that are gfxbridge's to give, blank-separated */
 };
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -351,6 +352,133 @@ static void it_cannot_outlive_its_parent(void **state)
 }
 
 /* What is tried goes on to work: its run directory, its model, its driver's cache. */
+/* ---- with workers on other computers ---- */
+
+/* The double as the program of a package that can use workers. To be freed. */
+static char *install_with_worker(const struct stage *s, const struct fault *f)
+{
+    static const char *const parts[] = {"llama-server", "ggml-rpc-server", "libggml-rpc.so"};
+    struct buf CLEAN_BUF program = BUF_INIT(1u << 26);
+    char *dir = stage_install(s, "debian-cpu", PLAN_CPU, f);
+    assert_int_equal(fs_read(getenv("GFXB_TEST_FAKE_ENGINE"), 1u << 25, &program), 0);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        char *CLEAN_FREE path = stage_join(dir, parts[i]);
+        assert_int_equal(fs_write(path, program.p, program.n, 0755, NULL), 0);
+    }
+    return dir;
+}
+
+/* A remote: counts, and gives one end of a pair whose other end it closes. */
+static int give_pair(void *context)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    close(pair[1]);
+    ++*(atomic_int *)context;
+    return pair[0];
+}
+
+static int start_with_remote(const struct stage *s, const char *attempt, bool unconfined,
+                             atomic_int *connected, struct buf *log, struct gfxb_error *err)
+{
+    char behaviour[512];
+    struct engine_remote remote = {.name = "attic", .connect = give_pair, .context = connected};
+    snprintf(behaviour, sizeof(behaviour), "try %s\n", attempt);
+    struct fault f = {.name = "hostile", .backend = PLAN_CPU, .behaviour = behaviour};
+    char *CLEAN_FREE dir = install_with_worker(s, &f);
+    struct package package = stage_package(dir);
+    package.executable = (char *)"llama-server";
+    struct engine_spec spec = {.package = &package,
+                               .model = "/dev/null",
+                               .runtime_dir = s->run,
+                               .threads = 1,
+                               .backend = PLAN_CPU,
+                               .ready_ms = 10000,
+                               .unconfined = unconfined,
+                               .remote = &remote,
+                               .n_remotes = 1};
+    struct engine *engine = NULL;
+    int code = engine_start(&spec, &engine, err);
+    if (code == 0)
+        assert_int_equal(engine_log_tail(engine, 1u << 16, log), 0);
+    engine_stop(engine);
+    return code;
+}
+
+static void it_gets_the_sockets_of_its_remotes_and_no_others(void **state)
+{
+    static const struct {
+        const char *attempt, *told;
+        int connected;
+    } cases[] = {
+        {"tcp 1", "try tcp: done", 1},
+        {"tcp 2", "try tcp: Connection refused", 0},
+        {"tcp 80", "try tcp: Connection refused", 0},
+        {"udp 1", "try udp: Permission denied", 0},
+        {"socket 10", "try socket: Permission denied", 0},
+        {"socket 16", "try socket: Permission denied", 0},
+        {"socket 0", "try socket: Permission denied", 0},
+        {"connect 1 /run/systemd/private", "try connect: Connection refused", 0},
+        {"connect 1 @gfxbridge", "try connect: Connection refused", 0},
+    };
+    struct home h = home_new();
+    struct gfxb_error err = {.text = ""};
+    (void)state;
+    if (engine_remotes_possible(false, NULL) < 0)
+        skip();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf CLEAN_BUF log = BUF_INIT(1u << 17);
+        atomic_int connected = 0;
+        if (start_with_remote(&h.stage, cases[i].attempt, false, &connected, &log, &err) < 0)
+            fail_msg("%s", err.text);
+        if (!str_has(buf_view(&log), str_from(cases[i].told)) || connected != cases[i].connected)
+            fail_msg("'%s', %d connected: %s", cases[i].attempt, connected, buf_text(&log));
+    }
+    home_done(&h);
+}
+
+/* No descriptor is left for another one, and without the sandbox there is no set at all. */
+static void without_what_they_need_there_are_no_remotes(void **state)
+{
+    struct home h = home_new();
+    struct gfxb_error err = {.text = ""};
+    struct buf CLEAN_BUF log = BUF_INIT(1u << 17);
+    struct rlimit before;
+    atomic_int connected = 0;
+    (void)state;
+    assert_int_equal(start_with_remote(&h.stage, "tcp 1", true, &connected, &log, &err),
+                     -GFXB_E_POLICY);
+    assert_non_null(strstr(err.text, "GFXBRIDGE_SANDBOX"));
+    if (engine_remotes_possible(false, NULL) < 0)
+        skip();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t most = 4; most < 40; most++) {
+        struct rlimit few = {most, before.rlim_max};
+        char *CLEAN_FREE dir = install_with_worker(&h.stage, NULL);
+        struct package package = stage_package(dir);
+        package.executable = (char *)"llama-server";
+        struct engine_remote remote = {
+            .name = "attic", .connect = give_pair, .context = &connected};
+        struct engine_spec spec = {.package = &package,
+                                   .model = "/dev/null",
+                                   .runtime_dir = h.stage.run,
+                                   .threads = 1,
+                                   .backend = PLAN_CPU,
+                                   .ready_ms = 10000,
+                                   .remote = &remote,
+                                   .n_remotes = 1};
+        struct engine *engine = NULL;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        int code = engine_start(&spec, &engine, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        if (code != 0 && code != -EMFILE)
+            fail_msg("with %u descriptors: %s", (unsigned)most, err.text);
+        engine_stop(engine);
+    }
+    assert_int_equal(stage_count_engines(&h.stage), 0);
+    home_done(&h);
+}
+
 static void it_has_what_it_needs(void **state)
 {
     struct home h = home_new();
@@ -456,6 +584,8 @@ int main(void)
         cmocka_unit_test(it_cannot_get_around_the_filter),
         cmocka_unit_test(it_cannot_touch_other_processes),
         cmocka_unit_test(it_cannot_outlive_its_parent),
+        cmocka_unit_test(it_gets_the_sockets_of_its_remotes_and_no_others),
+        cmocka_unit_test(without_what_they_need_there_are_no_remotes),
         cmocka_unit_test(it_has_what_it_needs),
         cmocka_unit_test(a_log_that_became_a_link_is_not_followed),
         cmocka_unit_test(a_socket_of_another_process_gets_no_prompt),

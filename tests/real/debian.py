@@ -26,7 +26,8 @@ from wait import wait_until  # noqa: E402
 TOP = tempfile.mkdtemp(prefix="gfxbridge debian ")  # with a blank, as users have them
 os.chmod(TOP, 0o755)
 TOOL = os.path.join(TOP, "package_tool")  # where an ordinary user can start it
-ROOTS = {"cpu": "llama.cpp-tools", "vulkan": "llama.cpp-tools libggml0-backend-vulkan"}
+TOOLS = "llama.cpp-tools llama.cpp-tools-extra libggml0-backend-rpc"
+ROOTS = {"cpu": TOOLS, "vulkan": TOOLS + " libggml0-backend-vulkan"}
 DEAD_PROXY = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
 
 
@@ -141,7 +142,7 @@ def unknown_package_is_a_sentence():
 
 
 def wrong_gpu_is_refused_before_the_download():
-    said = tool(at("data"), "install", "rocm-id", "rocm", "llama.cpp-tools libggml0-backend-hip",
+    said = tool(at("data"), "install", "rocm-id", "rocm", TOOLS + " libggml0-backend-hip",
                 code=1, env={"TOOL_GFX": "gfx1201"})[1]
     if "error: offline:" in said:
         raise tap.Skip("the archive is out of reach")

@@ -192,6 +192,43 @@ static void weights_are_counted_by_device(void **state)
     assert_string_equal(text, "ROCm0 (AMD Radeon RX 7900 XTX)");
 }
 
+/* As Debian's 0.7.0 writes it, with ports as sockets.c gives them. */
+static void weights_on_workers_are_told_apart_by_endpoint(void **state)
+{
+    (void)state;
+    struct engine_placement p =
+        parse_placement("f: using device RPC0 (127.0.0.1:1) (unknown id) - 24105 MiB free\n"
+                        "f: using device RPC1 (127.0.0.1:2) (unknown id) - 24105 MiB free\n"
+                        "load_tensors:   CPU_Mapped model buffer size =     0.20 MiB\n"
+                        "load_tensors: RPC0[127.0.0.1:1] model buffer size =     0.88 MiB\n"
+                        "load_tensors: RPC0[127.0.0.1:2] model buffer size =     0.15 MiB\n"
+                        "load_tensors: RPC0[192.168.1.5:2] model buffer size =     7.00 MiB\n"
+                        "load_tensors: RPC0[127.0.0.1:70000] model buffer size =     7.00 MiB\n"
+                        "load_tensors: ROCm0[127.0.0.1:1] model buffer size =     2.00 MiB\n");
+    assert_true(p.remote_mib > 1.02 && p.remote_mib < 1.04);
+    assert_true(p.gpu_mib > 1.99 && p.gpu_mib < 2.01);
+    for (size_t i = 0; i < p.n; i++) {
+        const struct engine_share *s = &p.item[i];
+        bool ours = strcmp(s->device, "RPC0[127.0.0.1:1]") == 0 ||
+                    strcmp(s->device, "RPC0[127.0.0.1:2]") == 0;
+        assert_int_equal(s->remote, ours ? s->device[sizeof("RPC0[127.0.0.1:") - 1] - '0' : 0);
+        assert_int_equal(s->gpu, strcmp(s->device, "ROCm0[127.0.0.1:1]") == 0);
+    }
+}
+
+static void a_worker_tells_its_protocol(void **state)
+{
+    (void)state;
+    char version[8] = "";
+    assert_false(llama->read_protocol(STR("load_backend: loaded\n"), version, sizeof(version)));
+    assert_true(llama->read_protocol(STR("x\nStarting RPC server v8.0.0\n  endpoint\n"), version,
+                                     sizeof(version)));
+    assert_string_equal(version, "8.0.0");
+    assert_true(
+        llama->read_protocol(STR("Starting RPC server v123456789012\n"), version, sizeof(version)));
+    assert_string_equal(version, "1234567");
+}
+
 static void offloaded_layers_alone_prove_nothing(void **state)
 {
     (void)state;
@@ -420,6 +457,36 @@ static bool words_have_pair(const struct engine_words *words, const char *a, con
             return true;
     }
     return false;
+}
+
+static void a_launch_names_workers_by_number(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"-ngl", "30", NULL};
+    static const struct engine_remote remote[] = {{.name = "attic", .layers = 12},
+                                                  {.name = "cellar", .layers = 10}};
+    struct package package = test_package();
+    struct engine_spec spec = test_spec(&package);
+    struct engine_serving serving = {.socket = "/run/e.sock", .key = "secret-key"};
+    struct launch launch;
+    spec.remote = remote;
+    spec.n_remotes = 2;
+    spec.args = args;
+    for (int gpu = 0; gpu < 2; gpu++) {
+        spec.backend = gpu ? PLAN_ROCM : PLAN_CPU;
+        spec.device = gpu ? "ROCm1" : NULL;
+        spec.layers = gpu ? 8 : 0;
+        assert_int_equal(launch_new(llama, &spec, "/scratch", &serving, &launch, NULL), 0);
+        assert_true(words_have_pair(&launch.argv, "--rpc", "127.0.0.1:1,127.0.0.1:2"));
+        assert_true(
+            words_have_pair(&launch.argv, "--device", gpu ? "RPC0,RPC1,ROCm1" : "RPC0,RPC1"));
+        assert_true(words_have_pair(&launch.argv, "-ts", gpu ? "12,10,8" : "12,10"));
+        assert_true(words_have_pair(&launch.argv, "-sm", "layer"));
+        assert_true(words_have_pair(&launch.argv, "--cache-ram", "0"));
+        assert_true(words_have_pair(&launch.argv, "-ngl", "30"));
+        assert_false(words_have_pair(&launch.argv, "-ngl", "999"));
+        launch_done(&launch);
+    }
 }
 
 static void a_launch_is_exact(void **state)
@@ -1295,6 +1362,8 @@ int main(void)
         cmocka_unit_test(lines_that_are_no_device_are_passed_over),
         cmocka_unit_test(a_list_without_end_is_cut),
         cmocka_unit_test(weights_are_counted_by_device),
+        cmocka_unit_test(weights_on_workers_are_told_apart_by_endpoint),
+        cmocka_unit_test(a_worker_tells_its_protocol),
         cmocka_unit_test(offloaded_layers_alone_prove_nothing),
         cmocka_unit_test(device_lines_come_in_many_shapes),
         cmocka_unit_test(a_second_load_replaces_the_first),
@@ -1306,6 +1375,7 @@ int main(void)
         cmocka_unit_test(a_package_with_names_of_cards_uses_them),
         cmocka_unit_test(a_stream_reads_the_same_in_any_pieces),
         cmocka_unit_test(a_line_without_end_is_refused),
+        cmocka_unit_test(a_launch_names_workers_by_number),
         cmocka_unit_test(a_launch_is_exact),
         cmocka_unit_test(only_the_canary_on_software_vulkan_goes_token_by_token),
         cmocka_unit_test(nothing_of_our_environment_reaches_an_engine),

@@ -208,7 +208,9 @@ static void test_a_package_is_matched_by_its_list(void **state)
     assert_str(p->gfx,
                "gfx803 gfx900 gfx906 gfx908 gfx90a gfx1010 gfx1030 gfx1100 gfx1101 gfx1102");
     assert_true(p->installable);
-    assert_str(package_of(t, "debian-vulkan")->locate, "llama.cpp-tools libggml0-backend-vulkan");
+    assert_str(
+        package_of(t, "debian-vulkan")->locate,
+        "llama.cpp-tools llama.cpp-tools-extra libggml0-backend-rpc libggml0-backend-vulkan");
 }
 
 static void test_quirk_names(void **state)
