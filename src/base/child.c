@@ -59,10 +59,10 @@ static _Noreturn void child_exec(const struct child_spec *spec, const int fd[3],
                                  int report)
 {
     static const char *const no_env[] = {NULL};
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int result = 0;
     setpgid(0, 0);
     child_reset_signals();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC); /* its errno is told below */
     if (null < 0 || child_lift_fd(&null) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         goto fail;
     errno = ESRCH;
