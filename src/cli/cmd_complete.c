@@ -4,6 +4,7 @@
  * for its own files or directories too. Not in --help: nobody types it.
  */
 #include "cli/cli.h"
+#include "node/node.h"
 
 /* The words so far; the last one, cur, is being typed. */
 struct complete {
@@ -49,6 +50,15 @@ static void complete_backends(const struct complete *c)
                  plan_backend_name((enum plan_backend)(i % PLAN_BACKENDS)));
         complete_offer(c, str_from(name), NULL);
     }
+}
+
+static void complete_nodes(const struct complete *c)
+{
+    struct node_peers *CLEAN_FREE peers = xcalloc(1, sizeof(*peers));
+    if (node_peers_read(c->cli->config_dir, peers, NULL) < 0)
+        return;
+    for (size_t i = 0; i < peers->n; i++)
+        complete_offer(c, str_from(peers->peer[i].name), peers->peer[i].address);
 }
 
 static void complete_models_here(const struct complete *c)
@@ -107,6 +117,8 @@ static void complete_value(const struct complete *c, struct str value)
             complete_models(c);
         else if (str_is(piece, "AGENT"))
             complete_agents(c);
+        else if (str_is(piece, "NODE"))
+            complete_nodes(c);
         else if (str_is(piece, "DIR"))
             puts(":dir");
         else if (str_starts(piece, STR("FILE")) || str_is(piece, "PATH"))

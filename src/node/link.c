@@ -76,6 +76,62 @@ int node_ask(const struct node_identity *identity, const struct node_peer *peer,
     return result;
 }
 
+struct ask {
+    pthread_t thread;
+    bool has_thread, measure;
+    int deadline_ms;
+    const struct node_identity *identity;
+    struct node_answer *answer;
+};
+
+static void *ask_thread(void *context)
+{
+    struct ask *a = context;
+    node_ask(a->identity, &a->answer->peer, a->deadline_ms, a->measure, &a->answer->status,
+             &a->answer->err);
+    return NULL;
+}
+
+int node_ask_all(const char *config_dir, const char *only, int deadline_ms, bool wants_measure,
+                 struct node_answer **ret_answers, size_t *ret_n, struct gfxb_error *err)
+{
+    struct node_peers *CLEAN_FREE peers = xcalloc(1, sizeof(*peers));
+    struct node_identity *identity = NULL;
+    struct ask asks[NODE_PEERS_MAX];
+    size_t n = 0;
+    int result = node_peers_read(config_dir, peers, err);
+    if (result == 0 && only && !node_peers_find(peers, only))
+        result = error_set(err, ENOENT, PEERS_NO_NAME, only);
+    if (result == 0 && peers->n)
+        result = node_identity_open(config_dir, &identity, err);
+    if (result < 0)
+        return result;
+    struct node_answer *answers = xcalloc(NODE_PEERS_MAX, sizeof(*answers));
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct node_peer *peer = &peers->peer[i];
+        if (!peer->address[0] || (only && peer != node_peers_find(peers, only)))
+            continue;
+        answers[n].peer = *peer;
+        asks[n] = (struct ask){.identity = identity,
+                               .deadline_ms = deadline_ms,
+                               .measure = wants_measure,
+                               .answer = &answers[n]};
+        int code = pthread_create(&asks[n].thread, NULL, ask_thread, &asks[n]);
+        asks[n].has_thread = code == 0;
+        if (code)
+            error_set(&answers[n].err, code, "cannot start a thread: %s", error_errno_text(code));
+        n++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (asks[i].has_thread)
+            pthread_join(asks[i].thread, NULL);
+    }
+    node_identity_free(identity);
+    *ret_answers = answers;
+    *ret_n = n;
+    return 0;
+}
+
 /* ---- its worker ---- */
 
 /* One connection to the worker: its thread carries bytes. */

@@ -132,13 +132,13 @@ bool node_is_name(struct str text)
     return text.n && text.n < NODE_NAME;
 }
 
-static bool is_hex(struct str text)
+bool node_is_key(struct str text)
 {
     for (size_t i = 0; i < text.n; i++) {
         if (str_hex_digit(text.p[i]) < 0 || str_lower(text.p[i]) != text.p[i])
             return false;
     }
-    return text.n == 0 || text.n == DIGEST_HEX - 1;
+    return text.n == DIGEST_HEX - 1;
 }
 
 static bool is_text(struct str text)
@@ -190,7 +190,7 @@ static bool field_read(const json_t *value, const struct field *field, char *int
     default:
         if (!text.p || text.n >= field->size || !is_text(text) ||
             (field->kind == FIELD_NAME && !node_is_name(text)) ||
-            (field->kind == FIELD_HEX && !is_hex(text)))
+            (field->kind == FIELD_HEX && text.n && !node_is_key(text)))
             return false;
         memcpy(into, text.p, text.n);
         return true;

@@ -66,6 +66,8 @@ int node_peers_remove(const char *config_dir, const char *name, struct gfxb_erro
 int node_peer_set_address(struct node_peer *peer, const char *text, unsigned default_port,
                           struct gfxb_error *err);
 bool node_is_name(struct str text);
+/* A SHA-256 in lower-case hex. */
+bool node_is_key(struct str text);
 
 /* ---- status.c: what a node says about itself ---- */
 
@@ -106,6 +108,18 @@ void node_computer(char ret_computer[static DIGEST_HEX]);
  */
 int node_ask(const struct node_identity *identity, const struct node_peer *peer, int deadline_ms,
              bool measure, struct node_status *ret_status, struct gfxb_error *err);
+
+/* What one peer gave. */
+struct node_answer {
+    struct node_peer peer;
+    struct node_status status; /* where err.code is 0; it may have a code of its own */
+    struct gfxb_error err;     /* of node_ask */
+};
+
+/* Asks all peers that have an address at the same time; only: this one, NULL all. In the order of
+ * nodes.json; *ret_answers must be freed. Without peers no key is made. -ENOENT: no such name. */
+int node_ask_all(const char *config_dir, const char *only, int deadline_ms, bool measure,
+                 struct node_answer **ret_answers, size_t *ret_n, struct gfxb_error *err);
 
 /* ---- link.c: a node's worker, used from here ---- */
 
@@ -173,8 +187,6 @@ struct node_server {
     const struct log *log;
     const atomic_int *cancel; /* not 0: end */
     void *context;
-    /* Listens: "ADDRESS:PORT". NULL not told. */
-    void (*on_listen)(void *context, const char *address);
     /* What is true now, but for busy and what the asking side measures. */
     void (*describe)(void *context, struct node_status *ret_status);
     /* Start the worker of the choice that describe tells. 0 or -code. */

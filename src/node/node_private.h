@@ -52,6 +52,8 @@ void node_message_write(const struct node_message *message, struct buf *ret_fram
 int node_peer_read(const json_t *object, struct node_peer *ret_peer);
 json_t *node_peer_write(const struct node_peer *peer);
 
+#define PEERS_NO_NAME "no node is called %s: gfxbridge node list shows them"
+
 /* ---- dial.c ---- */
 
 #define NODE_LISTENERS 8

@@ -158,9 +158,10 @@ static int pair_ask(const struct node_pair_request *request, const struct node_p
                     struct tls *tls, int64_t until, char ret_code[static PAIR_CODE],
                     struct gfxb_error *err)
 {
-    int fd, result = node_dial(peer, until, &fd, err);
+    struct gfxb_error why;
+    int fd, result = node_dial(peer, until, &fd, &why);
     if (result < 0)
-        return result;
+        return error_set(err, why.code, "%s; type gfxbridge node pair there first", why.text);
     result = pair_greet(request, tls, fd, until, ret_code);
     if (result == -EEXIST)
         return error_set(err, GFXB_E_USAGE, "%s is this computer itself", request->address);

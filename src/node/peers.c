@@ -121,7 +121,7 @@ int node_peers_remove(const char *config_dir, const char *name, struct gfxb_erro
         return result;
     struct node_peer *peer = (struct node_peer *)node_peers_find(peers, name);
     if (!peer)
-        return error_set(err, ENOENT, "no node is called %s: gfxbridge node list shows them", name);
+        return error_set(err, ENOENT, PEERS_NO_NAME, name);
     size_t after = --peers->n - (size_t)(peer - peers->peer);
     memmove(peer, peer + 1, after * sizeof(*peer));
     return peers_write(config_dir, peers, err);

@@ -130,9 +130,9 @@ static void b_stop(void *context)
     node_b.stopped++;
 }
 
-static void b_listens(void *context, const char *where)
+static void b_log(void *context, enum log_level level, const char *line)
 {
-    node_b.listens = 1;
+    node_b.listens = 1; /* the first line says where */
 }
 
 static void *b_thread(void *context)
@@ -143,6 +143,8 @@ static void *b_thread(void *context)
     return NULL;
 }
 
+static const struct log log_b = {b_log, NULL};
+
 static void serve_as(const char *dir, const struct node_identity *identity)
 {
     memset(&node_b, 0, sizeof(node_b));
@@ -150,7 +152,7 @@ static void serve_as(const char *dir, const struct node_identity *identity)
                                          .identity = identity,
                                          .listen = address,
                                          .cancel = &node_b.cancel,
-                                         .on_listen = b_listens,
+                                         .log = &log_b,
                                          .describe = b_describe,
                                          .start = b_start,
                                          .connect = b_connect,
@@ -553,6 +555,32 @@ static void status_is_told(void **state)
     assert_true(is.round_trip_us > 0 && is.bytes_per_second > 0);
 }
 
+/* All at once: who has no address is not asked, who does not answer has a reason. */
+static void all_are_asked(void **state)
+{
+    struct node_peer here = peer_of("b", b), gone = peer_of("gone", c), silent = peer_of("x", a);
+    struct node_answer *answers;
+    size_t n;
+    struct gfxb_error err;
+    gone.port = 9;
+    silent.address[0] = '\0';
+    memset(silent.key, '0', DIGEST_HEX - 1);
+    assert_int_equal(node_ask_all(dir_a, NULL, 2000, false, &answers, &n, NULL), 0);
+    assert_int_equal(n, 0);
+    free(answers);
+    assert_int_equal(node_peers_put(dir_a, &here, NULL), 0);
+    assert_int_equal(node_peers_put(dir_a, &gone, NULL), 0);
+    assert_int_equal(node_peers_put(dir_a, &silent, NULL), 0);
+    assert_int_equal(node_ask_all(dir_a, NULL, 2000, false, &answers, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(answers[0].err.code, 0);
+    assert_string_equal(answers[0].status.engine, "b1");
+    assert_int_equal(answers[1].err.code, GFXB_E_NODE_UNREACHABLE);
+    assert_null(strstr(answers[1].err.text, "gone"));
+    free(answers);
+    assert_int_equal(node_ask_all(dir_a, "none", 2000, false, &answers, &n, &err), -ENOENT);
+}
+
 /* Not one byte of an answer for a key that is not paired, for no key, and for no TLS. */
 static void strangers_get_nothing(void **state)
 {
@@ -584,12 +612,11 @@ static void strangers_get_nothing(void **state)
 /* Another computer at the address of B: found out by this side, whatever it serves. */
 static void impostors_are_found(void **state)
 {
-    struct node_peer peer = peer_of("b", c), known = peer_of("a", a);
+    struct node_peer peer = peer_of("b", c);
     struct node_status is;
     struct gfxb_error err;
     assert_int_equal(node_ask(a, &peer, 5000, false, &is, &err), -GFXB_E_NODE_IDENTITY);
     assert_non_null(strstr(err.text, "another key"));
-    (void)known;
 }
 
 static void nobody_is_unreachable(void **state)
@@ -810,6 +837,7 @@ int main(void)
         cmocka_unit_test(pairing_with_oneself),
         cmocka_unit_test(pairing_where_nobody_waits),
         cmocka_unit_test_setup_teardown(status_is_told, serve_b, end_serve_b),
+        cmocka_unit_test_setup_teardown(all_are_asked, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(strangers_get_nothing, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(impostors_are_found, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(nobody_is_unreachable, serve_b, end_serve_b),
