@@ -59,7 +59,7 @@ struct engine_proof {
 };
 
 /* In spec: package, runtime_dir, cache_dir, threads, log, cancel, unconfined and at most
- * PLAN_NODES_MOST remotes. Its model, env, args, backend, device, gpu_pci and ready_ms are set by
+ * FIT_NODES_MOST remotes. Its model, env, args, backend, device, gpu_pci and ready_ms are set by
  * engine_prove. */
 struct engine_trial {
     struct engine_spec spec;

@@ -28,7 +28,7 @@ struct prove {
     struct engine_proof proof;         /* being filled in */
     struct engine *engine;             /* running; NULL none */
     struct engine_placement placement;
-    struct engine_remote remote[PLAN_NODES_MOST]; /* the trial's, with equal parts of the canary */
+    struct engine_remote remote[FIT_NODES_MOST]; /* the trial's, with equal parts of the canary */
 };
 
 /* One rung's outcome in words. */
@@ -620,7 +620,7 @@ static int prove_init(struct prove *p, const struct engine_trial *trial, struct 
     if (!p->kind)
         return -GFXB_E_NO_PACKAGE;
     engine_spec_choose(&p->spec, trial->choice);
-    for (size_t i = 0; i < trial->spec.n_remotes && i < PLAN_NODES_MOST; i++) {
+    for (size_t i = 0; i < trial->spec.n_remotes && i < FIT_NODES_MOST; i++) {
         p->remote[i] = trial->spec.remote[i];
         p->remote[i].layers = 0;
     }

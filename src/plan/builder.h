@@ -8,6 +8,7 @@
 #define PLAN_BUILDER_H
 
 #include "plan/gpu_set.h"
+#include "plan/node_set.h"
 #include "plan/plan.h"
 
 /* One combination to be judged. All lent. */
@@ -15,6 +16,7 @@ struct candidate {
     enum plan_backend backend;
     const struct machine_gpu *gpu;          /* NULL: none (CPU, software) */
     const struct plan_gpu_set *set;         /* gpu is the first of these; NULL: it is alone */
+    const struct plan_node_set *nodes;      /* other computers that help; NULL: none */
     const struct gfx_package *row;          /* NULL: the table does not know it, or there is none */
     const struct plan_installed *installed; /* NULL: to be installed first */
     const char *icd;                        /* Vulkan: name of the driver to use; NULL any */
@@ -46,6 +48,7 @@ struct builder {
     const struct machine_gpu **gpu; /* best first */
     size_t n_gpus;
     struct plan_gpu_set set; /* n is 0: every choice is one GPU */
+    struct plan_node_set node_set[PLAN_BACKENDS];
     struct builder_choice **item;
     size_t n, capacity;
     struct {
@@ -104,6 +107,10 @@ void plan_env_add(struct builder *d, struct builder_choice *dc, char *variable);
 /* Memory that a GPU must have to hold the whole model; 0 unknown. */
 uint64_t plan_memory_need(const struct plan_request *request);
 
+/* Do this computer and the nodes of the candidate hold the model with what is free now, as far as
+ * is known? */
+bool plan_memory_is_enough(struct builder *d, const struct candidate *c);
+
 /* Memory that a model may use now: of the GPU, or RAM where the backend computes on the CPU. 0
  * unknown. */
 uint64_t plan_memory_have(struct builder *d, const struct candidate *c);
@@ -113,6 +120,9 @@ void plan_builder_known(const struct builder_choice *dc, struct buf *ret);
 
 /* Best first: see docs/how-it-decides.md. */
 void plan_builder_sort(struct builder *d);
+
+/* Does a come first, as if neither were rejected? */
+bool plan_builder_before(const struct builder_choice *a, const struct builder_choice *b);
 
 /* Hand the choices over to an array of plan choices; the draft holds none afterwards. NULL when out
  * of memory or when there is none. */
@@ -155,6 +165,12 @@ void plan_builder_rocm(struct builder *d);
 void plan_builder_vulkan(struct builder *d);
 void plan_builder_software(struct builder *d);
 void plan_builder_cpu(struct builder *d);
+
+/* One candidate of a backend becomes a choice. */
+void plan_rocm_judge(struct builder *d, const struct candidate *c);
+void plan_vulkan_judge(struct builder *d, const struct candidate *c);
+void plan_software_judge(struct builder *d, const struct candidate *c);
+void plan_cpu_judge(struct builder *d, const struct candidate *c);
 
 /* What a proof of this choice is stored under; out of memory is remembered in the draft. */
 void plan_fingerprint_write(struct builder *d, struct builder_choice *dc);

@@ -3,7 +3,7 @@
 #include "plan/builder.h"
 #include "plan/quirk.h"
 
-static void judge(struct builder *d, const struct candidate *c)
+void plan_cpu_judge(struct builder *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {plan_quirk_check, plan_check_glibc, plan_check_memory};
     const char *name = d->m->host.cpu;
@@ -16,7 +16,8 @@ static void judge(struct builder *d, const struct candidate *c)
                       "the engine picks the code for this processor itself");
     if (!plan_check_all(d, dc, checks, sizeof(checks) / sizeof(checks[0])))
         return;
-    for (struct str rest = d->engine.cpu_args, word; str_word(&rest, &word);)
+    /* They say "no device", and those of other computers are some. */
+    for (struct str rest = d->engine.cpu_args, word; !c->nodes && str_word(&rest, &word);)
         plan_builder_arg(d, dc, "%.*s", STR_ARG(word));
     plan_resolve_choice(d, dc);
 }
@@ -28,7 +29,7 @@ void plan_builder_cpu(struct builder *d)
         return;
     size_t n = plan_candidate_list(d, PLAN_CPU, &list);
     for (size_t i = 0; i < n; i++)
-        judge(d, &list[i]);
+        plan_cpu_judge(d, &list[i]);
     if (n > 0)
         return;
     struct builder_choice *dc = plan_builder_add(d, &(struct candidate){.backend = PLAN_CPU});

@@ -136,7 +136,10 @@ void plan_fingerprint_write(struct builder *d, struct builder_choice *dc)
 {
     const struct candidate *c = &dc->candidate;
     struct buf b = BUF_INIT(PLAN_FINGERPRINT_MAX - 1);
-    field_add(&b, str_from(plan_backend_name(c->backend)));
+    size_t start = field_begin(&b);
+    buf_add_text(&b, plan_backend_name(c->backend));
+    plan_node_set_fingerprint(c->nodes, &b);
+    field_end(&b, start);
     add_device(&b, d, c);
     field_add(&b, str_from(dc->choice.gfx));
     field_add(&b, str_from(d->m->host.kernel));

@@ -8,6 +8,11 @@
 #define HOST_COPIES 4   /* of a batch's tokens, on the way to and from a GPU */
 #define MIB         (UINT64_C(1) << 20)
 
+/* Between computers, measured: docs/nodes.md. */
+#define LINK_FIRST 3    /* numbers of a token that go to the first node, in widths */
+#define LINK_CALLS 3200 /* bytes of what a node is asked for one token, beside numbers */
+#define LINK_LAYER 52   /* bytes of a layer's graph, sent again every 256 tokens */
+
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
     return (n + to - 1) / to * to;
@@ -125,15 +130,120 @@ uint64_t fit_usable(uint64_t have)
     return have > fit_margin(have) ? have - fit_margin(have) : 0;
 }
 
-/* Most that may be taken of each memory. */
+/* ---- devices of other computers ---- */
+
+#define PARTS 1024
+
+/* Does any device but the CPU compute? */
+static bool has_devices(const struct fit_memory *memory)
+{
+    return memory->gpu || memory->n_nodes;
+}
+
+/* A layer, or behind the last one the output matrix. */
+static uint64_t layer_bytes(const struct fit_model *m, const struct fit_use *use, uint32_t context,
+                            size_t i)
+{
+    struct fit_part part = {0};
+    if (i < m->n_layers)
+        count_layer(m, use, context, &m->layer[i], &part);
+    else if (takes_output(m, use))
+        part.weights = m->output_weights + m->output_repeated;
+    return part.weights + part.cache + part.state;
+}
+
+static uint64_t usable_host(const struct fit_memory *memory)
+{
+    return memory->host ? fit_usable(memory->host) : UINT64_MAX;
+}
+
+/* All layers over the computers in the engine's order, one at least to each: the CPU where there is
+ * no GPU here, the nodes, the GPU. Each takes the memory it computes with, and of the rest that it
+ * has no more than these parts. c->need is that of all layers on devices. */
+static bool deal(const struct fit_model *m, const struct fit_use *use,
+                 const struct fit_memory *memory, unsigned parts, struct fit_choice *c)
+{
+    const size_t n = memory->n_nodes + 1, here = memory->gpu ? n - 1 : 0, first = !memory->gpu;
+    const uint64_t compute = c->need.gpu.compute / use->gpus;
+    size_t layers[FIT_NODES_MOST + 1] = {0};
+    uint64_t bytes[FIT_NODES_MOST + 1] = {0}, most[FIT_NODES_MOST + 1];
+    for (size_t i = 0; i < n; i++) {
+        uint64_t usable = i != here     ? fit_usable(memory->node[i - first])
+                          : memory->gpu ? fit_usable(memory->gpu)
+                                        : usable_host(memory);
+        bytes[i] = compute + (i != here ? 0 : m->projector);
+        if (i == here && !memory->gpu)
+            bytes[i] += c->need.host.weights + c->need.host.output;
+        most[i] = bytes[i] < usable ? bytes[i] + (usable - bytes[i]) / PARTS * parts : 0;
+    }
+    for (size_t i = m->n_layers + 1 - c->gpu_layers, at = 0; i <= m->n_layers; i++) {
+        uint64_t more = layer_bytes(m, use, c->context, i);
+        size_t left = m->n_layers + 1 - i;
+        if (layers[at] && at + 1 < n && (left < n - at || bytes[at] + more > most[at]))
+            at++;
+        bytes[at] += more;
+        layers[at]++;
+        if (bytes[at] > most[at])
+            return false;
+    }
+    for (size_t i = 0; i < memory->n_nodes; i++) {
+        c->node_layers[i] = layers[i + first];
+        c->node_bytes[i] = bytes[i + first];
+    }
+    c->filled = parts;
+    c->gpu_layers -= memory->gpu ? 0 : layers[0];
+    *(memory->gpu ? &c->need.gpu.total : &c->need.host.total) = bytes[here];
+    if (!memory->gpu)
+        c->need.gpu.total = 0;
+    return layers[n - 1] > 0;
+}
+
+/* With as few parts of each computer as hold it. */
+static bool deal_evenly(const struct fit_model *m, const struct fit_use *use,
+                        const struct fit_memory *memory, unsigned parts, struct fit_choice *c)
+{
+    unsigned least = 0, most = parts;
+    struct fit_use with = *use;
+    struct fit_choice dealt = *c;
+    with.slots = c->slots;
+    if (!deal(m, &with, memory, most, &dealt))
+        return false;
+    while (most - least > 1) {
+        unsigned middle = least + (most - least) / 2;
+        struct fit_choice other = *c;
+        if (deal(m, &with, memory, middle, &other)) {
+            dealt = other;
+            most = middle;
+        } else {
+            least = middle;
+        }
+    }
+    *c = dealt;
+    return true;
+}
+
+uint64_t fit_link_bytes(const struct fit_model *model, const struct fit_use *use,
+                        const struct fit_choice *choice, size_t n_nodes, bool gpu)
+{
+    const uint64_t numbers = (uint64_t)model->width * NUMBER,
+                   batch = batch_of(use, choice->context);
+    uint64_t bytes = LINK_FIRST * numbers + (n_nodes - 1) * 2 * numbers;
+    bytes += gpu ? numbers : (uint64_t)model->vocabulary * NUMBER;
+    bytes += n_nodes * (LINK_CALLS + masks_of(model, use, choice->context) / batch);
+    return bytes + choice->gpu_layers * LINK_LAYER;
+}
+
+/* ---- the best way ---- */
+
+/* Most that may be taken of each memory, and parts of each with nodes. */
 struct room {
     uint64_t gpu, host;
+    unsigned parts;
 };
 
 static struct room room_of(const struct fit_memory *memory)
 {
-    return (struct room){fit_usable(memory->gpu),
-                         memory->host ? fit_usable(memory->host) : UINT64_MAX};
+    return (struct room){fit_usable(memory->gpu), usable_host(memory), PARTS};
 }
 
 static uint64_t host_need(const struct fit_need *need, const struct fit_memory *memory)
@@ -143,19 +253,25 @@ static uint64_t host_need(const struct fit_need *need, const struct fit_memory *
 
 /* What more than the least may take: a half of what the GPU has left, and a quarter of what the
  * computer has, so that other models and programs find room. Nothing where it is not known. */
-static struct room room_to_grow(const struct fit_need *need, const struct fit_memory *memory)
+static struct room room_to_grow(const struct fit_choice *choice, const struct fit_memory *memory)
 {
+    const struct fit_need *need = &choice->need;
     struct room room = room_of(memory);
     uint64_t host = host_need(need, memory);
     bool known = memory->gpu < UINT64_MAX && memory->host;
     return (struct room){need->gpu.total + (known ? (room.gpu - need->gpu.total) / 2 : 0),
-                         host + (known ? (room.host - host) / 4 : 0)};
+                         host + (known ? (room.host - host) / 4 : 0),
+                         choice->filled + (known ? (PARTS - choice->filled) / 2 : 0)};
 }
 
-static bool has_room(const struct fit_need *need, const struct fit_memory *memory,
-                     const struct room *room)
+static bool has_room(const struct fit_model *m, const struct fit_use *use,
+                     const struct fit_memory *memory, const struct room *room,
+                     struct fit_choice *choice)
 {
-    return (need->gpu.total == 0 || need->gpu.total <= room->gpu) &&
+    const struct fit_need *need = &choice->need;
+    if (memory->n_nodes && !deal_evenly(m, use, memory, room->parts, choice))
+        return false;
+    return (memory->n_nodes || need->gpu.total == 0 || need->gpu.total <= room->gpu) &&
            host_need(need, memory) <= room->host;
 }
 
@@ -178,7 +294,7 @@ static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_
 {
     struct room room = room_of(memory);
     *choice = choice_of(m, use, context, 1, gpu_layers);
-    return has_room(&choice->need, memory, &room);
+    return has_room(m, use, memory, &room, choice);
 }
 
 /* There is room for one request: for as many as are wanted at a time, then, on a GPU, for longer
@@ -186,17 +302,18 @@ static bool try_it(const struct fit_model *m, const struct fit_use *use, uint32_
 static void grow(const struct fit_model *m, const struct fit_use *use,
                  const struct fit_memory *memory, struct fit_choice *choice)
 {
-    struct room room = room_to_grow(&choice->need, memory);
+    struct room room = room_to_grow(choice, memory);
     for (;;) {
         uint32_t context = choice->context, slots = choice->slots;
         if (slots < slots_of(use))
             slots++;
-        else if (!use->context && memory->gpu && context < m->context_most)
+        else if (!use->context && has_devices(memory) && context < m->context_most)
             context = context < m->context_most / 2 ? 2 * context : m->context_most;
         else
             return;
-        struct fit_choice more = choice_of(m, use, context, slots, choice->gpu_layers);
-        if (!has_room(&more.need, memory, &room))
+        size_t layers = has_devices(memory) ? m->n_layers + 1 : 0;
+        struct fit_choice more = choice_of(m, use, context, slots, layers);
+        if (!has_room(m, use, memory, &room, &more))
             return;
         *choice = more;
     }
@@ -229,7 +346,7 @@ uint64_t fit_least(const struct fit_model *model, const struct fit_use *use, boo
 bool fit_choose(const struct fit_model *model, const struct fit_use *use,
                 const struct fit_memory *memory, struct fit_choice *ret_choice)
 {
-    size_t all = memory->gpu ? model->n_layers + 1 : 0;
+    size_t all = has_devices(memory) ? model->n_layers + 1 : 0;
     uint32_t least = least_context(model, use), context = usual_context(model, use);
     bool fits;
     while (!(fits = try_it(model, use, context, all, memory, ret_choice)) && context > least)
@@ -250,7 +367,11 @@ bool fit_choose(const struct fit_model *model, const struct fit_use *use,
 enum fit_way fit_by_size(uint64_t need, const struct fit_memory *memory)
 {
     uint64_t gpu = fit_usable(memory->gpu);
-    uint64_t host = memory->host ? fit_usable(memory->host) : UINT64_MAX;
+    uint64_t host = usable_host(memory);
+    for (size_t i = 0; i < memory->n_nodes; i++) {
+        uint64_t there = fit_usable(memory->node[i]);
+        need -= there < need ? there : need;
+    }
     if (!memory->gpu)
         return need <= host ? FIT_WHOLE : FIT_NOWHERE;
     if (need <= gpu && (!memory->shared || need <= host))

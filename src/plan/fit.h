@@ -43,7 +43,9 @@ struct fit_use {
     uint32_t context; /* [as much as is usual and fits] tokens of one request */
     uint32_t slots;   /* [1] requests at the same time, each with a cache of its own; at most */
     uint32_t batch;   /* [512] tokens computed at once: -ub */
-    uint32_t gpus;    /* [1] that share the layers: each has buffers of its own to compute with */
+    /* [1] that share the layers, on other computers too: each has buffers of its own to compute
+     * with */
+    uint32_t gpus;
     /* Bytes of the largest tensor that the device takes; what is larger stays on the CPU. [no
      * limit] */
     uint64_t tensor_most;
@@ -70,11 +72,17 @@ uint64_t fit_margin(uint64_t have);
 /* What remains of it for a model. */
 uint64_t fit_usable(uint64_t have);
 
+#define FIT_NODES_MOST 8
+
 /* Bytes that there are. */
 struct fit_memory {
     uint64_t gpu;  /* 0: no GPU, the CPU computes */
     uint64_t host; /* 0: unknown, and enough */
     bool shared;   /* the GPU's is a part of the host's */
+    /* Of other computers, each with its like of a GPU. Layers go to the CPU first, then to these,
+     * and the last ones to the GPU: so the engine does it. */
+    uint64_t node[FIT_NODES_MOST];
+    size_t n_nodes;
 };
 
 /* The least that a GPU needs for all of it, or the computer without one: with the least context. */
@@ -86,6 +94,11 @@ struct fit_choice {
     size_t gpu_layers; /* n_layers + 1: all of it */
     bool whole;        /* everything that a GPU can hold is on it, or it is the CPU's choice */
     struct fit_need need;
+    /* With nodes, where it fits: of the gpu_layers and of the bytes what each of them takes, in
+     * such a way that all are filled alike. need.gpu is then the GPU's of this computer. */
+    size_t node_layers[FIT_NODES_MOST];
+    uint64_t node_bytes[FIT_NODES_MOST];
+    unsigned filled; /* 1,024ths of what the fullest of them and the GPU has */
 };
 
 /*
@@ -96,6 +109,11 @@ struct fit_choice {
  */
 bool fit_choose(const struct fit_model *model, const struct fit_use *use,
                 const struct fit_memory *memory, struct fit_choice *ret_choice);
+
+/* Bytes that go over the links for one token of an answer, when the context is full: docs/nodes.md
+ * has what was measured. gpu: the last layers are on this computer's. */
+uint64_t fit_link_bytes(const struct fit_model *model, const struct fit_use *use,
+                        const struct fit_choice *choice, size_t n_nodes, bool gpu);
 
 enum fit_way { FIT_NOWHERE, FIT_PART, FIT_WHOLE };
 

@@ -119,16 +119,22 @@ static void memory_remedy(const struct builder *d, const struct machine_gpu *gpu
              (unsigned long long)pages);
 }
 
-/* What there is: now, or when nothing else runs. */
-static struct fit_memory memory_of(struct builder *d, const struct builder_choice *dc, bool now)
+/* What there is: now, or when nothing else runs. managed: the GPU uses the computer's memory. */
+static struct fit_memory memory_of(struct builder *d, const struct candidate *c, bool managed,
+                                   bool now)
 {
-    const struct machine_gpu *gpu = dc->candidate.gpu;
-    struct fit_memory memory = {.host = host_memory(d->m, now)};
-    if (dc->candidate.backend == PLAN_CPU)
+    const struct machine_gpu *gpu = c->gpu;
+    struct fit_memory memory = {.host = host_memory(d->m, now),
+                                .n_nodes = c->nodes ? c->nodes->n : 0};
+    for (size_t i = 0; i < memory.n_nodes; i++) {
+        const struct plan_node *node = c->nodes->node[i];
+        memory.node[i] = now || !node->total_bytes ? node->free_bytes : node->total_bytes;
+    }
+    if (c->backend == PLAN_CPU)
         return memory;
-    memory.gpu = dc->managed ? host_memory(d->m, now) : memory_for(d, &dc->candidate, now);
+    memory.gpu = managed ? host_memory(d->m, now) : memory_for(d, c, now);
     memory.shared = !gpu || plan_device_shares(gpu);
-    if (gpu && memory.shared && memory.host && !dc->managed)
+    if (gpu && memory.shared && memory.host && !managed)
         /* the carve-out is no part of what the kernel counts */
         memory.host = sum_of(memory.host, gpu->vram_bytes);
     if (memory.gpu == 0)
@@ -136,8 +142,9 @@ static struct fit_memory memory_of(struct builder *d, const struct builder_choic
     return memory;
 }
 
-/* "24.0 GiB on the GPU and 32.0 GiB beside it" */
-static void tell_memory(const struct fit_memory *memory, struct buf *ret)
+/* "24.0 GiB on the GPU and 32.0 GiB beside it and 64.0 GiB on node tower" */
+static void tell_memory(const struct fit_memory *memory, const struct plan_node_set *nodes,
+                        struct buf *ret)
 {
     char gpu[DEVICE_SIZE_MAX], host[DEVICE_SIZE_MAX];
     plan_device_size(memory->gpu, gpu);
@@ -148,16 +155,22 @@ static void tell_memory(const struct fit_memory *memory, struct buf *ret)
         buf_add_text(ret, gpu);
     else
         buf_addf(ret, "%s on the GPU and %s beside it", gpu, host);
+    for (size_t i = 0; i < memory->n_nodes; i++) {
+        plan_device_size(memory->node[i], host);
+        buf_addf(ret, "%s%s on node %s", i + 1 < memory->n_nodes ? ", " : " and ", host,
+                 nodes->node[i]->name);
+    }
 }
 
-static void tell_used(struct buf *ret, const char *whose, uint64_t all, uint64_t now)
+static void tell_used(struct buf *ret, const char *what, const char *name, uint64_t all,
+                      uint64_t now)
 {
     char used_text[DEVICE_SIZE_MAX], all_text[DEVICE_SIZE_MAX];
     if (all < now || all - now < BUSY_LEAST)
         return;
     plan_device_size(all - now, used_text);
     plan_device_size(all, all_text);
-    buf_addf(ret, "%s%s of the %s's %s", ret->n ? " and " : "", used_text, whose, all_text);
+    buf_addf(ret, "%s%s of %s%s's %s", ret->n ? " and " : "", used_text, what, name, all_text);
 }
 
 /* It would fit, or fit better, if less were in use: that comes and goes, so it rejects nothing. */
@@ -167,9 +180,11 @@ static void warn_busy(struct builder *d, struct builder_choice *dc, const struct
     const bool card = all->gpu && !all->shared;
     struct buf CLEAN_BUF used = BUF_INIT(200);
     if (card)
-        tell_used(&used, "GPU", all->gpu, now->gpu);
+        tell_used(&used, "the GPU", "", all->gpu, now->gpu);
     if (!card || !in_part)
-        tell_used(&used, "computer", all->host, now->host);
+        tell_used(&used, "the computer", "", all->host, now->host);
+    for (size_t i = 0; i < all->n_nodes; i++)
+        tell_used(&used, "node ", dc->candidate.nodes->node[i]->name, all->node[i], now->node[i]);
     if (used.n)
         plan_builder_warn(
             d, dc, "%s are in use at the moment, so that the model %s: close programs.",
@@ -192,7 +207,7 @@ static void tell_partial(struct builder_choice *dc, const struct fit_choice *fit
 static void take_fit(struct builder *d, struct builder_choice *dc, const struct fit_choice *fit)
 {
     struct plan_choice *choice = &dc->choice;
-    bool gpu = fit->gpu_layers > 0;
+    bool gpu = fit->gpu_layers > 0 && dc->candidate.backend != PLAN_CPU;
     choice->context = fit->context;
     choice->slots = fit->slots;
     choice->layers = d->request->model->n_layers;
@@ -200,6 +215,8 @@ static void take_fit(struct builder *d, struct builder_choice *dc, const struct 
     choice->need_bytes = gpu ? fit->need.gpu.total : fit->need.host.total;
     choice->host_bytes = gpu ? fit->need.host.total : 0;
     dc->partial = !fit->whole;
+    if (dc->candidate.nodes)
+        plan_node_set_take(d, dc, fit);
 }
 
 /* With the least context. */
@@ -215,7 +232,7 @@ static bool reject_model(struct builder *d, struct builder_choice *dc,
     char need[DEVICE_SIZE_MAX], context[60] = "", remedy[200];
     struct buf CLEAN_BUF have = BUF_INIT(100);
     plan_device_size(dc->choice.need_bytes, need);
-    tell_memory(memory, &have);
+    tell_memory(memory, dc->candidate.nodes, &have);
     memory_remedy(d, dc->candidate.gpu, least_need(d->request), remedy, sizeof(remedy));
     if (d->request->model)
         snprintf(context, sizeof(context), " with a context of %u tokens", dc->choice.context);
@@ -236,15 +253,34 @@ static void warn_partial(struct builder *d, struct builder_choice *dc)
         plan_builder_warn(d, dc, "%s", remedy);
 }
 
+static struct fit_use use_of(const struct builder *d, const struct candidate *c)
+{
+    struct fit_use use = d->request->use;
+    use.gpus = c->set ? (uint32_t)c->set->n : 1;
+    if (c->nodes)
+        use.gpus = (uint32_t)c->nodes->n + (c->backend != PLAN_CPU);
+    if (c->backend == PLAN_VULKAN_SOFTWARE)
+        use.tensor_most = SOFTWARE_TENSOR_MOST;
+    return use;
+}
+
+bool plan_memory_is_enough(struct builder *d, const struct candidate *c)
+{
+    const struct plan_request *request = d->request;
+    struct fit_memory now = memory_of(d, c, false, true);
+    struct fit_use use = use_of(d, c);
+    struct fit_choice fit;
+    return request->model ? fit_choose(request->model, &use, &now, &fit)
+                          : fit_by_size(request->need_bytes, &now) != FIT_NOWHERE;
+}
+
 /* How it fits now; else how it would if nothing else ran. */
 static bool choose_fit(struct builder *d, struct builder_choice *dc, struct fit_choice *ret_fit)
 {
-    struct fit_use use = d->request->use;
-    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    struct fit_use use = use_of(d, &dc->candidate);
+    struct fit_memory all = memory_of(d, &dc->candidate, dc->managed, false);
+    struct fit_memory now = memory_of(d, &dc->candidate, dc->managed, true);
     struct fit_choice alone;
-    use.gpus = dc->candidate.set ? (uint32_t)dc->candidate.set->n : 1;
-    if (dc->candidate.backend == PLAN_VULKAN_SOFTWARE)
-        use.tensor_most = SOFTWARE_TENSOR_MOST;
     bool fits = fit_choose(d->request->model, &use, &now, ret_fit);
     if (fits && ret_fit->whole)
         return true;
@@ -253,6 +289,8 @@ static bool choose_fit(struct builder *d, struct builder_choice *dc, struct fit_
         *ret_fit = alone;
     if (!could) {
         take_fit(d, dc, &alone);
+        if (dc->candidate.nodes)
+            dc->choice.need_bytes = sum_of(alone.need.gpu.total, alone.need.host.total);
         return reject_model(d, dc, &all);
     }
     if (!fits || alone.whole)
@@ -267,10 +305,11 @@ static void try_managed(struct builder *d, struct builder_choice *dc)
     const struct plan_request *request = d->request;
     const struct machine_gpu *gpu = dc->candidate.gpu;
     const struct gfx_quirk *row = NULL;
-    struct fit_memory own = memory_of(d, dc, true);
+    struct fit_memory own = memory_of(d, &dc->candidate, false, true);
     uint64_t least = least_need(request);
-    if (dc->candidate.backend == PLAN_ROCM && gpu && gpu->kind == GFX_INTEGRATED &&
-        least > fit_usable(own.gpu) && least <= fit_usable(host_memory(d->m, true)))
+    if (dc->candidate.backend == PLAN_ROCM && gpu && !dc->candidate.nodes &&
+        gpu->kind == GFX_INTEGRATED && least > fit_usable(own.gpu) &&
+        least <= fit_usable(host_memory(d->m, true)))
         row = plan_quirk_managed(d, &dc->candidate);
     if (!row)
         return;
@@ -290,13 +329,15 @@ static bool check_model(struct builder *d, struct builder_choice *dc)
     take_fit(d, dc, &fit);
     if (dc->choice.have_bytes == 0)
         plan_words_add(&dc->unknown, "how much memory it has");
+    if ((dc->partial || dc->candidate.nodes) && d->engine.layers_arg.n) {
+        plan_builder_arg(d, dc, "%.*s", STR_ARG(d->engine.layers_arg));
+        plan_builder_arg(d, dc, "%zu", fit.gpu_layers);
+    }
+    if (dc->candidate.nodes)
+        return true;
     if (dc->partial) {
         warn_partial(d, dc);
         tell_partial(dc, &fit);
-        if (d->engine.layers_arg.n) {
-            plan_builder_arg(d, dc, "%.*s", STR_ARG(d->engine.layers_arg));
-            plan_builder_arg(d, dc, "%zu", fit.gpu_layers);
-        }
         return true;
     }
     plan_device_size(dc->choice.need_bytes, need);
@@ -315,7 +356,8 @@ static bool check_model(struct builder *d, struct builder_choice *dc)
 static bool check_size(struct builder *d, struct builder_choice *dc)
 {
     try_managed(d, dc);
-    struct fit_memory all = memory_of(d, dc, false), now = memory_of(d, dc, true);
+    struct fit_memory all = memory_of(d, &dc->candidate, dc->managed, false);
+    struct fit_memory now = memory_of(d, &dc->candidate, dc->managed, true);
     uint64_t need = dc->choice.need_bytes;
     enum fit_way alone = fit_by_size(need, &all), way = fit_by_size(need, &now);
     char need_text[DEVICE_SIZE_MAX], have_text[DEVICE_SIZE_MAX];
@@ -329,12 +371,12 @@ static bool check_size(struct builder *d, struct builder_choice *dc)
     plan_device_size(need, need_text);
     plan_device_size(dc->choice.have_bytes, have_text);
     plan_words_add(&dc->known, have_text);
-    buf_addf(&dc->known, " of memory for %sthe %s needed", dc->partial ? "a part of " : "",
-             need_text);
+    buf_addf(&dc->known, " of memory for %sthe %s needed",
+             dc->partial || dc->candidate.nodes ? "a part of " : "", need_text);
     return true;
 }
 
-bool plan_check_memory(struct builder *d, struct builder_choice *dc)
+static bool check_memory(struct builder *d, struct builder_choice *dc)
 {
     if (d->request->model)
         return check_model(d, dc);
@@ -343,6 +385,20 @@ bool plan_check_memory(struct builder *d, struct builder_choice *dc)
     if (dc->choice.have_bytes > 0)
         return check_size(d, dc);
     plan_words_add(&dc->unknown, "how much memory it has");
+    return true;
+}
+
+bool plan_check_memory(struct builder *d, struct builder_choice *dc)
+{
+    struct buf CLEAN_BUF words = BUF_INIT(900);
+    if (dc->candidate.nodes && !d->request->model)
+        plan_node_set_take(d, dc, NULL);
+    if (!check_memory(d, dc))
+        return false;
+    plan_node_set_words(&dc->choice, &words);
+    struct str told = str_trim(buf_view(&words));
+    if (told.n)
+        buf_addf(&dc->known, "%s%.*s", dc->known.n ? ", " : "", (int)told.n - 1, told.p);
     return true;
 }
 

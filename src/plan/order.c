@@ -24,12 +24,14 @@ static bool is_radv(const struct builder_choice *dc)
     return dc->candidate.icd && strcmp(dc->candidate.icd, "radeon") == 0;
 }
 
-/* The CPU is the last resort, behind every GPU's choices; GPUs that hold the whole model come
- * before those that do not, and several before one where none holds it; a GPU's own choices stay
- * together. */
+/* Several computers come first where they were asked for, and are no choice where they are not
+ * needed. The CPU is the last resort, behind every GPU's choices; GPUs that hold the whole model
+ * come before those that do not, and several before one where none holds it; a GPU's own choices
+ * stay together. */
 static int by_place(const struct builder_choice *a, const struct builder_choice *b)
 {
-    return by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU)
+    return by_yes(a->candidate.nodes != NULL, b->candidate.nodes != NULL)
+               ?: by_yes(b->choice.backend == PLAN_CPU, a->choice.backend == PLAN_CPU)
                ?: by_yes(!a->partial, !b->partial)
                ?: by_yes(a->candidate.set != NULL, b->candidate.set != NULL)
                ?: by_size(a->gpu_place, b->gpu_place)
@@ -68,6 +70,11 @@ static int by_merit(const struct builder_choice *a, const struct builder_choice 
                ?: by_package(a, b);
 }
 
+bool plan_builder_before(const struct builder_choice *a, const struct builder_choice *b)
+{
+    return (by_yes(is_pinned(a), is_pinned(b)) ?: by_merit(a, b)) < 0;
+}
+
 /* What was looked at first, then by backend, so that "why not ROCm?" is answered in one place. Of
  * one GPU those that came furthest first: they say most about what is missing. */
 static int by_progress(const struct builder_choice *a, const struct builder_choice *b)
@@ -86,7 +93,7 @@ static int compare(const void *left, const void *right)
     bool out_a = a->choice.state == PLAN_REJECTED, out_b = b->choice.state == PLAN_REJECTED;
     if (out_a || out_b)
         return out_a != out_b ? (int)out_a - (int)out_b : by_progress(a, b);
-    return by_yes(is_pinned(a), is_pinned(b)) ?: by_merit(a, b);
+    return plan_builder_before(a, b) ? -1 : 1;
 }
 
 /* For the policy "fastest", once bench measured: what it measured comes before what it did not. */

@@ -59,6 +59,7 @@ int plan_new(const struct machine *m, const struct gfx_tables *tables,
         plan_builder_vulkan(&d);
         plan_builder_cpu(&d);
         plan_builder_software(&d);
+        plan_builder_nodes(&d);
     }
     fingerprint_rest(&d);
     plan_builder_sort(&d);

@@ -97,8 +97,6 @@ struct plan_node {
     double bytes_per_second, round_trip_us; /* of the link to it; 0 not measured */
 };
 
-#define PLAN_NODES_MOST 8 /* in one set */
-
 struct plan_request {
     enum plan_policy policy;
     struct str engine; /* the kind that is to run it, of engines.tsv; empty: the first row's */

@@ -193,12 +193,19 @@ static void resolve_usable(struct builder *d, struct builder_choice *dc)
                         dc->choice.package, download);
 }
 
-/* What it means that the model does not fit whole, behind how the choice stands. */
+/* What it means that the model does not fit whole, or over which computers it does, behind how the
+ * choice stands. */
 static void resolve_partial(struct builder *d, struct builder_choice *dc)
 {
     char *CLEAN_FREE reason = dc->choice.reason ? strdup(dc->choice.reason) : NULL;
-    if (!reason || !dc->partial || dc->choice.state == PLAN_REJECTED)
+    struct buf CLEAN_BUF nodes = BUF_INIT(900);
+    plan_node_set_words(&dc->choice, &nodes);
+    if (!reason || dc->choice.state == PLAN_REJECTED || (!dc->partial && !nodes.n))
         return;
+    if (nodes.n) {
+        plan_builder_reason(d, dc, "%s%s", reason, buf_text(&nodes));
+        return;
+    }
     if (!d->request->model) {
         plan_builder_reason(
             d, dc,

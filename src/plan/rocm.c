@@ -303,7 +303,7 @@ static bool check_system_runtime(struct builder *d, struct builder_choice *dc)
     return true;
 }
 
-static void judge(struct builder *d, const struct candidate *c)
+void plan_rocm_judge(struct builder *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {
         plan_check_driver,    plan_check_kfd,   plan_check_render, plan_quirk_check,
@@ -393,11 +393,11 @@ static void builder_gpu(struct builder *d, struct candidate *list, size_t n,
         builder_summary(d, list, n, gpu);
     for (size_t i = 0; i < n && serving > 0; i++) {
         if (best || candidate_serves(d, &list[i]))
-            judge(d, &list[i]);
+            plan_rocm_judge(d, &list[i]);
         if (best && d->set.n && list[i].via != GFX_VIA_OVERRIDE && candidate_serves(d, &list[i])) {
             struct candidate c = list[i];
             c.set = &d->set;
-            judge(d, &c);
+            plan_rocm_judge(d, &c);
         }
     }
 }

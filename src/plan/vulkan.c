@@ -224,7 +224,7 @@ static void tell_card(struct builder *d, struct builder_choice *dc)
                       buf_text(&others));
 }
 
-static void judge(struct builder *d, const struct candidate *c)
+void plan_vulkan_judge(struct builder *d, const struct candidate *c)
 {
     static plan_check *const checks[] = {plan_check_driver, check_icd,        check_loader,
                                          plan_check_render, plan_quirk_check, plan_check_glibc,
@@ -272,10 +272,10 @@ static void builder_gpu(struct builder *d, const struct candidate *list, size_t 
             struct candidate c = list[i];
             c.gpu = gpu;
             c.icd = icd[k];
-            judge(d, &c);
+            plan_vulkan_judge(d, &c);
             if (d->set.n && gpu == d->set.gpu[0]) {
                 c.set = &d->set;
-                judge(d, &c);
+                plan_vulkan_judge(d, &c);
             }
         }
     }
@@ -336,7 +336,7 @@ void plan_builder_vulkan(struct builder *d)
         reject_no_package(d, PLAN_VULKAN);
 }
 
-static void judge_software(struct builder *d, const struct candidate *c)
+void plan_software_judge(struct builder *d, const struct candidate *c)
 {
     struct buf CLEAN_BUF remedy = BUF_INIT(400);
     static plan_check *const checks[] = {check_icd, check_loader, plan_quirk_check,
@@ -376,7 +376,7 @@ void plan_builder_software(struct builder *d)
         return;
     size_t n = plan_candidate_list(d, PLAN_VULKAN_SOFTWARE, &list);
     for (size_t i = 0; i < n; i++)
-        judge_software(d, &list[i]);
+        plan_software_judge(d, &list[i]);
     if (n == 0)
         reject_no_package(d, PLAN_VULKAN_SOFTWARE);
 }

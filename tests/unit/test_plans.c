@@ -47,10 +47,11 @@ struct scene {
     struct gfx_quirk quirk[ROWS_MAX];
     struct plan_installed installed[SMALL_MAX];
     struct plan_provider unusable[SMALL_MAX];
+    struct plan_node node[SMALL_MAX];
     struct proof_spec spec[SMALL_MAX];
     struct plan_proof proof[SMALL_MAX];
     char *fingerprint[SMALL_MAX];
-    size_t n_packages, n_quirks, n_installed, n_unusable, n_specs;
+    size_t n_packages, n_quirks, n_installed, n_unusable, n_nodes, n_specs;
     struct plan_request request;
     struct fit_model model;
     struct fit_layer layer[LAYERS_MAX];
@@ -469,8 +470,54 @@ static void read_installed(struct scene *s, unsigned n, char **word)
             item->blas = list_of(v);
         else if ((v = value_of(word[i], "provider")))
             item->provider = v;
+        else if ((v = value_of(word[i], "version")))
+            item->version = v;
+        else if ((v = value_of(word[i], "protocol")))
+            item->protocol = v;
         else if (strcmp(word[i], "pinned") == 0)
             item->pinned = true;
+        else
+            stop(s, "no such property:", word[i]);
+    }
+}
+
+/* node NAME [KEY=VALUE ...]: another computer, of a debian-cpu that fits 24 GiB unless told */
+static void read_node(struct scene *s, unsigned n, char **word)
+{
+    if (n < 2 || s->n_nodes == SMALL_MAX)
+        stop(s, "node NAME ..., not", word[0]);
+    struct plan_node *node = &s->node[s->n_nodes++];
+    *node = (struct plan_node){.name = word[1],
+                               .identity = word[1],
+                               .backend = "cpu",
+                               .package = "debian-cpu",
+                               .digest = "d1",
+                               .fingerprint = "f1",
+                               .total_bytes = UINT64_C(24) << 30,
+                               .free_bytes = UINT64_C(24) << 30};
+    const struct {
+        const char *key, **text;
+    } texts[] = {{"identity", &node->identity}, {"computer", &node->computer},
+                 {"reason", &node->reason},     {"package", &node->package},
+                 {"digest", &node->digest},     {"version", &node->version},
+                 {"protocol", &node->protocol}, {"fingerprint", &node->fingerprint}};
+    for (unsigned i = 2; i < n; i++) {
+        char *v;
+        size_t k = 0;
+        while (k < sizeof(texts) / sizeof(texts[0]) && !(v = value_of(word[i], texts[k].key)))
+            k++;
+        if (k < sizeof(texts) / sizeof(texts[0]))
+            *texts[k].text = v;
+        else if ((v = value_of(word[i], "code")))
+            node->code = code_of(s, v);
+        else if ((v = value_of(word[i], "memory")))
+            node->total_bytes = node->free_bytes = bytes(s, v);
+        else if ((v = value_of(word[i], "free")))
+            node->free_bytes = bytes(s, v);
+        else if ((v = value_of(word[i], "bandwidth")))
+            node->bytes_per_second = (double)bytes(s, v);
+        else if ((v = value_of(word[i], "round-trip")))
+            node->round_trip_us = (double)number(s, v, 10);
         else
             stop(s, "no such property:", word[i]);
     }
@@ -564,6 +611,10 @@ static bool read_request(struct scene *s, unsigned n, char **word)
         s->request.allow_override = true;
     else if (strcmp(word[0], "no-network") == 0)
         s->request.no_network = true;
+    else if (strcmp(word[0], "want-set") == 0)
+        s->request.want_set = true;
+    else if (strcmp(word[0], "computer") == 0)
+        s->request.computer = v;
     else if (strcmp(word[0], "unusable") == 0 && n == 4)
         s->unusable[s->n_unusable++] = (struct plan_provider){v, code_of(s, word[2]), word[3]};
     else
@@ -577,9 +628,9 @@ static bool read_request(struct scene *s, unsigned n, char **word)
 
 static bool is_check(const char *word)
 {
-    static const char *const words[] = {"chosen",   "reason",    "evidence", "env",
-                                        "noenv",    "warning",   "args",     "count",
-                                        "noreason", "nowarning", "have",     "fit"};
+    static const char *const words[] = {"chosen",  "reason", "evidence", "env",        "noenv",
+                                        "warning", "args",   "count",    "noreason",   "nowarning",
+                                        "have",    "fit",    "members",  "fingerprint"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i], word) == 0)
             return true;
@@ -624,6 +675,8 @@ static void read_line(struct scene *s, char *line)
         read_installed(s, n, word);
     else if (strcmp(word[0], "proof") == 0)
         read_proof(s, n, word);
+    else if (strcmp(word[0], "node") == 0)
+        read_node(s, n, word);
     else if (strcmp(word[0], ">") == 0)
         keep(s, s->expect, &s->n_expect, n - 1, word + 1);
     else if (is_check(word[0]))
@@ -687,6 +740,8 @@ static struct scene *scene_new(const char *path, const char *name)
     s->request.n_installed = s->n_installed;
     s->request.unusable = s->unusable;
     s->request.n_unusable = s->n_unusable;
+    s->request.node = s->node;
+    s->request.n_nodes = s->n_nodes;
     return s;
 }
 
@@ -715,7 +770,7 @@ static struct plan *make_plan(const struct scene *s, const struct machine *m,
     return p;
 }
 
-/* Lent until the next call; a set's addresses with "+" between them. */
+/* Lent until the next call; a set's addresses with "+" between them, other computers behind "@". */
 static const char *pci_of(const struct plan_choice *c)
 {
     static char text[400];
@@ -723,6 +778,10 @@ static const char *pci_of(const struct plan_choice *c)
     snprintf(text, sizeof(text), "-");
     for (size_t i = 0; c->gpu_pci[i] && n < sizeof(text); i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "+" : "", c->gpu_pci[i]);
+    n = strlen(text);
+    for (size_t i = 0; i < c->n_members && n < sizeof(text); i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "+" : "@",
+                              c->member[i].node->name);
     return text;
 }
 
@@ -795,6 +854,12 @@ static void print_plan(const struct plan *p, struct buf *b)
         print_list(b, "env", c->env);
         print_list(b, "arg", c->args);
         print_list(b, "warning", c->warning);
+        if (c->context)
+            buf_addf(b, "      fit %u %zu %u\n", c->context, c->gpu_layers, c->slots);
+        for (size_t k = 0; k < c->n_members; k++)
+            buf_addf(b, "      node %s %zu %llu %llu\n", c->member[k].node->name,
+                     c->member[k].layers, (unsigned long long)c->member[k].need_bytes,
+                     (unsigned long long)c->member[k].have_bytes);
     }
 }
 
@@ -861,6 +926,12 @@ static void check_choice(const struct scene *s, const struct plan *p, size_t i)
     for (size_t k = 0; !rejected && k < c->n_evidence; k++) {
         if (c->evidence[k].ok == TRI_NO)
             refuse(s, p, 0, "a choice with bad evidence that is not rejected");
+    }
+    for (size_t k = 0; !rejected && s->request.model && k < c->n_members; k++) {
+        const struct plan_member *member = &c->member[k];
+        if (!member->layers || !member->need_bytes ||
+            member->need_bytes > member->node->total_bytes)
+            refuse(s, p, 0, "a member with nothing to do, or with more than it can hold");
     }
     if (i > 0 && p->choice[i - 1].state == PLAN_REJECTED && !rejected)
         refuse(s, p, 0, "a rejected choice before one that is not");
@@ -966,6 +1037,15 @@ static bool args_are(char **args, const char *wanted)
     return strcmp(buf_text(&b), wanted) == 0;
 }
 
+/* "a:20 b:9" */
+static bool members_are(const struct plan_choice *c, const char *wanted)
+{
+    struct buf CLEAN_BUF b = BUF_INIT(1000);
+    for (size_t i = 0; i < c->n_members; i++)
+        buf_addf(&b, "%s%s:%zu", i ? " " : "", c->member[i].node->name, c->member[i].layers);
+    return strcmp(buf_text(&b), wanted) == 0;
+}
+
 /* evidence BACKEND PCI PACKAGE RUNG yes|no|unknown TEXT, and the like with one word behind */
 static bool check_one(struct scene *s, const struct plan_choice *c, const struct check *check)
 {
@@ -993,6 +1073,10 @@ static bool check_one(struct scene *s, const struct plan_choice *c, const struct
         return !list_has(c->env, check->word[4]);
     if (strcmp(what, "warning") == 0)
         return list_has(c->warning, check->word[4]);
+    if (strcmp(what, "members") == 0)
+        return members_are(c, check->word[4]);
+    if (strcmp(what, "fingerprint") == 0)
+        return fnmatch(check->word[4], c->fingerprint, 0) == 0;
     return args_are(c->args, check->word[4]);
 }
 
