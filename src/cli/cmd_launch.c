@@ -5,8 +5,8 @@
 
 #include <fcntl.h>
 #include <netdb.h>
-#include <spawn.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -517,27 +517,38 @@ static int launch_wait(pid_t pid, const sigset_t *signals)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* In the child. It is told when we are killed: nobody would hand on a signal to it any more.
+ * Returns with errno. */
+static void launch_exec(const struct launch *l, const struct launch_words *argv, pid_t parent,
+                        const sigset_t *signals)
+{
+    signal(SIGPIPE, SIG_DFL); /* which we ignore */
+    sigprocmask(SIG_SETMASK, signals, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent)
+        execv(l->program, (char *const *)argv->word);
+}
+
 static int launch_agent(struct launch *l, const struct launch_words *argv)
 {
-    posix_spawnattr_t attributes;
-    sigset_t pipe, signals, before;
-    pid_t pid;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE); /* which we ignore */
+    sigset_t signals, before;
+    volatile int result = 0;
+    const pid_t self = getpid();
     launch_signals(&signals);
     sigprocmask(SIG_BLOCK, &signals, &before);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigdefault(&attributes, &pipe);
-    posix_spawnattr_setsigmask(&attributes, &before);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    int result = cli_cancelled ? GFXB_E_INTERRUPTED
-                               : posix_spawn(&pid, l->program, NULL, &attributes,
-                                             (char *const *)argv->word, environ);
-    posix_spawnattr_destroy(&attributes);
-    int code = result == 0 ? launch_wait(pid, &signals) : CLI_FAILED;
+    if (cli_cancelled) {
+        launch_undo(l);
+        cli_die(l->cli, GFXB_E_INTERRUPTED, "interrupted");
+    }
+    const pid_t pid = vfork();
+    if (pid == 0) {
+        launch_exec(l, argv, self, &before);
+        result = errno;
+        _exit(127);
+    }
+    if (pid < 0)
+        result = errno;
+    int code = pid < 0 ? CLI_FAILED : launch_wait(pid, &signals);
     launch_undo(l);
-    if (result == GFXB_E_INTERRUPTED)
-        cli_die(l->cli, result, "interrupted");
     if (result != 0)
         cli_die(l->cli, result, "cannot start %s: %s", l->program, error_errno_text(result));
     return code;

@@ -77,6 +77,27 @@ static int cli_find_option(const struct cli_option *options, const char *name)
     return -1;
 }
 
+/* Is it a negative number, such as the exit code of a Windows program? It is a word, no option. */
+static bool cli_is_negative(const char *text)
+{
+    return text[0] == '-' && text[1] && !text[1 + strspn(text + 1, "0123456789")];
+}
+
+/* getopt takes words with a blank before them for what they are. */
+static void cli_hide_negatives(struct cli *cli, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (cli_is_negative(argv[i]))
+            argv[i] = (char *)(uintptr_t)cli_keep(cli, xasprintf(" %s", argv[i]));
+    }
+}
+
+static void cli_show_negatives(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        argv[i] += argv[i][0] == ' ' && cli_is_negative(argv[i] + 1);
+}
+
 /* Sets what cli and, for options of the command's own, value say; optind is at the first word. */
 static void cli_read_options(struct cli *cli, int argc, char **argv, const char *characters,
                              const struct cli_option *own, const char **value)
@@ -212,7 +233,9 @@ const struct cli_command *cli_parse(struct cli *cli, int argc, char **argv,
     const struct cli_command *command = cli_find_command(argv[0]);
     if (!command)
         cli_die(cli, GFXB_E_USAGE, "no such command: '%s'; see gfxbridge --help", argv[0]);
+    cli_hide_negatives(cli, argc, argv);
     cli_read_options(cli, argc, argv, ":hf", command->options, ret_args->value);
+    cli_show_negatives(argc, argv);
     if (cli->help) {
         cli_command_help(command);
         cli_exit(cli, CLI_DONE);

@@ -188,6 +188,10 @@ def doctor_recognises():
                           timeout=60)
     assert done.returncode == 1 and "vulkan-loader-missing" in done.stdout, done
     assert "recognised" not in answer("doctor", code=(0, 1))
+    # The exit code of a Windows program: a number, no option.
+    value = answer("doctor", "-1073740791", "--quiet", code=1)
+    assert [f["code"] for f in value["findings"]] == ["engine-crash"], value
+    assert "no such option: -x" in call("doctor", "-x", code=2).stderr
 
 
 def doctor_looks_at_tables():

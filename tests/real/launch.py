@@ -193,6 +193,14 @@ def a_signal_ends_all_of_it():
     launch("qwen", "--model", "canary")
 
 
+def killed_it_takes_its_agent_along():
+    process, seen = start("qwen")
+    process.kill()
+    process.wait(60)
+    wait_until(lambda: not os.path.exists(f"/proc/{seen['pid']}"), "the end of the agent")
+    no_server()
+
+
 def each_signal_is_handed_on():
     process, _ = start("qwen", signals=2)
     before = os.path.getsize(TOLD) if os.path.exists(TOLD) else 0
@@ -301,6 +309,7 @@ tap.run([
     ("no proxy sees the server", no_proxy_sees_the_server),
     ("exit codes are the agent's", exit_codes_are_the_agents),
     ("a signal ends all of it", a_signal_ends_all_of_it),
+    ("an agent ends with a launch that is killed", killed_it_takes_its_agent_along),
     ("each signal is handed on", each_signal_is_handed_on),
     ("a server serves all launches", a_server_serves_all_launches),
     ("another program has the port", another_program_has_the_port),
