@@ -569,6 +569,16 @@ static void relay_fill_cancel(void *worker)
 
 static const struct http_worker_ops relay_fill_ops = {.cancel = relay_fill_cancel};
 
+/* The model of requests without one, by the name whose options they get: that of the default while
+ * its model is the one. */
+static char *relay_default(struct serve *s)
+{
+    char *CLEAN_FREE model = NULL;
+    struct str name = pool_default(s->pool);
+    json_decref(serve_options_now(s, s->default_model, &model));
+    return model_name_same(str_from(model), name) ? xstrdup(s->default_model) : xstr_dup(name);
+}
+
 void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
 {
     struct serve *s = serve_of(x);
@@ -589,7 +599,7 @@ void serve_relay(struct http_exchange *x, const struct serve_relay *relay)
         relay_fail(r, 413, &err);
         return;
     }
-    char *CLEAN_FREE name = xstr_dup(relay->model.n ? relay->model : pool_default(s->pool));
+    char *CLEAN_FREE name = relay->model.n ? xstr_dup(relay->model) : relay_default(s);
     r->stored = serve_options_now(s, name, &r->model);
     serve_options_pool(r->stored, &r->ask.options);
     if (json_object_size(r->stored) && r->ask.body.n > RELAY_INLINE_MAX) {

@@ -86,7 +86,7 @@ static void serve_make_pool(struct serve *s, struct pool_config pool)
         pool.find = serve_find;
         pool.find_context = &s->models;
     }
-    pool.default_model = pool.default_model ? pool.default_model : "canary";
+    pool.default_model = s->default_model = pool.default_model ? pool.default_model : "canary";
     pool.keep_alive = pool.keep_alive ? pool.keep_alive : SERVE_KEEP_SECONDS;
     pool.slots = pool.slots ? pool.slots : SESSION_SLOTS;
     pool.engine_requests = pool.engine_requests ? pool.engine_requests : 64;

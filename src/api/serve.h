@@ -20,6 +20,7 @@ struct serve {
     struct model_env models;        /* where models are */
     json_t *options;                /* stored for models, as they were read last; NULL not yet */
     struct stat options_at;         /* their file then */
+    const char *default_model;      /* as in struct pool_config */
     int64_t started_at;
 };
 

@@ -107,6 +107,9 @@ static void storage_list_models(struct storage *s, const struct model_env *env)
         storage_add(s, "model", list.item[i].name, list.item[i].bytes,
                     list.item[i].ours ? STORAGE_OURS : STORAGE_FOREIGN);
     model_list_done(&list);
+    uint64_t bytes = 0;
+    if (model_prune(env, true, &bytes, NULL) == 0 && bytes)
+        storage_add(s, "uploads", "files that no model has", bytes, STORAGE_UNUSED);
 }
 
 static void storage_list_places(struct storage *s, const char *data_dir)
@@ -182,6 +185,11 @@ static void storage_prune(struct cli *cli, const struct package_env *env,
         log_at(&cli->log, LOG_INFO, "removing %s %.12s", p->id, p->digest);
         cli_check(cli, package_remove(env, p->digest, &cli->err));
     }
+    uint64_t bytes;
+    cli_check(cli, model_prune(cli_models(cli), false, &bytes, &cli->err));
+    if (bytes)
+        log_at(&cli->log, LOG_INFO, "removing %s of uploads that no model has",
+               report_bytes(bytes).text);
     DIR *CLEAN_DIR list = opendir(top);
     const char *entry;
     while ((entry = fs_next(list))) {
@@ -218,7 +226,7 @@ const struct cli_command cli_command_storage = {
     .words = "[prune]",
     .summary = "what packages, models and proofs take on disk",
     .about = "Lists what gfxbridge keeps in its data directory and what each takes. prune removes "
-             "caches and packages that a newer one of the same kind replaced; nothing that is in "
-             "use, and nothing that gfxbridge did not make.",
+             "caches, packages that a newer one of the same kind replaced, and uploads that no "
+             "model has; nothing that is in use, and nothing that gfxbridge did not make.",
     .run = storage_run,
 };

@@ -194,6 +194,24 @@ int engine_model_alias(const struct model_env *env, const char *name, const char
     return r;
 }
 
+int engine_model_copy(const struct model_env *env, const char *name, const char *model,
+                      json_t *options, struct gfxb_error *err)
+{
+    struct model source, other;
+    int r = engine_model_find(env, model, &source, err);
+    if (r < 0)
+        return r;
+    bool here = models_find(env, name, &other, NULL) == 0;
+    bool same = here && strcmp(other.path, source.path) == 0;
+    r = here && !same ? 0 : model_add_name(env, &source, name, err);
+    if (here)
+        model_done(&other);
+    model_done(&source);
+    if (r == 0)
+        return engine_model_alias(env, name, model, options, err);
+    return r < 0 ? r : model_options_write(env, name, options, err);
+}
+
 void engine_model_list_new(const struct model_env *env, struct model_list *ret_list)
 {
     model_list_new(env, ret_list);

@@ -33,6 +33,11 @@ int engine_model_remove(const struct model_env *env, const char *name, uint64_t 
  */
 int engine_model_alias(const struct model_env *env, const char *name, const char *model,
                        const json_t *options, struct gfxb_error *err);
+/* As Ollama copies: the name stays when the model's own goes, where its layout allows that (a model
+ * of ours that came from Ollama's registry or was uploaded); else it is an alias. Errors as above.
+ */
+int engine_model_copy(const struct model_env *env, const char *name, const char *model,
+                      json_t *options, struct gfxb_error *err);
 
 /* ---- one file ---- */
 

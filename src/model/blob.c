@@ -271,3 +271,22 @@ int model_create(const struct model_env *env, const char *name, const struct mod
     char *CLEAN_FREE dir = xstr_dup(fs_dir(path));
     return fs_make_dirs(dir, 0755, err) ?: fs_write(path, text, strlen(text), 0644, err);
 }
+
+int model_add_name(const struct model_env *env, const struct model *model, const char *name,
+                   struct gfxb_error *err)
+{
+    char *CLEAN_FREE store = env->data_dir ? stock_path(env, STOCK_OLLAMA) : NULL;
+    char *CLEAN_FREE manifest = model->ours ? model_named_by(model) : NULL;
+    char *CLEAN_FREE path = store ? blob_manifest_path(store, name) : NULL;
+    struct buf CLEAN_BUF text = BUF_INIT(OLLAMA_MANIFEST_MAX + 1);
+    int CLEAN_CLOSE lock = -1;
+    if (model->origin != MODEL_OLLAMA || !manifest || !path)
+        return 0;
+    char *CLEAN_FREE lock_path = xfs_join(store, ".lock");
+    char *CLEAN_FREE dir = xstr_dup(fs_dir(path));
+    int r = fs_lock(lock_path, true, env->cancel, &lock, err);
+    if (r == 0 && (r = fs_read(manifest, OLLAMA_MANIFEST_MAX, &text)) < 0)
+        fs_error(err, -r, "read", manifest);
+    r = r ?: fs_make_dirs(dir, 0755, err) ?: fs_write(path, text.p, text.n, 0644, err);
+    return r ?: 1;
+}

@@ -332,6 +332,15 @@ struct model_file {
  * so before. -EINVAL: a blob is missing, or these are not the files of one model. */
 int model_create(const struct model_env *env, const char *name, const struct model_file *file,
                  size_t n, struct gfxb_error *err);
+/* 1: the model, which is ours in Ollama's layout, has this name as well, in place of what had it
+ * there; each goes alone. 0: its layout or the name does not allow that. */
+int model_add_name(const struct model_env *env, const struct model *model, const char *name,
+                   struct gfxb_error *err);
+
+/* Delete uploads, and layers of models of Ollama's, that no model of ours has and nobody wrote for
+ * a day. list: nothing is deleted. ret_bytes: of them. */
+int model_prune(const struct model_env *env, bool list, uint64_t *ret_bytes,
+                struct gfxb_error *err);
 
 /*
  * Delete what we wrote of this model; ret_bytes (may be NULL) is what that freed. -EPERM with a

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#define REMOVE_DEPTH 6 /* of a snapshot's directories */
+#define REMOVE_DEPTH        6     /* of a snapshot's directories */
+#define REMOVE_BLOB_SECONDS 86400 /* for what comes after an upload */
 
 /* ---- the hub cache ---- */
 
@@ -231,6 +233,36 @@ static int remove_ollama(const struct model_env *env, const struct model *item, 
     }
     ollama_manifest_done(&manifest);
     return 0;
+}
+
+/* A blob that no model names, and that was not written today. */
+static bool remove_is_left_over(const char *store, const char *blob, const char *name)
+{
+    struct stat st;
+    struct str sha256 = str_from(name);
+    return str_strip(&sha256, STR("sha256-")) && hub_is_hex(sha256.p, DIGEST_HEX - 1) &&
+           lstat(blob, &st) == 0 && time(NULL) - st.st_mtime >= REMOVE_BLOB_SECONDS &&
+           !remove_is_needed(store, sha256.p);
+}
+
+int model_prune(const struct model_env *env, bool list, uint64_t *ret_bytes, struct gfxb_error *err)
+{
+    char *CLEAN_FREE store = stock_path(env, STOCK_OLLAMA);
+    char *CLEAN_FREE blobs = xfs_join(store, "blobs");
+    char *CLEAN_FREE lock_path = xfs_join(store, ".lock");
+    int CLEAN_CLOSE lock = -1;
+    DIR *CLEAN_DIR dir = opendir(blobs);
+    int r = !dir || list ? 0 : fs_lock(lock_path, true, env->cancel, &lock, err);
+    const char *name;
+    *ret_bytes = 0;
+    while (r == 0 && (name = fs_next(dir))) {
+        char *CLEAN_FREE blob = xfs_join(blobs, name);
+        uint64_t bytes = 0;
+        if (remove_is_left_over(store, blob, name) && fs_tree_bytes(blob, &bytes) == 0 &&
+            (list || unlink(blob) == 0))
+            *ret_bytes += bytes;
+    }
+    return r;
 }
 
 /* ---- by name ---- */

@@ -2,6 +2,7 @@
 """misuse.py GFXBRIDGE: odd calls and odd surroundings end with one sentence, and harm nothing."""
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -108,6 +109,26 @@ def prune_takes_ours_alone():
     left = tree(data)
     assert not any(n.startswith("cache/github") for n in left), left
     assert set(left) >= set(foreign) | {"proofs/p", "canary/c"}, left
+
+
+def prune_takes_uploads_that_nothing_has():
+    data = place("uploads")
+    store = os.path.join(data, "models", "ollama")
+    old, new, used = (f"blobs/sha256-{digit * 64}" for digit in "abc")
+    for name in (old, new, used, "blobs/notes"):
+        write(os.path.join(store, name), b"x" * 5000)
+    for name in (old, used, "blobs/notes"):
+        os.utime(os.path.join(store, name), (1, 1))
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:" + "c" * 64, "size": 5000}
+    write(os.path.join(store, "manifests/registry.ollama.ai/library/m/latest"),
+          json.dumps({"schemaVersion": 2, "config": layer, "layers": [layer]}).encode())
+    items = [i for i in answer("storage", "--data-dir", data)["items"] if i["kind"] == "uploads"]
+    assert len(items) == 1 and items[0]["bytes"] >= 5000 and not items[0]["in_use"], items
+    assert "removing" in call("storage", "prune", "--data-dir", data).stderr
+    left = tree(data)
+    assert {"models/ollama/" + n for n in (new, used, "blobs/notes")} <= set(left), left
+    assert "models/ollama/" + old not in left, left
+    assert not [i for i in answer("storage", "--data-dir", data)["items"] if i["kind"] == "uploads"]
 
 
 def prune_does_not_follow_links():
@@ -380,6 +401,7 @@ CASES = [
     ("capture into a pipe, a device, stdout", capture_keeps_what_is_no_file),
     ("capture through links", capture_follows_links),
     ("storage prune takes known names only, and no cache in use", prune_takes_ours_alone),
+    ("storage prune takes old uploads that no model has", prune_takes_uploads_that_nothing_has),
     ("storage prune does not follow links", prune_does_not_follow_links),
     ("doctor: a data or runtime directory that cannot be written", doctor_sees_bad_places),
     ("doctor: a data directory mounted noexec", doctor_sees_noexec),

@@ -661,6 +661,11 @@ def openai_refuses_by_name():
     for field, value in {"background": True, "conversation": "c", "previous_response_id": "r",
                          "prompt": {"id": "p"}, "tools": [{"type": "file_search"}]}.items():
         openai_refusal(response(status=400, **{field: value}), field, field.rstrip("s"))
+    for more in ({}, {"stream": True}):  # before the stream begins
+        custom = [{"type": "custom", "name": "apply_patch"}, {"type": "function", "name": "f", "parameters": {}}]
+        refused = response(status=400, tools=custom, **more)
+        openai_refusal(refused, "tools", "'custom'")
+        assert "apply_patch" in refused["error"]["message"], refused
     openai_refusal(response(status=400, text={"format": {"type": "xml"}}), "text.format", "xml")
     openai_refusal(response([{"type": "item_reference", "id": "i"}], 400), "input", "item_reference")
     assert server().request("GET", "/v1/responses/resp_1")[0] == 404

@@ -248,6 +248,18 @@ def files_become_models():
     assert ask("/api/show", {"model": "mine"})["system"] == "x"
     create("mine", files=name)  # again: in its place
     assert "system" not in ask("/api/show", {"model": "mine"})
+    # Renamed as Ollama's users do: the copy has files and options of its own.
+    create("mine", files=name, system="y")
+    ask("/api/copy", {"source": "mine", "destination": "kept"})
+    ask("/api/copy", {"source": "mine", "destination": "Kept:latest"})  # again
+    ask("/api/delete", {"model": "mine"}, "DELETE")
+    assert {"mine:latest", "kept:latest"} & {m["name"] for m in ask("/api/tags")["models"]} == {"kept:latest"}
+    assert ask("/api/show", {"model": "kept"})["system"] == "y"
+    got = ask("/api/chat", {"model": "kept", "stream": False, "messages": [
+        {"role": "user", "content": "Which gfx is the Radeon RX 7900 XT?"}]})
+    assert got["message"]["content"] == "The Radeon RX 7900 XT is gfx1100.", got
+    ask("/api/copy", {"source": "kept", "destination": "mine"})
+    ask("/api/delete", {"model": "kept"}, "DELETE")
     error = ask("/api/create", {"model": "parrot", "files": name})
     assert "called parrot" in json.loads(error.splitlines()[-1])["error"], error
     error = ask("/api/create", {"model": "x", "files": {"a.safetensors": digest_of(data)}}, status=400)

@@ -37,7 +37,7 @@ static void create_copy(struct http_exchange *x)
         return;
     /* The copy lives on when its source is an alias that goes. */
     json_t *options = serve_options_of(&env, source, &model);
-    if (engine_model_alias(&env, destination, model, options, &err) < 0)
+    if (engine_model_copy(&env, destination, model, options, &err) < 0)
         dialect_reply_failure(x, &err);
     else
         http_reply(x, 200, DIALECT_JSON_TYPE, STR_NONE, NULL);

@@ -284,12 +284,13 @@ static void responses_tools(struct chat_request *r, json_t *tools)
     json_decref(kept);
     json_array_foreach(rest, i, other)
     {
-        bool offered = str_starts(str_from(chat_text(other, "type")), STR("web_search"));
+        const char *type = chat_text(other, "type"), *name = chat_text(other, "name");
+        bool offered = str_starts(str_from(type), STR("web_search"));
         if (!offered || !json_object_get(r->body, "tools"))
             dialect_fail_at(r->error, "tools",
-                            "'%s' is not supported: gfxbridge has only functions, and no tools of "
-                            "its own; turn this one off in the client",
-                            chat_text(other, "type"));
+                            "'%s'%s%s%s is not supported: gfxbridge has only functions, and no "
+                            "tools of its own; turn this one off in the client",
+                            type, name[0] ? " (the tool " : "", name, name[0] ? ")" : "");
     }
     json_decref(rest);
 }
