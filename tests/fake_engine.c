@@ -33,6 +33,7 @@
  *   then       hang | die | abort | close     what happens at that token
  *   rate       N                              tokens/s that it claims; default 5000
  *   pause      MS                             between two tokens
+ *   compiles   MS N                           its first N raw completions take so much longer
  *   stop       stubborn                       SIGTERM is ignored
  *   orphan     FILE                           leaves a child, whose pid it writes there
  */
@@ -471,6 +472,16 @@ static void complete_steps(int fd)
     send_answer(fd, "200 OK", body);
 }
 
+/* Shaders, while the first answers wait. */
+static void compile(void)
+{
+    static long done;
+    char *rest = NULL;
+    long ms = strtol(get("compiles"), &rest, 10), times = strtol(rest, NULL, 10);
+    if (done++ < times)
+        nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
 /* A raw completion: the counts and speeds that it claims, for a prompt of token ids. */
 static void complete(int fd, const char *request)
 {
@@ -480,6 +491,7 @@ static void complete(int fd, const char *request)
     for (; at && *at && *at != ']'; at++)
         ids += *at == ',';
     act(get("then"));
+    compile();
     if (is("say", "nonsense")) {
         send_text(fd, "\1\2\3 this is no HTTP\r\n\r\n");
         return;

@@ -257,6 +257,26 @@ bool control_runs(struct cli *cli);
  * lent until the next call: a refusal is an error with the server's own words. */
 json_t *control_ask(struct cli *cli, const char *path, json_t *body);
 
+/* ---- plot.c ---- */
+
+enum { PLOT_POINTS = ENGINE_BENCH_PROMPTS };
+
+struct plot_line {
+    const char *name;
+    size_t n;
+    double x[PLOT_POINTS], y[PLOT_POINTS], limit[PLOT_POINTS]; /* y and limit: 0 unknown */
+};
+
+struct plot {
+    const char *title, *x_name, *y_name;
+    const char *limit_name; /* of the dashed lines */
+    const struct plot_line *line;
+    size_t n_lines;
+};
+
+/* As an SVG that needs nothing else, and is legible on light and on dark; appended. */
+void plot_print(const struct plot *plot, struct buf *ret);
+
 /*
  * ---- text.c: lines for people ----
  *

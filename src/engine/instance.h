@@ -195,21 +195,35 @@ struct engine_bench_figures {
     unsigned runs;
 };
 
-struct engine_bench {
-    struct engine_bench_figures brief, full; /* the short prompt and the long one */
-};
+enum { ENGINE_BENCH_PROMPTS = 8 };
 
 struct engine_bench_spec {
-    unsigned brief_tokens, full_tokens; /* of the prompts; the context holds them and the answer */
+    const unsigned
+        *prompt;      /* tokens of each prompt; the context holds the longest and its answer */
+    size_t n_prompts; /* at most ENGINE_BENCH_PROMPTS */
     unsigned answer_tokens;
     const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
-    const struct log *log;    /* told how long the long prompt takes; NULL none */
+    const struct log *log;    /* told how long the longest prompt takes; NULL none */
 };
 
 /* A warm-up, then each prompt up to three times, without the prompt cache; no run begins more than
- * a minute after the first of its kind. The codes are engine_chat's. */
+ * a minute after the first of its kind. ret_figures: one for each prompt. The codes are
+ * engine_chat's. */
 int engine_bench(struct engine *engine, const struct engine_bench_spec *spec,
-                 struct engine_bench *ret_bench, struct gfxb_error *err);
+                 struct engine_bench_figures ret_figures[], struct gfxb_error *err);
+
+/* Bytes a second that the processors read from memory, all that an engine uses at once. 0: unknown,
+ * for there is too little free memory to be beyond their caches (free_bytes; 0 unknown). */
+double engine_cpu_bandwidth(uint64_t free_bytes);
+
+/*
+ * Bytes a second that the engine reads from the memory of the spec's GPU: the difference between
+ * two models of one layer, of 200 MB and 1.7 GB, in the time for a token. It starts the engine
+ * twice, and writes their files, which are holes, into dir, which no engine may write; spec->model
+ * and context are its own. The codes are engine_start's and engine_bench's.
+ */
+int engine_gpu_bandwidth(const struct engine_spec *spec, const char *dir,
+                         double *ret_bytes_per_second, struct gfxb_error *err);
 
 /* ---- does it compute as the CPU does? ---- */
 

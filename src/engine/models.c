@@ -314,6 +314,20 @@ void model_use_done(struct model_use *use)
     model_launch_done(&use->launch);
 }
 
+uint64_t model_use_token_bytes(const struct model_use *use, uint32_t depth)
+{
+    const struct gguf *g = &use->gguf;
+    const struct fit_model *m = &use->shape;
+    uint64_t bytes = m->output_weights + m->output_repeated;
+    for (uint32_t i = 0; i + g->predict_layers < g->layers; i++) {
+        uint64_t routed = g->layer[i].expert_bytes;
+        uint32_t seen = m->layer[i].windowed && m->window && m->window < depth ? m->window : depth;
+        bytes += g->layer[i].bytes - routed + m->layer[i].cache * seen + m->layer[i].state;
+        bytes += g->experts ? routed / g->experts * g->experts_used : routed;
+    }
+    return bytes;
+}
+
 static bool models_is_attention(const struct engine_kind *kind, const char *argument)
 {
     const char *const *known = kind->attention_arguments;

@@ -65,6 +65,10 @@ int model_use_new(const struct model_request *request, struct model_use *ret_use
                   struct gfxb_error *err);
 void model_use_done(struct model_use *use);
 
+/* Bytes that a token of an answer reads behind a prompt of `depth` tokens: weights that take part
+ * in it, keys and values of 16 bits, states. */
+uint64_t model_use_token_bytes(const struct model_use *use, uint32_t depth);
+
 /* What its engine must compute: the types of its matrices, its shapes, and with which attention. */
 void model_use_need(const struct engine_kind *kind, const struct model_use *use,
                     struct engine_need *ret_need);

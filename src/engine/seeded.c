@@ -188,7 +188,7 @@ struct seeded_tensor {
     int n_dims;
     uint64_t dims[3];
     const struct seeded_type *type;
-    size_t offset;
+    uint64_t offset;
 };
 
 enum { SEEDED_TENSORS_MAX = 96, SEEDED_ALIGNMENT = 32, SEEDED_TYPES_MAX = 16 };
@@ -201,18 +201,27 @@ struct seeded_file {
     struct seeded_tensor tensor[SEEDED_TENSORS_MAX];
     size_t n_tensors;
     struct buf data;
+    bool hollow;   /* all weights are 0 and are not written: */
+    uint64_t size; /* of the data, written or not */
     struct buf head;
     uint64_t n_settings;
 };
+
+static void file_fill(struct seeded_file *f, const void *bytes, size_t n)
+{
+    f->size += n;
+    if (!f->hollow)
+        buf_add(&f->data, bytes, n);
+}
 
 static struct seeded_tensor *file_add(struct seeded_file *f, const char *name, int layer,
                                       const struct seeded_type *type)
 {
     static const char zeros[SEEDED_ALIGNMENT];
     struct seeded_tensor *t = &f->tensor[f->n_tensors++];
-    buf_add(&f->data, zeros, (size_t)(-f->data.n) % SEEDED_ALIGNMENT);
+    file_fill(f, zeros, (size_t)(-f->size) % SEEDED_ALIGNMENT);
     t->type = type;
-    t->offset = f->data.n;
+    t->offset = f->size;
     if (layer < 0)
         snprintf(t->name, sizeof(t->name), "%s.weight", name);
     else
@@ -233,11 +242,13 @@ static void file_add_matrix(struct seeded_file *f, const char *name, int layer,
     size_t blocks =
         (size_t)(columns / type->elements) * (size_t)rows * (size_t)(sheets ? sheets : 1);
     size_t zero = (size_t)(columns / type->elements) * (size_t)silent;
-    for (size_t i = 0; i < blocks; i++) {
+    if (f->hollow)
+        f->size += blocks * type->bytes;
+    for (size_t i = 0; i < blocks && !f->hollow; i++) {
         unsigned char block[256] = {0};
         if (i >= zero)
             block_random(type, &f->random, spread, block);
-        buf_add(&f->data, block, type->bytes);
+        file_fill(f, block, type->bytes);
     }
 }
 
@@ -247,7 +258,7 @@ static void file_add_norm(struct seeded_file *f, const char *name, int layer, in
     t->n_dims = 1;
     t->dims[0] = (uint64_t)n;
     for (int i = 0; i < n; i++)
-        buf_add(&f->data, &gain, sizeof(gain));
+        file_fill(f, &gain, sizeof(gain));
 }
 
 /* A matrix of the layer, from `in` to `out` numbers, as large as keeps the size of what it gets. */
@@ -505,6 +516,23 @@ int seeded_write(struct str shape, struct str types, uint64_t seed, struct buf *
     buf_done(&f.data);
     buf_done(&f.head);
     return result;
+}
+
+void seeded_write_hollow(int forward, struct buf *ret_head, uint64_t *ret_size)
+{
+    const struct seeded_shape shape = {
+        "hollow", "llama", SEEDED_HOLLOW_WIDTH, forward, 1, 32, 1, 128, 0, 0, 0, false, false};
+    struct seeded_file f = {.shape = &shape,
+                            .types = {&seeded_types[1]},
+                            .n_types = 1,
+                            .hollow = true,
+                            .data = BUF_INIT(0),
+                            .head = BUF_INIT(SEEDED_FILE_MAX)};
+    file_add_tensors(&f);
+    head_settings(&f);
+    file_finish(&f, ret_head);
+    *ret_size = ret_head->n + f.size;
+    buf_done(&f.head);
 }
 
 void seeded_prompt(uint64_t seed, size_t n, uint32_t ret_tokens[])

@@ -26,6 +26,15 @@ enum {
 int seeded_write(struct str shape, struct str types, uint64_t seed, struct buf *ret,
                  struct gfxb_error *err);
 
+enum { SEEDED_HOLLOW_WIDTH = 4096 };
+
+/*
+ * The head of a model of one layer whose weights are all 0, and the size of its file: the rest is a
+ * hole. Its feed-forward part has 3 * SEEDED_HOLLOW_WIDTH * forward weights of 16 bits, and
+ * the rest is equal whatever forward is.
+ */
+void seeded_write_hollow(int forward, struct buf *ret_head, uint64_t *ret_size);
+
 /* n tokens of text that follow from a seed: a prompt. */
 void seeded_prompt(uint64_t seed, size_t n, uint32_t ret_tokens[]);
 

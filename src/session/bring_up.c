@@ -554,6 +554,32 @@ int session_start_proven(const struct session_request *request, struct session *
                       : session_start(request, session, &session->plan->choice[choice], err);
 }
 
+int session_bandwidth(const struct session_request *r, struct session *session, size_t choice,
+                      double *ret_bytes_per_second, struct gfxb_error *err)
+{
+    const struct plan_choice *c = &session->plan->choice[choice];
+    const struct engine_proof *proof = engine_proofs_find(session->stored, c->fingerprint);
+    const struct package *package = session_package_of(session, c);
+    char *CLEAN_FREE cache_dir = session_home(r, package);
+    char *CLEAN_FREE dir = xfs_join(r->data_dir, "cache");
+    struct engine_spec spec;
+    double speed = 0;
+    int result = 0;
+    if (c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE) {
+        speed = engine_cpu_bandwidth(r->machine->host.memory_free_bytes);
+        if (speed <= 0)
+            error_set(err, GFXB_E_MEMORY_TOO_SMALL, "too little memory is free to measure it");
+    } else {
+        session_spec(r, package, cache_dir, &spec);
+        engine_spec_choose(&spec, c);
+        spec.device = proof && proof->device[0] ? proof->device : NULL;
+        result = fs_make_dirs(dir, 0700, err);
+        result = result < 0 ? result : engine_gpu_bandwidth(&spec, dir, &speed, err);
+    }
+    *ret_bytes_per_second = speed;
+    return result == -GFXB_E_INTERRUPTED ? result : 0;
+}
+
 void session_stop_engine(struct session *session)
 {
     engine_stop(session->engine);

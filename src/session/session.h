@@ -191,6 +191,12 @@ int session_start_proven(const struct session_request *request, struct session *
                          size_t choice, struct gfxb_error *err);
 void session_stop_engine(struct session *session);
 
+/* Bytes a second that the plan's choice at this index, which is proven, reads from the memory that
+ * it computes from: engine_gpu_bandwidth, or engine_cpu_bandwidth. No engine of the session runs.
+ * *ret stays 0 where it is unknown, with the reason in *err. Only interrupted is a failure. */
+int session_bandwidth(const struct session_request *request, struct session *session, size_t choice,
+                      double *ret_bytes_per_second, struct gfxb_error *err);
+
 /* Is there a package that session_prove could take, also after a failure? */
 bool session_can_prove(const struct plan_choice *choice);
 /* The backend that packages for it are of: vulkan-software's are Vulkan's. */

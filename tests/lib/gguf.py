@@ -458,11 +458,11 @@ def random_blocks(dice, n, kind, spread):
 
 
 def random_model(path, *, layers=24, width=1024, ff=4096, heads=16, heads_kv=4, types=(Q4_K, Q6_K),
-                 seed=1):
+                 seed=1, context=4096):
     """A llama whose weights are random, of sizes that keep its numbers in bounds: 0.37 billion unless said
     otherwise. Its matrices have the types in turn, its logits spread as those of trained models do."""
     dice, head, vocabulary = random.Random(seed), width // heads, 512
-    f = start("llama", layers=layers, width=width, context=4096, heads=heads, heads_kv=heads_kv, ff=ff,
+    f = start("llama", layers=layers, width=width, context=context, heads=heads, heads_kv=heads_kv, ff=ff,
               vocabulary=vocabulary, words=letters)
     f.own(attention__layer_norm_rms_epsilon=1e-5, rope__freq_base=1e4, rope__dimension_count=head,
           vocab_size=vocabulary)

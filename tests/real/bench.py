@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import gguf  # noqa: E402
@@ -64,6 +65,10 @@ def counts_are_the_engines():
         assert figures["answer_tokens"] == 64 and 1 <= figures["runs"] <= 3, figures
         assert figures["prompt_per_second"] > 0 and figures["tokens_per_second"] > 0, figures
     assert f"fingerprint {one['fingerprint']}\n" in proof_text()
+    # The canary fits into caches: memory does not bound it.
+    assert one["bandwidth_bytes_per_second"] is None and "small" in one["bandwidth_unknown"], one
+    assert one["depths"] == [one["short"], one["long"]]
+    assert one["short"]["limit_tokens_per_second"] is None and one["short"]["share_of_limit"] is None
     assert one["device"] == "CPU" and one["package"].endswith("-cpu")
 
 
@@ -79,7 +84,8 @@ def words_for_people():
     lines = call("--data-dir", DATA, "bench").stdout.splitlines()
     assert re.match(r"fastest: cpu with \S+-cpu, [\d.]+ tokens/s with canary$", lines[0]), lines
     assert [line.split()[:2] for line in lines[2:4]] == [["cpu", "64"], ["cpu", "3968"]], lines
-    assert "4096 tokens" in lines[4] and len(lines) == 5, lines
+    assert lines[2].split()[4] == "unknown" and "small" in lines[4], lines
+    assert "4096 tokens" in lines[5] and len(lines) == 6, lines
 
 
 def a_model_of_the_users():
@@ -89,6 +95,43 @@ def a_model_of_the_users():
     assert got["model"] != "canary" and got["results"][0]["long"]["prompt_tokens"] > 0, got
     done = call("--data-dir", DATA, "bench", "--model", os.path.join(TOP, "none.gguf"), code=1)
     assert "none.gguf" in done.stderr and done.stdout == ""
+
+
+def the_limit_of_memory():
+    """A model that no cache holds, with a context so short that it is measured soon: what a token reads is what
+    its tensors weigh, and the share is the quotient."""
+    path = os.path.join(TOP, "large.gguf")
+    gguf.random_model(path, layers=4, width=2048, ff=8192, context=256, types=(gguf.F16,))
+    got = bench("--model", path, "--backend", "cpu")
+    (one,) = got["results"]
+    speed, figures = one["bandwidth_bytes_per_second"], one["short"]
+    assert speed > 1e8 and one["bandwidth_unknown"] is None, one
+    read, size = speed / figures["limit_tokens_per_second"], os.path.getsize(path)
+    assert size * 0.97 < read < size * 1.03, (read, size)
+    share = figures["tokens_per_second"] / figures["limit_tokens_per_second"]
+    assert abs(share - figures["share_of_limit"]) < 1e-6, figures
+    assert figures["limit_tokens_per_second"] > one["long"]["limit_tokens_per_second"]
+
+
+def a_plot():
+    """Well-formed whatever the model is called, with a point for each depth, and nothing from elsewhere."""
+    if not os.path.isdir(os.path.join(DATA, "packages")):
+        raise tap.Skip("no engine is installed")
+    path = os.path.join(os.fsencode(TOP), b'a <b> & "c" \xff\x01.gguf')
+    shutil.copy(os.path.join(SOURCE, "data", "canary.gguf"), path)
+    file = os.path.join(TOP, "plot.svg")
+    call("--data-dir", DATA, "bench", "--model", path, "--plot", file)
+    root = xml.etree.ElementTree.parse(file).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.tag == space + "svg" and "<b>" in root.find(space + "title").text
+    assert len(root.findall(space + "circle")) == 5
+    with open(file, encoding="utf-8") as f:
+        text = f.read().replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in text and "prefers-color-scheme:dark" in text
+    got = bench("--plot", file)
+    assert [f["prompt_tokens"] for f in got["results"][0]["depths"]] == [64, 496, 992, 1984, 3968], got
+    done = call("--data-dir", DATA, "bench", "--plot", os.path.join(TOP, "none", "p.svg"), code=1)
+    assert "none/p.svg" in done.stderr, done.stderr
 
 
 def one_that_cannot_be_measured():
@@ -203,6 +246,8 @@ tap.run([
     ("without --apply nothing is stored", nothing_is_stored_unasked),
     ("people get a table", words_for_people),
     ("a model of the user's", a_model_of_the_users),
+    ("how fast memory lets a model answer", the_limit_of_memory),
+    ("a plot", a_plot),
     ("a model that cannot answer is told, and nothing is applied", one_that_cannot_be_measured),
     ("--apply: the policy fastest goes by it", fastest_goes_by_it),
     ("on another kernel the figures do not count", another_kernel_has_no_figures),
