@@ -45,7 +45,10 @@ static void plan_memory_text(const struct plan_choice *c)
     buf_addf(&with, "context %u", c->context);
     if (c->slots > 1)
         buf_addf(&with, " for each of %u requests at a time", c->slots);
-    if (c->host_bytes)
+    if (c->n_members)
+        text_print(stdout, "      needs %s here; %s",
+                   report_known_bytes(c->need_bytes + c->host_bytes).text, buf_text(&with));
+    else if (c->host_bytes)
         text_print(stdout, "      needs %s on %s%s of the computer's memory; %s",
                    report_known_bytes(c->need_bytes).text, buf_text(&where),
                    report_bytes(c->host_bytes).text, buf_text(&with));
@@ -59,6 +62,17 @@ static const char *plan_state_style(enum plan_state state)
     return state == PLAN_PROVEN ? TEXT_GOOD : state == PLAN_REJECTED ? TEXT_BAD : "";
 }
 
+/* " with tower and attic", of the nodes of a set */
+static void plan_names(const struct plan_choice *c, struct buf *ret)
+{
+    for (size_t i = 0; i < c->n_members; i++)
+        buf_addf(ret, "%s%s",
+                 i == 0                 ? " with "
+                 : i + 1 < c->n_members ? ", "
+                                        : " and ",
+                 c->member[i].node->name);
+}
+
 static void plan_choice_text(const struct plan_choice *c, bool chosen)
 {
     struct buf CLEAN_BUF line = BUF_INIT(4000);
@@ -68,6 +82,7 @@ static void plan_choice_text(const struct plan_choice *c, bool chosen)
         buf_addf(&line, "%s%s", pci == c->gpu_pci ? " " : "+", *pci);
     if (c->gfx)
         buf_addf(&line, " %s", c->gfx);
+    plan_names(c, &line);
     if (c->package)
         buf_addf(&line, " %s", c->package);
     if (c->code)
@@ -88,15 +103,17 @@ static void plan_headline(const struct plan *plan)
     }
     const struct plan_choice *c = &plan->choice[plan->chosen];
     struct str name = c->gpu ? gfx_card_name(c->gpu->card) : STR_NONE;
+    struct buf CLEAN_BUF with = BUF_INIT(1000);
     char several[32] = "";
     size_t n = 0;
     while (c->gpu_pci[n])
         n++;
     if (n > 1)
         snprintf(several, sizeof(several), "%zux ", n);
-    text_print(stdout, TEXT_STRONG "%s%s%s%.*s%s%s%s" TEXT_END "%s\n",
+    plan_names(c, &with);
+    text_print(stdout, TEXT_STRONG "%s%s%s%.*s%s%s%s%s" TEXT_END "%s\n",
                plan_backend_name(c->backend), name.n || n > 1 ? " on " : "", several, STR_ARG(name),
-               c->gfx ? " (" : "", c->gfx ? c->gfx : "", c->gfx ? ")" : "",
+               c->gfx ? " (" : "", c->gfx ? c->gfx : "", c->gfx ? ")" : "", buf_text(&with),
                c->state == PLAN_PROVEN ? ", proven on this computer"
                : c->installed          ? ", installed, will be tested on first use"
                                        : ", will be installed and tested on first use");
@@ -112,13 +129,16 @@ static void plan_headline(const struct plan *plan)
 static bool plan_same_gpus(const struct plan_choice *a, const struct plan_choice *b)
 {
     bool set_a = a->gpu_pci[0] && a->gpu_pci[1], set_b = b->gpu_pci[0] && b->gpu_pci[1];
-    return a->gpu == b->gpu && set_a == set_b;
+    return a->gpu == b->gpu && set_a == set_b && !a->n_members == !b->n_members;
 }
 
-/* Is this the first choice of its backend on its GPUs? The others differ in the package alone. */
+/* Is this the first choice of its backend on its GPUs? The others differ in the package alone. Why
+ * a node cannot help is always told. */
 static bool plan_is_first(const struct plan *plan, size_t i)
 {
     const struct plan_choice *c = &plan->choice[i];
+    if (c->n_members && c->state == PLAN_REJECTED)
+        return true;
     for (size_t k = 0; k < i; k++) {
         const struct plan_choice *o = &plan->choice[k];
         if (o->backend == c->backend && (plan_same_gpus(o, c) || c->state == PLAN_REJECTED))

@@ -74,8 +74,10 @@ static int refusal_of(const struct builder *d, const struct candidate *base, siz
     const struct plan_node *node = &d->request->node[i];
     const char *as = counted_as(d->request, i);
     if (node->code) {
-        buf_addf(ret, "Node %s cannot help: %s", node->name,
-                 is_known(node->reason) ? node->reason : gfxb_code_name(node->code));
+        struct str why =
+            str_from(is_known(node->reason) ? node->reason : gfxb_code_name(node->code));
+        buf_addf(ret, "Node %s cannot help: %.*s%s", node->name, STR_ARG(why),
+                 str_ends(why, STR(".")) ? "" : ".");
         return node->code;
     }
     if (as) {

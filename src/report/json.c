@@ -155,6 +155,30 @@ static json_t *json_env(char *const *env)
     return object;
 }
 
+static json_t *json_positive(double value)
+{
+    return value > 0 ? json_real(value) : json_null();
+}
+
+static json_t *json_members(const struct plan_choice *c)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < c->n_members; i++) {
+        const struct plan_member *m = &c->member[i];
+        json_array_append_new(
+            nodes,
+            json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", m->node->name,
+                      "device", report_json_text(m->node->card), "gfx",
+                      report_json_text(m->node->gfx), "backend", report_json_text(m->node->backend),
+                      "package", report_json_text(m->node->package), "layers",
+                      report_json_bytes(m->layers), "need_bytes", report_json_bytes(m->need_bytes),
+                      "have_bytes", report_json_bytes(m->have_bytes), "bytes_per_second",
+                      json_positive(m->node->bytes_per_second), "round_trip_us",
+                      json_positive(m->node->round_trip_us)));
+    }
+    return nodes;
+}
+
 json_t *report_json_choice(const struct plan_choice *c)
 {
     json_t *evidence = json_array();
@@ -163,7 +187,7 @@ json_t *report_json_choice(const struct plan_choice *c)
             evidence, json_rung(c->evidence[i].rung, c->evidence[i].ok, c->evidence[i].detail));
     return json_pack(
         "{s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
         "rank", (int)c->rank, "engine", report_json_str(c->engine), "backend",
         plan_backend_name(c->backend), "gpus", report_json_strings(c->gpu_pci), "gfx",
         report_json_text(c->gfx), "package", report_json_text(c->package), "source",
@@ -175,7 +199,9 @@ json_t *report_json_choice(const struct plan_choice *c)
         report_json_bytes(c->context), "slots", report_json_bytes(c->slots), "gpu_layers",
         report_json_bytes(c->gpu_layers), "layers", report_json_bytes(c->layers), "env",
         json_env(c->env), "args", report_json_strings(c->args), "warnings",
-        report_json_strings(c->warning), "model_check", report_json_text(c->model_check));
+        report_json_strings(c->warning), "model_check", report_json_text(c->model_check), "nodes",
+        json_members(c), "link", "token_bytes", report_json_bytes(c->link_bytes), "token_ms",
+        json_positive(c->link_ms));
 }
 
 json_t *report_json_plan(const struct plan *plan)
