@@ -6,10 +6,11 @@
 
 enum { NODE_ASK_MS = 2000, NODE_MEASURED_MS = 4000, NODE_PAIR_MS = 300000 };
 
-enum { NODE_LISTEN, NODE_KEY };
+enum { NODE_LISTEN = CLI_REQUEST_NEXT, NODE_KEY };
 
 static const struct cli_option node_options[] = {
-    {"listen", "ADDRESS[:PORT]", "wait there alone (default: all addresses)"},
+    CLI_REQUEST_OPTIONS,
+    {"listen", "ADDRESS[:PORT]", "serve or wait there alone (default: all addresses)"},
     {"key", "SHA256", "add a computer by what its gfxbridge node list says of its key"},
     {NULL, NULL, NULL},
 };
@@ -282,13 +283,37 @@ static int node_status_run(struct cli *cli, const struct cli_args *args)
     return failed ? CLI_FAILED : CLI_DONE;
 }
 
+/* ---- serve ---- */
+
+static int node_serve_run(struct cli *cli, const struct cli_args *args)
+{
+    struct node_server server = {.config_dir = cli->config_dir,
+                                 .listen = args->value[NODE_LISTEN],
+                                 .log = &cli->log,
+                                 .cancel = &cli_cancelled};
+    struct node_identity *identity;
+    struct session_offer *offer;
+    cli_check(cli, node_identity_open(cli->config_dir, &identity, &cli->err));
+    int result = session_offer_new(cli_read_request(cli, args), &offer, &cli->err);
+    if (result == 0) {
+        server.identity = identity;
+        session_offer_serve(offer, &server);
+        result = node_serve(&server, &cli->err);
+        session_offer_free(offer);
+    }
+    node_identity_free(identity);
+    cli_check(cli, result);
+    return CLI_DONE;
+}
+
 static const struct node_verb {
     const char *name;
     size_t least, most; /* words */
     int (*run)(struct cli *cli, const struct cli_args *args);
 } node_verbs[] = {
-    {"list", 0, 1, node_list},     {"pair", 1, 2, node_pair_run},     {"add", 2, 3, node_add},
-    {"remove", 2, 2, node_remove}, {"status", 1, 2, node_status_run},
+    {"list", 0, 1, node_list},         {"pair", 1, 2, node_pair_run},
+    {"add", 2, 3, node_add},           {"remove", 2, 2, node_remove},
+    {"status", 1, 2, node_status_run}, {"serve", 1, 1, node_serve_run},
 };
 
 static int node_run(struct cli *cli, const struct cli_args *args)
@@ -309,12 +334,15 @@ static int node_run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_node = {
     .name = "node",
-    .words = "[list|pair|add|remove|status] [NODE|ADDRESS] [ADDRESS]",
+    .words = "[list|pair|add|remove|status|serve] [NODE|ADDRESS] [ADDRESS]",
     .summary = "other computers of yours that run a model together with this one",
     .about =
         "pair       " TEXT_HANG
         "make two computers trust each other: gfxbridge node pair on one, gfxbridge node pair "
         "ADDRESS on the other; both show a code, and you say yes on both when it is the same\n"
+        "serve      " TEXT_HANG
+        "let paired computers use this one: tests its best backend, then listens on port 13306 "
+        "(TLS 1.3; nobody else gets an answer)\n"
         "list       " TEXT_HANG "the paired computers, and the key of this one\n"
         "status     " TEXT_HANG
         "ask them, or one: GPU, memory, package, speed of the link. The exit code is 1 when one "
@@ -322,7 +350,8 @@ const struct cli_command cli_command_node = {
         "add        " TEXT_HANG
         "NODE ADDRESS gives a paired one its address, HOST[:PORT] or [IPv6]:PORT; with --key it "
         "need not be paired: add each on the other by its key\n"
-        "remove     " TEXT_HANG "NODE may no longer use this computer, and is not used",
+        "remove     " TEXT_HANG "NODE may no longer use this computer, and is not used\n"
+        "docs/nodes.md shows two computers from the beginning.",
     .options = node_options,
     .live = true,
     .run = node_run,

@@ -16,6 +16,7 @@
 
 #include "engine/engine.h"
 #include "http/http.h"
+#include "node/node.h"
 
 /* The states of a model's life; table.c says what leads from one to the next. */
 enum session_state {
@@ -403,5 +404,20 @@ bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_stat
 /* Requests that wait, of all models. */
 size_t pool_waiting(const struct pool *pool);
 struct pool_counters *pool_totals(struct pool *pool);
+
+/* ---- offer.c: what this computer computes for paired ones ---- */
+
+struct session_offer;
+
+/*
+ * Proves (or finds proven) the best choice whose package has a worker, and starts that once. Lends
+ * the request, which asks for no model. Codes of session_bring_up, -GFXB_E_NODE_UNPROVEN: no
+ * package has one, -ENOTSUP: this kernel has no sandbox for one.
+ */
+int session_offer_new(const struct session_request *request, struct session_offer **ret_offer,
+                      struct gfxb_error *err);
+/* Its side of a server, which serves it; no more than one. */
+void session_offer_serve(struct session_offer *offer, struct node_server *ret_server);
+void session_offer_free(struct session_offer *offer);
 
 #endif
