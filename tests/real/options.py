@@ -46,7 +46,7 @@ def server():
         shutil.rmtree(os.path.join(DATA, "models"), ignore_errors=True)
         path = parrot.write(os.path.join(TOP, "parrot.gguf"))
         call("--data-dir", DATA, "import", path, "--name", "parrot")
-        SHARED["server"] = Server(DATA, "--backend", "cpu")
+        SHARED["server"] = Server(DATA, "--backend", "cpu", config={"default_model": "usual"})
     return SHARED["server"]
 
 
@@ -113,6 +113,22 @@ def what_a_request_leaves_out():
                             "messages": [{"role": "user", "content": "STOPPER"}]})
     assert own["message"]["content"] == "alpha beta gamma delta", own
     same(everywhere("parrot", "STOPPER"), WHOLE)  # the model below is as it was
+
+
+def requests_without_a_model():
+    """Those of default_model, while its model was used last; else the model's own."""
+    def unnamed():
+        got = ask("/v1/chat/completions", {"messages": [{"role": "user", "content": "STOPPER"}]})
+        return {"chat": got["choices"][0]["message"]["content"]}
+    create("usual", **{"from": "parrot"}, parameters={"stop": [" gamma"]})
+    create("other", **{"from": "parrot"}, parameters={"stop": [" beta"]})
+    same(unnamed(), CUT)
+    same(unnamed(), CUT)  # it is loaded by now
+    same({"chat": everywhere("other", "STOPPER")["chat"]}, "alpha")
+    same(unnamed(), CUT)
+    ask("/api/delete", {"model": "usual"}, "DELETE")
+    same(unnamed(), WHOLE)
+    ask("/api/delete", {"model": "other"}, "DELETE")
 
 
 def system_text_and_conversation():
@@ -406,6 +422,7 @@ def stops():
 
 tap.run([
     ("requests in every API get what they leave out", what_a_request_leaves_out),
+    ("requests without a model", requests_without_a_model),
     ("system text and conversation", system_text_and_conversation),
     ("tokens and context; one engine for all names", tokens_and_context),
     ("a change counts at once", a_change_counts_at_once),
