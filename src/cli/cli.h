@@ -95,8 +95,8 @@ extern const struct cli_command cli_command_alias, cli_command_backends, cli_com
     cli_command_inspect, cli_command_launch, cli_command_list, cli_command_load, cli_command_logs,
     cli_command_node, cli_command_overview, cli_command_plan, cli_command_pull, cli_command_rm,
     cli_command_run, cli_command_serve, cli_command_show, cli_command_status, cli_command_stop,
-    cli_command_storage, cli_command_table, cli_command_unload, cli_command_update,
-    cli_command_verify;
+    cli_command_storage, cli_command_table, cli_command_tune, cli_command_unload,
+    cli_command_update, cli_command_verify;
 
 /* All commands for people, ending with a NULL. */
 extern const struct cli_command *const cli_commands[];

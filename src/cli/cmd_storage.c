@@ -6,9 +6,9 @@
 static const struct storage_place {
     const char *name, *kind;
 } storage_places[] = {
-    {"bin", "wrapper"},          {"cache", "caches"}, {"canary", "canary"},
-    {"chat-history", "history"}, {"models", NULL},    {"packages", NULL},
-    {"proofs", "proofs"},        {"run", "run"},      {"tables", "tables"},
+    {"bin", "wrapper"},   {"cache", "caches"},   {"canary", "canary"}, {"chat-history", "history"},
+    {"models", NULL},     {"packages", NULL},    {"proofs", "proofs"}, {"run", "run"},
+    {"tables", "tables"}, {"tuned", "settings"},
 };
 
 #define STORAGE_DRIVER_CACHE "driver" /* the engines' shader caches */

@@ -313,11 +313,6 @@ void decimal_add(struct buf *to, double value);
 int proof_store_lock(const char *dir, int wait_ms, const atomic_int *cancel, int *ret_fd,
                      struct gfxb_error *err);
 
-/* fs_write of dir/name with the lock, waited for 10 s, making dir when absent. What a process that
- * was killed while writing left in dir is removed first. */
-int proof_store_write(const char *dir, const char *name, const void *bytes, size_t n,
-                      const atomic_int *cancel, struct gfxb_error *err);
-
 struct proofs_item {
     char *fingerprint; /* owned */
     struct engine_proof proof;

@@ -42,7 +42,7 @@ struct engine_spec {
     unsigned context;         /* tokens of one answer; 0: the engine's own, shared by all slots */
     unsigned slots;           /* answers at the same time; 0: 1 */
     unsigned http_threads;    /* connections at the same time; 0: slots + 8 */
-    unsigned threads;         /* 0: engine_default_threads(), or 1 for a tiny model */
+    unsigned threads;         /* 0: engine_threads_for(model) */
     int ready_ms;             /* deadline for readiness; 0: 120 s */
     const char *keep_log;     /* file that gets the log's end when the engine fails; NULL none */
     const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
@@ -124,6 +124,8 @@ int engine_log_tail(const struct engine *engine, size_t max, struct buf *ret);
 
 /* Processors that an engine should use here: affinity, cgroup quota, one per physical core. */
 unsigned engine_default_threads(void);
+/* As many as an engine is given for this model file, unless its spec says. */
+unsigned engine_threads_for(const char *model);
 
 /*
  * A shell script that is the engine for other programs: the spec's package, device, environment

@@ -132,6 +132,25 @@ struct engine_canary {
     const char *seeded_sha256;       /* of these, as text */
 };
 
+/* What tune may try: settings of one thing beside the engine's own default. */
+struct engine_knob {
+    const char *title;
+    const char *const *names; /* of its arguments: where a recipe or the user gives one it is left
+                                 alone; NULL-terminated */
+    /* Each: arguments and values, separated by blanks, or "NAME=value" for the environment, with
+     * "{n}" for a number; "slots={n}" is not the engine's. NULL-terminated. */
+    const char *const *settings;
+    enum {
+        ENGINE_NUMBER_NONE,
+        ENGINE_NUMBER_THREADS,
+        ENGINE_NUMBER_LAYERS,  /* on the GPU, of a model that is there in part */
+        ENGINE_NUMBER_EXPERTS, /* layers whose experts are on the CPU, likewise */
+        ENGINE_NUMBER_SLOTS,   /* where answers at the same time are measured */
+    } number;
+    unsigned backends; /* 1 << PLAN_ROCM and so on; 0: all */
+    bool start;        /* how the model's file is read */
+};
+
 struct engine_kind {
     const char *name; /* its row of data/engines.tsv */
 
@@ -151,6 +170,7 @@ struct engine_kind {
     const char *no_device;       /* the device that keeps it on the CPU */
     /* With a value behind each: they choose the kernels of attention; NULL-terminated. */
     const char *const *attention_arguments;
+    const struct engine_knob *knobs;   /* end with a NULL title */
     const char *const *own_arguments;  /* never a choice's to give; NULL-terminated, as below */
     const char *const *own_variables;  /* beginnings of names, likewise */
     const char *const *free_variables; /* beginnings that a choice may still give */

@@ -154,14 +154,12 @@ const char *launch_device(const struct engine_kind *kind, const struct engine_sp
 
 /* A model as small as the canary is slowed down by every further thread: its layers take less time
  * than the threads need to meet. */
-static unsigned launch_threads(const struct engine_spec *spec)
+unsigned engine_threads_for(const char *model)
 {
     struct stat st;
-    if (spec->threads)
-        return spec->threads;
-    if (spec->model && stat(spec->model, &st) == 0 && st.st_size < LAUNCH_TINY_MODEL)
-        return 1;
-    return engine_default_threads();
+    return model && stat(model, &st) == 0 && st.st_size < LAUNCH_TINY_MODEL
+               ? 1
+               : engine_default_threads();
 }
 
 /* Does the text begin with one of these? */
@@ -211,7 +209,7 @@ static void launch_arguments(const struct engine_kind *kind, const struct engine
         return;
     }
     struct engine_serving complete = *serving;
-    complete.threads = launch_threads(spec);
+    complete.threads = spec->threads ? spec->threads : engine_threads_for(spec->model);
     if (!serving->socket) {
         kind->add_worker_arguments(spec, &complete, argv);
         return;

@@ -129,6 +129,50 @@ static const char *const llama_plain_variables[] = {"LLAMA_ARG_NO_REPACK=1", NUL
 static const char *const llama_attention_arguments[] = {
     "-ctk", "--cache-type-k", "-ctv", "--cache-type-v", "-fa", "--flash-attn", NULL};
 
+#define LLAMA_WORDS(...)                                                                           \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
+/* Later ones stand behind earlier ones and win. Quantised values need flash attention. */
+static const struct engine_knob llama_knobs[] = {
+    {.title = "flash attention",
+     .names = LLAMA_WORDS("-fa", "--flash-attn"),
+     .settings = LLAMA_WORDS("-fa on", "-fa off")},
+    {.title = "batch",
+     .names = LLAMA_WORDS("-b", "--batch-size", "-ub", "--ubatch-size"),
+     .settings = LLAMA_WORDS("-ub 128", "-ub 256", "-ub 1024", "-b 4096 -ub 2048")},
+    {.title = "cache types",
+     .names = LLAMA_WORDS("-ctk", "--cache-type-k", "-ctv", "--cache-type-v"),
+     .settings = LLAMA_WORDS("-ctk q8_0 -ctv q8_0 -fa on")},
+    {.title = "threads",
+     .names = LLAMA_WORDS("-t", "--threads", "-tb", "--threads-batch"),
+     .settings = LLAMA_WORDS("-t {n}"),
+     .number = ENGINE_NUMBER_THREADS},
+    {.title = "layers on the GPU",
+     .names = LLAMA_WORDS("-ngl", "--gpu-layers", "--n-gpu-layers"),
+     .settings = LLAMA_WORDS("-ngl {n}"),
+     .number = ENGINE_NUMBER_LAYERS},
+    {.title = "experts on the CPU",
+     .names = LLAMA_WORDS("-ncmoe", "--n-cpu-moe", "-cmoe", "--cpu-moe"),
+     .settings = LLAMA_WORDS(LLAMA_LAYERS " " LLAMA_ALL_LAYERS " --n-cpu-moe {n}"),
+     .number = ENGINE_NUMBER_EXPERTS},
+    {.title = "graphs",
+     .names = LLAMA_WORDS("GGML_CUDA_DISABLE_GRAPHS"),
+     .settings = LLAMA_WORDS("GGML_CUDA_DISABLE_GRAPHS=1"),
+     .backends = 1u << PLAN_ROCM},
+    {.title = "slots",
+     .names = LLAMA_WORDS("-np", "--parallel"),
+     .settings = LLAMA_WORDS("slots={n}"),
+     .number = ENGINE_NUMBER_SLOTS},
+    {.title = "loading",
+     .names = LLAMA_WORDS("-lm", "--load-mode", "--mmap", "--no-mmap", "-dio", "--direct-io"),
+     .settings = LLAMA_WORDS("-lm none", "-lm dio"),
+     .start = true},
+    {.title = NULL},
+};
+
 static const char *const llama_own_arguments[] = {
     "-m",     "--model",    "--host",         "--port",  "--api-key", "--tools",
     "--path", "--log-file", "--api-key-file", "--agent", NULL};
@@ -476,6 +520,7 @@ const struct engine_kind engine_kind_llama = {
     .layers_argument = LLAMA_LAYERS,
     .no_device = "none",
     .attention_arguments = llama_attention_arguments,
+    .knobs = llama_knobs,
     .own_arguments = llama_own_arguments,
     .own_variables = llama_own_variables,
     .free_variables = llama_free_variables,

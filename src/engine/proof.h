@@ -130,6 +130,10 @@ int engine_proofs_set_bench(const char *data_dir, const struct engine_proofs_spe
 int engine_proofs_set_covers(struct engine_proofs *proofs, const char *data_dir,
                              const char *fingerprint, const struct engine_covers *covers,
                              const atomic_int *cancel, struct gfxb_error *err);
+/* fs_write of dir/name with the lock, waited for 10 s, making dir when absent. What a process that
+ * was killed while writing left in dir is removed first. */
+int proof_store_write(const char *dir, const char *name, const void *bytes, size_t n,
+                      const atomic_int *cancel, struct gfxb_error *err);
 /* fingerprint NULL: all of them. 0 also when there was none. */
 int engine_proofs_remove(const char *data_dir, const char *fingerprint, struct gfxb_error *err);
 

@@ -37,6 +37,7 @@ struct builder_choice {
     bool managed;                     /* it is to use the computer's memory as the GPU's */
     double bench_speed;               /* tokens/s of `bench --apply`; 0 not measured */
     const char *bench_with;           /* lent by the proof */
+    bool preferred;                   /* by tune, for the request's model */
     struct buf known, unknown;        /* what E2 found good, and what it could not see */
 };
 

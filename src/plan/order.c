@@ -72,7 +72,9 @@ static int by_merit(const struct builder_choice *a, const struct builder_choice 
 
 bool plan_builder_before(const struct builder_choice *a, const struct builder_choice *b)
 {
-    return (by_yes(is_pinned(a), is_pinned(b)) ?: by_merit(a, b)) < 0;
+    return (by_yes(is_pinned(a), is_pinned(b))
+                ?: by_yes(a->preferred, b->preferred)
+                ?: by_merit(a, b)) < 0;
 }
 
 /* What was looked at first, then by backend, so that "why not ROCm?" is answered in one place. Of

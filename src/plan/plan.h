@@ -72,6 +72,7 @@ struct plan_proof {
     int model_code;
     struct str model_what;
     const char *model_day; /* NULL not known */
+    bool preferred;        /* tune found it to be the fastest for the request's model */
     /* It failed just now, in this run: the choice is rejected with this code and detail as its own
      * (an install that went wrong too), where an older failure gives failed-before. */
     bool fresh;

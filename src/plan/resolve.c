@@ -118,6 +118,9 @@ static void resolve_speed(const struct plan_proof *proof, struct builder_choice 
         resolve_add_tenths(ret, bench);
         buf_addf(ret, " tokens/s in bench with %s", proof->bench_with);
     }
+    dc->preferred = proof->preferred;
+    if (proof->preferred)
+        buf_addf(ret, "%sthe fastest for this model in tune", ret->n ? "; " : "");
 }
 
 /* The proof stands, and is not enough for this model. True: the choice is rejected. */

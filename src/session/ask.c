@@ -84,12 +84,12 @@ static int ask_prepare(struct ask *a, struct gfxb_error *err)
         session->blame = xcalloc(1, sizeof(*session->blame));
         ask_note_up(session);
     }
-    if (session->engine && engine_check(session->engine, &why) < 0)
-        blame_lost(session->blame,
-                   engine_broke_itself(session->engine) ? BLAME_BROKE : BLAME_KILLED, &why, NULL, 0,
-                   false);
-    else if (session->engine && !blame_wants_home(session->blame))
+    if (session->engine && engine_check(session->engine, &why) < 0) {
+        blame_lost(session->blame, session_loss(session, engine_broke_itself(session->engine)),
+                   &why, NULL, 0, false);
+    } else if (session->engine && !blame_wants_home(session->blame)) {
         return 0;
+    }
     return ask_follow(a, SESSION_EV_LOST, err);
 }
 
@@ -141,7 +141,7 @@ static int ask_failed(struct ask *a, const struct gfxb_error *why, struct gfxb_e
     int result = 0;
     if (ended || hangs) {
         bool killed = ended && !engine_broke_itself(engine);
-        blame_lost(blame, killed ? BLAME_KILLED : BLAME_BROKE, why, &self, 1, false);
+        blame_lost(blame, session_loss(a->session, !killed), why, &self, 1, false);
     } else if (++a->useless < ASK_USELESS_MAX) {
         return 0;
     } else {

@@ -4,12 +4,12 @@
 #include "session/session_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 enum {
     /* More attempts than any plan has choices: only a plan that offers one again and again gets
      * here. */
     SESSION_ATTEMPTS = 64,
-    SESSION_ARGS_MAX = 64,
 };
 
 /* ---- one step: install, prove or start ---- */
@@ -171,23 +171,85 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     return result;
 }
 
+/* ---- settings of tune ---- */
+
+/* As an engine takes them. */
+struct session_settings {
+    struct engine_words args, env;
+    unsigned slots; /* 0: the plan's */
+};
+
+/* list: texts; NULL none. */
+static void session_take_settings(const json_t *list, struct session_settings *ret)
+{
+    const json_t *one;
+    size_t i;
+    *ret = (struct session_settings){.slots = 0};
+    json_array_foreach(list, i, one)
+        engine_setting_take(json_string_value(one), &ret->args, &ret->env, &ret->slots);
+}
+
+static void session_settings_done(struct session_settings *settings)
+{
+    engine_words_done(&settings->args);
+    engine_words_done(&settings->env);
+}
+
+/* One list of several, with a NULL behind it; the caller frees the array, its words are lent. */
+static const char **session_join(const char *const *const from[], size_t n_from)
+{
+    const char **list = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < n_from; i++) {
+        for (const char *const *word = from[i]; word && *word; word++) {
+            list = xreallocarray(list, n + 2, sizeof(*list));
+            list[n++] = *word;
+        }
+    }
+    list = list ? list : xcalloc(1, sizeof(*list));
+    list[n] = NULL;
+    return list;
+}
+
+/* The arguments of tune may choose other kernels than the model's own: they are part of what the
+ * model needs. Pairs of a name and a value, as these all are. */
+static void session_need(const struct session_request *r, const struct session *session,
+                         const struct session_settings *settings, struct engine_need *ret_need)
+{
+    model_use_need(session_kind(r), session->use, ret_need);
+    for (size_t i = 0; i + 1 < settings->args.n; i += 2) {
+        size_t n = strlen(ret_need->attention);
+        snprintf(ret_need->attention + n, sizeof(ret_need->attention) - n, "%s%s=%s", n ? "," : "",
+                 settings->args.word[i], settings->args.word[i + 1]);
+    }
+}
+
 /* What the model needs beyond the choice's proof is tested before the first start and stored with
  * it. Where this computer has no room for that (a full disk) the proven choice serves without. */
-static int session_prove_need(const struct session_request *r, struct session *session,
-                              const struct plan_choice *choice, struct gfxb_error *err)
+int session_prove_need(const struct session_request *r, struct session *session,
+                       const struct plan_choice *choice, const json_t *list, struct gfxb_error *err)
 {
     const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
     const struct package *package = session_package_of(session, choice);
     char *CLEAN_FREE cache_dir = session_home(r, package);
-    struct engine_trial trial = {.choice = choice, .deadlines = r->deadlines};
+    struct plan_choice with = *choice;
+    struct engine_trial trial = {.choice = &with, .deadlines = r->deadlines};
+    struct session_settings settings;
     struct engine_need need;
     if (!session->use || !proof)
         return 0;
     session_spec(r, package, cache_dir, &trial.spec);
-    model_use_need(session_kind(r), session->use, &need);
+    session_take_settings(list, &settings);
+    session_need(r, session, &settings, &need);
+    const char **CLEAN_FREE env =
+        session_join((const char *const *const[]){(const char *const *)choice->env,
+                                                  (const char *const *)settings.env.word},
+                     2);
+    with.env = (char **)env;
     struct engine_covers covers = proof->covers;
     struct gfxb_error why;
     int result = engine_prove_need(&trial, proof->device, &need, &covers, &why);
+    session_settings_done(&settings);
     size_t before = strlen(proof->covers.canaries);
     if (strlen(covers.canaries) > before) {
         free(session->tested);
@@ -198,28 +260,12 @@ static int session_prove_need(const struct session_request *r, struct session *s
         error_set(err, why.code, "%s", why.text);
     else if (untested)
         log_at(r->log, LOG_WARNING, "what this model needs is not tested: %s", why.text);
-    if (memcmp(&covers, &proof->covers, sizeof(covers)) != 0 &&
+    /* Settings that fail are not used, and say nothing about the choice. */
+    if (!(result < 0 && list) && memcmp(&covers, &proof->covers, sizeof(covers)) != 0 &&
         engine_proofs_set_covers(session->stored, r->data_dir, choice->fingerprint, &covers,
                                  r->cancel, &why) < 0)
         log_at(r->log, LOG_WARNING, "what was tested is not stored: %s", why.text);
     return untested ? 0 : result;
-}
-
-/* The arguments of the model on this choice, then the request's. list is as large as it says. */
-static int session_add_args(const struct session_request *r, const char *const *own,
-                            const char *list[SESSION_ARGS_MAX], struct gfxb_error *err)
-{
-    const char *const *const from[] = {own, r->args};
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
-        for (const char *const *arg = from[i]; arg && *arg; arg++) {
-            if (n == SESSION_ARGS_MAX - 1)
-                return error_set(err, E2BIG, "too many arguments for the engine");
-            list[n++] = *arg;
-        }
-    }
-    list[n] = NULL;
-    return 0;
 }
 
 /* Tokens of one request. Of the canary no plan says how much fits: all of it always does. */
@@ -232,36 +278,47 @@ static unsigned session_context(const struct session_request *r, const struct se
     return r->context && r->context < most ? r->context : most;
 }
 
-/* Start the model on a choice whose proof is stored, and look where this start put the weights. */
-static int session_start(const struct session_request *r, struct session *session,
-                         const struct plan_choice *choice, struct gfxb_error *err)
+/* list: settings of tune; NULL none. They stand behind the choice's own, before the model's recipe
+ * and the request's. */
+static int session_start_with(const struct session_request *r, struct session *session,
+                              const struct plan_choice *choice, const json_t *list,
+                              struct gfxb_error *err)
 {
     const struct engine_proof *proof = engine_proofs_find(session->stored, choice->fingerprint);
     const struct package *package = session_package_of(session, choice);
     char *CLEAN_FREE cache_dir = session_home(r, package);
-    const char **CLEAN_FREE own = model_use_args(session->use, choice);
     char *CLEAN_FREE keep_log = engine_failed_log(r->runtime_dir);
-    const char *args[SESSION_ARGS_MAX];
+    struct session_settings settings;
     struct engine_spec spec;
+    session_take_settings(list, &settings);
+    const char **CLEAN_FREE args = session_join(
+        (const char *const *const[]){
+            (const char *const *)choice->args, (const char *const *)settings.args.word,
+            session->use ? (const char *const *)session->use->launch.args : NULL, r->args},
+        4);
+    const char **CLEAN_FREE env =
+        session_join((const char *const *const[]){(const char *const *)choice->env,
+                                                  (const char *const *)settings.env.word},
+                     2);
     session_spec(r, package, cache_dir, &spec);
     spec.keep_log = keep_log;
     engine_spec_choose(&spec, choice);
     spec.model = session->model;
     spec.args = args;
+    spec.env = env;
     spec.http_threads = r->http_threads;
     spec.context = session->context = session_context(r, session, choice);
-    spec.slots = session->slots = choice->slots ? choice->slots : r->slots ? r->slots : 1;
+    session->slots = choice->slots ? choice->slots : r->slots ? r->slots : 1;
+    if (session->trial && settings.slots)
+        session->slots = settings.slots;
+    spec.slots = session->slots;
     if (proof && proof->device[0])
         spec.device = proof->device;
-    int result = session_add_args(r, own, args, err);
-    if (result == 0)
-        result = session_prove_need(r, session, choice, err);
-    if (result == 0 && r->on_load)
-        r->on_load(r->load_context);
+    session->with_settings = json_array_size(list) > 0;
     free(session->model_state);
     session->model_state = session_model_state(r, session);
-    if (result == 0)
-        result = engine_start(&spec, &session->engine, err);
+    int result = engine_start(&spec, &session->engine, err);
+    session_settings_done(&settings);
     if (result == -GFXB_E_MEMORY_TOO_SMALL) {
         struct buf CLEAN_BUF holders = BUF_INIT(500);
         struct gfxb_error why = *err;
@@ -275,6 +332,30 @@ static int session_start(const struct session_request *r, struct session *sessio
     else
         session_stop_engine(session);
     return result;
+}
+
+/* Start the model on a choice whose proof is stored, and look where this start put the weights.
+ * Settings of tune may not work any more, where less memory is free: then it starts without. */
+static int session_start(const struct session_request *r, struct session *session,
+                         const struct plan_choice *choice, struct gfxb_error *err)
+{
+    const json_t *list = session->trial     ? session->trial
+                         : session->untuned ? NULL
+                                            : session_tuned_for(session, choice->fingerprint);
+    int result = session_prove_need(r, session, choice, NULL, err);
+    if (result == 0 && r->on_load)
+        r->on_load(r->load_context);
+    if (result < 0 || session->trial || !list)
+        return result ?: session_start_with(r, session, choice, list, err);
+    result = session_prove_need(r, session, choice, list, err)
+                 ?: session_start_with(r, session, choice, list, err);
+    if (result == 0 || session_is_ours(-result))
+        return result;
+    log_at(r->log, LOG_WARNING,
+           "starting with the engine's own settings, because it does not start with those of tune: "
+           "%s",
+           err->text);
+    return session_start_with(r, session, choice, NULL, err);
 }
 
 static int session_prove_chosen(const struct session_request *r, struct session *session,

@@ -78,6 +78,7 @@ static int session_read_proofs(const struct session_request *r, struct session *
         session->proof[session->n_failures + i] = stored[i];
     session->n_proofs = n + session->n_failures;
     session_read_checks(r, session);
+    session_read_tuned(r, session);
     return 0;
 }
 
@@ -218,5 +219,6 @@ void session_done(struct session *session)
     free(session->model);
     free(session->model_state);
     free(session->tested);
+    json_decref(session->tuned);
     *session = (struct session){0};
 }

@@ -102,6 +102,10 @@ struct session {
     uint32_t use_context;              /* that was asked for when it was read */
     char *tested;                      /* kinds of model that were tested for it now; NULL none */
     bool proof_failed;                 /* a proof was tried and failed on the way */
+    json_t *tuned;                     /* what tune stored for this model as it is now; NULL none */
+    const json_t *trial;               /* settings to start with instead; lent; NULL none */
+    bool with_settings;                /* the running engine has settings of tune */
+    bool untuned;                      /* an engine with settings of tune broke: not used again */
     struct blame *blame;               /* of session_ask; NULL: no engine was lost yet */
 };
 
@@ -197,6 +201,35 @@ void session_stop_engine(struct session *session);
  * *ret stays 0 where it is unknown, with the reason in *err. Only interrupted is a failure. */
 int session_bandwidth(const struct session_request *request, struct session *session, size_t choice,
                       double *ret_bytes_per_second, struct gfxb_error *err);
+
+/* ---- tune.c: the fastest settings of the engine for a model on this computer ---- */
+
+struct session_tune {
+    enum tune_for work;
+    int64_t budget_ms;
+    bool apply; /* store what wins, for later starts */
+    /* What is measured now, how much of the search is done (of 1), and ms that are expected to be
+     * left. */
+    void (*progress)(void *context, const char *what, double done, int64_t left_ms);
+    void *context;
+};
+
+/*
+ * Brings the request's model up as it would be served, then measures settings beside the defaults
+ * (docs/tune.md). Other choices of the plan that are proven are candidates too. *ret_result: a new
+ * reference to what docs/tune.md calls the result; also on failure, where something has won by
+ * then; else NULL. With apply what wins is stored at once, and used from the next start on. An
+ * interrupted search goes on where it was. -EBUSY: another one runs.
+ */
+int session_tune(const struct session_request *request, const struct session_tune *tune,
+                 struct session *session, json_t **ret_result, struct gfxb_error *err);
+
+/* Forget what tune stored and measured for the request's model. */
+int session_tune_reset(const struct session_request *request, unsigned *ret_n,
+                       struct gfxb_error *err);
+
+/* The settings that tune stored for this choice, an array of texts; lent; NULL none. */
+const json_t *session_tuned_for(const struct session *session, const char *fingerprint);
 
 /* Is there a package that session_prove could take, also after a failure? */
 bool session_can_prove(const struct plan_choice *choice);

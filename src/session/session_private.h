@@ -137,6 +137,25 @@ char *session_home(const struct session_request *r, const struct package *packag
 /* The trial of the CPU with any package, without a GPU. */
 struct plan_choice session_cpu_choice(void);
 
+/* tuned.c: what is stored for the model on the choices of the plan. */
+void session_read_tuned(const struct session_request *r, struct session *session);
+/* How the running engine was lost. One that broke with settings of tune says nothing about its
+ * choice: they are not used again in this session. */
+enum blame_loss session_loss(struct session *session, bool broke);
+/* Where an object "of" something (a fingerprint) and the request's model is stored; to be freed. */
+char *tuned_path(const struct session_request *r, const char *of, const char *suffix);
+/* As a whole, or not at all. */
+int tuned_write(const struct session_request *r, const char *path, const json_t *object,
+                struct gfxb_error *err);
+json_t *tuned_read(const char *path); /* NULL: there is none */
+/* All of the request's model but this one (NULL none). */
+int tuned_remove_all(const struct session_request *r, const char *but, unsigned *ret_n,
+                     struct gfxb_error *err);
+/* bring_up.c: what the model needs on this choice with these settings (NULL none) is tested. */
+int session_prove_need(const struct session_request *r, struct session *session,
+                       const struct plan_choice *choice, const json_t *settings,
+                       struct gfxb_error *err);
+
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
 /* The kind of engine that is to answer: the model's, else the one that was named. */

@@ -276,6 +276,7 @@ static void worker_compare(struct worker *w)
 static void worker_lost(struct worker *w, const struct gfxb_error *why, enum blame_loss loss)
 {
     w->watching = false;
+    loss = session_loss(&w->session, loss == BLAME_BROKE);
     worker_tell(w, &(struct session_news){.event = SESSION_EV_LOST, .why = *why, .loss = loss});
 }
 
