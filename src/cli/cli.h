@@ -171,6 +171,30 @@ void cli_print_json(struct cli *cli, json_t *object);
 /* `table compare`, with the options of `table`; its exit code. */
 int cli_table_compare(struct cli *cli, const struct cli_args *args);
 
+/* ---- diagram.c: rows of steps as an SVG ---- */
+
+struct diagram {
+    struct buf body; /* all zero but for its maximum at the start; freed by diagram_print */
+    unsigned y;
+};
+struct diagram_step {
+    const char *name, *value;
+    enum tri ok; /* unknown: not reached */
+};
+/* One more row: a heading, its steps from left to right, and sentences below them. */
+void diagram_row(struct diagram *d, const char *heading, const char *note,
+                 const struct diagram_step *step, size_t n);
+/* All of it to stdout. */
+void diagram_print(struct diagram *d, const char *title);
+
+/* ---- support.c ---- */
+
+/* {packages: {linux, windows}, known: {rocm, vulkan}}: who has code for this target, and what is
+ * known to work on its cards. */
+json_t *support_of(const struct gfx_tables *tables, const struct gfx_target *target);
+/* The support table as one HTML page with a search, to stdout. targets: those of `table --json`. */
+void support_page(const struct gfx_tables *tables, json_t *targets);
+
 /* ---- request.c: from options, environment and directories to what the folders below are asked
  * ----
  */
@@ -276,6 +300,10 @@ struct plot {
 
 /* As an SVG that needs nothing else, and is legible on light and on dark; appended. */
 void plot_print(const struct plot *plot, struct buf *ret);
+/* Text as XML takes it: no control characters, nothing that is not UTF-8. */
+void plot_text(struct buf *out, const char *text);
+/* A text element; anchor: "start", "middle" or "end". */
+void plot_words(struct buf *out, double x, double y, const char *anchor, const char *text);
 
 /*
  * ---- text.c: lines for people ----

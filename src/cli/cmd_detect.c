@@ -64,10 +64,53 @@ static void detect_text(const struct machine *m)
     detect_vulkan_text(m);
 }
 
+static const char *detect_openable(enum tri openable)
+{
+    return openable == TRI_YES ? "can be opened" : openable == TRI_NO ? "no rights" : "not there";
+}
+
+/* From the slot to what a program may open, for each GPU. */
+static void detect_svg(const struct machine *m)
+{
+    struct diagram d = {.body = BUF_INIT(4 << 20)};
+    for (size_t i = 0; i < m->n_gpus; i++) {
+        const struct machine_gpu *gpu = &m->gpu[i];
+        struct buf CLEAN_BUF name = BUF_INIT(400), note = BUF_INIT(4000), gfx = BUF_INIT(40);
+        const char *kind = machine_kind_name(gpu->kind);
+        buf_add_str(&name, gfx_card_name(gpu->card));
+        buf_add_str(&gfx, gpu->target ? gpu->target->gfx : STR("none"));
+        buf_addf(&note, "%s", kind ? kind : "kind unknown");
+        if (gpu->vram_bytes)
+            buf_addf(&note, ", VRAM %s", report_bytes(gpu->vram_bytes).text);
+        bool driven = gpu->driver[0] && strcmp(gpu->driver, "?") != 0;
+        enum tri kfd = gpu->kfd_node < 0 ? TRI_UNKNOWN : m->kfd.openable;
+        const struct diagram_step steps[] = {
+            {"PCI address", gpu->pci[0] ? gpu->pci : "unknown",
+             gpu->pci[0] ? TRI_YES : TRI_UNKNOWN},
+            {"gfx target", buf_text(&gfx), gpu->target ? TRI_YES : TRI_NO},
+            {"driver", driven ? gpu->driver : "none", driven ? TRI_YES : TRI_NO},
+            {"/dev/kfd, for ROCm", detect_openable(kfd), kfd},
+            {"render node", detect_openable(gpu->render_openable), gpu->render_openable},
+        };
+        diagram_row(&d, name.n ? buf_text(&name) : "GPU without a known name", buf_text(&note),
+                    steps, sizeof(steps) / sizeof(steps[0]));
+    }
+    if (!m->n_gpus)
+        diagram_row(&d, "No GPU found. The CPU can run models.", m->host.cpu, NULL, 0);
+    diagram_print(&d, "GPUs of this computer");
+}
+
+static const struct cli_option detect_options[] = {
+    {"svg", NULL, "a picture of it, to standard output"},
+    {NULL, NULL, NULL},
+};
+
 static int detect_run(struct cli *cli, const struct cli_args *args)
 {
     if (cli->json)
         cli_print_json(cli, report_json_machine(cli_machine(cli)));
+    else if (args->value[0])
+        detect_svg(cli_machine(cli));
     else
         detect_text(cli_machine(cli));
     return CLI_DONE;
@@ -79,5 +122,6 @@ const struct cli_command cli_command_detect = {
     .about = "Shows every GPU with its PCI address, gfx target, memory, driver and access rights, "
              "the host and its Vulkan drivers. Reads files only: no driver is loaded, no process "
              "started, no network used.",
+    .options = detect_options,
     .run = detect_run,
 };

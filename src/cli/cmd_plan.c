@@ -1,12 +1,13 @@
 /* cmd_plan.c - the ranked choices for this computer, with a reason for each. */
 #include "cli/cli.h"
 
-enum { PLAN_MODEL = CLI_REQUEST_NEXT, PLAN_CONTEXT };
+enum { PLAN_MODEL = CLI_REQUEST_NEXT, PLAN_CONTEXT, PLAN_SVG };
 
 static const struct cli_option plan_options[] = {
     CLI_REQUEST_OPTIONS,
     {"model", "MODEL", "for this model, by name or file: does it fit, and how?"},
     {"context", "TOKENS", "of one request (default: as much as is usual and fits)"},
+    {"svg", NULL, "a picture of each way and where it stopped, to standard output"},
     {NULL, NULL, NULL},
 };
 
@@ -175,6 +176,37 @@ static void plan_text(const struct plan *plan, bool verbose)
                    hidden);
 }
 
+/* How far each way got: the rungs, and the reason where it stopped. */
+static void plan_svg(const struct plan *plan)
+{
+    static const char *const names[PLAN_RUNGS] = {"which card",     "code for it",
+                                                  "allowed here",   "engine sees it",
+                                                  "computes right", "fast enough"};
+    struct diagram d = {.body = BUF_INIT(4 << 20)};
+    for (size_t i = 0; i < plan->n_choices; i++) {
+        const struct plan_choice *c = &plan->choice[i];
+        struct diagram_step step[PLAN_RUNGS];
+        struct buf CLEAN_BUF heading = BUF_INIT(1000);
+        if (!plan_is_first(plan, i))
+            continue;
+        for (size_t k = 0; k < PLAN_RUNGS; k++)
+            step[k] = (struct diagram_step){names[k], "not tested", TRI_UNKNOWN};
+        for (size_t k = 0; k < c->n_evidence; k++) {
+            struct diagram_step *s = &step[c->evidence[k].rung];
+            s->ok = c->evidence[k].ok;
+            s->value = s->ok == TRI_YES ? "yes" : s->ok == TRI_NO ? "no" : "unknown";
+        }
+        if (c->gfx && step[PLAN_E0].ok == TRI_YES)
+            step[PLAN_E0].value = c->gfx;
+        buf_addf(&heading, "%s%s%s%.*s: %s", (int)i == plan->chosen ? "→ " : "",
+                 plan_backend_name(c->backend), c->gpu ? " on " : "",
+                 STR_ARG(c->gpu ? gfx_card_name(c->gpu->card) : STR_NONE),
+                 c->package ? c->package : "no package");
+        diagram_row(&d, buf_text(&heading), c->reason, step, PLAN_RUNGS);
+    }
+    diagram_print(&d, "From this computer's cards to an answer, best first");
+}
+
 /* cli->model: a model of this disk, or only the name of a row of the list. Returns its bytes. */
 static uint64_t plan_find_model(struct cli *cli, const char *name)
 {
@@ -208,6 +240,8 @@ static int plan_run(struct cli *cli, const struct cli_args *args)
                             bytes ? plan_model_json(&cli->model, bytes, cli->session.use)
                                   : json_null());
         cli_print_json(cli, answer);
+    } else if (args->value[PLAN_SVG]) {
+        plan_svg(plan);
     } else {
         plan_text(plan, cli->verbose);
     }

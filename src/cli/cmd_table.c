@@ -36,17 +36,21 @@ static const char *table_rocm_state(const struct gfx_tables *t, const struct gfx
 static json_t *table_target_json(const struct gfx_tables *t, const struct gfx_target *target,
                                  enum gfx_os os)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:s, s:o}", "gfx", report_json_str(target->gfx),
-                     "family", report_json_str(target->family), "generation",
-                     report_json_str(target->generation), "asics", report_json_str(target->asics),
-                     "cards", (int)table_count_cards(t, target), "rocm",
-                     table_rocm_state(t, target, os), "vulkan", report_json_str(target->vulkan));
+    json_t *object = support_of(t, target);
+    json_object_update_new(
+        object,
+        json_pack("{s:o, s:o, s:o, s:o, s:i, s:s, s:o}", "gfx", report_json_str(target->gfx),
+                  "family", report_json_str(target->family), "generation",
+                  report_json_str(target->generation), "asics", report_json_str(target->asics),
+                  "cards", (int)table_count_cards(t, target), "rocm",
+                  table_rocm_state(t, target, os), "vulkan", report_json_str(target->vulkan)));
+    return object;
 }
 
-static void table_show(struct cli *cli)
+static void table_show(struct cli *cli, bool html)
 {
     const struct gfx_tables *t = cli_tables(cli);
-    json_t *targets = cli->json ? json_array() : NULL;
+    json_t *targets = cli->json || html ? json_array() : NULL;
     if (!targets)
         text_print(stdout, "%-10s %-22s %-9s %5s  %-10s %s", "gfx", "generation", "family", "cards",
                    "ROCm", "Vulkan");
@@ -61,8 +65,12 @@ static void table_show(struct cli *cli)
                        target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
                        table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
     }
-    if (targets)
+    if (html)
+        support_page(t, targets);
+    else if (targets)
         cli_print_json(cli, json_pack("{s:o}", "targets", targets));
+    if (html)
+        json_decref(targets);
 }
 
 /* ---- table check, table FILE ---- */
@@ -136,30 +144,34 @@ static void table_check_file(struct cli *cli, const char *path)
     gfx_tables_free(t);
 }
 
-/* The order is that of compare.c. */
+enum { TABLE_HTML = 5 }; /* behind those of compare.c, in its order */
+
 static const struct cli_option table_options[] = {
     {"url", "URL", "compare: a running server, http://localhost:13305"},
     {"source", "DIR", "compare: a checkout of the program's sources"},
     {"file", "FILE", "compare: a table of ids, names or targets and what they get"},
     {"report", NULL, "compare: in Markdown, for an issue"},
     {"patch", NULL, "compare: a unified diff that mends the checkout"},
+    {"html", NULL, "the table as one page with a search, to standard output"},
     {NULL, NULL, NULL},
 };
 
 static int table_run(struct cli *cli, const struct cli_args *args)
 {
     bool compare = args->n_words && strcmp(args->word[0], "compare") == 0;
-    for (size_t i = 0; table_options[i].name && !compare; i++) {
+    for (size_t i = 0; i < TABLE_HTML && !compare; i++) {
         if (args->value[i])
             cli_die(cli, GFXB_E_USAGE, "--%s is for table compare", table_options[i].name);
     }
     if (compare)
         return cli_table_compare(cli, args);
+    if (args->value[TABLE_HTML] && (args->n_words || cli->json))
+        cli_die(cli, GFXB_E_USAGE, "table --html stands alone: gfxbridge table --html >FILE");
     if (args->n_words > 1)
         cli_die(cli, GFXB_E_USAGE, "table does not take '%s' behind '%s'", args->word[1],
                 args->word[0]);
     if (args->n_words == 0)
-        table_show(cli);
+        table_show(cli, args->value[TABLE_HTML] != NULL);
     else if (strcmp(args->word[0], "check") == 0)
         table_check(cli, cli_tables(cli));
     else
@@ -173,7 +185,9 @@ const struct cli_command cli_command_table = {
     .summary = "the compatibility tables; prove them, compare another program's",
     .about = "Without a word: one line a gfx target, with the number of its device ids, whether a "
              "ROCm package holds code for it (packaged: gfxbridge installs it; elsewhere: only "
-             "other programs' packages) and whether Vulkan works. check proves every rule of the "
+             "other programs' packages) and whether Vulkan works. --html writes it as one page "
+             "that finds cards "
+             "by name, PCI id or gfx, also misspelled ones. check proves every rule of the "
              "tables; FILE proves a table of yours with the built-in others.\n"
              "compare finds the mistakes in another program's tables: of a running Lemonade server "
              "(--url; it is asked, and installs nothing), of a checkout of its sources (--source), "

@@ -26,8 +26,7 @@ static double plot_step(double most)
     return 10 * step;
 }
 
-/* Text as XML takes it: no control characters, nothing that is not UTF-8. */
-static void plot_text(struct buf *out, const char *text)
+void plot_text(struct buf *out, const char *text)
 {
     static const struct {
         char c;
@@ -48,7 +47,7 @@ static void plot_text(struct buf *out, const char *text)
     }
 }
 
-static void plot_words(struct buf *out, double x, double y, const char *anchor, const char *text)
+void plot_words(struct buf *out, double x, double y, const char *anchor, const char *text)
 {
     buf_addf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
     plot_text(out, text);

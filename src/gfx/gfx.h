@@ -297,4 +297,7 @@ int gfx_query_new(const struct gfx_tables *tables, const char *text, struct gfx_
                   struct gfxb_error *err);
 void gfx_query_free(struct gfx_query *query);
 
+/* Words that a query and a card's name are compared without, in lower case; ends with NULL. */
+extern const char *const gfx_noise_words[];
+
 #endif

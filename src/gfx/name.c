@@ -1,37 +1,13 @@
 /* name.c - names of cards as people write them, made comparable. */
 #include "gfx/name.h"
+#include "gfx/gfx.h"
 
 /* Words that half of all names carry and that tell no card from another. */
-static const struct str noise_words[] = {
-    {"amd", 3},
-    {"ati", 3},
-    {"radeon", 6},
-    {"tm", 2},
-    {"r", 1},
-    {"c", 1},
-    {"graphics", 8},
-    {"gpu", 3},
-    {"gpus", 4},
-    {"series", 6},
-    {"card", 4},
-    {"video", 5},
-    {"vga", 3},
-    {"inc", 3},
-    {"advanced", 8},
-    {"micro", 5},
-    {"devices", 7},
-    {"adapter", 7},
-    {"controller", 10},
-    {"display", 7},
-    {"the", 3},
-    {"apu", 3},
-    {"igpu", 4},
-    {"dgpu", 4},
-    {"egpu", 4},
-    {"technologies", 12},
-    {"corporation", 11},
-    {"compatible", 10},
-    {"radv", 4},
+const char *const gfx_noise_words[] = {
+    "amd",     "ati",          "radeon",      "tm",         "r",    "c",   "graphics", "gpu",
+    "gpus",    "series",       "card",        "video",      "vga",  "inc", "advanced", "micro",
+    "devices", "adapter",      "controller",  "display",    "the",  "apu", "igpu",     "dgpu",
+    "egpu",    "technologies", "corporation", "compatible", "radv", NULL,
 };
 
 static bool char_is_letter(char c)
@@ -51,9 +27,8 @@ static bool char_is_word(char c)
 
 static bool word_is_noise(struct str word)
 {
-    for (size_t i = 0; i < sizeof(noise_words) / sizeof(noise_words[0]); i++) {
-        struct str noise = noise_words[i];
-        if (word.n == noise.n && word.p[0] == noise.p[0] && str_eq(word, noise))
+    for (size_t i = 0; gfx_noise_words[i]; i++) {
+        if (word.p[0] == gfx_noise_words[i][0] && str_is(word, gfx_noise_words[i]))
             return true;
     }
     return false;

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import tap  # noqa: E402
-from gfxbridge import SOURCE, call  # noqa: E402
+from gfxbridge import PROGRAM, SOURCE, call  # noqa: E402
 
 
 def read(*parts):
@@ -92,7 +92,7 @@ def no_dead_links():
 
 def support_table_is_current():
     import subprocess
-    done = subprocess.run([os.path.join(SOURCE, "tools", "support-table"), "--check"],
+    done = subprocess.run([os.path.join(SOURCE, "tools", "support-table"), PROGRAM, "--check"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
