@@ -84,7 +84,9 @@ static int ask_prepare(struct ask *a, struct gfxb_error *err)
         session->blame = xcalloc(1, sizeof(*session->blame));
         ask_note_up(session);
     }
-    if (session->engine && engine_check(session->engine, &why) < 0) {
+    if (session->engine && session_check_links(session, &why) < 0) {
+        blame_lost(session->blame, BLAME_KILLED, &why, NULL, 0, false);
+    } else if (session->engine && engine_check(session->engine, &why) < 0) {
         blame_lost(session->blame, session_loss(session, engine_broke_itself(session->engine)),
                    &why, NULL, 0, false);
     } else if (session->engine && !blame_wants_home(session->blame)) {
@@ -138,9 +140,10 @@ static int ask_failed(struct ask *a, const struct gfxb_error *why, struct gfxb_e
     struct blame_request *self = &a->self;
     struct engine *engine = a->session->engine;
     bool hangs = why->code == GFXB_E_ENGINE_HANG, ended = engine_check(engine, NULL) < 0;
+    bool away = session_is_nodes(why->code); /* another computer was lost */
     int result = 0;
-    if (ended || hangs) {
-        bool killed = ended && !engine_broke_itself(engine);
+    if (ended || hangs || away) {
+        bool killed = away || (ended && !engine_broke_itself(engine));
         blame_lost(blame, session_loss(a->session, !killed), why, &self, 1, false);
     } else if (++a->useless < ASK_USELESS_MAX) {
         return 0;
@@ -190,6 +193,8 @@ int session_ask(const struct session_request *request, struct session *session,
             break;
         }
         on_again(chat->context);
+        if (outcome < 0)
+            session_blame_links(session, &why);
         if (outcome < 0) {
             log_at(request->log, LOG_WARNING, "%s failed while it answered: %s",
                    plan_backend_name(session->running->backend), why.text);

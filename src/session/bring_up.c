@@ -102,6 +102,7 @@ static double session_measure_cpu(const struct engine_trial *trial)
     struct engine_trial measure = *trial;
     struct engine_proof proof;
     measure.choice = &cpu;
+    measure.spec.n_remotes = 0;
     measure.floor = 0;
     measure.speed_only = true;
     if (engine_prove(&measure, &proof, NULL) < 0)
@@ -148,7 +149,7 @@ static bool session_lacks_memory(const struct session_request *r, const struct p
     return true;
 }
 
-static int session_try_proof(const struct session_request *r, const struct session *session,
+static int session_try_proof(const struct session_request *r, struct session *session,
                              const struct plan_choice *choice, struct engine_proof *ret_proof,
                              struct gfxb_error *err)
 {
@@ -162,7 +163,15 @@ static int session_try_proof(const struct session_request *r, const struct sessi
     log_at(r->log, LOG_INFO, "proving %s with %s", plan_backend_name(choice->backend),
            choice->package);
     trial.floor = session_floor(r, session, &trial);
-    int result = engine_prove(&trial, ret_proof, err);
+    int result = session_open_links(session, choice, &trial.spec, err);
+    if (result < 0)
+        return result;
+    result = engine_prove(&trial, ret_proof, err);
+    if (result == 0 && !ret_proof->passed && session_blame_links(session, err) < 0) {
+        engine_proof_done(ret_proof);
+        result = -err->code;
+    }
+    session_close_links(session);
     if (result < 0 || session_lacks_memory(r, choice, ret_proof))
         return result;
     result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);
@@ -248,8 +257,12 @@ int session_prove_need(const struct session_request *r, struct session *session,
     with.env = (char **)env;
     struct engine_covers covers = proof->covers;
     struct gfxb_error why;
-    int result = engine_prove_need(&trial, proof->device, &need, &covers, &why);
+    int result = session_open_links(session, choice, &trial.spec, &why);
+    if (result == 0)
+        result = engine_prove_need(&trial, proof->device, &need, &covers, &why);
     session_settings_done(&settings);
+    if (result < 0 && session_blame_links(session, &why) < 0)
+        return error_set(err, why.code, "%s", why.text);
     size_t before = strlen(proof->covers.canaries);
     if (strlen(covers.canaries) > before) {
         free(session->tested);
@@ -317,7 +330,9 @@ static int session_start_with(const struct session_request *r, struct session *s
     session->with_settings = json_array_size(list) > 0;
     free(session->model_state);
     session->model_state = session_model_state(r, session);
-    int result = engine_start(&spec, &session->engine, err);
+    int result = session_open_links(session, choice, &spec, err);
+    if (result == 0)
+        result = engine_start(&spec, &session->engine, err);
     session_settings_done(&settings);
     if (result == -GFXB_E_MEMORY_TOO_SMALL) {
         struct buf CLEAN_BUF holders = BUF_INIT(500);
@@ -327,10 +342,13 @@ static int session_start_with(const struct session_request *r, struct session *s
     }
     if (result == 0)
         result = engine_verify(session->engine, &session->placement, err);
-    if (result == 0)
+    if (result == 0) {
         session->load_ms = engine_load_ms(session->engine);
-    else
-        session_stop_engine(session);
+        return 0;
+    }
+    if (!session_is_ours(-result) && session_blame_links(session, err) < 0)
+        result = -err->code;
+    session_stop_engine(session);
     return result;
 }
 
@@ -390,7 +408,7 @@ static bool session_broke(const struct session_request *r, const struct plan_cho
                           int code)
 {
     bool broke = code == GFXB_E_ENGINE_HANG || code == GFXB_E_ENGINE_CRASH;
-    return broke && (choice->backend != PLAN_CPU || !r->model);
+    return broke && (choice->backend != PLAN_CPU || choice->n_members || !r->model);
 }
 
 /* One step with this choice. 0: look at the plan again, or done when session->engine runs. */
@@ -523,6 +541,7 @@ static int session_prepare(const struct session_request *r, const struct session
                            struct session *session, struct gfxb_error *err)
 {
     session_stop_engine(session);
+    session_forget_nodes(session);
     session_forget_failures(session);
     session->proof_failed = false;
     for (size_t i = 0; i < history->n_failed; i++) {
@@ -580,7 +599,8 @@ int session_bring_up(const struct session_request *r, const struct session_histo
 
 bool session_is_last_resort(const struct session *session)
 {
-    return session->running->backend == PLAN_CPU && session->use;
+    const struct plan_choice *c = session->running;
+    return c->backend == PLAN_CPU && !c->n_members && session->use;
 }
 
 int session_prove_again(const struct session_request *request, struct session *session,
@@ -665,6 +685,7 @@ void session_stop_engine(struct session *session)
 {
     engine_stop(session->engine);
     session->engine = NULL;
+    session_close_links(session);
 }
 
 bool session_can_prove(const struct plan_choice *c)

@@ -45,14 +45,17 @@ static int session_read_packages(const struct session_request *r, struct session
     session->installed = xcalloc(session->packages.n + 1, sizeof(*session->installed));
     for (size_t i = 0; i < session->packages.n; i++) {
         const struct package *p = &session->packages.item[i];
-        session->installed[i] = (struct plan_installed){.engine = str_from(p->engine),
-                                                        .id = p->id,
-                                                        .provider = p->provider,
-                                                        .backend = p->backend,
-                                                        .digest = p->digest,
-                                                        .gfx = p->gfx,
-                                                        .blas = p->blas,
-                                                        .pinned = p->pinned};
+        session->installed[i] =
+            (struct plan_installed){.engine = str_from(p->engine),
+                                    .id = p->id,
+                                    .provider = p->provider,
+                                    .backend = p->backend,
+                                    .digest = p->digest,
+                                    .gfx = p->gfx,
+                                    .blas = p->blas,
+                                    .pinned = p->pinned,
+                                    .version = p->version,
+                                    .protocol = session_protocol(r, session, p)};
     }
     return 0;
 }
@@ -146,8 +149,8 @@ static int session_read_model(const struct session_request *r, struct session *s
     return 0;
 }
 
-int session_make_plan(const struct session_request *r, struct session *session,
-                      struct gfxb_error *err)
+static int session_plan_once(const struct session_request *r, struct session *session,
+                             struct gfxb_error *err)
 {
     session_forget_plan(session);
     int result = session_read_model(r, session, err);
@@ -175,7 +178,19 @@ int session_make_plan(const struct session_request *r, struct session *session,
     request.n_proofs = session->n_proofs;
     engine_canary_version(session_kind(r), canary_version);
     request.canary_version = canary_version;
+    session_take_nodes(session, &request);
     return plan_new(r->machine, r->tables, &request, &session->plan, err);
+}
+
+int session_make_plan(const struct session_request *r, struct session *session,
+                      struct gfxb_error *err)
+{
+    int result = session_plan_once(r, session, err);
+    if (result < 0 || !session_wants_nodes(r, session))
+        return result;
+    session_forget_plan(session);
+    result = session_ask_nodes(r, session, err);
+    return result < 0 ? result : session_plan_once(r, session, err);
 }
 
 int session_plan(const struct session_request *request, struct session *ret_session,
@@ -208,6 +223,7 @@ void session_done(struct session *session)
         blame_done(session->blame);
     free(session->blame);
     session_forget_plan(session);
+    session_nodes_done(session);
     session_forget_failures(session);
     for (size_t i = 0; i < session->n_unusable; i++) {
         free((char *)(uintptr_t)session->unusable[i].name);

@@ -51,8 +51,11 @@ struct session_request {
     struct plan_request request; /* installed, proof and canary_version are filled in here */
     const char *data_dir;        /* NULL, for session_plan alone: nothing is installed or proven */
     const char *runtime_dir;     /* made when absent */
-    const char *model;           /* a GGUF file; NULL: the canary */
-    const char *mmproj;          /* the model's projector; NULL none */
+    /* Where paired computers are listed, which help where this one alone does not do (or with
+     * request.want_set); NULL: none are asked. */
+    const char *config_dir;
+    const char *model;               /* a GGUF file; NULL: the canary */
+    const char *mmproj;              /* the model's projector; NULL none */
     const struct model_known *known; /* the model's row of the list; NULL none */
     uint32_t context;                /* tokens of one request; 0: its recipe's, or what fits */
     const struct log *log;           /* NULL none */
@@ -75,6 +78,7 @@ enum { SESSION_PROVIDERS_MAX = 8 };
 enum { SESSION_SLOTS = 4 }; /* of a server, unless its settings say otherwise */
 
 struct blame;
+struct session_nodes;
 
 /* What is on disk, the plan from it, and the engine that was brought up. All of it is owned by the
  * session. All zero is a session in which nothing was done yet. */
@@ -107,6 +111,7 @@ struct session {
     bool with_settings;                /* the running engine has settings of tune */
     bool untuned;                      /* an engine with settings of tune broke: not used again */
     struct blame *blame;               /* of session_ask; NULL: no engine was lost yet */
+    struct session_nodes *nodes;       /* other computers; NULL: none were asked */
 };
 
 /* Only the plan, from what is on disk now: changes nothing, needs no network. */

@@ -165,6 +165,36 @@ int session_make_plan(const struct session_request *r, struct session *session,
                       struct gfxb_error *err);
 void session_forget_failures(struct session *session);
 
+/* ---- nodes.c: other computers ---- */
+
+/* Is it time to ask them: nothing works on this one alone, or they are wanted, and they were not
+ * asked in this bring-up? After a plan. */
+bool session_wants_nodes(const struct session_request *r, const struct session *session);
+/* Ask them all; those that do not answer are noted with the reason. The plan before is forgotten by
+ * then. Only failures of our own process are failures. */
+int session_ask_nodes(const struct session_request *r, struct session *session,
+                      struct gfxb_error *err);
+/* What was asked becomes part of the request; lent. One that failed just now has that as its code,
+ * for a second and twice as long each time. */
+void session_take_nodes(const struct session *session, struct plan_request *request);
+/* A new bring-up asks again. The plan is forgotten by then. */
+void session_forget_nodes(struct session *session);
+/* As plan_installed has it, where nodes were found: lent. */
+const char *session_protocol(const struct session_request *r, struct session *session,
+                             const struct package *package);
+/* The links of a choice's members, into the spec; nothing for a choice of this computer alone.
+ * Codes of node_link_open. They are open until session_stop_engine. */
+int session_open_links(struct session *session, const struct plan_choice *choice,
+                       struct engine_spec *spec, struct gfxb_error *err);
+/* 0, or the code and reason of the first link that was lost. blame: an engine failed, and a loss
+ * that is noticed within seconds was the cause. */
+int session_check_links(struct session *session, struct gfxb_error *err);
+int session_blame_links(struct session *session, struct gfxb_error *err);
+void session_close_links(struct session *session);
+/* A code of another computer, which says nothing about a choice, an engine or a request? */
+bool session_is_nodes(int code);
+void session_nodes_done(struct session *session);
+
 /* ---- where a pool's engines come from: worker.c, or the script of a test or bench ---- */
 
 /* What a worker tells the pool. */

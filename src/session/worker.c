@@ -13,6 +13,7 @@
 enum {
     WORKER_STACK = 1 << 20,
     WORKER_CHECK_MS = 5000, /* between two looks at the length of the engine's log */
+    WORKER_LINK_MS = 500,   /* between two looks at the links to other computers */
     WORKER_IDLE_MS = 10000, /* without a request, before the model is compared with the CPU */
     WORKER_COMPARE_MS = 300000,
     WORKER_COMPARES = 3, /* tries of that: requests end it */
@@ -122,7 +123,9 @@ static void worker_bring_up(struct worker *w, struct session_order *order)
     w->differs = false;
     /* Once for each choice, where there is something to compare the CPU with. The canary's answers
      * are known: every proof compares them. */
-    bool known = w->session.running->model_check || w->session.running->backend == PLAN_CPU ||
+    const struct plan_choice *running = w->session.running;
+    /* What needs several computers does not fit this one's CPU. */
+    bool known = running->model_check || running->backend == PLAN_CPU || running->n_members ||
                  !w->session.use;
     w->compares = known || w->model->pool->config.no_self_check ? 0 : WORKER_COMPARES;
     worker_tell_up(w);
@@ -218,10 +221,10 @@ static void worker_wait(const struct worker *w, int ms)
 /* How long until the engine has been silent for too long; 0: it has. */
 static int worker_patience(const struct worker *w)
 {
-    int64_t left = WORKER_CHECK_MS;
+    int64_t most = w->session.running->n_members ? WORKER_LINK_MS : WORKER_CHECK_MS, left = most;
     if (atomic_load(&w->requests))
         left = atomic_load(&w->sign_at) + w->gap_ms - clock_now_ms();
-    return left < 0 ? 0 : left < WORKER_CHECK_MS ? (int)left : WORKER_CHECK_MS;
+    return left < 0 ? 0 : (int)(left < most ? left : most);
 }
 
 /* Is it time to compare the model with the CPU? While nobody uses any model; and not where a user's
@@ -295,7 +298,12 @@ static void worker_watch(struct worker *w)
     }
     if (patience)
         worker_wait(w, patience);
-    if (engine_check(engine, &why) < 0) {
+    bool ended = engine_check(engine, &why) < 0;
+    if ((ended ? session_blame_links(&w->session, &why) : session_check_links(&w->session, &why)) <
+        0) {
+        worker_lost(w, &why, BLAME_KILLED);
+        session_stop_engine(&w->session);
+    } else if (ended) {
         worker_lost(w, &why, engine_broke_itself(engine) ? BLAME_BROKE : BLAME_KILLED);
     } else if (patience == 0 && engine_is_healthy(engine, w->gap_ms, &w->cancel)) {
         atomic_store(&w->sign_at, clock_now_ms());
