@@ -739,7 +739,23 @@ static void roll_request(struct dice *d, const struct gfx_tables *t, struct plan
     static const char *const ids[] = {"debian-vulkan", "debian-cpu", "llamacpp-rocm-gfx110X-linux",
                                       "debian-rocm",   "own",        "own"};
     static const char *const backends[] = {"vulkan", "cpu", "rocm", "rocm", "rocm", "cpu"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
+    static struct plan_node node[10];
     (void)t;
+    request->node = node;
+    request->n_nodes = roll(d, 2) ? roll(d, 11) : 0;
+    request->want_set = roll(d, 3) == 0;
+    request->computer = roll(d, 2) ? "0" : NULL;
+    for (unsigned i = 0; i < 10; i++)
+        node[i] = (struct plan_node){.name = names[i],
+                                     .computer = roll(d, 3) ? NULL : names[roll(d, 10)],
+                                     .code = roll(d, 4) ? 0 : GFXB_E_NODE_UNREACHABLE,
+                                     .package = roll(d, 3) ? NULL : ids[roll(d, 6)],
+                                     .version = roll(d, 3) ? NULL : "1",
+                                     .total_bytes = roll_bytes(d),
+                                     .free_bytes = roll_bytes(d),
+                                     .bytes_per_second = roll(d, 3) * 1e8,
+                                     .round_trip_us = roll(d, 3) * 1e2};
     for (unsigned i = 0; i < 6; i++)
         installed[i] = (struct plan_installed){.id = ids[i],
                                                .backend = backends[i],
@@ -763,7 +779,8 @@ static void check_plan(const struct plan *p, enum gfx_os os, uint64_t most, unsi
             fail_msg("round %u, choice %zu: %s", round, i, c->reason ? c->reason : "(no reason)");
         if (!rejected && first < 0)
             first = (int)i;
-        if (os == GFX_LINUX && !rejected && c->have_bytes && most && c->need_bytes > most)
+        if (os == GFX_LINUX && !rejected && !c->n_members && c->have_bytes && most &&
+            c->need_bytes > most)
             fail_msg("round %u: more memory needed than there is", round);
         if (c->backend == PLAN_ROCM && !rejected && c->gpu->vendor != 0x1002)
             fail_msg("round %u: ROCm on another vendor's GPU", round);
@@ -773,7 +790,8 @@ static void check_plan(const struct plan *p, enum gfx_os os, uint64_t most, unsi
     assert_true(seen[PLAN_ROCM] && seen[PLAN_VULKAN] && seen[PLAN_CPU]);
 }
 
-/* Every usable choice is stored as a failure: the next plan must not offer one of them again. */
+/* Every usable choice is stored as a failure: the next plan must not offer one of them again. That
+ * no choice of this computer alone is left is when its nodes are asked. */
 static void check_failures(const struct machine *m, const struct gfx_tables *t,
                            const struct plan_request *request, const struct plan *p, unsigned round)
 {
@@ -788,7 +806,7 @@ static void check_failures(const struct machine *m, const struct gfx_tables *t,
     again.n_proofs = p->n_choices;
     struct plan *after = plan_make(m, t, &again);
     check_plan(after, request->os, plan_memory_most(m), round);
-    if (after->chosen >= 0)
+    if (after->chosen >= 0 && (!request->n_nodes || !after->choice[after->chosen].n_members))
         fail_msg("round %u: a failed combination is offered again", round);
     plan_free(after);
     for (size_t i = 0; i < p->n_choices; i++)
@@ -886,6 +904,72 @@ static void a_cpu_proof_of_another_computer_is_not_this_ones(void **state)
     assert_false(plan_is_own_cpu(&here, "vulkan|-|AMD Ryzen 7|-|"));
 }
 
+/* Any computers: what is dealt is all layers, no member has more than its memory, none is left
+ * without a layer, and a set is found where a larger one was found before. */
+static void layers_are_dealt_within_every_memory(void **state)
+{
+    static struct fit_layer layers[60];
+    struct fit_model model = {.layer = layers,
+                              .input_weights = GIB,
+                              .output_weights = GIB,
+                              .context_most = 32768,
+                              .width = 4096,
+                              .live = 65536,
+                              .vocabulary = 128000,
+                              .cached = true};
+    struct dice d = {19};
+    size_t held = 0;
+    (void)state;
+    for (size_t round = 0; round < 2000; round++) {
+        struct fit_memory memory = {.gpu = roll(&d, 2) * roll(&d, 64) * GIB,
+                                    .host = (4 + roll(&d, 90)) * GIB};
+        struct fit_choice fit;
+        size_t there = 0;
+        memory.n_nodes = 1 + roll(&d, FIT_NODES_MOST);
+        memory.shared = memory.gpu && memory.gpu <= memory.host && roll(&d, 2);
+        model.n_layers = 1 + roll(&d, 60);
+        for (size_t i = 0; i < model.n_layers; i++)
+            layers[i] =
+                (struct fit_layer){.weights = roll(&d, 4096) << 20, .cache = roll(&d, 1 << 16)};
+        for (size_t i = 0; i < memory.n_nodes; i++)
+            memory.node[i] = roll(&d, 20) ? roll(&d, 100) * GIB : UINT64_MAX;
+        struct fit_use use = {.gpus = (uint32_t)memory.n_nodes + (memory.gpu > 0), .slots = 4};
+        if (!fit_choose(&model, &use, &memory, &fit))
+            continue;
+        held++;
+        for (size_t i = 0; i < memory.n_nodes; i++) {
+            assert_true(fit.node_layers[i] > 0);
+            assert_true(fit.node_bytes[i] <= fit_usable(memory.node[i]));
+            there += fit.node_layers[i];
+        }
+        assert_true(there <= fit.gpu_layers && fit.gpu_layers <= model.n_layers + 1);
+        assert_true(memory.gpu ? there < fit.gpu_layers : there == fit.gpu_layers);
+        assert_true(fit.need.gpu.total <= fit_usable(memory.gpu));
+        assert_true(fit.need.host.total + (memory.shared ? fit.need.gpu.total : 0) <=
+                    fit_usable(memory.host));
+        for (size_t i = 0; i < memory.n_nodes; i++)
+            memory.node[i] += memory.node[i] < UINT64_MAX ? GIB : 0;
+        assert_true(fit_choose(&model, &use, &memory, &fit));
+    }
+    assert_true(held > 200);
+}
+
+/* Bytes a token that a proxy counted between llama-server 0.7.0 and its workers: docs/nodes.md. */
+static void link_costs_no_more_than_is_told(void **state)
+{
+    static struct fit_layer layers[8] = {{.cache = 256}};
+    const struct fit_model model = {
+        .layer = layers, .n_layers = 8, .width = 512, .vocabulary = 512, .cached = true};
+    const struct fit_use use = {.context = 256};
+    const struct fit_choice fit = {.context = 256, .slots = 1, .gpu_layers = 9};
+    const uint64_t measured[] = {12329, 18883};
+    (void)state;
+    for (size_t n = 1; n <= 2; n++) {
+        uint64_t told = fit_link_bytes(&model, &use, &fit, n, false);
+        assert_true(told >= measured[n - 1] && told < measured[n - 1] * 11 / 10);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -908,6 +992,8 @@ int main(void)
         cmocka_unit_test(any_machine_gives_a_sound_plan),
         cmocka_unit_test(long_text_is_cut_whole),
         cmocka_unit_test(nothing_is_freed_twice),
+        cmocka_unit_test(layers_are_dealt_within_every_memory),
+        cmocka_unit_test(link_costs_no_more_than_is_told),
     };
     return cmocka_run_group_tests_name("plan", tests, tables_setup, tables_teardown);
 }
