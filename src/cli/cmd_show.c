@@ -94,9 +94,11 @@ static json_t *show_launch_json(const struct session *session)
 {
     const struct plan_choice *c = show_choice(session);
     const char **CLEAN_FREE args = c ? model_use_args(session->use, c) : NULL;
-    return json_pack("{s:o, s:o, s:o}", "recipes", report_json_text(session->use->launch.recipes),
-                     "command_line", report_json_strings((char *const *)args), "choice",
-                     c ? report_json_choice(c) : json_null());
+    const json_t *tuned = c ? session_tuned_for(session, c->fingerprint) : NULL;
+    return json_pack("{s:o, s:o, s:o, s:O?}", "recipes",
+                     report_json_text(session->use->launch.recipes), "command_line",
+                     report_json_strings((char *const *)args), "choice",
+                     c ? report_json_choice(c) : json_null(), "tuned", tuned);
 }
 
 static void show_launch_text(const struct session *session)
@@ -115,6 +117,9 @@ static void show_launch_text(const struct session *session)
            plan_backend_name(c->backend), c->gfx ? " " : "", c->gfx ? c->gfx : "", c->context,
            c->slots);
     show_text("arguments", buf_text(&line));
+    const json_t *tuned = session_tuned_for(session, c->fingerprint), *one;
+    size_t k;
+    json_array_foreach(tuned, k, one) show_text(k ? "" : "tuned", json_string_value(one));
     show_text("as on the CPU", c->model_check ? c->model_check : "not tested: gfxbridge verify");
 }
 

@@ -92,7 +92,7 @@ void engine_knob_settings(const struct engine_knob *knob, const struct engine_nu
             tune_add_numbers(knob, experts, 3, 1, l, 0, ret);
         return;
     case ENGINE_NUMBER_SLOTS:
-        tune_add_numbers(knob, slots, 5, 1, numbers->slots, 0, ret);
+        tune_add_numbers(knob, slots, 5, 1, numbers->slots, numbers->usual_slots, ret);
         return;
     }
 }

@@ -62,7 +62,7 @@ bool tune_is_default(const struct tune_point *point);
 struct engine_numbers {
     unsigned threads, processors; /* the default's; all that there are */
     unsigned layers, gpu_layers;  /* of the model; on the GPU, when that is a part */
-    unsigned slots;               /* that memory allows, at most */
+    unsigned slots, usual_slots;  /* that memory allows, at most; the default's */
     bool experts;
 };
 

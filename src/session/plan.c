@@ -167,6 +167,8 @@ static int session_plan_once(const struct session_request *r, struct session *se
     if (session->use) {
         request.model = &session->use->shape;
         request.use = session->use->use;
+        if (r->slots > 1 && session_tuned_slots(session))
+            request.use.slots = session_tuned_slots(session);
     }
     if (r->known)
         request.engine = r->known->engine;

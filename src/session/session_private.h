@@ -139,6 +139,8 @@ struct plan_choice session_cpu_choice(void);
 
 /* tuned.c: what is stored for the model on the choices of the plan. */
 void session_read_tuned(const struct session_request *r, struct session *session);
+/* Answers at the same time that tune found best for the model; 0: it did not look. */
+unsigned session_tuned_slots(const struct session *session);
 /* How the running engine was lost. One that broke with settings of tune says nothing about its
  * choice: they are not used again in this session. */
 enum blame_loss session_loss(struct session *session, bool broke);

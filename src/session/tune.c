@@ -34,6 +34,8 @@ struct tune {
     const struct engine_knob *knob[TUNE_KNOBS]; /* NULL: the choice */
     struct engine_words setting[TUNE_KNOBS];
     char *path;       /* of the journal */
+    json_t *none;     /* owned: no settings */
+    unsigned slots;   /* that are usual */
     json_t *journal;  /* owned */
     json_t *entries;  /* lent by it */
     size_t next;      /* entry that is played again, while there are any */
@@ -113,6 +115,7 @@ static void tune_make_space(struct tune *t)
 {
     const struct plan_choice *c = &t->session->plan->choice[t->choice[0]];
     bool partial = c->backend != PLAN_CPU && c->gpu_layers && c->gpu_layers <= c->layers;
+    t->slots = c->slots && c->slots < t->slots ? c->slots : t->slots;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct engine_numbers numbers = {
         .threads = c->backend == PLAN_CPU || partial ? engine_threads_for(t->session->model) : 0,
@@ -120,6 +123,7 @@ static void tune_make_space(struct tune *t)
         .layers = partial ? (unsigned)c->layers : 0,
         .gpu_layers = partial ? (unsigned)c->gpu_layers : 0,
         .slots = t->how->work == TUNE_BATCH ? c->slots : 0,
+        .usual_slots = t->slots,
         .experts = t->session->use->gguf.experts > 0};
     if (t->n_choices > 1) {
         t->search.first = true;
@@ -231,10 +235,14 @@ static void tune_note(struct tune *t, const char *words, enum tune_level level, 
 static int tune_start(struct tune *t, const struct tune_point *point, struct gfxb_error *err)
 {
     json_t *list = tune_settings(t, point);
+    char slots[32];
+    snprintf(slots, sizeof(slots), "slots=%u", t->slots);
+    if (t->how->work == TUNE_BATCH) /* the setting, where there is one, stands behind it */
+        json_array_insert_new(list, 0, json_string(slots));
     t->session->trial = list;
     int code = session_start_proven(
         t->r, t->session, (size_t)(tune_choice(t, point) - t->session->plan->choice), err);
-    t->session->trial = NULL;
+    t->session->trial = t->none;
     json_decref(list);
     return code;
 }
@@ -508,11 +516,7 @@ static int tune_find_choices(struct tune *t, struct gfxb_error *err)
 
 static int tune_prepare(struct tune *t, struct gfxb_error *err)
 {
-    json_t *none = json_array();
-    t->session->trial = none;
     int code = session_bring_up(t->r, NULL, t->session, err);
-    t->session->trial = NULL;
-    json_decref(none);
     if (code < 0)
         return code;
     const struct model_use *use = t->session->use;
@@ -564,6 +568,8 @@ static void tune_done(struct tune *t)
         engine_words_done(&t->setting[k]);
     engine_answers_free(t->answers);
     json_decref(t->journal);
+    t->session->trial = NULL;
+    json_decref(t->none);
     free(t->path);
 }
 
@@ -580,6 +586,9 @@ int session_tune(const struct session_request *request, const struct session_tun
     if (!r.model)
         return error_set(err, GFXB_E_MODEL_UNUSABLE,
                          "the canary is too small to be tuned: name another model");
+    t.none = json_array();
+    t.slots = r.slots ? r.slots : 1;
+    session->trial = t.none;
     r.slots = how->work == TUNE_BATCH ? TUNE_SLOTS : r.slots;
     int code = fs_make_dirs(dir, 0755, err) ?: fs_lock(lock_path, false, NULL, &lock, err);
     if (code == -EWOULDBLOCK)

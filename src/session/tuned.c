@@ -4,6 +4,7 @@
 #include "session/session_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define TUNED_DIR "tuned" /* below the data directory */
@@ -129,6 +130,19 @@ const json_t *session_tuned_for(const struct session *session, const char *finge
             return json_object_get(one, "settings");
     }
     return NULL;
+}
+
+unsigned session_tuned_slots(const struct session *session)
+{
+    unsigned slots = 0;
+    const json_t *one, *setting;
+    size_t i, k;
+    json_array_foreach(session->trial ? NULL : session->tuned, i, one)
+    {
+        json_array_foreach(json_object_get(one, "settings"), k, setting)
+            sscanf(json_string_value(setting), "slots=%u", &slots);
+    }
+    return slots <= 256 ? slots : 0;
 }
 
 enum blame_loss session_loss(struct session *session, bool broke)

@@ -312,13 +312,14 @@ static void settings_have_the_numbers_of_this_computer(void **state)
                                      .processors = 16,
                                      .layers = 40,
                                      .gpu_layers = 20,
-                                     .slots = 4,
+                                     .slots = 8,
+                                     .usual_slots = 4,
                                      .experts = true};
     static const struct {
         const char *title, *settings;
     } rows[] = {{"threads", "-t 4|-t 6|-t 16|"},
                 {"layers on the GPU", "-ngl 19|-ngl 21|-ngl 22|"},
-                {"slots", "slots=1|slots=2|slots=4|"},
+                {"slots", "slots=1|slots=2|slots=8|"},
                 {"flash attention", "-fa on|-fa off|"}};
     for (size_t i = 0; i < 4; i++) {
         struct engine_words words = {.n = 0};
