@@ -61,6 +61,20 @@ def first_run():
         assert words in unwrapped(screen), (words, screen)
 
 
+def no_radeon_here():
+    """Without a Radeon: the program without a word, then the demo, which is told apart from this computer."""
+    screen = unwrapped(type_line("gfxbridge"))
+    assert len(screen.strip().splitlines()) <= 6 and "Next" in screen, screen
+    assert "  demo " in type_line("gfxbridge --help")
+    screen = unwrapped(type_line("gfxbridge demo"))
+    for words in ("This is a demo", "not yours", "RX 7900 XTX", "gfx1100", "llamacpp-rocm"):
+        assert words in screen, (words, screen)
+    steps = re.findall(r"^\$ (gfxbridge.*?)\s*$", screen, re.M)
+    assert len(steps) == 4, steps
+    for step in steps:  # what the demo shows can be typed here as well
+        type_line(step, code=AnyOf(0, 1, 3))
+
+
 def first_real_model():
     """A name from nowhere: the sentence says how to get it; then it is there, and answers."""
     if not os.path.isdir(os.path.join(HOME, ".local/share/gfxbridge/packages")):
@@ -135,6 +149,7 @@ def main():
     try:
         tap.run([
             ("the first run: an answer, the path, the reasons", first_run),
+            ("no Radeon here: the demo, and the same on this computer", no_radeon_here),
             ("the first real model, from the words on the screen", first_real_model),
             ("why not ROCm, on three computers", why_not_rocm),
             ("a card from a capture: one row", a_card_from_a_capture),

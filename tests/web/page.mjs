@@ -84,21 +84,44 @@ async function fitsAnywhere() {
     });
 }
 
+/** What axe finds in the page as it is now. */
+async function violations(page, name) {
+  await page.evaluate(AXE);
+  const result = await page.evaluate(() =>
+    axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}));
+  return result.violations.map((violation) =>
+    `${name}: ${violation.id}: ${violation.nodes[0].html} ${violation.nodes[0].failureSummary}`);
+}
+
+/** Every place, wide and narrow, with all that can be opened open; an answer; the question for the key. */
 async function accessible() {
-  const found = new Set();
-  for (const theme of ["light", "dark"])
-    for (const base of [proven, denied])
-      await on(base, {theme, width: 1000}, async (page) => {
-        await page.evaluate(AXE);
+  const found = [];
+  for (const theme of ["light", "dark"]) {
+    for (const [base, width] of [[proven, 1000], [denied, 1000], [proven, 360]])
+      await on(base, {theme, width}, async (page) => {
         for (const place of PLACES) {
           await go(page, place);
-          const result = await page.evaluate(() =>
-            axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}));
-          for (const violation of result.violations)
-            found.add(`${place} ${theme}: ${violation.id}: ${violation.nodes[0].html} ${violation.nodes[0].failureSummary}`);
+          found.push(...await violations(page, `${place} ${theme} ${width}`));
+          await page.evaluate(() => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
+          found.push(...await violations(page, `${place} ${theme} ${width}, opened`));
         }
       });
-  equal([...found].join("\n"), "", "against the rules of accessible pages");
+    await on(proven, {theme, hash: "#chat"}, async (page) => {
+      await ask(page, "What does ROCm need?");
+      await until("the end of the answer", () => text(page, ".message.assistant footer").then((t) => t.includes("tokens/s")));
+      found.push(...await violations(page, `an answer ${theme}`));
+      await page.locator("#chat-new").click();
+    });
+    const visitor = await visit(browser, locked, {theme});
+    await until("the dialog", () => visitor.page.locator("#key[open]").count());
+    found.push(...await violations(visitor.page, `the key ${theme}`));
+    await visitor.page.locator("#key-value").fill("wrong");
+    await visitor.page.locator("#key-value").press("Enter");
+    await until("the second try", () => visitor.page.locator("#key-wrong").isVisible());
+    found.push(...await violations(visitor.page, `a wrong key ${theme}`));
+    await visitor.close();
+  }
+  equal([...new Set(found)].join("\n"), "", "against the rules of accessible pages");
 }
 
 async function lightAndDark() {
