@@ -45,6 +45,7 @@ struct package_net cli_package_net(struct cli *cli)
                   .cancel = &cli_cancelled},
         .setting = net_setting,
         .progress = net_show,
+        .working = net_show,
         .context = cli,
     };
 }

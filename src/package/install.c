@@ -26,6 +26,22 @@ int package_check_cancel(const struct package_env *env, struct gfxb_error *err)
     return cancel && *cancel ? error_set(err, GFXB_E_INTERRUPTED, "interrupted") : 0;
 }
 
+struct fetch_progress package_progress(uint64_t bytes, uint64_t total, int64_t began)
+{
+    uint64_t per_second = bytes * 1000 / (uint64_t)(clock_now_ms() - began + 1);
+    return (struct fetch_progress){
+        bytes, total, per_second,
+        per_second && bytes <= total ? (int64_t)((total - bytes) / per_second) : -1};
+}
+
+void package_tell(const struct package_env *env, const char *what, uint64_t bytes, uint64_t total,
+                  int64_t began)
+{
+    const struct fetch_progress progress = package_progress(bytes, total, began);
+    if (env->net && env->net->working)
+        env->net->working(env->net->context, what, &progress);
+}
+
 const char *package_setting(const struct package_env *env, const char *name)
 {
     const struct package_net *net = env->net;
@@ -178,14 +194,37 @@ int install_run(struct install *in, char ret_digest[static DIGEST_HEX], struct g
     return r;
 }
 
+/* Of an archive that is being unpacked. */
+struct install_archive {
+    const struct package_env *env;
+    char *what; /* owned: "unpacking NAME" */
+    int64_t began, told;
+};
+
+static void install_show(void *context, uint64_t bytes, uint64_t total)
+{
+    enum { GAP_MS = 200 };
+    struct install_archive *archive = context;
+    if (bytes < total && clock_now_ms() - archive->told < GAP_MS)
+        return;
+    archive->told = clock_now_ms();
+    package_tell(archive->env, archive->what, bytes, total, archive->began);
+}
+
 int install_unpack(struct install *in, int fd, const char *name, const char *below,
                    struct gfxb_error *err)
 {
-    const struct unpack_options options = {.link_copies = true, .cancel = package_cancel(in->env)};
+    struct install_archive archive = {in->env, NULL, clock_now_ms(), clock_now_ms()};
+    const struct unpack_options options = {.link_copies = true,
+                                           .cancel = package_cancel(in->env),
+                                           .progress = install_show,
+                                           .context = &archive};
     char *CLEAN_FREE dir = xfs_join(in->stage.dir, below);
     if (mkdir(dir, 0755) < 0)
         return fs_error(err, errno, "make the directory", dir);
+    archive.what = xasprintf("unpacking %s", name);
     int r = unpack_run(fd, dir, &options, err);
+    free(archive.what);
     if (r < 0)
         error_prefix(err, "%s: ", name);
     if (r != -EBADMSG)

@@ -49,6 +49,8 @@ struct package_net {
     const char *(*setting)(void *context, const char *name);
     /* what: the file's name. NULL none. */
     void (*progress)(void *context, const char *what, const struct fetch_progress *progress);
+    /* The same of work on this computer, such as unpacking. */
+    void (*working)(void *context, const char *what, const struct fetch_progress *progress);
     void *context;
 };
 

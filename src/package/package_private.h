@@ -148,6 +148,11 @@ int local_install_row(const struct package_env *env, const struct gfx_package *r
 const atomic_int *package_cancel(const struct package_env *env);
 /* 0, or -GFXB_E_INTERRUPTED. */
 int package_check_cancel(const struct package_env *env, struct gfxb_error *err);
+/* How far it is, at the speed since it began (clock_now_ms); for net's progress and working. */
+struct fetch_progress package_progress(uint64_t bytes, uint64_t total, int64_t began);
+/* Tells net's working, where there is one. */
+void package_tell(const struct package_env *env, const char *what, uint64_t bytes, uint64_t total,
+                  int64_t began);
 /* The user's setting of this name; NULL: not set. Lent. */
 const char *package_setting(const struct package_env *env, const char *name);
 /* env's fetch settings with its log filled in. */

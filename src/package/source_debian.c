@@ -163,10 +163,15 @@ static int debian_unpack(const struct install *in, struct gfxb_error *err)
     const struct debian_parts *parts = &job->parts;
     log_at(in->env->log, LOG_INFO, "unpacking %zu parts, %.0f MB", parts->n,
            (double)parts->installed_bytes / 1e6);
+    const int64_t began = clock_now_ms();
+    uint64_t bytes = 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < parts->n; i++) {
         r = package_check_cancel(in->env, err);
         r = r ?: debian_apt_unpack(&job->apt, &parts->part[i], in->stage.dir, err);
+        bytes += parts->part[i].size;
+        if (r == 0)
+            package_tell(in->env, "unpacking", bytes, parts->download_bytes, began);
     }
     return r;
 }

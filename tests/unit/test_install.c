@@ -396,6 +396,18 @@ static void read_only_directory(void **state)
     assert_on_a_disk(p, "", MS_RDONLY, EROFS, "/data/packages");
 }
 
+/* A fifth took twenty seconds: the rest takes eighty, and never less than half or more than twice.
+ */
+static void progress_estimates(void **state)
+{
+    struct fetch_progress p = package_progress(20000000, 100000000, clock_now_ms() - 20000);
+    assert_in_range(p.remaining_seconds, 40, 160);
+    p = package_progress(0, 100, clock_now_ms());
+    assert_int_equal(p.remaining_seconds, -1);
+    p = package_progress(200, 100, clock_now_ms() - 1000); /* more than was said */
+    assert_int_equal(p.remaining_seconds, -1);
+}
+
 #define T(function) cmocka_unit_test_setup_teardown(function, place_setup, place_teardown)
 
 int main(void)
@@ -409,6 +421,7 @@ int main(void)
         T(full_disk),
         T(disk_that_fills_up),
         T(read_only_directory),
+        cmocka_unit_test(progress_estimates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,7 +186,21 @@ static const struct member good[] = {
     {.name = "./top/up/link", .type = AE_IFLNK, .link = "../lib/libx.so.1"},
 };
 
-/* Every format gives the same tree. */
+struct watched {
+    uint64_t last, total;
+    unsigned whole;
+};
+
+static void watch_progress(void *context, uint64_t bytes, uint64_t total)
+{
+    struct watched *w = context;
+    assert_true(bytes <= total);
+    w->whole += bytes == total;
+    w->last = bytes;
+    w->total = total;
+}
+
+/* Every format gives the same tree, and tells once that it is whole, at the end. */
 static void test_formats(void **state)
 {
     struct place *p = *state;
@@ -196,7 +210,11 @@ static void test_formats(void **state)
         list[0] = (struct member){.name = "./", .type = AE_IFDIR, .mode = 0755};
         make_archive(p->file, f, list, 8);
         struct gfxb_error err = {0};
-        assert_int_equal(unpack_file(p->file, p->dest, &plain, &err), 0);
+        struct watched watched = {.last = 0};
+        const struct unpack_options watching = {.progress = watch_progress, .context = &watched};
+        assert_int_equal(unpack_file(p->file, p->dest, &watching, &err), 0);
+        assert_int_equal(watched.whole, 1);
+        assert_int_equal(watched.last, watched.total);
         assert_content(p, "top/lib/libx.so.1.2", "library");
         assert_content(p, "top/lib/libx.so.1", "library");
         assert_content(p, "top/up/link", "library");

@@ -51,9 +51,7 @@ static void run_tell(struct run_watch *watch, int64_t now)
     const struct package_net *net = watch->env->net;
     uint64_t total = watch->total, bytes = watch->seen < total ? watch->seen : total;
     if (net && net->progress) {
-        uint64_t per_second = bytes * 1000 / (uint64_t)(now - watch->began + 1);
-        struct fetch_progress progress = {
-            bytes, total, per_second, per_second ? (int64_t)((total - bytes) / per_second) : -1};
+        struct fetch_progress progress = package_progress(bytes, total, watch->began);
         net->progress(net->context, what, &progress);
     } else if (now - watch->told_at >= APT_REPORT_MS) {
         watch->told_at = now;

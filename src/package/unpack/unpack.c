@@ -238,6 +238,18 @@ static int unpack_link_copies(const char *directory, struct gfxb_error *err)
     return r < 0 ? fs_error(err, -r, "turn copies of libraries into links in", directory) : 0;
 }
 
+static void unpack_tell(int fd, const struct unpack_options *options, bool done)
+{
+    struct stat info;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (options->progress && at >= 0 && fstat(fd, &info) == 0)
+        options->progress(options->context, /* what is read ahead is not done */
+                          (uint64_t)(done                ? info.st_size
+                                     : at < info.st_size ? at
+                                                         : info.st_size - 1),
+                          (uint64_t)info.st_size);
+}
+
 int unpack_run(int fd, const char *directory, const struct unpack_options *options,
                struct gfxb_error *err)
 {
@@ -248,8 +260,12 @@ int unpack_run(int fd, const char *directory, const struct unpack_options *optio
         return fs_error(err, errno, "write into", directory);
     u.root = root;
     int r = archive_reader_new(fd, options->limits, options->cancel, &u.reader, err);
-    while (r == 0 && (r = archive_reader_next(u.reader, &item, err)) == 1)
+    while (r == 0 && (r = archive_reader_next(u.reader, &item, err)) == 1) {
         r = unpack_one(&u, &item, err);
+        unpack_tell(fd, options, false);
+    }
+    if (r == 0)
+        unpack_tell(fd, options, true);
     archive_reader_free(u.reader);
     entry_set_done(&u.seen);
     return r == 0 && options->link_copies ? unpack_link_copies(directory, err) : r;

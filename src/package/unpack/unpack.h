@@ -18,6 +18,9 @@ struct unpack_options {
     bool link_copies; /* replace libx.so and libx.so.1 by links where they are copies of libx.so.1.2
                        */
     const atomic_int *cancel; /* not 0: give up with "interrupted"; NULL never */
+    /* Bytes of the archive that were read, after each entry and at the end; NULL none. */
+    void (*progress)(void *context, uint64_t bytes, uint64_t total);
+    void *context;
 };
 
 /*
