@@ -86,6 +86,8 @@ static int node_add(struct cli *cli, const struct cli_args *args)
     const char *name = args->word[1], *key = args->value[NODE_KEY];
     struct node_peers *CLEAN_FREE peers = xcalloc(1, sizeof(*peers));
     struct node_peer peer = {.port = NODE_PORT};
+    if (!key && args->n_words < 3)
+        cli_die(cli, GFXB_E_USAGE, "node add needs an address, or --key");
     cli_check(cli, node_peers_read(cli->config_dir, peers, &cli->err));
     const struct node_peer *known = node_peers_find(peers, name);
     if (known)
@@ -199,6 +201,7 @@ static int node_pair_run(struct cli *cli, const struct cli_args *args)
                                         .on_wait = node_pair_waits,
                                         .confirm = node_pair_confirm,
                                         .context = cli};
+    cli_catch_signals();
     gethostname(host, sizeof(host) - 1);
     host[strcspn(host, ".")] = '\0';
     if (!node_is_name(str_from(host)))
@@ -293,6 +296,7 @@ static int node_serve_run(struct cli *cli, const struct cli_args *args)
                                  .cancel = &cli_cancelled};
     struct node_identity *identity;
     struct session_offer *offer;
+    cli_catch_signals();
     cli_check(cli, node_identity_open(cli->config_dir, &identity, &cli->err));
     int result = session_offer_new(cli_read_request(cli, args), &offer, &cli->err);
     if (result == 0) {
@@ -328,7 +332,6 @@ static int node_run(struct cli *cli, const struct cli_args *args)
     if (args->n_words < verb->least || args->n_words > verb->most)
         cli_die(cli, GFXB_E_USAGE, "node %s: see gfxbridge node --help for the words it takes",
                 name);
-    cli_catch_signals();
     return verb->run(cli, args);
 }
 

@@ -9,6 +9,7 @@
 
 enum {
     PAIR_GREETING_MS = 5000, /* a stranger who says nothing keeps others waiting so long */
+    PAIR_DIAL_MS = 15000,    /* for the one that waits, which may be busy with a stranger */
     PAIR_LOOK_MS = 250,      /* between two looks at cancel */
     PAIR_LISTEN_MS = 30000,  /* for the other person, when one has said yes */
     PAIR_CODE = 15,          /* "ABCD-EFGH-JKMN" and its NUL */
@@ -155,14 +156,14 @@ static int pair_wait(const struct node_pair_request *request, struct tls *tls, i
 }
 
 static int pair_ask(const struct node_pair_request *request, const struct node_peer *peer,
-                    struct tls *tls, int64_t until, char ret_code[static PAIR_CODE],
-                    struct gfxb_error *err)
+                    struct tls *tls, char ret_code[static PAIR_CODE], struct gfxb_error *err)
 {
     struct gfxb_error why;
-    int fd, result = node_dial(peer, until, &fd, &why);
+    int64_t soon = node_until(PAIR_DIAL_MS);
+    int fd, result = node_dial(peer, soon, &fd, &why);
     if (result < 0)
         return error_set(err, why.code, "%s; type gfxbridge node pair there first", why.text);
-    result = pair_greet(request, tls, fd, until, ret_code);
+    result = pair_greet(request, tls, fd, soon, ret_code);
     if (result == -EEXIST)
         return error_set(err, GFXB_E_USAGE, "%s is this computer itself", request->address);
     return result == 0 ? 0
@@ -183,9 +184,13 @@ static int pair_agree(const struct node_pair_request *request, struct tls *tls, 
         return result;
     m->say = SAY_YES;
     snprintf(m->name, sizeof(m->name), "%s", request->name);
+    until = until > node_until(PAIR_LISTEN_MS) ? until : node_until(PAIR_LISTEN_MS);
     tls_say(tls, m, node_until(PAIR_LISTEN_MS));
-    result =
-        tls_hear(tls, m, until > node_until(PAIR_LISTEN_MS) ? until : node_until(PAIR_LISTEN_MS));
+    do {
+        if ((result = pair_cancelled(request, err)) < 0)
+            return result;
+        result = tls_hear(tls, m, node_until(PAIR_LOOK_MS));
+    } while (result == -ETIMEDOUT && clock_now_ms() < until);
     if (result < 0 || m->say != SAY_YES)
         return error_set(err, GFXB_E_NODE_IDENTITY,
                          "nobody said yes on the other computer: nothing was paired");
@@ -205,7 +210,7 @@ int node_pair(const struct node_pair_request *request, struct node_peer *ret_pee
     if (request->address)
         result = node_peer_set_address(&peer, request->address, NODE_PAIR_PORT, err);
     if (result == 0)
-        result = request->address ? pair_ask(request, &peer, &tls, until, code, err)
+        result = request->address ? pair_ask(request, &peer, &tls, code, err)
                                   : pair_wait(request, &tls, until, code, err);
     if (result == 0)
         result = pair_agree(request, &tls, code, until, &peer, err);

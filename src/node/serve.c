@@ -81,7 +81,7 @@ static int worker_match(const struct node_status *is, const struct node_want *wa
     if (want->fingerprint[0] && strcmp(want->fingerprint, is->fingerprint) != 0)
         return error_set(err, GFXB_E_NODE_UNPROVEN,
                          "its choice has changed since it was planned with");
-    if (want->memory > is->free)
+    if (is->free && want->memory > is->free) /* 0: not known */
         return error_set(err, GFXB_E_MEMORY_TOO_SMALL,
                          "%.1f GB are needed of its memory, %.1f GB are free",
                          (double)want->memory / 1e9, (double)is->free / 1e9);
