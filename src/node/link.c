@@ -236,7 +236,10 @@ void node_link_close(struct node_link *link)
     shutdown(link->tls.fd, SHUT_RDWR);
     pthread_join(link->thread, NULL);
     for (size_t i = 0; i < LINK_CONNECTIONS; i++) {
-        if (link->line[i].state != LINE_FREE)
+        pthread_mutex_lock(&link->lock);
+        bool has_thread = link->line[i].state != LINE_FREE;
+        pthread_mutex_unlock(&link->lock);
+        if (has_thread)
             pthread_join(link->line[i].thread, NULL);
     }
     tls_close(&link->tls);

@@ -21,7 +21,8 @@ enum guest_state { GUEST_FREE, GUEST_STRANGER, GUEST_KNOWN, GUEST_JOINED, GUEST_
 struct guest {
     struct service *service;
     pthread_t thread;
-    struct tls tls;
+    struct tls tls;         /* its thread's */
+    int fd;                 /* the same descriptor, with the lock */
     enum guest_state state; /* with the lock */
     int64_t since;          /* when it came */
 };
@@ -107,7 +108,7 @@ static void worker_cut(struct service *s)
     s->worker = 0;
     for (size_t i = 0; i < SERVE_GUESTS; i++) {
         if (s->guest[i].state == GUEST_JOINED)
-            shutdown(s->guest[i].tls.fd, SHUT_RDWR);
+            shutdown(s->guest[i].fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -256,8 +257,7 @@ static void *guest_thread(void *context)
 {
     struct guest *g = context;
     struct service *s = g->service;
-    int result =
-        tls_begin(&g->tls, s->server->identity, g->tls.fd, true, g->since + SERVE_GREETING_MS);
+    int result = tls_begin(&g->tls, s->server->identity, g->fd, true, g->since + SERVE_GREETING_MS);
     if (result == 0) {
         pthread_mutex_lock(&s->lock);
         g->state = GUEST_KNOWN;
@@ -292,7 +292,7 @@ static struct guest *serve_place(struct service *s)
             oldest = g;
     }
     if (oldest && strangers >= SERVE_STRANGERS)
-        shutdown(oldest->tls.fd, SHUT_RDWR);
+        shutdown(oldest->fd, SHUT_RDWR);
     return strangers < 2 * SERVE_STRANGERS ? place : NULL;
 }
 
@@ -302,9 +302,8 @@ static void serve_admit(struct service *s, int fd)
     pthread_mutex_lock(&s->lock);
     struct guest *g = serve_place(s);
     if (g) {
-        *g = (struct guest){.service = s, .tls = TLS_NONE, .since = clock_now_ms()};
+        *g = (struct guest){.service = s, .tls = TLS_NONE, .fd = fd, .since = clock_now_ms()};
         g->tls.config_dir = s->server->config_dir;
-        g->tls.fd = fd;
         g->state =
             pthread_create(&g->thread, NULL, guest_thread, g) == 0 ? GUEST_STRANGER : GUEST_FREE;
     }
@@ -339,7 +338,7 @@ static void serve_end(struct service *s)
         pthread_mutex_lock(&s->lock);
         bool is_here = g->state != GUEST_FREE;
         if (is_here && g->state != GUEST_ENDED)
-            shutdown(g->tls.fd, SHUT_RDWR);
+            shutdown(g->fd, SHUT_RDWR);
         pthread_mutex_unlock(&s->lock);
         if (is_here)
             pthread_join(g->thread, NULL);

@@ -419,7 +419,7 @@ static struct pairing {
     struct node_peer peer;
     struct gfxb_error err;
     char code[32];
-    atomic_int waits;
+    atomic_int waits, cancel;
     int result, answer;
 } pairings[2];
 
@@ -452,6 +452,7 @@ static void pair_begin(struct pairing *p, const char *dir, const struct node_ide
                                             .address = at,
                                             .listen = address,
                                             .deadline_ms = 20000,
+                                            .cancel = &p->cancel,
                                             .on_wait = pair_waits,
                                             .confirm = pair_confirm,
                                             .context = p};
@@ -520,14 +521,12 @@ static void pairing_with_oneself(void **state)
     snprintf(dir, sizeof(dir), "%s/pair-waits", base);
     fs_remove_tree(dir);
     pair_begin(&pairings[0], dir, a, "waits", NULL, 0);
-    pairings[0].request.deadline_ms = 1000;
     while (!pairings[0].waits)
         poll(NULL, 0, 5);
     pair_begin(&pairings[1], dir, a, "asks", address, 0);
     pthread_join(pairings[1].thread, NULL);
     assert_int_equal(pairings[1].result, -GFXB_E_USAGE);
-    atomic_int cancel = 1;
-    pairings[0].request.cancel = &cancel;
+    pairings[0].cancel = 1;
     pthread_join(pairings[0].thread, NULL);
     assert_int_equal(pairings[0].result, -GFXB_E_INTERRUPTED);
 }
