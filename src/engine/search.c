@@ -207,8 +207,14 @@ static int search_compare(struct search *s, const struct tune_point *base,
                           struct search_point *ret, double *ret_error, struct gfxb_error *err)
 {
     double before, after, seconds, drift[SEARCH_SAMPLES_MAX];
+    int64_t spent = s->job->spent_ms(s->job->context), now;
     *ret = (struct search_point){.point = *point};
     int code = search_measure(s, base, level, &before, err);
+    now = s->job->spent_ms(s->job->context);
+    /* Starts of a large model take longer than all else. */
+    if (code == 0 && level == TUNE_START &&
+        now + (now - spent) * 2 * (int64_t)pairs > s->job->budget_ms)
+        return 1;
     while (code == 0 && ret->n < pairs) {
         code = search_measure(s, point, level, &seconds, err);
         if (code == 0)

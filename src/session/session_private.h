@@ -150,9 +150,10 @@ char *tuned_path(const struct session_request *r, const char *of, const char *su
 int tuned_write(const struct session_request *r, const char *path, const json_t *object,
                 struct gfxb_error *err);
 json_t *tuned_read(const char *path); /* NULL: there is none */
-/* All of the request's model but this one (NULL none). */
-int tuned_remove_all(const struct session_request *r, const char *but, unsigned *ret_n,
-                     struct gfxb_error *err);
+/* All of the request's model on the choices of these fingerprints (NULL: on all) but this path
+ * (NULL none). */
+int tuned_remove_all(const struct session_request *r, const json_t *of, const char *but,
+                     unsigned *ret_n, struct gfxb_error *err);
 /* bring_up.c: what the model needs on this choice with these settings (NULL none) is tested. */
 int session_prove_need(const struct session_request *r, struct session *session,
                        const struct plan_choice *choice, const json_t *settings,

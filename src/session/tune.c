@@ -449,7 +449,8 @@ static json_t *tune_result(const struct tune *t, const struct tune_outcome *o)
                      !tune_is_default(&o->best));
 }
 
-/* Store it in place of what was stored for the model; the default is nothing to be stored. */
+/* Store it in place of what was stored for the model on the choices that were compared; the default
+ * is nothing to be stored. */
 static int tune_store(struct tune *t, struct gfxb_error *err)
 {
     unsigned n;
@@ -458,7 +459,10 @@ static int tune_store(struct tune *t, struct gfxb_error *err)
                                 ? tuned_path(t->r, fingerprint, ".json")
                                 : NULL;
     int code = path ? tuned_write(t->r, path, t->result, err) : 0;
-    return code ?: tuned_remove_all(t->r, path, &n, err);
+    return code
+               ?: tuned_remove_all(t->r,
+                                   json_object_get(json_object_get(t->journal, "head"), "choices"),
+                                   path, &n, err);
 }
 
 static void tune_add_check(struct tune *t)

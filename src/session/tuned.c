@@ -153,7 +153,8 @@ enum blame_loss session_loss(struct session *session, bool broke)
 }
 
 struct tuned_removal {
-    const char *but; /* path that stays; NULL none */
+    const char *but;  /* path that stays; NULL none */
+    const json_t *of; /* fingerprints; NULL all */
     unsigned n;
     int code;
 };
@@ -161,7 +162,11 @@ struct tuned_removal {
 static void tuned_remove(void *context, const char *path, json_t *object)
 {
     struct tuned_removal *removal = context;
-    if (removal->but && strcmp(removal->but, path) == 0)
+    json_t *own = json_object_get(object, "fingerprint"), *one;
+    bool meant = !removal->of;
+    size_t i;
+    json_array_foreach(removal->of, i, one) meant |= json_equal(one, own);
+    if (!meant || (removal->but && strcmp(removal->but, path) == 0))
         return;
     if (unlink(path) < 0 && errno != ENOENT)
         removal->code = -errno;
@@ -169,10 +174,10 @@ static void tuned_remove(void *context, const char *path, json_t *object)
         removal->n++;
 }
 
-int tuned_remove_all(const struct session_request *r, const char *but, unsigned *ret_n,
-                     struct gfxb_error *err)
+int tuned_remove_all(const struct session_request *r, const json_t *of, const char *but,
+                     unsigned *ret_n, struct gfxb_error *err)
 {
-    struct tuned_removal removal = {.but = but};
+    struct tuned_removal removal = {.but = but, .of = of};
     tuned_each(r, tuned_remove, &removal);
     *ret_n = removal.n;
     return removal.code < 0 ? error_set(err, -removal.code, "cannot remove the settings: %s",
@@ -186,5 +191,5 @@ int session_tune_reset(const struct session_request *r, unsigned *ret_n, struct 
     if (r->model)
         unlink(journal);
     *ret_n = 0;
-    return r->model ? tuned_remove_all(r, NULL, ret_n, err) : 0;
+    return r->model ? tuned_remove_all(r, NULL, NULL, ret_n, err) : 0;
 }
