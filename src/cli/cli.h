@@ -221,6 +221,7 @@ struct model_env *cli_models(struct cli *cli);
     {"backend", "rocm|vulkan|cpu|vulkan-software", "only this backend"},                           \
         {"policy", "rocm-first|fastest|vulkan|cpu", "how to rank them (default rocm-first)"},      \
         {"gpu", "PCI", "only this GPU, by its PCI address"},                                       \
+        {"nodes", NULL, "with paired computers, even where this one would do"},                    \
     {                                                                                              \
         "allow-override", NULL, "also code objects of an equal target, once proven"                \
     }
@@ -228,6 +229,7 @@ enum {
     CLI_REQUEST_BACKEND,
     CLI_REQUEST_POLICY,
     CLI_REQUEST_GPU,
+    CLI_REQUEST_NODES,
     CLI_REQUEST_OVERRIDE,
     CLI_REQUEST_NEXT
 };

@@ -171,6 +171,7 @@ static struct plan_request request_read(struct cli *cli, const struct cli_args *
                                  .os = cli->os,
                                  .no_network = cli->no_network,
                                  .gpu = args->value[CLI_REQUEST_GPU],
+                                 .want_set = args->value[CLI_REQUEST_NODES] != NULL,
                                  .allow_override = args->value[CLI_REQUEST_OVERRIDE] != NULL};
 }
 
@@ -198,6 +199,7 @@ struct session_request *cli_read_request(struct cli *cli, const struct cli_args 
         .root = cli_root(cli),
         .data_dir = cli->sysroot && !cli->data_dir_given ? NULL : cli->data_dir,
         .runtime_dir = cli->runtime_dir,
+        .config_dir = cli->sysroot ? NULL : cli->config_dir,
         .log = &cli->log,
         .net = cli_package_net(cli),
         .cancel = &cli_cancelled,

@@ -199,7 +199,10 @@ int session_plan(const struct session_request *request, struct session *ret_sess
                  struct gfxb_error *err)
 {
     struct session session = {0};
-    int result = session_make_plan(request, &session, err);
+    struct session_request own = *request;
+    if (!own.request.want_set)
+        own.config_dir = NULL; /* a mere plan waits for nobody */
+    int result = session_make_plan(&own, &session, err);
     if (result < 0)
         session_done(&session);
     else

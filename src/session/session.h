@@ -114,7 +114,8 @@ struct session {
     struct session_nodes *nodes;       /* other computers; NULL: none were asked */
 };
 
-/* Only the plan, from what is on disk now: changes nothing, needs no network. */
+/* Only the plan, from what is on disk now: changes nothing, needs no network but for
+ * request.want_set. */
 int session_plan(const struct session_request *request, struct session *ret_session,
                  struct gfxb_error *err);
 
