@@ -171,7 +171,6 @@ static int session_try_proof(const struct session_request *r, struct session *se
         engine_proof_done(ret_proof);
         result = -err->code;
     }
-    session_close_links(session);
     if (result < 0 || session_lacks_memory(r, choice, ret_proof))
         return result;
     result = engine_proofs_save(r->data_dir, choice->fingerprint, ret_proof, r->cancel, err);

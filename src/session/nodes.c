@@ -16,8 +16,8 @@ enum {
     NODES_PAUSE_MAX_MS = 60000,
     NODES_LOST_MS = 8000, /* for the loss of a link to be noticed: more than node/ needs */
     NODES_LOOK_MS = 100,
+    NODES_LEAVE_MS = 3000, /* a node that was just left may still call itself busy */
     NODES_PROTOCOLS = 16,
-    NODES_SPARE_BYTES = 512 << 20,
 };
 
 /* A node that failed. */
@@ -41,6 +41,7 @@ struct session_nodes {
     struct engine_remote remote[FIT_NODES_MOST];
     struct node_peer peer[FIT_NODES_MOST];
     size_t n_links;
+    int64_t left_at; /* when links were closed; 0 never */
     /* Of packages, as their workers told: */
     struct {
         char *digest, *text; /* owned */
@@ -146,6 +147,29 @@ bool session_wants_nodes(const struct session_request *r, const struct session *
            (r->request.want_set || session->plan->chosen < 0);
 }
 
+static bool nodes_are_busy(const struct session_nodes *nodes)
+{
+    for (size_t i = 0; i < nodes->n; i++) {
+        if (!nodes->answer[i].err.code && nodes->answer[i].status.busy)
+            return true;
+    }
+    return false;
+}
+
+static int nodes_ask(const struct session_request *r, struct session_nodes *nodes,
+                     struct gfxb_error *err)
+{
+    for (;;) {
+        int code =
+            node_ask_all(r->config_dir, NULL, NODES_ASK_MS, true, &nodes->answer, &nodes->n, err);
+        bool leaving = nodes->left_at && clock_now_ms() - nodes->left_at < NODES_LEAVE_MS;
+        if (code < 0 || !leaving || !nodes_are_busy(nodes))
+            return code;
+        nodes_forget(nodes);
+        nanosleep(&(struct timespec){.tv_nsec = NODES_LOOK_MS * 1000000L}, NULL);
+    }
+}
+
 int session_ask_nodes(const struct session_request *r, struct session *session,
                       struct gfxb_error *err)
 {
@@ -155,8 +179,7 @@ int session_ask_nodes(const struct session_request *r, struct session *session,
     struct session_nodes *nodes = session->nodes;
     nodes_forget(nodes);
     nodes->asked = true;
-    int code =
-        node_ask_all(r->config_dir, NULL, NODES_ASK_MS, true, &nodes->answer, &nodes->n, &why);
+    int code = nodes_ask(r, nodes, &why);
     if (code == 0 && nodes->n && !nodes->identity)
         code = node_identity_open(r->config_dir, &nodes->identity, &why);
     if (code < 0) {
@@ -237,6 +260,8 @@ void session_close_links(struct session *session)
     struct session_nodes *nodes = session->nodes;
     for (size_t i = 0; nodes && i < nodes->n_links; i++)
         node_link_close(nodes->link[i]);
+    if (nodes && nodes->n_links)
+        nodes->left_at = clock_now_ms();
     if (nodes)
         nodes->n_links = 0;
 }
@@ -256,11 +281,9 @@ static int nodes_open(struct session_nodes *nodes, const struct plan_member *mem
 {
     const struct node_answer *a = nodes_answer_of(nodes, member->node);
     size_t i = nodes->n_links;
-    struct node_want want = {.memory = 0};
+    struct node_want want = {.memory = member->need_bytes};
     if (!a || i == FIT_NODES_MOST) /* of a plan that this session did not make */
         return error_set(err, GFXB_E_NODE_LOST, "node %s was not asked", member->node->name);
-    if (member->need_bytes) /* an estimate; the worker itself needs some too */
-        want.memory = member->need_bytes + member->need_bytes / 4 + NODES_SPARE_BYTES;
     /* What it said is what the plan went by: it must still be so. */
     snprintf(want.package_digest, sizeof(want.package_digest), "%s", a->status.package_digest);
     snprintf(want.fingerprint, sizeof(want.fingerprint), "%s", a->status.fingerprint);

@@ -24,13 +24,12 @@ static int offer_start(void *context, const struct node_want *want, struct gfxb_
     char *CLEAN_FREE cache_dir = session_home(offer->request, s->package);
     struct engine_spec spec;
     uint64_t total;
+    (void)want; /* an estimate: what is free here is the bound */
     session_spec(offer->request, s->package, cache_dir, &spec);
     engine_spec_choose(&spec, s->running);
     if (proof && proof->device[0])
         spec.device = proof->device;
-    spec.memory = want->memory;
-    if (!spec.memory)
-        machine_memory(offer->request->root, &total, &spec.memory);
+    machine_memory(offer->request->root, &total, &spec.memory);
     return engine_start_worker(&spec, &offer->worker, err);
 }
 
@@ -64,6 +63,9 @@ static void offer_describe(void *context, struct node_status *ret_status)
         return;
     if (!pci)
         machine_memory(offer->request->root, &ret_status->total, &ret_status->free);
+    uint64_t limit = m->host.cgroup_limit_bytes;
+    if (!pci && limit && limit < ret_status->total)
+        ret_status->total = limit;
     for (size_t i = 0; i < m->n_gpus && ret_status->n_cards < NODE_CARDS_MAX; i++) {
         const struct machine_gpu *gpu = &m->gpu[i];
         struct node_card *card = &ret_status->card[ret_status->n_cards++];
