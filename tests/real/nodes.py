@@ -238,13 +238,14 @@ def killed_and_back():
     assert end(server) == 0
 
 
-tap.run([
-    ("three computers on one switch", set_up),
-    ("without two yes nothing is stored", two_say_no),
-    ("two computers are paired, with files that nobody else reads", two_are_paired),
-    ("two pairings at once: the second one says why not", a_second_one_cannot_wait),
-    ("status over IPv4 and IPv6, with the speed of the link", status_is_told),
-    ("strangers get nothing, and no other port is open", strangers_get_nothing),
-    ("another key at the address is found out", an_impostor_is_found),
-    ("kill -9 leaves nothing, and a removed computer is out", killed_and_back),
-])
+if __name__ == "__main__":
+    tap.run([
+        ("three computers on one switch", set_up),
+        ("without two yes nothing is stored", two_say_no),
+        ("two computers are paired, with files that nobody else reads", two_are_paired),
+        ("two pairings at once: the second one says why not", a_second_one_cannot_wait),
+        ("status over IPv4 and IPv6, with the speed of the link", status_is_told),
+        ("strangers get nothing, and no other port is open", strangers_get_nothing),
+        ("another key at the address is found out", an_impostor_is_found),
+        ("kill -9 leaves nothing, and a removed computer is out", killed_and_back),
+    ])
