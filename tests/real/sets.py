@@ -270,8 +270,9 @@ def whatever_becomes_of_a_computer():
 
     load = Load(ask)
     load.wait(50)
-    for harm, told in ((kill, "was killed"), (cut_off, "no sign of life"), (stop, "no sign of life"),
-                       (replace, "node ")):
+    # Of a killed worker the end of its connection may be noticed first, and so of a program that ended.
+    for harm, told in ((kill, "canary: node "), (cut_off, "no sign of life"), (stop, "no sign of life"),
+                       (replace, "canary: node ")):
         since = len(service.said())
         undo = harm(user())
         service.wait_for(told, since)
