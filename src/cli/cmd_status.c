@@ -24,6 +24,18 @@ static void status_model(const json_t *m)
         cli_json_text(m, "model_check")[0] ? ", computes as on the CPU" : "");
     if (speed > 0)
         text_print(stdout, "    %.1f tokens/s in the last answer", speed);
+    size_t i;
+    const json_t *node;
+    json_array_foreach(json_object_get(m, "nodes"), i, node)
+    {
+        text_print(stdout,
+                   "    " TEXT_HANG "node %s: %lld layers, %s of %s, link %.0f MB/s and %.2f ms",
+                   cli_json_text(node, "name"), status_number(node, "layers"),
+                   report_known_bytes((uint64_t)status_number(node, "need_bytes")).text,
+                   report_known_bytes((uint64_t)status_number(node, "have_bytes")).text,
+                   json_number_value(json_object_get(node, "bytes_per_second")) / 1e6,
+                   json_number_value(json_object_get(node, "round_trip_us")) / 1e3);
+    }
 }
 
 /* Of how much, where both are known. */

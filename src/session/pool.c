@@ -632,6 +632,8 @@ bool pool_at(const struct pool *pool, size_t index, struct pool_status *ret_stat
         .backend = e ? e->backend : "",
         .device = e ? e->device : "",
         .package = e ? e->package : "",
+        .node = e ? e->node : NULL,
+        .n_nodes = e ? e->n_nodes : 0,
         .context = e ? e->context : 0,
         .slots = e ? e->slots : 0,
         .active = m->active.n,

@@ -352,10 +352,20 @@ struct blame_request {
 };
 
 /* One start of one engine; lives until the last request to it has ended. */
+/* Another computer that holds layers of an engine's model. */
+struct pool_node {
+    char name[NODE_NAME];
+    unsigned layers;
+    uint64_t need_bytes, have_bytes;        /* for the model; free there before it was loaded */
+    double bytes_per_second, round_trip_us; /* of the link; 0 not measured */
+};
+
 struct pool_endpoint {
     struct http_endpoint *http;
     const struct engine_kind *kind;
     char backend[24], device[256], package[96];
+    struct pool_node node[FIT_NODES_MOST];
+    size_t n_nodes;
     unsigned context, slots; /* tokens of one request; requests that it answers at the same time */
     int pid;                 /* 0 unknown */
     uint64_t generation;
@@ -425,6 +435,8 @@ struct pool_status {
     const char *path;
     enum pool_state state;
     const char *backend, *device, *package; /* "" while no engine is ready */
+    const struct pool_node *node;           /* lent too */
+    size_t n_nodes;
     /* Tokens of one request, and requests that are answered at the same time; 0 while no engine is
      * ready. */
     unsigned context, slots;

@@ -101,6 +101,16 @@ static void worker_tell_up(struct worker *w)
     snprintf(e->backend, sizeof(e->backend), "%s", plan_backend_name(s->running->backend));
     snprintf(e->package, sizeof(e->package), "%s", s->package->id);
     engine_placement_text(&s->placement, e->device, sizeof(e->device));
+    for (; e->n_nodes < s->running->n_members; e->n_nodes++) {
+        const struct plan_member *member = &s->running->member[e->n_nodes];
+        struct pool_node *node = &e->node[e->n_nodes];
+        *node = (struct pool_node){.layers = (unsigned)member->layers,
+                                   .need_bytes = member->need_bytes,
+                                   .have_bytes = member->have_bytes,
+                                   .bytes_per_second = member->node->bytes_per_second,
+                                   .round_trip_us = member->node->round_trip_us};
+        snprintf(node->name, sizeof(node->name), "%s", member->node->name);
+    }
     worker_tell(w, &news);
 }
 

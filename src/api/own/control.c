@@ -13,18 +13,34 @@ static json_t *control_counters(const struct pool_counters *c)
                      c->last.tokens_per_second);
 }
 
+static json_t *control_nodes(const struct pool_status *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        const struct pool_node *n = &m->node[i];
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:o, s:o, s:f, s:f}", "name", n->name, "layers",
+                                        report_json_bytes(n->layers), "need_bytes",
+                                        report_json_bytes(n->need_bytes), "have_bytes",
+                                        report_json_bytes(n->have_bytes), "bytes_per_second",
+                                        n->bytes_per_second, "round_trip_us", n->round_trip_us));
+    }
+    return list;
+}
+
 static json_t *control_model(const struct pool_status *m)
 {
     json_t *model = control_counters(&m->counters);
     json_t *expires = m->expires_at ? json_integer(m->expires_at) : json_null();
     json_object_update_new(
-        model, json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
-                         report_json_text(m->name), "state", serve_model_state_name(m->state),
-                         "backend", report_json_text(m->backend), "device",
-                         report_json_text(m->device), "package", report_json_text(m->package),
-                         "active", (int)m->active, "waiting", (int)m->waiting, "pinned",
-                         (int)m->pinned, "bytes", report_json_bytes(m->bytes), "expires_at",
-                         expires, "model_check", m->checked ? json_string("passed") : json_null()));
+        model,
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "name",
+                  report_json_text(m->name), "state", serve_model_state_name(m->state), "backend",
+                  report_json_text(m->backend), "device", report_json_text(m->device), "package",
+                  report_json_text(m->package), "active", (int)m->active, "waiting",
+                  (int)m->waiting, "pinned", (int)m->pinned, "bytes", report_json_bytes(m->bytes),
+                  "expires_at", expires, "model_check",
+                  m->checked ? json_string("passed") : json_null(), "nodes", control_nodes(m)));
     return model;
 }
 
