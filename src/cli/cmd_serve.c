@@ -201,8 +201,15 @@ static int serve_command_run(struct cli *cli, const struct cli_args *args)
     s.serve.http.allowed_origins = s.origins;
     s.serve.pool.pinned = s.pinned;
     cli->models.machine = cli->machine;
-    cli_check(cli, serve_run(&s.serve, &cli->err));
-    return CLI_DONE;
+    char *CLEAN_FREE slots = xasprintf("%s/cache/slots", cli->request.data_dir);
+    struct engine_kept *kept = NULL;
+    if (cli->request.data_dir && engine_kept_open(slots, &kept, &cli->err) < 0)
+        log_at(&cli->log, LOG_WARNING, "prompts are not kept when models make room: %s",
+               cli->err.text);
+    cli->request.slots_dir = kept ? engine_kept_path(kept) : NULL;
+    int result = serve_run(&s.serve, &cli->err);
+    engine_kept_close(kept);
+    return cli_check(cli, result) < 0 ? CLI_FAILED : CLI_DONE;
 }
 
 const struct cli_command cli_command_serve = {

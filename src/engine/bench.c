@@ -43,15 +43,15 @@ static int64_t bench_until(void *context)
     return a->until;
 }
 
-int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
-                const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err)
+int engine_ask(struct engine *engine, const char *path, const char *body, int64_t deadline_ms,
+               const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err)
 {
     struct bench_answer answer = {BUF_INIT(BENCH_REPLY_MAX), clock_now_ms() + deadline_ms};
     struct http_ask request = {
         .socket = engine_socket(engine),
-        .path = engine->kind->path[call],
+        .path = path,
         .key = engine_key(engine),
-        .body = str_from(body),
+        .body = body ? str_from(body) : STR_NONE,
         .pid = (int)engine_pid(engine),
         .pidfd = engine_pidfd(engine),
         .cancel = cancel,
@@ -77,6 +77,12 @@ int engine_post(struct engine *engine, enum engine_call call, const char *body, 
     else
         *ret_body = answer.body;
     return code;
+}
+
+int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
+                const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err)
+{
+    return engine_ask(engine, engine->kind->path[call], body, deadline_ms, cancel, ret_body, err);
 }
 
 static int bench_learn_ids(struct bench_job *job, struct gfxb_error *err)

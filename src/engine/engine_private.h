@@ -190,6 +190,9 @@ char *llama_tokens_request(const struct engine_tokens *prompt, size_t n, unsigne
 int llama_read_answer(struct str body, size_t i, char *ret_text, size_t size);
 char *llama_steps_request(const char *prompt, unsigned tokens, unsigned likely, unsigned slot);
 int llama_read_steps(struct str body, struct engine_steps *ret_steps);
+char *llama_slot_path(unsigned slot, bool save);
+char *llama_slot_request(unsigned slot);
+int llama_read_slots(struct str body, unsigned *ret_tokens, size_t most);
 int llama_read_timings(struct str body, struct engine_timings *ret_timings);
 
 /* ---- evidence.c ---- */
@@ -255,6 +258,9 @@ struct str diagnose_last_words(const struct engine_kind *kind, struct str log);
  * cancel may be NULL. Codes as of engine_chat. */
 int engine_post(struct engine *engine, enum engine_call call, const char *body, int64_t deadline_ms,
                 const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err);
+/* The same at any path; body NULL: GET. */
+int engine_ask(struct engine *engine, const char *path, const char *body, int64_t deadline_ms,
+               const atomic_int *cancel, struct buf *ret_body, struct gfxb_error *err);
 
 /* ---- cover.c ---- */
 

@@ -32,6 +32,7 @@ struct engine_spec {
     const char *runtime_dir; /* 0700 directory below which a run directory is made */
     const char *cache_dir;   /* where the GPU driver keeps compiled shaders; made when absent. NULL:
                                 nowhere, every start compiles them again */
+    const char *slots_dir;   /* 0700 directory that it may save its slots in; NULL none */
     const char *const *env;  /* the choice's additions, NULL-terminated; NULL none */
     const char *const *args; /* the choice's additions, NULL-terminated; NULL none */
     const char *device;      /* "Vulkan0", "ROCm0", "none"; NULL: by backend: the CPU gets "none",
@@ -226,6 +227,30 @@ double engine_cpu_bandwidth(uint64_t free_bytes);
  */
 int engine_gpu_bandwidth(const struct engine_spec *spec, const char *dir,
                          double *ret_bytes_per_second, struct gfxb_error *err);
+
+/* ---- what its slots hold: prompts with their answers, as computed ---- */
+
+enum { ENGINE_SLOTS_MAX = 256 };
+
+/* Tokens that each slot holds; how many slots there are in *ret_n. */
+int engine_slots_read(struct engine *engine, const atomic_int *cancel,
+                      unsigned ret_tokens[ENGINE_SLOTS_MAX], size_t *ret_n, struct gfxb_error *err);
+/* Write a slot to the file of its number in spec.slots_dir, or read it from there. Codes as of
+ * engine_chat. */
+int engine_slot_save(struct engine *engine, unsigned slot, const atomic_int *cancel,
+                     struct gfxb_error *err);
+int engine_slot_restore(struct engine *engine, unsigned slot, const atomic_int *cancel,
+                        struct gfxb_error *err);
+
+/*
+ * A 0700 directory of this process below dir (made when absent), for what is kept of slots. Those
+ * that killed processes left there are removed. close removes it with everything in it; NULL is
+ * fine.
+ */
+struct engine_kept;
+int engine_kept_open(const char *dir, struct engine_kept **ret_kept, struct gfxb_error *err);
+const char *engine_kept_path(const struct engine_kept *kept);
+void engine_kept_close(struct engine_kept *kept);
 
 /* ---- does it compute as the CPU does? ---- */
 

@@ -225,6 +225,13 @@ struct engine_kind {
      * or -EPROTO. */
     char *(*steps_request)(const char *prompt, unsigned tokens, unsigned likely, unsigned slot);
     int (*read_steps)(struct str body, struct engine_steps *ret_steps);
+    /* What its slots hold: an argument before the directory that they are saved in; the path and
+     * the body (both to be freed) to save a slot to the file of its number there, or to restore it;
+     * and from what alive_path gives, the tokens of each: how many there are, or -EPROTO. */
+    const char *slots_argument;
+    char *(*slot_path)(unsigned slot, bool save);
+    char *(*slot_request)(unsigned slot);
+    int (*read_slots)(struct str body, unsigned *ret_tokens, size_t most);
     const char *words_request;
     int (*read_ids)(struct str body, json_t **ret_ids);
     char *(*timed_request)(const json_t *ids, unsigned prompt_tokens, unsigned answer_tokens);

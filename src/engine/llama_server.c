@@ -99,6 +99,10 @@ static void llama_add_arguments(const struct engine_spec *spec,
         engine_words_add(argv, "--ubatch-size");
         engine_words_add(argv, "1");
     }
+    if (spec->slots_dir) {
+        engine_words_add(argv, "--slot-save-path");
+        engine_words_add(argv, "%s", spec->slots_dir);
+    }
     /* All layers, unless the choice says how many. */
     if ((spec->backend != PLAN_CPU || spec->n_remotes) && !llama_has(spec->args, LLAMA_LAYERS)) {
         engine_words_add(argv, LLAMA_LAYERS);
@@ -174,8 +178,8 @@ static const struct engine_knob llama_knobs[] = {
 };
 
 static const char *const llama_own_arguments[] = {
-    "-m",     "--model",    "--host",         "--port",  "--api-key", "--tools",
-    "--path", "--log-file", "--api-key-file", "--agent", NULL};
+    "-m",     "--model",    "--host",         "--port",  "--api-key",        "--tools",
+    "--path", "--log-file", "--api-key-file", "--agent", "--slot-save-path", NULL};
 static const char *const llama_own_variables[] = {"LLAMA_", "AIP_", NULL};
 static const char *const llama_free_variables[] = {"LLAMA_ARG_LOAD_MODE=",
                                                    NULL}; /* how a model's file is read */
@@ -525,6 +529,10 @@ const struct engine_kind engine_kind_llama = {
     .own_variables = llama_own_variables,
     .free_variables = llama_free_variables,
     .name_argument = "--alias",
+    .slots_argument = "--slot-save-path",
+    .slot_path = llama_slot_path,
+    .slot_request = llama_slot_request,
+    .read_slots = llama_read_slots,
     .ready_path = "/health",
     .alive_path = "/slots",
     .device_prefix =

@@ -285,6 +285,36 @@ int llama_read_steps(struct str body, struct engine_steps *ret_steps)
     return ok ? 0 : -EPROTO;
 }
 
+/* ---- slots ---- */
+
+char *llama_slot_path(unsigned slot, bool save)
+{
+    return xasprintf("/slots/%u?action=%s", slot, save ? "save" : "restore");
+}
+
+char *llama_slot_request(unsigned slot)
+{
+    return xasprintf("{\"filename\":\"%u\"}", slot);
+}
+
+/* A slot that was never used tells no count. */
+int llama_read_slots(struct str body, unsigned *ret_tokens, size_t most)
+{
+    json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL), *slot;
+    int result = json_is_array(answer) && json_array_size(answer) <= most ? 0 : -EPROTO;
+    size_t i;
+    if (result == 0) {
+        json_array_foreach(answer, i, slot)
+        {
+            int64_t n = llama_count(slot, "n_prompt_tokens");
+            ret_tokens[i] = n > 0 && n <= INT32_MAX ? (unsigned)n : 0;
+            result++;
+        }
+    }
+    json_decref(answer);
+    return result;
+}
+
 int llama_read_timings(struct str body, struct engine_timings *ret_timings)
 {
     json_t *answer = json_loadb(body.p ? body.p : "", body.n, JSON_ALLOW_NUL, NULL);

@@ -120,16 +120,12 @@ char **engine_logs(const char *runtime_dir)
     return paths.word;
 }
 
-int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
-                struct gfxb_error *err)
+static int rundir_open_in(const char *base, const atomic_int *cancel, struct rundir *ret_rundir,
+                          struct gfxb_error *err)
 {
-    char *CLEAN_FREE base = NULL;
-    int code = rundir_base(runtime_dir, &base, err);
-    if (code < 0)
-        return code;
     char *CLEAN_FREE gate_path = xfs_join(base, ".lock");
     int CLEAN_CLOSE gate = -1;
-    code = fs_lock(gate_path, true, cancel, &gate, err);
+    int code = fs_lock(gate_path, true, cancel, &gate, err);
     if (code < 0)
         return code;
     rundir_sweep(base);
@@ -140,6 +136,44 @@ int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir
     else
         *ret_rundir = rundir;
     return code;
+}
+
+int rundir_open(const char *runtime_dir, const atomic_int *cancel, struct rundir *ret_rundir,
+                struct gfxb_error *err)
+{
+    char *CLEAN_FREE base = NULL;
+    int code = rundir_base(runtime_dir, &base, err);
+    return code < 0 ? code : rundir_open_in(base, cancel, ret_rundir, err);
+}
+
+struct engine_kept {
+    struct rundir dir;
+};
+
+int engine_kept_open(const char *dir, struct engine_kept **ret_kept, struct gfxb_error *err)
+{
+    struct rundir rundir = RUNDIR_NONE;
+    int code = fs_make_dirs(dir, 0700, err);
+    if (code == 0)
+        code = rundir_open_in(dir, NULL, &rundir, err);
+    if (code < 0)
+        return code;
+    struct engine_kept *kept = xcalloc(1, sizeof(*kept));
+    kept->dir = rundir;
+    *ret_kept = kept;
+    return 0;
+}
+
+const char *engine_kept_path(const struct engine_kept *kept)
+{
+    return kept->dir.path;
+}
+
+void engine_kept_close(struct engine_kept *kept)
+{
+    if (kept)
+        rundir_close(&kept->dir);
+    free(kept);
 }
 
 void rundir_close(struct rundir *rundir)

@@ -256,6 +256,8 @@ static void sandbox_allow_all(struct sandbox_making *m, const struct engine_spec
     sandbox_allow_named(m, spec->env);
     sandbox_allow(m, scratch, SANDBOX_WORK);
     sandbox_allow(m, cache, SANDBOX_WORK);
+    if (spec->slots_dir)
+        sandbox_allow(m, spec->slots_dir, SANDBOX_WORK);
 }
 
 /* Landlock's ruleset, where the kernel has it. */
@@ -339,6 +341,7 @@ static void sandbox_drop_capabilities(void)
 int sandbox_enter(void *context)
 {
     struct sandbox *sandbox = context;
+    umask(077); /* saved slots hold prompts */
     sandbox_set_limits(sandbox->memory);
     sandbox_drop_capabilities();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

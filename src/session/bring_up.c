@@ -330,6 +330,8 @@ static int session_start_with(const struct session_request *r, struct session *s
     free(session->model_state);
     session->model_state = session_model_state(r, session);
     int result = session_open_links(session, choice, &spec, err);
+    session_slots_open(r, session, spec.n_remotes ? NULL : choice->fingerprint);
+    spec.slots_dir = session->slots_dir;
     if (result == 0)
         result = engine_start(&spec, &session->engine, err);
     session_settings_done(&settings);
@@ -343,6 +345,7 @@ static int session_start_with(const struct session_request *r, struct session *s
         result = engine_verify(session->engine, &session->placement, err);
     if (result == 0) {
         session->load_ms = engine_load_ms(session->engine);
+        session_slots_restore(r, session);
         return 0;
     }
     if (!session_is_ours(-result) && session_blame_links(session, err) < 0)
@@ -659,24 +662,22 @@ int session_bandwidth(const struct session_request *r, struct session *session, 
 {
     const struct plan_choice *c = &session->plan->choice[choice];
     const struct engine_proof *proof = engine_proofs_find(session->stored, c->fingerprint);
-    const struct package *package = session_package_of(session, c);
-    char *CLEAN_FREE cache_dir = session_home(r, package);
+    char *CLEAN_FREE cache_dir = session_home(r, session_package_of(session, c));
     char *CLEAN_FREE dir = xfs_join(r->data_dir, "cache");
     struct engine_spec spec;
-    double speed = 0;
     int result = 0;
+    *ret_bytes_per_second = 0;
     if (c->backend == PLAN_CPU || c->backend == PLAN_VULKAN_SOFTWARE) {
-        speed = engine_cpu_bandwidth(r->machine->host.memory_free_bytes);
-        if (speed <= 0)
+        *ret_bytes_per_second = engine_cpu_bandwidth(r->machine->host.memory_free_bytes);
+        if (*ret_bytes_per_second <= 0)
             error_set(err, GFXB_E_MEMORY_TOO_SMALL, "too little memory is free to measure it");
     } else {
-        session_spec(r, package, cache_dir, &spec);
+        session_spec(r, session_package_of(session, c), cache_dir, &spec);
         engine_spec_choose(&spec, c);
         spec.device = proof && proof->device[0] ? proof->device : NULL;
-        result = fs_make_dirs(dir, 0700, err);
-        result = result < 0 ? result : engine_gpu_bandwidth(&spec, dir, &speed, err);
+        result = fs_make_dirs(dir, 0700, err)
+                     ?: engine_gpu_bandwidth(&spec, dir, ret_bytes_per_second, err);
     }
-    *ret_bytes_per_second = speed;
     return result == -GFXB_E_INTERRUPTED ? result : 0;
 }
 

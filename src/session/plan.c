@@ -238,6 +238,7 @@ void session_done(struct session *session)
         model_use_done(session->use);
     free(session->use);
     free(session->model);
+    free(session->slots_dir);
     free(session->model_state);
     free(session->tested);
     json_decref(session->tuned);

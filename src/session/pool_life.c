@@ -85,6 +85,7 @@ static void pool_make_fit(struct pool_model *m)
             return;
         log_at(pool->config.log, LOG_INFO, "%s is unloaded to make room for %s", oldest->names[0],
                m->names[0]);
+        oldest->aside = true;
         pool_turn(oldest, SESSION_EV_UNWANTED);
         return;
     }
@@ -224,7 +225,7 @@ static void pool_bring_up(struct pool_model *m)
 {
     struct session_order order = {.kind = SESSION_BRING_UP, .options = m->options};
     blame_history(&m->blame, m->served, &order.history);
-    m->reload = false;
+    m->reload = m->aside = false;
     m->options.context = order.options.context = pool_context(m, m->options.context);
     m->asked = m->options;
     pool_order(m, &order);
@@ -266,7 +267,8 @@ static void pool_end_engine(struct pool_model *m)
 {
     pool_drop_endpoint(m);
     if (m->engine)
-        pool_order(m, &(struct session_order){.kind = SESSION_END});
+        pool_order(
+            m, &(struct session_order){.kind = SESSION_END, .keep = m->aside && !m->pool->ending});
     else
         pool_turn(m, SESSION_EV_ENDED);
 }
@@ -365,10 +367,12 @@ void pool_look(struct pool_model *m)
     }
     bool idle = m->state == SESSION_READY && !m->queue.n;
     if (m->reload && m->state == SESSION_READY && !m->blame.open) {
+        m->aside = true;
         pool_turn(m, SESSION_EV_RELOAD);
         return;
     }
     if (idle && !m->pinned && m->keep >= 0 && m->used_at + m->keep * 1000 <= now) {
+        m->aside = m->keep > 0; /* not where it was asked to go */
         pool_turn(m, SESSION_EV_UNWANTED);
         return;
     }

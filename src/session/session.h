@@ -51,6 +51,7 @@ struct session_request {
     struct plan_request request; /* installed, proof and canary_version are filled in here */
     const char *data_dir;        /* NULL, for session_plan alone: nothing is installed or proven */
     const char *runtime_dir;     /* made when absent */
+    const char *slots_dir; /* where slots are kept of models that come back; NULL: they are not */
     /* Where paired computers are listed, which help where this one alone does not do (or with
      * request.want_set); NULL: none are asked. */
     const char *config_dir;
@@ -101,6 +102,7 @@ struct session {
     const struct plan_choice *running; /* the plan's choice that the engine is */
     const struct package *package;     /* and its package */
     char *model;                       /* path of the model file that it runs */
+    char *slots_dir;                   /* that its engine may save its slots in; NULL none */
     char *model_state;                 /* session_model_state before it was started */
     struct model_use *use;             /* what the model's file says; NULL: the canary */
     uint32_t use_context;              /* that was asked for when it was read */

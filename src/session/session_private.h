@@ -159,6 +159,18 @@ int session_prove_need(const struct session_request *r, struct session *session,
                        const struct plan_choice *choice, const json_t *settings,
                        struct gfxb_error *err);
 
+/* ---- slots.c: where the request has slots_dir; else they do nothing ---- */
+
+/* Makes session->slots_dir for the model in its state on this choice, and removes what was kept of
+ * it in others. fingerprint NULL: nothing is kept. */
+void session_slots_open(const struct session_request *r, struct session *session,
+                        const char *fingerprint);
+/* What was kept goes back into the running engine; nothing of it stays on disk. */
+void session_slots_restore(const struct session_request *r, struct session *session);
+/* Keep what the running engine's slots hold, as far as the disk has room. */
+void session_slots_save(const struct session_request *r, struct session *session);
+void session_slots_forget(struct session *session);
+
 /* What the package room needs to know of a request. */
 struct package_env session_package_env(const struct session_request *r);
 /* The kind of engine that is to answer: the model's, else the one that was named. */
@@ -230,6 +242,7 @@ struct session_order {
     enum session_order_kind kind;
     struct pool_options options;    /* bring up */
     struct session_history history; /* bring up; taken over */
+    bool keep;                      /* end: what its slots hold, for its next start */
     char *fingerprint;              /* reject; taken over */
     struct gfxb_error why;          /* reject */
 };
@@ -281,6 +294,7 @@ struct pool_model {
     struct gfxb_error why;        /* failed: why */
     struct gfxb_error lost;       /* why the last engine was lost; .code 0: none was */
     bool serving;                 /* pool_serve is at work */
+    bool aside;                   /* it ends to come back: what its slots hold is kept */
     bool reload;                  /* end it, and start it again, once nobody uses it */
     bool pinned;
     /* Context and backend: wanted; of the last bring-up; of the last that ran. */

@@ -176,6 +176,10 @@ static void worker_do(struct worker *w, struct session_order *order)
             log_at(w->request.log, LOG_WARNING, "%s", err.text);
         return;
     case SESSION_END:
+        if (order->keep)
+            session_slots_save(&w->request, &w->session);
+        else
+            session_slots_forget(&w->session);
         session_stop_engine(&w->session);
         worker_tell(w, &(struct session_news){.event = SESSION_EV_ENDED});
         return;

@@ -127,7 +127,7 @@ def a_plot():
     assert len(root.findall(space + "circle")) == 5
     with open(file, encoding="utf-8") as f:
         text = f.read().replace("http://www.w3.org/2000/svg", "")
-    assert "http" not in text and "prefers-color-scheme:dark" in text
+    assert "http" not in text and "prefers-color-scheme: dark" in text
     got = bench("--plot", file)
     assert [f["prompt_tokens"] for f in got["results"][0]["depths"]] == [64, 496, 992, 1984, 3968], got
     done = call("--data-dir", DATA, "bench", "--plot", os.path.join(TOP, "none", "p.svg"), code=1)

@@ -25,6 +25,7 @@ enum { WAIT_MS = 10000, ENGINES = 8, HISTORY_MAX = 512 };
 struct script {
     struct pool_model *model; /* NULL: closed, or never opened */
     unsigned closed, bring_ups, proves, ends, rejects;
+    unsigned keeps;                               /* ends that keep what its slots hold */
     struct pool_options options;                  /* of the last bring-up */
     char avoid[HISTORY_MAX], failed[HISTORY_MAX]; /* of the last bring-up; "" nothing */
     bool served;
@@ -66,6 +67,7 @@ static void script_order(void *engine, const struct session_order *order)
         script_bring_up(s, order);
     s->proves += order->kind == SESSION_PROVE;
     s->ends += order->kind == SESSION_END;
+    s->keeps += order->kind == SESSION_END && order->keep;
     if (order->kind != SESSION_REJECT)
         return;
     s->rejects++;
@@ -344,6 +346,7 @@ static void a_model_is_loaded_serves_and_is_unloaded(void **state)
     assert_int_equal(script[0].requests, 0);
     assert_int_equal(pool_unload(bed->pool, STR("a"), NULL), 0);
     assert_int_equal(script[0].ends, 1);
+    assert_int_equal(script[0].keeps, 0); /* who unloads it wants nothing of it to stay */
     assert_int_equal(state_of_first(bed), POOL_UNLOADING);
     ask(bed, &c); /* and it is wanted again before it has ended */
     tell(&script[0], SESSION_EV_ENDED, 0);
@@ -622,6 +625,7 @@ static void the_least_used_model_makes_room(void **state)
     assert_int_equal(n_scripts, 1);
     pool_done(&c.waiter, POOL_OK);
     await(bed, &s->ends, 1);
+    assert_int_equal(s->keeps, 1);
     assert_int_equal(n_scripts, 1); /* not before it is gone */
     tell(s, SESSION_EV_ENDED, 0);
     assert_int_equal(s->closed, 1);
