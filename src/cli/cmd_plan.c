@@ -253,7 +253,8 @@ const struct cli_command cli_command_plan = {
     .summary = "ranked choices for this computer, with reasons",
     .about = "Ranks every way to run a model here: backend, GPU and engine package, best first. "
              "Rejected ones stay in the list with a reason code and one sentence. Changes nothing "
-             "and uses no network. --verbose shows the evidence, rung by rung.",
+             "and uses no network, except that --nodes asks the paired computers what they have. "
+             "--verbose shows the evidence, rung by rung.",
     .options = plan_options,
     .any_os = true,
     .run = plan_run,

@@ -15,6 +15,7 @@ import sys
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import gguf  # noqa: E402
 import tap  # noqa: E402
 from gfxbridge import PROGRAM, need_engine, temporary  # noqa: E402
 
@@ -36,7 +37,7 @@ class Computer:
         self.address, self.address6 = f"10.77.0.{number}", f"fd77::{number}"
         self.home = os.path.join(TOP, name)
         self.boot = os.path.join(TOP, name + ".boot")
-        self.running = []
+        self.running, self.data = [], DATA
         os.makedirs(os.path.join(self.home, "run"), mode=0o700)
         with open(self.boot, "w", encoding="ascii") as f:
             f.write(f"{uuid.uuid4()}\n")
@@ -57,7 +58,7 @@ class Computer:
         return ["ip", "netns", "exec", self.space, "sh", "-c", OWN_BOOT, self.boot, *words]
 
     def environment(self):
-        return {**os.environ, "HOME": self.home, "XDG_CONFIG_HOME": self.home, "GFXBRIDGE_DATA_DIR": DATA,
+        return {**os.environ, "HOME": self.home, "XDG_CONFIG_HOME": self.home, "GFXBRIDGE_DATA_DIR": self.data,
                 "XDG_RUNTIME_DIR": os.path.join(self.home, "run")}
 
     def start(self, *words):
@@ -225,6 +226,57 @@ def an_impostor_is_found():
     assert end(impostor) == 0
 
 
+def planned(model, code=0):
+    """The plan of desk with its nodes, and the choices that name box."""
+    plan = desk.answer("plan", "--nodes", "--backend", "cpu", "--no-network", "--model", model, code=code)
+    return plan, [c for c in plan["choices"] if [n["name"] for n in c["nodes"]] == ["box"]]
+
+
+def plan_has_nodes():
+    """A set with its layers and its cost while box answers; once it is away it is unknown, not absent."""
+    model = gguf.dense().write(os.path.join(TOP, "dense.gguf"))
+    server = box.serve()
+    plan, (choice,) = planned(model)
+    assert plan["choices"][plan["chosen"]] == choice, plan
+    node, link = choice["nodes"][0], choice["link"]
+    assert node["layers"] == choice["gpu_layers"] and 0 < node["layers"] < 7, choice
+    assert 0 < node["need_bytes"] < node["have_bytes"], node
+    # three widths and a vocabulary of numbers, the mask, and 3 to 4 KB of questions and graph
+    least = 4 * (3 * 1024 + 151936) + 2 * choice["context"]
+    assert least + 3000 < link["token_bytes"] < least + 4096, (link, least)
+    assert 5 < link["token_ms"] < 100, link
+    assert end(server) == 0
+    plan, (choice,) = planned(model)
+    assert choice["state"] == "rejected" and choice["code"] == "node-unreachable", choice
+    assert {"rung": "E2", "ok": None, "detail": "what node box has: it did not answer"} in choice["evidence"], choice
+    assert plan["choices"][plan["chosen"]]["nodes"] == [], plan
+    alone = desk.answer("plan", "--backend", "cpu", "--no-network", "--model", model)
+    assert all(c["nodes"] == [] for c in alone["choices"]), alone
+
+
+def another_version_is_rejected():
+    """A package of another digest and version on box: the plan says so, and nothing is loaded."""
+    other = os.path.join(box.home, "other")
+    shutil.copytree(DATA, other, symlinks=True, ignore=shutil.ignore_patterns("cache", "run", "proofs"))
+    for package in os.listdir(os.path.join(other, "packages")):
+        path = os.path.join(other, "packages", package)
+        manifest = os.path.join(path, "package.manifest")
+        changed = package[:-4] + "0000"
+        with open(manifest, encoding="utf-8") as f:
+            text = f.read().replace(f"digest {package}", f"digest {changed}")
+        with open(manifest, "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?m)^version .*$", "version 0.0.1", text))
+        os.rename(path, os.path.join(other, "packages", changed))
+    box.data = other
+    server = box.serve()
+    plan, (choice,) = planned(os.path.join(TOP, "dense.gguf"))
+    assert choice["state"] == "rejected" and choice["code"] == "node-version", choice
+    assert "0.0.1 with protocol" in choice["reason"], choice
+    assert plan["choices"][plan["chosen"]]["nodes"] == [], plan
+    assert end(server) == 0
+    box.data = DATA
+
+
 def killed_and_back():
     """Nothing half-written is left, and the next start serves."""
     end(box.serve(), signal.SIGKILL)
@@ -247,5 +299,7 @@ if __name__ == "__main__":
         ("status over IPv4 and IPv6, with the speed of the link", status_is_told),
         ("strangers get nothing, and no other port is open", strangers_get_nothing),
         ("another key at the address is found out", an_impostor_is_found),
+        ("a plan with a node, and once it is away", plan_has_nodes),
+        ("another version there is rejected before any model is loaded", another_version_is_rejected),
         ("kill -9 leaves nothing, and a removed computer is out", killed_and_back),
     ])
