@@ -12,6 +12,15 @@
 
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/random.h>
+
+/* A call without an id gets a random one: the same answer read twice must get the same. */
+ssize_t getrandom(void *bytes, size_t n, unsigned flags)
+{
+    (void)flags;
+    memset(bytes, 0, n);
+    return (ssize_t)n;
+}
 
 static void require(bool good)
 {
