@@ -90,12 +90,12 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_command_alias, cli_command_backends, cli_command_bench,
-    cli_command_capture, cli_command_complete, cli_command_demo, cli_command_detect,
-    cli_command_doctor, cli_command_env, cli_command_explain, cli_command_import,
-    cli_command_inspect, cli_command_launch, cli_command_list, cli_command_load, cli_command_logs,
-    cli_command_node, cli_command_overview, cli_command_plan, cli_command_pull, cli_command_rm,
-    cli_command_run, cli_command_serve, cli_command_show, cli_command_status, cli_command_stop,
-    cli_command_storage, cli_command_table, cli_command_tune, cli_command_unload,
+    cli_command_capture, cli_command_complete, cli_command_contribute, cli_command_demo,
+    cli_command_detect, cli_command_doctor, cli_command_env, cli_command_explain,
+    cli_command_import, cli_command_inspect, cli_command_launch, cli_command_list, cli_command_load,
+    cli_command_logs, cli_command_node, cli_command_overview, cli_command_plan, cli_command_pull,
+    cli_command_rm, cli_command_run, cli_command_serve, cli_command_show, cli_command_status,
+    cli_command_stop, cli_command_storage, cli_command_table, cli_command_tune, cli_command_unload,
     cli_command_update, cli_command_verify;
 
 /* All commands for people, ending with a NULL. */
@@ -269,6 +269,25 @@ void cli_check_bring_up(struct cli *cli, int result);
  * choice's.
  */
 void chat_run(struct cli *cli, unsigned max_tokens);
+
+/* ---- cmd_explain.c ---- */
+
+/* The five answers for every AMD GPU of cli_machine, as lines. */
+void explain_this_machine(struct cli *cli, FILE *out);
+
+/* ---- cmd_contribute.c, contribute_apply.c ---- */
+
+enum { CONTRIBUTE_CHECKOUT = CLI_REQUEST_NEXT, CONTRIBUTE_ABOUT, CONTRIBUTE_YES };
+
+/* A contribution's file, read and held against the tables whose texts are in *tables. differences:
+ * a new array of sentences. */
+void contribute_read(struct cli *cli, const char *path, struct contribution *ret,
+                     struct contribution_tables *tables, json_t **ret_differences);
+/* What was found, to stdout; more: members that JSON has besides. Takes over both. */
+void contribute_tell(struct cli *cli, const struct contribution *c, json_t *differences,
+                     json_t *more);
+/* `contribute apply FILE`; its exit code. */
+int contribute_apply(struct cli *cli, const struct cli_args *args);
 
 /* ---- cmd_launch.c ---- */
 

@@ -46,8 +46,8 @@ const struct cli_command cli_command_capture = {
     .words = "[FILE]",
     .summary = "this computer as one text file",
     .about = "Writes what detection reads of this computer as one .machine text: for a bug report, "
-             "or as the test of a new card (docs/adding-a-card.md). Only an allow-list of paths is "
-             "read; no serial number, unique id, host name or MAC address is among them. Without "
-             "FILE, or with -, it goes to stdout.",
+             "or as the test of a new card (which gfxbridge contribute makes complete). Only an "
+             "allow-list of paths is read; no serial number, unique id, host name or MAC address "
+             "is among them. Without FILE, or with -, it goes to stdout.",
     .run = capture_run,
 };

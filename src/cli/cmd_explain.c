@@ -21,6 +21,7 @@ struct explain {
     size_t n_answers;
     bool ambiguous;
     struct gfx_alias alias; /* what the query was, when it was no GPU's own name */
+    FILE *out;
 };
 
 /* ---- one target ---- */
@@ -302,13 +303,13 @@ static void answer_packages_text(const struct explain *e, const struct answer *a
         struct gfx_known known = answer_known(e, a, "rocm", p.row->id);
         struct buf CLEAN_BUF words = BUF_INIT(200);
         gfx_known_write(&known, &words);
-        text_print(stdout, "%-18s" TEXT_HANG "%.*s (%s %.*s, runtime %.*s): %s", label,
+        text_print(e->out, "%-18s" TEXT_HANG "%.*s (%s %.*s, runtime %.*s): %s", label,
                    STR_ARG(p.row->id), p.via == GFX_VIA_EXACT ? "holds" : answer_via_name(p.via),
                    STR_ARG(p.used), STR_ARG(p.row->runtime), buf_text(&words));
         label = "";
     }
     if (label[0])
-        text_print(stdout,
+        text_print(e->out,
                    "%s" TEXT_HANG "no package that can be installed here contains code for it",
                    label);
 }
@@ -323,11 +324,11 @@ static void answer_quirks_text(const struct explain *e, const struct answer *a)
         if (q->effect == GFX_NOTE && !e->verbose)
             hidden++;
         else
-            text_print(stdout, "  note: " TEXT_HANG "%.*s%s%.*s", STR_ARG(q->text),
+            text_print(e->out, "  note: " TEXT_HANG "%.*s%s%.*s", STR_ARG(q->text),
                        q->remedy.n ? " Remedy: " : "", STR_ARG(q->remedy));
     }
     if (hidden)
-        text_print(stdout, "  %zu note%s on this target with --verbose", hidden,
+        text_print(e->out, "  %zu note%s on this target with --verbose", hidden,
                    hidden == 1 ? "" : "s");
 }
 
@@ -335,13 +336,13 @@ static void answer_text(const struct explain *e, const struct answer *a)
 {
     bool vulkan = answer_has_vulkan(e, a);
     if (a->target)
-        text_print(stdout,
+        text_print(e->out,
                    "1 Which family?   " TEXT_HANG
                    "%.*s, %.*s (%.*s)\n2 Which gfx?      " TEXT_STRONG "%.*s" TEXT_END,
                    STR_ARG(a->target->generation), STR_ARG(a->target->family),
                    STR_ARG(a->target->asics), STR_ARG(a->target->gfx));
     else
-        text_print(stdout, "1 Which family?   %.*s\n2 Which gfx?      " TEXT_HANG "none: %s",
+        text_print(e->out, "1 Which family?   %.*s\n2 Which gfx?      " TEXT_HANG "none: %s",
                    STR_ARG(answer_generation(a)), answer_no_gfx(a));
     answer_packages_text(e, a);
     struct gfx_known known = answer_known(e, a, "vulkan", STR_NONE);
@@ -350,7 +351,7 @@ static void answer_text(const struct explain *e, const struct answer *a)
         buf_add_text(&words, "; ");
         gfx_known_write(&known, &words);
     }
-    text_print(stdout, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %.*s%s",
+    text_print(e->out, "4 If unavailable? %sthe CPU\n5 Vulkan works?   " TEXT_HANG "%s: %.*s%s",
                vulkan ? "Vulkan, then " : "", vulkan ? "yes" : "no", STR_ARG(answer_vulkan(e, a)),
                buf_text(&words));
     answer_quirks_text(e, a);
@@ -375,20 +376,20 @@ static void explain_cards_text(const struct explain *e, const struct answer *a)
     if (n > SHOWN)
         buf_addf(&line, " and %zu more", n - SHOWN);
     if (n)
-        text_print(stdout, "%s", buf_text(&line));
+        text_print(e->out, "%s", buf_text(&line));
 }
 
 static void explain_text(const struct explain *e)
 {
     if (e->alias.name.n)
-        text_print(stdout, "%.*s is a %.*s: %.*s.", STR_ARG(e->alias.name), STR_ARG(e->alias.kind),
+        text_print(e->out, "%.*s is a %.*s: %.*s.", STR_ARG(e->alias.name), STR_ARG(e->alias.kind),
                    STR_ARG(e->alias.means));
     if (e->ambiguous)
-        text_print(stdout,
+        text_print(e->out,
                    "The query fits several chips: the PCI id (gfxbridge detect) tells which.\n");
     for (size_t i = 0; i < e->n_answers; i++) {
         if (i)
-            putchar('\n');
+            putc('\n', e->out);
         explain_cards_text(e, &e->answer[i]);
         answer_text(e, &e->answer[i]);
     }
@@ -443,11 +444,21 @@ static void explain_machine(const struct machine *m, struct explain *e)
     }
 }
 
+void explain_this_machine(struct cli *cli, FILE *out)
+{
+    struct explain e = {.tables = cli_tables(cli), .os = GFX_LINUX, .out = out};
+    explain_machine(cli_machine(cli), &e);
+    explain_text(&e);
+    free(e.answer);
+    free(e.card);
+}
+
 static int explain_run(struct cli *cli, const struct cli_args *args)
 {
     enum { TEXT_MIB = 1 };
     struct buf CLEAN_BUF text = BUF_INIT(TEXT_MIB << 20);
-    struct explain e = {.tables = cli_tables(cli), .os = cli->os, .verbose = cli->verbose};
+    struct explain e = {
+        .tables = cli_tables(cli), .os = cli->os, .verbose = cli->verbose, .out = stdout};
     if (args->n_words == 1 && strcmp(args->word[0], "-") == 0)
         cli_read_stdin(cli, "text", &text);
     else

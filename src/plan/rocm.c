@@ -84,13 +84,13 @@ static bool reject_unknown_card(struct builder *d, struct builder_choice *dc)
         return plan_builder_reject(
             d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
             "%s reports %s, which this program's tables do not know yet: a newer "
-            "gfxbridge may, or report it with gfxbridge capture.",
+            "gfxbridge may, or report it with gfxbridge contribute.",
             name, gfx);
     if (!card)
         return plan_builder_reject(
             d, dc, PLAN_E0, GFXB_E_GFX_UNKNOWN,
             "%s is not in this program's tables: a newer gfxbridge may know it, or report it with "
-            "gfxbridge capture.",
+            "gfxbridge contribute.",
             name);
     if (gfx_card_is_old(card))
         return plan_builder_reject(

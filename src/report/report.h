@@ -55,6 +55,74 @@ struct report_size {
 struct report_size report_bytes(uint64_t bytes);
 struct report_size report_known_bytes(uint64_t bytes); /* "unknown" for 0 */
 
+/*
+ * ---- contributions: what one computer knows, as one text that people read ----
+ *
+ * A .machine text (docs/adding-a-card.md) with the parts below as files beside the computer's own.
+ */
+
+enum contribution_part {
+    CONTRIBUTION_NAME,  /* small letters, digits and hyphens */
+    CONTRIBUTION_ABOUT, /* what the computer is, in the owner's words */
+    CONTRIBUTION_MADE,  /* "captured 2026-11-30 gfxbridge 0.1.0", or "described" */
+    CONTRIBUTION_ANSWERS,
+    CONTRIBUTION_OUTCOMES, /* a table: package, gpu, rung, ok, detail */
+    CONTRIBUTION_LOG,      /* the end of the engines' */
+    /* Rows for data/NAME.tsv, as they stand there. */
+    CONTRIBUTION_CARDS,
+    CONTRIBUTION_PACKAGES,
+    CONTRIBUTION_QUIRKS,
+    CONTRIBUTION_PROOFS,
+    CONTRIBUTION_PARTS
+};
+
+enum { CONTRIBUTION_MAX = 4 << 20 }; /* bytes of the text */
+
+struct contribution {
+    char *part[CONTRIBUTION_PARTS]; /* owned; NULL: it has none */
+    const struct root *root;        /* the computer; lent, or own_root */
+    struct root *own_root;
+};
+
+/* "name", "about" ... "cards.tsv" ... */
+extern const char *const contribution_part_names[CONTRIBUTION_PARTS];
+
+void contribution_done(struct contribution *c);
+/* Without newlines at its end; empty: there is none. */
+struct str contribution_part(const struct contribution *c, enum contribution_part part);
+/* The source of its rows is "contribution:NAME". */
+bool contribution_name_is_good(struct str name);
+
+int contribution_write(const struct contribution *c, struct buf *ret, struct gfxb_error *err);
+/* The lines of its computer alone. */
+int contribution_machine(const struct contribution *c, struct buf *ret, struct gfxb_error *err);
+/* name is for messages. Strict: the text must be, byte by byte, what contribution_write makes of
+ * it, and hold no personal data. EINVAL with file and line. The caller frees *ret in every case. */
+int contribution_read(const char *name, struct str text, struct contribution *ret,
+                      struct gfxb_error *err);
+/* What personal data a line seems to hold ("a home directory"); NULL: none is seen. */
+const char *contribution_private(struct str line);
+
+/*
+ * Tables with a contribution's rows in them. source: in the texts of all tables, out those that
+ * have new rows, which are in bytes; changed says which they are. A row that is there already is
+ * no change.
+ */
+struct contribution_tables {
+    struct gfx_table_source source[GFX_TABLES];
+    struct buf bytes[GFX_TABLES];
+    bool changed[GFX_TABLES];
+    struct gfx_tables *before, *after;
+};
+
+int contribution_merge(const struct contribution *c, struct contribution_tables *tables,
+                       struct gfxb_error *err);
+void contribution_tables_done(struct contribution_tables *tables);
+/* Are its rows about this computer, and its outcomes what its rungs say? EINVAL. differences: an
+ * array, to which a sentence is added for each fact that the tables have otherwise. */
+int contribution_judge(const struct contribution *c, const struct contribution_tables *tables,
+                       json_t *differences, struct gfxb_error *err);
+
 /* ---- doctor: problems that were found, each with its remedy as a command to copy ---- */
 
 enum doctor_severity { DOCTOR_BLOCK, DOCTOR_WARN, DOCTOR_INFO };

@@ -1,7 +1,8 @@
 /*
  * test_machines.c - captured machines: tests/machines/NAME.machine gives NAME.expect, each found by
- * listing the folder. GFXB_UPDATE=1 writes the .expect files anew, to be reviewed before they are
- * committed. Each machine's capture must also read back as the same machine.
+ * listing the folder. GFXB_UPDATE=1 writes the .expect files anew, GFXB_UPDATE=NAME one that is not
+ * there yet, to be reviewed before they are committed. Each machine's capture must also read back
+ * as the same machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +66,9 @@ static void machine_is_as_expected(void **state)
     describe(root, &text);
     root_free(root);
     snprintf(path, sizeof(path), "%s/%s.expect", folder, name);
-    if (getenv("GFXB_UPDATE")) {
+    const char *update = getenv("GFXB_UPDATE");
+    bool new = update &&strcmp(update, name) == 0 && access(path, F_OK) < 0;
+    if (new || (update && strcmp(update, "1") == 0)) {
         assert_int_equal(fs_write(path, text.p, text.n, 0644, &err), 0);
         return;
     }
@@ -96,6 +99,33 @@ static void capture_reads_back_the_same(void **state)
     root_free(root);
 }
 
+/* Where proofs.tsv names a contribution, its computer is here, and has the card and the kernel. */
+static void outcomes_have_their_computers(void **state)
+{
+    for (size_t i = 0; i < tables->n_proofs; i++) {
+        const struct gfx_proof *proof = &tables->proof[i];
+        struct str name = proof->source;
+        struct gfxb_error err = {0};
+        struct machine *m = NULL;
+        bool here = false;
+        char path[800], card[16];
+        if (!str_strip(&name, STR("contribution:")))
+            continue;
+        snprintf(path, sizeof(path), "%s/%.*s.machine", folder, STR_ARG(name));
+        struct root *root = open_root(path);
+        assert_int_equal(machine_new(root, tables, &m, &err), 0);
+        for (size_t k = 0; k < m->n_gpus; k++) {
+            snprintf(card, sizeof(card), "%04x:%04x", m->gpu[k].vendor, (unsigned)m->gpu[k].device);
+            here |= str_is(proof->card, card) && str_is(proof->kernel, m->host.kernel);
+        }
+        if (!here)
+            fail_msg("proofs.tsv:%u: contribution:%.*s is another computer", proof->line,
+                     STR_ARG(name));
+        machine_free(m);
+        root_free(root);
+    }
+}
+
 static int is_machine(const struct dirent *entry)
 {
     return str_ends(str_from(entry->d_name), STR(".machine"));
@@ -111,7 +141,7 @@ int main(void)
         fprintf(stderr, "%s holds %d machines\n", folder, n);
         return 1;
     }
-    struct CMUnitTest *tests = calloc((size_t)n * 2, sizeof(*tests));
+    struct CMUnitTest *tests = calloc((size_t)n * 2 + 1, sizeof(*tests));
     if (!tests)
         return 1;
     for (int i = 0; i < n; i++) {
@@ -124,7 +154,9 @@ int main(void)
         tests[2 * i + 1] = (struct CMUnitTest){
             .name = title, .test_func = capture_reads_back_the_same, .initial_state = name};
     }
-    int failed = _cmocka_run_group_tests("machines", tests, (size_t)n * 2, setup, teardown);
+    tests[2 * n] = (struct CMUnitTest){.name = "outcomes have their computers",
+                                       .test_func = outcomes_have_their_computers};
+    int failed = _cmocka_run_group_tests("machines", tests, (size_t)n * 2 + 1, setup, teardown);
     for (int i = 0; i < n; i++) {
         free((char *)tests[2 * i + 1].name);
         free(entry[i]);
