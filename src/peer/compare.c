@@ -52,13 +52,28 @@ static struct str compare_git(const struct peer *p, struct str name, struct buf 
                                                                    : str_trim(buf_view(ret));
 }
 
+/* What git's packed references say of one: "COMMIT NAME" in a line of its own; empty: nothing. */
+static struct str compare_packed(const struct peer *p, struct str name, struct buf *ret)
+{
+    struct str rest = compare_git(p, STR("packed-refs"), ret), line, commit;
+    while (rest.n && str_cut(&rest, '\n', &line)) {
+        if (str_cut(&line, ' ', &commit) && str_eq(line, name))
+            return commit;
+    }
+    return STR_NONE;
+}
+
 void peer_set_commit(struct peer *p)
 {
+    struct buf CLEAN_BUF packed = BUF_INIT(PEER_TEXT_MAX);
     struct buf CLEAN_BUF head = BUF_INIT(4096), CLEAN_BUF commit = BUF_INIT(4096);
     struct str name = compare_git(p, STR("HEAD"), &head);
     size_t digits = 0;
-    if (str_strip(&name, STR("ref: ")))
-        name = str_starts(name, STR("refs/")) ? compare_git(p, name, &commit) : STR_NONE;
+    if (str_strip(&name, STR("ref: "))) {
+        bool below = str_starts(name, STR("refs/"));
+        struct str loose = below ? compare_git(p, name, &commit) : STR_NONE;
+        name = below && !loose.n ? compare_packed(p, name, &packed) : loose;
+    }
     while (digits < name.n && str_hex_digit(name.p[digits]) >= 0)
         digits++;
     if (digits == name.n && (digits == 40 || digits == 64)) /* SHA-1, SHA-256 */

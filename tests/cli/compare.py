@@ -373,8 +373,10 @@ def nothing_outside_the_checkout():
         with open(os.path.join(TOP, name), "w", encoding="utf-8") as f:
             f.write(text + "\n")
     for head, version in ((commit, commit), ("ref: refs/heads/main", other), ("ref: ../../digest", None), ("ref: digest", None),
-                          ("ref: refs/../../../digest", None), ("ref: refs/heads/link", None), ("ref: refs/heads/words", None)):
+                          ("ref: refs/../../../digest", None), ("ref: refs/heads/link", None), ("ref: refs/heads/words", None),
+                          ("ref: refs/heads/packed", other), ("ref: packed", None), ("ref: refs/heads/pack", None)):
         top = checkout({**OLLAMA, ".git/HEAD": head + "\n", ".git/refs/heads/main": other + "\n", ".git/digest": commit,
+                        ".git/packed-refs": f"# pack-refs with: peeled\n{commit} refs/heads/main\n{other} refs/heads/packed\n^{commit}\n",
                         ".git/refs/heads/words": "my password is this and it is long enou"})
         os.symlink(os.path.join(TOP, "digest"), os.path.join(top, ".git/refs/heads/link"))
         assert compare("ollama", top)["version"] == version, head
