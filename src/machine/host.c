@@ -2,6 +2,7 @@
 #include "machine/machine_private.h"
 #include "sysroot/sysroot.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 #ifdef __GLIBC__
@@ -79,6 +80,22 @@ static void host_read_libc(const struct root *root, const char *path, struct mac
     host_copy(m->host.glibc, sizeof(m->host.glibc), version);
 }
 
+/* The C library that this program runs with; NULL: not glibc. ret_is_system: it is this computer's.
+ * A portable archive brings one of its own, which says nothing about the computer. */
+static const char *host_own_glibc(bool *ret_is_system)
+{
+    *ret_is_system = false;
+#ifdef __GLIBC__
+    Dl_info library;
+    if (dladdr((const void *)(uintptr_t)gnu_get_libc_version, &library) && library.dli_fname)
+        *ret_is_system = strncmp(library.dli_fname, "/lib", 4) == 0 ||
+                         strncmp(library.dli_fname, "/usr/lib", 8) == 0;
+    return gnu_get_libc_version();
+#else
+    return NULL;
+#endif
+}
+
 static void host_read_glibc(const struct root *root, struct machine *m)
 {
     static const char *const libraries[] = {
@@ -87,15 +104,17 @@ static void host_read_glibc(const struct root *root, struct machine *m)
         "/lib64/libc.so.6",
         "/usr/lib/libc.so.6",
     };
-    if (m->live) {
-#ifdef __GLIBC__
-        host_copy(m->host.glibc, sizeof(m->host.glibc), str_from(gnu_get_libc_version()));
-#endif
+    bool is_system = false;
+    const char *own = m->live ? host_own_glibc(&is_system) : NULL;
+    if (own && is_system) {
+        host_copy(m->host.glibc, sizeof(m->host.glibc), str_from(own));
         return;
     }
     machine_read_line(root, m->host.glibc, sizeof(m->host.glibc), MACHINE_FACTS "/glibc");
     for (size_t i = 0; i < 4 && !m->host.glibc[0]; i++)
         host_read_libc(root, libraries[i], m);
+    if (own && !m->host.glibc[0])
+        host_copy(m->host.glibc, sizeof(m->host.glibc), str_from(own));
 }
 
 static void host_read_arch(const struct root *root, struct machine *m)

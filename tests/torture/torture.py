@@ -313,7 +313,8 @@ class Serve(Target):
             said = log.read()
         ended = Ended(code, "\n".join(answers), said)
         if code == 0:
-            assert "nothing" not in answers, f"no answer, and it goes on: {answers}\n{said}"
+            # Without memory for good it may have none for a connection: it closes it.
+            assert "nothing" not in answers or order.startswith("memory") and not once, f"no answer, and it goes on: {answers}\n{said}"
             assert not once or answers[-1] == ANSWER, f"it does not recover: {answers}\n{said}"
         return ended
 
