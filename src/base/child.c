@@ -189,6 +189,14 @@ static int child_reap(struct child *child, int flags, int *ret_status)
     return 1;
 }
 
+bool child_is_stopped(const struct child *child)
+{
+    siginfo_t info = {.si_pid = 0};
+    return child->pid > 0 &&
+           waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == child->pid;
+}
+
 int child_wait(struct child *child, int ms, int *ret_status)
 {
     int64_t end = clock_now_ms() + ms;
@@ -212,6 +220,7 @@ void child_end(struct child *child, int grace_ms, int *ret_status)
         return;
     if (grace_ms > 0) {
         kill(child->pid, SIGTERM);
+        kill(child->pid, SIGCONT); /* one that is stopped hears nothing until it goes on */
         if (child_wait(child, grace_ms, ret_status) == 1)
             return;
     }

@@ -54,6 +54,9 @@ int child_start(const struct child_spec *spec, struct child *ret_child, struct g
  */
 int child_wait(struct child *child, int ms, int *ret_status);
 
+/* Is it stopped by a signal now? */
+bool child_is_stopped(const struct child *child);
+
 /* SIGTERM, up to grace_ms for an orderly end, then SIGKILL to its whole group; reaps it. Sets
  * *child to CHILD_NONE. Fine on CHILD_NONE. ret_status may be NULL; it stays as it is when somebody
  * else has reaped the child. */

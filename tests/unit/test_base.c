@@ -586,6 +586,31 @@ static void child_that_ends_takes_its_group_along(void **state)
     free(dir);
 }
 
+static void child_that_is_stopped_is_seen(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/bin/sleep", "60", NULL};
+    struct child_spec spec = {.argv = argv, .out_fd = -1, .err_fd = -1};
+    struct child child = CHILD_NONE;
+    siginfo_t info;
+    int status = 0;
+    assert_int_equal(child_start(&spec, &child, NULL), 0);
+    assert_false(child_is_stopped(&child));
+    kill(child.pid, SIGSTOP);
+    assert_int_equal(waitid(P_PID, (id_t)child.pid, &info, WSTOPPED | WNOWAIT), 0);
+    assert_true(child_is_stopped(&child));
+    assert_true(child_is_stopped(&child)); /* to look does not change it */
+    assert_int_equal(child_wait(&child, 0, NULL), 0);
+    kill(child.pid, SIGCONT);
+    assert_int_equal(waitid(P_PID, (id_t)child.pid, &info, WCONTINUED), 0);
+    assert_false(child_is_stopped(&child));
+    kill(child.pid, SIGSTOP);
+    assert_int_equal(waitid(P_PID, (id_t)child.pid, &info, WSTOPPED | WNOWAIT), 0);
+    child_end(&child, 60000, &status);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM); /* it is let go on, and ends */
+    assert_false(child_is_stopped(&child));
+}
+
 static void child_that_another_has_reaped_is_ended_all_the_same(void **state)
 {
     (void)state;
@@ -823,6 +848,7 @@ int main(void)
         cmocka_unit_test(child_output_is_bounded),
         cmocka_unit_test(child_ends_at_its_deadline_with_its_group),
         cmocka_unit_test(child_that_ends_takes_its_group_along),
+        cmocka_unit_test(child_that_is_stopped_is_seen),
         cmocka_unit_test(child_that_another_has_reaped_is_ended_all_the_same),
         cmocka_unit_test(child_whose_preparation_fails_is_not_started),
         cmocka_unit_test(child_streams_are_right_where_ours_are_closed),
