@@ -38,7 +38,7 @@ struct lookup {
     pthread_cond_t news;
     char host[NODE_ADDRESS], port[8];
     struct addrinfo *found;
-    int code;
+    int code, error;       /* getaddrinfo's; with EAI_SYSTEM its errno, which is the thread's own */
     bool is_done, is_left; /* the second of both frees it */
 };
 
@@ -55,6 +55,7 @@ static void lookup_run(struct lookup *l, int flags)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | flags, .ai_socktype = SOCK_STREAM};
     l->code = getaddrinfo(l->host, l->port, &hints, &l->found);
+    l->error = l->code == EAI_SYSTEM ? errno : 0;
 }
 
 static void *lookup_thread(void *context)
@@ -71,24 +72,24 @@ static void *lookup_thread(void *context)
     return NULL;
 }
 
-/* EAI_AGAIN: not in time. */
-static int lookup_wait(struct lookup *l, int64_t until)
+/* When *ret_left it was not in time, and the thread frees it: it may be gone already. */
+static int lookup_wait(struct lookup *l, int64_t until, bool *ret_left)
 {
     pthread_t thread;
     struct timespec when = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
     int code = pthread_create(&thread, NULL, lookup_thread, l);
     if (code != 0) {
-        errno = code;
+        l->error = code;
         return EAI_SYSTEM;
     }
     pthread_detach(thread);
     pthread_mutex_lock(&l->lock);
     for (int late = 0; !l->is_done && late == 0;)
         late = pthread_cond_clockwait(&l->news, &l->lock, CLOCK_MONOTONIC, &when);
-    bool is_done = l->is_done;
-    l->is_left = !is_done;
+    *ret_left = l->is_left = !l->is_done;
+    code = l->is_done ? l->code : EAI_AGAIN;
     pthread_mutex_unlock(&l->lock);
-    return is_done ? l->code : EAI_AGAIN;
+    return code;
 }
 
 /* ---- connections ---- */
@@ -137,8 +138,9 @@ int node_dial(const struct node_peer *peer, int64_t until, int *ret_fd, struct g
     memcpy(l->host, peer->address, sizeof(l->host));
     snprintf(l->port, sizeof(l->port), "%u", peer->port);
     lookup_run(l, AI_NUMERICHOST);
-    int code = l->code == 0 ? 0 : lookup_wait(l, until), result = code == EAI_SYSTEM ? -errno : 0;
-    bool is_left = l->is_left;
+    bool is_left = false;
+    int code = l->code == 0 ? 0 : lookup_wait(l, until, &is_left);
+    int result = code == EAI_SYSTEM && !is_left ? -l->error : 0;
     if (error_is_ours(-result))
         error_set(err, -result, "cannot look up %s: %s", peer->address, error_errno_text(-result));
     else if (code != 0)
