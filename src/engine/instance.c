@@ -185,11 +185,12 @@ int engine_connect(void *worker)
 {
     const struct engine *engine = worker;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A worker that accepts nobody would keep a blocking connect waiting without end. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     snprintf(to.sun_path, sizeof(to.sun_path), "%s", engine->rundir.socket);
-    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 && fcntl(fd, F_SETFL, 0) == 0)
         return fd;
     int code = -errno;
     close(fd);
@@ -202,7 +203,7 @@ static int engine_worker_answers(struct engine *engine, struct gfxb_error *err)
     struct buf CLEAN_BUF log = BUF_INIT(INSTANCE_LOG_TAIL + 1);
     int CLEAN_CLOSE fd = engine_connect(engine);
     if (fd < 0)
-        return http_is_local(fd)
+        return fd != -EAGAIN && http_is_local(fd)
                    ? error_set(err, -fd, "cannot ask the worker: %s", error_errno_text(-fd))
                    : 0;
     return instance_read_log(engine, 0, INSTANCE_LOG_TAIL, &log) == 0 &&
@@ -407,6 +408,11 @@ int engine_check(struct engine *engine, struct gfxb_error *err)
     if (code < 0)
         return error_set(err, -code, "cannot wait for the engine: %s", error_errno_text(-code));
     return engine_reap(engine, "while serving", NULL, err);
+}
+
+bool engine_is_stopped(const struct engine *engine)
+{
+    return child_is_stopped(&engine->child);
 }
 
 bool engine_broke_itself(const struct engine *engine)

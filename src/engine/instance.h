@@ -87,7 +87,7 @@ int engine_start_worker(const struct engine_spec *spec, struct engine **ret_engi
 /* "8.0.0": the version of the protocol that a worker speaks. */
 const char *engine_protocol(const struct engine *worker);
 /* A connected stream socket to a worker, or -errno: struct engine_remote for one on this computer.
- */
+ * Never waits; -EAGAIN: too many wait for the worker already. */
 int engine_connect(void *worker);
 /* Does the package hold a worker, and the backend for those of others? 0 or -no-package. */
 int engine_has_worker(const struct package *package, struct gfxb_error *err);
@@ -109,6 +109,9 @@ const char *engine_device(const struct engine *engine); /* that it was given; NU
 /* 0 while it runs; when it has ended, the code and the cause in one sentence. Also keeps its log
  * file from growing without end: call it now and then while serving. */
 int engine_check(struct engine *engine, struct gfxb_error *err);
+
+/* Has somebody stopped it by a signal (SIGSTOP), so that it computes nothing until it goes on? */
+bool engine_is_stopped(const struct engine *engine);
 
 /* The log files of the engines that run below this directory, then that of the last one that
  * failed; NULL-terminated, all to be freed. NULL: there are none. */

@@ -140,8 +140,7 @@ int node_link_open(const struct node_identity *identity, const struct node_peer 
                    const struct node_want *want, int deadline_ms, struct node_link **ret_link,
                    struct gfxb_error *err);
 /* A connected stream socket to the worker; its ownership passes. Or -errno. One call at a time, and
- * none during node_link_close. In this form for struct
- * engine_remote: context is the link. */
+ * none during node_link_close. In this form for struct engine_remote: context is the link. */
 int node_link_connect(void *link);
 /* 0: the node answers, and its worker runs. Else the negative code of why the link was lost, with
  * the node's name in the sentence; that is found within some seconds of any loss, also of a node
@@ -191,7 +190,8 @@ struct node_server {
     void (*describe)(void *context, struct node_status *ret_status);
     /* Start the worker of the choice that describe tells. 0 or -code. */
     int (*start)(void *context, const struct node_want *want, struct gfxb_error *err);
-    int (*connect)(void *context); /* a connected stream socket to it, or -errno */
+    /* A connected stream socket to it, or -errno; never waits: -EAGAIN is asked again. */
+    int (*connect)(void *context);
     int (*check)(void *context, struct gfxb_error *err); /* 0: it runs; else -code of its end */
     void (*stop)(void *context);
 };

@@ -13,6 +13,8 @@ enum {
     SERVE_IDLE_MS = 10000, /* a connection without a message, and without a worker's bytes, ends */
     SERVE_LOOK_MS = 250,   /* between two looks at the worker, and at cancel */
     SERVE_SAY_MS = 5000,
+    SERVE_JOIN_MS = 2000, /* a connection may wait so long for the worker to take another one */
+    SERVE_JOIN_LOOK_MS = 20,
 };
 
 enum guest_state { GUEST_FREE, GUEST_STRANGER, GUEST_KNOWN, GUEST_JOINED, GUEST_ENDED };
@@ -37,7 +39,7 @@ struct service {
     atomic_bool is_ending;
 };
 
-/* The other end's name, if it is still paired. */
+/* The other end's name. False: it is paired no more. */
 static bool guest_name(const struct guest *g, char ret_name[static NODE_NAME])
 {
     struct node_peers *CLEAN_FREE peers = xcalloc(1, sizeof(*peers));
@@ -118,10 +120,12 @@ static void worker_watch(struct guest *g, struct node_message *m)
 {
     struct service *s = g->service;
     int64_t last = clock_now_ms();
-    char name[NODE_NAME];
     struct gfxb_error why;
+    char name[NODE_NAME];
     while (!s->is_ending && clock_now_ms() - last < SERVE_IDLE_MS) {
         int ready = node_wait(g->tls.fd, POLLIN, node_until(SERVE_LOOK_MS));
+        if (!guest_name(g, name))
+            return;
         if (s->server->check(s->server->context, &why) < 0) {
             guest_refuse(g, &why);
             return;
@@ -129,7 +133,7 @@ static void worker_watch(struct guest *g, struct node_message *m)
         if (ready == 0)
             continue;
         if (tls_hear(&g->tls, m, node_until(SERVE_SAY_MS)) < 0 || m->say != SAY_PING ||
-            !guest_name(g, name) || guest_say(g, m, SAY_PONG) < 0)
+            guest_say(g, m, SAY_PONG) < 0)
             return;
         last = clock_now_ms();
     }
@@ -175,19 +179,32 @@ static int worker_open(struct guest *g, struct node_message *m)
     return result < 0 ? guest_refuse(g, &why) : -ECONNRESET;
 }
 
-/* Carries a connection of the owner to its worker. */
-static int worker_join(struct guest *g, struct node_message *m)
+/* A connection to the worker of this number, if the guest is its user. Or -errno. */
+static int worker_connect(struct guest *g, uint64_t worker)
 {
     struct service *s = g->service;
-    int CLEAN_CLOSE fd = -1;
-    struct gfxb_error why;
+    int fd = -ENOTCONN;
     pthread_mutex_lock(&s->lock);
-    if (s->worker && s->worker == m->worker && strcmp(s->owner->tls.key, g->tls.key) == 0)
+    if (s->worker && s->worker == worker && strcmp(s->owner->tls.key, g->tls.key) == 0)
         fd = s->server->connect(s->server->context);
     g->state = fd >= 0 ? GUEST_JOINED : g->state;
     pthread_mutex_unlock(&s->lock);
+    return fd;
+}
+
+/* Carries a connection of the owner to its worker. */
+static int worker_join(struct guest *g, struct node_message *m)
+{
+    int64_t until = node_until(SERVE_JOIN_MS);
+    struct gfxb_error why;
+    int CLEAN_CLOSE fd = worker_connect(g, m->worker);
+    while (fd == -EAGAIN && clock_now_ms() < until) {
+        poll(NULL, 0, SERVE_JOIN_LOOK_MS);
+        fd = worker_connect(g, m->worker);
+    }
     if (fd < 0) {
-        error_set(&why, GFXB_E_NODE_LOST, "its worker has ended");
+        error_set(&why, GFXB_E_NODE_LOST, "its worker %s",
+                  fd == -EAGAIN ? "takes no connection" : "has ended");
         return guest_refuse(g, &why);
     }
     if (guest_say(g, m, SAY_JOINED) == 0)
@@ -240,9 +257,12 @@ static void guest_serve(struct guest *g)
     };
     struct node_message *CLEAN_FREE m = xcalloc(1, sizeof(*m));
     struct gfxb_error why;
+    char name[NODE_NAME];
     int result = 0;
     while (result == 0) {
         result = tls_hear(&g->tls, m, node_until(SERVE_IDLE_MS));
+        if (result == 0 && !guest_name(g, name)) /* removed since it came */
+            return;
         if (result == 0)
             result = answers[m->say] ? answers[m->say](g, m) : -EBADMSG;
         else if (result == -GFXB_E_NODE_VERSION) {

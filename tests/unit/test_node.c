@@ -67,7 +67,7 @@ static struct node_peer peer_of(const char *name, const struct node_identity *id
 static struct {
     pthread_t thread, echo;
     struct node_server server;
-    atomic_int cancel, listens, started, stopped, broken, connected;
+    atomic_int cancel, listens, started, stopped, broken, connected, full;
     int fd; /* of the echo; -1 */
 } node_b;
 
@@ -112,6 +112,8 @@ static int b_connect(void *context)
 {
     int ends[2];
     pthread_t thread;
+    if (node_b.full > 0 && node_b.full--)
+        return -EAGAIN;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     node_b.connected++;
@@ -759,6 +761,42 @@ static void worker_that_ends_is_told(void **state)
     node_link_close(link);
 }
 
+/* A worker that takes no connection for a while only delays, and keeps nobody else waiting. */
+static void full_workers_are_waited_for(void **state)
+{
+    struct node_link *link = open_b(&(struct node_want){0});
+    node_b.full = 3;
+    int fd = node_link_connect(link);
+    assert_true(fd >= 0);
+    assert_int_equal(node_b.full, 0);
+    check_echo(fd, 1000);
+    close(fd);
+    node_b.full = 1 << 30;
+    struct gfxb_error err;
+    assert_int_equal(node_link_connect(link), -ECONNREFUSED);
+    assert_int_equal(node_link_state(link, &err), -GFXB_E_NODE_LOST);
+    assert_string_equal(err.text, "node b: its worker takes no connection");
+    node_link_close(link);
+}
+
+/* A connection from before it was removed from B's list opens no worker. */
+static void removed_peers_open_nothing(void **state)
+{
+    struct node_peer peer = peer_of("b", b);
+    struct node_message *m = calloc(1, sizeof(*m));
+    struct tls tls;
+    assert_non_null(m);
+    assert_int_equal(tls_dial(&tls, a, &peer, node_until(5000), NULL), 0);
+    m->say = SAY_STATUS;
+    assert_int_equal(tls_ask(&tls, m, SAY_IS, node_until(5000), NULL), 0);
+    assert_int_equal(node_peers_remove(dir_b, "a", NULL), 0);
+    *m = (struct node_message){.say = SAY_OPEN};
+    assert_int_equal(tls_ask(&tls, m, SAY_OPENED, node_until(5000), NULL), -GFXB_E_NODE_LOST);
+    assert_int_equal(node_b.started, 0);
+    tls_close(&tls);
+    free(m);
+}
+
 /* Removed from B's list while it uses B's worker: out at the next sign of life. */
 static void removed_peers_are_out(void **state)
 {
@@ -845,6 +883,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(worker_is_for_one, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(worker_must_match, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(worker_that_ends_is_told, serve_b, end_serve_b),
+        cmocka_unit_test_setup_teardown(full_workers_are_waited_for, serve_b, end_serve_b),
+        cmocka_unit_test_setup_teardown(removed_peers_open_nothing, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(removed_peers_are_out, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(servers_that_end_are_lost, serve_b, end_serve_b),
         cmocka_unit_test_setup_teardown(crowds_keep_nobody_out, serve_b, end_serve_b),
