@@ -6,9 +6,10 @@
 
 struct session_offer {
     const struct session_request *request;
-    struct session session;    /* its running choice is what is offered */
-    struct node_status status; /* but for what changes */
-    struct engine *worker;     /* NULL none */
+    struct session_request alone; /* which it is, without other computers */
+    struct session session;       /* its running choice is what is offered */
+    struct node_status status;    /* but for what changes */
+    struct engine *worker;        /* NULL none */
 };
 
 static void offer_put(char ret_text[static NODE_TEXT], const char *text)
@@ -42,7 +43,10 @@ static int offer_connect(void *context)
 static int offer_check(void *context, struct gfxb_error *err)
 {
     struct session_offer *offer = context;
-    return engine_check(offer->worker, err);
+    int result = engine_check(offer->worker, err);
+    return result == 0 && engine_is_stopped(offer->worker)
+               ? error_set(err, GFXB_E_ENGINE_HANG, "its worker is stopped by a signal")
+               : result;
 }
 
 static void offer_stop(void *context)
@@ -133,7 +137,11 @@ int session_offer_new(const struct session_request *request, struct session_offe
                       struct gfxb_error *err)
 {
     struct session_offer *offer = xcalloc(1, sizeof(*offer));
-    offer->request = request;
+    offer->alone = *request;
+    /* What is lent is of this computer, never of one that it uses. */
+    offer->alone.config_dir = NULL;
+    offer->alone.request.want_set = false;
+    offer->request = &offer->alone;
     int result = engine_remotes_possible(request->unconfined, err);
     if (result == 0)
         result = offer_prove(offer, err);
