@@ -147,6 +147,17 @@ bool session_wants_nodes(const struct session_request *r, const struct session *
            (r->request.want_set || session->plan->chosen < 0);
 }
 
+/* Somebody else may use it, or it has not noticed yet that we do no more. */
+static bool nodes_are_leaving(const struct session_nodes *nodes)
+{
+    return nodes->left_at && clock_now_ms() - nodes->left_at < NODES_LEAVE_MS;
+}
+
+static void nodes_pause(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = NODES_LOOK_MS * 1000000L}, NULL);
+}
+
 static bool nodes_are_busy(const struct session_nodes *nodes)
 {
     for (size_t i = 0; i < nodes->n; i++) {
@@ -162,11 +173,10 @@ static int nodes_ask(const struct session_request *r, struct session_nodes *node
     for (;;) {
         int code =
             node_ask_all(r->config_dir, NULL, NODES_ASK_MS, true, &nodes->answer, &nodes->n, err);
-        bool leaving = nodes->left_at && clock_now_ms() - nodes->left_at < NODES_LEAVE_MS;
-        if (code < 0 || !leaving || !nodes_are_busy(nodes))
+        if (code < 0 || !nodes_are_leaving(nodes) || !nodes_are_busy(nodes))
             return code;
         nodes_forget(nodes);
-        nanosleep(&(struct timespec){.tv_nsec = NODES_LOOK_MS * 1000000L}, NULL);
+        nodes_pause();
     }
 }
 
@@ -288,8 +298,11 @@ static int nodes_open(struct session_nodes *nodes, const struct plan_member *mem
     snprintf(want.package_digest, sizeof(want.package_digest), "%s", a->status.package_digest);
     snprintf(want.fingerprint, sizeof(want.fingerprint), "%s", a->status.fingerprint);
     snprintf(want.protocol, sizeof(want.protocol), "%s", a->status.protocol);
-    int code =
-        node_link_open(nodes->identity, &a->peer, &want, NODES_OPEN_MS, &nodes->link[i], err);
+    int code;
+    while ((code = node_link_open(nodes->identity, &a->peer, &want, NODES_OPEN_MS, &nodes->link[i],
+                                  err)) == -GFXB_E_NODE_BUSY &&
+           nodes_are_leaving(nodes))
+        nodes_pause();
     if (code < 0) {
         nodes_fail(nodes, &a->peer, err);
         return code;
@@ -356,7 +369,7 @@ int session_blame_links(struct session *session, struct gfxb_error *err)
     int64_t until = clock_now_ms() + NODES_LOST_MS;
     int code = session_check_links(session, err);
     while (code == 0 && session->nodes && session->nodes->n_links && clock_now_ms() < until) {
-        nanosleep(&(struct timespec){.tv_nsec = NODES_LOOK_MS * 1000000L}, NULL);
+        nodes_pause();
         code = session_check_links(session, err);
     }
     return code;
