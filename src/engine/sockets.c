@@ -24,8 +24,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-#define SOCKETS_TYPE_MASK 0xf /* of socket's second argument; flags are above */
-
 struct sockets {
     pthread_t thread;
     int listener;                 /* seccomp's */
