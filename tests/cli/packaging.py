@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """packaging.py GFXBRIDGE: tools/packages.tsv and tools/install-deps with every package manager (here they
 are scripts that write down what they were asked for), and the recipes of dist/packages by their linters."""
+import fnmatch
 import os
 import re
 import shutil
@@ -121,7 +122,7 @@ def recipes_agree():
     version = re.search(r"version: '([\d.]+)'", meson).group(1)
     needs = set(re.findall(r"dependency\('(\w+)'\)", meson)) - {"threads"}
     assert set(re.findall(r"pkgconfig\((\w+)\)", text("dist/packages/gfxbridge.spec"))) == needs
-    names = {"libcrypto": "openssl", "libcurl": "curl", "libzstd": "zstd"}
+    names = {"libcrypto": "openssl", "libssl": "openssl", "libcurl": "curl", "libzstd": "zstd"}
     for recipe in ("PKGBUILD", "default.nix", "gfxbridge.rb"):
         said = text("dist/packages", recipe)
         assert set(re.findall(r"\b\d+\.\d+\.\d+\b", said)) == {version}, recipe
@@ -130,11 +131,20 @@ def recipes_agree():
     assert f"Version:        {version}\n" in text("dist/packages/gfxbridge.spec")
 
 
+def spec_has_every_unit():
+    """rpmbuild fails on a file that %files does not name."""
+    listed = re.findall(r"^%{_prefix}/lib/systemd/user/(\S+)$", text("dist/packages/gfxbridge.spec"), re.M)
+    for name in os.listdir(os.path.join(SOURCE, "dist", "systemd")):
+        unit = name.removesuffix(".in")
+        assert any(fnmatch.fnmatch(unit, pattern) for pattern in listed), unit
+
+
 tap.run([("every need has a package in every column", table_is_whole)] +
         [(f"install-deps asks {m} for what is missing, and only then", lambda m=m: manager_installs(m))
          for m in MANAGERS] +
         [("without a package manager it names the packages", no_manager),
          ("rpmlint finds no error", spec),
+         ("the RPM spec names every unit", spec_has_every_unit),
          ("the Nix expression is one", lambda: linted("nix-instantiate", "--parse",
                                                       "dist/packages/default.nix")),
          ("the Homebrew formula is Ruby", lambda: linted("ruby", "-c", "dist/packages/gfxbridge.rb")),
