@@ -19,7 +19,7 @@ static char *start_path(void)
 int main(int argc, char **argv)
 {
     char loader[PATH_MAX], program[PATH_MAX];
-    char *self = start_path(), **words = calloc((size_t)argc + 5, sizeof(*words));
+    char *self = start_path(), **words = calloc((size_t)argc + 6, sizeof(*words));
     char *slash = self ? strrchr(self, '/') : NULL;
     int folder = slash ? (int)(slash - self) : 0;
     if (!words || !slash ||

@@ -120,6 +120,31 @@ def spares_another_program():
     start(os.path.join(folder(), "install"), code=1, env={"PREFIX": os.path.dirname(bin_folder)})
     with open(os.path.join(bin_folder, "gfxbridge"), encoding="utf-8") as f:
         assert f.read() == "theirs"
+    lib_folder = os.path.join(HOME, "another", "lib", "gfxbridge")
+    os.makedirs(lib_folder)
+    start(os.path.join(folder(), "install"), code=1, env={"PREFIX": os.path.join(HOME, "another")})
+    assert os.listdir(lib_folder) == []
+
+
+def installed_copy_stays():
+    """Also where PREFIX is reached by a link: it must not remove the folder that it installs from."""
+    real, linked = os.path.join(HOME, "real"), os.path.join(HOME, "linked")
+    os.makedirs(real)
+    os.symlink(real, linked)
+    start(os.path.join(folder(), "install"), env={"PREFIX": linked})
+    start(os.path.join(linked, "lib/gfxbridge/install"), code=1, env={"PREFIX": linked})
+    assert start(os.path.join(linked, "bin/gfxbridge"), "--version").startswith("gfxbridge ")
+
+
+def interrupted_is_replaced():
+    """What an interrupted installation left is no other program's."""
+    prefix = os.path.join(HOME, "interrupted")
+    start(os.path.join(folder(), "install"), env={"PREFIX": prefix})
+    with open(os.path.join(prefix, "lib/gfxbridge/installed"), "w", encoding="utf-8") as f:
+        f.write("bin/gfxbridge\n")
+    start(os.path.join(folder(), "install"), env={"PREFIX": prefix})
+    start(os.path.join(folder(), "install"), "--remove", env={"PREFIX": prefix})
+    assert not [f for _, _, files in os.walk(prefix) for f in files]
 
 
 tap.run([
@@ -130,4 +155,6 @@ tap.run([
     ("every library's licence is inside", licences_are_whole),
     ("it is installed for one user and removed", installs_and_goes),
     ("another program of its name stays", spares_another_program),
+    ("the installed copy does not remove itself", installed_copy_stays),
+    ("an interrupted installation is replaced", interrupted_is_replaced),
 ])
