@@ -158,15 +158,16 @@ static uint64_t usable_host(const struct fit_memory *memory)
 }
 
 /* All layers over the computers in the engine's order, one at least to each: the CPU where there is
- * no GPU here, the nodes, the GPU. Each takes the memory it computes with, and of the rest that it
- * has no more than these parts. c->need is that of all layers on devices. */
+ * no GPU here, the nodes, the GPU. Each takes the memory it computes with and its first layer, and
+ * more layers while it uses no more than these parts of the rest: so a computer that is nearly
+ * full with one layer says nothing about the others. c->need is that of all layers on devices. */
 static bool deal(const struct fit_model *m, const struct fit_use *use,
                  const struct fit_memory *memory, unsigned parts, struct fit_choice *c)
 {
     const size_t n = memory->n_nodes + 1, here = memory->gpu ? n - 1 : 0, first = !memory->gpu;
-    const uint64_t compute = c->need.gpu.compute / use->gpus;
+    const uint64_t compute = c->need.gpu.compute / (use->gpus ? use->gpus : 1);
     size_t layers[FIT_NODES_MOST + 1] = {0};
-    uint64_t bytes[FIT_NODES_MOST + 1] = {0}, most[FIT_NODES_MOST + 1];
+    uint64_t bytes[FIT_NODES_MOST + 1] = {0}, most[FIT_NODES_MOST + 1], all[FIT_NODES_MOST + 1];
     for (size_t i = 0; i < n; i++) {
         uint64_t usable = i != here     ? fit_usable(memory->node[i - first])
                           : memory->gpu ? fit_usable(memory->gpu)
@@ -175,6 +176,7 @@ static bool deal(const struct fit_model *m, const struct fit_use *use,
         if (i == here && !memory->gpu)
             bytes[i] += c->need.host.weights + c->need.host.output;
         most[i] = bytes[i] < usable ? bytes[i] + (usable - bytes[i]) / PARTS * parts : 0;
+        all[i] = bytes[i] < usable ? usable : 0;
     }
     for (size_t i = m->n_layers + 1 - c->gpu_layers, at = 0; i <= m->n_layers; i++) {
         uint64_t more = layer_bytes(m, use, c->context, i);
@@ -183,7 +185,7 @@ static bool deal(const struct fit_model *m, const struct fit_use *use,
             at++;
         bytes[at] += more;
         layers[at]++;
-        if (bytes[at] > most[at])
+        if (bytes[at] > (layers[at] == 1 ? all[at] : most[at]))
             return false;
     }
     for (size_t i = 0; i < memory->n_nodes; i++) {

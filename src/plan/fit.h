@@ -98,7 +98,7 @@ struct fit_choice {
      * such a way that all are filled alike. need.gpu is then the GPU's of this computer. */
     size_t node_layers[FIT_NODES_MOST];
     uint64_t node_bytes[FIT_NODES_MOST];
-    unsigned filled; /* 1,024ths of what the fullest of them and the GPU has */
+    unsigned filled; /* 1,024ths of each that may be taken, or one layer where that is more */
 };
 
 /*

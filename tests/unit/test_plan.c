@@ -923,7 +923,7 @@ static void layers_are_dealt_within_every_memory(void **state)
     for (size_t round = 0; round < 2000; round++) {
         struct fit_memory memory = {.gpu = roll(&d, 2) * roll(&d, 64) * GIB,
                                     .host = (4 + roll(&d, 90)) * GIB};
-        struct fit_choice fit;
+        struct fit_choice fit, other;
         size_t there = 0;
         memory.n_nodes = 1 + roll(&d, FIT_NODES_MOST);
         memory.shared = memory.gpu && memory.gpu <= memory.host && roll(&d, 2);
@@ -944,6 +944,10 @@ static void layers_are_dealt_within_every_memory(void **state)
         }
         assert_true(there <= fit.gpu_layers && fit.gpu_layers <= model.n_layers + 1);
         assert_true(memory.gpu ? there < fit.gpu_layers : there == fit.gpu_layers);
+        use.gpus = 0; /* means 1: each has one's buffers */
+        assert_true(fit_choose(&model, &use, &memory, &other));
+        assert_int_equal(other.gpu_layers, fit.gpu_layers);
+        use.gpus = (uint32_t)memory.n_nodes + (memory.gpu > 0);
         assert_true(fit.need.gpu.total <= fit_usable(memory.gpu));
         assert_true(fit.need.host.total + (memory.shared ? fit.need.gpu.total : 0) <=
                     fit_usable(memory.host));
@@ -952,6 +956,23 @@ static void layers_are_dealt_within_every_memory(void **state)
         assert_true(fit_choose(&model, &use, &memory, &fit));
     }
     assert_true(held > 200);
+}
+
+/* A small computer is nearly full with one layer: the others still share the rest alike. */
+static void small_node_does_not_unbalance(void **state)
+{
+    struct fit_layer layers[24];
+    const struct fit_model model = {
+        .layer = layers, .n_layers = 24, .output_weights = GIB + GIB / 4, .context_most = 4096};
+    const struct fit_memory memory = {.host = 64 * GIB, .node = {64 * GIB, 2 * GIB}, .n_nodes = 2};
+    const struct fit_use use = {.gpus = 2};
+    struct fit_choice fit;
+    (void)state;
+    for (size_t i = 0; i < 24; i++)
+        layers[i] = (struct fit_layer){.weights = GIB + GIB / 4};
+    assert_true(fit_choose(&model, &use, &memory, &fit));
+    assert_int_equal(fit.node_layers[1], 1);
+    assert_in_range(fit.node_layers[0], 11, 13);
 }
 
 /* Bytes a token that a proxy counted between llama-server 0.7.0 and its workers: docs/nodes.md. */
@@ -993,6 +1014,7 @@ int main(void)
         cmocka_unit_test(long_text_is_cut_whole),
         cmocka_unit_test(nothing_is_freed_twice),
         cmocka_unit_test(layers_are_dealt_within_every_memory),
+        cmocka_unit_test(small_node_does_not_unbalance),
         cmocka_unit_test(link_costs_no_more_than_is_told),
     };
     return cmocka_run_group_tests_name("plan", tests, tables_setup, tables_teardown);
