@@ -198,10 +198,11 @@ static void plan_svg(const struct plan *plan)
         }
         if (c->gfx && step[PLAN_E0].ok == TRI_YES)
             step[PLAN_E0].value = c->gfx;
-        buf_addf(&heading, "%s%s%s%.*s: %s", (int)i == plan->chosen ? "→ " : "",
+        buf_addf(&heading, "%s%s%s%.*s", (int)i == plan->chosen ? "→ " : "",
                  plan_backend_name(c->backend), c->gpu ? " on " : "",
-                 STR_ARG(c->gpu ? gfx_card_name(c->gpu->card) : STR_NONE),
-                 c->package ? c->package : "no package");
+                 STR_ARG(c->gpu ? gfx_card_name(c->gpu->card) : STR_NONE));
+        plan_names(c, &heading);
+        buf_addf(&heading, ": %s", c->package ? c->package : "no package");
         diagram_row(&d, buf_text(&heading), c->reason, step, PLAN_RUNGS);
     }
     diagram_print(&d, "From this computer's cards to an answer, best first");

@@ -61,9 +61,10 @@ static void table_show(struct cli *cli, bool html)
         if (targets)
             json_array_append_new(targets, table_target_json(t, target, cli->os));
         else
-            text_print(stdout, "%-10.*s %-22.22s %-9.*s %5u  %-10s %.*s", STR_ARG(target->gfx),
-                       target->generation.p, STR_ARG(target->family), table_count_cards(t, target),
-                       table_rocm_state(t, target, cli->os), STR_ARG(target->vulkan));
+            text_print(stdout, "%-10.*s %-22.*s %-9.*s %5u  %-10s %.*s", STR_ARG(target->gfx),
+                       STR_ARG(target->generation), STR_ARG(target->family),
+                       table_count_cards(t, target), table_rocm_state(t, target, cli->os),
+                       STR_ARG(target->vulkan));
     }
     if (html)
         support_page(t, targets);

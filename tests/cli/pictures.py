@@ -50,6 +50,15 @@ def plans():
     assert stopped > 0, "no machine stops on a rung"
 
 
+def table_has_columns():
+    """A line has six columns of its target, and nothing of the row behind them."""
+    targets = {t["gfx"]: t for t in answer("table")["targets"]}
+    for line in call("table").stdout.splitlines()[1:]:
+        t = targets[line.split()[0]]
+        words = [t["gfx"], *t["generation"].split(), t["family"], str(t["cards"]), t["rocm"], t["vulkan"]]
+        assert line.split() == words, line
+
+
 def refuses():
     for words in (("table", "check", "--html"), ("table", "--html", "--json")):
         call(*words, code=2)
@@ -58,5 +67,6 @@ def refuses():
 tap.run([
     ("detect --svg of every machine shows its GPUs", detects),
     ("plan --svg of every machine shows where it stopped, and why", plans),
+    ("table's lines are the JSON's targets", table_has_columns),
     ("table --html stands alone", refuses),
 ])
