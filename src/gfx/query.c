@@ -121,7 +121,7 @@ static int query_not_ours(const struct gfx_scan *scan, struct str text, struct g
     if (scan->unknown >= 0)
         return error_set(err, GFXB_E_GFX_UNKNOWN,
                          "the PCI device id 1002:%04x is not in the table of cards: if it is a "
-                         "GPU, please report it with `gfxbridge capture`",
+                         "GPU, please report it with `gfxbridge contribute`",
                          (unsigned)scan->unknown);
     struct str line = STR_NONE;
     str_cut(&text, '\n', &line);

@@ -86,7 +86,7 @@ static const struct remedy_row {
     {GFXB_E_DRIVER_NOT_AMDGPU, NULL, remedy_driver_not_amdgpu},
     {GFXB_E_FAILED_BEFORE, "gfxbridge backends verify ", NULL},
     {GFXB_E_OFFLINE, "gfxbridge backends install ", NULL},
-    {GFXB_E_GFX_UNKNOWN, "gfxbridge capture this.machine  # and send it, see docs/adding-a-card.md",
+    {GFXB_E_GFX_UNKNOWN, "gfxbridge contribute  # and send the file, see docs/adding-a-card.md",
      NULL},
     {GFXB_E_KERNEL_QUIRK, "gfxbridge run --backend vulkan  # until the kernel is newer", NULL},
     {GFXB_E_FIRMWARE_QUIRK, "gfxbridge run --backend vulkan  # until linux-firmware is another one",

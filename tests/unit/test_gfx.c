@@ -918,7 +918,7 @@ static void test_queries_that_find_nothing(void **state)
     fails(t, "   ", GFXB_E_USAGE, "PCI id");
     fails(t, "a\nb", GFXB_E_GFX_UNKNOWN, "'a'");
     fails(t, "10de:2204", GFXB_E_NOT_AMD, "1002");
-    fails(t, "1002:ffff", GFXB_E_GFX_UNKNOWN, "capture");
+    fails(t, "1002:ffff", GFXB_E_GFX_UNKNOWN, "`gfxbridge contribute`");
     fails(t, "gfx9999", GFXB_E_GFX_UNKNOWN, "gfx900");
     fails(t, "gfx906:turbo", GFXB_E_USAGE, "sramecc");
     fails(t, "gfx906:xnack", GFXB_E_USAGE, "xnack+");
