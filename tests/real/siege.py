@@ -204,11 +204,10 @@ def full_disk_while_serving():
         s = Server(data, env={"XDG_RUNTIME_DIR": disk})
         assert text_of(s.ask(chat())[2]) == ANSWER
         before = on_disk(data)
-        with open(os.path.join(disk, "filling"), "wb") as f:
+        with open(os.path.join(disk, "filling"), "wb", buffering=0) as f:
             try:
                 while True:
                     f.write(bytes(1 << 16))
-                    f.flush()
             except OSError:
                 pass
         for stream in (False, True) * 3:
