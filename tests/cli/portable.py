@@ -61,8 +61,7 @@ def starts_from_any_folder():
 
 def starts_itself():
     """`launch` starts a server, which is the program again: not the loader."""
-    agent = os.path.join(TOP, "agents", "claude")
-    os.makedirs(os.path.dirname(agent))
+    agent = os.path.join(temporary("gfxbridge-agents-"), "claude")  # PATH takes no colon, which TOP has
     with open(agent, "w", encoding="utf-8") as f:
         f.write("#!/bin/sh\nexit 7\n")
     os.chmod(agent, 0o755)
