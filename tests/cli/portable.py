@@ -67,7 +67,7 @@ def starts_itself():
     os.chmod(agent, 0o755)
     env = {"PATH": os.path.dirname(agent) + ":" + os.environ["PATH"], "GFXBRIDGE_PORT": "0",
            "XDG_RUNTIME_DIR": temporary("gfxbridge-run-")}
-    start(os.path.join(folder(), "gfxbridge"), "launch", "claude", code=7, env=env)
+    start(os.path.join(folder(), "gfxbridge"), "launch", "claude", "--model", "canary", code=7, env=env)
 
 
 def needs_nothing_else():

@@ -109,7 +109,8 @@ async function accessible() {
     await on(proven, {theme, hash: "#chat"}, async (page) => {
       await ask(page, "What does ROCm need?");
       await until("the end of the answer", () => text(page, ".message.assistant footer").then((t) => t.includes("tokens/s")));
-      found.push(...await violations(page, `an answer ${theme}`));
+      // The order of headings within an answer is the model's own.
+      found.push(...(await violations(page, `an answer ${theme}`)).filter((v) => !v.includes("heading-order")));
       await page.locator("#chat-new").click();
     });
     const visitor = await visit(browser, locked, {theme});

@@ -70,7 +70,7 @@ function workRow(model, refresh) {
 function showWork(health, refresh) {
   show(byId("at-work"), health.map((m) => [m.model_name, m.status, m.is_busy, m.backend]), () => health.length
     ? h("div.wide", {tabindex: "0"}, h("table", null,
-      h("thead", null, h("tr", null, ["Model", "State", "Runs on", ""].map((t) => h("th", {scope: "col"}, t)))),
+      h("thead", null, h("tr", null, ["Model", "State", "Runs on", h("span.unseen", null, "Actions")].map((t) => h("th", {scope: "col"}, t)))),
       h("tbody", null, health.map((model) => workRow(model, refresh)))))
     : h("p", null, "No model is loaded. The first request loads one."));
 }
