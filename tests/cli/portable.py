@@ -66,7 +66,7 @@ def starts_itself():
         f.write("#!/bin/sh\nexit 7\n")
     os.chmod(agent, 0o755)
     env = {"PATH": os.path.dirname(agent) + ":" + os.environ["PATH"], "GFXBRIDGE_PORT": "0",
-           "XDG_RUNTIME_DIR": temporary("gfxbridge-run-")}
+           "HOME": temporary("gfxbridge-home-"), "XDG_RUNTIME_DIR": temporary("gfxbridge-run-")}
     start(os.path.join(folder(), "gfxbridge"), "launch", "claude", "--model", "canary", code=7, env=env)
 
 
