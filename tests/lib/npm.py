@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 
 import tap
 
@@ -42,3 +43,14 @@ def modules(name="npm", script=None):
         with open(stamp, "w", encoding="utf-8") as f:
             f.write(digest.hexdigest())
     return place
+
+
+def for_browser():
+    """modules() of a test that needs Chromium too; where one of them is missing the script ends, skipped."""
+    try:
+        if not shutil.which("chromium"):
+            raise tap.Skip("chromium is not installed")
+        return modules()
+    except tap.Skip as reason:
+        print(f"1..0 # SKIP {reason}")
+        sys.exit(0)

@@ -1,7 +1,7 @@
 /*
  * test_machines.c - captured machines: tests/machines/NAME.machine gives NAME.expect, each found by
- * listing the folder. GFXB_UPDATE=1 writes the .expect files anew, GFXB_UPDATE=NAME one that is not
- * there yet, to be reviewed before they are committed. Each machine's capture must also read back
+ * listing the folder. GFXB_UPDATE=1 rewrites all .expect files, GFXB_UPDATE=NAME writes a missing
+ * one. Review them before you commit. Each machine's capture must also read back
  * as the same machine.
  */
 #include <setjmp.h>
