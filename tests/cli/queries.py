@@ -44,7 +44,7 @@ def ids():
            ("DID 7340 is missing in supported_devices", "gfx1012")])
     refused("10de:2684", "not an AMD device")
     refused("vendorID = 0x10de\n deviceID = 0x2684", "not an AMD device")
-    refused("1002:fffe", "capture")
+    refused("1002:fffe", "contribute")
 
 
 def lspci():
